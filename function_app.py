@@ -1,0 +1,112 @@
+"""Triggers and bindings; what they do is in shared/.
+
+The webhooks load nothing but azure.functions and the standard library, so that a cold start still answers Graph
+in time: everything that talks to storage or Graph is imported inside the functions that need it. Settings are
+read when a function runs, never at import: a wrong one must not make the app lose its functions.
+"""
+
+import json
+import os
+from typing import List  # noqa: UP035 - the Functions runtime refuses list[str] as a binding's type
+
+import azure.functions as func
+
+from shared import logs, webhook
+
+app = func.FunctionApp()
+
+STORAGE = "AzureWebJobsStorage"
+
+
+@app.function_name("receive_notifications")
+@app.route(route="notifications", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.queue_output(arg_name="signals", queue_name="meeting-signals", connection=STORAGE)
+@app.queue_output(arg_name="tasks", queue_name="upkeep", connection=STORAGE)
+def receive_notifications(
+    req: func.HttpRequest,
+    signals: func.Out[List[str]],  # noqa: UP006
+    tasks: func.Out[List[str]],  # noqa: UP006
+    context: func.Context,
+) -> func.HttpResponse:
+    """Graph's change notifications; lifecycle notifications may come here too."""
+    return _receive(req, signals, tasks, context)
+
+
+@app.function_name("receive_lifecycle")
+@app.route(route="lifecycle", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.queue_output(arg_name="signals", queue_name="meeting-signals", connection=STORAGE)
+@app.queue_output(arg_name="tasks", queue_name="upkeep", connection=STORAGE)
+def receive_lifecycle(
+    req: func.HttpRequest,
+    signals: func.Out[List[str]],  # noqa: UP006
+    tasks: func.Out[List[str]],  # noqa: UP006
+    context: func.Context,
+) -> func.HttpResponse:
+    """Graph's lifecycle notifications; what a batch mixes is sorted by item, not by route."""
+    return _receive(req, signals, tasks, context)
+
+
+@app.function_name("archive_reports")
+@app.queue_trigger(arg_name="message", queue_name="meeting-signals", connection=STORAGE)
+def archive_reports(message: func.QueueMessage) -> None:
+    """From a signal to stored reports and an outcome."""
+    from shared import pipeline, services
+
+    pipeline.handle(message.get_body().decode(), services.current())
+
+
+@app.function_name("do_upkeep")
+@app.queue_trigger(arg_name="message", queue_name="upkeep", connection=STORAGE)
+def do_upkeep(message: func.QueueMessage) -> None:
+    """Renew what a lifecycle notification asks to renew."""
+    from shared import services, upkeep
+
+    upkeep.handle(message.get_body().decode(), services.current())
+
+
+@app.function_name("maintain_subscriptions")
+@app.timer_trigger(arg_name="timer", schedule="%MAINTAIN_SCHEDULE%")
+def maintain_subscriptions(timer: func.TimerRequest) -> None:
+    """Create, renew and mend the app's Graph subscriptions."""
+    from shared import services, subscriptions
+
+    logs.info("subscriptions.checked", pastDue=timer.past_due)
+    now = services.current()
+    subscriptions.maintain(now.graph, now.settings)
+
+
+@app.function_name("health")
+@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Whether the app is well, as JSON; 200 or 503."""
+    from shared import health as app_health
+
+    healthy, report = app_health.report(os.environ)
+    return func.HttpResponse(
+        json.dumps(report, indent=2), status_code=200 if healthy else 503, mimetype="application/json"
+    )
+
+
+def _receive(
+    req: func.HttpRequest,
+    signals: func.Out[List[str]],  # noqa: UP006
+    tasks: func.Out[List[str]],  # noqa: UP006
+    context: func.Context,
+) -> func.HttpResponse:
+    reply = webhook.answer(
+        validation_token=req.params.get("validationToken"),
+        body=req.get_body(),
+        environ=os.environ,
+        traceparent=context.trace_context.trace_parent,
+    )
+    if reply.signals:
+        signals.set(list(reply.signals))
+    if reply.tasks:
+        tasks.set(list(reply.tasks))
+    return func.HttpResponse(
+        reply.text,
+        status_code=reply.status,
+        mimetype="text/plain",
+        charset="utf-8",
+        headers={"X-Content-Type-Options": "nosniff"},
+    )

@@ -1,0 +1,139 @@
+"""Reports in Blob storage: `reports/date=YYYY-MM-DD/<reportId>.json`, written once and replaced only by a change.
+
+        first write          If-None-Match: *      ── 201 ─▶ stored
+              │ 409: the name exists
+              ▼
+        read its metadata    sha256 equal          ────────▶ nothing to do
+              │ it differs
+              ▼
+        replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
+              └─ 412: someone was faster ─▶ read its metadata again
+
+So the same report from any number of signals and instances is one blob. The date is the UTC date of
+`meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from urllib.parse import quote
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import BlobClient, ContainerClient, ContentSettings
+
+from shared import logs
+from shared.errors import AttendanceError
+from shared.reports import MeetingReports, Report
+
+MAX_RACES = 8  # writers of one blob that may get in between
+LONGEST_MEETING = timedelta(hours=30)
+_JSON = ContentSettings(content_type="application/json")
+_KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
+
+
+class Stored(StrEnum):
+    """What became of a write."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+
+
+def name_part(identifier: str) -> str:
+    """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
+    return quote(identifier, safe=_KEPT)
+
+
+def partition(prefix: str, day: date, identifier: str) -> str:
+    """The name of the JSON blob of `identifier` in the partition of `day` (UTC)."""
+    return f"{prefix}/date={day.isoformat()}/{name_part(identifier)}.json"
+
+
+def report_name(report_id: str, end: datetime) -> str:
+    """The blob name of a report that ended at `end`."""
+    return partition("reports", end.astimezone(UTC).date(), report_id)
+
+
+class Archive:
+    """The reports in one container."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def has(self, report_id: str, end: datetime) -> bool:
+        """Whether a report is stored, under the end that it is listed with."""
+        return self._container.get_blob_client(report_name(report_id, end)).exists()
+
+    def store(self, report: Report, reports: MeetingReports, *, only_grown: bool = False) -> Stored:
+        """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
+
+        Raises azure.core errors when storage does not answer, AttendanceError when other writers never rest.
+        """
+        name = report_name(report.id, report.end)
+        blob = self._container.get_blob_client(name)
+        metadata = {key: _header(value) for key, value in reports.metadata.items()} | {
+            "sha256": report.sha256
+        }
+        stored = self._write(blob, report, metadata, only_grown=only_grown)
+        if stored is not Stored.KEPT:
+            self._forget_earlier_days(report)
+        logs.info("report.stored", report=report.id, path=name, result=stored, bytes=report.size)
+        return stored
+
+    def _write(
+        self, blob: BlobClient, report: Report, metadata: dict[str, str], *, only_grown: bool
+    ) -> Stored:
+        if self._put(blob, report, metadata, etag=None):
+            return Stored.CREATED
+        for _ in range(MAX_RACES):
+            try:
+                existing = blob.get_blob_properties()
+            except ResourceNotFoundError:  # deleted meanwhile
+                if self._put(blob, report, metadata, etag=None):
+                    return Stored.CREATED
+                continue
+            if existing.metadata.get("sha256") == report.sha256:
+                return Stored.UNCHANGED
+            if only_grown and report.size < existing.size:
+                return Stored.KEPT
+            if self._put(blob, report, metadata, etag=existing.etag):
+                return Stored.REPLACED
+        raise AttendanceError(f"Blob of report {report.id} was changed {MAX_RACES} times while writing it.")
+
+    def _put(self, blob: BlobClient, report: Report, metadata: dict[str, str], *, etag: str | None) -> bool:
+        """Whether the condition held: no such blob, or with `etag` still this version of it."""
+        condition = MatchConditions.IfNotModified if etag else MatchConditions.IfMissing
+        report.body.seek(0)
+        try:
+            blob.upload_blob(
+                report.body,
+                length=report.size,
+                overwrite=True,
+                metadata=metadata,
+                content_settings=_JSON,
+                etag=etag,
+                match_condition=condition,
+            )
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+            return False
+        return True
+
+    def _forget_earlier_days(self, report: Report) -> None:
+        """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
+        last = report.end.astimezone(UTC).date()
+        first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
+        for days in range((last - first).days):
+            name = partition("reports", first + timedelta(days=days), report.id)
+            try:
+                self._container.delete_blob(name)
+            except ResourceNotFoundError:
+                continue
+            logs.info("report.moved", report=report.id, path=name)
+
+
+def _header(value: str) -> str:
+    """Metadata travels in HTTP headers: anything but printable ASCII is percent-encoded."""
+    return quote(value, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")

@@ -1,0 +1,39 @@
+"""Managed identity: tokens for Microsoft Graph and for storage. There is no other credential in the product."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import CredentialUnavailableError, ManagedIdentityCredential
+
+from shared.errors import Unavailable
+
+
+def credential(client_id: str) -> ManagedIdentityCredential:
+    """The user-assigned identity with this client id, or with "" the system-assigned one."""
+    return ManagedIdentityCredential(client_id=client_id or None)
+
+
+def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:
+    """A source of bearer tokens for `scope`.
+
+    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired.
+    Raises Unavailable when the identity endpoint gives none.
+    """
+    lock = threading.Lock()
+    current = credential(client_id)
+
+    def token(renew: bool) -> str:
+        nonlocal current
+        with lock:
+            if renew:
+                current = credential(client_id)  # its cache lives and dies with it
+            source = current
+        try:
+            return str(source.get_token(scope).token)
+        except (ClientAuthenticationError, CredentialUnavailableError) as failure:
+            raise Unavailable("get a token", f"managed identity: {type(failure).__name__}") from None
+
+    return token

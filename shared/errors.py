@@ -1,0 +1,106 @@
+"""Every error the product raises on purpose, named for what the caller can do about it.
+
+    AttendanceError
+    ├── SettingError          an app setting is missing or wrong: the operator mends it
+    ├── NotANotification      a request body that is no notification collection: answer 400
+    ├── NotOurMessage         a queue message that this version cannot read
+    ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
+    └── GraphError            Microsoft Graph did not give what was asked for
+        ├── Throttled         wait `retry_after` seconds, then ask again
+        ├── Unavailable       network, 5xx, token or a broken body: ask again later
+        ├── AccessDenied      403: a permission or an access policy is missing
+        ├── NotFound          404, or an empty answer: not there (yet)
+        ├── Conflict          409: it exists already
+        └── Refused           any other 4xx: asking the same again will not help
+
+A message never holds a token, a clientState, an e-mail address or a name: Graph's own message text can, so
+only its status, code and request-id are kept.
+"""
+
+from __future__ import annotations
+
+
+class AttendanceError(Exception):
+    """Root of the tree; its text is one sentence for people."""
+
+
+class SettingError(AttendanceError):
+    """An app setting is missing or wrong. The text names the setting and never shows its value."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"App setting {name} {problem}.")
+        self.name = name
+
+
+class NotANotification(AttendanceError):
+    """The body is not a change-notification collection."""
+
+
+class NotOurMessage(AttendanceError):
+    """A queue message whose version or kind is unknown, or that is no JSON object."""
+
+
+class SubscriptionError(AttendanceError):
+    """At least one wanted subscription is missing or cannot be kept."""
+
+
+class GraphError(AttendanceError):
+    """A call to Microsoft Graph failed.
+
+    `operation` says what was asked for, `status` is the HTTP status (None: no answer), `code` is Graph's
+    error code, `hint` the number some services put before their message ("3004"), `request_id` is what
+    Microsoft's support asks for.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        problem: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        hint: str = "",
+        request_id: str = "",
+    ) -> None:
+        details = [
+            text
+            for text in (
+                f"status {status}" if status else "",
+                code and f"code {code}",
+                hint and f"hint {hint}",
+                request_id and f"request-id {request_id}",
+            )
+            if text
+        ]
+        super().__init__(f"{operation}: {problem}" + (f" ({', '.join(details)})" if details else ""))
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.hint = hint
+        self.request_id = request_id
+
+
+class Throttled(GraphError):
+    """Graph asks to wait longer than a worker should; `retry_after` is in seconds."""
+
+    retry_after: float = 0.0
+
+
+class Unavailable(GraphError):
+    """No usable answer: network, 5xx, no token, cut or invalid JSON, or a link that must not be followed."""
+
+
+class AccessDenied(GraphError):
+    """403: permission, application access policy or quota."""
+
+
+class NotFound(GraphError):
+    """404, or a filter that found nothing."""
+
+
+class Conflict(GraphError):
+    """409: the resource exists already."""
+
+
+class Refused(GraphError):
+    """Any other 4xx."""

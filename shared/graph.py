@@ -1,0 +1,310 @@
+"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling and bodies of bounded size.
+
+Rules from https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, back
+off exponentially with full jitter where there is none, follow @odata.nextLink as it is given. A link is followed
+only on Graph's own origin, because the token travels with the request. Short waits happen here, inside a budget;
+a long one is the caller's to plan (`Throttled`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from shared import __version__, jsontext
+from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+
+MAX_TRIES = 4  # of one request
+MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
+FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
+MAX_BACKOFF = 8.0
+MAX_RATE_WAIT = 30.0  # seconds in the instance's own queue
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0  # between two packets
+CREATE_READ_TIMEOUT = 75.0  # Graph makes two handshakes of up to 10 s, with retries, before it answers
+BODY_DEADLINE = 120.0  # for a whole body
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_PAGES = 5_000
+POOL_SIZE = 32
+CHUNK = 64 * 1024
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+
+type TokenSource = Callable[[bool], str]
+
+
+def segment(value: str) -> str:
+    """`value` percent-encoded once, as one segment of a path or one value in a query."""
+    return quote(value, safe="")
+
+
+class Rate:
+    """A budget of requests per second, shared by the threads of one instance."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1 / per_second
+        self._burst = max(per_second, 1.0)  # one second's worth may go at once
+        self._clock = clock
+        self._next = clock()
+        self._lock = threading.Lock()
+
+    def take(self) -> float:
+        """Seconds to wait before the request; the place is taken unless that is over MAX_RATE_WAIT."""
+        with self._lock:
+            now = self._clock()
+            start = max(self._next, now - self._burst * self._interval)
+            wait = start + self._interval - now
+            if wait <= MAX_RATE_WAIT:
+                self._next = start + self._interval
+            return max(0.0, wait)
+
+
+class Graph:
+    """A client for one Graph root. `token(renew)` gives a bearer token; `renew` asks for a fresh one."""
+
+    def __init__(
+        self,
+        root: str,
+        token: TokenSource,
+        rate: Rate,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        draw: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._root = root
+        self._origin = _origin(root)
+        self._token = token
+        self._rate = rate
+        self._sleep = sleep
+        self._draw = draw
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE))
+
+    def get(self, path: str, operation: str) -> dict[str, Any]:
+        """The JSON object at `path` (below /v1.0, already encoded) or at a link of Graph's own.
+
+        Raises a GraphError; `operation` names the call in it.
+        """
+        return self._call("GET", path, operation)
+
+    def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+        """The `value` lists of a collection, page by page."""
+        first = self.get(path, operation)
+        for page in itertools.chain([first], self.following(next_link(first), operation)):
+            value = page.get("value")
+            if not isinstance(value, list):
+                raise Unavailable(operation, "the answer holds no list named value", status=200)
+            yield value
+
+    def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
+        """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
+
+        Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
+        """
+        seen: set[str] = set()
+        while link is not None:
+            if not isinstance(link, str) or "://" not in link or link in seen or len(seen) >= MAX_PAGES:
+                raise Unavailable(
+                    operation, "the next link is no address, repeats or comes after too many pages"
+                )
+            seen.add(link)
+            page = self.get(link, operation)
+            yield page
+            link = next_link(page)
+
+    def post(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create something. Not tried again unless Graph said that it did not look at it (429)."""
+        return self._call("POST", path, operation, body)
+
+    def patch(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Change something."""
+        return self._call("PATCH", path, operation, body)
+
+    def delete(self, path: str, operation: str) -> None:
+        """Delete something; NotFound when it is gone already."""
+        self._call("DELETE", path, operation)
+
+    def _call(
+        self, method: str, path: str, operation: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        url = self._url(path, operation)
+        renew = False
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                return self._once(method, url, operation, body, renew=renew)
+            except _Unauthorized as failure:
+                if renew or attempt == MAX_TRIES:
+                    raise Unavailable(operation, "the token was refused", **failure.details) from None
+                renew = True  # it may have expired on the way; a new one is asked for once
+            except _Again as failure:
+                wait = self._wait(failure.retry_after, attempt)
+                retryable = method != "POST" or failure.details.get("status") == 429
+                if not retryable or attempt == MAX_TRIES or wait > MAX_INLINE_WAIT:
+                    _give_up(operation, failure)
+                self._sleep(wait)
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _wait(self, retry_after: float | None, attempt: int) -> float:
+        if retry_after is not None:
+            return retry_after
+        return self._draw(0, min(FIRST_BACKOFF * 2 ** (attempt - 1), MAX_BACKOFF))
+
+    def _once(
+        self, method: str, url: str, operation: str, body: dict[str, Any] | None, *, renew: bool
+    ) -> dict[str, Any]:
+        wait = self._rate.take()
+        if wait > MAX_RATE_WAIT:
+            throttled = Throttled(operation, "this instance's own request budget is used up")
+            throttled.retry_after = wait
+            raise throttled
+        if wait:
+            self._sleep(wait)
+        headers = {
+            "Authorization": f"Bearer {self._token(renew)}",
+            "Accept": "application/json",
+            "client-request-id": str(uuid.uuid4()),
+        }
+        read_timeout = CREATE_READ_TIMEOUT if method == "POST" else READ_TIMEOUT
+        try:
+            with self._session.request(
+                method,
+                url,
+                json=body,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT, read_timeout),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                content = _content(response)
+        except (requests.RequestException, _BodyTooLong) as failure:
+            raise _Again(f"no whole answer ({type(failure).__name__})") from None
+        return _parsed(response, content, operation)
+
+    def _url(self, path: str, operation: str) -> str:
+        if "://" not in path:
+            return f"{self._root}/v1.0/{path}"
+        if _origin(path) != self._origin:
+            raise Unavailable(operation, "the next link points away from Microsoft Graph")
+        return path
+
+
+def next_link(page: dict[str, Any]) -> object:
+    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords."""
+    return page.get("attendanceRecords@odata.nextLink", page.get("@odata.nextLink"))
+
+
+class _BodyTooLong(Exception):
+    """A body over MAX_BODY_BYTES or past BODY_DEADLINE."""
+
+
+class _Again(Exception):
+    """The try failed in a way that may pass."""
+
+    def __init__(self, problem: str, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.retry_after = retry_after
+        self.details = details
+
+
+class _Unauthorized(Exception):
+    def __init__(self, details: dict[str, Any]) -> None:
+        super().__init__("401")
+        self.details = details
+
+
+def _give_up(operation: str, failure: _Again) -> NoReturn:
+    if failure.details.get("status") == 429 or failure.retry_after is not None:
+        throttled = Throttled(operation, failure.problem, **failure.details)
+        throttled.retry_after = failure.retry_after or 0.0
+        raise throttled from None
+    raise Unavailable(operation, failure.problem, **failure.details) from None
+
+
+def _content(response: requests.Response) -> bytes:
+    deadline = time.monotonic() + BODY_DEADLINE
+    chunks: list[bytes] = []
+    size = 0
+    for chunk in response.iter_content(CHUNK):
+        size += len(chunk)
+        if size > MAX_BODY_BYTES or time.monotonic() > deadline:
+            raise _BodyTooLong
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _parsed(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
+    status = response.status_code
+    request_id = response.headers.get("request-id", "")
+    if 200 <= status < 300:
+        if not content and response.request.method != "GET":
+            return {}
+        try:
+            answer = jsontext.loads(content)
+        except ValueError:
+            raise _Again("the answer is not JSON", status=status, request_id=request_id) from None
+        if not isinstance(answer, dict):
+            raise _Again("the answer is not a JSON object", status=status, request_id=request_id)
+        return answer
+    details: dict[str, Any] = {"status": status, "request_id": request_id, **_code_and_hint(content)}
+    if status == 401:
+        raise _Unauthorized(details)
+    if status in RETRIED:
+        raise _Again("Graph asks to come back", _retry_after(response), **details)
+    raise _error_class(status)(operation, "refused by Graph", **details)
+
+
+def _error_class(status: int) -> type[GraphError]:
+    classes: dict[int, type[GraphError]] = {403: AccessDenied, 404: NotFound, 409: Conflict}
+    return classes.get(status, Refused if 400 <= status < 500 else Unavailable)
+
+
+def _code_and_hint(content: bytes) -> dict[str, str]:
+    """Graph's error code, and the number before its message; the message itself may name people."""
+    with contextlib.suppress(ValueError, AttributeError, TypeError):
+        error = jsontext.loads(content)["error"]
+        code, message = str(error.get("code", "")), str(error.get("message", ""))
+        number = message.split(":")[0].strip()
+        return {
+            "code": code if code.isalnum() and len(code) <= 64 else "",
+            "hint": number if number.isdigit() and len(number) <= 8 else "",
+        }
+    return {}
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    with contextlib.suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(value)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None] | None:
+    """Scheme, host and port as the HTTP library itself will read them, or None for no such address."""
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        return None
+    if parts.auth is not None or parts.host is None:
+        return None
+    return parts.scheme, parts.host, parts.port or {"https": 443, "http": 80}.get(parts.scheme or "")

@@ -1,0 +1,138 @@
+"""JSON that comes out as it went in: property order, unknown properties and the form of every number.
+
+`1.0` is not `1`, `1E2` is not `100.0`: a number whose Python form would be written differently is kept as a
+`Number`. Duplicate keys keep the last value, as in every common parser; NaN and Infinity are not JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+MAX_INTEGER_DIGITS = 4000  # Python refuses to convert more than 4,300
+
+
+class Number:
+    """A JSON number, verbatim."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Number({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class _Verbatim(Exception):
+    """The document holds a `Number`, which the standard encoder cannot write."""
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON text. Raises ValueError for what is not JSON, whatever the reason."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as one compact line of UTF-8 JSON. Raises ValueError when it is nested too deeply."""
+    try:
+        return _utf8(_ENCODER.encode(value))
+    except _Verbatim:
+        parts: list[str] = []
+        _write(value, parts)
+        return _utf8("".join(parts))
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def canonical(value: Any) -> bytes:
+    """The form that the `sha256` of a report is taken of.
+
+    Sorted keys, separators `,` and `:`, no ASCII escaping, no key that contains `@odata.`; numbers as
+    Python's json writes them, so that anyone can compute it from the stored blob. Raises ValueError when
+    `value` is nested too deeply.
+    """
+    try:
+        return _utf8(_CANONICAL.encode(_without_annotations(value)))
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def _integer(text: str) -> int | Number:
+    return Number(text) if text == "-0" or len(text) > MAX_INTEGER_DIGITS else int(text)
+
+
+def _float(text: str) -> float | Number:
+    value = float(text)
+    return value if repr(value) == text else Number(text)
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _not_standard(value: object) -> NoReturn:
+    if isinstance(value, Number):
+        raise _Verbatim
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _python_number(value: object) -> int | float | str:
+    if not isinstance(value, Number):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    if len(value.text) > MAX_INTEGER_DIGITS:
+        return value.text
+    return float(value.text) if any(mark in value.text for mark in ".eE") else int(value.text)
+
+
+def _write(value: Any, parts: list[str]) -> None:
+    if isinstance(value, dict):
+        separator = "{"
+        for key, item in value.items():
+            parts.append(f"{separator}{encode_basestring(key)}:")
+            _write(item, parts)
+            separator = ","
+        parts.append("}" if value else "{}")
+    elif isinstance(value, list):
+        separator = "["
+        for item in value:
+            parts.append(separator)
+            _write(item, parts)
+            separator = ","
+        parts.append("]" if value else "[]")
+    elif isinstance(value, Number):
+        parts.append(value.text)
+    else:
+        parts.append(_ENCODER.encode(value))
+
+
+def _without_annotations(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_annotations(item) for key, item in value.items() if "@odata." not in key}
+    if isinstance(value, list):
+        return [_without_annotations(item) for item in value]
+    return value
+
+
+def _utf8(line: str) -> bytes:
+    # A lone surrogate has no UTF-8 form; backslashreplace writes it as \udXXX, which is its JSON escape.
+    return line.encode("utf-8", "backslashreplace")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_not_standard)
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_python_number
+)

@@ -1,0 +1,36 @@
+"""Log lines for machines: one line of JSON per decision, `event` first.
+
+Never a token, clientState, key, e-mail address or name: fields are ids, counts, states and Graph's request-id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+
+_LOGGER = logging.getLogger("attendance")
+
+
+def info(event: str, **fields: object) -> None:
+    """A decision in the normal course of things."""
+    _log(logging.INFO, event, fields)
+
+
+def warning(event: str, **fields: object) -> None:
+    """Something that an operator may want to look at."""
+    _log(logging.WARNING, event, fields)
+
+
+def error(event: str, **fields: object) -> None:
+    """Something that an operator must mend."""
+    _log(logging.ERROR, event, fields)
+
+
+def _log(level: int, event: str, fields: dict[str, object]) -> None:
+    known = {name: value for name, value in fields.items() if value is not None}
+    _LOGGER.log(level, "%s", json.dumps({"event": event, **known}, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

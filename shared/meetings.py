@@ -1,0 +1,155 @@
+"""From a call record to the online meeting behind it.
+
+A call record says when a call ended and which join URL it had; the organizer's online meeting with that join URL
+owns the attendance reports. Sources: https://learn.microsoft.com/graph/api/resources/callrecords-callrecord and
+https://learn.microsoft.com/graph/api/onlinemeeting-get
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from shared import times
+from shared.errors import NotFound, Refused, Unavailable
+from shared.graph import Graph, segment
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """What the product reads of a call record. `is_meeting`: a group call with a join URL."""
+
+    is_meeting: bool
+    start: datetime
+    end: datetime
+    join_url: str | None
+    organizer_id: str | None
+    organizer_tenant: str | None
+
+
+@dataclass(frozen=True)
+class JoinUrl:
+    """What a join URL tells: classic ones carry tenant and organizer, short ones only the meeting's digits."""
+
+    tenant_id: str | None
+    organizer_id: str | None
+    join_meeting_id: str | None
+    is_channel: bool
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is a link like `https://teams.microsoft.com/meet/123…?p=…`."""
+        return self.join_meeting_id is not None
+
+
+def parse_join_url(url: str) -> JoinUrl:
+    """Read a join URL; what it does not tell is None. Never raises."""
+    try:
+        parts = urlsplit(url)
+        context = json.loads(parse_qs(parts.query).get("context", ["{}"])[0])
+    except (ValueError, RecursionError):
+        return JoinUrl(None, None, None, "@thread.tacv2" in unquote(url))
+    short = _SHORT_LINK.search(parts.path)
+    context = context if isinstance(context, dict) else {}
+    return JoinUrl(
+        tenant_id=_guid(context.get("Tid")),
+        organizer_id=_guid(context.get("Oid")),
+        join_meeting_id=short[1] if short else None,
+        is_channel="@thread.tacv2" in unquote(parts.path),
+    )
+
+
+def call_record(graph: Graph, call_id: str) -> CallRecord:
+    """GET communications/callRecords/{id}, permission CallRecords.Read.All. Raises a GraphError."""
+    operation = "get call record"
+    return parse_call_record(
+        graph.get(f"communications/callRecords/{segment(call_id)}", operation), operation
+    )
+
+
+def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
+    """The call record in `record`. Raises Unavailable for one without start and end."""
+    try:
+        start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
+    except ValueError:
+        raise Unavailable(operation, "the times of the call record are not times") from None
+    if start is None or end is None:
+        raise Unavailable(operation, "the call record has no start or no end")
+    join_url = record.get("joinWebUrl")
+    join_url = join_url if isinstance(join_url, str) and join_url else None
+    from_url = parse_join_url(join_url or "")
+    organizer_id, tenant_id = _organizer(record)
+    return CallRecord(
+        is_meeting=record.get("type") == "groupCall" and join_url is not None,
+        start=start,
+        end=end,
+        join_url=join_url,
+        organizer_id=organizer_id or from_url.organizer_id,
+        organizer_tenant=tenant_id or from_url.tenant_id,
+    )
+
+
+def online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
+    """The id of the organizer's meeting with this join URL, permission OnlineMeetings.Read.All.
+
+    A short link that the filter refuses is looked up once more by its digits; then Refused is raised, for asking
+    again will not help. Raises NotFound when there is no such meeting (yet), and other GraphErrors.
+    """
+    quoted = join_url.replace("'", "''")
+    try:
+        return _find(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
+    except Refused as refusal:
+        digits = parse_join_url(join_url).join_meeting_id
+        if digits is None:
+            raise NotFound(
+                refusal.operation,
+                "Graph does not take this join URL",
+                status=refusal.status,
+                code=refusal.code,
+                hint=refusal.hint,
+                request_id=refusal.request_id,
+            ) from None
+    operation = "find meeting by meeting id"
+    try:
+        return _find(graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation)
+    except NotFound as failure:
+        raise Refused(
+            operation, "no meeting has these digits", status=failure.status, request_id=failure.request_id
+        ) from None
+
+
+def _find(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
+    path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
+    value = graph.get(path, operation).get("value")
+    if not isinstance(value, list):
+        raise Unavailable(operation, "the answer holds no list named value")
+    if not value:
+        raise NotFound(operation, "the organizer has no such meeting")
+    meeting_id = value[0].get("id") if isinstance(value[0], dict) else None
+    if not isinstance(meeting_id, str) or not meeting_id:
+        raise Unavailable(operation, "the meeting has no id")
+    return meeting_id
+
+
+def _organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Object id and tenant of the organizer.
+
+    `organizer` returns nothing in Global since 2026-06-30 and is still filled in other clouds.
+    """
+    organizer_v2, organizer = record.get("organizer_v2"), record.get("organizer")
+    for identity in (organizer_v2.get("identity") if isinstance(organizer_v2, dict) else None, organizer):
+        user = identity.get("user") if isinstance(identity, dict) else None
+        if isinstance(user, dict) and (organizer_id := _guid(user.get("id"))):
+            return organizer_id, _guid(user.get("tenantId"))
+    return None, None
+
+
+def _guid(value: object) -> str | None:
+    return value if isinstance(value, str) and _GUID.match(value) else None

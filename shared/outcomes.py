@@ -1,0 +1,246 @@
+"""Outcomes: what became of each signal, one blob each, `outcomes/date=YYYY-MM-DD/<signalId>.json`.
+
+The date is the UTC date on which the meeting ended; before that is known, the date of first sight (the blob then
+moves). Metadata repeats `outcome` and `nextattempt`, so that one listing tells all. An outcome only improves:
+`stored` is never replaced by less.
+
+        n: attempt        worker                               a crash between two steps leaves
+        1  enqueue message n+1, delayed, with a ticket         message n comes back; the ticket is in no outcome
+        2  write the outcome: attempt n+1, that ticket         message n comes back, is below n+1 and is dropped
+        3  complete message n                                  nothing
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from shared import times
+from shared.archive import partition
+from shared.signals import Signal
+
+_JSON = ContentSettings(content_type="application/json")
+
+
+class Result(StrEnum):
+    """The values of `outcome`."""
+
+    STORED = "stored"
+    NO_REPORT = "noReport"
+    ACCESS_DENIED = "accessDenied"
+    NOT_A_MEETING = "notAMeeting"
+    NOT_FOUND = "notFound"
+    NOT_SUPPORTED = "notSupported"
+    EXTERNAL_ORGANIZER = "externalOrganizer"
+    OUT_OF_SCOPE = "outOfScope"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+# How much is known, from nothing to all: of two workers that raced, the better outcome stays.
+_RANK = {Result.PENDING: 0, Result.FAILED: 1, Result.NOT_FOUND: 2, Result.NO_REPORT: 3, Result.STORED: 9}
+_KNOWN = 4
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What is known of the meeting behind a signal; grows from attempt to attempt."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    join_url: str | None = None
+    organizer_id: str | None = None
+    meeting_id: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report as an outcome names it: its id, its end, and its blob."""
+
+    id: str
+    end: datetime
+    path: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One outcome. `attempt` counts the attempts made; `next_attempt` and `ticket` belong to the message under way."""
+
+    signal_id: str
+    result: Result
+    first_seen: datetime
+    attempt: int
+    settled: datetime | None = None
+    next_attempt: datetime | None = None
+    ticket: str | None = None
+    meeting: Meeting = field(default_factory=Meeting)
+    reports: tuple[StoredReport, ...] = ()
+    last_error: str | None = None
+
+    @property
+    def day(self) -> date:
+        """The partition it belongs in."""
+        return (self.meeting.end or self.first_seen).astimezone(UTC).date()
+
+
+@dataclass(frozen=True)
+class Filed:
+    """An outcome as it lies in storage."""
+
+    outcome: Outcome
+    name: str
+    etag: str
+
+
+class Superseded(Exception):
+    """The blob changed between reading and writing."""
+
+
+def is_stale(signal: Signal, outcome: Outcome | None) -> bool:
+    """Whether a message was overtaken: someone made its attempt, or another message continues the outcome."""
+    if outcome is None or signal.attempt > outcome.attempt:
+        return False
+    return signal.attempt < outcome.attempt or signal.ticket != outcome.ticket
+
+
+def better(new: Outcome, old: Outcome | None, *, stale: bool) -> Outcome | None:
+    """What to write over `old`, or None to leave it.
+
+    The message in turn may replace anything but `stored` by less. A message that was overtaken while it worked
+    (`stale`) still improves what it finds; the attempt then moves past the other's, whose message is dropped.
+    """
+    if old is None:
+        return new
+    if stale and _rank(new.result) <= _rank(old.result):
+        return None
+    if old.result is Result.STORED and new.result is not Result.STORED:
+        return None
+    if new.attempt > old.attempt or (new.attempt == old.attempt and new.ticket is not None):
+        return new
+    return replace(new, attempt=old.attempt + 1, ticket=None, next_attempt=None)
+
+
+def _rank(result: Result) -> int:
+    return _RANK.get(result, _KNOWN)
+
+
+class Outcomes:
+    """The outcomes in one container."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def find(self, signal_id: str, days: Iterable[date]) -> Filed | None:
+        """The signal's outcome in the first of `days` that has one."""
+        for day in days:
+            name = partition("outcomes", day, signal_id)
+            try:
+                download = self._container.download_blob(name)
+            except ResourceNotFoundError:
+                continue
+            return Filed(parse(download.readall()), name, download.properties.etag)
+        return None
+
+    def write(self, outcome: Outcome, found: Filed | None) -> None:
+        """Write an outcome over `found` (None: over nothing), moving it when its day has become known.
+
+        Raises Superseded when the blob changed meanwhile.
+        """
+        name = partition("outcomes", outcome.day, outcome.signal_id)
+        in_place = found is not None and found.name == name
+        try:
+            self._container.upload_blob(
+                name,
+                dumps(outcome),
+                overwrite=True,
+                metadata=_metadata(outcome),
+                content_settings=_JSON,
+                etag=found.etag if found and in_place else None,
+                match_condition=MatchConditions.IfNotModified if in_place else MatchConditions.IfMissing,
+            )
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+            raise Superseded from None
+        if found and not in_place:
+            self.remove(found)
+
+    def remove(self, filed: Filed) -> None:
+        """Delete an outcome that lies in another partition now."""
+        try:
+            self._container.delete_blob(
+                filed.name, etag=filed.etag, match_condition=MatchConditions.IfNotModified
+            )
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return  # someone else moved it
+
+
+def dumps(outcome: Outcome) -> bytes:
+    """The outcome's blob: one line of JSON; schema in docs/consumers.md."""
+    meeting = outcome.meeting
+    content = {
+        "signalId": outcome.signal_id,
+        "outcome": outcome.result,
+        "reports": [
+            {"id": report.id, "end": times.text(report.end), "path": report.path}
+            for report in outcome.reports
+        ],
+        "organizerId": meeting.organizer_id,
+        "meetingId": meeting.meeting_id,
+        "joinWebUrl": meeting.join_url,
+        "start": _time(meeting.start),
+        "end": _time(meeting.end),
+        "firstSeen": times.text(outcome.first_seen),
+        "settled": _time(outcome.settled),
+        "attempt": outcome.attempt,
+        "nextAttempt": _time(outcome.next_attempt),
+        "ticket": outcome.ticket,
+        "lastError": outcome.last_error,
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def parse(body: bytes) -> Outcome:
+    """Read an outcome's blob. Raises ValueError, KeyError or TypeError for one that this product did not write."""
+    content: dict[str, Any] = json.loads(body)
+    first_seen = times.parse(content["firstSeen"])
+    if first_seen is None:
+        raise ValueError("an outcome has no firstSeen")
+    return Outcome(
+        signal_id=content["signalId"],
+        result=Result(content["outcome"]),
+        first_seen=first_seen,
+        attempt=content["attempt"],
+        settled=times.parse(content["settled"]),
+        next_attempt=times.parse(content["nextAttempt"]),
+        ticket=content["ticket"],
+        meeting=Meeting(
+            times.parse(content["start"]),
+            times.parse(content["end"]),
+            content["joinWebUrl"],
+            content["organizerId"],
+            content["meetingId"],
+        ),
+        reports=tuple(
+            StoredReport(report["id"], times.parse(report["end"]) or first_seen, report["path"])
+            for report in content["reports"]
+        ),
+        last_error=content["lastError"],
+    )
+
+
+def _metadata(outcome: Outcome) -> dict[str, str]:
+    metadata = {"outcome": str(outcome.result)}
+    if outcome.next_attempt:
+        metadata["nextattempt"] = times.text(outcome.next_attempt)
+    return metadata
+
+
+def _time(moment: datetime | None) -> str | None:
+    return times.text(moment) if moment else None

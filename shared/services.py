@@ -1,0 +1,48 @@
+"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queue."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from shared import settings as app_settings
+from shared import storage
+from shared.archive import Archive
+from shared.credentials import credential, graph_token
+from shared.graph import Graph, Rate
+from shared.outcomes import Outcomes
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The product's connections. Safe to share between threads."""
+
+    settings: Settings
+    graph: Graph
+    archive: Archive
+    outcomes: Outcomes
+    queue: storage.SignalQueue
+
+
+def current() -> Services:
+    """The services for the app settings as they are now. Raises SettingError."""
+    return _services(app_settings.load(os.environ))
+
+
+@lru_cache(maxsize=1)
+def _services(settings: Settings) -> Services:
+    blobs = storage.blob_service(settings, credential(settings.blob_client_id))
+    reports, _ = storage.containers(settings, blobs)
+    return Services(
+        settings,
+        Graph(
+            settings.graph_root,
+            graph_token(settings.client_id, settings.graph_scope),
+            Rate(settings.graph_rate),
+        ),
+        Archive(reports),
+        Outcomes(reports),
+        storage.SignalQueue(storage.queue_service(settings, credential(settings.queue_client_id))),
+    )

@@ -1,0 +1,76 @@
+"""Which reports of a meeting belong to a session that has ended: pure decisions.
+
+One online meeting has many sessions (a series, a restart), each with a report of its own, and Graph's list is not
+ordered. Wrongly taking a report costs one write that changes nothing; wrongly leaving one out loses data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+TOLERANCE = timedelta(minutes=15)  # call and report are timed by different services
+RECENT = timedelta(hours=24)
+CLOCK_SKEW = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A report as the list shows it; a time that Graph has not set is None."""
+
+    id: str
+    start: datetime | None
+    end: datetime | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """The span of a call, from the first join to the last leave."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to do with a meeting's reports.
+
+    `conclusive` are the session's own: with one of them the signal is settled. `likely` fit it only by their
+    distance, as the report of a meeting that was restarted minutes later does, so they settle the signal only if
+    nobody stored them before. `others` are not the session's, or only within the tolerance, yet are archived
+    when they are missing. `early` looks finished although the call went on: the report of a running meeting.
+    """
+
+    conclusive: tuple[Listed, ...]
+    likely: tuple[Listed, ...]
+    others: tuple[Listed, ...]
+    early: tuple[Listed, ...]
+
+
+def select(reports: Iterable[Listed], session: Session, now: datetime) -> Selection:
+    """Sort the listed reports by what they mean to `session`."""
+    conclusive: list[Listed] = []
+    likely: list[Listed] = []
+    others: list[Listed] = []
+    early: list[Listed] = []
+    for report in reports:
+        if report.end is None or report.end > now + CLOCK_SKEW:
+            continue  # still running
+        start = report.start or report.end
+        reaches_end = report.end >= session.end - TOLERANCE
+        if start < session.end and report.end > session.start:
+            (conclusive if reaches_end else early).append(report)
+        elif _as_long_ago(start, session.start) and _as_long_ago(report.end, session.end):
+            likely.append(report)
+        elif _overlaps(start, report.end, session) or report.end >= now - RECENT:
+            others.append(report)
+    return Selection(tuple(conclusive), tuple(likely), tuple(others), tuple(early))
+
+
+def _as_long_ago(one: datetime, other: datetime) -> bool:
+    return abs(one - other) <= TOLERANCE
+
+
+def _overlaps(start: datetime, end: datetime, session: Session) -> bool:
+    return start <= session.end + TOLERANCE and end >= session.start - TOLERANCE

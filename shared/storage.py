@@ -1,0 +1,73 @@
+"""The storage clients: how the product signs in to them, how long it waits and how often it tries.
+
+Tries and waits are short, because the queue is the long retry: a message whose attempt fails comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import ExponentialRetry as BlobRetry
+from azure.storage.queue import ExponentialRetry as QueueRetry
+from azure.storage.queue import (
+    QueueClient,
+    QueueServiceClient,
+    TextBase64DecodePolicy,
+    TextBase64EncodePolicy,
+)
+
+from shared import signals
+from shared.settings import STATE_SUFFIX, Settings
+
+SIGNALS_QUEUE = "meeting-signals"
+UPKEEP_QUEUE = "upkeep"
+QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, f"{UPKEEP_QUEUE}-poison")
+NEVER = -1  # a delayed message must not expire
+BLOCK_BYTES = 4 * 1024 * 1024  # a body over this is written in blocks of it, so memory stays small
+
+_TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 30}
+_RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_total": 4}
+
+
+def blob_service(settings: Settings, credential: TokenCredential) -> BlobServiceClient:
+    """The account that holds reports and outcomes."""
+    return BlobServiceClient(
+        settings.blob_url,
+        credential=credential,
+        retry_policy=BlobRetry(**_RETRY),
+        max_single_put_size=BLOCK_BYTES,
+        max_block_size=BLOCK_BYTES,
+        **_TIMEOUTS,
+    )
+
+
+def queue_service(settings: Settings, credential: TokenCredential) -> QueueServiceClient:
+    """The account that holds the app's queues."""
+    return QueueServiceClient(
+        settings.queue_url, credential=credential, retry_policy=QueueRetry(**_RETRY), **_TIMEOUTS
+    )
+
+
+def containers(settings: Settings, service: BlobServiceClient) -> tuple[ContainerClient, ContainerClient]:
+    """The container for consumers, and the one for operational state."""
+    return (
+        service.get_container_client(settings.container),
+        service.get_container_client(settings.container + STATE_SUFFIX),
+    )
+
+
+class SignalQueue:
+    """Sends signals to `meeting-signals`, encoded as the Functions host expects them (base64)."""
+
+    def __init__(self, service: QueueServiceClient) -> None:
+        self._queue: QueueClient = service.get_queue_client(
+            SIGNALS_QUEUE,
+            message_encode_policy=TextBase64EncodePolicy(),
+            message_decode_policy=TextBase64DecodePolicy(),
+        )
+
+    def send(self, signal: signals.Signal, delay: int = 0) -> None:
+        """Enqueue one signal that nobody sees for `delay` seconds."""
+        self._queue.send_message(signals.message(signal), visibility_timeout=delay, time_to_live=NEVER)

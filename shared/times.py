@@ -1,0 +1,32 @@
+"""Points in time as Graph writes them and as we write them.
+
+Graph's timestamps end in `Z` or an offset and carry up to seven fraction digits; a time that is not set is
+absent, null or in the year 1. Everything inside the product is an aware datetime in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)
+
+
+def parse(value: object) -> datetime | None:
+    """`value` as a UTC time, or None where Graph has not set it. Raises ValueError for anything else."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("a time is not a string")
+    moment = datetime.fromisoformat(value)
+    if moment.year == 1:
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment.astimezone(UTC)
+
+
+def text(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
