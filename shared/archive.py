@@ -19,13 +19,13 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, ContainerClient, ContentSettings
 
 from shared import logs
 from shared.errors import AttendanceError
 from shared.reports import MeetingReports, Report
+from shared.storage import condition
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
@@ -105,7 +105,6 @@ class Archive:
 
     def _put(self, blob: BlobClient, report: Report, metadata: dict[str, str], *, etag: str | None) -> bool:
         """Whether the condition held: no such blob, or with `etag` still this version of it."""
-        condition = MatchConditions.IfNotModified if etag else MatchConditions.IfMissing
         report.body.seek(0)
         try:
             blob.upload_blob(
@@ -114,8 +113,7 @@ class Archive:
                 overwrite=True,
                 metadata=metadata,
                 content_settings=_JSON,
-                etag=etag,
-                match_condition=condition,
+                **condition(etag),
             )
         except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
             return False

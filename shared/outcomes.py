@@ -19,13 +19,13 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from shared import times
 from shared.archive import partition
 from shared.signals import Signal
+from shared.storage import condition
 
 _JSON = ContentSettings(content_type="application/json")
 
@@ -155,7 +155,7 @@ class Outcomes:
         Raises Superseded when the blob changed meanwhile.
         """
         name = partition("outcomes", outcome.day, outcome.signal_id)
-        in_place = found is not None and found.name == name
+        moved = found is not None and found.name != name
         try:
             self._container.upload_blob(
                 name,
@@ -163,20 +163,17 @@ class Outcomes:
                 overwrite=True,
                 metadata=_metadata(outcome),
                 content_settings=_JSON,
-                etag=found.etag if found and in_place else None,
-                match_condition=MatchConditions.IfNotModified if in_place else MatchConditions.IfMissing,
+                **condition(found.etag if found and not moved else None),
             )
         except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
             raise Superseded from None
-        if found and not in_place:
+        if found and moved:
             self.remove(found)
 
     def remove(self, filed: Filed) -> None:
         """Delete an outcome that lies in another partition now."""
         try:
-            self._container.delete_blob(
-                filed.name, etag=filed.etag, match_condition=MatchConditions.IfNotModified
-            )
+            self._container.delete_blob(filed.name, **condition(filed.etag))
         except (ResourceNotFoundError, ResourceModifiedError):
             return  # someone else moved it
 

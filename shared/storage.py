@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.blob import ExponentialRetry as BlobRetry
@@ -56,6 +57,13 @@ def containers(settings: Settings, service: BlobServiceClient) -> tuple[Containe
         service.get_container_client(settings.container),
         service.get_container_client(settings.container + STATE_SUFFIX),
     )
+
+
+def condition(etag: str | None) -> dict[str, Any]:
+    """The arguments that let a write happen only while the blob has this ETag, or with None only where none is."""
+    if etag is None:
+        return {"match_condition": MatchConditions.IfMissing}
+    return {"match_condition": MatchConditions.IfNotModified, "etag": etag}
 
 
 class SignalQueue:
