@@ -15,6 +15,7 @@ from shared.services import Services
 from shared.signals import Signal, unpack
 
 MAX_RACES = 8
+REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 
 
 def handle(text: str, services: Services) -> None:
@@ -42,11 +43,13 @@ def archive(signal: Signal, services: Services) -> None:
 
 
 def _days(signal: Signal) -> tuple[date, ...]:
-    """Where an outcome may lie before the call record is read: where it was filed, or by the time of first sight."""
+    """Where an outcome may lie before the call record is read: where it was filed, or by the time of first sight.
+
+    That can be the day before, for Graph repeats a notification for hours.
+    """
     if signal.filed:
         return (signal.filed,)
-    first = signal.first_seen.date()
-    return first, first - timedelta(days=1)
+    return tuple(dict.fromkeys((signal.first_seen.date(), (signal.first_seen - REPEATS).date())))
 
 
 def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> None:
@@ -106,10 +109,14 @@ def _tell(signal: Signal, outcome: Outcome) -> None:
         traceparent=signal.traceparent,
     )
     if outcome.result is Result.ACCESS_DENIED:
-        logs.error("access.denied", organizer=outcome.meeting.organizer_id, cure=_CURE)
+        organizer = outcome.meeting.organizer_id
+        cure = _POLICY if organizer else _CALL_RECORDS
+        logs.error("access.denied", signal=signal.id, organizer=organizer, cure=cure)
 
 
-_CURE = (
-    "Grant the app's client id to the organizer: New-CsApplicationAccessPolicy -Identity AttendanceReports "
-    "-AppIds <client id>; Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity <organizer>"
+_CALL_RECORDS = "Grant the application permission CallRecords.Read.All to the app's identity."
+_POLICY = (
+    "Grant OnlineMeetings.Read.All and OnlineMeetingArtifact.Read.All to the app's identity, and an application "
+    "access policy to the organizer: New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds <client id>; "
+    "Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity <organizer>"
 )

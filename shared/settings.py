@@ -22,6 +22,7 @@ CALL_RECORDS = "call-records"
 STATE_SUFFIX = "-state"
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
 
 
@@ -158,6 +159,7 @@ def fingerprint(client_state: str) -> str:
 def load(environ: Mapping[str, str]) -> Settings:
     """Read and check all settings. Raises SettingError for the first one that is missing or wrong."""
     read = _Reader(environ)
+    read.schedule("MAINTAIN_SCHEDULE")
     cloud = _cloud(read.text("GRAPH_CLOUD"))
     client_id = read.text("AZURE_CLIENT_ID")
     return Settings(
@@ -224,6 +226,11 @@ class _Reader:
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) <= 0:
             raise SettingError(name, "is not a number above 0")
         return float(value)
+
+    def schedule(self, name: str) -> None:
+        """Checks a setting that Functions itself reads, so that the health page can name it."""
+        if not _NCRONTAB.match(self.text(name)):
+            raise SettingError(name, "is not an NCRONTAB expression of six fields")
 
     def client_state(self, name: str) -> str:
         value = self.text(name)

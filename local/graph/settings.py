@@ -1,0 +1,43 @@
+"""What can be changed about the simulated service while it runs (`PUT /_control/settings`).
+
+The defaults are the documented figures; where Microsoft documents none, the field says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Settings:
+    """Mutable on purpose: one object that every part of the simulator reads.
+
+    `time_scale` divides the long waits (back-off, slow and drop windows, the 4 hours of retrying);
+    `deadline_scale` divides the deadlines of a single request (3 s, 10 s). 1 is real time.
+    """
+
+    record_page_size: int = 100
+    """Attendance records on a page; undocumented."""
+    report_page_size: int = 0
+    """Attendance reports on a page of the list; undocumented; 0: all (at most 50) on one."""
+    subscription_page_size: int = 0
+    """Subscriptions on a page; undocumented; 0: all on one."""
+    next_link_form: Literal["property", "top"] = "property"
+    """Where an expanded report names the next page of its records: undocumented, both are OData."""
+    throttling: bool = True
+    time_scale: float = 1.0
+    deadline_scale: float = 1.0
+    batch_seconds: float = 0.0
+    """Notifications that fall into the same span of this length and share a URL go out in one POST; 0: alone."""
+    evaluate_after: int = 100
+    """Responses that an endpoint must have given before it can become slow or drop (a figure of 2023)."""
+
+    def __post_init__(self) -> None:
+        if min(self.time_scale, self.deadline_scale) <= 0 or self.record_page_size < 1:
+            raise ValueError("timeScale, deadlineScale and recordPageSize must be positive")
+        if (
+            min(self.report_page_size, self.subscription_page_size, self.batch_seconds, self.evaluate_after)
+            < 0
+        ):
+            raise ValueError("no setting may be negative")

@@ -1,0 +1,102 @@
+"""The routes below `/subscriptions`: create with its handshake, list, read, renew, reauthorize, delete.
+
+An application sees its own subscriptions only, whoever else notifies the same URL.
+Sources: Create subscription, List subscriptions, Update subscription, subscription: reauthorize.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from local.graph import handshake, odata, subscriptions
+from local.graph.odata import Entity, GraphError, Reply
+from local.graph.routing import GraphRequest, Route
+from local.graph.settings import Settings
+from local.graph.subscriptions import Subscription, Subscriptions
+
+
+class Subscribing:
+    """The routes; `resumed` is called with the id of a subscription that was renewed or reauthorized."""
+
+    def __init__(self, kept: Subscriptions, settings: Settings, resumed: Callable[[str], None]) -> None:
+        self._kept = kept
+        self._settings = settings
+        self._resumed = resumed
+
+    def routes(self) -> list[Route]:
+        """The routes of this resource."""
+        one = "/subscriptions/{subscription}"
+        return [
+            Route("POST", "/subscriptions", self.create),
+            Route("GET", "/subscriptions", self.listed),
+            Route("GET", one, self.get),
+            Route("PATCH", one, self.renew),
+            Route("DELETE", one, self.delete),
+            Route("POST", one + "/reauthorize", self.reauthorize),
+        ]
+
+    async def create(self, request: GraphRequest) -> Reply:
+        """A new subscription, once its URLs have answered the handshake."""
+        caller = request.caller
+        wanted = subscriptions.checked(request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id)
+        self._kept.check_room(caller.app_id, wanted.resource, wanted.change_type)
+        for url in (wanted.notification_url, wanted.lifecycle_notification_url):
+            if url is not None:
+                await handshake.validate(url, self._settings.deadline_scale)
+        # A second request for the same combination may have passed its own handshake meanwhile.
+        self._kept.check_room(caller.app_id, wanted.resource, wanted.change_type)
+        self._kept.put(wanted)
+        return Reply(201, _one(request, wanted))
+
+    async def listed(self, request: GraphRequest) -> Reply:
+        """A page of the caller's subscriptions; no query options are supported."""
+        options = [name for name in request.query if name.startswith("$") and name != "$skiptoken"]
+        if options:
+            raise GraphError(400, "BadRequest", f"The query option '{options[0]}' is not supported.")
+        own = [each for each in self._kept.living() if each.application_id == request.caller.app_id]
+        start = odata.offset_of(request.query.get("$skiptoken"))
+        size = self._settings.subscription_page_size or len(own) or 1
+        next_link = None
+        if start + size < len(own):
+            next_link = odata.link(request.address, skiptoken=odata.skip_token(str(start + size)))
+        items = [_without_client_state(each) for each in own[start : start + size]]
+        return Reply(body=odata.collection(request.context("subscriptions"), items, next_link))
+
+    async def get(self, request: GraphRequest) -> Reply:
+        """One subscription."""
+        return Reply(body=_one(request, self._own(request)))
+
+    async def renew(self, request: GraphRequest) -> Reply:
+        """A later expiry, or another certificate."""
+        changed = subscriptions.renewed(self._own(request), request.json())
+        self._kept.put(changed)
+        self._resumed(changed.id)
+        return Reply(body=_one(request, changed))
+
+    async def delete(self, request: GraphRequest) -> Reply:
+        """The end of a subscription."""
+        self._kept.remove(self._own(request).id)
+        return Reply(204)
+
+    async def reauthorize(self, request: GraphRequest) -> Reply:
+        """Delivery goes on; the expiry stays."""
+        changed = subscriptions.reauthorized(self._own(request))
+        self._kept.put(changed)
+        self._resumed(changed.id)
+        return Reply(204)
+
+    def _own(self, request: GraphRequest) -> Subscription:
+        found = self._kept.find(request.parameters["subscription"])
+        if found is None or found.application_id != request.caller.app_id:
+            raise GraphError(404, "ResourceNotFound", "The object was not found.")
+        return found
+
+
+def _one(request: GraphRequest, subscription: Subscription) -> str:
+    context = odata.text(request.context("subscriptions/$entity"))
+    return odata.rendered({"@odata.context": context} | subscription.entity())
+
+
+def _without_client_state(subscription: Subscription) -> Entity:
+    return {name: value for name, value in subscription.entity().items() if name != "clientState"}

@@ -1,0 +1,218 @@
+"""The worker's half: Microsoft's `azure_functions_runtime` indexes the app and runs its functions.
+
+The only module that touches that untyped package. Functions run on an event loop of their own, in a thread of
+its own, so that an `async` function that blocks cannot stop the host from renewing leases or answering; `def`
+functions run in the runtime's thread pool (PYTHON_THREADPOOL_THREAD_COUNT), as in Azure.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from azure_functions_runtime import (
+    handle_event,
+    invocation_id_cv,
+    native_invocation,
+    start_threadpool_executor,
+)
+from azure_functions_runtime.bindings import meta
+from azure_functions_runtime.bindings.datumdef import Datum
+from azure_functions_runtime.version import VERSION
+
+__all__ = [
+    "VERSION",
+    "Failure",
+    "Function",
+    "HttpReply",
+    "HttpRequest",
+    "IndexingError",
+    "Outcome",
+    "Runtime",
+]
+
+
+class IndexingError(Exception):
+    """The app has no functions: its module does not load, or a signature does not fit its bindings."""
+
+
+class Failure(Exception):
+    """A function raised, or what it returned did not fit; the text is the exception's."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function as the app declares it; bindings as in function.json, settings not yet resolved."""
+
+    name: str
+    id: str
+    bindings: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """What an HTTP trigger passes on; several values of one name are already joined by commas."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    route: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class HttpReply:
+    """What an HTTP function returned."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A function that returned: its HTTP reply, if it has one, and the items for each output binding in order."""
+
+    reply: HttpReply | None = None
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Runtime:
+    """The indexed app. The package keeps its state in module globals, so there is one of these per process."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, str] = {}
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def current(self) -> str | None:
+        """The name of the function on whose behalf the calling code runs."""
+        return self._running.get(invocation_id_cv.get() or "")
+
+    def index(self, app: Path) -> list[Function]:
+        """The functions of `app`/function_app.py; IndexingError carries the traceback as its text."""
+        # Azure starts its worker with the app's folder first on the path.
+        sys.path.insert(0, str(app))
+        handle_event.protos = _Messages
+        meta.load_binding_registry()
+        try:
+            handle_event.load_function_metadata(str(app), caller_info="local")
+        except Exception as error:
+            raise IndexingError("".join(traceback.format_exception(error))) from error
+        indexed = handle_event._metadata_result
+        if not indexed:
+            raise IndexingError("function_app.py is missing or declares no functions")
+        start_threadpool_executor()
+        threading.Thread(target=self._loop.run_forever, name="functions", daemon=True).start()
+        return [
+            Function(item.name, item.function_id, tuple(json.loads(binding) for binding in item.raw_bindings))
+            for item in indexed
+        ]
+
+    async def invoke(
+        self,
+        function: Function,
+        invocation_id: str,
+        parameter: str,
+        value: str | HttpRequest,
+        metadata: Mapping[str, Any],
+        trace: tuple[str, str],
+    ) -> Outcome:
+        """Runs one function; `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
+
+        A str goes to a queue trigger as text and to a timer trigger as JSON. Raises Failure.
+        """
+        kind = next(binding["type"] for binding in function.bindings if binding["name"] == parameter)
+        datum = (
+            _http(value) if isinstance(value, HttpRequest) else Datum(value, _TEXT_KINDS.get(kind, "string"))
+        )
+        details = {name: Datum(json.dumps(item), "json") for name, item in metadata.items()}
+        call = self._call(function, invocation_id, [(parameter, datum)], details, trace)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
+
+    async def _call(
+        self,
+        function: Function,
+        invocation_id: str,
+        inputs: list[tuple[str, Any]],
+        metadata: dict[str, Any],
+        trace: tuple[str, str],
+    ) -> Outcome:
+        invocation_id_cv.set(invocation_id)
+        self._running[invocation_id] = function.name
+        try:
+            ok, returned, outputs, error, _ = await native_invocation.invocation_request_native(
+                invocation_id, function.id, inputs, metadata, *trace
+            )
+        finally:
+            del self._running[invocation_id]
+        if not ok:
+            raise Failure(error)
+        sent = {name: _items(datum) for name, datum in outputs}
+        if returned is None:
+            return Outcome(outputs=sent)
+        if any(binding["name"] == "$return" and binding["type"] == "http" for binding in function.bindings):
+            return Outcome(_reply(returned), sent)
+        return Outcome(outputs=sent | {"$return": _items(returned)})
+
+
+_TEXT_KINDS = {"timerTrigger": "json"}
+
+
+class _Messages:
+    """Stand-ins for the protobuf classes that indexing fills and this module reads back."""
+
+    class BindingInfo(SimpleNamespace):
+        undefined, out, inout = 0, 1, 2
+
+    class RpcFunctionMetadata(SimpleNamespace):
+        pass
+
+    class RpcRetryOptions(SimpleNamespace):
+        pass
+
+
+def _http(request: HttpRequest) -> Any:
+    def texts(values: Mapping[str, str]) -> dict[str, Any]:
+        return {name: Datum(value, "string") for name, value in values.items()}
+
+    return Datum(
+        {
+            "method": Datum(request.method, "string"),
+            "url": Datum(request.url, "string"),
+            "headers": texts(request.headers),
+            "query": texts(request.query),
+            "params": texts(request.route),
+            "body": Datum(request.body, "bytes"),
+        },
+        "http",
+    )
+
+
+def _reply(returned: Any) -> HttpReply:
+    if returned.type == "string":
+        return HttpReply(200, [("content-type", "text/plain; charset=utf-8")], returned.value.encode())
+    parts = returned.value
+    headers = [(name, datum.value) for name, datum in parts["headers"].items()]
+    cookies: list[SimpleCookie] = parts["cookies"] or []
+    headers += [("set-cookie", morsel.OutputString()) for cookie in cookies for morsel in cookie.values()]
+    return HttpReply(int(parts["status_code"].value), headers, parts["body"].value)
+
+
+def _items(datum: Any) -> list[str]:
+    """An output's messages: the elements of a JSON array in their order, else the one value."""
+    if datum.type == "bytes":
+        return [datum.value.decode()]
+    if datum.type != "json":
+        return [datum.value]
+    value = json.loads(datum.value)
+    elements = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, str) else json.dumps(item) for item in elements]

@@ -1,0 +1,206 @@
+"""The whole system on one machine: storage, identity, a simulated Graph and the functions host, as one thing.
+
+Everything is real but Microsoft Graph; the product runs unchanged, and only its settings differ. However the
+stack ends, all that it started ends with it; started again on the same state, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from local import appsettings, azurite, identity, ports, storage
+from local.functions import FunctionsHost
+from local.program import ROOT, Log, Program, StartError
+from local.state import State, hold, write
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+SECONDS_TO_START = 60.0
+SECONDS_TO_STOP = 5.0
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class StackError(RuntimeError):
+    """A part that is never started again has ended."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its addresses, its process ids, and ways to look into it and to disturb it."""
+
+    azurite: azurite.Azurite
+    identity: identity.Identity
+    graph: str
+    simulator: Program | None
+    functions: FunctionsHost
+    base_environment: Mapping[str, str]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The environment of the functions host: the app settings and all else."""
+        return self.functions.environment
+
+    @property
+    def container(self) -> str:
+        """The container of the reports."""
+        return self.base_environment["ATTENDANCE_CONTAINER"]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids; that of the functions host changes when it is started again."""
+        return {"functions": self.functions.pid, "azurite": self.azurite.pid}
+
+    def announcement(self) -> dict[str, Any]:
+        """What the line on stdout says."""
+        return {
+            "functions": self.functions.url,
+            "blob": self.azurite.blob_url,
+            "queue": self.azurite.queue_url,
+            "graph": self.graph,
+            "identity": {"endpoint": self.identity.endpoint, "header": self.identity.header},
+            "ca": str(self.azurite.ca),
+            "container": self.container,
+            "pids": self.pids,
+        }
+
+    def ports(self) -> dict[str, int]:
+        """The ports that the next stack on the same state takes again."""
+        addresses = {
+            "blob": self.azurite.blob_url,
+            "queue": self.azurite.queue_url,
+            "identity": self.identity.endpoint,
+            "functions": self.functions.url,
+        }
+        if self.simulator:
+            addresses["graph"] = self.graph
+        return {part: urlsplit(address).port or 0 for part, address in addresses.items()}
+
+    def blob_service(self) -> BlobServiceClient:
+        """A new client for the account's blobs."""
+        return storage.blob_service(self.azurite, self.identity)
+
+    def queue_service(self) -> QueueServiceClient:
+        """A new client for the account's queues."""
+        return storage.queue_service(self.azurite, self.identity)
+
+    def kill_functions(self) -> None:
+        """Ends the functions host as a crash would. It is started again at once: see `await_functions`."""
+        self.functions.kill()
+
+    def restart_functions(self, settings: Mapping[str, str] | None = None) -> None:
+        """Stops the functions host and starts it with these settings over those that the stack began with."""
+        self.functions.stop()
+        self.functions.start({**self.base_environment, **(settings or {})})
+
+    def await_functions(self) -> None:
+        """Returns when the functions answer."""
+        self.functions.await_answer()
+
+    def watch(self) -> None:
+        """Never returns; raises StackError when Azurite or the simulator has ended."""
+        while True:
+            if not self.azurite.running:
+                raise StackError("Azurite has ended")
+            if self.simulator and not self.simulator.running:
+                raise StackError("the Graph simulator has ended")
+            sleep(SECONDS_BETWEEN_LOOKS)
+
+
+@contextmanager
+def up(
+    state: Path | None = None,
+    *,
+    app: Path = ROOT,
+    graph_root: str | None = None,
+    login_root: str | None = None,
+    functions_port: int = 0,
+    seed: int = 1,
+    settings: Mapping[str, str] | None = None,
+    log: Log | None = None,
+) -> Iterator[Stack]:
+    """Starts the stack and, at the end, stops it: the functions host first, then what it depends on.
+
+    Without a state folder everything is kept in a temporary one. `settings` win over the environment, which wins
+    over the stack's own defaults. Raises StartError, with the words of the part that did not start, or
+    StateInUseError.
+    """
+    given = {**os.environ, **(settings or {})}
+    if graph_root:
+        given["GRAPH_ROOT"] = graph_root
+    if login_root:
+        given["LOGIN_ROOT"] = login_root
+    chosen = appsettings.with_defaults(given)
+    log = log or Log(2)
+    with ExitStack() as parts:
+        folder = state or Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="attendance-")))
+        held = parts.enter_context(hold(folder))
+        last = held.ports()
+        principal = parts.enter_context(
+            identity.serve(
+                ports.free_or_any(last.get("identity", 0)),
+                tenant=chosen["TENANT_ID"],
+                client_id=chosen["AZURE_CLIENT_ID"],
+            )
+        )
+        graph_root = given.get("GRAPH_ROOT")
+        # Started before Azurite and awaited after it, so that both get ready at the same time.
+        simulator = None if graph_root else _simulator(held, last.get("graph", 0), chosen, seed, log)
+        if simulator:
+            parts.callback(simulator.stop, SECONDS_TO_STOP)
+        account = parts.enter_context(
+            azurite.start(
+                held.folder, last.get("blob", 0), last.get("queue", 0), log=log, env=chosen, lock=held.lock
+            )
+        )
+        storage.create(account, principal, chosen["ATTENDANCE_CONTAINER"])
+        if simulator:
+            graph_root = simulator.await_line(r'"url": *"([^"]+)"', SECONDS_TO_START)[1]
+        functions = FunctionsHost(
+            app, _functions_port(functions_port, last.get("functions", 0)), log, lock=held.lock
+        )
+        environment = appsettings.with_addresses(
+            chosen,
+            azurite=account,
+            identity=principal,
+            graph_root=graph_root or "",
+            functions_url=functions.url,
+            client_state=held.client_state(),
+        )
+        stack = Stack(account, principal, environment["GRAPH_ROOT"], simulator, functions, environment)
+        parts.callback(held.announcement.unlink, missing_ok=True)
+        functions.started = lambda: write(held.announcement, json.dumps(stack.announcement()))
+        functions.start(environment)
+        parts.callback(functions.stop)
+        held.remember_ports(stack.ports())
+        yield stack
+
+
+def _simulator(held: State, port: int, settings: Mapping[str, str], seed: int, log: Log) -> Program:
+    command = [
+        *(sys.executable, "-m", "local.graph", "--exit-with-parent"),
+        *("--port", str(ports.free_or_any(port))),
+        *("--tenant", settings["TENANT_ID"]),
+        *("--app-id", settings.get("GRAPH_CLIENT_ID") or settings["AZURE_CLIENT_ID"]),
+        *("--audience", appsettings.audience(settings)),
+        *("--seed", str(seed)),
+        *("--state", str(held.folder / "graph.json")),
+    ]
+    return Program("graph", command, log, env=settings, lock=held.lock)
+
+
+def _functions_port(told: int, last: int) -> int:
+    if told and not ports.is_free(told):
+        raise StartError(f"port {told}, asked for the functions host, is taken")
+    return ports.pick(told or last)

@@ -1,0 +1,85 @@
+"""The folder in which a stack keeps what the next one on the same folder goes on with.
+
+Storage, the simulator's memory, ports (subscriptions name them) and the client state (subscriptions carry
+it). One stack at a time: there is a lock that every program of the stack holds as well, so that the next one
+waits until the last of a killed stack has let go of files and ports.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+SECONDS_TO_LET_GO = 15.0
+
+
+class StateInUseError(RuntimeError):
+    """Another stack runs on the same folder."""
+
+
+class State:
+    """The folder, locked."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        """See `hold`."""
+        self.folder = folder
+        self.lock = lock
+
+    @property
+    def announcement(self) -> Path:
+        """The file that says where everything is, in the words of the line on stdout."""
+        return self.folder / "stack.json"
+
+    def ports(self) -> dict[str, int]:
+        """The ports of the last run, by part; empty at first."""
+        file = self.folder / "ports.json"
+        remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        return remembered
+
+    def remember_ports(self, ports: Mapping[str, int]) -> None:
+        """Keeps the ports for the next run."""
+        write(self.folder / "ports.json", json.dumps(ports))
+
+    def client_state(self) -> str:
+        """The secret that Graph repeats in each notification: random, made once."""
+        file = self.folder / "client-state"
+        if not file.exists():
+            write(file, secrets.token_urlsafe(32))
+        return file.read_text()
+
+
+def write(file: Path, text: str) -> None:
+    """Writes a file whole or not at all, readable by its owner only."""
+    draft = file.with_name(f".{file.name}.draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    draft.replace(file)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[State]:
+    """The folder, made where needed, for as long as the context lasts. Raises StateInUseError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _acquire(lock, folder)
+        yield State(folder.resolve(), lock)
+    finally:
+        os.close(lock)
+
+
+def _acquire(lock: int, folder: Path) -> None:
+    deadline = monotonic() + SECONDS_TO_LET_GO
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > deadline:
+                raise StateInUseError(f"another stack runs on {folder}") from None
+            sleep(0.1)
+        else:
+            return

@@ -1,0 +1,64 @@
+"""Commands for a stack that runs: let a meeting end, and look at what lies in its container."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from azure.identity import ManagedIdentityCredential
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from rich.console import Console
+from rich.tree import Tree
+
+from local import appsettings
+from local.graph.client import Control
+from local.graph.orders import NewSession
+
+
+class NoStackError(RuntimeError):
+    """No stack runs on that state."""
+
+
+def announced(state: Path) -> dict[str, Any]:
+    """What the stack on `state` said when it started. Raises NoStackError."""
+    try:
+        found: dict[str, Any] = json.loads((state / "stack.json").read_text())
+    except OSError:
+        raise NoStackError(f"no stack runs on {state}: start one with `make up`") from None
+    return found
+
+
+def end_meeting(state: Path, participants: int) -> str:
+    """A meeting of the running stack's simulated tenant ends now; the ids to look for."""
+    control = Control(announced(state)["graph"])
+    meeting = control.add_meeting()
+    made = control.add_session(NewSession(meeting.meeting_id, participants=participants))
+    return f"call record {made.call_id}, attendance report {made.report_id}"
+
+
+def show(state: Path, blob: str | None) -> None:
+    """Print one blob of the running stack's container, or the names of all."""
+    found = announced(state)
+    os.environ["IDENTITY_ENDPOINT"] = found["identity"]["endpoint"]
+    os.environ["IDENTITY_HEADER"] = found["identity"]["header"]
+    credential = ManagedIdentityCredential(client_id=appsettings.with_defaults(os.environ)["AZURE_CLIENT_ID"])
+    service = BlobServiceClient(found["blob"], credential=credential, connection_verify=found["ca"])
+    container = service.get_container_client(found["container"])
+    console = Console(highlight=False, soft_wrap=True)
+    if blob:
+        console.print(container.download_blob(blob, encoding="utf-8").readall(), markup=False)
+    else:
+        console.print(tree(container))
+
+
+def tree(container: ContainerClient) -> Tree:
+    """The names of all blobs."""
+    whole = Tree(f"[bold]container {container.container_name}[/]")
+    branches: dict[str, Tree] = {}
+    for name in container.list_blob_names():
+        prefix = f"{name.partition('/')[0]}/"
+        branch = branches.get(prefix) or branches.setdefault(prefix, whole.add(prefix))
+        branch.add(name)
+    return whole

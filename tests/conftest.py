@@ -1,0 +1,45 @@
+"""What tests share: one Azurite, one identity endpoint, one whole stack for each worker."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+import local.azurite
+import local.identity
+import local.stack
+from local.azurite import Azurite
+from local.identity import Identity
+from local.program import Log
+from local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
+    """Where the parts of the stack are heard: a file, because their threads outlive the capture of one test."""
+    file = tmp_path_factory.mktemp("log") / "stack.log"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    yield Log(descriptor)
+    os.close(descriptor)
+
+
+@pytest.fixture(scope="session")
+def identity() -> Iterator[Identity]:
+    """An identity endpoint."""
+    with local.identity.serve() as identity:
+        yield identity
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azurite]:
+    """An empty storage account; a test that writes takes a container or queue of its own."""
+    with local.azurite.start(tmp_path_factory.mktemp("azurite"), log=log) as azurite:
+        yield azurite
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
+    """The whole system, in a hurry."""
+    settings = {"RETRY_FIRST_DELAY": "1"}
+    with local.stack.up(tmp_path_factory.mktemp("stack"), settings=settings, log=log) as stack:
+        yield stack

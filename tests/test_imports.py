@@ -1,0 +1,118 @@
+"""What loads what: a cold webhook pays for azure.functions and the standard library, and imports go one way."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "shared").glob("*.py"))
+HEAVY = (
+    "azure.core",
+    "azure.identity",
+    "azure.storage",
+    "requests",
+    "urllib3",
+    "msal",
+    "cryptography",
+    "jwt",
+)
+MOST_MODULES = 25  # that the webhooks load over azure.functions
+
+# Runs both webhooks once, as the host does, in a process that has loaded nothing else; prints what they loaded.
+WEBHOOKS = """
+import json, sys
+from types import SimpleNamespace as Named
+import azure.functions as func
+before = set(sys.modules)
+import function_app
+
+class Out(list):
+    def set(self, value):
+        self.extend(value)
+
+functions = {each.get_function_name(): each.get_user_function() for each in function_app.app.get_functions()}
+context = Named(trace_context=Named(trace_parent=None))
+statuses = []
+for name in ("receive_notifications", "receive_lifecycle"):
+    for file in ("call-record-created.json", "lifecycle-mixed.json", None):
+        body = open(f"tests/events/{file}", "rb").read() if file else b""
+        params = {} if file else {"validationToken": "t"}
+        req = func.HttpRequest("POST", "https://app/api", params=params, body=body)
+        signals, tasks = Out(), Out()
+        statuses.append(functions[name](req, signals, tasks, context).status_code)
+print(json.dumps({"statuses": statuses, "all": sorted(sys.modules), "new": sorted(set(sys.modules) - before)}))
+"""
+ENVIRON = {
+    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+    "AzureWebJobsStorage__accountName": "jobs",
+    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
+    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+    "CLIENT_STATE": "a-client-state-for-tests",
+}
+
+
+def imported(module: Path) -> set[str]:
+    """The full names that a module imports, at its top or inside its functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.update({f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)})
+    return names
+
+
+def test_the_webhooks_load_nothing_that_talks_to_azure(
+    record_property: Callable[[str, object], None],
+) -> None:
+    environ = {**os.environ, **ENVIRON, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", WEBHOOKS],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = json.loads(run.stdout)
+    assert loaded["statuses"] == [202, 202, 200] * 2
+    assert [name for name in loaded["all"] if name.startswith(HEAVY)] == []
+    record_property("modules over azure.functions", len(loaded["new"]))
+    assert len(loaded["new"]) <= MOST_MODULES, loaded["new"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_the_product_does_not_know_azure_functions(module: Path) -> None:
+    assert not any(name.startswith("azure.functions") for name in imported(module))
+
+
+def test_imports_in_the_product_point_one_way() -> None:
+    names = {module.stem for module in MODULES}
+    graph = {
+        module.stem: {name.split(".")[1] for name in imported(module) if name.startswith("shared.")} & names
+        for module in MODULES
+    }
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+    assert set(order) == names
+
+
+def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
+    tree = ast.parse((ROOT / "function_app.py").read_bytes())
+    top = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+    assert top == {
+        "import json",
+        "import os",
+        "from typing import List",
+        "import azure.functions as func",
+        "from shared import logs, webhook",
+    }

@@ -1,0 +1,250 @@
+"""Notifications: what is ours becomes signals and tasks, everything else is dropped alone and counted."""
+
+import json
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import NotANotification
+from shared.notifications import Received, read
+from shared.settings import load
+from shared.signals import MAINTAIN, RENEW, Signal, Task
+
+EVENTS = Path(__file__).parent / "events"
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+STATE, PREVIOUS_STATE = "a-client-state-for-tests", "the-client-state-before"
+ENVIRON = {
+    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+    "AzureWebJobsStorage__accountName": "jobs",
+    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
+    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "TENANT_ID": TENANT,
+    "CLIENT_STATE": STATE,
+    "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
+}
+SETTINGS = load(ENVIRON)
+SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
+CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"
+SUBSCRIPTION = "5522bd62-7c96-4530-85b0-00b916f6151a"
+
+
+def body(*items: object) -> bytes:
+    return json.dumps({"value": items}).encode()
+
+
+def item(**changes: object) -> dict[str, Any]:
+    """The item of events/call-record-created.json with changes; None takes a property away."""
+    content = json.loads((EVENTS / "call-record-created.json").read_bytes())["value"][0] | changes
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def received(*items: object) -> Received:
+    return read(body(*items), SETTINGS, SEEN)
+
+
+def call_ids(found: Received) -> list[str]:
+    return [signal.call_id for signal in found.signals]
+
+
+def test_a_created_call_record_becomes_a_signal() -> None:
+    found = read((EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
+    assert found.signals == (Signal(CALL, SEEN, traceparent="t"),)
+    assert found.signals[0].id == f"cr-{CALL}"
+    assert (found.tasks, found.dropped) == ((), {})
+
+
+def test_a_batch_of_several_subscriptions_and_tenants_is_sorted_item_by_item() -> None:
+    found = read((EVENTS / "batch-of-several-subscriptions.json").read_bytes(), SETTINGS, SEEN)
+    assert call_ids(found) == [CALL, "a6d0b8f1-33d4-4ed7-9f5c-0c8b1f1a2d3e"]
+    assert found.dropped == {"clientState": 1, "tenant": 1}
+
+
+def test_lifecycle_events_and_changes_may_share_a_body() -> None:
+    found = read((EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
+    assert found.tasks == (Task(RENEW, SUBSCRIPTION, "t"), Task(MAINTAIN, traceparent="t"))
+    assert call_ids(found) == [CALL]
+    assert found.dropped == {"clientState": 1}
+
+
+def test_a_repeated_item_gives_one_signal() -> None:
+    assert call_ids(received(item(), item(changeType="updated"), item())) == [CALL]
+
+
+BAD_ITEMS = st.sampled_from(
+    [
+        *(item(clientState=wrong) for wrong in ("wrong", "", None, 7, [STATE], {"a": STATE}, STATE.upper())),
+        *(item(tenantId=other) for other in ("84841066-274d-4ec0-a5c1-276be684bdd3", "", 7, [TENANT])),
+        *(
+            item(resource=unknown)
+            for unknown in ("users/1", "", None, 7, [CALL], "communications/callRecords/..")
+        ),
+        *("text", 7, None, [], True),
+    ]
+)
+
+
+@given(st.lists(BAD_ITEMS | st.uuids().map(str)))
+def test_a_bad_item_neither_blocks_nor_passes_its_neighbours(items: list[Any]) -> None:
+    ids = [each for each in items if isinstance(each, str) and each.count("-") == 4]
+    sent = [item(resource=f"communications/callRecords/{each}") if each in ids else each for each in items]
+    found = received(*sent)
+    assert call_ids(found) == list(dict.fromkeys(ids))
+    assert found.dropped.total() == len(items) - len(ids)
+
+
+@pytest.mark.parametrize(
+    "state", ["wrong", "", None, 7, True, [STATE], {"state": STATE}, STATE + " ", "\ud800"]
+)
+def test_an_item_without_our_client_state_is_dropped(state: object) -> None:
+    found = received(item(clientState=state))
+    assert (found.signals, found.dropped) == ((), {"clientState": 1})
+
+
+def test_an_item_without_our_client_state_is_dropped_also_when_it_is_a_lifecycle_event() -> None:
+    found = received(item(clientState="wrong", lifecycleEvent="missed"))
+    assert (found.tasks, found.dropped) == ((), {"clientState": 1})
+
+
+def test_the_previous_client_state_is_accepted_while_rotating() -> None:
+    assert call_ids(received(item(clientState=PREVIOUS_STATE))) == [CALL]
+
+
+def test_an_unset_previous_client_state_accepts_nothing() -> None:
+    alone = load({name: value for name, value in ENVIRON.items() if name != "CLIENT_STATE_PREVIOUS"})
+    for state in ("", None, PREVIOUS_STATE):
+        assert read(body(item(clientState=state)), alone, SEEN).dropped == {"clientState": 1}
+
+
+@pytest.mark.parametrize("tenant", ["84841066-274d-4ec0-a5c1-276be684bdd3", "", 7, [TENANT], TENANT + " "])
+def test_an_item_of_another_tenant_is_dropped(tenant: object) -> None:
+    found = received(item(tenantId=tenant))
+    assert (found.signals, found.dropped) == ((), {"tenant": 1})
+
+
+def test_our_tenant_counts_in_any_casing_and_may_be_left_out() -> None:
+    assert call_ids(received(item(tenantId=TENANT.upper()))) == [CALL]
+    assert call_ids(received(item(tenantId=None))) == [CALL]
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        f"communications/callRecords/{CALL}",
+        f"/communications/callRecords/{CALL}",
+        f"communications/callRecords('{CALL}')",
+        f"/Communications/CallRecords('{CALL}')",
+        f"COMMUNICATIONS/CALLRECORDS/{CALL}",
+    ],
+)
+def test_a_call_record_is_known_by_each_form_of_its_resource(resource: str) -> None:
+    assert call_ids(received(item(resource=resource))) == [CALL]
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "communications/callRecords",
+        "communications/callRecords/",
+        "communications/callRecords('')",
+        f"communications/callRecords/{CALL}/sessions",
+        f"communications/callRecords/{CALL}?$expand=sessions",
+        f"communications/callRecords/{CALL}#x",
+        f"communications/callRecords/{CALL}\n",
+        f"communications/callRecords('{CALL}",
+        f"//communications/callRecords/{CALL}",
+        f"https://graph.microsoft.com/v1.0/communications/callRecords/{CALL}",
+        f"xcommunications/callRecords/{CALL}",
+        f"users/{CALL}",
+        *(
+            f"communications/callRecords/{bad}"
+            for bad in ("..", ".", "%2e", "%2e%2e", "a/b", "a%2fb", "a\\b", "a b")
+        ),
+        *(f"communications/callRecords('{bad}')" for bad in ("..", "%2e", "a/b", "a''b")),
+        f"communications/callRecords/{'a' * 129}",
+        "communications/callRecords/é",
+    ],
+)
+def test_a_resource_of_another_shape_never_becomes_an_address(resource: str) -> None:
+    found = received(item(resource=resource))
+    assert (found.signals, found.dropped) == ((), {"unknownResource": 1})
+
+
+@pytest.mark.parametrize("event", ["somethingNew", "", 7, {}, ["missed"], True])
+def test_an_unknown_lifecycle_event_is_dropped(event: object) -> None:
+    found = received(item(lifecycleEvent=event))
+    assert (found.signals, found.tasks, found.dropped) == ((), (), {"unknownLifecycleEvent": 1})
+
+
+@pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
+def test_a_subscription_to_renew_is_named_by_an_id_alone(subscription: object) -> None:
+    found = received(item(lifecycleEvent="reauthorizationRequired", subscriptionId=subscription))
+    assert (found.tasks, found.dropped) == ((), {"unknownLifecycleEvent": 1})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"validationToken",
+        b'{"value":[}',
+        '{"value":[]}'.encode("utf-16"),
+        b'{"value":["\xff"]}',
+        b"[]",
+        b'"value"',
+        b"null",
+        b"{}",
+        b'{"value":null}',
+        b'{"value":{}}',
+        b'{"value":"[]"}',
+        b'{"Value":[]}',
+        b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 1_000_000,
+        b'{"value":[' + b"9" * 5_000 + b"]}",
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+def test_a_body_that_is_no_collection_is_refused(content: bytes) -> None:
+    with pytest.raises(NotANotification):
+        read(content, SETTINGS, SEEN)
+
+
+def test_a_byte_order_mark_and_an_empty_collection_are_no_reason_to_refuse() -> None:
+    assert read(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == Received((), (), received().dropped)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(sorted(item())), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON | st.builds(lambda inner: {"value": inner}, JSON | st.lists(JSON)))
+def test_any_json_is_read_or_refused_and_enqueues_nothing(value: Any) -> None:
+    try:
+        found = read(json.dumps(value).encode(), SETTINGS, SEEN)
+    except NotANotification:
+        return
+    assert (found.signals, found.tasks) == ((), ())
+    assert found.dropped.total() == len(value["value"])
+
+
+@given(name=st.sampled_from([*item(), "lifecycleEvent"]), value=JSON)
+def test_any_value_of_any_property_is_read_as_a_signal_or_a_task_or_dropped(name: str, value: Any) -> None:
+    content = deepcopy(item()) | {name: value}
+    found = received(content, item(resource="communications/callRecords/neighbour"))
+    assert "neighbour" in call_ids(found)
+    assert len(found.signals) + len(found.tasks) + found.dropped.total() == 2
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    try:
+        assert isinstance(read(content, SETTINGS, SEEN), Received)
+    except NotANotification:
+        return

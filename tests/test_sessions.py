@@ -1,0 +1,176 @@
+"""Which reports belong to a session: the properties that keep a report from being lost or taken twice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.sessions import CLOCK_SKEW, Listed, Selection, Session, select
+
+DAY = datetime(2026, 11, 23, tzinfo=UTC)
+NOW = DAY + timedelta(hours=12)
+
+
+def at(minutes: float) -> datetime:
+    """Minutes after ten o'clock."""
+    return DAY + timedelta(hours=10, minutes=minutes)
+
+
+def session(start: float, end: float) -> Session:
+    return Session(at(start), at(end))
+
+
+def report(start: float, end: float, name: str = "r") -> Listed:
+    return Listed(name, at(start), at(end))
+
+
+def ids(reports: tuple[Listed, ...]) -> list[str]:
+    return [each.id for each in reports]
+
+
+def groups(selection: Selection) -> list[Listed]:
+    return [*selection.conclusive, *selection.likely, *selection.others, *selection.early]
+
+
+MINUTES = st.integers(-3 * 24 * 60, 180).map(float)
+SPANS = st.tuples(MINUTES, st.integers(0, 300)).map(lambda span: (span[0], span[0] + span[1]))
+TIMES = st.none() | MINUTES.map(at)
+LISTS = st.lists(st.builds(Listed, st.uuids().map(str), TIMES, TIMES), unique_by=lambda each: each.id)
+
+
+@given(call=SPANS, span=SPANS)
+def test_a_report_that_overlaps_and_reaches_the_end_settles_the_session(
+    call: tuple[float, float], span: tuple[float, float]
+) -> None:
+    chosen = select([report(*span)], session(*call), at(600))
+    overlaps = span[0] < call[1] and span[1] > call[0]
+    assert ids(chosen.conclusive) == (["r"] if overlaps and span[1] >= call[1] - 15 else [])
+    assert ids(chosen.early) == (["r"] if overlaps and span[1] < call[1] - 15 else [])
+
+
+@given(reports=LISTS, call=SPANS)
+def test_a_report_is_in_one_group_at_most(reports: list[Listed], call: tuple[float, float]) -> None:
+    found = groups(select(reports, session(*call), NOW))
+    assert len(found) == len(set(found))
+    assert set(found) <= set(reports)
+
+
+@given(reports=LISTS, call=SPANS, data=st.data())
+def test_the_order_of_the_list_does_not_matter(
+    reports: list[Listed], call: tuple[float, float], data: st.DataObject
+) -> None:
+    one = select(reports, session(*call), NOW)
+    other = select(data.draw(st.permutations(reports)), session(*call), NOW)
+    for name in ("conclusive", "likely", "others", "early"):
+        assert set(getattr(one, name)) == set(getattr(other, name))
+
+
+@given(reports=LISTS, call=SPANS)
+def test_every_ended_report_of_the_last_day_is_in_a_group(
+    reports: list[Listed], call: tuple[float, float]
+) -> None:
+    found = groups(select(reports, session(*call), NOW))
+    recent = [each for each in reports if each.end and NOW - timedelta(hours=24) <= each.end <= NOW]
+    assert set(recent) <= set(found)
+
+
+@given(reports=LISTS, call=SPANS)
+def test_a_report_that_has_not_ended_is_in_no_group(reports: list[Listed], call: tuple[float, float]) -> None:
+    found = groups(select(reports, session(*call), NOW))
+    assert all(each.end and each.end <= NOW + CLOCK_SKEW for each in found)
+
+
+@given(call=SPANS, early=st.integers(-14, 14), late=st.integers(-14, 14))
+def test_a_report_timed_by_another_service_is_found_all_the_same(
+    call: tuple[float, float], early: int, late: int
+) -> None:
+    span = (call[0] + early, max(call[0] + early, call[1] + late))
+    chosen = select([report(*span)], session(*call), at(600))
+    assert ids(chosen.conclusive) + ids(chosen.likely) == ["r"]
+
+
+@pytest.mark.parametrize("length", [2, 4, 20, 60, 300])
+def test_a_meeting_restarted_after_five_minutes_is_not_settled_by_the_first_report(length: int) -> None:
+    first, second = report(0, length, "first"), report(length + 5, 2 * length + 5, "second")
+    call = session(length + 5, 2 * length + 5)
+    alone = select([first], call, at(700))
+    assert (alone.conclusive, alone.early) == ((), ())
+    both = select([first, second], call, at(700))
+    assert ids(both.conclusive) == ["second"]
+    assert "first" in ids(both.likely) + ids(both.others)
+
+
+@pytest.mark.parametrize("length", [16, 20, 60])
+def test_a_first_report_that_is_too_far_off_does_not_even_seem_likely(length: int) -> None:
+    chosen = select([report(0, length)], session(length + 5, 2 * length + 5), at(700))
+    assert (ids(chosen.likely), ids(chosen.others)) == ([], ["r"])
+
+
+def test_the_first_call_of_a_restarted_meeting_is_settled_by_its_own_report() -> None:
+    reports = [report(65, 125, "second"), report(0, 60, "first")]
+    assert ids(select(reports, session(0, 60), NOW).conclusive) == ["first"]
+
+
+def test_of_a_recurring_series_only_the_days_report_settles() -> None:
+    weekly = [report(-week * 7 * 24 * 60, 30 - week * 7 * 24 * 60, f"week {week}") for week in range(50)]
+    chosen = select(weekly, session(0, 30), NOW)
+    assert [ids(group) for group in (chosen.conclusive, chosen.likely, chosen.others, chosen.early)] == [
+        ["week 0"],
+        [],
+        [],
+        [],
+    ]
+
+
+def test_a_running_meeting_has_no_report_yet() -> None:
+    running = [Listed("no end", at(0), None), Listed("ends later", at(0), NOW + timedelta(minutes=3))]
+    assert groups(select(running, session(0, 30), NOW)) == []
+
+
+def test_a_clock_that_is_two_minutes_ahead_is_forgiven() -> None:
+    call = Session(NOW - timedelta(minutes=30), NOW)
+    ahead = Listed("r", NOW - timedelta(minutes=30), NOW + timedelta(minutes=2))
+    assert ids(select([ahead], call, NOW).conclusive) == ["r"]
+
+
+def test_a_report_taken_while_the_call_went_on_is_early_and_does_not_settle() -> None:
+    chosen = select([report(0, 20)], session(0, 60), NOW)
+    assert (ids(chosen.early), chosen.conclusive, chosen.likely) == (["r"], (), ())
+
+
+@pytest.mark.parametrize(
+    ("end", "group"), [(44, "early"), (45, "conclusive"), (60, "conclusive"), (90, "conclusive")]
+)
+def test_a_report_may_end_a_quarter_of_an_hour_before_its_call(end: int, group: str) -> None:
+    assert ids(getattr(select([report(0, end)], session(0, 60), NOW), group)) == ["r"]
+
+
+@pytest.mark.parametrize(("gap", "likely"), [(0, True), (15, True), (15.1, False)])
+def test_a_report_beside_a_short_call_is_likely_within_a_quarter_of_an_hour(gap: float, likely: bool) -> None:
+    chosen = select([report(gap, gap)], session(0, 0), NOW)
+    assert ids(chosen.likely) == (["r"] if likely else [])
+
+
+@pytest.mark.parametrize(
+    ("age", "taken"),
+    [
+        (timedelta(hours=24), True),
+        (timedelta(hours=24, seconds=1), False),
+        (timedelta(days=20), False),
+    ],
+)
+def test_a_foreign_report_is_archived_for_a_day_after_its_end(age: timedelta, taken: bool) -> None:
+    foreign = Listed("r", NOW - age - timedelta(minutes=5), NOW - age)
+    call = Session(NOW - timedelta(days=10), NOW - timedelta(days=10) + timedelta(hours=1))
+    assert ids(select([foreign], call, NOW).others) == (["r"] if taken else [])
+
+
+def test_a_report_within_the_tolerance_is_archived_at_any_age() -> None:
+    call = Session(NOW - timedelta(days=10), NOW - timedelta(days=10) + timedelta(hours=1))
+    before = Listed("r", call.start - timedelta(hours=1), call.start - timedelta(minutes=15))
+    assert ids(select([before], call, NOW).others) == ["r"]
+
+
+def test_a_report_without_a_start_counts_by_its_end() -> None:
+    assert ids(select([Listed("r", None, at(58))], session(0, 60), NOW).conclusive) == ["r"]

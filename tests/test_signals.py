@@ -1,0 +1,194 @@
+"""Signals: a message says the same when it is read again, packs lose nothing, and foreign messages are refused."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import NotOurMessage
+from shared.signals import (
+    MAINTAIN,
+    MAX_MESSAGE_BYTES,
+    OPAQUE_ID,
+    RENEW,
+    Signal,
+    Task,
+    message,
+    pack,
+    task,
+    task_message,
+    trace_parent,
+    unpack,
+)
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
+
+MILLISECONDS = st.integers(0, 10**12).map(
+    lambda number: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
+)
+SIGNALS = st.builds(
+    Signal,
+    call_id=st.from_regex(OPAQUE_ID, fullmatch=True),
+    first_seen=MILLISECONDS,
+    attempt=st.integers(0, 2**40),
+    ticket=st.none() | st.text(),
+    denied=st.booleans(),
+    filed=st.none() | st.dates(),
+    traceparent=st.none() | st.just(TRACE),
+)
+VALID: dict[str, Any] = {
+    "version": 1,
+    "kind": "callRecord",
+    "callId": "a",
+    "firstSeen": "2026-11-23T10:12:00Z",
+}
+
+
+def text(**changes: object) -> str:
+    return json.dumps(VALID | changes)
+
+
+@given(SIGNALS)
+def test_a_signal_survives_its_message(signal: Signal) -> None:
+    assert unpack(message(signal)) == (signal,)
+
+
+@given(st.lists(SIGNALS, max_size=20))
+def test_a_pack_loses_nothing_and_keeps_the_order(signals: list[Signal]) -> None:
+    assert [signal for each in pack(signals) for signal in unpack(each)] == signals
+
+
+@given(count=st.integers(0, 900), length=st.integers(5, 128))
+def test_packs_stay_under_the_limit_and_are_as_few_as_fit(count: int, length: int) -> None:
+    signals = [Signal(f"{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
+    packs = pack(signals)
+    assert [signal for each in packs for signal in unpack(each)] == signals
+    assert all(len(each.encode()) <= MAX_MESSAGE_BYTES for each in packs)
+    one = len(message(Signal("x" * length, SEEN, traceparent=TRACE)))
+    assert all(len(each.encode()) + one > MAX_MESSAGE_BYTES for each in packs[:-1])
+
+
+def test_one_signal_goes_unpacked_and_none_needs_no_message() -> None:
+    signal = Signal("a", SEEN)
+    assert pack([signal]) == [message(signal)]
+    assert pack([]) == []
+
+
+def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> None:
+    assert json.loads(message(Signal("a", SEEN))) == {
+        "version": 1,
+        "kind": "callRecord",
+        "callId": "a",
+        "firstSeen": "2026-11-23T10:12:00.000Z",
+        "attempt": 0,
+    }
+
+
+def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -> None:
+    following = Signal("a", SEEN, attempt=2, ticket="old", traceparent=TRACE).following(
+        "new", date(2026, 11, 23), denied=True
+    )
+    assert following == Signal("a", SEEN, 3, "new", denied=True, filed=date(2026, 11, 23), traceparent=TRACE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no json",
+        "[]",
+        "null",
+        '"text"',
+        "[" * 100_000,
+        "{}",
+        text(version=2),
+        text(version="1"),
+        text(version=None),
+        text(kind="meeting"),
+        text(kind=None),
+        text(kind=["callRecord"]),
+        text(kind="pack"),
+        text(kind="pack", signals=[]),
+        text(kind="pack", signals={"0": VALID}),
+        text(kind="pack", signals=[VALID, "text"]),
+        text(kind="pack", signals=[VALID, VALID | {"kind": "pack", "signals": [VALID]}]),
+        text(kind="pack", signals=[VALID, VALID | {"callId": "../x"}]),
+        *(text(callId=bad) for bad in ("", "..", "a/b", "%2e", ".hidden", "a\n", "a" * 129, None, 7, ["a"])),
+        *(text(firstSeen=bad) for bad in ("", "yesterday", None, 7, "0001-01-01T00:00:00Z", "2026-13-01")),
+        text(attempt=-1),
+        text(attempt=1.5),
+        text(attempt="1"),
+        text(attempt=None),
+        text(ticket=7),
+        text(ticket=["a"]),
+        *(text(filed=bad) for bad in ("", "today", None, 7, "2026-02-30")),
+    ],
+    ids=lambda content: content[:60],
+)
+def test_a_message_of_another_version_kind_or_shape_is_not_ours(content: str) -> None:
+    with pytest.raises(NotOurMessage):
+        unpack(content)
+
+
+@pytest.mark.xfail(strict=True, raises=OverflowError, reason="times.parse lets an OverflowError out")
+def test_a_time_beyond_the_calendar_in_utc_is_no_time() -> None:
+    with pytest.raises(NotOurMessage):
+        unpack(text(firstSeen="9999-12-31T23:59:59-01:00"))
+
+
+def test_a_message_without_an_attempt_is_the_first() -> None:
+    assert unpack(text()) == (Signal("a", SEEN),)
+
+
+def test_a_traceparent_that_is_none_is_left_behind() -> None:
+    assert trace_parent(TRACE) == TRACE
+    for bad in ("", "00-xyz", TRACE.upper(), TRACE + "\n", None, 7):
+        assert trace_parent(bad) is None
+    assert unpack(text(traceparent="bad"))[0].traceparent is None
+
+
+@pytest.mark.parametrize(
+    "todo", [Task(RENEW, "5522bd62", TRACE), Task(RENEW, "a"), Task(MAINTAIN, traceparent=TRACE)]
+)
+def test_a_task_survives_its_message(todo: Task) -> None:
+    assert task(task_message(todo)) == todo
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"version": 1, "kind": "sweep"},
+        {"version": 2, "kind": MAINTAIN},
+        {"version": 1},
+        {"version": 1, "kind": RENEW},
+        {"version": 1, "kind": RENEW, "subscriptionId": "../users"},
+        {"version": 1, "kind": RENEW, "subscriptionId": 7},
+        VALID,
+        [],
+    ],
+)
+def test_a_task_of_another_kind_or_shape_is_not_ours(content: object) -> None:
+    with pytest.raises(NotOurMessage):
+        task(json.dumps(content))
+
+
+@given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_any_text_is_a_message_or_not_ours(content: str) -> None:
+    for reader in (unpack, task):
+        with pytest.raises(NotOurMessage):
+            reader(content)
+
+
+@given(
+    name=st.sampled_from([*VALID, "attempt", "ticket", "filed", "denied", "traceparent"]),
+    value=st.text() | st.floats(),
+)
+def test_any_value_of_any_field_is_read_or_not_ours(name: str, value: object) -> None:
+    try:
+        assert unpack(text(**{name: value}))
+    except NotOurMessage:
+        return

@@ -1,0 +1,63 @@
+"""The identity endpoint speaks App Service's protocol, so that the product's credential runs unchanged."""
+
+import time
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+import requests
+from azure.identity import ManagedIdentityCredential
+
+from local.identity import Identity
+
+STORAGE = "https://storage.azure.com"
+
+
+def ask(identity: Identity, header: str | None = None, **query: str) -> requests.Response:
+    query = {"api-version": "2019-08-01", "resource": STORAGE, "client_id": identity.client_id, **query}
+    present = {name: value for name, value in query.items() if value}
+    headers = {"X-IDENTITY-HEADER": identity.header if header is None else header}
+    return requests.get(f"{identity.endpoint}?{urlencode(present)}", headers=headers, timeout=10)
+
+
+def test_a_token_names_the_tenant_the_app_and_one_audience(identity: Identity) -> None:
+    answer = ask(identity).json()
+    claims = jwt.decode(answer["access_token"], options={"verify_signature": False})
+    assert claims["iss"] == f"https://sts.windows.net/{identity.tenant}/"
+    assert (claims["aud"], claims["appid"], claims["tid"]) == (STORAGE, identity.client_id, identity.tenant)
+    assert claims["nbf"] <= time.time() < claims["exp"]
+    assert answer["expires_on"] == str(claims["exp"])
+    assert (answer["resource"], answer["token_type"]) == (STORAGE, "Bearer")
+
+
+def test_the_products_credential_gets_its_token_here(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", identity.endpoint)
+    monkeypatch.setenv("IDENTITY_HEADER", identity.header)
+    with ManagedIdentityCredential(client_id=identity.client_id) as credential:
+        token = credential.get_token("https://graph.microsoft.com/.default")
+    claims = jwt.decode(token.token, options={"verify_signature": False})
+    assert claims["aud"] == "https://graph.microsoft.com"
+
+
+@pytest.mark.parametrize("header", ["", "wrong", "völlig falsch".encode().decode("latin-1")])
+def test_without_the_right_header_there_is_no_token(identity: Identity, header: str) -> None:
+    response = ask(identity, header=header)
+    assert response.status_code == HTTPStatus.UNAUTHORIZED
+    assert "access_token" not in response.json()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"client_id": "somebody-else"}, {"client_id": ""}, {"resource": ""}, {"api-version": "2018-02-01"}],
+)
+def test_a_request_outside_the_protocol_is_refused(identity: Identity, query: dict[str, str]) -> None:
+    response = ask(identity, **query)
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+    assert "access_token" not in response.json()
+
+
+def test_the_secret_is_not_in_what_a_log_would_show(identity: Identity) -> None:
+    assert identity.header not in repr(identity)

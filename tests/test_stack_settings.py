@@ -1,0 +1,54 @@
+"""Which app settings the functions host gets: the environment's where it names one, the stack's own otherwise."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from local import appsettings
+from local.azurite import Azurite
+from local.identity import Identity
+from shared import settings
+
+if TYPE_CHECKING:
+    from local.program import Program
+
+ACCOUNT = Azurite(
+    "https://127.0.0.1:1/account", "https://127.0.0.1:2/account", Path("ca.pem"), cast("Program", None)
+)
+
+
+def environment(given: dict[str, str]) -> dict[str, str]:
+    return appsettings.with_addresses(
+        appsettings.with_defaults(given),
+        azurite=ACCOUNT,
+        identity=Identity("http://127.0.0.1:3/msi/token", "tenant", "client", 60),
+        graph_root="http://127.0.0.1:4",
+        functions_url="http://127.0.0.1:5",
+        client_state="generated",
+    )
+
+
+def test_the_defaults_are_settings_that_the_product_takes() -> None:
+    loaded = settings.load(environment({}))
+    assert loaded.notification_base_url == "http://127.0.0.1:5/api"
+
+
+def test_the_environment_wins_over_a_default() -> None:
+    given = {"CLIENT_STATE": "mine", "SIGNALS": "call-events", "GRAPH_RATE": "3", "RETRY_FIRST_DELAY": "1"}
+    assert given.items() <= environment(given).items()
+
+
+def test_what_only_the_stack_knows_is_never_taken_from_the_environment() -> None:
+    stale = {"IDENTITY_HEADER": "stale", "IDENTITY_ENDPOINT": "stale", "REQUESTS_CA_BUNDLE": "stale"}
+    settled = environment({**stale, "SSL_CERT_FILE": "stale", "WEBSITE_HOSTNAME": "stale"})
+    assert "stale" not in settled.values()
+    assert settled["REQUESTS_CA_BUNDLE"] == settled["SSL_CERT_FILE"] == "ca.pem"
+
+
+def test_a_proxy_keeps_its_exceptions_and_never_gets_loopback_calls() -> None:
+    settled = environment({"no_proxy": "intranet.example"})
+    assert settled["NO_PROXY"] == settled["no_proxy"] == "intranet.example,127.0.0.1,localhost"
+
+
+def test_graphs_tokens_are_for_the_cloud_of_the_settings() -> None:
+    chosen = appsettings.with_defaults({"GRAPH_CLOUD": "usgov"})
+    assert appsettings.audience(chosen) == "https://graph.microsoft.us"

@@ -1,0 +1,187 @@
+"""The plan of a subscription run: what is kept, renewed, made anew, deleted and left alone."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.settings import fingerprint, load
+from shared.subscriptions import LIFETIME, Plan, Subscription, Wanted, notification_url, plan, wanted
+
+BASE = "https://app.azurewebsites.net/api"
+SETTINGS = load(
+    {
+        "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+        "AzureWebJobsStorage__accountName": "jobs",
+        "NOTIFICATION_BASE_URL": BASE,
+        "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+        "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+        "CLIENT_STATE": "current",
+        "CLIENT_STATE_PREVIOUS": "previous",
+    }
+)
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+CALL_RECORDS = Wanted("communications/callRecords", "created")
+CURRENT, PREVIOUS = fingerprint("current"), fingerprint("previous")
+
+
+def at(key: str | None, base: str = BASE, route: str = "notifications") -> str:
+    return f"{base}/{route}" + (f"?k={key}" if key else "")
+
+
+def subscription(left: timedelta = LIFETIME, *, name: str = "s", key: str | None = CURRENT) -> Subscription:
+    """A subscription of ours that lives for `left`."""
+    lifecycle = at(key, route="lifecycle")
+    return Subscription(name, "communications/callRecords", "created", at(key), lifecycle, NOW + left)
+
+
+def steps(*existing: Subscription) -> Plan:
+    return plan(existing, SETTINGS, NOW)
+
+
+def test_call_records_are_wanted() -> None:
+    assert wanted(SETTINGS) == (CALL_RECORDS,)
+
+
+def test_the_notification_address_carries_the_fingerprint_and_not_the_client_state() -> None:
+    assert notification_url(SETTINGS) == f"{BASE}/notifications?k={CURRENT}"
+    assert notification_url(SETTINGS, "lifecycle") == f"{BASE}/lifecycle?k={CURRENT}"
+
+
+def test_where_there_is_none_one_is_created() -> None:
+    assert steps() == Plan((CALL_RECORDS,), (), (), ())
+
+
+def test_a_young_one_is_kept() -> None:
+    young = subscription(LIFETIME / 2)
+    assert steps(young) == Plan((), (), (young,), ())
+
+
+def test_one_past_half_of_its_life_is_renewed() -> None:
+    due = subscription(LIFETIME / 2 - timedelta(seconds=1))
+    assert steps(due) == Plan((), ((due, CALL_RECORDS),), (), ())
+
+
+@pytest.mark.parametrize("left", [timedelta(0), timedelta(hours=-1)])
+def test_an_expired_one_is_made_anew(left: timedelta) -> None:
+    expired = subscription(left)
+    assert steps(expired) == Plan((CALL_RECORDS,), (), (), (expired,))
+
+
+@pytest.mark.parametrize("key", [fingerprint("stranger"), CURRENT.upper(), CURRENT[:-1], None])
+def test_one_whose_notifications_we_would_refuse_is_made_anew(key: str | None) -> None:
+    foreign = subscription(key=key)
+    assert steps(foreign) == Plan((CALL_RECORDS,), (), (), (foreign,))
+
+
+def test_one_with_the_previous_client_state_is_kept_until_its_renewal() -> None:
+    before = subscription(key=PREVIOUS)
+    assert steps(before) == Plan((), (), (before,), ())
+
+
+def test_one_with_the_previous_client_state_is_replaced_when_its_renewal_is_due() -> None:
+    before = subscription(LIFETIME / 3, key=PREVIOUS)
+    assert steps(before) == Plan((CALL_RECORDS,), (), (), (before,))
+
+
+def test_one_with_the_current_client_state_wins_over_one_that_lives_longer() -> None:
+    before, current = subscription(key=PREVIOUS, name="p"), subscription(LIFETIME / 3, name="c")
+    assert steps(before, current) == Plan((), ((current, CALL_RECORDS),), (), (before,))
+
+
+@pytest.mark.parametrize("lifecycle", ["", "https://elsewhere.example/api/lifecycle", at(CURRENT)])
+def test_one_without_our_lifecycle_address_is_made_anew(lifecycle: str) -> None:
+    lacking = replace(subscription(), lifecycle_url=lifecycle)
+    assert steps(lacking) == Plan((CALL_RECORDS,), (), (), (lacking,))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        at(CURRENT, "https://other.azurewebsites.net/api"),
+        at(CURRENT, "https://app.azurewebsites.net:8443/api"),
+        at(CURRENT, "https://app.azurewebsites.net/other"),
+        at(CURRENT, "http://app.azurewebsites.net/api"),
+        "EventHub:https://ns.servicebus.windows.net/eventhubname/hub?tenantId=contoso.com",
+        "https://[broken",
+        "",
+    ],
+)
+def test_one_at_another_address_is_left_alone(url: str) -> None:
+    elsewhere = replace(subscription(), notification_url=url)
+    assert steps(elsewhere) == Plan((CALL_RECORDS,), (), (), ())
+
+
+@pytest.mark.parametrize(
+    "base", ["https://APP.azurewebsites.net/api", "https://app.azurewebsites.net:443/api", f"{BASE}/"]
+)
+def test_one_at_our_address_is_ours_however_it_is_written(base: str) -> None:
+    same = replace(subscription(), notification_url=at(CURRENT, base.removesuffix("/")))
+    assert steps(same).keep == (same,)
+
+
+@pytest.mark.parametrize("resource", ["/communications/callRecords", "Communications/CallRecords/"])
+def test_a_resource_is_the_same_in_another_casing_and_with_slashes(resource: str) -> None:
+    same = replace(subscription(), resource=resource)
+    assert steps(same) == Plan((), (), (same,), ())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"change_type": "created,updated"}, {"resource": "communications/callRecords?$filter=x"}]
+)
+def test_one_of_ours_that_nobody_wants_is_deleted(changes: dict[str, str]) -> None:
+    other = replace(subscription(), **changes)  # type: ignore[arg-type]
+    assert steps(other) == Plan((CALL_RECORDS,), (), (), (other,))
+
+
+def test_when_signals_no_longer_asks_for_call_records_theirs_is_deleted() -> None:
+    existing = subscription()
+    without = replace(SETTINGS, signals=frozenset())
+    assert plan([existing], without, NOW) == Plan((), (), (), (existing,))
+
+
+def test_of_duplicates_the_one_that_lives_longest_stays() -> None:
+    short, long, middle = (
+        subscription(LIFETIME * part, name=name)
+        for part, name in ((0.6, "short"), (0.9, "long"), (0.8, "middle"))
+    )
+    assert steps(short, long, middle) == Plan((), (), (long,), (short, middle))
+
+
+EXISTING = st.lists(
+    st.builds(
+        Subscription,
+        id=st.uuids().map(str),
+        resource=st.sampled_from(["communications/callRecords", "/Communications/callRecords", "users"]),
+        change_type=st.sampled_from(["created", "updated"]),
+        notification_url=st.builds(
+            at,
+            st.sampled_from([CURRENT, PREVIOUS, "00000000", None]),
+            st.sampled_from([BASE, "https://other/api"]),
+        ),
+        lifecycle_url=st.sampled_from([at(CURRENT, route="lifecycle"), ""]),
+        expires=st.integers(-60, 4_230).map(lambda minutes: NOW + timedelta(minutes=minutes)),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.id,
+)
+
+
+@given(EXISTING)
+def test_after_a_run_each_wanted_subscription_exists_exactly_once(existing: list[Subscription]) -> None:
+    todo = plan(existing, SETTINGS, NOW)
+    assert len(todo.create) + len(todo.renew) + len(todo.keep) == 1
+    staying = {*todo.keep, *(each for each, _ in todo.renew)}
+    ours = {each for each in existing if each.notification_url.startswith(BASE)}
+    assert {*todo.delete} == ours - staying
+    assert staying <= ours
+    assert all(each.expires > NOW and each.lifecycle_url for each in staying)
+
+
+@given(EXISTING)
+def test_the_order_of_graphs_list_does_not_matter(existing: list[Subscription]) -> None:
+    there, back = plan(existing, SETTINGS, NOW), plan(existing[::-1], SETTINGS, NOW)
+    assert there.create == back.create
+    assert len(there.delete) == len(back.delete)
