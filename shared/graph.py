@@ -58,7 +58,7 @@ class Rate:
         self._interval = 1 / per_second
         self._burst = max(per_second, 1.0)  # one second's worth may go at once
         self._clock = clock
-        self._next = clock()
+        self._next = clock() - self._burst * self._interval
         self._lock = threading.Lock()
 
     def take(self) -> float:
@@ -143,15 +143,16 @@ class Graph:
         self, method: str, path: str, operation: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         url = self._url(path, operation)
-        renew = False
+        refused = renew = False
         for attempt in range(1, MAX_TRIES + 1):
             try:
                 return self._once(method, url, operation, body, renew=renew)
             except _Unauthorized as failure:
-                if renew or attempt == MAX_TRIES:
+                if refused or attempt == MAX_TRIES:
                     raise Unavailable(operation, "the token was refused", **failure.details) from None
-                renew = True  # it may have expired on the way; a new one is asked for once
+                refused = renew = True  # it may have expired on the way; a new one is asked for once
             except _Again as failure:
+                renew = False
                 wait = self._wait(failure.retry_after, attempt)
                 retryable = method != "POST" or failure.details.get("status") == 429
                 if not retryable or attempt == MAX_TRIES or wait > MAX_INLINE_WAIT:
@@ -191,8 +192,10 @@ class Graph:
                 allow_redirects=False,
             ) as response:
                 content = _content(response)
-        except (requests.RequestException, _BodyTooLong) as failure:
+        except requests.RequestException as failure:
             raise _Again(f"no whole answer ({type(failure).__name__})") from None
+        except _BodyTooLong:
+            raise Unavailable(operation, "the answer is too large or takes too long") from None
         return _parsed(response, content, operation)
 
     def _url(self, path: str, operation: str) -> str:

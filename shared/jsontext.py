@@ -10,7 +10,7 @@ import json
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-MAX_INTEGER_DIGITS = 4000  # Python refuses to convert more than 4,300
+MAX_INTEGER_DIGITS = 4_300  # Python refuses to convert more
 
 
 class Number:
@@ -48,11 +48,7 @@ def loads(text: str | bytes) -> Any:
 def dumps(value: Any) -> bytes:
     """`value` as one compact line of UTF-8 JSON. Raises ValueError when it is nested too deeply."""
     try:
-        return _utf8(_ENCODER.encode(value))
-    except _Verbatim:
-        parts: list[str] = []
-        _write(value, parts)
-        return _utf8("".join(parts))
+        return _utf8(_line(value))
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 
@@ -92,9 +88,18 @@ def _not_standard(value: object) -> NoReturn:
 def _python_number(value: object) -> int | float | str:
     if not isinstance(value, Number):
         raise TypeError(f"{type(value).__name__} is not JSON")
-    if len(value.text) > MAX_INTEGER_DIGITS:
-        return value.text
-    return float(value.text) if any(mark in value.text for mark in ".eE") else int(value.text)
+    if any(mark in value.text for mark in ".eE"):
+        return float(value.text)
+    return value.text if len(value.text) > MAX_INTEGER_DIGITS else int(value.text)
+
+
+def _line(value: Any) -> str:
+    try:
+        return _ENCODER.encode(value)
+    except _Verbatim:
+        parts: list[str] = []
+        _write(value, parts)
+        return "".join(parts)
 
 
 def _write(value: Any, parts: list[str]) -> None:

@@ -59,13 +59,20 @@ def select(reports: Iterable[Listed], session: Session, now: datetime) -> Select
             continue  # still running
         start = report.start or report.end
         reaches_end = report.end >= session.end - TOLERANCE
-        if start < session.end and report.end > session.start:
+        if _shares_time(start, report.end, session):
             (conclusive if reaches_end else early).append(report)
         elif _as_long_ago(start, session.start) and _as_long_ago(report.end, session.end):
             likely.append(report)
         elif _overlaps(start, report.end, session) or report.end >= now - RECENT:
             others.append(report)
     return Selection(tuple(conclusive), tuple(likely), tuple(others), tuple(early))
+
+
+def _shares_time(start: datetime, end: datetime, session: Session) -> bool:
+    """Whether both were at the same time for longer than the clocks may differ, or for most of the shorter one."""
+    shared = min(end, session.end) - max(start, session.start)
+    shorter = min(end - start, session.end - session.start)
+    return shared > CLOCK_SKEW or shared >= shorter / 2
 
 
 def _as_long_ago(one: datetime, other: datetime) -> bool:

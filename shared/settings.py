@@ -240,8 +240,8 @@ class _Reader:
 
     def url(self, name: str, *, loopback: bool = True) -> str:
         """An https address, or with `loopback` also an http one on this machine; no trailing slash."""
-        value = self.text(name).rstrip("/")
-        return value and checked_url(name, value, loopback=loopback)
+        value = self.text(name)
+        return value and checked_url(name, value, loopback=loopback).rstrip("/")
 
 
 def checked_url(name: str, value: str, *, loopback: bool) -> str:
@@ -252,8 +252,8 @@ def checked_url(name: str, value: str, *, loopback: bool) -> str:
     except ValueError:
         raise SettingError(name, "is not a URL") from None
     local = loopback and host in {"127.0.0.1", "localhost", "::1"}
-    if not host or parts.query or parts.fragment or parts.username is not None:
-        raise SettingError(name, "is not a URL without user, query and fragment")
+    if not host or parts.username is not None or re.search(r"[\s?#]", value):
+        raise SettingError(name, "is not a URL without user, query, fragment and white space")
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
         raise SettingError(name, "is not an https URL")
     return value

@@ -24,7 +24,10 @@ def parse(value: object) -> datetime | None:
     if moment.year == 1:
         return None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time is beyond the calendar") from None
 
 
 def text(moment: datetime) -> str:

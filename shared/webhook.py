@@ -43,8 +43,9 @@ def answer(
     if len(body) > config.notification_max_bytes:
         logs.warning("notification.refused", reason="tooLarge", bytes=len(body))
         return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
+    traceparent = signals.trace_parent(traceparent)
     try:
-        received = notifications.read(body, config, times.now(), signals.trace_parent(traceparent))
+        received = notifications.read(body, config, times.now(), traceparent)
     except NotANotification as failure:
         logs.warning("notification.refused", reason=str(failure), bytes=len(body))
         return Reply(400, str(failure))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 import local.azurite
@@ -12,6 +13,10 @@ from local.azurite import Azurite
 from local.identity import Identity
 from local.program import Log
 from local.stack import Stack
+
+# No deadline: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
+hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +45,6 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azur
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    settings = {"RETRY_FIRST_DELAY": "1"}
+    settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
     with local.stack.up(tmp_path_factory.mktemp("stack"), settings=settings, log=log) as stack:
         yield stack

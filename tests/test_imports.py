@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.app_settings import ENVIRON
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "shared").glob("*.py"))
 HEAVY = (
@@ -49,14 +51,6 @@ for name in ("receive_notifications", "receive_lifecycle"):
         statuses.append(functions[name](req, signals, tasks, context).status_code)
 print(json.dumps({"statuses": statuses, "all": sorted(sys.modules), "new": sorted(set(sys.modules) - before)}))
 """
-ENVIRON = {
-    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
-    "AzureWebJobsStorage__accountName": "jobs",
-    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
-    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
-    "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
-    "CLIENT_STATE": "a-client-state-for-tests",
-}
 
 
 def imported(module: Path) -> set[str]:

@@ -91,7 +91,6 @@ def test_a_number_keeps_its_form(text: str) -> None:
     assert dumps(loads(f'{{"a":[{text}]}}')) == f'{{"a":[{text}]}}'.encode()
 
 
-@pytest.mark.xfail(strict=True, reason="over 4,000 characters a number is hashed as a string")
 @pytest.mark.parametrize("text", ["9" * 4_200, f"0.{'1' * 5_000}"], ids=["integer", "fraction"])
 def test_a_long_number_is_a_number_in_the_canonical_form_too(text: str) -> None:
     assert canonical(loads(text)) == documented(text)
@@ -167,7 +166,6 @@ def test_a_value_nested_too_deeply_has_no_canonical_form() -> None:
         canonical(nested("1"))
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="the verbatim writer runs outside the guard")
 def test_a_value_nested_too_deeply_around_a_verbatim_number_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         dumps(nested("1.00"))

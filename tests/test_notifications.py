@@ -14,19 +14,10 @@ from shared.errors import NotANotification
 from shared.notifications import Received, read
 from shared.settings import load
 from shared.signals import MAINTAIN, RENEW, Signal, Task
+from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
 EVENTS = Path(__file__).parent / "events"
-TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
-STATE, PREVIOUS_STATE = "a-client-state-for-tests", "the-client-state-before"
-ENVIRON = {
-    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
-    "AzureWebJobsStorage__accountName": "jobs",
-    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
-    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
-    "TENANT_ID": TENANT,
-    "CLIENT_STATE": STATE,
-    "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
-}
+
 SETTINGS = load(ENVIRON)
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"

@@ -8,17 +8,9 @@ import pytest
 
 from shared.signals import MAX_MESSAGE_BYTES, Task, task, unpack
 from shared.webhook import Reply, answer
+from tests.app_settings import ENVIRON
 
 EVENTS = Path(__file__).parent / "events"
-ENVIRON = {
-    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
-    "AzureWebJobsStorage__accountName": "jobs",
-    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
-    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
-    "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
-    "CLIENT_STATE": "a-client-state-for-tests",
-    "CLIENT_STATE_PREVIOUS": "the-client-state-before",
-}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 

@@ -1,0 +1,14 @@
+"""App settings that are right, for tests that need some and are not about them."""
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+STATE = "a-client-state-for-tests"
+PREVIOUS_STATE = "the-client-state-before"
+ENVIRON = {
+    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+    "AzureWebJobsStorage__accountName": "jobs",
+    "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
+    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "TENANT_ID": TENANT,
+    "CLIENT_STATE": STATE,
+    "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
+}
