@@ -69,13 +69,15 @@ class Front:
     def outcomes(self, call_id: str) -> list[dict[str, Any]]:
         """Every outcome of the call's signal, with its metadata under `metadata`: one, or none yet."""
         found = []
-        for blob in self.container.list_blobs(name_starts_with="outcomes/", include=["metadata"]):
-            if blob.name.endswith(f"/cr-{call_id}.json"):
+        for name in self.container.list_blob_names(name_starts_with="outcomes/"):
+            if name.endswith(f"/cr-{call_id}.json"):
                 try:
-                    body = self.container.download_blob(blob.name).readall()
+                    blob = self.container.download_blob(name)
                 except ResourceNotFoundError:
                     continue  # it moved
-                found.append(json.loads(body) | {"metadata": blob.metadata, "name": blob.name})
+                found.append(
+                    json.loads(blob.readall()) | {"metadata": blob.properties.metadata, "name": name}
+                )
         return found
 
     def outcome(self, call_id: str, result: str, **fields: object) -> dict[str, Any]:
