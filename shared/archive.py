@@ -25,7 +25,7 @@ from azure.storage.blob import BlobClient, ContainerClient, ContentSettings
 from shared import logs
 from shared.errors import AttendanceError
 from shared.reports import MeetingReports, Report
-from shared.storage import condition
+from shared.storage import condition, no_container
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
@@ -115,7 +115,9 @@ class Archive:
                 content_settings=_JSON,
                 **condition(etag),
             )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+            if no_container(refusal):
+                raise
             return False
         return True
 

@@ -11,9 +11,19 @@ from azure.identity import CredentialUnavailableError, ManagedIdentityCredential
 from shared.errors import Unavailable
 
 
+CONNECT_TIMEOUT = 5.0  # seconds; the endpoint is on the same machine
+READ_TIMEOUT = 20.0
+RETRIES = 3
+
+
 def credential(client_id: str) -> ManagedIdentityCredential:
     """The user-assigned identity with this client id, or with "" the system-assigned one."""
-    return ManagedIdentityCredential(client_id=client_id or None)
+    return ManagedIdentityCredential(
+        client_id=client_id or None,
+        connection_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retry_total=RETRIES,
+    )
 
 
 def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:

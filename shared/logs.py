@@ -11,6 +11,10 @@ from datetime import datetime
 
 _LOGGER = logging.getLogger("attendance")
 
+# At INFO the SDKs write several lines for each request, which would be most of what is paid for.
+for _name in ("azure.core", "azure.identity", "azure.storage"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
 
 def info(event: str, **fields: object) -> None:
     """A decision in the normal course of things."""

@@ -25,7 +25,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 from shared import times
 from shared.archive import partition
 from shared.signals import Signal
-from shared.storage import condition
+from shared.storage import condition, no_container
 
 _JSON = ContentSettings(content_type="application/json")
 
@@ -144,7 +144,9 @@ class Outcomes:
             name = partition("outcomes", day, signal_id)
             try:
                 download = self._container.download_blob(name)
-            except ResourceNotFoundError:
+            except ResourceNotFoundError as missing:
+                if no_container(missing):
+                    raise
                 continue
             return Filed(parse(download.readall()), name, download.properties.etag)
         return None
@@ -165,7 +167,9 @@ class Outcomes:
                 content_settings=_JSON,
                 **condition(found.etag if found and not moved else None),
             )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+            if no_container(refusal):
+                raise
             raise Superseded from None
         if found and moved:
             self.remove(found)

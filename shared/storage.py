@@ -9,6 +9,7 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.blob import ExponentialRetry as BlobRetry
 from azure.storage.queue import ExponentialRetry as QueueRetry
@@ -64,6 +65,11 @@ def condition(etag: str | None) -> dict[str, Any]:
     if etag is None:
         return {"match_condition": MatchConditions.IfMissing}
     return {"match_condition": MatchConditions.IfNotModified, "etag": etag}
+
+
+def no_container(error: HttpResponseError) -> bool:
+    """Whether a 404 means that the deployment's container is missing: a fault, where a missing blob is not."""
+    return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # the storage SDK adds it
 
 
 class SignalQueue:
