@@ -191,7 +191,7 @@ def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
         title_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for column in ("Meeting", "Signal", "Outcome", "Tries", "Reports"):
         table.add_column(column, no_wrap=True)
