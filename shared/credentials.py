@@ -10,7 +10,6 @@ from azure.identity import CredentialUnavailableError, ManagedIdentityCredential
 
 from shared.errors import Unavailable
 
-
 CONNECT_TIMEOUT = 5.0  # seconds; the endpoint is on the same machine
 READ_TIMEOUT = 20.0
 RETRIES = 3

@@ -8,24 +8,19 @@ Source: https://learn.microsoft.com/graph/api/resources/subscription
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import requests
-
 from shared import logs, times
 from shared.errors import AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
 from shared.graph import Graph, segment
+from shared.handshake import handshake
 from shared.settings import CALL_RECORDS, Settings, fingerprint
 
 LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
-HANDSHAKE_TIMEOUT = 10.0  # seconds; what Graph allows
-HANDSHAKE_TRIES = 3  # the first may wake a cold app
-HANDSHAKE_BYTES = 4_096
 CREATE_TRIES = 3
 
 
@@ -132,37 +127,6 @@ def listed(graph: Graph) -> list[Subscription]:
     """All of this app's subscriptions, page by page. Raises a GraphError."""
     pages = graph.pages("subscriptions", "list subscriptions")
     return [found for page in pages for item in page if (found := _parse(item))]
-
-
-def handshake(url: str) -> None:
-    """Validate `url` as Graph will. Raises SubscriptionError with what it would object to."""
-    token = f"{secrets.token_urlsafe(16)} +%3A&"
-    problem = ""
-    for _ in range(HANDSHAKE_TRIES):
-        try:
-            problem = _handshake_problem(url, token)
-        except requests.RequestException as failure:
-            problem = f"did not answer within {HANDSHAKE_TIMEOUT:.0f} s or cannot be reached ({type(failure).__name__})"
-        if not problem:
-            return
-    raise SubscriptionError(f"The app's own handshake on {url.partition('?')[0]} failed: it {problem}.")
-
-
-def _handshake_problem(url: str, token: str) -> str:
-    with requests.post(
-        url,
-        params={"validationToken": token},
-        headers={"Content-Type": "text/plain; charset=utf-8"},
-        timeout=HANDSHAKE_TIMEOUT,
-        allow_redirects=False,
-        stream=True,
-    ) as response:
-        body = next(response.iter_content(HANDSHAKE_BYTES), b"")
-    if response.status_code != requests.codes.ok:
-        return f"answered {response.status_code} instead of 200"
-    if not response.headers.get("Content-Type", "").lower().startswith("text/plain"):
-        return "did not answer with text/plain"
-    return "" if body == token.encode() else "did not answer with the token alone"
 
 
 def _tried(problems: list[str], step: Any) -> None:
