@@ -1,7 +1,8 @@
 """Triggers and bindings; what they do is in shared/.
 
 The webhooks load nothing but azure.functions and the standard library, so that a cold start still answers Graph
-in time: everything that talks to storage or Graph is imported inside the functions that need it. Settings are
+in time: everything that talks to storage or Graph is imported inside the functions that need it. They are
+coroutines, which do not wait for a thread while workers keep all of them busy. Settings are
 read when a function runs, never at import: a wrong one must not make the app lose its functions.
 """
 
@@ -22,7 +23,7 @@ STORAGE = "AzureWebJobsStorage"
 @app.route(route="notifications", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="signals", queue_name="meeting-signals", connection=STORAGE)
 @app.queue_output(arg_name="tasks", queue_name="upkeep", connection=STORAGE)
-def receive_notifications(
+async def receive_notifications(
     req: func.HttpRequest,
     signals: func.Out[List[str]],  # noqa: UP006
     tasks: func.Out[List[str]],  # noqa: UP006
@@ -36,7 +37,7 @@ def receive_notifications(
 @app.route(route="lifecycle", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="signals", queue_name="meeting-signals", connection=STORAGE)
 @app.queue_output(arg_name="tasks", queue_name="upkeep", connection=STORAGE)
-def receive_lifecycle(
+async def receive_lifecycle(
     req: func.HttpRequest,
     signals: func.Out[List[str]],  # noqa: UP006
     tasks: func.Out[List[str]],  # noqa: UP006
@@ -70,7 +71,7 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
     """Create, renew and mend the app's Graph subscriptions."""
     from shared import services, subscriptions
 
-    logs.info("subscriptions.checked", pastDue=timer.past_due)
+    logs.info("subscriptions.started", pastDue=timer.past_due)
     now = services.current()
     subscriptions.maintain(now.graph, now.settings)
 

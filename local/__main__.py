@@ -24,6 +24,7 @@ The stack runs; Ctrl-C stops it, and the next start goes on where it was. Try, f
   the host's state            curl {functions}/admin/host/status
   let a meeting end           .venv/bin/python -m local end-meeting --participants 5
   see what is stored          .venv/bin/python -m local show
+  read one of the blobs       .venv/bin/python -m local show NAME
   all addresses               cat {state}/stack.json
 """
 
@@ -35,15 +36,15 @@ def main() -> int:
     up = commands.add_parser("up", help="start the stack and keep it running")
     up.add_argument("--graph-root", metavar="URL", help="use this Graph instead of the simulator")
     up.add_argument("--login-root", metavar="URL", help="where the signing keys of validation tokens are")
-    up.add_argument("--functions-port", metavar="N", type=int, default=0, help="default: any free port")
-    _takes_state(up, "what it keeps")
+    up.add_argument("--functions-port", metavar="N", type=_port, default=0, help="default: any free port")
+    _takes_state(up, "folder to keep everything in (default: .local/state)")
     up.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulated tenant")
     up.add_argument("--subscribe", action="store_true", help="make the subscriptions and say what to try")
     commands.add_parser("demo", help="see it work, from a meeting's end to its report", add_help=False)
     ended = commands.add_parser(
         "end-meeting", help="let a meeting end in the simulated tenant of a running stack"
     )
-    ended.add_argument("--participants", metavar="N", type=int, default=3)
+    ended.add_argument("--participants", metavar="N", type=_people, default=3)
     _takes_state(ended, "of the running stack")
     shown = commands.add_parser("show", help="list the blobs of a running stack, or print one")
     shown.add_argument("blob", nargs="?", help="a blob's name")
@@ -61,12 +62,29 @@ def main() -> int:
     return _visit(options)
 
 
+def _port(text: str) -> int:
+    return _whole(text, 65_535)
+
+
+def _people(text: str) -> int:
+    return _whole(text, 100_000)
+
+
+def _whole(text: str, most: int) -> int:
+    if not text.isdecimal() or int(text) > most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {most}")
+    return int(text)
+
+
 def _takes_state(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument("--state", metavar="DIR", type=Path, default=ROOT / ".local" / "state", help=meaning)
 
 
 def _visit(options: argparse.Namespace) -> int:
     # Loads the storage SDK, which `up` does without.
+    import requests
+    from azure.core.exceptions import AzureError, ResourceNotFoundError, ServiceRequestError
+
     from local import visit
 
     try:
@@ -74,10 +92,16 @@ def _visit(options: argparse.Namespace) -> int:
             visit.show(options.state, options.blob)
         else:
             sys.stdout.write(visit.end_meeting(options.state, options.participants) + "\n")
-    except visit.NoStackError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    except ResourceNotFoundError:
+        problem = "there is no blob of that name; `show` alone lists them"
+    except (requests.ConnectionError, ServiceRequestError):
+        problem = "no stack answers: start one with `make up`"
+    except (visit.NoStackError, requests.RequestException, AzureError) as failure:
+        problem = str(failure).partition("\n")[0]
+    else:
+        return 0
+    sys.stderr.write(f"{problem}\n")
+    return 1
 
 
 def _up(options: argparse.Namespace) -> int:

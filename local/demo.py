@@ -130,7 +130,7 @@ def _end_meetings(control: Control) -> list[Case]:
     return [
         ended("a scheduled meeting", NewMeeting(), NewSession(participants=5)),
         Case("a recurring one, third week", control.add_session(NewSession(series, participants=8))),
-        ended(f"{CROWD:,} people, on 12 pages", NewMeeting(), NewSession(participants=CROWD)),
+        ended(f"{CROWD:,} people, on many pages", NewMeeting(), NewSession(participants=CROWD)),
         ended("its report comes late", NewMeeting(), NewSession(participants=4, report_delay=6)),
         Case(
             "restarted: before the break",

@@ -56,9 +56,6 @@ def show(state: Path, blob: str | None) -> None:
 def tree(container: ContainerClient) -> Tree:
     """The names of all blobs."""
     whole = Tree(f"[bold]container {container.container_name}[/]")
-    branches: dict[str, Tree] = {}
     for name in container.list_blob_names():
-        prefix = f"{name.partition('/')[0]}/"
-        branch = branches.get(prefix) or branches.setdefault(prefix, whole.add(prefix))
-        branch.add(name)
+        whole.add(name)
     return whole

@@ -44,7 +44,7 @@ class Stored(StrEnum):
 
 def name_part(identifier: str) -> str:
     """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
-    return quote(identifier, safe=_KEPT)
+    return quote(identifier, safe=_KEPT, errors="surrogatepass")
 
 
 def partition(prefix: str, day: date, identifier: str) -> str:
@@ -97,7 +97,10 @@ class Archive:
                 continue
             if existing.metadata.get("sha256") == report.sha256:
                 return Stored.UNCHANGED
-            if only_grown and report.size < existing.size:
+            newer = (
+                existing.last_modified > report.read_at
+            )  # a slower worker must not undo what a later one read
+            if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
                 return Stored.KEPT
             if self._put(blob, report, metadata, etag=existing.etag):
                 return Stored.REPLACED
@@ -136,4 +139,4 @@ class Archive:
 
 def _header(value: str) -> str:
     """Metadata travels in HTTP headers: anything but printable ASCII is percent-encoded."""
-    return quote(value, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+    return quote(value, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from shared import logs, meetings, reports, schedule, sessions, times
 from shared.archive import Stored, report_name
-from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled
+from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from shared.outcomes import Filed, Meeting, Outcome, Result, StoredReport, is_stale
 from shared.services import Services
 from shared.sessions import Listed, Selection, Session
@@ -43,13 +43,14 @@ class Attempt:
         self._settings = services.settings
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
+        self._missing: tuple[reports.MeetingReports, tuple[Listed, ...]] | None = None
         self.filed = filed
         self.meeting = filed.outcome.meeting if filed else Meeting()
 
     def run(self) -> Verdict | None:
         """From the call record to the stored reports. None when the signal turns out to be settled already."""
         try:
-            if self.meeting.end is None:
+            if None in (self.meeting.end, self.meeting.organizer_id, self.meeting.join_url):
                 result = self._resolve()
                 if self._overtaken():
                     return None
@@ -89,20 +90,20 @@ class Attempt:
 
     def _overtaken(self) -> bool:
         """Now that the day is known: has another message settled the signal there?"""
-        if self.filed and self.filed.outcome.day == self._day():
+        if self.filed and self.filed.outcome.day == self.day:
             return False
-        there = self._services.outcomes.find(self._signal.id, [self._day()])
+        there = self._services.outcomes.find(self._signal.id, [self.day])
         if there is None:
             return False
-        if self.filed and self.filed.name != there.name:
-            self._services.outcomes.remove(self.filed)
         self.filed = there
         if is_stale(self._signal, there.outcome):
             logs.info("signal.dropped", signal=self._signal.id, attempt=self._signal.attempt)
             return True
         return False
 
-    def _day(self) -> date:
+    @property
+    def day(self) -> date:
+        """The partition of the signal's outcome, by what is known now."""
         return Outcome(self._signal.id, Result.PENDING, self._signal.first_seen, 0, meeting=self.meeting).day
 
     def _where(self) -> reports.MeetingReports:
@@ -129,12 +130,12 @@ class Attempt:
             ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._report_refused(failure)
-        self._store_missing(where, selection.others)
+        self._missing = (where, (*selection.near, *selection.others))
         if ready:
             return self._settled(Result.STORED)
         delay = self._delay()
-        if delay is None and selection.early:  # the call's end never came: better the early report than none
-            for report in selection.early:
+        if delay is None and (last := (*selection.early, *selection.near)):  # nothing better came in the end
+            for report in last:
                 self._store(where, report.id)
             return self._settled(Result.STORED)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
@@ -147,8 +148,14 @@ class Attempt:
             self._store(where, report.id)
         return bool(selection.conclusive or new)
 
-    def _store_missing(self, where: reports.MeetingReports, others: tuple[Listed, ...]) -> None:
-        """Store reports that are not this session's. Their own signals answer for them, so failures only show."""
+    def store_missing(self) -> None:
+        """Store the meeting's reports that are not this session's, once the signal is settled.
+
+        Their own signals answer for them, so failures only show.
+        """
+        if self._missing is None:
+            return
+        where, others = self._missing
         for report in others:
             try:
                 if not self._has(report):
@@ -156,6 +163,8 @@ class Attempt:
                         self._services.archive.store(whole, where)
             except GraphError as failure:
                 logs.warning("report.skipped", signal=self._signal.id, report=report.id, error=str(failure))
+                if isinstance(failure, Throttled | Unavailable):
+                    return
 
     def _has(self, report: Listed) -> bool:
         return report.end is not None and self._services.archive.has(report.id, report.end)

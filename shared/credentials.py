@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import CredentialUnavailableError, ManagedIdentityCredential
+from azure.identity import ManagedIdentityCredential
 
 from shared.errors import Unavailable
 
@@ -42,7 +41,7 @@ def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:
             source = current
         try:
             return str(source.get_token(scope).token)
-        except (ClientAuthenticationError, CredentialUnavailableError) as failure:
+        except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
             raise Unavailable("get a token", f"managed identity: {type(failure).__name__}") from None
 
     return token

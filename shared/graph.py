@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import random
 import threading
 import time
@@ -48,7 +49,7 @@ type TokenSource = Callable[[bool], str]
 
 def segment(value: str) -> str:
     """`value` percent-encoded once, as one segment of a path or one value in a query."""
-    return quote(value, safe="")
+    return quote(value, safe="", errors="surrogatepass")
 
 
 class Rate:
@@ -90,10 +91,20 @@ class Graph:
         self._rate = rate
         self._sleep = sleep
         self._draw = draw
-        self._session = requests.Session()
+        self._local = threading.local()
+        self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE))
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Begin no request of this thread after `seconds`: Unavailable is raised instead."""
+        self._local.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._local.deadline = math.inf
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
         """The JSON object at `path` (below /v1.0, already encoded) or at a link of Graph's own.
@@ -145,6 +156,8 @@ class Graph:
         url = self._url(path, operation)
         refused = renew = False
         for attempt in range(1, MAX_TRIES + 1):
+            if time.monotonic() > getattr(self._local, "deadline", math.inf):
+                raise Unavailable(operation, "the time of this attempt is used up")
             try:
                 return self._once(method, url, operation, body, renew=renew)
             except _Unauthorized as failure:
@@ -192,7 +205,7 @@ class Graph:
                 allow_redirects=False,
             ) as response:
                 content = _content(response)
-        except requests.RequestException as failure:
+        except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
             raise _Again(f"no whole answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None
@@ -208,7 +221,15 @@ class Graph:
 
 def next_link(page: dict[str, Any]) -> object:
     """The link to the page after `page`: of the collection, or of an expanded attendanceRecords."""
-    return page.get("attendanceRecords@odata.nextLink", page.get("@odata.nextLink"))
+    link = page.get("attendanceRecords@odata.nextLink")
+    return page.get("@odata.nextLink") if link is None else link
+
+
+class _Session(requests.Session):
+    """Never looks at where a redirect points: Graph's API does not redirect, and a token must not go along."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class _BodyTooLong(Exception):

@@ -12,8 +12,10 @@ from datetime import datetime
 _LOGGER = logging.getLogger("attendance")
 
 # At INFO the SDKs write several lines for each request, which would be most of what is paid for.
-for _name in ("azure.core", "azure.identity", "azure.storage"):
+for _name in ("azure.core", "azure.storage"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# It quotes an answer that it cannot read, and that answer may hold a token.
+logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 
 
 def info(event: str, **fields: object) -> None:

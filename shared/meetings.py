@@ -10,25 +10,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from shared import times
-from shared.errors import NotFound, Refused, Unavailable
+from shared.errors import GraphError, NotFound, Refused, Unavailable
 from shared.graph import Graph, segment
 
+FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What the product reads of a call record. `is_meeting`: a group call with a join URL."""
+    """What the product reads of a call record.
+
+    `is_meeting`: a group call with a join URL; start and end are known of every meeting.
+    """
 
     is_meeting: bool
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     join_url: str | None
     organizer_id: str | None
     organizer_tenant: str | None
@@ -42,11 +46,6 @@ class JoinUrl:
     organizer_id: str | None
     join_meeting_id: str | None
     is_channel: bool
-
-    @property
-    def is_short(self) -> bool:
-        """Whether it is a link like `https://teams.microsoft.com/meet/123…?p=…`."""
-        return self.join_meeting_id is not None
 
 
 def parse_join_url(url: str) -> JoinUrl:
@@ -80,14 +79,17 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
         start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
     except ValueError:
         raise Unavailable(operation, "the times of the call record are not times") from None
-    if start is None or end is None:
-        raise Unavailable(operation, "the call record has no start or no end")
     join_url = record.get("joinWebUrl")
     join_url = join_url if isinstance(join_url, str) and join_url else None
+    is_meeting = record.get("type") == "groupCall" and join_url is not None
+    if is_meeting and (start is None or end is None):
+        raise Unavailable(operation, "the call record has no start or no end")
+    if end is not None and end > times.now() + FAR_AHEAD:
+        raise Unavailable(operation, "the call record ends in the future")
     from_url = parse_join_url(join_url or "")
     organizer_id, tenant_id = _organizer(record)
     return CallRecord(
-        is_meeting=record.get("type") == "groupCall" and join_url is not None,
+        is_meeting=is_meeting,
         start=start,
         end=end,
         join_url=join_url,
@@ -99,30 +101,34 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
 def online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
     """The id of the organizer's meeting with this join URL, permission OnlineMeetings.Read.All.
 
-    A short link that the filter refuses is looked up once more by its digits; then Refused is raised, for asking
-    again will not help. Raises NotFound when there is no such meeting (yet), and other GraphErrors.
+    A short link that is not found by its URL is looked up once more by its digits. Raises Refused where Graph
+    refuses the URL and does not know the digits, for asking again will not help; NotFound when there is no such
+    meeting (yet), and other GraphErrors.
     """
     quoted = join_url.replace("'", "''")
     try:
         return _find(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
-    except Refused as refusal:
-        digits = parse_join_url(join_url).join_meeting_id
-        if digits is None:
-            raise NotFound(
-                refusal.operation,
-                "Graph does not take this join URL",
-                status=refusal.status,
-                code=refusal.code,
-                hint=refusal.hint,
-                request_id=refusal.request_id,
-            ) from None
+    except (Refused, NotFound) as failure:
+        digits, by_url = parse_join_url(join_url).join_meeting_id, failure
+    if digits is None:
+        raise _again(NotFound, by_url)
     operation = "find meeting by meeting id"
     try:
         return _find(graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation)
-    except NotFound as failure:
-        raise Refused(
-            operation, "no meeting has these digits", status=failure.status, request_id=failure.request_id
-        ) from None
+    except (Refused, NotFound) as failure:
+        raise _again(type(by_url), failure) from None
+
+
+def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
+    """The same failure, as another kind."""
+    return kind(
+        failure.operation,
+        "Graph knows no meeting by it",
+        status=failure.status,
+        code=failure.code,
+        hint=failure.hint,
+        request_id=failure.request_id,
+    )
 
 
 def _find(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:

@@ -20,9 +20,10 @@ from shared.errors import NotANotification
 from shared.settings import Settings
 from shared.signals import MAINTAIN, OPAQUE_ID, RENEW, Signal, Task
 
-# communications/callRecords/{id} and communications/callRecords('{id}'), with or without a leading slash
+# communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
+# collection alone where only resourceData names the id
 _CALL_RECORD = re.compile(
-    r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\))\Z", re.IGNORECASE
+    r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|)/?\Z", re.IGNORECASE
 )
 
 
@@ -100,5 +101,8 @@ def _task(item: dict[str, object], traceparent: str | None) -> Task | None:
 def _call_id(item: dict[str, object]) -> str | None:
     resource = item.get("resource")
     match = _CALL_RECORD.match(resource) if isinstance(resource, str) else None
-    call_id = match and (match[1] or match[2])
-    return call_id if call_id and OPAQUE_ID.match(call_id) else None
+    if match is None:
+        return None
+    data = item.get("resourceData")
+    call_id = match[1] or match[2] or (data.get("id") if isinstance(data, dict) else None)
+    return call_id if isinstance(call_id, str) and OPAQUE_ID.match(call_id) else None

@@ -138,10 +138,15 @@ class Outcomes:
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
+    @staticmethod
+    def name(signal_id: str, day: date) -> str:
+        """The blob name of a signal's outcome in the partition of `day`."""
+        return partition("outcomes", day, signal_id)
+
     def find(self, signal_id: str, days: Iterable[date]) -> Filed | None:
         """The signal's outcome in the first of `days` that has one."""
         for day in days:
-            name = partition("outcomes", day, signal_id)
+            name = self.name(signal_id, day)
             try:
                 download = self._container.download_blob(name)
             except ResourceNotFoundError as missing:
@@ -156,7 +161,7 @@ class Outcomes:
 
         Raises Superseded when the blob changed meanwhile.
         """
-        name = partition("outcomes", outcome.day, outcome.signal_id)
+        name = self.name(outcome.signal_id, outcome.day)
         moved = found is not None and found.name != name
         try:
             self._container.upload_blob(
@@ -172,13 +177,16 @@ class Outcomes:
                 raise
             raise Superseded from None
         if found and moved:
-            self.remove(found)
+            self.remove(found.name)
 
-    def remove(self, filed: Filed) -> None:
-        """Delete an outcome that lies in another partition now."""
+    def remove(self, name: str) -> None:
+        """Delete an outcome that lies in another partition now, whatever was written to it meanwhile.
+
+        Nothing is lost: the next message of whoever wrote it finds the outcome where it lies now.
+        """
         try:
-            self._container.delete_blob(filed.name, **condition(filed.etag))
-        except (ResourceNotFoundError, ResourceModifiedError):
+            self._container.delete_blob(name)
+        except ResourceNotFoundError:
             return  # someone else moved it
 
 

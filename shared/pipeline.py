@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import secrets
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from shared import logs, times
 from shared.attempt import Attempt, Verdict
 from shared.outcomes import Filed, Outcome, Result, Superseded, better, is_stale
 from shared.services import Services
-from shared.signals import Signal, unpack
+from shared.signals import Signal, message, unpack
 
 MAX_RACES = 8
+ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 
 
@@ -25,7 +27,7 @@ def handle(text: str, services: Services) -> None:
         archive(found[0], services)
         return
     for signal in found:
-        services.queue.send(signal)
+        services.signals.send(message(signal))
     logs.info("pack.opened", signals=len(found))
 
 
@@ -36,10 +38,16 @@ def archive(signal: Signal, services: Services) -> None:
         logs.info("signal.dropped", signal=signal.id, attempt=signal.attempt, outcome=filed.outcome.result)
         return
     attempt = Attempt(signal, filed, services)
-    verdict = attempt.confirm() if filed and filed.outcome.result is Result.STORED else attempt.run()
-    if verdict is None:
-        return
-    _settle(signal, verdict, attempt.filed, services)
+    with services.graph.within(ATTEMPT_SECONDS):
+        verdict = attempt.confirm() if filed and filed.outcome.result is Result.STORED else attempt.run()
+        truth = (
+            _settle(signal, verdict, attempt.filed, services)
+            if verdict
+            else attempt.filed and attempt.filed.name
+        )
+        if filed and filed.name != truth:
+            services.outcomes.remove(filed.name)  # filed before the day was known
+        attempt.store_missing()
 
 
 def _days(signal: Signal) -> tuple[date, ...]:
@@ -52,25 +60,29 @@ def _days(signal: Signal) -> tuple[date, ...]:
     return tuple(dict.fromkeys((signal.first_seen.date(), (signal.first_seen - REPEATS).date())))
 
 
-def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> None:
-    """Enqueue the next attempt, then write the outcome: in this order a crash forks nothing (see outcomes)."""
+def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> str:
+    """Enqueue the next attempt, then write the outcome: in this order a crash forks nothing (see outcomes).
+
+    The name of the blob that holds the outcome now.
+    """
     outcome = _outcome(signal, verdict)
     if verdict.delay is not None and outcome.ticket:
         following = signal.following(outcome.ticket, outcome.day, denied=signal.denied or verdict.denied)
-        services.queue.send(following, verdict.delay)
+        services.signals.send(message(following), verdict.delay)
     for _ in range(MAX_RACES):
         old = filed.outcome if filed else None
         written = better(outcome, old, stale=is_stale(signal, old))
-        if written is None:
-            logs.info("outcome.kept", signal=signal.id, outcome=old and old.result)
-            return
-        try:
-            services.outcomes.write(written, filed)
-        except Superseded:
-            filed = services.outcomes.find(signal.id, [outcome.day])
-            continue
-        _tell(signal, written)
-        return
+        if filed and written is None:
+            logs.info("outcome.kept", signal=signal.id, outcome=filed.outcome.result)
+            return filed.name
+        if written is not None:
+            try:
+                services.outcomes.write(written, filed)
+            except Superseded:
+                filed = services.outcomes.find(signal.id, dict.fromkeys((outcome.day, *_days(signal))))
+                continue
+            _tell(signal, written)
+            return services.outcomes.name(signal.id, written.day)
     raise Superseded(f"outcome of {signal.id}")
 
 
@@ -109,9 +121,13 @@ def _tell(signal: Signal, outcome: Outcome) -> None:
         traceparent=signal.traceparent,
     )
     if outcome.result is Result.ACCESS_DENIED:
-        organizer = outcome.meeting.organizer_id
-        cure = _POLICY if organizer else _CALL_RECORDS
-        logs.error("access.denied", signal=signal.id, organizer=organizer, cure=cure)
+        _tell_access_denied(outcome.meeting.organizer_id)
+
+
+@lru_cache(maxsize=10_000)
+def _tell_access_denied(organizer_id: str | None) -> None:
+    """Say it with its cure, once per organizer and instance: the cache remembers who was told."""
+    logs.error("access.denied", organizer=organizer_id, cure=_POLICY if organizer_id else _CALL_RECORDS)
 
 
 _CALL_RECORDS = "Grant the application permission CallRecords.Read.All to the app's identity."

@@ -52,7 +52,7 @@ class MeetingReports:
 class Report:
     """One report, whole: `body` is a readable binary file of `size` bytes at its start.
 
-    `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`.
+    `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Report:
     sha256: str
     body: IO[bytes]
     size: int
+    read_at: datetime
 
 
 def listed(graph: Graph, reports: MeetingReports) -> list[Listed]:
@@ -77,7 +78,7 @@ def listed(graph: Graph, reports: MeetingReports) -> list[Listed]:
 @contextmanager
 def read(graph: Graph, reports: MeetingReports, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
-    operation = "get attendance report"
+    operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head = _listed(first, operation)
@@ -93,7 +94,7 @@ def read(graph: Graph, reports: MeetingReports, report_id: str) -> Iterator[Repo
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        yield Report(report_id, head.start, head.end, sha256, body, size)
+        yield Report(report_id, head.start, head.end, sha256, body, size, began)
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:

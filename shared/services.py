@@ -1,4 +1,4 @@
-"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queue."""
+"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Services:
     graph: Graph
     archive: Archive
     outcomes: Outcomes
-    queue: storage.SignalQueue
+    signals: storage.Queue
+    tasks: storage.Queue
 
 
 def current() -> Services:
@@ -34,6 +35,7 @@ def current() -> Services:
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
     blobs = storage.blob_service(settings, credential(settings.blob_client_id))
+    queues = storage.queue_service(settings, credential(settings.queue_client_id))
     reports, _ = storage.containers(settings, blobs)
     return Services(
         settings,
@@ -44,5 +46,6 @@ def _services(settings: Settings) -> Services:
         ),
         Archive(reports),
         Outcomes(reports),
-        storage.SignalQueue(storage.queue_service(settings, credential(settings.queue_client_id))),
+        storage.Queue(queues, storage.SIGNALS_QUEUE),
+        storage.Queue(queues, storage.UPKEEP_QUEUE),
     )

@@ -38,12 +38,14 @@ class Selection:
 
     `conclusive` are the session's own: with one of them the signal is settled. `likely` fit it only by their
     distance, as the report of a meeting that was restarted minutes later does, so they settle the signal only if
-    nobody stored them before. `others` are not the session's, or only within the tolerance, yet are archived
-    when they are missing. `early` looks finished although the call went on: the report of a running meeting.
+    nobody stored them before. `near` overlap it within the tolerance alone: archived when they are missing, and
+    taken for the session's own when nothing better came in the end. `others` are not the session's, yet are
+    archived when they are missing. `early` looks finished although the call went on: the report of a running meeting.
     """
 
     conclusive: tuple[Listed, ...]
     likely: tuple[Listed, ...]
+    near: tuple[Listed, ...]
     others: tuple[Listed, ...]
     early: tuple[Listed, ...]
 
@@ -52,6 +54,7 @@ def select(reports: Iterable[Listed], session: Session, now: datetime) -> Select
     """Sort the listed reports by what they mean to `session`."""
     conclusive: list[Listed] = []
     likely: list[Listed] = []
+    near: list[Listed] = []
     others: list[Listed] = []
     early: list[Listed] = []
     for report in reports:
@@ -63,9 +66,11 @@ def select(reports: Iterable[Listed], session: Session, now: datetime) -> Select
             (conclusive if reaches_end else early).append(report)
         elif _as_long_ago(start, session.start) and _as_long_ago(report.end, session.end):
             likely.append(report)
-        elif _overlaps(start, report.end, session) or report.end >= now - RECENT:
+        elif _overlaps(start, report.end, session):
+            near.append(report)
+        elif report.end >= now - RECENT:
             others.append(report)
-    return Selection(tuple(conclusive), tuple(likely), tuple(others), tuple(early))
+    return Selection(tuple(conclusive), tuple(likely), tuple(near), tuple(others), tuple(early))
 
 
 def _shares_time(start: datetime, end: datetime, session: Session) -> bool:

@@ -58,8 +58,8 @@ class Setting:
 TABLE = (
     Setting(
         "AzureWebJobsStorage__queueServiceUri",
-        "Queue endpoint of the storage account (or `AzureWebJobsStorage__accountName`). Functions itself "
-        "also needs `…__blobServiceUri`, `…__credential` = `managedidentity` and `…__clientId`.",
+        "Queue endpoint of the storage account; required unless `AzureWebJobsStorage__accountName` is set. "
+        "Functions itself also needs `…__blobServiceUri`, `…__credential` = `managedidentity` and `…__clientId`.",
     ),
     Setting("AzureWebJobsStorage__accountName", "Name of the storage account; the endpoint follows from it."),
     Setting("AzureWebJobsStorage__clientId", "Identity for the queues. Empty: `AZURE_CLIENT_ID`."),

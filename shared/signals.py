@@ -58,11 +58,12 @@ class Signal:
 
 @dataclass(frozen=True)
 class Task:
-    """Upkeep to be done: renew one subscription, or go through all of them."""
+    """Upkeep to be done: renew one subscription, or go through all of them; `attempt` counts those that failed."""
 
     kind: str
     subscription_id: str | None = None
     traceparent: str | None = None
+    attempt: int = 0
 
 
 def message(signal: Signal) -> str:
@@ -77,6 +78,7 @@ def task_message(task: Task) -> str:
             "version": VERSION,
             "kind": task.kind,
             "subscriptionId": task.subscription_id,
+            "attempt": task.attempt,
             "traceparent": task.traceparent,
         }
     )
@@ -118,10 +120,11 @@ def task(text: str) -> Task:
     """The task of an upkeep message. Raises NotOurMessage."""
     content = _content(text)
     kind, subscription_id = content.get("kind"), content.get("subscriptionId")
+    attempt, trace = _attempt(content), trace_parent(content.get("traceparent"))
     if kind == RENEW and isinstance(subscription_id, str) and OPAQUE_ID.match(subscription_id):
-        return Task(RENEW, subscription_id, trace_parent(content.get("traceparent")))
+        return Task(RENEW, subscription_id, trace, attempt)
     if kind == MAINTAIN:
-        return Task(MAINTAIN, traceparent=trace_parent(content.get("traceparent")))
+        return Task(MAINTAIN, None, trace, attempt)
     raise NotOurMessage("The kind of an upkeep message is unknown, or its subscriptionId is missing.")
 
 
@@ -161,14 +164,19 @@ def _content(text: str) -> dict[str, Any]:
     return content
 
 
+def _attempt(content: dict[str, Any]) -> int:
+    attempt = content.get("attempt", 0)
+    if not isinstance(attempt, int) or attempt < 0:
+        raise NotOurMessage("The attempt of a message is not a whole number.")
+    return attempt
+
+
 def _signal(content: object) -> Signal:
     if not isinstance(content, dict) or content.get("kind") != CALL_RECORD:
         raise NotOurMessage("The kind of a signal is unknown.")
-    call_id, attempt, ticket = content.get("callId"), content.get("attempt", 0), content.get("ticket")
+    call_id, attempt, ticket = content.get("callId"), _attempt(content), content.get("ticket")
     if not isinstance(call_id, str) or not OPAQUE_ID.match(call_id):
         raise NotOurMessage("A signal's callId is missing or not an id.")
-    if not isinstance(attempt, int) or attempt < 0:
-        raise NotOurMessage("A signal's attempt is not a whole number.")
     if ticket is not None and not isinstance(ticket, str):
         raise NotOurMessage("A signal's ticket is not a string.")
     try:

@@ -20,7 +20,6 @@ from azure.storage.queue import (
     TextBase64EncodePolicy,
 )
 
-from shared import signals
 from shared.settings import STATE_SUFFIX, Settings
 
 SIGNALS_QUEUE = "meeting-signals"
@@ -72,16 +71,16 @@ def no_container(error: HttpResponseError) -> bool:
     return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # the storage SDK adds it
 
 
-class SignalQueue:
-    """Sends signals to `meeting-signals`, encoded as the Functions host expects them (base64)."""
+class Queue:
+    """Sends messages to one queue, encoded as the Functions host expects them (base64)."""
 
-    def __init__(self, service: QueueServiceClient) -> None:
+    def __init__(self, service: QueueServiceClient, name: str) -> None:
         self._queue: QueueClient = service.get_queue_client(
-            SIGNALS_QUEUE,
+            name,
             message_encode_policy=TextBase64EncodePolicy(),
             message_decode_policy=TextBase64DecodePolicy(),
         )
 
-    def send(self, signal: signals.Signal, delay: int = 0) -> None:
-        """Enqueue one signal that nobody sees for `delay` seconds."""
-        self._queue.send_message(signals.message(signal), visibility_timeout=delay, time_to_live=NEVER)
+    def send(self, text: str, delay: int = 0) -> None:
+        """Enqueue a message that nobody sees for `delay` seconds."""
+        self._queue.send_message(text, visibility_timeout=delay, time_to_live=NEVER)

@@ -8,10 +8,10 @@ Source: https://learn.microsoft.com/graph/api/resources/subscription
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from shared import logs, times
@@ -103,12 +103,14 @@ def maintain(graph: Graph, settings: Settings) -> None:
     """
     todo = plan(listed(graph), settings, times.now())
     problems: list[str] = []
-    for subscription in todo.delete:
-        _tried(problems, lambda each=subscription: _delete(graph, each))
     for subscription, want in todo.renew:
-        _tried(problems, lambda each=subscription, want=want: _renew(graph, settings, each, want))
-    for want in todo.create:
-        _tried(problems, lambda want=want: _create(graph, settings, want))
+        _tried(problems, partial(_renew, graph, settings, subscription, want))
+    # What is to be made anew is deleted only when the new one can be made.
+    reachable = not todo.create or _tried(problems, partial(_shake_hands, settings))
+    for subscription in todo.delete if reachable else ():
+        _tried(problems, partial(_delete, graph, subscription))
+    for want in todo.create if reachable else ():
+        _tried(problems, partial(_create, graph, settings, want))
     for subscription in todo.keep:
         logs.info("subscription.kept", subscription=subscription.id, expires=subscription.expires)
     if problems:
@@ -129,17 +131,22 @@ def listed(graph: Graph) -> list[Subscription]:
     return [found for page in pages for item in page if (found := _parse(item))]
 
 
-def _tried(problems: list[str], step: Any) -> None:
+def _tried(problems: list[str], step: Callable[[], None]) -> bool:
     try:
         step()
     except AttendanceError as failure:
         logs.error("subscription.failed", error=str(failure))
         problems.append(str(failure))
+        return False
+    return True
+
+
+def _shake_hands(settings: Settings) -> None:
+    for route in ("notifications", "lifecycle"):
+        handshake(notification_url(settings, route))
 
 
 def _create(graph: Graph, settings: Settings, want: Wanted) -> None:
-    for route in ("notifications", "lifecycle"):
-        handshake(notification_url(settings, route))
     for _ in range(CREATE_TRIES):
         try:
             created = graph.post("subscriptions", "create subscription", _body(settings, want))
@@ -180,6 +187,7 @@ def _renew(graph: Graph, settings: Settings, subscription: Subscription, want: W
     try:
         _extend(graph, subscription.id, want.lifetime)
     except NotFound:
+        _shake_hands(settings)
         _create(graph, settings, want)
     except GraphError as failure:
         # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.

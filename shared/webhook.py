@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from shared import logs, notifications, settings, signals, times
 from shared.errors import NotANotification, SettingError
 
+MAX_LOGGED = 50  # signal ids in one log line
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -51,7 +53,8 @@ def answer(
         return Reply(400, str(failure))
     logs.info(
         "notification.received",
-        signals=[signal.id for signal in received.signals],
+        count=len(received.signals),
+        signals=[signal.id for signal in received.signals[:MAX_LOGGED]],
         tasks=len(received.tasks),
         traceparent=traceparent,
     )

@@ -39,6 +39,12 @@ class Out(list):
     def set(self, value):
         self.extend(value)
 
+def run(coroutine):
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+
 functions = {each.get_function_name(): each.get_user_function() for each in function_app.app.get_functions()}
 context = Named(trace_context=Named(trace_parent=None))
 statuses = []
@@ -48,7 +54,7 @@ for name in ("receive_notifications", "receive_lifecycle"):
         params = {} if file else {"validationToken": "t"}
         req = func.HttpRequest("POST", "https://app/api", params=params, body=body)
         signals, tasks = Out(), Out()
-        statuses.append(functions[name](req, signals, tasks, context).status_code)
+        statuses.append(run(functions[name](req, signals, tasks, context)).status_code)
 print(json.dumps({"statuses": statuses, "all": sorted(sys.modules), "new": sorted(set(sys.modules) - before)}))
 """
 

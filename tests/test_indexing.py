@@ -123,3 +123,17 @@ def test_the_bindings_are_those_of_the_contract() -> None:
     assert binding("archive_reports", "queueTrigger")["queueName"] == "meeting-signals"
     assert binding("do_upkeep", "queueTrigger")["queueName"] == "upkeep"
     assert binding("maintain_subscriptions", "timerTrigger")["schedule"] == "%MAINTAIN_SCHEDULE%"
+
+
+def test_the_webhooks_are_coroutines_so_that_they_never_wait_for_a_workers_thread() -> None:
+    code = (
+        "import inspect, function_app\n"
+        "for each in function_app.app.get_functions():\n"
+        "    print(each.get_function_name(), inspect.iscoroutinefunction(each.get_user_function()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    kinds = dict(line.split() for line in done.stdout.splitlines())
+    assert kinds["receive_notifications"] == kinds["receive_lifecycle"] == "True"
+    assert kinds["archive_reports"] == kinds["do_upkeep"] == "False"

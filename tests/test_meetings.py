@@ -53,13 +53,13 @@ def refusal() -> Refused:
 def test_a_classic_join_url_tells_tenant_and_organizer() -> None:
     found = parse_join_url(CLASSIC)
     assert (found.tenant_id, found.organizer_id) == (TENANT, IN_JOIN_URL)
-    assert (found.join_meeting_id, found.is_short, found.is_channel) == (None, False, False)
+    assert (found.join_meeting_id, found.is_channel) == (None, False)
 
 
 @pytest.mark.parametrize("url", [SHORT, SHORT.partition("?")[0], SHORT.replace("?", "/?")])
 def test_a_short_join_url_tells_the_meetings_digits_alone(url: str) -> None:
     found = parse_join_url(url)
-    assert (found.join_meeting_id, found.is_short) == ("2145678901234", True)
+    assert found.join_meeting_id == "2145678901234"
     assert (found.tenant_id, found.organizer_id) == (None, None)
 
 
@@ -228,9 +228,19 @@ def test_a_classic_join_url_that_is_refused_is_not_there_yet() -> None:
 
 
 def test_no_meeting_with_this_join_url_is_not_there_yet() -> None:
-    for url in (CLASSIC, SHORT):
-        with pytest.raises(NotFound):
-            online_meeting_id(Answers({"value": []}), ORGANIZER, url)
+    with pytest.raises(NotFound):
+        online_meeting_id(Answers({"value": []}), ORGANIZER, CLASSIC)
+
+
+def test_a_short_link_that_nothing_knows_is_not_there_yet_but_one_that_is_refused_is_not_there() -> None:
+    with pytest.raises(NotFound):
+        online_meeting_id(Answers({"value": []}, {"value": []}), ORGANIZER, SHORT)
+    with pytest.raises(Refused):
+        online_meeting_id(Answers(refusal(), {"value": []}), ORGANIZER, SHORT)
+
+
+def test_a_short_link_that_is_not_found_by_its_url_is_looked_up_by_its_digits() -> None:
+    assert online_meeting_id(Answers({"value": []}, {"value": [{"id": "M"}]}), ORGANIZER, SHORT) == "M"
 
 
 def test_a_denial_is_passed_on_and_not_asked_around() -> None:

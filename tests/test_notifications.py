@@ -139,8 +139,6 @@ def test_a_call_record_is_known_by_each_form_of_its_resource(resource: str) -> N
 @pytest.mark.parametrize(
     "resource",
     [
-        "communications/callRecords",
-        "communications/callRecords/",
         "communications/callRecords('')",
         f"communications/callRecords/{CALL}/sessions",
         f"communications/callRecords/{CALL}?$expand=sessions",
@@ -239,3 +237,10 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         assert isinstance(read(content, SETTINGS, SEEN), Received)
     except NotANotification:
         return
+
+
+@pytest.mark.parametrize("resource", ["communications/callRecords", "/communications/callRecords/"])
+def test_where_the_resource_is_the_collection_the_resource_data_names_the_id(resource: str) -> None:
+    assert call_ids(received(item(resource=resource, resourceData={"id": CALL}))) == [CALL]
+    for data in (None, {}, {"id": 7}, {"id": ".."}, {"id": "a/b"}, [CALL]):
+        assert received(item(resource=resource, resourceData=data)).dropped == {"unknownResource": 1}

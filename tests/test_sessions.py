@@ -30,7 +30,7 @@ def ids(reports: tuple[Listed, ...]) -> list[str]:
 
 
 def groups(selection: Selection) -> list[Listed]:
-    return [*selection.conclusive, *selection.likely, *selection.others, *selection.early]
+    return [*selection.conclusive, *selection.likely, *selection.near, *selection.others, *selection.early]
 
 
 MINUTES = st.integers(-3 * 24 * 60, 180).map(float)
@@ -54,7 +54,7 @@ def test_an_overlap_that_clocks_can_explain_does_not_settle_a_restarted_session(
     """Report 1 ends ten seconds after call 2 began: two services, two clocks."""
     chosen = select([report(0, 30)], session(29.8, 40), at(600))
     assert (chosen.conclusive, chosen.early) == ((), ())
-    assert ids(chosen.others) == ["r"]
+    assert ids(chosen.near) == ["r"]
 
 
 @given(reports=LISTS, call=SPANS)
@@ -70,7 +70,7 @@ def test_the_order_of_the_list_does_not_matter(
 ) -> None:
     one = select(reports, session(*call), NOW)
     other = select(data.draw(st.permutations(reports)), session(*call), NOW)
-    for name in ("conclusive", "likely", "others", "early"):
+    for name in ("conclusive", "likely", "near", "others", "early"):
         assert set(getattr(one, name)) == set(getattr(other, name))
 
 
@@ -106,13 +106,13 @@ def test_a_meeting_restarted_after_five_minutes_is_not_settled_by_the_first_repo
     assert (alone.conclusive, alone.early) == ((), ())
     both = select([first, second], call, at(700))
     assert ids(both.conclusive) == ["second"]
-    assert "first" in ids(both.likely) + ids(both.others)
+    assert "first" in ids(both.likely) + ids(both.near)
 
 
 @pytest.mark.parametrize("length", [16, 20, 60])
 def test_a_first_report_that_is_too_far_off_does_not_even_seem_likely(length: int) -> None:
     chosen = select([report(0, length)], session(length + 5, 2 * length + 5), at(700))
-    assert (ids(chosen.likely), ids(chosen.others)) == ([], ["r"])
+    assert (ids(chosen.likely), ids(chosen.near)) == ([], ["r"])
 
 
 def test_the_first_call_of_a_restarted_meeting_is_settled_by_its_own_report() -> None:
@@ -177,7 +177,7 @@ def test_a_foreign_report_is_archived_for_a_day_after_its_end(age: timedelta, ta
 def test_a_report_within_the_tolerance_is_archived_at_any_age() -> None:
     call = Session(NOW - timedelta(days=10), NOW - timedelta(days=10) + timedelta(hours=1))
     before = Listed("r", call.start - timedelta(hours=1), call.start - timedelta(minutes=15))
-    assert ids(select([before], call, NOW).others) == ["r"]
+    assert ids(select([before], call, NOW).near) == ["r"]
 
 
 def test_a_report_without_a_start_counts_by_its_end() -> None:

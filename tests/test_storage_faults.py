@@ -1,6 +1,7 @@
 """What the writers do when storage is not as the deployment left it."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ def container(azurite: Azurite, identity: Identity) -> ContainerClient:
 
 
 def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> Report:
-    return Report("r/1", start or end, end, body.hex()[:64], io.BytesIO(body), len(body))
+    return Report("r/1", start or end, end, body.hex()[:64], io.BytesIO(body), len(body), datetime.now(UTC))
 
 
 def outcome(**changes: object) -> Outcome:
@@ -59,6 +60,16 @@ def test_a_report_is_written_once_and_replaced_only_by_a_change(container: Conta
     assert blob.name == "reports/date=2026-11-23/r%2F1.json"
     assert blob.metadata["meetingid"] == "MSo+/w=="
     assert container.download_blob(blob.name).readall() == b'{"a":1}'
+
+
+def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container: ContainerClient) -> None:
+    container.create_container()
+    archive = Archive(container)
+    archive.store(report(b'{"newer":1}'), WHERE)
+    older = replace(report(b"{}"), read_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert archive.store(older, WHERE) is Stored.KEPT
+    (name,) = container.list_blob_names()
+    assert container.download_blob(name).readall() == b'{"newer":1}'
 
 
 def test_a_report_larger_than_a_block_keeps_the_same_conditions(container: ContainerClient) -> None:

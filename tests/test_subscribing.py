@@ -151,3 +151,19 @@ def test_reauthorization_of_a_subscription_that_is_gone_makes_a_new_one(front: F
     }
     assert front.post(item, route="lifecycle").status_code == 202
     eventually(front.control.subscriptions, "a new subscription")
+
+
+def test_a_reauthorization_that_graph_refuses_for_a_while_comes_again_later(front: Front) -> None:
+    front.subscribe()
+    before = the_one(front)["id"]
+    front.control.add_fault(Fault(before, method="PATCH", status=503, headers={"Retry-After": "3600"}))
+    front.control.send_lifecycle(before)
+    upkeep = front.stack.queue_service().get_queue_client("upkeep")
+
+    def postponed() -> bool:
+        """One message is left, and nobody sees it yet."""
+        waiting = upkeep.get_queue_properties().approximate_message_count
+        return waiting == 1 and not upkeep.peek_messages()
+
+    eventually(lambda: [call for call in front.calls(before) if "503" in call] and postponed(), "a later try")
+    upkeep.clear_messages()
