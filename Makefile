@@ -42,7 +42,7 @@ $(LOCAL): requirements-local.txt
 	@scripts/install-packages requirements-local.txt
 	@touch $@
 
-# --no-compile because msgraph-sdk has tens of thousands of modules, of which the tests load few.
+# --no-compile because msgraph-sdk has some 16,000 modules, of which the tests load few.
 $(DEV): requirements-dev.txt | $(LOCAL)
 	@scripts/install-packages requirements-dev.txt --no-compile
 	@touch $@
