@@ -13,9 +13,7 @@ from shared.signals import RENEW, Task, task, task_message
 
 FIRST_DELAY = 60  # seconds, doubled with each attempt
 MAX_DELAY = 30 * 60
-MAX_ATTEMPTS = (
-    12  # about 5 hours: longer than Graph holds notifications for a subscription to be reauthorized
-)
+MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
 
 def handle(text: str, services: Services) -> None:
