@@ -53,16 +53,25 @@ def archive_reports(message: func.QueueMessage) -> None:
     """From a signal to stored reports and an outcome."""
     from shared import pipeline, services
 
-    pipeline.handle(message.get_body().decode(), services.current())
+    pipeline.handle(_text(message), services.current())
+
+
+@app.function_name("bury_poison")
+@app.queue_trigger(arg_name="message", queue_name="meeting-signals-poison", connection=STORAGE)
+def bury_poison(message: func.QueueMessage) -> None:
+    """From a message that failed as often as the queue allows to an outcome that says so."""
+    from shared import poison, services
+
+    poison.bury(_text(message), services.current())
 
 
 @app.function_name("do_upkeep")
 @app.queue_trigger(arg_name="message", queue_name="upkeep", connection=STORAGE)
 def do_upkeep(message: func.QueueMessage) -> None:
-    """Renew what a lifecycle notification asks to renew."""
+    """Renew subscriptions, look for what was never announced, write manifests: one task at a time."""
     from shared import services, upkeep
 
-    upkeep.handle(message.get_body().decode(), services.current())
+    upkeep.handle(_text(message), services.current())
 
 
 @app.function_name("maintain_subscriptions")
@@ -72,8 +81,18 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
     from shared import services, subscriptions
 
     logs.info("subscriptions.started", pastDue=timer.past_due)
-    now = services.current()
-    subscriptions.maintain(now.graph, now.settings)
+    subscriptions.run(services.current())
+
+
+@app.function_name("sweep")
+@app.timer_trigger(arg_name="timer", schedule="%SWEEP_SCHEDULE%")
+def sweep(timer: func.TimerRequest) -> None:
+    """Find what nobody announced, and seal the days that are over."""
+    from shared import services
+    from shared import sweep as app_sweep
+
+    logs.info("sweep.due", pastDue=timer.past_due)
+    app_sweep.run(services.current())
 
 
 @app.function_name("health")
@@ -86,6 +105,11 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(
         json.dumps(report, indent=2), status_code=200 if healthy else 503, mimetype="application/json"
     )
+
+
+def _text(message: func.QueueMessage) -> str:
+    """The message's text; what is not UTF-8 is shown as escapes and will be buried as unreadable."""
+    return message.get_body().decode(errors="backslashreplace")
 
 
 def _receive(

@@ -10,25 +10,29 @@
               └─ 412: someone was faster ─▶ read its metadata again
 
 So the same report from any number of signals and instances is one blob. The date is the UTC date of
-`meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before.
+`meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata tells all
+that an index of reports needs, so that one listing makes the index and no report is read for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, ContainerClient, ContentSettings
 
-from shared import logs
+from shared import logs, times
 from shared.errors import AttendanceError
 from shared.reports import MeetingReports, Report
 from shared.storage import condition, no_container
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
+MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 _JSON = ContentSettings(content_type="application/json")
 _KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
@@ -47,14 +51,29 @@ def name_part(identifier: str) -> str:
     return quote(identifier, safe=_KEPT, errors="surrogatepass")
 
 
+def folder(prefix: str, day: date) -> str:
+    """What the names of all blobs in the partition of `day` (UTC) begin with."""
+    return f"{prefix}/date={day.isoformat()}/"
+
+
 def partition(prefix: str, day: date, identifier: str) -> str:
     """The name of the JSON blob of `identifier` in the partition of `day` (UTC)."""
-    return f"{prefix}/date={day.isoformat()}/{name_part(identifier)}.json"
+    return f"{folder(prefix, day)}{name_part(identifier)}.json"
 
 
 def report_name(report_id: str, end: datetime) -> str:
     """The blob name of a report that ended at `end`."""
     return partition("reports", end.astimezone(UTC).date(), report_id)
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A report as a listing shows it: its id, its blob's name and size in bytes, and its metadata, decoded."""
+
+    id: str
+    name: str
+    size: int
+    metadata: Mapping[str, str]
 
 
 class Archive:
@@ -67,6 +86,18 @@ class Archive:
         """Whether a report is stored, under the end that it is listed with."""
         return self._container.get_blob_client(report_name(report_id, end)).exists()
 
+    def listed(self, day: date) -> Iterator[Archived]:
+        """The reports in the partition of `day`, ordered by name, 5,000 a request.
+
+        Blobs without a `sha256` are passed over: they are not the product's.
+        """
+        prefix = folder("reports", day)
+        for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
+            if "sha256" in (blob.metadata or {}):
+                identifier = _decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
+                metadata = {key: _decoded(value) for key, value in blob.metadata.items()}
+                yield Archived(identifier, blob.name, blob.size, metadata)
+
     def store(self, report: Report, reports: MeetingReports, *, only_grown: bool = False) -> Stored:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
 
@@ -74,10 +105,7 @@ class Archive:
         """
         name = report_name(report.id, report.end)
         blob = self._container.get_blob_client(name)
-        metadata = {key: _header(value) for key, value in reports.metadata.items()} | {
-            "sha256": report.sha256
-        }
-        stored = self._write(blob, report, metadata, only_grown=only_grown)
+        stored = self._write(blob, report, _metadata(report, reports), only_grown=only_grown)
         if stored is not Stored.KEPT:
             self._forget_earlier_days(report)
         logs.info("report.stored", report=report.id, path=name, result=stored, bytes=report.size)
@@ -137,6 +165,24 @@ class Archive:
             logs.info("report.moved", report=report.id, path=name)
 
 
+def _metadata(report: Report, reports: MeetingReports) -> dict[str, str]:
+    """The blob's metadata. What is not known, or too long for a header, is left out: it must not cost the report."""
+    known = {
+        **reports.metadata,
+        "start": times.text(report.start) if report.start else "",
+        "end": times.text(report.end),
+        "participants": str(report.participants),
+        "sha256": report.sha256,
+    }
+    headers = {key: _header(value) for key, value in known.items()}
+    return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+
+
 def _header(value: str) -> str:
-    """Metadata travels in HTTP headers: anything but printable ASCII is percent-encoded."""
-    return quote(value, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+    """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
+    return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+
+
+def _decoded(text: str) -> str:
+    """The value behind a part of a name, or behind a header."""
+    return unquote(text, errors="surrogatepass")

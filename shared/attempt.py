@@ -12,14 +12,17 @@ from datetime import date, timedelta
 from shared import logs, meetings, reports, schedule, sessions, times
 from shared.archive import Stored, report_name
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.outcomes import Filed, Meeting, Outcome, Result, StoredReport, is_stale
+from shared.meetings import CallRecord
+from shared.outcomes import Filed, Outcome, Result, StoredReport, is_stale
 from shared.services import Services
 from shared.sessions import Listed, Selection, Session
-from shared.signals import Signal
+from shared.settings import Settings
+from shared.signals import FoundBy, Meeting, Signal
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
 _UNSUPPORTED = frozenset({400, 405, 501})
+_BY_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class Verdict:
     error: str | None = None
 
 
+def decided(record: CallRecord, settings: Settings) -> Result | None:
+    """What settles a signal without a look at the meeting, or None."""
+    if not record.is_meeting:
+        return Result.NOT_A_MEETING
+    tenant, organizer = record.organizer_tenant, record.organizer_id
+    if tenant and tenant.lower() != settings.tenant_id:
+        return Result.EXTERNAL_ORGANIZER
+    if settings.organizers and organizer and organizer.lower() not in settings.organizers:
+        return Result.OUT_OF_SCOPE
+    return None
+
+
 class Attempt:
     """One attempt; `filed` and `meeting` are what is known, and grow as Graph answers."""
 
@@ -45,12 +60,12 @@ class Attempt:
         self._stored: dict[str, StoredReport] = {}
         self._missing: tuple[reports.MeetingReports, tuple[Listed, ...]] | None = None
         self.filed = filed
-        self.meeting = filed.outcome.meeting if filed else Meeting()
+        self.meeting = (filed.outcome.meeting if filed else signal.meeting) or Meeting()
 
     def run(self) -> Verdict | None:
         """From the call record to the stored reports. None when the signal turns out to be settled already."""
         try:
-            if None in (self.meeting.end, self.meeting.organizer_id, self.meeting.join_url):
+            if self._must_ask():
                 result = self._resolve()
                 if self._overtaken():
                     return None
@@ -75,18 +90,22 @@ class Attempt:
             return replace(verdict, result=Result.STORED, reports=outcome.reports, denied=False)
         return self._settled(Result.STORED, reports=kept)
 
+    def _must_ask(self) -> bool:
+        """Whether the call record must be read: what is needed is not known, or its own words settled it before."""
+        if self.filed and self.filed.outcome.result in _BY_RECORD:
+            return True
+        return None in (
+            self.meeting.start,
+            self.meeting.end,
+            self.meeting.organizer_id,
+            self.meeting.join_url,
+        )
+
     def _resolve(self) -> Result | None:
         """Read the call record. A result when that settles the signal."""
         record = meetings.call_record(self._services.graph, self._signal.call_id)
         self.meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id)
-        if not record.is_meeting:
-            return Result.NOT_A_MEETING
-        tenant, organizer = record.organizer_tenant, record.organizer_id
-        if tenant and tenant.lower() != self._settings.tenant_id:
-            return Result.EXTERNAL_ORGANIZER
-        if self._settings.organizers and organizer and organizer.lower() not in self._settings.organizers:
-            return Result.OUT_OF_SCOPE
-        return None
+        return decided(record, self._settings)
 
     def _overtaken(self) -> bool:
         """Now that the day is known: has another message settled the signal there?"""
@@ -97,7 +116,7 @@ class Attempt:
             return False
         self.filed = there
         if is_stale(self._signal, there.outcome):
-            logs.info("signal.dropped", signal=self._signal.id, attempt=self._signal.attempt)
+            logs.info("signal.dropped", attempt=self._signal.attempt)
             return True
         return False
 
@@ -114,7 +133,7 @@ class Attempt:
         if self.meeting.meeting_id is None:
             meeting_id = meetings.online_meeting_id(self._services.graph, organizer_id, join_url)
             self.meeting = replace(self.meeting, meeting_id=meeting_id)
-        return reports.MeetingReports(organizer_id, self.meeting.meeting_id or "")
+        return reports.MeetingReports(organizer_id, self.meeting.meeting_id or "", join_url)
 
     def _fetch(self) -> Verdict:
         """List the meeting's reports and store those of the session, then what else is missing."""
@@ -125,7 +144,9 @@ class Attempt:
         if self.meeting.start is None or self.meeting.end is None:
             raise NotFound("find meeting", "the call record has no times")
         listed = reports.listed(self._services.graph, where)
-        selection = sessions.select(listed, Session(self.meeting.start, self.meeting.end), self._now)
+        everything = self._signal.found_by is FoundBy.BACKFILL
+        session = Session(self.meeting.start, self.meeting.end)
+        selection = sessions.select(listed, session, self._now, everything=everything)
         try:
             ready = self._store_session(where, selection)
         except GraphError as failure:
@@ -133,7 +154,7 @@ class Attempt:
         self._missing = (where, (*selection.near, *selection.others))
         if ready:
             return self._settled(Result.STORED)
-        delay = self._delay()
+        delay = self._delay_for_readiness()
         if delay is None and (last := (*selection.early, *selection.near)):  # nothing better came in the end
             for report in last:
                 self._store(where, report.id)
@@ -160,9 +181,10 @@ class Attempt:
             try:
                 if not self._has(report):
                     with reports.read(self._services.graph, where, report.id) as whole:
+                        self._services.sealing.note(whole.end.date())
                         self._services.archive.store(whole, where)
             except GraphError as failure:
-                logs.warning("report.skipped", signal=self._signal.id, report=report.id, error=str(failure))
+                logs.warning("report.skipped", report=report.id, error=str(failure))
                 if isinstance(failure, Throttled | Unavailable):
                     return
 
@@ -176,6 +198,7 @@ class Attempt:
         with reports.read(self._services.graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
+            self._services.sealing.note(report.end.date())
             stored = self._services.archive.store(report, where, only_grown=before is not None)
             if before and stored is Stored.KEPT:
                 return before
@@ -203,6 +226,7 @@ class Attempt:
             case AccessDenied():
                 return Verdict(Result.ACCESS_DENIED, self.meeting, (), self._delay(denied=True), True, error)
             case NotFound():
+                delay = self._delay_for_readiness()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, error=error)
             case Throttled():
                 delay = schedule.throttled_delay(delay, failure.retry_after)
@@ -221,10 +245,22 @@ class Attempt:
             return replace(verdict, result=Result.NOT_SUPPORTED)
         return verdict
 
+    def _delay_for_readiness(self) -> int | None:
+        """Until when something may still come into being: a window after the news, or after the end if there was none.
+
+        So what is taken up again later, or was swept long after it ended, gets one look.
+        """
+        swept = self._signal.found_by is not FoundBy.NOTIFICATION
+        news = self.meeting.end if swept and self.meeting.end else self._signal.first_seen
+        if self._now - news >= timedelta(seconds=self._settings.retry_window):
+            return None
+        return self._delay()
+
     def _delay(self, *, denied: bool = False) -> int | None:
+        """Until when trouble may pass: a window after this series of attempts began."""
         return schedule.delay(
-            first_seen=self._signal.first_seen,
-            attempt=self._signal.attempt,
+            since=self._signal.since or self._signal.first_seen,
+            attempt=self._signal.attempt - self._signal.base,
             now=self._now,
             first_delay=self._settings.retry_first_delay,
             window=self._settings.retry_window,

@@ -104,3 +104,8 @@ class Conflict(GraphError):
 
 class Refused(GraphError):
     """Any other 4xx."""
+
+
+def retry_after(failure: Exception) -> float:
+    """Seconds that Graph asks to wait, 0 where it asks for nothing."""
+    return failure.retry_after if isinstance(failure, Throttled) else 0.0

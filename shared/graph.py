@@ -101,10 +101,16 @@ class Graph:
     def within(self, seconds: float) -> Iterator[None]:
         """Begin no request of this thread after `seconds`: Unavailable is raised instead."""
         self._local.deadline = time.monotonic() + seconds
+        self._local.request_id = None
         try:
             yield
         finally:
             self._local.deadline = math.inf
+
+    @property
+    def request_id(self) -> str | None:
+        """The `request-id` of the last answer that this thread got: what Microsoft's support asks for."""
+        return getattr(self._local, "request_id", None)
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
         """The JSON object at `path` (below /v1.0, already encoded) or at a link of Graph's own.
@@ -204,6 +210,7 @@ class Graph:
                 stream=True,
                 allow_redirects=False,
             ) as response:
+                self._local.request_id = response.headers.get("request-id")
                 content = _content(response)
         except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
             raise _Again(f"no whole answer ({type(failure).__name__})") from None

@@ -5,11 +5,17 @@ Never a token, clientState, key, e-mail address or name: fields are ids, counts,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from datetime import datetime
+from types import MappingProxyType
 
 _LOGGER = logging.getLogger("attendance")
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_ABOUT: ContextVar[Mapping[str, object]] = ContextVar("about", default=_NOTHING)
 
 # At INFO the SDKs write several lines for each request, which would be most of what is paid for.
 for _name in ("azure.core", "azure.storage"):
@@ -33,8 +39,18 @@ def error(event: str, **fields: object) -> None:
     _log(logging.ERROR, event, fields)
 
 
+@contextlib.contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """Add these fields to every line of this thread within the block."""
+    token = _ABOUT.set({**_ABOUT.get(), **fields})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
 def _log(level: int, event: str, fields: dict[str, object]) -> None:
-    known = {name: value for name, value in fields.items() if value is not None}
+    known = {name: value for name, value in {**_ABOUT.get(), **fields}.items() if value is not None}
     _LOGGER.log(level, "%s", json.dumps({"event": event, **known}, default=_plain))
 
 

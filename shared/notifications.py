@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.errors import NotANotification
+from shared.messages import OPAQUE_ID
 from shared.settings import Settings
-from shared.signals import MAINTAIN, OPAQUE_ID, RENEW, Signal, Task
+from shared.signals import Signal
+from shared.tasks import Maintain, Renew, Task
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
 # collection alone where only resourceData names the id
@@ -91,10 +93,10 @@ def _task(item: dict[str, object], traceparent: str | None) -> Task | None:
     event, subscription_id = item["lifecycleEvent"], item.get("subscriptionId")
     if event == "reauthorizationRequired":
         if isinstance(subscription_id, str) and OPAQUE_ID.match(subscription_id):
-            return Task(RENEW, subscription_id, traceparent)
+            return Task(Renew(subscription_id), traceparent)
         return None
     if event in ("subscriptionRemoved", "missed"):
-        return Task(MAINTAIN, traceparent=traceparent)
+        return Task(Maintain(), traceparent)
     return None
 
 

@@ -13,9 +13,9 @@ moves). Metadata repeats `outcome` and `nextattempt`, so that one listing tells 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -24,9 +24,11 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from shared import times
 from shared.archive import partition
-from shared.signals import Signal
+from shared.signals import FoundBy, Meeting, Signal
 from shared.storage import condition, no_container
 
+MAX_RACES = 8
+REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 _JSON = ContentSettings(content_type="application/json")
 
 
@@ -45,20 +47,15 @@ class Result(StrEnum):
     PENDING = "pending"
 
 
-# How much is known, from nothing to all: of two workers that raced, the better outcome stays.
-_RANK = {Result.PENDING: 0, Result.FAILED: 1, Result.NOT_FOUND: 2, Result.NO_REPORT: 3, Result.STORED: 9}
-_KNOWN = 4
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """What is known of the meeting behind a signal; grows from attempt to attempt."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    join_url: str | None = None
-    organizer_id: str | None = None
-    meeting_id: str | None = None
+# How much is known, from nothing to all: the better outcome stays.
+_RANK = {
+    Result.PENDING: 0,
+    Result.FAILED: 1,
+    Result.NOT_FOUND: 2,
+    Result.ACCESS_DENIED: 2,
+    Result.STORED: 4,
+}
+_KNOWN = 3
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,20 @@ class StoredReport:
 
 
 @dataclass(frozen=True)
+class Buried:
+    """A message that could not be handled: its queue, and its text as it was."""
+
+    queue: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """One outcome. `attempt` counts the attempts made; `next_attempt` and `ticket` belong to the message under way."""
+    """One outcome. `attempt` counts the attempts made.
+
+    `next_attempt` and `ticket` belong to the message under way; without a ticket, `next_attempt` is when the sweep
+    takes the signal up again.
+    """
 
     signal_id: str
     result: Result
@@ -84,6 +93,7 @@ class Outcome:
     meeting: Meeting = field(default_factory=Meeting)
     reports: tuple[StoredReport, ...] = ()
     last_error: str | None = None
+    buried: Buried | None = None
 
     @property
     def day(self) -> date:
@@ -100,8 +110,49 @@ class Filed:
     etag: str
 
 
+@dataclass(frozen=True)
+class Glance:
+    """An outcome as a listing shows it. `organizer_id` only of those without access; `written` is the first time."""
+
+    name: str
+    result: str
+    next_attempt: datetime | None
+    organizer_id: str | None
+    written: datetime
+
+
 class Superseded(Exception):
     """The blob changed between reading and writing."""
+
+
+def partitions(signal: Signal) -> tuple[date, ...]:
+    """Where an outcome may lie before the call record is read: where it was filed, or by the time of first sight.
+
+    That can be the day before, for Graph repeats a notification for hours.
+    """
+    if signal.filed:
+        return (signal.filed,)
+    return tuple(dict.fromkeys((signal.first_seen.date(), (signal.first_seen - REPEATS).date())))
+
+
+def again(outcome: Outcome, found_by: FoundBy = FoundBy.NOTIFICATION) -> Signal | None:
+    """The signal that takes an outcome up: its attempt is beyond the outcome's, so a message under way is fenced off.
+
+    What was settled gets a window of its own. None for an outcome of a message that nobody could read.
+    """
+    if not outcome.signal_id.startswith("cr-"):
+        return None
+    anew = outcome.result is not Result.PENDING
+    attempt = outcome.attempt + 1
+    return Signal(
+        call_id=outcome.signal_id.removeprefix("cr-"),
+        first_seen=outcome.first_seen,
+        attempt=attempt,
+        filed=outcome.day,
+        found_by=found_by,
+        since=times.now() if anew else None,
+        base=attempt if anew else 0,
+    )
 
 
 def is_stale(signal: Signal, outcome: Outcome | None) -> bool:
@@ -114,15 +165,17 @@ def is_stale(signal: Signal, outcome: Outcome | None) -> bool:
 def better(new: Outcome, old: Outcome | None, *, stale: bool) -> Outcome | None:
     """What to write over `old`, or None to leave it.
 
-    The message in turn may replace anything but `stored` by less. A message that was overtaken while it worked
-    (`stale`) still improves what it finds; the attempt then moves past the other's, whose message is dropped.
+    The message in turn may not replace an outcome by one that knows less; it then only moves the fence. A message
+    that was overtaken while it worked (`stale`) still improves what it finds; the attempt then moves past the
+    other's, whose message is dropped.
     """
     if old is None:
         return new
-    if stale and _rank(new.result) <= _rank(old.result):
+    gain = _rank(new.result) - _rank(old.result)
+    if (stale and gain <= 0) or (gain < 0 and old.result is Result.STORED):
         return None
-    if old.result is Result.STORED and new.result is not Result.STORED:
-        return None
+    if gain < 0:
+        new = replace(new, result=old.result, settled=old.settled, reports=old.reports, buried=old.buried)
     if new.attempt > old.attempt or (new.attempt == old.attempt and new.ticket is not None):
         return new
     return replace(new, attempt=old.attempt + 1, ticket=None, next_attempt=None)
@@ -139,21 +192,45 @@ class Outcomes:
         self._container = container
 
     @staticmethod
+    def day_of(name: str) -> date:
+        """The partition of the blob `name`."""
+        return date.fromisoformat(name.split("date=", 1)[1][:10])
+
+    @staticmethod
     def name(signal_id: str, day: date) -> str:
         """The blob name of a signal's outcome in the partition of `day`."""
         return partition("outcomes", day, signal_id)
 
+    def listed(self, day: date) -> Iterator[Glance]:
+        """The outcomes in the partition of `day`, 5,000 a request."""
+        blobs = self._container.list_blobs(
+            name_starts_with=f"outcomes/date={day.isoformat()}/", include=["metadata"]
+        )
+        for blob in blobs:
+            metadata = blob.metadata or {}
+            yield Glance(
+                blob.name,
+                metadata.get("outcome", ""),
+                times.parse(metadata.get("nextattempt")),
+                metadata.get("organizerid"),
+                blob.creation_time,
+            )
+
+    def read(self, name: str) -> Filed | None:
+        """The outcome in the blob `name`, if it is still there."""
+        try:
+            download = self._container.download_blob(name)
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return None
+        return Filed(parse(download.readall()), name, download.properties.etag)
+
     def find(self, signal_id: str, days: Iterable[date]) -> Filed | None:
         """The signal's outcome in the first of `days` that has one."""
         for day in days:
-            name = self.name(signal_id, day)
-            try:
-                download = self._container.download_blob(name)
-            except ResourceNotFoundError as missing:
-                if no_container(missing):
-                    raise
-                continue
-            return Filed(parse(download.readall()), name, download.properties.etag)
+            if filed := self.read(self.name(signal_id, day)):
+                return filed
         return None
 
     def write(self, outcome: Outcome, found: Filed | None) -> None:
@@ -179,6 +256,26 @@ class Outcomes:
         if found and moved:
             self.remove(found.name)
 
+    def settle(self, signal: Signal, outcome: Outcome, filed: Filed | None) -> tuple[str, Outcome | None]:
+        """Write what became of `signal` over what was read (`filed`), unless something better is there.
+
+        The name of the blob that holds the truth now, and what was written to it. Raises Superseded when other
+        workers never rest.
+        """
+        for _ in range(MAX_RACES):
+            old = filed.outcome if filed else None
+            written = better(outcome, old, stale=is_stale(signal, old))
+            if filed and written is None:
+                return filed.name, None
+            if written is not None:
+                try:
+                    self.write(written, filed)
+                except Superseded:
+                    filed = self.find(signal.id, dict.fromkeys((outcome.day, *partitions(signal))))
+                    continue
+                return self.name(signal.id, written.day), written
+        raise Superseded(f"outcome of {signal.id}")
+
     def remove(self, name: str) -> None:
         """Delete an outcome that lies in another partition now, whatever was written to it meanwhile.
 
@@ -203,14 +300,15 @@ def dumps(outcome: Outcome) -> bytes:
         "organizerId": meeting.organizer_id,
         "meetingId": meeting.meeting_id,
         "joinWebUrl": meeting.join_url,
-        "start": _time(meeting.start),
-        "end": _time(meeting.end),
+        "start": times.optional_text(meeting.start),
+        "end": times.optional_text(meeting.end),
         "firstSeen": times.text(outcome.first_seen),
-        "settled": _time(outcome.settled),
+        "settled": times.optional_text(outcome.settled),
         "attempt": outcome.attempt,
-        "nextAttempt": _time(outcome.next_attempt),
+        "nextAttempt": times.optional_text(outcome.next_attempt),
         "ticket": outcome.ticket,
         "lastError": outcome.last_error,
+        "buried": asdict(outcome.buried) if outcome.buried else None,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
@@ -241,6 +339,7 @@ def parse(body: bytes) -> Outcome:
             for report in content["reports"]
         ),
         last_error=content["lastError"],
+        buried=Buried(**content["buried"]) if content["buried"] else None,
     )
 
 
@@ -248,8 +347,6 @@ def _metadata(outcome: Outcome) -> dict[str, str]:
     metadata = {"outcome": str(outcome.result)}
     if outcome.next_attempt:
         metadata["nextattempt"] = times.text(outcome.next_attempt)
+    if outcome.result is Result.ACCESS_DENIED and outcome.meeting.organizer_id:
+        metadata["organizerid"] = outcome.meeting.organizer_id
     return metadata
-
-
-def _time(moment: datetime | None) -> str | None:
-    return times.text(moment) if moment else None

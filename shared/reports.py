@@ -32,6 +32,7 @@ class MeetingReports:
 
     organizer_id: str
     meeting_id: str
+    join_url: str = ""
 
     source = "onlineMeeting"
 
@@ -44,20 +45,27 @@ class MeetingReports:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the blob's metadata says about where the report comes from."""
-        return {"source": self.source, "meetingid": self.meeting_id, "organizerid": self.organizer_id}
+        """What the blob's metadata says about where the report comes from; empty where that is not known."""
+        return {
+            "source": self.source,
+            "meetingid": self.meeting_id,
+            "organizerid": self.organizer_id,
+            "joinweburl": self.join_url,
+        }
 
 
 @dataclass(frozen=True)
 class Report:
     """One report, whole: `body` is a readable binary file of `size` bytes at its start.
 
-    `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began.
+    `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began;
+    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records.
     """
 
     id: str
     start: datetime | None
     end: datetime
+    participants: int
     sha256: str
     body: IO[bytes]
     size: int
@@ -89,12 +97,14 @@ def read(graph: Graph, reports: MeetingReports, report_id: str) -> Iterator[Repo
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256 = _write(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = _write(first, _record_pages(graph, first, address), body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        yield Report(report_id, head.start, head.end, sha256, body, size, began)
+        told = first.get("totalParticipantCount")
+        participants = told if isinstance(told, int) and not isinstance(told, bool) else records
+        yield Report(report_id, head.start, head.end, participants, sha256, body, size, began)
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:
@@ -110,8 +120,10 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         yield records
 
 
-def _write(report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]) -> str:
-    """Write the report to `body`, one line of JSON, and return its sha256."""
+def _write(
+    report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
+) -> tuple[str, int]:
+    """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""
     separator = b"{"
     index: list[tuple[str, int, int]] = []
     for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
@@ -124,7 +136,7 @@ def _write(report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], 
             body.write(jsontext.dumps(value))
         separator = b","
     body.write(b"}")
-    return _sha256(report, index, canonical)
+    return _sha256(report, index, canonical), len(index)
 
 
 def _write_records(

@@ -8,11 +8,17 @@ from functools import lru_cache
 
 from shared import settings as app_settings
 from shared import storage
+from shared.access import Access
 from shared.archive import Archive
 from shared.credentials import credential, graph_token
 from shared.graph import Graph, Rate
+from shared.heartbeat import Heartbeat
+from shared.looks import Looks
+from shared.manifests import Manifests
 from shared.outcomes import Outcomes
+from shared.sealing import Sealing
 from shared.settings import Settings
+from shared.state import State
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,11 @@ class Services:
     outcomes: Outcomes
     signals: storage.Queue
     tasks: storage.Queue
+    state: State
+    heartbeat: Heartbeat
+    access: Access
+    sealing: Sealing
+    looks: Looks
 
 
 def current() -> Services:
@@ -36,7 +47,9 @@ def current() -> Services:
 def _services(settings: Settings) -> Services:
     blobs = storage.blob_service(settings, credential(settings.blob_client_id))
     queues = storage.queue_service(settings, credential(settings.queue_client_id))
-    reports, _ = storage.containers(settings, blobs)
+    reports, apart = storage.containers(settings, blobs)
+    state = State(apart)
+    upkeep = storage.Queue(queues, storage.UPKEEP_QUEUE)
     return Services(
         settings,
         Graph(
@@ -47,5 +60,10 @@ def _services(settings: Settings) -> Services:
         Archive(reports),
         Outcomes(reports),
         storage.Queue(queues, storage.SIGNALS_QUEUE),
-        storage.Queue(queues, storage.UPKEEP_QUEUE),
+        upkeep,
+        state,
+        Heartbeat(state),
+        Access(state, upkeep, settings.client_id, settings.retry_first_delay),
+        Sealing(state, Manifests(reports), settings),
+        Looks(state, upkeep),
     )

@@ -50,8 +50,10 @@ class Selection:
     early: tuple[Listed, ...]
 
 
-def select(reports: Iterable[Listed], session: Session, now: datetime) -> Selection:
-    """Sort the listed reports by what they mean to `session`."""
+def select(
+    reports: Iterable[Listed], session: Session, now: datetime, *, everything: bool = False
+) -> Selection:
+    """Sort the listed reports by what they mean to `session`; with `everything` old ones are not left out."""
     conclusive: list[Listed] = []
     likely: list[Listed] = []
     near: list[Listed] = []
@@ -68,7 +70,7 @@ def select(reports: Iterable[Listed], session: Session, now: datetime) -> Select
             likely.append(report)
         elif _overlaps(start, report.end, session):
             near.append(report)
-        elif report.end >= now - RECENT:
+        elif everything or report.end >= now - RECENT:
             others.append(report)
     return Selection(tuple(conclusive), tuple(likely), tuple(near), tuple(others), tuple(early))
 

@@ -110,6 +110,11 @@ TABLE = (
         "used by the trigger, so it has no default.",
         None,
     ),
+    Setting(
+        "SWEEP_SCHEDULE",
+        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.",
+        None,
+    ),
 )  # fmt: skip
 
 
@@ -160,6 +165,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Read and check all settings. Raises SettingError for the first one that is missing or wrong."""
     read = _Reader(environ)
     read.schedule("MAINTAIN_SCHEDULE")
+    read.schedule("SWEEP_SCHEDULE")
     cloud = _cloud(read.text("GRAPH_CLOUD"))
     client_id = read.text("AZURE_CLIENT_ID")
     return Settings(

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
-from shared import logs, times
+from shared import heartbeat, logs, times
 from shared.errors import AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
 from shared.graph import Graph, segment
 from shared.handshake import handshake
+from shared.services import Services
 from shared.settings import CALL_RECORDS, Settings, fingerprint
 
 LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
@@ -70,12 +71,12 @@ def plan(existing: Sequence[Subscription], settings: Settings, now: datetime) ->
     create: list[Wanted] = []
     renew: list[tuple[Subscription, Wanted]] = []
     keep: list[Subscription] = []
-    delete = [each for each in existing if _is_ours(each, settings)]
+    delete = [each for each in existing if is_ours(each, settings)]
     for want in wanted(settings):
         usable = [
             each
             for each in delete
-            if _answers(each, want) and _is_accepted(each, settings) and each.expires > now
+            if answers(each, want) and is_accepted(each, settings) and each.expires > now
         ]
         if not usable:
             create.append(want)
@@ -93,6 +94,18 @@ def plan(existing: Sequence[Subscription], settings: Settings, now: datetime) ->
         else:
             keep.append(best)
     return Plan(tuple(create), tuple(renew), tuple(keep), tuple(delete))
+
+
+def run(services: Services) -> None:
+    """What the timer does; what came of it is put down for the health page. Raises as `maintain` does."""
+    problems: list[str] = []
+    try:
+        maintain(services.graph, services.settings)
+    except (GraphError, SubscriptionError) as failure:
+        problems.append(str(failure))
+        raise
+    finally:
+        services.heartbeat.tell(heartbeat.MAINTENANCE, {"problems": problems})
 
 
 def maintain(graph: Graph, settings: Settings) -> None:
@@ -166,14 +179,14 @@ def _adopt(graph: Graph, settings: Settings, want: Wanted, conflict: Conflict) -
 
     Whether it was adopted. Raises SubscriptionError when it is not at our URL, for such a one is left alone.
     """
-    same = [each for each in listed(graph) if _answers(each, want)]
-    ours = [each for each in same if _is_ours(each, settings)]
+    same = [each for each in listed(graph) if answers(each, want)]
+    ours = [each for each in same if is_ours(each, settings)]
     if same and not ours:
         raise SubscriptionError(
             f"This identity already has a subscription to {want.resource} at another address ({conflict}). "
             "Delete it there, or give this deployment an identity of its own."
         )
-    accepted = [each for each in ours if _is_accepted(each, settings)]
+    accepted = [each for each in ours if is_accepted(each, settings)]
     for each in ours:
         if each not in accepted:
             _delete(graph, each)
@@ -237,11 +250,12 @@ def _parse(item: object) -> Subscription | None:
     return Subscription(str(id_), str(resource), str(change_type), str(url), str(lifecycle), expires)
 
 
-def _is_ours(subscription: Subscription, settings: Settings) -> bool:
+def is_ours(subscription: Subscription, settings: Settings) -> bool:
+    """Whether it delivers to this app's address."""
     return _address(subscription.notification_url) == _address(notification_url(settings))
 
 
-def _is_accepted(subscription: Subscription, settings: Settings) -> bool:
+def is_accepted(subscription: Subscription, settings: Settings) -> bool:
     """Whether it sends a client state that we accept, and its lifecycle notifications to us.
 
     A lifecycleNotificationUrl cannot be added later, so one without it is made anew.
@@ -252,7 +266,8 @@ def _is_accepted(subscription: Subscription, settings: Settings) -> bool:
     ]
 
 
-def _answers(subscription: Subscription, want: Wanted) -> bool:
+def answers(subscription: Subscription, want: Wanted) -> bool:
+    """Whether it is to the wanted resource and change."""
     resource = subscription.resource.strip("/").lower()
     return resource == want.resource.lower() and subscription.change_type.lower() == want.change_type
 

@@ -6,7 +6,7 @@ absent, null or in the year 1. Everything inside the product is an aware datetim
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 
 def now() -> datetime:
@@ -33,3 +33,13 @@ def parse(value: object) -> datetime | None:
 def text(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def optional_text(moment: datetime | None) -> str | None:
+    """As `text`, where there is a time."""
+    return text(moment) if moment else None
+
+
+def midnight(day: date) -> datetime:
+    """The beginning of a day, UTC."""
+    return datetime.combine(day, time(), UTC)

@@ -1,52 +1,51 @@
-"""Upkeep: tasks that keep the system going, one queue message each."""
+"""Upkeep: tasks that keep the system going, one queue message each.
+
+What fails at Graph comes again later, for longer than Graph holds notifications; what cannot be read is buried.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from shared import logs, subscriptions
-from shared.errors import GraphError, SubscriptionError, Throttled
-from shared.schedule import MAX_RETRY_AFTER
+from shared import logs, poison, redrive, schedule, subscriptions, sweep, tasks
+from shared.errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from shared.services import Services
-from shared.signals import RENEW, Task, task, task_message
+from shared.storage import UPKEEP_QUEUE
+from shared.tasks import Backfill, Job, Maintain, Redrive, Refresh, Refused, Renew, Sweep
 
-FIRST_DELAY = 60  # seconds, doubled with each attempt
-MAX_DELAY = 30 * 60
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
 
 def handle(text: str, services: Services) -> None:
-    """Do one task of the `upkeep` queue; one that fails at Graph comes again later.
-
-    Raises NotOurMessage, and GraphError or SubscriptionError when the last attempt failed.
-    """
-    todo = task(text)
+    """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
     try:
-        _do(todo, services)
+        task = tasks.parse(text)
+    except NotOurMessage as failure:
+        poison.bury_unread(text, UPKEEP_QUEUE, str(failure), services)
+        return
+    try:
+        _do(task.job, services)
     except (GraphError, SubscriptionError) as failure:
-        if todo.attempt + 1 >= MAX_ATTEMPTS:
+        if task.attempt + 1 >= MAX_ATTEMPTS:
             raise
-        delay = _delay(todo.attempt, failure)
-        services.tasks.send(task_message(replace(todo, attempt=todo.attempt + 1)), delay)
-        logs.warning(
-            "task.postponed",
-            task=todo.kind,
-            subscription=todo.subscription_id,
-            delay=delay,
-            error=str(failure),
-        )
+        delay = schedule.upkeep_delay(task.attempt, retry_after(failure))
+        services.tasks.send(tasks.message(replace(task, attempt=task.attempt + 1)), delay)
+        logs.warning("task.postponed", task=tasks.kind(task.job), delay=delay, error=str(failure))
 
 
-def _do(todo: Task, services: Services) -> None:
-    if todo.kind == RENEW and todo.subscription_id:
-        subscriptions.renew(services.graph, services.settings, todo.subscription_id)
-    else:
-        subscriptions.maintain(services.graph, services.settings)
-
-
-def _delay(attempt: int, failure: Exception) -> int:
-    """Seconds: ours, or what Graph asks for if that is longer."""
-    asked = math.ceil(failure.retry_after) if isinstance(failure, Throttled) else 0
-    ours: int = min(FIRST_DELAY * 2**attempt, MAX_DELAY)
-    return max(ours, min(asked, MAX_RETRY_AFTER))
+def _do(job: Job, services: Services) -> None:
+    match job:
+        case Renew(subscription_id):
+            subscriptions.renew(services.graph, services.settings, subscription_id)
+        case Maintain():
+            subscriptions.maintain(services.graph, services.settings)
+        case Refused(count):
+            services.heartbeat.refused(count)
+        case Sweep():
+            sweep.do_slice(job, services)
+        case Backfill():
+            sweep.backfill(job, services)
+        case Redrive():
+            redrive.redrive(job, services)
+        case Refresh(day):
+            services.sealing.refresh(day)

@@ -11,13 +11,17 @@ output binding, which the host writes to the queue before it sends the reply. St
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared import logs, notifications, settings, signals, times
+from shared import logs, messages, notifications, settings, signals, tasks, times
 from shared.errors import NotANotification, SettingError
+from shared.tasks import Refused, Task
 
 MAX_LOGGED = 50  # signal ids in one log line
+TOLD_EVERY = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def answer(
     if len(body) > config.notification_max_bytes:
         logs.warning("notification.refused", reason="tooLarge", bytes=len(body))
         return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
-    traceparent = signals.trace_parent(traceparent)
+    traceparent = messages.trace_parent(traceparent)
     try:
         received = notifications.read(body, config, times.now(), traceparent)
     except NotANotification as failure:
@@ -60,8 +64,30 @@ def answer(
     )
     if received.dropped:
         logs.warning("notification.dropped", **received.dropped)
-    return Reply(
-        202,
-        signals=signals.pack(received.signals),
-        tasks=[signals.task_message(task) for task in received.tasks],
-    )
+    todo = [tasks.message(task) for task in received.tasks]
+    if count := _REFUSALS.add(received.dropped["clientState"]):
+        todo.append(tasks.message(Task(Refused(count), traceparent)))
+    return Reply(202, signals=signals.pack(received.signals), tasks=todo)
+
+
+class Refusals:
+    """Gathers how often a clientState was wrong, so that it is told at most once in TOLD_EVERY seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._count = 0
+        self._told = -TOLD_EVERY
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> int:
+        """Count these; the number that is to be told now, or 0."""
+        with self._lock:
+            self._count += count
+            if not self._count or self._clock() - self._told < TOLD_EVERY:
+                return 0
+            self._told = self._clock()
+            told, self._count = self._count, 0
+            return told
+
+
+_REFUSALS = Refusals()

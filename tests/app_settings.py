@@ -8,6 +8,7 @@ ENVIRON = {
     "AzureWebJobsStorage__accountName": "jobs",
     "NOTIFICATION_BASE_URL": "https://app.azurewebsites.net/api",
     "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "SWEEP_SCHEDULE": "0 10 * * * *",
     "TENANT_ID": TENANT,
     "CLIENT_STATE": STATE,
     "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,

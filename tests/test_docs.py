@@ -145,7 +145,7 @@ def test_retry_table_is_what_the_schedule_gives() -> None:
     first, now, attempts = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), ["0:00"]
     while (
         delay := schedule.delay(
-            first_seen=first,
+            since=first,
             attempt=len(attempts) - 1,
             now=now,
             first_delay=int(defaults["RETRY_FIRST_DELAY"]),

@@ -15,6 +15,8 @@ FUNCTIONS = {
     "receive_lifecycle",
     "archive_reports",
     "do_upkeep",
+    "bury_poison",
+    "sweep",
     "maintain_subscriptions",
     "health",
 }
@@ -123,6 +125,7 @@ def test_the_bindings_are_those_of_the_contract() -> None:
     assert binding("archive_reports", "queueTrigger")["queueName"] == "meeting-signals"
     assert binding("do_upkeep", "queueTrigger")["queueName"] == "upkeep"
     assert binding("maintain_subscriptions", "timerTrigger")["schedule"] == "%MAINTAIN_SCHEDULE%"
+    assert binding("sweep", "timerTrigger")["schedule"] == "%SWEEP_SCHEDULE%"
 
 
 def test_the_webhooks_are_coroutines_so_that_they_never_wait_for_a_workers_thread() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from shared.errors import NotANotification
 from shared.notifications import Received, read
 from shared.settings import load
-from shared.signals import MAINTAIN, RENEW, Signal, Task
+from shared.signals import Signal
+from shared.tasks import Maintain, Renew, Task
 from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
 EVENTS = Path(__file__).parent / "events"
@@ -57,7 +58,7 @@ def test_a_batch_of_several_subscriptions_and_tenants_is_sorted_item_by_item() -
 
 def test_lifecycle_events_and_changes_may_share_a_body() -> None:
     found = read((EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.tasks == (Task(RENEW, SUBSCRIPTION, "t"), Task(MAINTAIN, traceparent="t"))
+    assert found.tasks == (Task(Renew(SUBSCRIPTION), "t"), Task(Maintain(), "t"))
     assert call_ids(found) == [CALL]
     assert found.dropped == {"clientState": 1}
 

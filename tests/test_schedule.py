@@ -18,7 +18,7 @@ def after(
     """The delay of an attempt made `seconds` after the signal was first seen."""
     moment = SEEN + timedelta(seconds=seconds)
     return delay(
-        first_seen=SEEN, attempt=attempt, now=moment, first_delay=first, window=window, denied=denied
+        since=SEEN, attempt=attempt, now=moment, first_delay=first, window=window, denied=denied
     )
 
 

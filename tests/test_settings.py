@@ -20,6 +20,7 @@ ENVIRON = {
     "CLIENT_STATE_PREVIOUS": "previous-secret",
     "WEBSITE_HOSTNAME": "app.azurewebsites.net",
     "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "SWEEP_SCHEDULE": "0 10 * * * *",
 }
 
 
@@ -55,7 +56,8 @@ def test_what_is_not_set_has_the_default_that_the_table_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["AttendanceStorage__blobServiceUri", "TENANT_ID", "CLIENT_STATE", "MAINTAIN_SCHEDULE"]
+    "name",
+    ["AttendanceStorage__blobServiceUri", "TENANT_ID", "CLIENT_STATE", "MAINTAIN_SCHEDULE", "SWEEP_SCHEDULE"],
 )
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_required_setting_that_is_missing_or_blank_is_named(name: str, value: str | None) -> None:

@@ -9,26 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
-from shared.signals import (
-    MAINTAIN,
-    MAX_MESSAGE_BYTES,
-    OPAQUE_ID,
-    RENEW,
-    Signal,
-    Task,
-    message,
-    pack,
-    task,
-    task_message,
-    trace_parent,
-    unpack,
-)
+from shared.messages import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
+from shared.signals import FoundBy, Meeting, Signal, message, pack, unpack
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 
 MILLISECONDS = st.integers(0, 10**12).map(
     lambda number: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
+)
+TEXT = st.none() | st.text()
+MEETINGS = st.builds(
+    Meeting,
+    start=st.none() | MILLISECONDS,
+    end=st.none() | MILLISECONDS,
+    join_url=TEXT,
+    organizer_id=TEXT,
+    meeting_id=TEXT,
 )
 SIGNALS = st.builds(
     Signal,
@@ -39,6 +36,10 @@ SIGNALS = st.builds(
     denied=st.booleans(),
     filed=st.none() | st.dates(),
     traceparent=st.none() | st.just(TRACE),
+    found_by=st.sampled_from(FoundBy),
+    meeting=st.none() | MEETINGS.filter(lambda known: known != Meeting()),
+    since=st.none() | MILLISECONDS,
+    base=st.integers(0, 2**40),
 )
 VALID: dict[str, Any] = {
     "version": 1,
@@ -125,7 +126,15 @@ def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -
         text(attempt=None),
         text(ticket=7),
         text(ticket=["a"]),
-        *(text(filed=bad) for bad in ("", "today", None, 7, "2026-02-30")),
+        *(text(filed=bad) for bad in ("", "today", 7, "2026-02-30")),
+        text(foundBy="chance"),
+        text(foundBy=None),
+        text(joinWebUrl=7),
+        text(organizerId={}),
+        text(end="late"),
+        text(since=[]),
+        text(base=-1),
+        text(base=True),
     ],
     ids=lambda content: content[:60],
 )
@@ -150,40 +159,17 @@ def test_a_traceparent_that_is_none_is_left_behind() -> None:
     assert unpack(text(traceparent="bad"))[0].traceparent is None
 
 
-@pytest.mark.parametrize(
-    "todo", [Task(RENEW, "5522bd62", TRACE), Task(RENEW, "a"), Task(MAINTAIN, traceparent=TRACE)]
-)
-def test_a_task_survives_its_message(todo: Task) -> None:
-    assert task(task_message(todo)) == todo
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"version": 1, "kind": "sweep"},
-        {"version": 2, "kind": MAINTAIN},
-        {"version": 1},
-        {"version": 1, "kind": RENEW},
-        {"version": 1, "kind": RENEW, "subscriptionId": "../users"},
-        {"version": 1, "kind": RENEW, "subscriptionId": 7},
-        VALID,
-        [],
-    ],
-)
-def test_a_task_of_another_kind_or_shape_is_not_ours(content: object) -> None:
-    with pytest.raises(NotOurMessage):
-        task(json.dumps(content))
-
-
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_text_is_a_message_or_not_ours(content: str) -> None:
-    for reader in (unpack, task):
-        with pytest.raises(NotOurMessage):
-            reader(content)
+    with pytest.raises(NotOurMessage):
+        unpack(content)
 
 
 @given(
-    name=st.sampled_from([*VALID, "attempt", "ticket", "filed", "denied", "traceparent"]),
+    name=st.sampled_from([
+            *(*VALID, "attempt", "ticket", "filed", "denied", "traceparent", "foundBy", "start", "end"),
+            *("joinWebUrl", "organizerId", "meetingId", "since", "base"),
+        ]),
     value=st.text() | st.floats(),
 )
 def test_any_value_of_any_field_is_read_or_not_ours(name: str, value: object) -> None:

@@ -17,6 +17,7 @@ SETTINGS = load(
         "AzureWebJobsStorage__accountName": "jobs",
         "NOTIFICATION_BASE_URL": BASE,
         "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+        "SWEEP_SCHEDULE": "0 10 * * * *",
         "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
         "CLIENT_STATE": "current",
         "CLIENT_STATE_PREVIOUS": "previous",

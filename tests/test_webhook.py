@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from shared.signals import MAX_MESSAGE_BYTES, Task, task, unpack
+from shared import webhook
+from shared.messages import MAX_MESSAGE_BYTES
+from shared.signals import unpack
+from shared.tasks import Maintain, Refused, Renew, Task, parse
 from shared.webhook import Reply, answer
 from tests.app_settings import ENVIRON
 
 EVENTS = Path(__file__).parent / "events"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture(autouse=True)
+def nothing_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "_REFUSALS", webhook.Refusals())
 
 
 def event(name: str) -> bytes:
@@ -45,11 +53,20 @@ def test_a_traceparent_that_is_none_is_not_passed_on() -> None:
 
 def test_lifecycle_events_go_to_the_other_queue() -> None:
     reply = reply_to(event("lifecycle-mixed.json"))
-    assert [task(text) for text in reply.tasks] == [
-        Task("renewSubscription", "5522bd62-7c96-4530-85b0-00b916f6151a"),
-        Task("maintainSubscriptions"),
+    assert [parse(text) for text in reply.tasks] == [
+        Task(Renew("5522bd62-7c96-4530-85b0-00b916f6151a")),
+        Task(Maintain()),
+        Task(Refused(1)),
     ]
     assert len(reply.signals) == 1
+
+
+def test_wrong_client_states_are_told_at_once_and_then_once_a_minute() -> None:
+    seconds = 1_000.0
+    refusals = webhook.Refusals(lambda: seconds)
+    assert [refusals.add(0), refusals.add(3), refusals.add(1), refusals.add(0)] == [0, 3, 0, 0]
+    seconds += webhook.TOLD_EVERY
+    assert [refusals.add(2), refusals.add(1)] == [3, 0]
 
 
 def test_a_thousand_notifications_fit_into_few_messages() -> None:
@@ -70,7 +87,7 @@ def test_dropped_items_are_counted_in_the_log_and_not_told(caplog: pytest.LogCap
     assert dropped == {"event": "notification.dropped", "clientState": 1, "tenant": 1}
     all_dropped = reply_to(b'{"value":[{"clientState":"wrong"},7]}')
     assert (all_dropped.status, all_dropped.text) == (told.status, told.text) == (202, "")
-    assert (all_dropped.signals, all_dropped.tasks) == ([], [])
+    assert (all_dropped.signals, all_dropped.tasks) == ([], [])  # told a moment ago
 
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[]", b'{"value":{}}', b"\xff", b"[" * 100_000])

@@ -1,0 +1,108 @@
+"""Organizers whose reports Graph refuses, and the cure; a blob each, `access/<organizerId>.json`.
+
+A policy that is granted later announces nothing. So once a day the sweep tries one meeting of each organizer again, and
+the first attempt that Graph does not refuse opens the organizer: all that was denied is taken up again. Where Graph
+refuses the call records themselves, the name is `call-records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from shared import logs, tasks, times
+from shared.archive import name_part
+from shared.heartbeat import Once
+from shared.outcomes import Result
+from shared.state import State
+from shared.storage import Queue
+from shared.tasks import Redrive, Task
+
+DENIED = "access/"
+OPENED = "opened/"
+CALL_RECORDS = "call-records"  # stands for all organizers
+MOST = 5_000
+TOLD_EVERY = 600.0  # seconds
+REACH = timedelta(days=31)  # call records are kept 30 days
+
+_GRANT_CALL_RECORDS = "Grant the application permission CallRecords.Read.All to the app's identity."
+_GRANT_POLICY = (
+    "Grant OnlineMeetings.Read.All and OnlineMeetingArtifact.Read.All to the app's identity, and an application "
+    "access policy to the organizer: New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client}; "
+    "Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity {organizer}"
+)
+
+
+def cure(organizer_id: str | None, client_id: str) -> str:
+    """The sentence that says how access is given."""
+    if organizer_id is None:
+        return _GRANT_CALL_RECORDS
+    return _GRANT_POLICY.format(client=client_id or "<client id>", organizer=organizer_id)
+
+
+class Access:
+    """What is known of organizers without access. `pause` is how long openings are gathered, in seconds."""
+
+    def __init__(self, state: State, upkeep: Queue, client_id: str, pause: int) -> None:
+        self._state = state
+        self._upkeep = upkeep
+        self._client_id = client_id
+        self._pause = pause
+        self._told = Once(TOLD_EVERY)
+        self._asked = Once(pause)
+
+    def denied(self, organizer_id: str | None, outcome: str) -> None:
+        """Graph refused; `outcome` is the blob name of an outcome to try it with again."""
+        key = organizer_id or CALL_RECORDS
+        if not self._told.passes(key):
+            return
+        sentence = cure(organizer_id, self._client_id)
+        logs.error("access.denied", organizer=organizer_id, cure=sentence)
+        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
+        self._state.write(_name(DENIED, key), {**fields, "outcome": outcome}, None)
+
+    def opened(self, organizer_id: str | None) -> None:
+        """Graph no longer refuses: have all that was denied taken up again."""
+        key = organizer_id or CALL_RECORDS
+        if self._state.read(_name(DENIED, key)) is None:
+            return
+        self._state.put(_name(OPENED, key), {"at": times.text(times.now())})
+        self.reopen()
+        self._state.remove(_name(DENIED, key))
+        self._told.forget(key)
+        logs.info("access.opened", organizer=organizer_id)
+
+    def reopen(self) -> None:
+        """Ask for one pass over the outcomes for all that have opened, and those that will in the next moments."""
+        if self._asked.passes(OPENED):
+            today = times.now().date()
+            job = Redrive(frozenset({Result.ACCESS_DENIED}), today - REACH, today, opened=True)
+            self._upkeep.send(tasks.message(Task(job)), self._pause)
+
+    def open_organizers(self) -> set[str]:
+        """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""
+        return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
+
+    def settle(self, keys: set[str], before: str) -> None:
+        """A pass that began at the time `before` is done: forget those that had opened by then."""
+        for key in keys:
+            entry = self._state.read(f"{OPENED}{key}.json")
+            if entry and entry.content.get("at", "") < before:
+                self._state.remove(f"{OPENED}{key}.json")
+
+    def probes(self) -> Iterator[str]:
+        """The blob name of one denied outcome for each organizer."""
+        for name in self._state.names(DENIED, MOST):
+            entry = self._state.read(name)
+            outcome = entry.content.get("outcome") if entry else None
+            if isinstance(outcome, str):
+                yield outcome
+
+
+def key(organizer_id: str | None) -> str:
+    """How an organizer appears in `open_organizers`."""
+    return name_part(organizer_id or CALL_RECORDS)
+
+
+def _name(prefix: str, organizer: str) -> str:
+    return f"{prefix}{name_part(organizer)}.json"

@@ -1,0 +1,126 @@
+"""Looks at Graph's lists, as they are remembered between slices: `sweep/<look>.json`.
+
+A look is one chain of messages, each of which does a slice, writes down how far it came, and sends the next one. `step`
+fences: of two messages of one step, the second finds that it was overtaken. A chain that broke is taken up again where
+it was by a later run of the timer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from shared import logs, tasks, times
+from shared.signals import FoundBy
+from shared.state import Entry, State
+from shared.storage import Queue
+from shared.tasks import Sweep, Task
+
+RECENT = "recent"
+FULL = "full"
+BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice was to begin
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the calls that started in [start, end).
+
+    `due` is the day whose outcomes are next looked through for what is overdue, `at` the start of the day whose
+    calls are listed and `link` the page to go on with. `unclear` are days of which a call has its outcome in
+    another partition, so that they cannot be sealed. Counts: `records` seen, `missing` ones without an outcome,
+    `repeated` outcomes taken up again.
+    """
+
+    name: str
+    started: datetime
+    start: datetime
+    end: datetime
+    at: datetime
+    next: datetime
+    due: date | None = None
+    link: str | None = None
+    found_by: FoundBy = FoundBy.SWEEP
+    step: int = 0
+    updated: datetime | None = None
+    finished: datetime | None = None
+    records: int = 0
+    missing: int = 0
+    repeated: int = 0
+    unclear: tuple[str, ...] = ()
+    failures: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A look as it was read."""
+
+    look: Look
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The looks of one app."""
+
+    state: State
+    upkeep: Queue
+
+    def read(self, name: str) -> Kept | None:
+        """The look `name`; None for none, or one that an older version wrote."""
+        entry = self.state.read(_path(name))
+        try:
+            return Kept(_parse(entry.content), entry) if entry else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def begin(self, look: Look) -> None:
+        """Begin a look, or take up one of that name that broke off. One that is under way is left alone."""
+        kept = self.read(look.name)
+        if kept and not kept.look.finished:
+            broken = times.now() > kept.look.next + BROKEN_AFTER
+            logs.info("sweep.resumed" if broken else "sweep.running", look=look.name, step=kept.look.step)
+            if broken:
+                self.send(kept.look)
+            return
+        entry = kept.entry if kept else self.state.read(_path(look.name))
+        if self.state.write(_path(look.name), _content(look), entry):
+            logs.info("sweep.started", look=look.name, start=look.start, end=look.end)
+            self.send(look)
+
+    def save(self, look: Look, kept: Kept) -> bool:
+        """Write down how far a slice came. False when another message did that slice."""
+        return self.state.write(_path(look.name), _content(look), kept.entry)
+
+    def send(self, look: Look, delay: int = 0) -> None:
+        """Send the message of the look's next slice."""
+        self.upkeep.send(tasks.message(Task(Sweep(look.name, look.step))), delay)
+
+
+def _path(name: str) -> str:
+    return f"sweep/{name}.json"
+
+
+def _content(look: Look) -> dict[str, Any]:
+    content = asdict(look)
+    content["from"], content["to"] = content.pop("start"), content.pop("end")
+    for key, value in content.items():
+        if isinstance(value, datetime):
+            content[key] = times.text(value)
+        elif isinstance(value, date):
+            content[key] = value.isoformat()
+    return content
+
+
+def _parse(content: dict[str, Any]) -> Look:
+    known = {**content, "start": content["from"], "end": content["to"]}
+    values: dict[str, Any] = {each.name: known[each.name] for each in fields(Look)}
+    for key in ("started", "start", "end", "at", "next"):
+        values[key] = datetime.fromisoformat(values[key])
+    for key in ("updated", "finished"):
+        values[key] = times.parse(values[key])
+    values["due"] = date.fromisoformat(values["due"]) if values["due"] else None
+    values["found_by"] = FoundBy(values["found_by"])
+    values["unclear"] = tuple(values["unclear"])
+    return Look(**values)

@@ -1,0 +1,277 @@
+"""Manifests: whether a day is final and what it holds, in `manifests/date=YYYY-MM-DD/`.
+
+`manifest.json` counts the day's outcomes and reports, `reports.jsonl` is the index of its reports. Both come from two
+listings with metadata: no outcome and no report is ever read for them.
+
+        look up both ETags ─▶ list outcomes, then reports ─▶ write reports.jsonl ─▶ write manifest.json
+                 ▲                                                  │ 412                   │ 412
+                 └─────────── someone wrote, who may have listed later ─────────────────────┘
+
+Each write is conditional on an ETag that is older than the listing, so an older listing never stays over a newer one.
+Outcomes are listed first: a report is stored before its outcome says so, and an index lacks none that was promised.
+The manifest comes last: who reads it and then the index never sees an index that is older.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import IO, Any
+
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from shared import jsontext, logs, times
+from shared.archive import Archive, Archived, folder
+from shared.errors import AttendanceError
+from shared.outcomes import Outcomes, Result
+from shared.storage import condition, no_container
+
+MAX_RACES = 8  # writers of one day that may get in between
+SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
+_JSON = ContentSettings(content_type="application/json")
+_LINES = ContentSettings(content_type="application/x-ndjson")
+_INDEX = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is told of one day. `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table.
+
+    `revision` counts the versions that were published as complete: 0 before the first; while a day is not complete
+    any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
+    """
+
+    day: date
+    complete: bool
+    revision: int
+    outcomes: Mapping[str, int]
+    reports: int
+    daily: tuple[str, ...]
+    oldest_pending: datetime | None
+    updated: datetime
+
+
+@dataclass(frozen=True)
+class _Filed:
+    """A blob as it was found: its ETag (None: no such blob), and the sha256 of the index that it is or tells of."""
+
+    etag: str | None = None
+    index: str | None = None
+    manifest: Manifest | None = None
+
+
+class Manifests:
+    """The manifests in one container. Raises azure.core errors when storage does not answer."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+        self._archive = Archive(container)
+        self._outcomes = Outcomes(container)
+
+    def read(self, day: date) -> Manifest | None:
+        """The manifest of a day, or None where there is none."""
+        return self._filed_manifest(day).manifest
+
+    def complete_days(self, first: date, last: date) -> set[date]:
+        """The days from `first` to `last` (both included) whose manifest is complete; one listing a month."""
+        complete: set[str] = set()
+        month = first.replace(day=1)
+        while month <= last:
+            prefix = f"manifests/date={month.isoformat()[:7]}-"
+            blobs = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
+            complete.update(blob.name for blob in blobs if (blob.metadata or {}).get("complete") == "true")
+            month = (month + timedelta(days=31)).replace(day=1)
+        days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+        return {day for day in days if _manifest_name(day) in complete}
+
+    def refresh(self, day: date, *, final: bool) -> Manifest:
+        """Bring a day's index and manifest up to date; nothing is written when nothing changed.
+
+        `final` says that every call that ended on that day has an outcome. The day then is complete unless an outcome
+        is pending, and once it was complete it becomes so again without being told. Raises AttendanceError when other
+        writers never rest.
+        """
+        for _ in range(MAX_RACES):
+            if manifest := self._refresh(day, final=final):
+                return manifest
+        raise AttendanceError(
+            f"The manifest of {day.isoformat()} was changed {MAX_RACES} times while writing it."
+        )
+
+    def _refresh(self, day: date, *, final: bool) -> Manifest | None:
+        """One try; None when someone else wrote meanwhile."""
+        index, filed = self._filed_index(day), self._filed_manifest(day)
+        outcomes, oldest_pending = self._count(day)
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
+            reports, sha256 = self._write_lines(day, lines)
+            if index.index != sha256:
+                metadata = {"sha256": sha256}
+                if not self._put(_index_name(day), lines, _LINES, metadata, index.etag):
+                    return None
+        before, updated = filed.manifest, times.now().replace(microsecond=0)
+        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
+        now = following(before, seen, final=final, reports_changed=filed.index != sha256)
+        if now is before:
+            return before
+        metadata = {"complete": json.dumps(now.complete), "revision": str(now.revision), _INDEX: sha256}
+        if not self._put(_manifest_name(day), io.BytesIO(dumps(now)), _JSON, metadata, filed.etag):
+            return None
+        logs.info(
+            "manifest.written",
+            date=day,
+            complete=now.complete,
+            revision=now.revision,
+            reports=reports,
+            pending=outcomes.get(Result.PENDING, 0),
+        )
+        return now
+
+    def _count(self, day: date) -> tuple[dict[str, int], datetime | None]:
+        """The day's outcomes, counted, and when the oldest of those pending was filed."""
+        counts: Counter[str] = Counter()
+        oldest: datetime | None = None
+        for outcome in self._outcomes.listed(day):
+            if not outcome.result:
+                continue  # not the product's
+            counts[outcome.result] += 1
+            if outcome.result == Result.PENDING and (oldest is None or outcome.written < oldest):
+                oldest = outcome.written
+        return dict(sorted(counts.items())), oldest
+
+    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
+        """Write the day's index. How many reports it holds, and its sha256."""
+        reports, digest = 0, hashlib.sha256()
+        for report in self._archive.listed(day):
+            line = _line(report)
+            digest.update(line)
+            lines.write(line)
+            reports += 1
+        return reports, digest.hexdigest()
+
+    def _filed_index(self, day: date) -> _Filed:
+        try:
+            properties = self._container.get_blob_client(_index_name(day)).get_blob_properties()
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return _Filed()
+        return _Filed(properties.etag, properties.metadata.get("sha256"))
+
+    def _filed_manifest(self, day: date) -> _Filed:
+        """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
+        try:
+            download = self._container.download_blob(_manifest_name(day))
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return _Filed()
+        try:
+            manifest = parse(download.readall())
+        except (ValueError, KeyError, TypeError):
+            manifest = None
+        return _Filed(download.properties.etag, download.properties.metadata.get(_INDEX), manifest)
+
+    def _put(
+        self, name: str, body: IO[bytes], content: ContentSettings, metadata: dict[str, str], etag: str | None
+    ) -> bool:
+        """Write where the blob with `etag` is, or with None where nothing is. False when someone was faster."""
+        length = body.seek(0, os.SEEK_END)
+        body.seek(0)
+        try:
+            self._container.upload_blob(
+                name,
+                body,
+                length=length,
+                overwrite=True,
+                metadata=metadata,
+                content_settings=content,
+                **condition(etag),
+            )
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+            if no_container(refusal):
+                raise
+            return False
+        return True
+
+
+def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
+    """The manifest that follows `before`, which is `before` itself where nothing changed.
+
+    `seen` holds what was counted; `complete`, `revision` and `daily` are decided here.
+    """
+    revision, daily = (before.revision, before.daily) if before else (0, ())
+    complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
+    now = replace(seen, complete=complete, revision=revision, daily=daily)
+    if before and not reports_changed and replace(before, updated=now.updated) == now:
+        return before
+    return replace(now, revision=revision + 1) if complete else now
+
+
+def dumps(manifest: Manifest) -> bytes:
+    """The manifest's blob: one line of JSON; schema in docs/consumers.md."""
+    content = {
+        "date": manifest.day.isoformat(),
+        "complete": manifest.complete,
+        "revision": manifest.revision,
+        "outcomes": manifest.outcomes,
+        "reports": manifest.reports,
+        "daily": manifest.daily,
+        "oldestPending": times.optional_text(manifest.oldest_pending),
+        "updated": times.text(manifest.updated),
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def parse(body: bytes) -> Manifest:
+    """Read a manifest's blob. Raises ValueError, KeyError or TypeError for one that this product did not write."""
+    content: dict[str, Any] = json.loads(body)
+    updated = times.parse(content["updated"])
+    if updated is None:
+        raise ValueError("a manifest has no updated")
+    return Manifest(
+        day=date.fromisoformat(content["date"]),
+        complete=content["complete"],
+        revision=content["revision"],
+        outcomes=content["outcomes"],
+        reports=content["reports"],
+        daily=tuple(content["daily"]),
+        oldest_pending=times.parse(content["oldestPending"]),
+        updated=updated,
+    )
+
+
+def _manifest_name(day: date) -> str:
+    return f"{folder('manifests', day)}manifest.json"
+
+
+def _index_name(day: date) -> str:
+    return f"{folder('manifests', day)}reports.jsonl"
+
+
+def _line(report: Archived) -> bytes:
+    """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
+    told = report.metadata.get
+    content = {
+        "id": report.id,
+        "path": report.name,
+        "sha256": told("sha256"),
+        "bytes": report.size,
+        "source": told("source"),
+        "meetingId": told("meetingid"),
+        "organizerId": told("organizerid"),
+        "eventId": told("eventid"),
+        "sessionId": told("sessionid"),
+        "joinWebUrl": told("joinweburl"),
+        "start": told("start"),
+        "end": told("end"),
+        "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
+    }
+    return jsontext.dumps(content) + b"\n"

@@ -1,0 +1,126 @@
+"""The calls on a page of Graph's list that have no outcome, and what is done about them.
+
+What the list itself decides, such as a call between two people, is settled at once; every other one becomes a signal
+that carries what the list told, so that the worker need not ask for the call record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from shared import meetings, times
+from shared.attempt import decided
+from shared.errors import Unavailable
+from shared.meetings import CallRecord
+from shared.messages import OPAQUE_ID
+from shared.outcomes import Outcome, Outcomes, Result, Superseded
+from shared.services import Services
+from shared.settings import Settings
+from shared.signals import FoundBy, Meeting, Signal, pack
+
+THREADS = 8
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A call as the list shows it; `record` is None when its times cannot be read."""
+
+    call_id: str
+    record: CallRecord | None
+    is_between_people: bool
+
+    def settled_as(self, settings: Settings) -> Result | None:
+        """What the list itself decides. A meeting whose join URL the list leaves out must be asked for."""
+        if self.record is None or not (self.record.is_meeting or self.is_between_people):
+            return None
+        return decided(self.record, settings)
+
+
+def listed(item: object) -> Listed | None:
+    """An item of the list; None for one without an id."""
+    call_id = item.get("id") if isinstance(item, dict) else None
+    if not isinstance(item, dict) or not isinstance(call_id, str) or not OPAQUE_ID.match(call_id):
+        return None
+    try:
+        record = meetings.parse_call_record(item, "list call records")
+    except Unavailable:
+        record = None
+    return Listed(call_id, record, item.get("type") == "peerToPeer")
+
+
+class Known:
+    """The outcomes that exist, by day; each day is listed once, when it is first asked for."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
+        self._days: dict[date, set[str]] = {}
+
+    def find(self, call: Listed) -> str | None:
+        """The blob name of the call's outcome.
+
+        It lies on the day of the end. Before the call record could be read it lies on that of first sight, which
+        is the same or the next one.
+        """
+        identifier = Signal(call.call_id, times.now()).id
+        for day in _days(call):
+            name = self._outcomes.name(identifier, day)
+            if name in self._on(day):
+                return name
+        return None
+
+    def _on(self, day: date) -> set[str]:
+        if day not in self._days:
+            self._days[day] = {each.name for each in self._outcomes.listed(day)}
+        return self._days[day]
+
+
+def announce(calls: Iterable[Listed], found_by: FoundBy, services: Services) -> None:
+    """Settle these calls, or send a signal for each and put down that it is pending.
+
+    The signals go first: a crash in between sends them twice, which is harmless.
+    """
+    now = times.now()
+    signals: list[Signal] = []
+    outcomes: list[Outcome] = []
+    for call in calls:
+        result = call.settled_as(services.settings)
+        record = call.record
+        meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id) if record else None
+        signal = Signal(call.call_id, now, found_by=found_by, meeting=meeting)
+        outcome = Outcome(
+            signal_id=signal.id,
+            result=result or Result.PENDING,
+            first_seen=now,
+            attempt=0,
+            settled=now if result else None,
+            next_attempt=None if result else now,
+            meeting=meeting or Meeting(),
+        )
+        outcomes.append(outcome)
+        if result is None:
+            signals.append(signal)
+    for text in pack(signals):
+        services.signals.send(text)
+    with ThreadPoolExecutor(THREADS) as threads:
+        for _ in threads.map(lambda outcome: _write(outcome, services), outcomes):
+            pass
+
+
+def _write(outcome: Outcome, services: Services) -> None:
+    services.sealing.note(outcome.day)
+    try:
+        services.outcomes.write(outcome, None)
+    except Superseded:
+        return  # the worker was faster
+
+
+def _days(call: Listed) -> Iterable[date]:
+    end = call.record.end if call.record else None
+    if end:
+        return (end.date(), end.date() + DAY)
+    today = times.now().date()
+    return (today, today - DAY)

@@ -1,0 +1,67 @@
+"""Burying: a message that cannot be handled becomes an outcome `failed` that holds its text, so nothing is lost.
+
+The platform's poison queue forgets after seven days; an outcome stays, shows in every count, and can be taken up again
+(`redrive`). A message that nobody can read has no signal: its outcome is named after the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from shared import logs, schedule, times
+from shared.errors import NotOurMessage
+from shared.outcomes import Buried, Outcome, Result, Superseded, is_stale, partitions
+from shared.services import Services
+from shared.signals import Meeting, Signal, message, unpack
+from shared.storage import SIGNALS_QUEUE
+
+TRIED_OUT = "Handling the message failed as often as the queue allows."
+
+
+def bury(text: str, services: Services) -> None:
+    """Bury a message of the poison queue of `meeting-signals`: a signal, a pack, or something else."""
+    try:
+        signals = unpack(text)
+    except NotOurMessage as failure:
+        bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        return
+    for signal in signals:
+        _bury_signal(signal, services)
+
+
+def bury_unread(text: str, queue: str, problem: str, services: Services) -> None:
+    """Bury a message that this version cannot read. The same text is buried once a day."""
+    now = times.now()
+    name = f"msg-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:32]}"
+    outcome = Outcome(
+        name, Result.FAILED, now, 0, settled=now, last_error=problem, buried=Buried(queue, text)
+    )
+    try:
+        services.outcomes.write(outcome, None)
+    except Superseded:
+        return
+    logs.error("message.buried", signal=name, queue=queue, error=problem)
+
+
+def _bury_signal(signal: Signal, services: Services) -> None:
+    filed = services.outcomes.find(signal.id, partitions(signal))
+    if filed and is_stale(signal, filed.outcome):
+        logs.info("signal.dropped", signal=signal.id, attempt=signal.attempt)
+        return
+    now = times.now()
+    closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
+    outcome = Outcome(
+        signal_id=signal.id,
+        result=Result.FAILED,
+        first_seen=signal.first_seen,
+        attempt=signal.attempt + 1,
+        settled=now,
+        next_attempt=schedule.look_again(max(closed, now), now),
+        meeting=(filed.outcome.meeting if filed else signal.meeting) or Meeting(),
+        last_error=TRIED_OUT,
+        buried=Buried(SIGNALS_QUEUE, message(signal)),
+    )
+    services.sealing.note(outcome.day)
+    services.outcomes.settle(signal, outcome, filed)
+    logs.error("signal.buried", signal=signal.id, attempt=signal.attempt)

@@ -1,0 +1,84 @@
+"""When a day is final, and whose manifest is to be written anew.
+
+A day is final when its window and the lateness of call records have passed and a look at Graph's list that began after
+that knew every call that ended in it. Whoever changes a day after that notes it first, so that a crash cannot hide the
+change, and the next sweep run publishes a new revision.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from shared import logs, times
+from shared.heartbeat import Once
+from shared.manifests import Manifests
+from shared.settings import Settings
+from shared.state import State
+
+LATENESS = timedelta(hours=3)  # of call records, at most
+REACH = timedelta(days=30)  # of Graph's list of call records
+CHANGED = "sweep/changed/"
+FINAL = "sweep/final.json"
+NOTED_EVERY = 60.0  # seconds
+SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
+MOST = 400
+
+
+def ready_at(day: date, settings: Settings) -> datetime:
+    """From when on every call that ended on `day` should have an outcome that is settled."""
+    window = timedelta(seconds=settings.retry_window)
+    return times.midnight(day) + timedelta(days=1) + window + LATENESS
+
+
+class Sealing:
+    """The days of one archive."""
+
+    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
+        self._state = state
+        self._manifests = manifests
+        self._settings = settings
+        self._noted = Once(NOTED_EVERY)
+
+    def note(self, day: date) -> None:
+        """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
+        if times.now() >= ready_at(day, self._settings) and self._noted.passes(day):
+            self._state.put(f"{CHANGED}{day.isoformat()}.json", {"at": times.text(times.now())})
+
+    def unsealed(self) -> list[date]:
+        """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
+        today = times.now().date()
+        first = today - REACH
+        complete = self._manifests.complete_days(first, today)
+        days = [first + timedelta(days=number) for number in range((today - first).days + 1)]
+        return [day for day in days if day not in complete]
+
+    def stale(self) -> list[date]:
+        """The days whose manifest must be written anew: those that are not sealed, and those that changed after."""
+        changed = [_day(name) for name in self._state.names(CHANGED, MOST)]
+        return sorted({*self.unsealed(), *(day for day in changed if day)})
+
+    def known(self, days: set[date]) -> None:
+        """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
+        entry = self._state.read(FINAL)
+        oldest = (times.now().date() - REACH).isoformat()
+        before = [day for day in (entry.content.get("days", []) if entry else []) if day >= oldest]
+        content = {"days": sorted({*before, *(day.isoformat() for day in days)})}
+        self._state.put(FINAL, content)
+
+    def refresh(self, day: date) -> None:
+        """Write the day's manifest; it is complete when the day is final and nothing is pending."""
+        marker = f"{CHANGED}{day.isoformat()}.json"
+        noted = self._state.read(marker)
+        final = self._state.read(FINAL)
+        days = final.content.get("days", []) if final else []
+        manifest = self._manifests.refresh(day, final=day.isoformat() in days)
+        if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
+            self._state.remove(marker)
+        logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
+
+
+def _day(name: str) -> date | None:
+    try:
+        return date.fromisoformat(name[len(CHANGED) : -len(".json")])
+    except ValueError:
+        return None

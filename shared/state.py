@@ -1,0 +1,86 @@
+"""Operational state: small JSON blobs in the container `<container>-state`, apart from what consumers read.
+
+Nothing here is the only copy of anything: without it the next runs begin anew. A write is conditional on what was
+read, so that of two instances one sees that it was overtaken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from shared.storage import condition, no_container
+
+_JSON = ContentSettings(content_type="application/json")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A blob as it was read."""
+
+    content: dict[str, Any]
+    etag: str
+
+
+class State:
+    """The blobs of one container. Raises azure.core errors when storage does not answer."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def read(self, name: str) -> Entry | None:
+        """The blob `name`, or None. One that is no JSON object reads as an empty one, to be written over."""
+        try:
+            download = self._container.download_blob(name)
+            content = json.loads(download.readall())
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return None
+        except ValueError:
+            content = None
+        return Entry(content if isinstance(content, dict) else {}, download.properties.etag)
+
+    def write(self, name: str, content: Mapping[str, Any], entry: Entry | None) -> bool:
+        """Write where `entry` was read, or with None where nothing is. False when someone was faster."""
+        try:
+            self._upload(name, content, **condition(entry.etag if entry else None))
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+            if no_container(refusal):
+                raise
+            return False
+        return True
+
+    def put(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write, whatever is there."""
+        self._upload(name, content)
+
+    def remove(self, name: str) -> bool:
+        """Delete. Whether it was there."""
+        try:
+            self._container.delete_blob(name)
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return False
+        return True
+
+    def names(self, prefix: str, most: int) -> list[str]:
+        """The names of at most `most` blobs below `prefix`."""
+        found = self._container.list_blob_names(name_starts_with=prefix)
+        return list(itertools.islice(found, most))
+
+    def _upload(self, name: str, content: Mapping[str, Any], **conditions: Any) -> None:
+        self._container.upload_blob(
+            name,
+            json.dumps(content, separators=(",", ":")).encode(),
+            overwrite=True,
+            content_settings=_JSON,
+            **conditions,
+        )

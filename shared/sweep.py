@@ -1,0 +1,233 @@
+"""The sweep: what Graph lists, minus the outcomes that exist, becomes signals.
+
+Graph says nothing about a notification that was lost, so this is the only recovery. A slice works for some minutes and
+is then continued by the next message of its look (see `looks`); it reads one listing of blobs a day instead of asking
+for each record. Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from shared import logs, redrive, schedule, tasks, times
+from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
+from shared.graph import segment
+from shared.looks import FULL, RECENT, Look
+from shared.missing import Known, Listed, announce, listed
+from shared.outcomes import Outcomes
+from shared.sealing import REACH, ready_at
+from shared.services import Services
+from shared.signals import FoundBy
+from shared.tasks import Backfill, Refresh, Sweep, Task
+
+SHORT = timedelta(hours=6)
+OVERLAP = timedelta(hours=3)  # with the look before, for records that come late
+LONGEST = timedelta(hours=30)  # meetings
+DAY = timedelta(days=1)
+DUE_DAYS = 40  # back from today: outcomes are looked at again until 30 days after their window
+SLICE_SECONDS = 120.0
+REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
+MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
+
+
+def run(services: Services) -> None:
+    """What the timer does: begin or resume the looks that are due, and have open days' manifests written."""
+    now = times.now()
+    services.looks.begin(_recent(services, now))
+    if _full_is_due(services, now):
+        services.looks.begin(_full(services, now))
+        redrive.probe(services)
+    if services.access.open_organizers():
+        services.access.reopen()
+    _refresh(services)
+
+
+def backfill(job: Backfill, services: Services) -> None:
+    """Begin a look at a window that an operator asks for, as far as Graph still lists it."""
+    now = times.now()
+    start, end = max(job.start, now - REACH), min(job.end, now)
+    if start >= end:
+        logs.warning("backfill.empty", start=job.start, end=job.end)
+        return
+    name = f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
+    services.looks.begin(Look(name, now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL))
+
+
+def do_slice(job: Sweep, services: Services) -> None:
+    """Do one slice of a look and send the message of the next."""
+    kept = services.looks.read(job.look)
+    if kept and not kept.look.finished and job.step == kept.look.step - 1:
+        services.looks.send(kept.look)  # this message's slice is done, but perhaps the next was never sent
+        return
+    if kept is None or kept.look.finished or job.step != kept.look.step:
+        logs.info("sweep.dropped", look=job.look, step=job.step)
+        return
+    work, delay = _Slice(kept.look, services), 0
+    try:
+        with services.graph.within(REQUEST_SECONDS):
+            work.run()
+    except GraphError as failure:
+        delay = schedule.upkeep_delay(work.look.failures, retry_after(failure))
+        work.failed(failure)
+    now = times.now()
+    look = replace(work.look, step=job.step + 1, updated=now, next=now + timedelta(seconds=delay))
+    if not services.looks.save(look, kept):
+        logs.info("sweep.dropped", look=job.look, step=job.step)
+    elif look.finished:
+        _finish(look, services)
+    elif look.failures < MAX_FAILURES:
+        services.looks.send(look, delay)
+
+
+class _Slice:
+    """One slice; `look` moves on with each page."""
+
+    def __init__(self, look: Look, services: Services) -> None:
+        self.look = look
+        self._services = services
+        self._until = time.monotonic() + SLICE_SECONDS
+        self._known = Known(services.outcomes)
+        self._met: set[str | None] = set()
+
+    def run(self) -> None:
+        """Go on until the time is over or the look is done. Raises a GraphError; `look` then is where it stopped."""
+        while self.look.due and self._has_time():
+            self._take_up_due(self.look.due)
+        while self.look.at < self.look.end and self._has_time():
+            self._page()
+        if self.look.at >= self.look.end and not self.look.due:
+            self.look = replace(self.look, finished=times.now())
+
+    def failed(self, failure: GraphError) -> None:
+        """Note a failure. Where Graph does not take a page's link any more, its day is begun anew."""
+        link = None if isinstance(failure, Refused | NotFound) else self.look.link
+        self.look = replace(self.look, link=link, failures=self.look.failures + 1, error=str(failure))
+        logs.warning("sweep.failed", look=self.look.name, failures=self.look.failures, error=str(failure))
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._until
+
+    def _take_up_due(self, day: date) -> None:
+        now = times.now()
+        names = redrive.due(self._services.outcomes.listed(day), now)
+        repeated = self.look.repeated + redrive.take_up(names, self._services)
+        following = day + DAY
+        self.look = replace(self.look, due=following if following <= now.date() else None, repeated=repeated)
+
+    def _page(self) -> None:
+        operation = "list call records"
+        end = min(self.look.at + DAY, self.look.end)
+        page = self._services.graph.get(self.look.link or _path(self.look.at, end), operation)
+        items, link = page.get("value"), page.get("@odata.nextLink")
+        if not isinstance(items, list):
+            raise Unavailable(operation, "the answer holds no list named value", status=200)
+        if link is not None and (not isinstance(link, str) or "://" not in link or link == self.look.link):
+            raise Unavailable(operation, "the next link is no address or repeats", status=200)
+        missing = self._compare(items)
+        announce(missing, self.look.found_by, self._services)
+        self.look = replace(
+            self.look,
+            link=link,
+            at=self.look.at if link else end,
+            records=self.look.records + len(items),
+            missing=self.look.missing + len(missing),
+            failures=0,
+            error=None,
+        )
+
+    def _compare(self, items: list[Any]) -> list[Listed]:
+        """The calls of a page that have no outcome. A backfill meets each meeting once more in spite of one."""
+        missing: list[Listed] = []
+        met: list[str] = []
+        for item in items:
+            call = listed(item)
+            if call is None:
+                logs.warning("record.unreadable", look=self.look.name)
+                continue
+            name = self._known.find(call)
+            if name is None:
+                missing.append(call)
+                continue
+            self._note_elsewhere(call, name)
+            if self._is_met_first(call):
+                met.append(name)
+        redrive.take_up(met, self._services, FoundBy.BACKFILL)
+        return missing
+
+    def _note_elsewhere(self, call: Listed, name: str) -> None:
+        """A day one of whose calls has its outcome in another partition cannot be sealed by looking at the day."""
+        end = call.record.end if call.record else None
+        if end and Outcomes.day_of(name) != end.date():
+            unclear = {*self.look.unclear, end.date().isoformat()}
+            self.look = replace(self.look, unclear=tuple(sorted(unclear)))
+
+    def _is_met_first(self, call: Listed) -> bool:
+        """In a backfill: whether this is the first call of a meeting of ours in this slice."""
+        record = call.record
+        if self.look.found_by is not FoundBy.BACKFILL or not (record and record.is_meeting):
+            return False
+        if record.join_url in self._met or call.settled_as(self._services.settings):
+            return False
+        self._met.add(record.join_url)
+        return True
+
+
+def _recent(services: Services, now: datetime) -> Look:
+    """The last hours, and further back where there was no look for some time."""
+    kept = services.looks.read(RECENT)
+    start = min(now - SHORT, kept.look.started - OVERLAP) if kept else now - SHORT
+    start = max(start, now - REACH)
+    return Look(RECENT, now, start, now, at=start, next=now, due=(now - DAY).date())
+
+
+def _full(services: Services, now: datetime) -> Look:
+    """From the first day that is not sealed on."""
+    first = times.midnight(min(services.sealing.unsealed())) - LONGEST
+    start = max(first, now - REACH)
+    return Look(FULL, now, start, now, at=start, next=now, due=now.date() - DUE_DAYS * DAY)
+
+
+def _full_is_due(services: Services, now: datetime) -> bool:
+    """Whether the last one is a day old or broke off, or a day has become ready to be sealed since."""
+    kept = services.looks.read(FULL)
+    if kept is None or not kept.look.finished or now - kept.look.started >= DAY:
+        return True
+    days = (now.date() - number * DAY for number in range(REACH.days))
+    return any(kept.look.started < ready_at(day, services.settings) <= now for day in days)
+
+
+def _finish(look: Look, services: Services) -> None:
+    logs.info(
+        "sweep.finished",
+        look=look.name,
+        records=look.records,
+        missing=look.missing,
+        repeated=look.repeated,
+    )
+    if look.name == FULL:
+        services.sealing.known(_covered(look, services))
+        _refresh(services)
+
+
+def _covered(look: Look, services: Services) -> set[date]:
+    """The days of which this look has seen every call, for all of them were listed by then."""
+    day = look.start.date()
+    covered: set[date] = set()
+    while ready_at(day, services.settings) <= look.started:
+        if times.midnight(day) - LONGEST >= look.start and day.isoformat() not in look.unclear:
+            covered.add(day)
+        day += DAY
+    return covered
+
+
+def _refresh(services: Services) -> None:
+    for day in services.sealing.stale():
+        services.tasks.send(tasks.message(Task(Refresh(day))))
+
+
+def _path(start: datetime, end: datetime) -> str:
+    condition = f"startDateTime ge {times.text(start)} and startDateTime lt {times.text(end)}"
+    return f"communications/callRecords?$filter={segment(condition)}"

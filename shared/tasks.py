@@ -1,0 +1,197 @@
+"""Tasks: what is to be done apart from archiving, one message of the queue `upkeep` each.
+
+The webhook makes some, timers and workers others, and an operator can send `backfill` and `redrive` by hand. Standard
+library only: the webhook loads this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from shared import messages, times
+from shared.errors import NotOurMessage
+from shared.messages import VERSION
+
+
+class Kind(StrEnum):
+    """The values of `kind`."""
+
+    RENEW = "renewSubscription"
+    MAINTAIN = "maintainSubscriptions"
+    REFUSED = "notificationsRefused"
+    SWEEP = "sweep"
+    BACKFILL = "backfill"
+    REDRIVE = "redrive"
+    REFRESH = "refreshDay"
+
+
+_LOOK = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
+
+
+@dataclass(frozen=True)
+class Renew:
+    """Renew one subscription, which reauthorizes it too."""
+
+    subscription_id: str
+
+
+@dataclass(frozen=True)
+class Maintain:
+    """Go through all subscriptions."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Note that notifications came with a wrong clientState."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Do the next slice of a look at the lists of Graph; `step` fences as `attempt` does for a signal."""
+
+    look: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Begin a look at all calls that started in [start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Redrive:
+    """Take up again what settled as one of `outcomes` on the days from `first` to `last`.
+
+    `opened`: only signals of organizers that have opened; `started` is when the first slice of it began.
+    """
+
+    outcomes: frozenset[str]
+    first: date
+    last: date
+    opened: bool = False
+    started: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Write a day's manifest anew."""
+
+    day: date
+
+
+type Job = Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh
+
+
+@dataclass(frozen=True)
+class Task:
+    """One message: what to do, and how often it has failed so far."""
+
+    job: Job
+    traceparent: str | None = None
+    attempt: int = 0
+
+
+def message(task: Task) -> str:
+    """The queue message of a task."""
+    content = {"version": VERSION, **_fields(task.job)}
+    return messages.dumps({**content, "attempt": task.attempt, "traceparent": task.traceparent})
+
+
+def parse(text: str) -> Task:
+    """The task of a message. Raises NotOurMessage."""
+    content = messages.loads(text)
+    trace = messages.trace_parent(content.get("traceparent"))
+    return Task(_job(content), trace, messages.whole(content, "attempt"))
+
+
+def kind(job: Job) -> str:
+    """The job's name in messages and logs."""
+    return str(_fields(job)["kind"])
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    match job:
+        case Renew(subscription_id):
+            return {"kind": Kind.RENEW, "subscriptionId": subscription_id}
+        case Maintain():
+            return {"kind": Kind.MAINTAIN}
+        case Refused(count):
+            return {"kind": Kind.REFUSED, "count": count}
+        case Sweep(look, step):
+            return {"kind": Kind.SWEEP, "look": look, "step": step}
+        case Backfill(start, end):
+            return {"kind": Kind.BACKFILL, "from": times.text(start), "to": times.text(end)}
+        case Redrive():
+            return {
+                "kind": Kind.REDRIVE,
+                "outcomes": sorted(job.outcomes),
+                "from": job.first.isoformat(),
+                "to": job.last.isoformat(),
+                "opened": job.opened or None,
+                "started": times.optional_text(job.started),
+            }
+        case Refresh(day):
+            return {"kind": Kind.REFRESH, "date": day.isoformat()}
+
+
+def _job(content: Mapping[str, Any]) -> Job:
+    match content.get("kind"):
+        case Kind.RENEW:
+            return Renew(messages.opaque_id(content, "subscriptionId"))
+        case Kind.MAINTAIN:
+            return Maintain()
+        case Kind.REFUSED:
+            return Refused(messages.whole(content, "count"))
+        case Kind.SWEEP:
+            look = messages.string(content, "look")
+            if look is None or not _LOOK.match(look):
+                raise NotOurMessage("look of a message is missing or not a name.")
+            return Sweep(look, messages.whole(content, "step"))
+        case Kind.BACKFILL:
+            return _backfill(content)
+        case Kind.REDRIVE:
+            return _redrive(content)
+        case Kind.REFRESH:
+            return Refresh(_required_day(content, "date"))
+        case _:
+            raise NotOurMessage("The kind of an upkeep message is unknown.")
+
+
+def _backfill(content: Mapping[str, Any]) -> Backfill:
+    """A day as `to` is meant to its end."""
+    start, end = messages.moment(content, "from"), messages.moment(content, "to")
+    if start is None or end is None:
+        raise NotOurMessage("from or to of a message is missing.")
+    if "T" not in str(content["to"]):
+        end += timedelta(days=1)
+    if end <= start:
+        raise NotOurMessage("to of a message is not after its from.")
+    return Backfill(start, end)
+
+
+def _redrive(content: Mapping[str, Any]) -> Redrive:
+    outcomes = content.get("outcomes")
+    if not isinstance(outcomes, list) or not outcomes or not all(isinstance(each, str) for each in outcomes):
+        raise NotOurMessage("outcomes of a message is not a list of outcomes.")
+    first, last = _required_day(content, "from"), _required_day(content, "to")
+    if last < first:
+        raise NotOurMessage("to of a message is before its from.")
+    started = messages.moment(content, "started")
+    return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started)
+
+
+def _required_day(content: Mapping[str, Any], name: str) -> date:
+    value = messages.day(content, name)
+    if value is None:
+        raise NotOurMessage(f"{name} of a message is missing.")
+    return value
