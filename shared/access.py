@@ -57,9 +57,9 @@ class Access:
         if not self._told.passes(key):
             return
         sentence = cure(organizer_id, self._client_id)
-        logs.error("access.denied", organizer=organizer_id, cure=sentence)
         fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
-        self._state.write(_name(DENIED, key), {**fields, "outcome": outcome}, None)
+        if self._state.write(_name(DENIED, key), {**fields, "outcome": outcome}, None):
+            logs.error("access.denied", organizer=organizer_id, cure=sentence)
 
     def opened(self, organizer_id: str | None) -> None:
         """Graph no longer refuses: have all that was denied taken up again."""

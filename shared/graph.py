@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -92,6 +92,7 @@ class Graph:
         self._sleep = sleep
         self._draw = draw
         self._local = threading.local()
+        self._skew = timedelta()
         self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
@@ -106,6 +107,10 @@ class Graph:
             yield
         finally:
             self._local.deadline = math.inf
+
+    def now(self) -> datetime:
+        """The time by Graph's clock, as its last answer told it; ours before the first one."""
+        return datetime.now(UTC) + self._skew
 
     @property
     def request_id(self) -> str | None:
@@ -211,6 +216,7 @@ class Graph:
                 allow_redirects=False,
             ) as response:
                 self._local.request_id = response.headers.get("request-id")
+                self._skew = _skew(response)
                 content = _content(response)
         except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
             raise _Again(f"no whole answer ({type(failure).__name__})") from None
@@ -316,6 +322,15 @@ def _code_and_hint(content: bytes) -> dict[str, str]:
             "hint": number if number.isdigit() and len(number) <= 8 else "",
         }
     return {}
+
+
+def _skew(response: requests.Response) -> timedelta:
+    """How far Graph's clock is ahead of ours; a second or less is the header's own coarseness."""
+    with contextlib.suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(response.headers.get("Date", "")).replace(tzinfo=UTC)
+        skew = moment - datetime.now(UTC)
+        return skew if abs(skew) > timedelta(seconds=2) else timedelta()
+    return timedelta()
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from shared import logs, schedule, times
+from shared import logs, schedule, tasks, times
 from shared.errors import NotOurMessage
 from shared.outcomes import Buried, Outcome, Result, Superseded, is_stale, partitions
 from shared.services import Services
 from shared.signals import Meeting, Signal, message, unpack
-from shared.storage import SIGNALS_QUEUE
+from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
+from shared.tasks import Backfill, Redrive
 
+MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
 
 
@@ -28,6 +30,23 @@ def bury(text: str, services: Services) -> None:
         return
     for signal in signals:
         _bury_signal(signal, services)
+
+
+def drain(services: Services) -> None:
+    """Empty the poison queue of `upkeep`, on which no function listens.
+
+    What an operator asked for is buried, for he may ask again; every other task comes again by itself.
+    """
+    for text in services.spoilt_tasks.drain(MOST_DRAINED):
+        try:
+            job = tasks.parse(text).job
+        except NotOurMessage as failure:
+            bury_unread(text, UPKEEP_QUEUE, str(failure), services)
+            continue
+        if isinstance(job, Backfill | Redrive):
+            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services)
+        else:
+            logs.error("task.dropped", task=tasks.kind(job), error=TRIED_OUT)
 
 
 def bury_unread(text: str, queue: str, problem: str, services: Services) -> None:

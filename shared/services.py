@@ -31,6 +31,7 @@ class Services:
     outcomes: Outcomes
     signals: storage.Queue
     tasks: storage.Queue
+    spoilt_tasks: storage.Queue
     state: State
     heartbeat: Heartbeat
     access: Access
@@ -61,6 +62,7 @@ def _services(settings: Settings) -> Services:
         Outcomes(reports),
         storage.Queue(queues, storage.SIGNALS_QUEUE),
         upkeep,
+        storage.Queue(queues, storage.UPKEEP_POISON),
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),

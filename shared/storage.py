@@ -5,6 +5,8 @@ Tries and waits are short, because the queue is the long retry: a message whose 
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
 from typing import Any
 
 from azure.core import MatchConditions
@@ -24,7 +26,9 @@ from shared.settings import STATE_SUFFIX, Settings
 
 SIGNALS_QUEUE = "meeting-signals"
 UPKEEP_QUEUE = "upkeep"
-QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, f"{UPKEEP_QUEUE}-poison")
+UPKEEP_POISON = f"{UPKEEP_QUEUE}-poison"
+QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, UPKEEP_POISON)
+DRAIN_LEASE = 60  # seconds to handle one page of messages
 NEVER = -1  # a delayed message must not expire
 BLOCK_BYTES = 4 * 1024 * 1024  # a body over this is written in blocks of it, so memory stays small
 
@@ -72,9 +76,10 @@ def no_container(error: HttpResponseError) -> bool:
 
 
 class Queue:
-    """Sends messages to one queue, encoded as the Functions host expects them (base64)."""
+    """One queue, with messages encoded as the Functions host expects them (Base64)."""
 
     def __init__(self, service: QueueServiceClient, name: str) -> None:
+        self._service = service
         self._queue: QueueClient = service.get_queue_client(
             name,
             message_encode_policy=TextBase64EncodePolicy(),
@@ -84,3 +89,20 @@ class Queue:
     def send(self, text: str, delay: int = 0) -> None:
         """Enqueue a message that nobody sees for `delay` seconds."""
         self._queue.send_message(text, visibility_timeout=delay, time_to_live=NEVER)
+
+    def drain(self, most: int) -> Iterator[str]:
+        """The texts of at most `most` messages; each is deleted when the next one is asked for.
+
+        One that is not Base64 comes as it is.
+        """
+        raw = self._service.get_queue_client(self._queue.queue_name)
+        for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=most):
+            yield _text(message.content)
+            raw.delete_message(message)
+
+
+def _text(content: str) -> str:
+    try:
+        return base64.b64decode(content, validate=True).decode(errors="backslashreplace")
+    except ValueError:
+        return content

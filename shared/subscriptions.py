@@ -15,7 +15,7 @@ from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from shared import heartbeat, logs, times
-from shared.errors import AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
+from shared.errors import AttendanceError, Conflict, GraphError, NotFound, Refused, SubscriptionError
 from shared.graph import Graph, segment
 from shared.handshake import handshake
 from shared.services import Services
@@ -114,7 +114,7 @@ def maintain(graph: Graph, settings: Settings) -> None:
     Every step is tried even when another fails. Raises SubscriptionError in the end when a wanted subscription
     could not be had, and GraphError when Graph's list could not be read.
     """
-    todo = plan(listed(graph), settings, times.now())
+    todo = plan(listed(graph), settings, graph.now())
     problems: list[str] = []
     for subscription, want in todo.renew:
         _tried(problems, partial(_renew, graph, settings, subscription, want))
@@ -133,6 +133,8 @@ def maintain(graph: Graph, settings: Settings) -> None:
 def renew(graph: Graph, settings: Settings, subscription_id: str) -> None:
     """Renew one subscription, which also reauthorizes it; when it is gone, go through all."""
     try:
+        _extend(graph, subscription_id, LIFETIME)
+    except Refused:  # the refusal told Graph's clock, should ours be ahead of it
         _extend(graph, subscription_id, LIFETIME)
     except NotFound:
         maintain(graph, settings)
@@ -162,7 +164,7 @@ def _shake_hands(settings: Settings) -> None:
 def _create(graph: Graph, settings: Settings, want: Wanted) -> None:
     for _ in range(CREATE_TRIES):
         try:
-            created = graph.post("subscriptions", "create subscription", _body(settings, want))
+            created = graph.post("subscriptions", "create subscription", _body(graph, settings, want))
         except Conflict as conflict:
             if _adopt(graph, settings, want, conflict):
                 return
@@ -208,7 +210,7 @@ def _renew(graph: Graph, settings: Settings, subscription: Subscription, want: W
 
 
 def _extend(graph: Graph, subscription_id: str, lifetime: timedelta) -> None:
-    expires = times.now() + lifetime
+    expires = graph.now() + lifetime
     body = {"expirationDateTime": times.text(expires)}
     graph.patch(f"subscriptions/{segment(subscription_id)}", "renew subscription", body)
     logs.info("subscription.renewed", subscription=subscription_id, expires=expires)
@@ -222,13 +224,13 @@ def _delete(graph: Graph, subscription: Subscription) -> None:
     logs.info("subscription.deleted", subscription=subscription.id, resource=subscription.resource)
 
 
-def _body(settings: Settings, want: Wanted) -> dict[str, str]:
+def _body(graph: Graph, settings: Settings, want: Wanted) -> dict[str, str]:
     return {
         "changeType": want.change_type,
         "resource": want.resource,
         "notificationUrl": notification_url(settings),
         "lifecycleNotificationUrl": notification_url(settings, "lifecycle"),
-        "expirationDateTime": times.text(times.now() + want.lifetime),
+        "expirationDateTime": times.text(graph.now() + want.lifetime),
         "clientState": settings.client_state,
     }
 

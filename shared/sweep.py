@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from shared import logs, redrive, schedule, tasks, times
+from shared import logs, poison, redrive, schedule, tasks, times
 from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from shared.graph import segment
 from shared.looks import FULL, RECENT, Look
@@ -42,6 +42,7 @@ def run(services: Services) -> None:
         redrive.probe(services)
     if services.access.open_organizers():
         services.access.reopen()
+    poison.drain(services)
     _refresh(services)
 
 
@@ -126,6 +127,8 @@ class _Slice:
             raise Unavailable(operation, "the answer holds no list named value", status=200)
         if link is not None and (not isinstance(link, str) or "://" not in link or link == self.look.link):
             raise Unavailable(operation, "the next link is no address or repeats", status=200)
+        if self.look.records == 0:
+            self._services.access.opened(None)  # Graph lists call records, should it have refused them before
         missing = self._compare(items)
         announce(missing, self.look.found_by, self._services)
         self.look = replace(
