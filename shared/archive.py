@@ -94,9 +94,9 @@ class Archive:
         prefix = folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
-                identifier = _decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
-                metadata = {key: _decoded(value) for key, value in blob.metadata.items()}
-                yield Archived(identifier, blob.name, blob.size, metadata)
+                identifier = decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
+                told = {key: decoded(value) for key, value in blob.metadata.items()}
+                yield Archived(identifier, blob.name, blob.size, told)
 
     def store(self, report: Report, reports: MeetingReports, *, only_grown: bool = False) -> Stored:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
@@ -105,10 +105,17 @@ class Archive:
         """
         name = report_name(report.id, report.end)
         blob = self._container.get_blob_client(name)
-        stored = self._write(blob, report, _metadata(report, reports), only_grown=only_grown)
+        stored = self._write(blob, report, metadata(report, reports), only_grown=only_grown)
         if stored is not Stored.KEPT:
             self._forget_earlier_days(report)
-        logs.info("report.stored", report=report.id, path=name, result=stored, bytes=report.size)
+        logs.info(
+            "report.stored",
+            report=report.id,
+            meeting=reports.meeting_id,
+            path=name,
+            result=stored,
+            bytes=report.size,
+        )
         return stored
 
     def _write(
@@ -165,8 +172,11 @@ class Archive:
             logs.info("report.moved", report=report.id, path=name)
 
 
-def _metadata(report: Report, reports: MeetingReports) -> dict[str, str]:
-    """The blob's metadata. What is not known, or too long for a header, is left out: it must not cost the report."""
+def metadata(report: Report, reports: MeetingReports) -> dict[str, str]:
+    """The metadata of a report's blob, encoded for headers.
+
+    What is not known, or too long for a header, is left out: it must not cost the report.
+    """
     known = {
         **reports.metadata,
         "start": times.text(report.start) if report.start else "",
@@ -183,6 +193,6 @@ def _header(value: str) -> str:
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     """The value behind a part of a name, or behind a header."""
     return unquote(text, errors="surrogatepass")

@@ -64,7 +64,7 @@ class _Filed:
     """A blob as it was found: its ETag (None: no such blob), and the sha256 of the index that it is or tells of."""
 
     etag: str | None = None
-    index: str | None = None
+    sha256: str | None = None
     manifest: Manifest | None = None
 
 
@@ -90,7 +90,7 @@ class Manifests:
             complete.update(blob.name for blob in blobs if (blob.metadata or {}).get("complete") == "true")
             month = (month + timedelta(days=31)).replace(day=1)
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-        return {day for day in days if _manifest_name(day) in complete}
+        return {day for day in days if manifest_name(day) in complete}
 
     def refresh(self, day: date, *, final: bool) -> Manifest:
         """Bring a day's index and manifest up to date; nothing is written when nothing changed.
@@ -112,17 +112,18 @@ class Manifests:
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, sha256 = self._write_lines(day, lines)
-            if index.index != sha256:
-                metadata = {"sha256": sha256}
-                if not self._put(_index_name(day), lines, _LINES, metadata, index.etag):
-                    return None
+            if index.sha256 != sha256 and not self._put(
+                index_name(day), lines, _LINES, {"sha256": sha256}, index.etag
+            ):
+                return None
         before, updated = filed.manifest, times.now().replace(microsecond=0)
         seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
-        now = following(before, seen, final=final, reports_changed=filed.index != sha256)
+        now = following(before, seen, final=final, reports_changed=filed.sha256 != sha256)
         if now is before:
             return before
-        metadata = {"complete": json.dumps(now.complete), "revision": str(now.revision), _INDEX: sha256}
-        if not self._put(_manifest_name(day), io.BytesIO(dumps(now)), _JSON, metadata, filed.etag):
+        if not self._put(
+            manifest_name(day), io.BytesIO(dumps(now)), _JSON, metadata(now, sha256), filed.etag
+        ):
             return None
         logs.info(
             "manifest.written",
@@ -150,15 +151,15 @@ class Manifests:
         """Write the day's index. How many reports it holds, and its sha256."""
         reports, digest = 0, hashlib.sha256()
         for report in self._archive.listed(day):
-            line = _line(report)
-            digest.update(line)
-            lines.write(line)
+            text = line(report)
+            digest.update(text)
+            lines.write(text)
             reports += 1
         return reports, digest.hexdigest()
 
     def _filed_index(self, day: date) -> _Filed:
         try:
-            properties = self._container.get_blob_client(_index_name(day)).get_blob_properties()
+            properties = self._container.get_blob_client(index_name(day)).get_blob_properties()
         except ResourceNotFoundError as missing:
             if no_container(missing):
                 raise
@@ -168,7 +169,7 @@ class Manifests:
     def _filed_manifest(self, day: date) -> _Filed:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
         try:
-            download = self._container.download_blob(_manifest_name(day))
+            download = self._container.download_blob(manifest_name(day))
         except ResourceNotFoundError as missing:
             if no_container(missing):
                 raise
@@ -248,15 +249,26 @@ def parse(body: bytes) -> Manifest:
     )
 
 
-def _manifest_name(day: date) -> str:
+def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
+    """The metadata of a manifest's blob, for which a listing is enough."""
+    return {
+        "complete": json.dumps(manifest.complete),
+        "revision": str(manifest.revision),
+        _INDEX: index_sha256,
+    }
+
+
+def manifest_name(day: date) -> str:
+    """The blob name of a day's manifest."""
     return f"{folder('manifests', day)}manifest.json"
 
 
-def _index_name(day: date) -> str:
+def index_name(day: date) -> str:
+    """The blob name of the index of a day's reports."""
     return f"{folder('manifests', day)}reports.jsonl"
 
 
-def _line(report: Archived) -> bytes:
+def line(report: Archived) -> bytes:
     """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
     told = report.metadata.get
     content = {

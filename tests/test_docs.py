@@ -22,7 +22,18 @@ from unittest.mock import MagicMock
 import pytest
 
 from local.stack import Stack
-from shared import archive, jsontext, outcomes, reports, schedule, settings, signals, times
+from shared import (
+    archive,
+    jsontext,
+    manifests,
+    outcomes,
+    reports,
+    schedule,
+    sealing,
+    settings,
+    signals,
+    times,
+)
 from shared.graph import Graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +80,8 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
     for what, placeholder, identifier, name in (
         ("report", "<reportId>", report["id"], report_name),
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
+        ("manifest of a day", "", "", manifests.manifest_name(end.date())),
+        ("index of a day's reports", "", "", manifests.index_name(end.date())),
     ):
         pattern = name.replace(day, "YYYY-MM-DD").replace(identifier, placeholder)
         assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS
@@ -94,13 +107,51 @@ def test_example_outcome_is_written_as_it_is_shown() -> None:
 
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
-    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"])
+    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
     with reports.read(graph_with(report), where, report["id"]) as read:
-        written = {**where.metadata, "sha256": read.sha256}
+        written = archive.metadata(read, where)
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
     )
     assert shown == written
+    longest = re.search(r"more than ([\d,]+) characters", section(CONSUMERS, "Metadata of a report"))
+    assert longest
+    assert longest[1] == f"{archive.MAX_HEADER:,}"
+
+
+def test_example_line_of_the_index_is_what_the_code_writes() -> None:
+    report, outcome, shown = example("report"), example("outcome"), example("line")
+    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    with reports.read(graph_with(report), where, report["id"]) as read:
+        name = archive.report_name(read.id, read.end)
+        metadata = {key: archive.decoded(value) for key, value in archive.metadata(read, where).items()}
+        written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
+    assert list(written.items()) == list(shown.items())
+    assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
+
+
+def test_example_manifest_is_written_as_it_is_shown() -> None:
+    shown = example("manifest")
+    written = json.loads(manifests.dumps(manifests.parse(json.dumps(shown).encode())))
+    assert list(written.items()) == list(shown.items())
+    assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
+    assert set(shown["outcomes"]) <= set(outcomes.Result)
+
+
+def test_manifest_metadata_is_what_the_code_writes() -> None:
+    manifest = manifests.parse(json.dumps(example("manifest")).encode())
+    told = section(CONSUMERS, "Manifests")
+    _, _, sentence = told.partition("The blob's metadata")
+    named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
+    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+
+
+def test_day_is_final_when_the_code_says_so() -> None:
+    window = timedelta(seconds=int({each.name: each.default for each in settings.TABLE}["RETRY_WINDOW"] or 0))
+    told = section(CONSUMERS, "When a day is final")
+    hours = (window + sealing.LATENESS) // timedelta(hours=1)
+    assert f"ended more than {hours} hours ago" in told
+    assert f"reaches back {sealing.REACH.days} days" in told
 
 
 def test_sha256_snippet_gives_what_the_code_stores() -> None:

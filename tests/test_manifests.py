@@ -1,5 +1,6 @@
 """A day's manifest and index say what lies in storage, whoever writes them, and count every final version."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -328,15 +329,21 @@ def test_complete_days_are_those_of_the_range(container: ContainerClient, manife
 
 
 def interrupted(container: ContainerClient, name: str, times: int, rival: Callable[[], object]) -> Manifests:
-    """Manifests that are overtaken by `rival` each of the first `times` that they are about to write the blob."""
-    upload, left = container.upload_blob, iter(range(times))
+    """Manifests that are overtaken by `rival` the first `times` that they have listed blobs, or go to write one."""
+    upload, listing, left = container.upload_blob, container.list_blobs, iter(range(times))
 
     def after_rival(blob: str, *args: Any, **kwargs: Any) -> object:
         if blob.endswith(name) and next(left, None) is not None:
             rival()
         return upload(blob, *args, **kwargs)
 
+    def before_rival(name_starts_with: str, **options: Any) -> Iterator[object]:
+        yield from listing(name_starts_with, **options)
+        if name_starts_with.startswith(name) and next(left, None) is not None:
+            rival()
+
     container.upload_blob = after_rival  # type: ignore[method-assign, assignment]
+    container.list_blobs = before_rival  # type: ignore[method-assign, assignment]
     return Manifests(container)
 
 
@@ -345,7 +352,7 @@ def another(container: ContainerClient, azurite: Azurite, identity: Identity) ->
     return local.storage.blob_service(azurite, identity).get_container_client(container.container_name)
 
 
-@pytest.mark.parametrize("name", ["reports.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["reports/", "reports.jsonl", "manifest.json"])
 @pytest.mark.parametrize("first", [True, False])
 def test_an_older_listing_does_not_stay_over_a_newer_one(
     container: ContainerClient, azurite: Azurite, identity: Identity, name: str, first: bool
@@ -365,6 +372,39 @@ def test_an_older_listing_does_not_stay_over_a_newer_one(
     assert slow.refresh(DAY, final=True) == assert_consistent(other)
     manifest = assert_consistent(other)
     assert (manifest.outcomes, manifest.reports, manifest.complete) == ({"stored": 1}, 2, True)
+
+
+def test_no_report_is_missing_that_a_counted_outcome_promised(
+    container: ContainerClient, azurite: Azurite, identity: Identity
+) -> None:
+    other = another(container, azurite, identity)
+
+    def rival() -> None:
+        store(other, "1")
+        settle(other, "cr-1", Result.STORED)
+
+    between_the_listings = interrupted(container, "", 1, rival)
+    manifest = between_the_listings.refresh(DAY, final=True)
+    assert manifest.outcomes.get("stored", 0) <= manifest.reports == 1
+
+
+def test_one_that_was_overtaken_and_dies_leaves_no_older_index(
+    container: ContainerClient, azurite: Azurite, identity: Identity
+) -> None:
+    other = another(container, azurite, identity)
+    store(container, "old")
+
+    def rival() -> None:
+        store(other, "new")
+        Manifests(other).refresh(DAY, final=True)
+
+    def die() -> None:
+        raise ConnectionError
+
+    with contextlib.suppress(ConnectionError):
+        interrupted(container, "manifest.json", 1, die)
+        interrupted(container, "reports.jsonl", 1, rival).refresh(DAY, final=True)
+    assert assert_consistent(other).reports == 2
 
 
 def test_a_refresh_gives_up_when_others_never_rest(

@@ -19,7 +19,9 @@ from shared.reports import MeetingReports, Report, listed, read
 
 EVENTS = Path(__file__).parent / "events"
 REPORT_ID = "c9b6db1c-d5eb-427d-a5c0-20088d9b22d7"
-WHERE = MeetingReports("f4ba7bd6-4df1-47b2-b8f7-5ad1ea9d2a0f", "MSpm=*0")
+WHERE = MeetingReports(
+    "f4ba7bd6-4df1-47b2-b8f7-5ad1ea9d2a0f", "MSpm=*0", "https://teams.example/%3ameeting_A"
+)
 ADDRESS = f"users/{WHERE.organizer_id}/onlineMeetings/MSpm%3D%2A0/attendanceReports/{REPORT_ID}"
 NEXT = "https://graph.microsoft.com/v1.0/next?$skiptoken="
 RECORDS = "attendanceRecords"
@@ -215,6 +217,15 @@ def test_a_report_nested_too_deeply_is_unavailable() -> None:
         whole(Pages({f"{ADDRESS}?$expand={RECORDS}": deep}))
 
 
+@pytest.mark.parametrize(
+    ("told", "participants"), [(2, 2), (0, 0), (None, 3), ("2", 3), (2.5, 3), (True, 3), ({}, 3)]
+)
+def test_participants_are_those_that_graph_counts_else_the_records(told: object, participants: int) -> None:
+    records = [record(number) for number in range(3)]
+    report, _ = whole(paged(head(totalParticipantCount=told, attendanceRecords=records), 2))
+    assert report.participants == participants
+
+
 def test_the_body_is_closed_with_its_context() -> None:
     report, _ = whole(paged(head(), 1))
     assert report.body.closed
@@ -297,4 +308,5 @@ def test_ids_are_encoded_once_in_the_address_and_verbatim_in_the_metadata() -> N
         "source": "onlineMeeting",
         "meetingid": "MSpm=*0",
         "organizerid": "f4ba7bd6-4df1-47b2-b8f7-5ad1ea9d2a0f",
+        "joinweburl": "https://teams.example/%3ameeting_A",
     }

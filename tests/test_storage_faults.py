@@ -13,8 +13,9 @@ import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
 from shared.archive import Archive, Stored
-from shared.outcomes import Meeting, Outcome, Outcomes, Result, Superseded
+from shared.outcomes import Outcome, Outcomes, Result, Superseded
 from shared.reports import MeetingReports, Report
+from shared.signals import Meeting
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")
@@ -27,7 +28,9 @@ def container(azurite: Azurite, identity: Identity) -> ContainerClient:
 
 
 def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> Report:
-    return Report("r/1", start or end, end, body.hex()[:64], io.BytesIO(body), len(body), datetime.now(UTC))
+    return Report(
+        "r/1", start or end, end, 1, body.hex()[:64], io.BytesIO(body), len(body), datetime.now(UTC)
+    )
 
 
 def outcome(**changes: object) -> Outcome:

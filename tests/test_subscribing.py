@@ -1,10 +1,12 @@
 """The app's subscriptions, kept through the real timer function against the simulated Graph."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 
 from local.graph.faults import Fault
 from local.stack import Stack
@@ -38,6 +40,16 @@ def run(front: Front) -> None:
 
 def soon() -> str:
     return (datetime.now(UTC) + timedelta(hours=3)).isoformat()
+
+
+def problems(front: Front) -> str:
+    """What the last run of the timer could not do."""
+    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
+    try:
+        content = json.loads(container.download_blob("heartbeat/maintenance.json").readall())
+    except ResourceNotFoundError:
+        return ""
+    return " ".join(content["problems"])
 
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -109,6 +121,80 @@ def test_a_subscription_at_another_address_is_left_alone_also_when_it_is_in_the_
     eventually(lambda: [call for call in front.calls("/subscriptions") if "409" in call], "the conflict")
     run(front)
     assert the_one(front)["notificationUrl"] == elsewhere
+
+
+def test_after_the_apps_address_has_changed_the_old_subscription_is_replaced_when_it_expires(
+    front: Front,
+) -> None:
+    front.subscribe()
+    before = the_one(front)["id"]
+    elsewhere = "https://old.example/api/notifications?k=00000000"
+    front.control.change_subscription(before, notificationUrl=elsewhere)
+    front.run("maintain_subscriptions")
+    eventually(lambda: "another address" in problems(front), "the problem to be told")
+    front.control.change_subscription(before, expiration=datetime.now(UTC).isoformat())
+    front.subscribe()
+    assert the_one(front)["notificationUrl"].startswith(front.url)
+    eventually(lambda: not problems(front), "the problem to be gone")
+
+
+def test_a_permission_that_is_taken_away_and_given_back_is_told_and_mended(front: Front) -> None:
+    front.control.add_fault(Fault("/subscriptions", status=403, times=-1))
+    front.run("maintain_subscriptions")
+    eventually(lambda: "403" in problems(front), "the problem to be told")
+    front.control.clear_faults()
+    front.subscribe()
+    eventually(lambda: not problems(front), "the problem to be gone")
+
+
+def test_a_run_during_which_graph_refuses_everything_leaves_the_rest_to_the_next_one(front: Front) -> None:
+    front.subscribe()
+    before = the_one(front)["id"]
+    front.control.change_subscription(before, expiration=soon())
+    front.control.add_fault(Fault("/subscriptions", status=503, headers={"Retry-After": "3600"}, times=-1))
+    front.run("maintain_subscriptions")
+    eventually(lambda: problems(front), "the problem to be told")
+    front.control.clear_faults()
+    run(front)
+    eventually(lambda: datetime.fromisoformat(the_one(front)["expiration"]) > LATER, "a later expiry")
+
+
+@pytest.mark.parametrize("offset", [-1800, 1800])
+def test_a_clock_that_is_half_an_hour_off_keeps_nobody_from_subscribing_and_renewing(
+    front: Front, offset: float
+) -> None:
+    front.control.change_settings(clockOffset=offset)
+    try:
+        front.subscribe()
+        before = the_one(front)["id"]
+        front.control.change_subscription(before, expiration=soon())
+        front.control.send_lifecycle(before)
+        eventually(lambda: datetime.fromisoformat(the_one(front)["expiration"]) > LATER, "a later expiry")
+        assert the_one(front)["id"] == before
+    finally:
+        front.control.change_settings(clockOffset=0)
+
+
+def test_with_both_client_states_known_notifications_of_either_are_taken(front: Front, stack: Stack) -> None:
+    front.subscribe()
+    old = stack.settings["CLIENT_STATE"]
+    stack.restart_functions({"CLIENT_STATE": "the-next-state", "CLIENT_STATE_PREVIOUS": old})
+    try:
+        run(front)
+        assert the_one(front)["clientState"] == old
+        made = [front.session() for _ in range(2)]
+        items = [
+            front.item(each.call_id, clientState=state)
+            for each, state in zip(made, (old, "the-next-state"), strict=True)
+        ]
+        assert front.post(*items).status_code == 202
+        for each in made:
+            front.outcome(each.call_id, "stored")
+        front.control.change_subscription(the_one(front)["id"], expiration=soon())
+        run(front)
+        eventually(lambda: the_one(front)["clientState"] == "the-next-state", "the new client state")
+    finally:
+        stack.restart_functions()
 
 
 def test_a_conflict_with_a_subscription_of_ours_adopts_it(front: Front) -> None:

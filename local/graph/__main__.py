@@ -94,6 +94,7 @@ async def _serve(options: argparse.Namespace) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )

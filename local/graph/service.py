@@ -7,6 +7,8 @@ import json
 import socket
 import struct
 import uuid
+from datetime import timedelta
+from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -48,7 +50,7 @@ class GraphService:
             content = b"" if status == HTTPStatus.NO_CONTENT else reply.body.encode()
             if action == "garble":
                 content = content[: len(content) // 2] + b"\x00\xff"
-            headers = _headers(reply, content, request_id, client_request_id)
+            headers = _headers(reply, content, request_id, client_request_id, self._date())
             await send({"type": "http.response.start", "status": status, "headers": headers})
             if action == "cut":
                 # A reply that ends before its Content-Length makes the server close the connection.
@@ -58,6 +60,10 @@ class GraphService:
             else:
                 await send({"type": "http.response.body", "body": content})
         self._simulator.calls.append(Call(method, whole, status, moments.now()))
+
+    def _date(self) -> str:
+        offset = timedelta(seconds=self._simulator.settings.clock_offset)
+        return format_datetime(moments.now() + offset, usegmt=True)
 
     async def _reply(
         self, scope: Scope, path: str, body: bytes, fault: Fault | None
@@ -109,9 +115,9 @@ def _faulty(fault: Fault, status: int) -> Reply:
 
 
 def _headers(
-    reply: Reply, content: bytes, request_id: str, client_request_id: str
+    reply: Reply, content: bytes, request_id: str, client_request_id: str, date: str
 ) -> list[tuple[bytes, bytes]]:
-    headers = {"request-id": request_id, "client-request-id": client_request_id}
+    headers = {"request-id": request_id, "client-request-id": client_request_id, "date": date}
     if reply.status != HTTPStatus.NO_CONTENT:
         is_error = reply.status >= HTTPStatus.BAD_REQUEST
         headers["content-type"] = "application/json" if is_error else odata.CONTENT_TYPE

@@ -30,6 +30,8 @@ class Settings:
     deadline_scale: float = 1.0
     batch_seconds: float = 0.0
     """Notifications that fall into the same span of this length and share a URL go out in one POST; 0: alone."""
+    clock_offset: float = 0.0
+    """Seconds by which Graph's clock is ahead of this machine's, as the Date header and expiry times show it."""
     evaluate_after: int = 100
     """Responses that an endpoint must have given before it can become slow or drop (a figure of 2023)."""
 

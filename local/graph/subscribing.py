@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from local.graph import handshake, odata, subscriptions
+from local.graph import handshake, moments, odata, subscriptions
 from local.graph.odata import Entity, GraphError, Reply
 from local.graph.routing import GraphRequest, Route
 from local.graph.settings import Settings
@@ -39,7 +40,9 @@ class Subscribing:
     async def create(self, request: GraphRequest) -> Reply:
         """A new subscription, once its URLs have answered the handshake."""
         caller = request.caller
-        wanted = subscriptions.checked(request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id)
+        wanted = subscriptions.checked(
+            request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id, self._now()
+        )
         self._kept.check_room(caller.app_id, wanted.resource, wanted.change_type)
         for url in (wanted.notification_url, wanted.lifecycle_notification_url):
             if url is not None:
@@ -69,7 +72,7 @@ class Subscribing:
 
     async def renew(self, request: GraphRequest) -> Reply:
         """A later expiry, or another certificate."""
-        changed = subscriptions.renewed(self._own(request), request.json())
+        changed = subscriptions.renewed(self._own(request), request.json(), self._now())
         self._kept.put(changed)
         self._resumed(changed.id)
         return Reply(body=_one(request, changed))
@@ -85,6 +88,10 @@ class Subscribing:
         self._kept.put(changed)
         self._resumed(changed.id)
         return Reply(204)
+
+    def _now(self) -> datetime:
+        """The time by Graph's clock."""
+        return moments.now() + timedelta(seconds=self._settings.clock_offset)
 
     def _own(self, request: GraphRequest) -> Subscription:
         found = self._kept.find(request.parameters["subscription"])

@@ -130,8 +130,10 @@ def topic_of(resource: str) -> str:
     return resource.strip("/").lower()
 
 
-def checked(body: dict[str, Any], subscription_id: str, application_id: str, creator_id: str) -> Subscription:
-    """The subscription that the body of a POST asks for. Raises GraphError 400."""
+def checked(
+    body: dict[str, Any], subscription_id: str, application_id: str, creator_id: str, at: datetime
+) -> Subscription:
+    """The subscription that the body of a POST at `at` asks for. Raises GraphError 400."""
     for name in ("changeType", "notificationUrl", "resource", "expirationDateTime"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise _invalid(f"{name} is a required property for subscription creation.")
@@ -159,22 +161,22 @@ def checked(body: dict[str, Any], subscription_id: str, application_id: str, cre
         notification_url=body["notificationUrl"],
         lifecycle_notification_url=lifecycle_url,
         client_state=client_state,
-        expiration=_expiration(body["expirationDateTime"], rules),
+        expiration=_expiration(body["expirationDateTime"], rules, at),
         encryption_certificate_id=_text(body, "encryptionCertificateId"),
         encryption_certificate=_text(body, "encryptionCertificate"),
         latest_supported_tls_version=_text(body, "latestSupportedTlsVersion") or "v1_2",
     )
 
 
-def renewed(subscription: Subscription, body: dict[str, Any]) -> Subscription:
-    """The subscription after a PATCH with `body`: renewed and so reauthorized. Raises GraphError 400."""
+def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
+    """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized. Raises GraphError 400."""
     changeable = {"expirationDateTime", "encryptionCertificate", "encryptionCertificateId"}
     fixed = sorted(set(body) - changeable)
     if fixed or not body:
         raise _invalid(f"The property '{fixed[0]}' cannot be updated." if fixed else "Nothing to update.")
     changed = subscription
     if "expirationDateTime" in body:
-        expiration = _expiration(body["expirationDateTime"], RESOURCES[subscription.topic])
+        expiration = _expiration(body["expirationDateTime"], RESOURCES[subscription.topic], at)
         changed = replace(reauthorized(changed), expiration=expiration)
     if "encryptionCertificate" in body:
         changed = replace(changed, encryption_certificate=_text(body, "encryptionCertificate"))
@@ -188,8 +190,7 @@ def reauthorized(subscription: Subscription) -> Subscription:
     return replace(subscription, paused=False, warned=None)
 
 
-def _expiration(text: object, rules: ResourceRules) -> datetime:
-    at = moments.now()
+def _expiration(text: object, rules: ResourceRules, at: datetime) -> datetime:
     try:
         wanted = moments.parse(text) if isinstance(text, str) else None
     except ValueError:
