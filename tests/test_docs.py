@@ -32,6 +32,7 @@ from shared import (
     sealing,
     settings,
     signals,
+    tasks,
     times,
 )
 from shared.graph import Graph
@@ -174,21 +175,38 @@ def test_queue_message_table_has_the_fields_that_are_written() -> None:
         denied=True,
         filed=date(2026, 11, 23),
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        found_by=signals.FoundBy.SWEEP,
+        meeting=signals.Meeting(
+            datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC),
+            datetime(2026, 11, 23, 9, 31, 42, tzinfo=UTC),
+            "https://teams.microsoft.com/meet/2345?p=x",
+            "8b081ef6-4792-4def-b2c9-c363a1bf41d5",
+            "MSo4YjA4",
+        ),
+        since=datetime(2026, 11, 25, 10, tzinfo=UTC),
+        base=1,
     )
     unset = [each.name for each in fields(signal) if getattr(signal, each.name) == each.default]
     assert not unset
     written = json.loads(signals.message(signal))
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(OPERATORS, "Queue messages"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]+)` \|",
+        section(OPERATORS, "Queue messages").split("On `upkeep`")[0],
+        re.MULTILINE,
+    )
     assert dict(rows) == {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
     }
 
 
-def test_message_sent_by_hand_is_a_signal() -> None:
-    template = re.search(r"printf '(\{.*?\})' \"\$call\"", OPERATORS)
-    assert template
-    (signal,) = signals.unpack(template[1] % ("e523d2ed", "2026-11-23T09:44:02Z"))
-    assert signal == signals.Signal("e523d2ed", datetime(2026, 11, 23, 9, 44, 2, tzinfo=UTC))
+def test_messages_sent_by_hand_are_tasks() -> None:
+    texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
+    assert {type(tasks.parse(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+
+
+def test_table_of_upkeep_has_every_kind() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]*\| ", section(OPERATORS, "Queue messages"), re.MULTILINE)
+    assert set(tasks.Kind) <= set(rows)
 
 
 def test_retry_table_is_what_the_schedule_gives() -> None:
