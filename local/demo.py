@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 from rich import box
 from rich.console import Console
@@ -34,6 +35,7 @@ from local.stack import Stack
 
 SECONDS_TO_SETTLE = 90.0
 SECONDS_TO_SUBSCRIBE = 30.0
+SECONDS_TO_SEAL = 90.0
 SECONDS_BETWEEN_LOOKS = 0.5
 SETTINGS = {"RETRY_FIRST_DELAY": "2"}
 FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -78,11 +80,16 @@ def _run(console: Console, log: Log) -> int:
         container = running.blob_service().get_container_client(running.container)
         console.print("The app makes its own subscription; Graph validates its two webhooks …")
         _subscribe(running, control)
-        console.print("A dozen meetings end.\n")
+        console.print("A dozen meetings end, and one that Graph does not announce …\n")
         cases = _end_meetings(control)
+        _run_now(running, "sweep")
         _watch(console, container, cases)
+        console.print("The sweep runs once more, and seals the days that are over …\n")
+        manifest = _sealed(running, container)
         found = _outcomes(container)
         _show(console, container, cases, found)
+        console.print(f"\n[bold]One day, sealed[/]\n{manifest}")
+        console.print_json(container.download_blob(manifest, encoding="utf-8").readall())
         problems = _problems(control, container, cases, found)
     for problem in problems:
         console.print(f"[red]{problem}[/]")
@@ -105,13 +112,39 @@ def _log(folder: Path) -> Iterator[tuple[Log, Path]]:
 
 
 def _subscribe(running: Stack, control: Control) -> None:
-    url = f"{running.functions.url}/admin/functions/maintain_subscriptions"
-    requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
+    _run_now(running, "maintain_subscriptions")
     deadline = time.monotonic() + SECONDS_TO_SUBSCRIBE
     while not control.subscriptions():
         if time.monotonic() > deadline:
             raise TimeoutError("the app did not make its subscription")
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _run_now(running: Stack, function: str) -> None:
+    """Run a timer's function now, as the portal does."""
+    url = f"{running.functions.url}/admin/functions/{function}"
+    requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
+
+
+def _sealed(running: Stack, container: ContainerClient) -> str:
+    """The name of the manifest of a day that is complete: of last week's session, which nobody announced either."""
+    day = (datetime.now(UTC) - timedelta(weeks=1)).date()
+    name = f"manifests/date={day}/manifest.json"
+    deadline = time.monotonic() + SECONDS_TO_SEAL
+    _run_now(running, "sweep")
+    while not _is_complete(container, name):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{day} was not sealed")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return name
+
+
+def _is_complete(container: ContainerClient, manifest: str) -> bool:
+    try:
+        content = json.loads(container.download_blob(manifest).readall())
+    except ResourceNotFoundError:
+        return False
+    return bool(content["complete"] and content["reports"])
 
 
 def _end_meetings(control: Control) -> list[Case]:
@@ -122,7 +155,7 @@ def _end_meetings(control: Control) -> list[Case]:
         return Case(what, control.add_session(_of(session, meeting_id)), expected)
 
     series = control.add_meeting(NewMeeting("recurring")).meeting_id
-    for weeks in (2, 1):  # the sessions of the weeks before are in the list, and no signal asks for them
+    for weeks in (2, 1):  # nobody announced the sessions of the weeks before; the sweep finds them
         end = now - timedelta(weeks=weeks)
         control.add_session(NewSession(series, start=end - timedelta(hours=1), end=end, announce=False))
     restarted = control.add_meeting().meeting_id
@@ -147,6 +180,7 @@ def _end_meetings(control: Control) -> list[Case]:
         ended("a channel meeting", NewMeeting("channel"), NewSession(participants=7)),
         ended("a short join link", NewMeeting("short"), NewSession(participants=2)),
         ended("announced three times", NewMeeting(), NewSession(announce=3)),
+        ended("never announced", NewMeeting(), NewSession(announce=False)),
         Case(
             "a peer-to-peer call", control.add_session(NewSession(type="peerToPeer", participants=2)), "notAMeeting"
         ),

@@ -54,8 +54,17 @@ def show(state: Path, blob: str | None) -> None:
 
 
 def tree(container: ContainerClient) -> Tree:
-    """The names of all blobs."""
+    """The names of all blobs, without those of days on which nothing happened."""
+    names = list(container.list_blob_names())
+    busy = {_day(name) for name in names if not name.startswith("manifests/")}
+    shown = [name for name in names if _day(name) in busy]
     whole = Tree(f"[bold]container {container.container_name}[/]")
-    for name in container.list_blob_names():
+    for name in shown:
         whole.add(name)
+    if len(shown) < len(names):
+        whole.add(f"[dim]… and {len(names) - len(shown)} manifests of days without meetings[/]")
     return whole
+
+
+def _day(name: str) -> str:
+    return name.split("/")[1] if "/" in name else ""
