@@ -62,7 +62,8 @@ def tree(container: ContainerClient) -> Tree:
     for name in shown:
         whole.add(name)
     if len(shown) < len(names):
-        whole.add(f"[dim]… and {len(names) - len(shown)} manifests of days without meetings[/]")
+        empty = {_day(name) for name in names} - busy
+        whole.add(f"[dim]… and the manifests of {len(empty)} days without meetings[/]")
     return whole
 
 

@@ -22,18 +22,17 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote, unquote
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, ContainerClient, ContentSettings
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient
 
 from shared import logs, times
 from shared.errors import AttendanceError
 from shared.reports import MeetingReports, Report
-from shared.storage import condition, no_container
+from shared.storage import put
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
-_JSON = ContentSettings(content_type="application/json")
 _KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
 
@@ -104,8 +103,7 @@ class Archive:
         Raises azure.core errors when storage does not answer, AttendanceError when other writers never rest.
         """
         name = report_name(report.id, report.end)
-        blob = self._container.get_blob_client(name)
-        stored = self._write(blob, report, metadata(report, reports), only_grown=only_grown)
+        stored = self._write(name, report, metadata(report, reports), only_grown=only_grown)
         if stored is not Stored.KEPT:
             self._forget_earlier_days(report)
         logs.info(
@@ -118,16 +116,14 @@ class Archive:
         )
         return stored
 
-    def _write(
-        self, blob: BlobClient, report: Report, metadata: dict[str, str], *, only_grown: bool
-    ) -> Stored:
-        if self._put(blob, report, metadata, etag=None):
+    def _write(self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool) -> Stored:
+        if self._put(name, report, metadata, etag=None):
             return Stored.CREATED
         for _ in range(MAX_RACES):
             try:
-                existing = blob.get_blob_properties()
+                existing = self._container.get_blob_client(name).get_blob_properties()
             except ResourceNotFoundError:  # deleted meanwhile
-                if self._put(blob, report, metadata, etag=None):
+                if self._put(name, report, metadata, etag=None):
                     return Stored.CREATED
                 continue
             if existing.metadata.get("sha256") == report.sha256:
@@ -137,27 +133,12 @@ class Archive:
             )  # a slower worker must not undo what a later one read
             if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
                 return Stored.KEPT
-            if self._put(blob, report, metadata, etag=existing.etag):
+            if self._put(name, report, metadata, etag=existing.etag):
                 return Stored.REPLACED
         raise AttendanceError(f"Blob of report {report.id} was changed {MAX_RACES} times while writing it.")
 
-    def _put(self, blob: BlobClient, report: Report, metadata: dict[str, str], *, etag: str | None) -> bool:
-        """Whether the condition held: no such blob, or with `etag` still this version of it."""
-        report.body.seek(0)
-        try:
-            blob.upload_blob(
-                report.body,
-                length=report.size,
-                overwrite=True,
-                metadata=metadata,
-                content_settings=_JSON,
-                **condition(etag),
-            )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
-            if no_container(refusal):
-                raise
-            return False
-        return True
+    def _put(self, name: str, report: Report, metadata: dict[str, str], *, etag: str | None) -> bool:
+        return put(self._container, name, report.body, etag=etag, metadata=metadata)
 
     def _forget_earlier_days(self, report: Report) -> None:
         """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""

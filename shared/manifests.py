@@ -15,9 +15,7 @@ The manifest comes last: who reads it and then the index never sees an index tha
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -25,19 +23,18 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import IO, Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import ContainerClient, ContentSettings
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient
 
 from shared import jsontext, logs, times
 from shared.archive import Archive, Archived, folder
 from shared.errors import AttendanceError
 from shared.outcomes import Outcomes, Result
-from shared.storage import condition, no_container
+from shared.storage import no_container, put
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
-_JSON = ContentSettings(content_type="application/json")
-_LINES = ContentSettings(content_type="application/x-ndjson")
+_LINES = "application/x-ndjson"
 _INDEX = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
 
 
@@ -112,8 +109,9 @@ class Manifests:
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, sha256 = self._write_lines(day, lines)
-            if index.sha256 != sha256 and not self._put(
-                index_name(day), lines, _LINES, {"sha256": sha256}, index.etag
+            told = {"sha256": sha256}
+            if index.sha256 != sha256 and not put(
+                self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
             ):
                 return None
         before, updated = filed.manifest, times.now().replace(microsecond=0)
@@ -121,9 +119,8 @@ class Manifests:
         now = following(before, seen, final=final, reports_changed=filed.sha256 != sha256)
         if now is before:
             return before
-        if not self._put(
-            manifest_name(day), io.BytesIO(dumps(now)), _JSON, metadata(now, sha256), filed.etag
-        ):
+        told = metadata(now, sha256)
+        if not put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
             return None
         logs.info(
             "manifest.written",
@@ -179,28 +176,6 @@ class Manifests:
         except (ValueError, KeyError, TypeError):
             manifest = None
         return _Filed(download.properties.etag, download.properties.metadata.get(_INDEX), manifest)
-
-    def _put(
-        self, name: str, body: IO[bytes], content: ContentSettings, metadata: dict[str, str], etag: str | None
-    ) -> bool:
-        """Write where the blob with `etag` is, or with None where nothing is. False when someone was faster."""
-        length = body.seek(0, os.SEEK_END)
-        body.seek(0)
-        try:
-            self._container.upload_blob(
-                name,
-                body,
-                length=length,
-                overwrite=True,
-                metadata=metadata,
-                content_settings=content,
-                **condition(etag),
-            )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
-            if no_container(refusal):
-                raise
-            return False
-        return True
 
 
 def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:

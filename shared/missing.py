@@ -6,6 +6,7 @@ that carries what the list told, so that the worker need not ask for the call re
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,10 +58,10 @@ class Known:
 
     def __init__(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
-        self._days: dict[date, set[str]] = {}
+        self._days: dict[date, dict[str, str]] = {}
 
-    def find(self, call: Listed) -> str | None:
-        """The blob name of the call's outcome.
+    def find(self, call: Listed) -> tuple[str, str] | None:
+        """The call's outcome: its blob's name, and its result.
 
         It lies on the day of the end. Before the call record could be read it lies on that of first sight, which
         is the same or the next one.
@@ -68,13 +69,13 @@ class Known:
         identifier = Signal(call.call_id, times.now()).id
         for day in _days(call):
             name = self._outcomes.name(identifier, day)
-            if name in self._on(day):
-                return name
+            if result := self._on(day).get(name):
+                return name, result
         return None
 
-    def _on(self, day: date) -> set[str]:
+    def _on(self, day: date) -> dict[str, str]:
         if day not in self._days:
-            self._days[day] = {each.name for each in self._outcomes.listed(day)}
+            self._days[day] = {each.name: sys.intern(each.result) for each in self._outcomes.listed(day)}
         return self._days[day]
 
 

@@ -19,17 +19,16 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import ContainerClient, ContentSettings
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient
 
 from shared import times
 from shared.archive import partition
 from shared.signals import FoundBy, Meeting, Signal
-from shared.storage import condition, no_container
+from shared.storage import no_container, put
 
 MAX_RACES = 8
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
-_JSON = ContentSettings(content_type="application/json")
 
 
 class Result(StrEnum):
@@ -240,19 +239,9 @@ class Outcomes:
         """
         name = self.name(outcome.signal_id, outcome.day)
         moved = found is not None and found.name != name
-        try:
-            self._container.upload_blob(
-                name,
-                dumps(outcome),
-                overwrite=True,
-                metadata=_metadata(outcome),
-                content_settings=_JSON,
-                **condition(found.etag if found and not moved else None),
-            )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
-            if no_container(refusal):
-                raise
-            raise Superseded from None
+        etag = found.etag if found and not moved else None
+        if not put(self._container, name, dumps(outcome), etag=etag, metadata=_metadata(outcome)):
+            raise Superseded
         if found and moved:
             self.remove(found.name)
 

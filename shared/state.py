@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from shared.storage import condition, no_container
+from shared.storage import no_container, put
 
 _JSON = ContentSettings(content_type="application/json")
 
@@ -49,17 +49,11 @@ class State:
 
     def write(self, name: str, content: Mapping[str, Any], entry: Entry | None) -> bool:
         """Write where `entry` was read, or with None where nothing is. False when someone was faster."""
-        try:
-            self._upload(name, content, **condition(entry.etag if entry else None))
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
-            if no_container(refusal):
-                raise
-            return False
-        return True
+        return put(self._container, name, _dumps(content), etag=entry.etag if entry else None)
 
     def put(self, name: str, content: Mapping[str, Any]) -> None:
         """Write, whatever is there."""
-        self._upload(name, content)
+        self._container.upload_blob(name, _dumps(content), overwrite=True, content_settings=_JSON)
 
     def remove(self, name: str) -> bool:
         """Delete. Whether it was there."""
@@ -76,11 +70,6 @@ class State:
         found = self._container.list_blob_names(name_starts_with=prefix)
         return list(itertools.islice(found, most))
 
-    def _upload(self, name: str, content: Mapping[str, Any], **conditions: Any) -> None:
-        self._container.upload_blob(
-            name,
-            json.dumps(content, separators=(",", ":")).encode(),
-            overwrite=True,
-            content_settings=_JSON,
-            **conditions,
-        )
+
+def _dumps(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -6,13 +6,19 @@ Tries and waits are short, because the queue is the long retry: a message whose 
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
 from azure.storage.blob import ExponentialRetry as BlobRetry
 from azure.storage.queue import ExponentialRetry as QueueRetry
 from azure.storage.queue import (
@@ -63,11 +69,37 @@ def containers(settings: Settings, service: BlobServiceClient) -> tuple[Containe
     )
 
 
-def condition(etag: str | None) -> dict[str, Any]:
-    """The arguments that let a write happen only while the blob has this ETag, or with None only where none is."""
-    if etag is None:
-        return {"match_condition": MatchConditions.IfMissing}
-    return {"match_condition": MatchConditions.IfNotModified, "etag": etag}
+def put(
+    container: ContainerClient,
+    name: str,
+    body: bytes | IO[bytes],
+    *,
+    etag: str | None,
+    metadata: dict[str, str] | None = None,
+    content_type: str = "application/json",
+) -> bool:
+    """Write where the blob still has `etag`, or with None where there is no blob.
+
+    False when that does not hold. A file is written from its beginning.
+    """
+    length = len(body) if isinstance(body, bytes) else body.seek(0, os.SEEK_END)
+    if not isinstance(body, bytes):
+        body.seek(0)
+    try:
+        container.upload_blob(
+            name,
+            body,
+            length=length,
+            overwrite=True,  # else the client adds a condition of its own
+            metadata=metadata,
+            content_settings=ContentSettings(content_type=content_type),
+            **_condition(etag),
+        )
+    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+        if no_container(refusal):
+            raise
+        return False
+    return True
 
 
 def no_container(error: HttpResponseError) -> bool:
@@ -106,3 +138,10 @@ def _text(content: str) -> str:
         return base64.b64decode(content, validate=True).decode(errors="backslashreplace")
     except ValueError:
         return content
+
+
+def _condition(etag: str | None) -> dict[str, Any]:
+    """The arguments that let a write happen only while the blob has this ETag, or with None only where none is."""
+    if etag is None:
+        return {"match_condition": MatchConditions.IfMissing}
+    return {"match_condition": MatchConditions.IfNotModified, "etag": etag}
