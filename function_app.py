@@ -6,7 +6,6 @@ coroutines, which do not wait for a thread while workers keep all of them busy. 
 read when a function runs, never at import: a wrong one must not make the app lose its functions.
 """
 
-import json
 import os
 from typing import List  # noqa: UP035 - the Functions runtime refuses list[str] as a binding's type
 
@@ -97,14 +96,26 @@ def sweep(timer: func.TimerRequest) -> None:
 
 @app.function_name("health")
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Whether the app is well, as JSON; 200 or 503."""
-    from shared import health as app_health
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Whether the app is well, as JSON or, for a browser, as a page; 200 or 503.
 
-    healthy, report = app_health.report(os.environ)
-    return func.HttpResponse(
-        json.dumps(report, indent=2), status_code=200 if healthy else 503, mimetype="application/json"
-    )
+    A coroutine too, with a thread of its own: busy workers must not look like an app that hangs.
+    """
+    import asyncio
+
+    def look() -> func.HttpResponse:
+        from shared import health as app_health
+
+        reply = app_health.answer(os.environ, req.headers.get("Accept", ""))
+        return func.HttpResponse(
+            reply.text,
+            status_code=reply.status,
+            mimetype=reply.mimetype,
+            charset="utf-8",
+            headers=dict(reply.headers),
+        )
+
+    return await asyncio.to_thread(look)
 
 
 def _text(message: func.QueueMessage) -> str:

@@ -1,54 +1,165 @@
-"""Health: whether the app's settings are right and its storage answers, for people and for probes."""
+"""Health: whether the app archives what it should, for probes as JSON and for people as a page.
+
+Both say the same with the same status, 200 or 503, within some ten seconds whatever hangs. What it costs is in
+`vitals`. No token, clientState, join URL, e-mail address or person's name is on either.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
-from shared import __version__, storage
+from shared import __version__, page, style, times, vitals
 from shared import settings as app_settings
-from shared.credentials import credential
+from shared.diagnosis import Report, diagnose, oldest_pending
 from shared.errors import SettingError
+from shared.looks import Look
+from shared.manifests import Manifest
+from shared.reads import Silence
+from shared.standing import Watched
+from shared.vitals import Vitals
 
 ANSWERS = "answers"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Vary": "Accept",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address holds the function key
+}
 
 
-def report(environ: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
-    """Whether the app is healthy, and the JSON that says why: version, settings that are not secret, checks.
+@dataclass(frozen=True)
+class Reply:
+    """What the route answers."""
 
-    Costs one request for each of the four queues and each of the two containers.
-    """
+    status: int
+    text: str
+    mimetype: str
+    headers: Mapping[str, str]
+
+
+def answer(environ: Mapping[str, str], accept: str) -> Reply:
+    """The page where the header `accept` prefers HTML to JSON, else JSON."""
+    found = report(environ)
+    status = 200 if found.healthy else 503
+    if prefers_html(accept):
+        headers = {**_HEADERS, "Content-Security-Policy": style.POLICY}
+        return Reply(status, page.html(found), "text/html", headers)
+    return Reply(status, json.dumps(document(found), indent=2), "application/json", _HEADERS)
+
+
+def report(environ: Mapping[str, str]) -> Report:
+    """Look at everything once. Never raises for what is wrong with the settings, storage or Graph."""
+    now = times.now()
+    shown = app_settings.shown(environ)
     try:
         settings = app_settings.load(environ)
     except SettingError as failure:
-        return False, {"healthy": False, "version": __version__, "problem": str(failure)}
-    checks = _checks(settings)
-    healthy = all(answer == ANSWERS for answer in checks.values())
-    return healthy, {
-        "healthy": healthy,
+        return Report(now, shown, wrong_setting=str(failure))
+    read = vitals.read(settings, now.date())
+    return Report(now, shown, read, diagnose(read, settings, now))
+
+
+def document(found: Report) -> dict[str, Any]:
+    """The report as JSON has it; its fields are described in docs/operators.md."""
+    told: dict[str, Any] = {
+        "healthy": found.healthy,
         "version": __version__,
-        "settings": app_settings.shown(environ),
-        "checks": checks,
+        "at": times.text(found.at),
+        "problems": found.problems,
+        "warnings": found.diagnosis.warnings,
+    }
+    if found.vitals is None:
+        return {**told, "problem": found.wrong_setting}
+    read, watched = found.vitals, found.diagnosis.watched
+    refused, run, denied = read.refused, read.maintenance, read.denied
+    return {
+        **told,
+        "settings": found.settings,
+        "checks": _checks(read),
+        "subscriptions": None if watched is None else [_subscription(each) for each in watched],
+        "lastNotification": times.optional_text(read.last_notification),
+        "lastReport": times.optional_text(read.last_report),
+        "refused": refused
+        and {
+            "first": times.optional_text(refused.first),
+            "last": times.text(refused.last),
+            "count": refused.count,
+        },
+        "queues": {
+            name: None if isinstance(length, Silence) else length for name, length in read.queues.items()
+        },
+        "oldestPending": times.optional_text(oldest_pending(read)),
+        "days": [_day(day, manifest) for day, manifest in read.days.items()],
+        "denied": {
+            "count": denied.count,
+            "organizers": [
+                {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.cure}
+                for each in denied.organizers
+            ],
+        },
+        "sweep": {"recent": _look(read.recent), "full": _look(read.full)},
+        "maintenance": run and {"at": times.text(run.at), "problems": run.problems},
     }
 
 
-def _checks(settings: app_settings.Settings) -> dict[str, str]:
-    blobs = storage.blob_service(settings, credential(settings.blob_client_id))
-    queues = storage.queue_service(settings, credential(settings.queue_client_id))
-    checks = {}
-    for name in storage.QUEUES:
-        checks[f"queue {name}"] = _check(queues.get_queue_client(name).get_queue_properties)
-    for container in storage.containers(settings, blobs):
-        checks[f"container {container.container_name}"] = _check(container.get_container_properties)
-    return checks
+def prefers_html(accept: str) -> bool:
+    """Whether an Accept header wants `text/html` more than `application/json`."""
+    return _quality(accept, "text/html") > _quality(accept, "application/json")
 
 
-def _check(ask: Callable[[], object]) -> str:
-    try:
-        ask()
-    except AzureError as failure:
-        code = getattr(failure, "error_code", None)
-        return f"does not answer: {code or type(failure).__name__}"
-    return ANSWERS
+def _quality(accept: str, media_type: str) -> float:
+    """How much the most specific range that fits wants it, 0 to 1. Source: RFC 9110, 12.5.1."""
+    ranges = ("*/*", media_type.split("/")[0] + "/*", media_type)
+    found = (-1, 0.0)
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        if name in ranges:
+            try:
+                found = max(found, (ranges.index(name), float(weight)))
+            except ValueError:
+                continue
+    return found[1]
+
+
+def _checks(read: Vitals) -> dict[str, str]:
+    answers = {f"queue {name}": length for name, length in read.queues.items()}
+    answers |= {f"container {name}": silence or 0 for name, silence in read.containers.items()}
+    return {
+        what: f"does not answer: {answer.reason}" if isinstance(answer, Silence) else ANSWERS
+        for what, answer in answers.items()
+    }
+
+
+def _subscription(each: Watched) -> dict[str, str | None]:
+    return {
+        "resource": each.resource,
+        "expires": times.optional_text(each.expires),
+        "state": each.standing,
+    }
+
+
+def _day(day: date, manifest: Manifest | None) -> dict[str, Any]:
+    return {
+        "date": day.isoformat(),
+        "known": manifest is not None,
+        "complete": manifest is not None and manifest.complete,
+        "outcomes": manifest.outcomes if manifest else {},
+        "reports": manifest.reports if manifest else 0,
+    }
+
+
+def _look(look: Look | None) -> dict[str, Any] | None:
+    if look is None:
+        return None
+    return {
+        "started": times.text(look.started),
+        "finished": times.optional_text(look.finished),
+        "records": look.records,
+        "missing": look.missing,
+        "error": look.error,
+    }

@@ -125,7 +125,12 @@ def maintain(graph: Graph, settings: Settings) -> None:
     for want in todo.create if reachable else ():
         _tried(problems, partial(_create, graph, settings, want))
     for subscription in todo.keep:
-        logs.info("subscription.kept", subscription=subscription.id, expires=subscription.expires)
+        logs.info(
+            "subscription.kept",
+            subscription=subscription.id,
+            expires=subscription.expires,
+            requestId=graph.request_id,
+        )
     if problems:
         raise SubscriptionError(" ".join(problems))
 
@@ -150,7 +155,11 @@ def _tried(problems: list[str], step: Callable[[], None]) -> bool:
     try:
         step()
     except AttendanceError as failure:
-        logs.error("subscription.failed", error=str(failure))
+        logs.error(
+            "subscription.failed",
+            error=str(failure),
+            requestId=getattr(failure, "request_id", None) or None,
+        )
         problems.append(str(failure))
         return False
     return True
@@ -169,7 +178,12 @@ def _create(graph: Graph, settings: Settings, want: Wanted) -> None:
             if _adopt(graph, settings, want, conflict):
                 return
             continue
-        logs.info("subscription.created", subscription=created.get("id"), resource=want.resource)
+        logs.info(
+            "subscription.created",
+            subscription=created.get("id"),
+            resource=want.resource,
+            requestId=graph.request_id,
+        )
         return
     raise SubscriptionError(
         f"Graph says that a subscription to {want.resource} exists, but lists none of ours."
@@ -193,7 +207,12 @@ def _adopt(graph: Graph, settings: Settings, want: Wanted, conflict: Conflict) -
         if each not in accepted:
             _delete(graph, each)
     if accepted:
-        logs.info("subscription.adopted", subscription=accepted[0].id, resource=want.resource)
+        logs.info(
+            "subscription.adopted",
+            subscription=accepted[0].id,
+            resource=want.resource,
+            requestId=graph.request_id,
+        )
         _extend(graph, accepted[0].id, want.lifetime)
     return bool(accepted)
 
@@ -213,7 +232,12 @@ def _extend(graph: Graph, subscription_id: str, lifetime: timedelta) -> None:
     expires = graph.now() + lifetime
     body = {"expirationDateTime": times.text(expires)}
     graph.patch(f"subscriptions/{segment(subscription_id)}", "renew subscription", body)
-    logs.info("subscription.renewed", subscription=subscription_id, expires=expires)
+    logs.info(
+        "subscription.renewed",
+        subscription=subscription_id,
+        expires=expires,
+        requestId=graph.request_id,
+    )
 
 
 def _delete(graph: Graph, subscription: Subscription) -> None:
@@ -221,7 +245,12 @@ def _delete(graph: Graph, subscription: Subscription) -> None:
         graph.delete(f"subscriptions/{segment(subscription.id)}", "delete subscription")
     except NotFound:
         return
-    logs.info("subscription.deleted", subscription=subscription.id, resource=subscription.resource)
+    logs.info(
+        "subscription.deleted",
+        subscription=subscription.id,
+        resource=subscription.resource,
+        requestId=graph.request_id,
+    )
 
 
 def _body(graph: Graph, settings: Settings, want: Wanted) -> dict[str, str]:

@@ -110,7 +110,6 @@ def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
     tree = ast.parse((ROOT / "function_app.py").read_bytes())
     top = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
     assert top == {
-        "import json",
         "import os",
         "from typing import List",
         "import azure.functions as func",

@@ -1,0 +1,68 @@
+"""Reads side by side, and waits for none longer than allowed: whatever does not answer becomes a value.
+
+Health uses it. A read that hangs is left to its own time limits and keeps nobody; its thread ends with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from shared.errors import GraphError, Unavailable
+
+THREADS = 8
+STORAGE_SECONDS = 8.0  # from the beginning, for all reads together
+GRAPH_SECONDS = 5.0
+
+type Reading[T] = Callable[[float], T]  # waits at most so many seconds, then raises TimeoutError
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What a read that failed leaves: an error code or a few words."""
+
+    reason: str
+
+
+class Reads:
+    """A group of reads; as a context, which ends without waiting for those that hang."""
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self._pool = ThreadPoolExecutor(THREADS, "health")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def start[T](self, read: Callable[[], T]) -> Reading[T]:
+        """Begin a read as soon as a thread is free."""
+        return self._pool.submit(read).result
+
+    def answer[T](self, reading: Reading[T]) -> T | Silence:
+        """What a read of storage gave."""
+        try:
+            return reading(self._left(STORAGE_SECONDS))
+        except TimeoutError:
+            return Silence("no answer in time")
+        except Exception as failure:  # noqa: BLE001 - whatever the SDK lets through, health must tell it
+            code = getattr(failure, "error_code", None)
+            return Silence(str(getattr(code, "value", code) or type(failure).__name__))
+
+    def graph_answer[T](self, reading: Reading[T]) -> T | GraphError:
+        """What a call to Graph gave."""
+        try:
+            return reading(self._left(GRAPH_SECONDS))
+        except TimeoutError:
+            return Unavailable("list subscriptions", "Graph did not answer in time")
+        except GraphError as failure:
+            return failure
+
+    def _left(self, seconds: float) -> float:
+        return max(0.0, self._began + seconds - time.monotonic())

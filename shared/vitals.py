@@ -1,0 +1,234 @@
+"""What health looks at: queues, manifests, operational state and Graph's list of subscriptions, read side by side.
+
+Whatever does not answer becomes a value and not an exception, within a bounded time. The cost does not grow with the
+volume. Storage: 4 queues, 14 manifests, 6 blobs of state and 1 listing (of up to 5,000 names), and one blob for each
+of the organizers without access that are shown, at most 50: 25 to 75 requests. Graph: 1 request for each page of the
+app's own subscriptions, in practice 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any
+
+from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import LinearRetry as BlobRetry
+from azure.storage.queue import LinearRetry as QueueRetry
+from azure.storage.queue import QueueServiceClient
+
+from shared import access, heartbeat, storage, subscriptions, times
+from shared.credentials import credential, graph_token
+from shared.errors import GraphError
+from shared.graph import Graph, Rate
+from shared.looks import FULL, RECENT, Look, Looks
+from shared.manifests import Manifest, Manifests
+from shared.reads import GRAPH_SECONDS, Reads, Silence
+from shared.settings import STATE_SUFFIX, Settings
+from shared.state import Entry, State
+from shared.subscriptions import Subscription
+
+DAYS = 14
+MOST_SHOWN = 50  # organizers without access
+GRAPH_RATE = 2.0  # per second, apart from the workers': a busy app is not an unhealthy one
+
+_HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
+_LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 3}
+_RETRY: dict[str, Any] = {"backoff": 1, "retry_total": 1, "random_jitter_range": 0}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Notifications that came with a wrong clientState."""
+
+    first: datetime | None
+    last: datetime
+    count: int
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """The last run of `maintain_subscriptions`, and what it could not do."""
+
+    at: datetime
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Organizer:
+    """One whose reports Graph refuses; None stands for the call records of the whole tenant."""
+
+    id: str | None
+    since: datetime | None
+    cure: str
+
+
+@dataclass(frozen=True)
+class Denied:
+    """Organizers without access: how many, counted to `access.MOST`, and some of them."""
+
+    count: int
+    organizers: tuple[Organizer, ...]
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """All that was read. What is None is not there yet, or lies in a container that does not answer.
+
+    `days` are the last 14, oldest first; `recent` and `full` are the sweep's last looks.
+    """
+
+    queues: Mapping[str, int | Silence]
+    containers: Mapping[str, Silence | None]
+    subscriptions: Sequence[Subscription] | GraphError
+    last_notification: datetime | None
+    last_report: datetime | None
+    refused: Refused | None
+    maintenance: Maintenance | None
+    recent: Look | None
+    full: Look | None
+    days: Mapping[date, Manifest | None]
+    denied: Denied
+
+
+def read(settings: Settings, today: date) -> Vitals:
+    """Everything, within some ten seconds; `today` is the last day."""
+    sources = _sources(settings)
+    with Reads() as reads:
+        listed = reads.start(partial(_subscriptions, sources.graph))
+        lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in storage.QUEUES}
+        beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
+        looks = {name: reads.start(partial(sources.looks.read, name)) for name in (RECENT, FULL)}
+        names = reads.start(partial(sources.state.names, access.DENIED, access.MOST))
+        days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+        manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
+        denied = reads.answer(names)
+        refusals = [reads.start(partial(sources.state.read, name)) for name in _first(_given(denied) or [])]
+
+        lengths_read = {name: reads.answer(length) for name, length in lengths.items()}
+        beats_read = {name: reads.answer(beat) for name, beat in beats.items()}
+        looks_read = {name: reads.answer(look) for name, look in looks.items()}
+        days_read = {day: reads.answer(manifest) for day, manifest in manifests.items()}
+        refusals_read = [reads.answer(refusal) for refusal in refusals]
+        of_state = [denied, *beats_read.values(), *looks_read.values(), *refusals_read]
+        beat = {name: _content(answer) for name, answer in beats_read.items()}
+        look = {name: _given(answer) for name, answer in looks_read.items()}
+        return Vitals(
+            queues=lengths_read,
+            containers={
+                settings.container: _silence(days_read.values()),
+                settings.container + STATE_SUFFIX: _silence(of_state),
+            },
+            subscriptions=reads.graph_answer(listed),
+            last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
+            last_report=_time(beat[heartbeat.REPORT], "at"),
+            refused=_refused(beat[heartbeat.REFUSED]),
+            maintenance=_maintenance(beat[heartbeat.MAINTENANCE]),
+            recent=kept.look if (kept := look[RECENT]) else None,
+            full=kept.look if (kept := look[FULL]) else None,
+            days={day: _given(answer) for day, answer in days_read.items()},
+            denied=Denied(
+                len(_given(denied) or []),
+                tuple(_organizer(content) for each in refusals_read if (content := _content(each))),
+            ),
+        )
+
+
+def shown(when: datetime | None) -> str:
+    """A time for people, UTC."""
+    return f"{when:%Y-%m-%d %H:%M} UTC" if when else "an unknown time"
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Connections with little patience, for somebody waits for the answer."""
+
+    graph: Graph
+    queues: QueueServiceClient
+    manifests: Manifests
+    state: State
+    looks: Looks
+
+
+@lru_cache(maxsize=1)
+def _sources(settings: Settings) -> _Sources:
+    blobs = BlobServiceClient(
+        settings.blob_url,
+        credential=credential(settings.blob_client_id),
+        retry_policy=BlobRetry(**_RETRY),
+        **_LIMITS,
+    )
+    queues = QueueServiceClient(
+        settings.queue_url,
+        credential=credential(settings.queue_client_id),
+        retry_policy=QueueRetry(**_RETRY),
+        **_LIMITS,
+    )
+    reports, apart = storage.containers(settings, blobs)
+    state = State(apart)
+    token = graph_token(settings.client_id, settings.graph_scope)
+    return _Sources(
+        Graph(settings.graph_root, token, Rate(GRAPH_RATE)),
+        queues,
+        Manifests(reports),
+        state,
+        Looks(state, storage.Queue(queues, storage.UPKEEP_QUEUE)),
+    )
+
+
+def _subscriptions(graph: Graph) -> Sequence[Subscription]:
+    with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
+        return tuple(subscriptions.listed(graph))
+
+
+def _length(queues: QueueServiceClient, name: str) -> int:
+    return int(queues.get_queue_client(name).get_queue_properties().approximate_message_count or 0)
+
+
+def _first(denied: Sequence[str]) -> list[str]:
+    """The names of those that are shown; what concerns the whole tenant comes first."""
+    return sorted(denied, key=lambda name: access.CALL_RECORDS not in name)[:MOST_SHOWN]
+
+
+def _given[T](answer: T | Silence) -> T | None:
+    return None if isinstance(answer, Silence) else answer
+
+
+def _silence(answers: Iterable[object]) -> Silence | None:
+    return next((answer for answer in answers if isinstance(answer, Silence)), None)
+
+
+def _content(answer: Entry | Silence | None) -> dict[str, Any]:
+    return answer.content if isinstance(answer, Entry) else {}
+
+
+def _refused(content: Mapping[str, Any]) -> Refused | None:
+    last = _time(content, "at")
+    return Refused(_time(content, "first"), last, _count(content, "count")) if last else None
+
+
+def _maintenance(content: Mapping[str, Any]) -> Maintenance | None:
+    at, problems = _time(content, "at"), content.get("problems")
+    told = problems if isinstance(problems, list) else []
+    return Maintenance(at, tuple(str(problem) for problem in told)) if at else None
+
+
+def _organizer(content: Mapping[str, Any]) -> Organizer:
+    organizer_id = content.get("organizerId")
+    return Organizer(
+        str(organizer_id) if organizer_id else None, _time(content, "since"), str(content.get("cure") or "")
+    )
+
+
+def _time(content: Mapping[str, Any], name: str) -> datetime | None:
+    try:
+        return times.parse(content.get(name))
+    except ValueError:
+        return None
+
+
+def _count(content: Mapping[str, Any], name: str) -> int:
+    value = content.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,125 @@
+"""What the functions leave for health to read, put into containers of its own: small doubles for long histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Any, cast
+from uuid import uuid4
+
+from azure.storage.blob import BlobServiceClient
+
+from local.stack import Stack
+from shared import manifests, times
+from shared.looks import FULL, RECENT, Kept, Look, Looks
+from shared.manifests import Manifest
+from shared.state import State
+from shared.storage import Queue
+
+HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
+ORGANIZER = "0a0b0c0d-0000-4000-8000-{:012d}"
+CURE = (
+    "Grant an application access policy to the organizer: Grant-CsApplicationAccessPolicy -PolicyName "
+    "AttendanceReports -Identity {}"
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Two containers, and the app settings that lead to them: all of them, and those that differ from the stack's."""
+
+    service: BlobServiceClient
+    settings: Mapping[str, str]
+    changes: Mapping[str, str]
+
+    @property
+    def container(self) -> str:
+        return self.settings["ATTENDANCE_CONTAINER"]
+
+    @property
+    def state(self) -> State:
+        return State(self.service.get_container_client(f"{self.container}-state"))
+
+    def empty(self) -> None:
+        """As the deployment leaves them."""
+        for each in (self.container, f"{self.container}-state"):
+            container = self.service.get_container_client(each)
+            for names in batched(container.list_blob_names(), 256, strict=False):
+                container.delete_blobs(*names)
+
+    def beat(self, name: str, ago: timedelta, **fields: object) -> None:
+        """A sign of life: `heartbeat/<name>.json`."""
+        self.state.put(f"heartbeat/{name}.json", {"at": times.text(times.now() - ago), **fields})
+
+    def look(self, name: str, ago: timedelta, *, finished: bool = True, **fields: Any) -> None:
+        """A look of the sweep that began so long ago."""
+        start = times.now() - ago
+        look = Look(name, start, start - timedelta(hours=6), start, start, start, **fields)
+        look = Look(**{**vars(look), "finished": start + timedelta(seconds=9) if finished else None})
+        entry = self.state.read(f"sweep/{name}.json")
+        assert Looks(self.state, cast(Queue, None)).save(look, Kept(look, cast(Any, entry)))
+
+    def day(self, back: int, outcomes: Mapping[str, int], *, complete: bool, **fields: Any) -> None:
+        """The manifest of the day `back` days ago."""
+        day, now = times.now().date() - timedelta(days=back), times.now()
+        known: dict[str, Any] = {"reports": outcomes.get("stored", 0), "oldest_pending": None, **fields}
+        manifest = Manifest(day, complete, int(complete), outcomes, daily=(), updated=now, **known)
+        container = self.service.get_container_client(self.container)
+        name = f"manifests/date={day.isoformat()}/manifest.json"
+        container.upload_blob(name, manifests.dumps(manifest), overwrite=True)
+
+    def deny(self, count: int) -> None:
+        """So many organizers without access."""
+        since = times.text(datetime(2026, 11, 1, tzinfo=UTC))
+        for number in range(count):
+            organizer = ORGANIZER.format(number)
+            fields = {"organizerId": organizer, "since": since, "cure": CURE.format(organizer)}
+            self.state.put(f"access/{organizer}.json", fields)
+
+    def alive(self) -> None:
+        """All is as it should be on a busy day."""
+        self.beat("notification", timedelta(minutes=3))
+        self.beat("report", timedelta(minutes=41))
+        self.beat("maintenance", timedelta(minutes=11), problems=[])
+        self.look(RECENT, timedelta(minutes=50), records=412, missing=0)
+        self.look(FULL, timedelta(hours=9), records=48_113, missing=3)
+        for back, signals in enumerate((230, 1480, 1320, 0, 60, 1610, 1570, 1490, 1280, 1350, 20, 75)):
+            stored, pending = signals * 7 // 10, 12 if back < 2 else 0
+            counts = {"stored": stored, "notAMeeting": signals - stored, "pending": pending}
+            outcomes = {outcome: count for outcome, count in counts.items() if count}
+            oldest = times.now() - timedelta(hours=2) if pending else None
+            self.day(back, outcomes, complete=back > 1, oldest_pending=oldest)
+
+    def ill(self) -> None:
+        """Much is wrong; what comes from outside tries to be markup."""
+        self.alive()
+        first = times.text(times.now() - timedelta(days=2))
+        self.beat("refused", timedelta(minutes=5), first=first, count=1_204)
+        self.beat("maintenance", timedelta(minutes=11), problems=[f"POST subscriptions: {HOSTILE}"])
+        self.look(
+            RECENT, timedelta(hours=9), finished=False, records=180, missing=7, error=f"list: {HOSTILE}"
+        )
+        self.look(FULL, timedelta(hours=33), records=48_113, missing=3)
+        self.day(5, {"stored": 900, "failed": 31, "accessDenied": 22}, complete=True)
+        stuck = times.now() - timedelta(days=6)
+        self.day(6, {"stored": 800, "pending": 3, "failed": 1}, complete=False, oldest_pending=stuck)
+        self.deny(60)
+
+
+@contextmanager
+def world(stack: Stack) -> Iterator[World]:
+    """Containers of a test's own in the stack's account, which no timer fills meanwhile."""
+    name = f"health-{uuid4().hex[:12]}"
+    never = "0 0 0 1 1 *"
+    changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": never, "SWEEP_SCHEDULE": never}
+    service = stack.blob_service()
+    for each in (name, f"{name}-state"):
+        service.create_container(each)
+    try:
+        yield World(service, {**stack.settings, **changes}, changes)
+    finally:
+        for each in (name, f"{name}-state"):
+            service.delete_container(each)
