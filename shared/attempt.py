@@ -116,7 +116,13 @@ class Attempt:
             return False
         self.filed = there
         if is_stale(self._signal, there.outcome):
-            logs.info("signal.dropped", attempt=self._signal.attempt)
+            logs.info(
+                "signal.dropped",
+                attempt=self._signal.attempt,
+                outcome=there.outcome.result,
+                meeting=there.outcome.meeting.meeting_id,
+                requestId=self._services.graph.request_id,
+            )
             return True
         return False
 
@@ -146,7 +152,8 @@ class Attempt:
         listed = reports.listed(self._services.graph, where)
         everything = self._signal.found_by is FoundBy.BACKFILL
         session = Session(self.meeting.start, self.meeting.end)
-        selection = sessions.select(listed, session, self._now, everything=everything)
+        in_channel = meetings.parse_join_url(self.meeting.join_url or "").is_channel
+        selection = sessions.select(listed, session, self._now, in_channel=in_channel, everything=everything)
         try:
             ready = self._store_session(where, selection)
         except GraphError as failure:
@@ -182,9 +189,16 @@ class Attempt:
                 if not self._has(report):
                     with reports.read(self._services.graph, where, report.id) as whole:
                         self._services.sealing.note(whole.end.date())
-                        self._services.archive.store(whole, where)
+                        with logs.about(requestId=self._services.graph.request_id):
+                            self._services.archive.store(whole, where)
             except GraphError as failure:
-                logs.warning("report.skipped", report=report.id, error=str(failure))
+                logs.warning(
+                    "report.skipped",
+                    report=report.id,
+                    meeting=where.meeting_id,
+                    error=str(failure),
+                    requestId=failure.request_id or None,
+                )
                 if isinstance(failure, Throttled | Unavailable):
                     return
 
@@ -199,7 +213,8 @@ class Attempt:
             if before and report.end < before.end:
                 return before
             self._services.sealing.note(report.end.date())
-            stored = self._services.archive.store(report, where, only_grown=before is not None)
+            with logs.about(requestId=self._services.graph.request_id):
+                stored = self._services.archive.store(report, where, only_grown=before is not None)
             if before and stored is Stored.KEPT:
                 return before
             now = StoredReport(report.id, report.end, report_name(report.id, report.end))

@@ -51,9 +51,18 @@ class Selection:
 
 
 def select(
-    reports: Iterable[Listed], session: Session, now: datetime, *, everything: bool = False
+    reports: Iterable[Listed],
+    session: Session,
+    now: datetime,
+    *,
+    in_channel: bool = False,
+    everything: bool = False,
 ) -> Selection:
-    """Sort the listed reports by what they mean to `session`; with `everything` old ones are not left out."""
+    """Sort the listed reports by what they mean to `session`; with `everything` old ones are not left out.
+
+    The list of a meeting `in_channel` holds the reports of all of the channel's meetings, and two of them can be held
+    at once: there only a report with the call's own times is the session's.
+    """
     conclusive: list[Listed] = []
     likely: list[Listed] = []
     near: list[Listed] = []
@@ -64,7 +73,9 @@ def select(
             continue  # still running
         start = report.start or report.end
         reaches_end = report.end >= session.end - TOLERANCE
-        if _shares_time(start, report.end, session):
+        if in_channel and _overlaps(start, report.end, session):
+            (conclusive if _has_times_of(start, report.end, session) else near).append(report)
+        elif _shares_time(start, report.end, session):
             (conclusive if reaches_end else early).append(report)
         elif _as_long_ago(start, session.start) and _as_long_ago(report.end, session.end):
             likely.append(report)
@@ -80,6 +91,10 @@ def _shares_time(start: datetime, end: datetime, session: Session) -> bool:
     shared = min(end, session.end) - max(start, session.start)
     shorter = min(end - start, session.end - session.start)
     return shared > CLOCK_SKEW or shared >= shorter / 2
+
+
+def _has_times_of(start: datetime, end: datetime, session: Session) -> bool:
+    return abs(start - session.start) <= CLOCK_SKEW and abs(end - session.end) <= CLOCK_SKEW
 
 
 def _as_long_ago(one: datetime, other: datetime) -> bool:

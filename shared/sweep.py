@@ -17,10 +17,11 @@ from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_afte
 from shared.graph import segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
-from shared.outcomes import Outcomes
+from shared.outcomes import Outcomes, Result
+from shared.pace import Pace
 from shared.sealing import REACH, ready_at
 from shared.services import Services
-from shared.signals import FoundBy
+from shared.signals import FoundBy, Signal
 from shared.tasks import Backfill, Refresh, Sweep, Task
 
 SHORT = timedelta(hours=6)
@@ -83,6 +84,9 @@ def do_slice(job: Sweep, services: Services) -> None:
         services.looks.send(look, delay)
 
 
+_LISTING = Pace(36, 20.0)  # Graph answers 40 in 20 s
+
+
 class _Slice:
     """One slice; `look` moves on with each page."""
 
@@ -98,6 +102,7 @@ class _Slice:
         while self.look.due and self._has_time():
             self._take_up_due(self.look.due)
         while self.look.at < self.look.end and self._has_time():
+            _LISTING.wait()
             self._page()
         if self.look.at >= self.look.end and not self.look.due:
             self.look = replace(self.look, finished=times.now())
@@ -106,7 +111,13 @@ class _Slice:
         """Note a failure. Where Graph does not take a page's link any more, its day is begun anew."""
         link = None if isinstance(failure, Refused | NotFound) else self.look.link
         self.look = replace(self.look, link=link, failures=self.look.failures + 1, error=str(failure))
-        logs.warning("sweep.failed", look=self.look.name, failures=self.look.failures, error=str(failure))
+        logs.warning(
+            "sweep.failed",
+            look=self.look.name,
+            failures=self.look.failures,
+            error=str(failure),
+            requestId=failure.request_id or None,
+        )
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._until
@@ -131,6 +142,14 @@ class _Slice:
             self._services.access.opened(None)  # Graph lists call records, should it have refused them before
         missing = self._compare(items)
         announce(missing, self.look.found_by, self._services)
+        for call in missing:
+            logs.info(
+                "signal.found",
+                signal=Signal(call.call_id, times.now()).id,
+                outcome=call.settled_as(self._services.settings) or Result.PENDING,
+                look=self.look.name,
+                requestId=self._services.graph.request_id,
+            )
         self.look = replace(
             self.look,
             link=link,
@@ -148,22 +167,26 @@ class _Slice:
         for item in items:
             call = listed(item)
             if call is None:
-                logs.warning("record.unreadable", look=self.look.name)
+                logs.warning(
+                    "record.unreadable",
+                    look=self.look.name,
+                    requestId=self._services.graph.request_id,
+                )
                 continue
-            name = self._known.find(call)
-            if name is None:
+            outcome = self._known.find(call)
+            if outcome is None:
                 missing.append(call)
                 continue
-            self._note_elsewhere(call, name)
+            self._note_elsewhere(call, *outcome)
             if self._is_met_first(call):
-                met.append(name)
+                met.append(outcome[0])
         redrive.take_up(met, self._services, FoundBy.BACKFILL)
         return missing
 
-    def _note_elsewhere(self, call: Listed, name: str) -> None:
-        """A day one of whose calls has its outcome in another partition cannot be sealed by looking at the day."""
+    def _note_elsewhere(self, call: Listed, name: str, result: str) -> None:
+        """A day one of whose calls is pending in another partition cannot be sealed by looking at the day."""
         end = call.record.end if call.record else None
-        if end and Outcomes.day_of(name) != end.date():
+        if end and result == Result.PENDING and Outcomes.day_of(name) != end.date():
             unclear = {*self.look.unclear, end.date().isoformat()}
             self.look = replace(self.look, unclear=tuple(sorted(unclear)))
 

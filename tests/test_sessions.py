@@ -182,3 +182,13 @@ def test_a_report_within_the_tolerance_is_archived_at_any_age() -> None:
 
 def test_a_report_without_a_start_counts_by_its_end() -> None:
     assert ids(select([Listed("r", None, at(58))], session(0, 60), NOW).conclusive) == ["r"]
+
+
+def test_in_a_channel_the_report_of_a_meeting_held_at_the_same_time_is_not_the_sessions() -> None:
+    neighbour = Listed("neighbour", NOW - timedelta(minutes=60), NOW - timedelta(minutes=5))
+    own = Listed("own", NOW - timedelta(minutes=45, seconds=-20), NOW - timedelta(seconds=3))
+    session = Session(NOW - timedelta(minutes=45), NOW)
+    found = select([neighbour, own], session, NOW, in_channel=True)
+    assert (found.conclusive, found.near) == ((own,), (neighbour,))
+    assert select([neighbour], session, NOW, in_channel=True).near == (neighbour,)
+    assert select([neighbour], session, NOW).conclusive == (neighbour,)

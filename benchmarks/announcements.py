@@ -1,0 +1,80 @@
+"""Announces call records to the app as Microsoft Graph does: more than once, in any order, and again when refused."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import requests
+
+from local.stack import Stack
+
+TIMES = 3
+LARGEST_POST = 20
+SENDERS = 4
+TRIES = 200
+SECONDS_BETWEEN_TRIES = 0.3
+
+
+class Announcer:
+    """Sends notifications to a running stack; `repeated` counts the POSTs that had to be sent again."""
+
+    def __init__(self, running: Stack) -> None:
+        self._running = running
+        self._counting = threading.Lock()
+        self.repeated = 0
+
+    def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
+        """POST every id `TIMES` times, shuffled, in batches of any size, spread over so many seconds.
+
+        Raises TimeoutError when the app does not take one.
+        """
+        items = [*call_ids] * TIMES
+        source.shuffle(items)
+        batches = list(_batches(items, source))
+        began = time.monotonic()
+
+        def post(number: int) -> None:
+            due = began + seconds * number / len(batches)
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._post(batches[number])
+
+        with ThreadPoolExecutor(SENDERS) as senders:
+            for _ in senders.map(post, range(len(batches))):
+                pass
+
+    def _post(self, call_ids: Sequence[str]) -> None:
+        url = f"{self._running.functions.url}/api/notifications"
+        body = {"value": [self._item(call_id) for call_id in call_ids]}
+        for _ in range(TRIES):
+            try:
+                if requests.post(url, json=body, timeout=10).status_code == requests.codes.accepted:
+                    return
+            except requests.RequestException:
+                pass  # the host is being killed, or starts again
+            with self._counting:
+                self.repeated += 1
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        raise TimeoutError("the app does not take a notification")
+
+    def _item(self, call_id: str) -> dict[str, object]:
+        resource = f"communications/callRecords/{call_id}"
+        data = {"@odata.type": "#microsoft.graph.callrecord", "@odata.id": resource, "id": call_id}
+        return {
+            "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+            "clientState": self._running.settings["CLIENT_STATE"],
+            "changeType": "created",
+            "resource": resource,
+            "subscriptionExpirationDateTime": "2099-01-01T00:00:00Z",
+            "resourceData": data,
+            "tenantId": self._running.settings["TENANT_ID"],
+        }
+
+
+def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:
+    start = 0
+    while start < len(items):
+        size = source.randint(1, LARGEST_POST)
+        yield items[start : start + size]
+        start += size

@@ -1,0 +1,157 @@
+"""What lies in storage, compared with what Microsoft Graph had to give: missing, doubled, wrong.
+
+Reads the container as a consumer does, and none of the product's code.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient
+
+from benchmarks.ended_meetings import Call
+
+READERS = 4
+SEALING = timedelta(hours=3)  # from the end of the day and of the window on
+
+
+@dataclass(frozen=True)
+class Filed:
+    """An outcome as the listing shows it; `is_open`: another attempt is under way."""
+
+    name: str
+    outcome: str
+    is_open: bool
+
+
+type Outcomes = Mapping[str, list[Filed]]
+type Reports = Mapping[str, list[str]]
+
+
+def outcomes(container: ContainerClient) -> Outcomes:
+    """The outcomes of every signal, by its id."""
+    found: dict[str, list[Filed]] = defaultdict(list)
+    for blob in container.list_blobs(name_starts_with="outcomes/", include=["metadata"]):
+        told = blob.metadata or {}
+        outcome = told.get("outcome", "")
+        is_open = outcome == "pending" or (outcome == "stored" and "nextattempt" in told)
+        found[_id(blob.name)].append(Filed(blob.name, outcome, is_open))
+    return found
+
+
+def reports(container: ContainerClient) -> Reports:
+    """The names of the blobs that hold each report, by its id."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in container.list_blob_names(name_starts_with="reports/"):
+        found[_id(name)].append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The comparison. Each problem is a sentence; `outcomes` counts by kind of meeting, then by outcome."""
+
+    stored: int
+    missing: list[str]
+    doubled: list[str]
+    wrong: list[str]
+    outcomes: dict[str, dict[str, int]]
+    unexpected: list[str]
+
+
+def wanted(calls: Iterable[Call]) -> dict[str, Call]:
+    """The calls that have a report which the app can get, by its id."""
+    return {call.report_id: call for call in calls if call.expected == "stored"}
+
+
+def compare(container: ContainerClient, calls: list[Call], truth: Mapping[str, Any]) -> Findings:
+    """What became of `calls`; `truth` holds every complete report by id."""
+    filed, stored, expected = outcomes(container), reports(container), wanted(calls)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    unexpected = []
+    for call in calls:
+        for seen in {each.outcome for each in filed.get(call.signal_id, [])} or {"none"}:
+            counts[call.kind][seen] += 1
+            if seen != call.expected:
+                unexpected.append(f"{call.kind}: {call.signal_id} is {seen}, not {call.expected}")
+    everything = {**stored, **{signal: [each.name for each in many] for signal, many in filed.items()}}
+    return Findings(
+        stored=len(stored.keys() & expected.keys()),
+        missing=[f"{call.kind}: report {each}" for each, call in expected.items() if each not in stored],
+        doubled=[f"{each}: {' and '.join(names)}" for each, names in everything.items() if len(names) > 1],
+        wrong=[f"{name} is not what Graph has" for name in _wrong(container, stored, expected, truth)],
+        outcomes={kind: dict(seen) for kind, seen in counts.items()},
+        unexpected=unexpected,
+    )
+
+
+def manifest_problems(container: ContainerClient, window: timedelta) -> tuple[int, list[str]]:
+    """The number of past days, and where their manifests tell something else than the blobs do.
+
+    `window`: the app's RETRY_WINDOW. Every day without an open outcome must be complete once it can be.
+    """
+    counts: dict[date, Counter[str]] = defaultdict(Counter)
+    paths: dict[date, set[str]] = defaultdict(set)
+    for filed in outcomes(container).values():
+        counts[_day(filed[0].name)][filed[0].outcome] += 1
+    for names in reports(container).values():
+        paths[_day(names[0])].add(names[0])
+    now = datetime.now(UTC)
+    past = sorted(day for day in counts if day < now.date())
+    problems = []
+    for day in past:
+        folder = f"manifests/date={day.isoformat()}"
+        manifest = json.loads(_text(container, f"{folder}/manifest.json") or "{}")
+        lines = _text(container, f"{folder}/reports.jsonl").splitlines()
+        listed = {json.loads(line)["path"] for line in lines}
+        end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        told = {
+            "complete": (manifest.get("complete"), now >= end + window + SEALING),
+            "outcomes": (manifest.get("outcomes"), dict(counts[day])),
+            "reports": (manifest.get("reports"), len(paths[day])),
+            "lines in reports.jsonl": (len(lines), len(paths[day])),
+            "reports that it does not name": (len(paths[day] - listed), 0),
+        }
+        problems += [
+            f"{folder}: {name}: {value}, not {true}" for name, (value, true) in told.items() if value != true
+        ]
+    return len(past), problems
+
+
+def _wrong(
+    container: ContainerClient, stored: Reports, expected: Mapping[str, Call], truth: Mapping[str, Any]
+) -> list[str]:
+    def differs(name: str) -> bool:
+        body = json.loads(container.download_blob(name).readall())
+        report_id = _id(name)
+        return report_id not in expected or _plain(body) != _plain(truth[report_id])
+
+    names = [name for many in stored.values() for name in many]
+    with ThreadPoolExecutor(READERS) as readers:
+        return [name for name, wrong in zip(names, readers.map(differs, names), strict=True) if wrong]
+
+
+def _plain(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without the annotations that depend on how it was asked for."""
+    return {name: value for name, value in report.items() if "@odata." not in name}
+
+
+def _id(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _day(name: str) -> date:
+    return date.fromisoformat(name.split("/")[1].removeprefix("date="))
+
+
+def _text(container: ContainerClient, name: str) -> str:
+    try:
+        return str(container.download_blob(name, encoding="utf-8").readall())
+    except ResourceNotFoundError:
+        return ""

@@ -1,0 +1,205 @@
+"""What a thousand ended meetings leave behind when a fifth is never announced and the functions host keeps dying.
+
+The whole local stack runs. Four fifths of the call records are announced three times, shuffled; the host is killed
+again and again while it works. Then the function `sweep` runs, and all that lies in storage is compared with what
+Graph has. A second sweep shows what it costs when nothing is missing. Exits with 1 when anything is lost, doubled
+or wrong.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import timedelta
+from random import Random
+
+import requests
+from azure.core.exceptions import ResourceNotFoundError
+
+from benchmarks import findings
+from benchmarks.announcements import Announcer
+from benchmarks.ended_meetings import end_meetings
+from benchmarks.findings import Outcomes
+from benchmarks.recovery_result import Result, operations, shown
+from local import stack
+from local.graph.client import Control
+from local.program import Log
+from local.stack import Stack
+
+WINDOW = timedelta(seconds=20)  # longer than anything is late here
+NEVER = "0 0 0 29 2 *"  # the run itself says when a timer's function runs
+SETTINGS = {
+    "RETRY_FIRST_DELAY": "1",
+    "RETRY_WINDOW": str(int(WINDOW.total_seconds())),
+    "CONFIRM_AFTER": "15",
+    "LOCAL_LEASE_SECONDS": "4",
+    "MAINTAIN_SCHEDULE": NEVER,
+    "SWEEP_SCHEDULE": NEVER,
+}
+UNANNOUNCED = 0.2
+SECONDS_PER_MEETING = 0.05  # over which the announcements are spread
+SECONDS_WITHOUT_PROGRESS = 150.0
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_BEGIN = 30.0
+QUEUES = ("meeting-signals", "upkeep")
+LOOKS = "sweep/recent.json", "sweep/full.json"
+
+
+class Recovery:
+    """One run on a stack of its own, whose simulated Graph is empty."""
+
+    def __init__(self, running: Stack, kills: int, seed: int) -> None:
+        self._running = running
+        self._control = Control(running.graph)
+        blobs = running.blob_service()
+        self._container = blobs.get_container_client(running.container)
+        self._state = blobs.get_container_client(f"{running.container}-state")
+        self._queues = running.queue_service()
+        self._source = Random(seed)
+        self._seed = seed
+        self._kills = kills
+        self._killed = 0
+        self._due: list[float] = []
+        self._began = time.monotonic()
+
+    def run(self, meetings: int) -> Result:
+        """Do everything. Raises TimeoutError, requests or azure.core errors when the stack itself does not answer."""
+        calls = end_meetings(self._control, meetings, UNANNOUNCED, self._seed)
+        # Moments of progress rather than of time, one in each stretch, so that they fall into the work on any machine.
+        stretch = meetings / max(1, self._kills)
+        self._due = [(number + self._source.random()) * stretch for number in range(self._kills)]
+        announcer = Announcer(self._running)
+        announced = [call for call in calls if call.announced]
+        with ThreadPoolExecutor(1) as apart:
+            posts = apart.submit(
+                announcer.announce,
+                [call.call_id for call in announced],
+                meetings * SECONDS_PER_MEETING,
+                self._source,
+            )
+            self._until("announcing", lambda _: posts.done())
+            posts.result()
+        self._settled("announced", [call.signal_id for call in announced])
+        missing = findings.wanted(calls).keys() - findings.reports(self._container).keys()
+        self._sweep("first sweep")
+        self._settled("swept", [call.signal_id for call in calls])
+        found = findings.compare(self._container, calls, self._control.true_reports())
+        total = operations(self._control.calls())
+        self._control.clear_calls()
+        self._sweep("second sweep")
+        self._settled("after it", [])
+        past_days, manifest_problems = findings.manifest_problems(self._container, WINDOW)
+        return Result(
+            seconds=time.monotonic() - self._began,
+            meetings=meetings,
+            unannounced=meetings - len(announced),
+            posts_repeated=announcer.repeated,
+            kills=self._killed,
+            missing_before_sweep=len(missing),
+            found=found,
+            calls=total,
+            second_sweep=operations(self._control.calls()),
+            past_days=past_days,
+            manifest_problems=manifest_problems,
+            poison=sum(self._waiting(f"{queue}-poison") for queue in QUEUES),
+        )
+
+    def _settled(self, stage: str, signals: Iterable[str]) -> None:
+        """Wait until nothing is under way for these signals, nor in the queues."""
+        wanted = set(signals)
+
+        def over(outcomes: Outcomes) -> bool:
+            closed = {each for each, filed in outcomes.items() if not all(one.is_open for one in filed)}
+            return wanted <= closed and not any(self._waiting(queue) for queue in QUEUES)
+
+        self._until(stage, over)
+
+    def _sweep(self, stage: str) -> None:
+        """Run the function now, and wait until its looks are over."""
+        # As if a day had passed: without it a second sweep would look at the last hours alone.
+        for name in LOOKS:
+            with suppress(ResourceNotFoundError):
+                self._state.delete_blob(name)
+        url = f"{self._running.functions.url}/admin/functions/sweep"
+        requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
+        # No kill before both have begun: a timer's run that dies comes again in an hour, for which nobody waits here.
+        deadline = time.monotonic() + SECONDS_TO_BEGIN
+        while not all(self._look(name) for name in LOOKS):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the sweep did not begin its looks")
+            time.sleep(SECONDS_BETWEEN_LOOKS / 5)
+
+        def over(_: Outcomes) -> bool:
+            return all(self._look(name).get("finished") for name in LOOKS) and not self._waiting("upkeep")
+
+        self._until(stage, over)
+
+    def _look(self, name: str) -> dict[str, str]:
+        try:
+            found: dict[str, str] = json.loads(self._state.download_blob(name).readall())
+        except ResourceNotFoundError:
+            return {}
+        return found
+
+    def _until(self, stage: str, over: Callable[[Outcomes], bool]) -> None:
+        """Look again and again, killing the host when it is time to, until it is over or nothing moves any more."""
+        before, since, told = None, time.monotonic(), 0.0
+        while True:
+            outcomes = findings.outcomes(self._container)
+            while self._due and len(outcomes) >= self._due[0]:
+                self._kill()
+            seen = {each for filed in outcomes.values() for each in filed}
+            moved = (seen, *(self._look(name) for name in LOOKS))
+            now = time.monotonic()
+            if moved != before:
+                before, since = moved, now
+            if over(outcomes):
+                self._tell(f"{stage}: over, with {len(outcomes)} outcomes")
+                return
+            if now - since > SECONDS_WITHOUT_PROGRESS:
+                self._tell(f"{stage}: given up, nothing has moved for {now - since:.0f} s")
+                return
+            if now - told > 5:
+                told = now
+                under_way = sum(each.is_open for each in seen)
+                self._tell(f"{stage}: {len(outcomes)} outcomes, {under_way} open, {self._killed} kills")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _kill(self) -> None:
+        self._due.pop(0)
+        self._running.kill_functions()
+        self._running.await_functions()
+        self._killed += 1
+
+    def _waiting(self, queue: str) -> int:
+        """The messages in a queue, those that are delayed or being worked on too."""
+        return self._queues.get_queue_client(queue).get_queue_properties().approximate_message_count or 0
+
+    def _tell(self, text: str) -> None:
+        print(f"{time.monotonic() - self._began:5.0f} s  {text}", file=sys.stderr)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
+    parser.add_argument("--meetings", type=int, default=1_000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="the result as JSON instead of a table")
+    parser.add_argument("--log", default=os.devnull, metavar="FILE", help="where the stack is heard")
+    options = parser.parse_args()
+    descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with stack.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
+        result = Recovery(running, options.kills, options.seed).run(options.meetings)
+    print(json.dumps(asdict(result), indent=2) if options.json else shown(result))
+    for problem in result.problems:
+        print(problem, file=sys.stderr)
+    return 1 if result.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
