@@ -1,10 +1,17 @@
-"""Managed identity: tokens for Microsoft Graph and for storage. There is no other credential in the product."""
+"""Managed identity: tokens for Microsoft Graph and for storage. There is no other credential in the product.
+
+The identity library quotes an answer that it cannot read, and that answer may hold a token. So none of its errors
+leaves this module: only their class does.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ManagedIdentityCredential
 
 from shared.errors import Unavailable
@@ -14,14 +21,30 @@ READ_TIMEOUT = 20.0
 RETRIES = 3
 
 
-def credential(client_id: str) -> ManagedIdentityCredential:
+class _Identity:
+    """A managed identity whose errors quote nothing."""
+
+    def __init__(self, client_id: str) -> None:
+        self._credential = ManagedIdentityCredential(
+            client_id=client_id or None,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retry_total=RETRIES,
+        )
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """A token for these scopes, perhaps a cached one. Raises ClientAuthenticationError."""
+        try:
+            token: AccessToken = self._credential.get_token(*scopes, **options)
+            return token
+        except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
+            problem = f"managed identity: {type(failure).__name__}"
+        raise ClientAuthenticationError(problem)  # outside the handler, so that no traceback shows the first
+
+
+def credential(client_id: str) -> TokenCredential:
     """The user-assigned identity with this client id, or with "" the system-assigned one."""
-    return ManagedIdentityCredential(
-        client_id=client_id or None,
-        connection_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        retry_total=RETRIES,
-    )
+    return _Identity(client_id)
 
 
 def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:
@@ -41,7 +64,7 @@ def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:
             source = current
         try:
             return str(source.get_token(scope).token)
-        except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
-            raise Unavailable("get a token", f"managed identity: {type(failure).__name__}") from None
+        except ClientAuthenticationError as failure:
+            raise Unavailable("get a token", failure.message) from None
 
     return token

@@ -205,6 +205,7 @@ class Graph:
             "client-request-id": str(uuid.uuid4()),
         }
         read_timeout = CREATE_READ_TIMEOUT if method == "POST" else READ_TIMEOUT
+        self._local.request_id = None
         try:
             with self._session.request(
                 method,

@@ -1,6 +1,8 @@
 """Log lines for machines: one line of JSON per decision, `event` first.
 
-Never a token, clientState, key, e-mail address or name: fields are ids, counts, states and Graph's request-id.
+Never a token, clientState, key, e-mail address or name: fields are ids, counts, states and Graph's request-id. Every
+line about a signal has `signal` and, where a notification brought it, that one's `traceparent`; docs/operators.md lists
+the events.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def error(event: str, **fields: object) -> None:
 
 @contextlib.contextmanager
 def about(**fields: object) -> Iterator[None]:
-    """Add these fields to every line of this thread within the block."""
+    """Add these fields to every line of this thread within the block; what a line says itself goes before."""
     token = _ABOUT.set({**_ABOUT.get(), **fields})
     try:
         yield

@@ -34,7 +34,7 @@ def handle(text: str, services: Services) -> None:
         return
     for signal in found:
         services.signals.send(message(signal))
-    logs.info("pack.opened", signals=len(found))
+    logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
 
 
 def archive(signal: Signal, services: Services) -> None:
@@ -43,7 +43,12 @@ def archive(signal: Signal, services: Services) -> None:
         services.heartbeat.beat(heartbeat.NOTIFICATION)
     filed = services.outcomes.find(signal.id, partitions(signal))
     if filed and is_stale(signal, filed.outcome):
-        logs.info("signal.dropped", attempt=signal.attempt, outcome=filed.outcome.result)
+        logs.info(
+            "signal.dropped",
+            attempt=signal.attempt,
+            outcome=filed.outcome.result,
+            meeting=filed.outcome.meeting.meeting_id,
+        )
         return
     attempt = Attempt(signal, filed, services)
     with services.graph.within(ATTEMPT_SECONDS):
@@ -74,7 +79,14 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
     services.sealing.note(outcome.day)
     name, written = services.outcomes.settle(signal, outcome, filed)
     if written is None:
-        logs.info("outcome.kept", path=name)
+        logs.info(
+            "outcome.kept",
+            path=name,
+            outcome=outcome.result,
+            meeting=outcome.meeting.meeting_id,
+            error=outcome.last_error,
+            requestId=services.graph.request_id,
+        )
         return name
     _tell(written, services)
     if written.result is Result.STORED:

@@ -29,7 +29,8 @@ def bury(text: str, services: Services) -> None:
         bury_unread(text, SIGNALS_QUEUE, str(failure), services)
         return
     for signal in signals:
-        _bury_signal(signal, services)
+        with logs.about(signal=signal.id, traceparent=signal.traceparent):
+            _bury_signal(signal, services)
 
 
 def drain(services: Services) -> None:
@@ -60,13 +61,18 @@ def bury_unread(text: str, queue: str, problem: str, services: Services) -> None
         services.outcomes.write(outcome, None)
     except Superseded:
         return
-    logs.error("message.buried", signal=name, queue=queue, error=problem)
+    logs.error("message.buried", signal=name, outcome=outcome.result, queue=queue, error=problem)
 
 
 def _bury_signal(signal: Signal, services: Services) -> None:
     filed = services.outcomes.find(signal.id, partitions(signal))
     if filed and is_stale(signal, filed.outcome):
-        logs.info("signal.dropped", signal=signal.id, attempt=signal.attempt)
+        logs.info(
+            "signal.dropped",
+            attempt=signal.attempt,
+            outcome=filed.outcome.result,
+            meeting=filed.outcome.meeting.meeting_id,
+        )
         return
     now = times.now()
     closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
@@ -82,5 +88,11 @@ def _bury_signal(signal: Signal, services: Services) -> None:
         buried=Buried(SIGNALS_QUEUE, message(signal)),
     )
     services.sealing.note(outcome.day)
-    services.outcomes.settle(signal, outcome, filed)
-    logs.error("signal.buried", signal=signal.id, attempt=signal.attempt)
+    _, written = services.outcomes.settle(signal, outcome, filed)
+    logs.error(
+        "signal.buried",
+        attempt=outcome.attempt,
+        outcome=written.result if written else None,
+        meeting=outcome.meeting.meeting_id,
+        error=TRIED_OUT,
+    )

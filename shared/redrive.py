@@ -68,6 +68,12 @@ def take_up(names: Iterable[str], services: Services, found_by: FoundBy = FoundB
         signal = again(filed.outcome, found_by)
         if signal:
             signals.append(signal)
+            logs.info(
+                "signal.repeated",
+                signal=signal.id,
+                outcome=filed.outcome.result,
+                meeting=filed.outcome.meeting.meeting_id,
+            )
         else:
             _send_as_it_was(filed, services)
     for text in pack(signals):
@@ -89,4 +95,5 @@ def _send_as_it_was(filed: Filed, services: Services) -> None:
     if buried:
         queue = services.signals if buried.queue == SIGNALS_QUEUE else services.tasks
         queue.send(buried.text)
+        logs.info("message.repeated", signal=filed.outcome.signal_id, queue=buried.queue)
         services.outcomes.remove(filed.name)

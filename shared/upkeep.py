@@ -23,14 +23,21 @@ def handle(text: str, services: Services) -> None:
     except NotOurMessage as failure:
         poison.bury_unread(text, UPKEEP_QUEUE, str(failure), services)
         return
-    try:
-        _do(task.job, services)
-    except (GraphError, SubscriptionError) as failure:
-        if task.attempt + 1 >= MAX_ATTEMPTS:
-            raise
-        delay = schedule.upkeep_delay(task.attempt, retry_after(failure))
-        services.tasks.send(tasks.message(replace(task, attempt=task.attempt + 1)), delay)
-        logs.warning("task.postponed", task=tasks.kind(task.job), delay=delay, error=str(failure))
+    with logs.about(task=tasks.kind(task.job), traceparent=task.traceparent):
+        try:
+            _do(task.job, services)
+        except (GraphError, SubscriptionError) as failure:
+            if task.attempt + 1 >= MAX_ATTEMPTS:
+                raise
+            delay = schedule.upkeep_delay(task.attempt, retry_after(failure))
+            services.tasks.send(tasks.message(replace(task, attempt=task.attempt + 1)), delay)
+            logs.warning(
+                "task.postponed",
+                attempt=task.attempt + 1,
+                delay=delay,
+                error=str(failure),
+                requestId=getattr(failure, "request_id", None) or None,
+            )
 
 
 def _do(job: Job, services: Services) -> None:

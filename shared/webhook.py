@@ -46,14 +46,14 @@ def answer(
     if validation_token is not None:
         logs.info("handshake.answered")
         return Reply(200, validation_token)
-    if len(body) > config.notification_max_bytes:
-        logs.warning("notification.refused", reason="tooLarge", bytes=len(body))
-        return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
     traceparent = messages.trace_parent(traceparent)
+    if len(body) > config.notification_max_bytes:
+        logs.warning("notification.refused", reason="tooLarge", bytes=len(body), traceparent=traceparent)
+        return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
     try:
         received = notifications.read(body, config, times.now(), traceparent)
     except NotANotification as failure:
-        logs.warning("notification.refused", reason=str(failure), bytes=len(body))
+        logs.warning("notification.refused", reason=str(failure), bytes=len(body), traceparent=traceparent)
         return Reply(400, str(failure))
     logs.info(
         "notification.received",
@@ -63,7 +63,7 @@ def answer(
         traceparent=traceparent,
     )
     if received.dropped:
-        logs.warning("notification.dropped", **received.dropped)
+        logs.warning("notification.dropped", **received.dropped, traceparent=traceparent)
     todo = [tasks.message(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.message(Task(Refused(count), traceparent)))
