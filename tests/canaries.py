@@ -45,17 +45,12 @@ class Scene(Front):
         self.heard = heard
         self.trouble = trouble  # status and body of the identity endpoint for the client id TROUBLED
         self._folder = folder
-        self.state = stack.blob_service().get_container_client(f"{stack.container}-state")
 
     def fault(
         self, path: str, status: int = 200, *, body: object = None, times: int = 1, **more: Any
     ) -> None:
         """Have Graph answer once with people's names and a token."""
         self.control.add_fault(Fault(path, status=status, body=body or refusal(), times=times, **more))
-
-    def put(self, queue: str, text: str, *, encode: bool = True) -> None:
-        content = base64.b64encode(text.encode()).decode() if encode else text
-        self.stack.queue_service().get_queue_client(queue).send_message(content)
 
     def task(self, kind: str, **fields: object) -> None:
         self.put("upkeep", json.dumps({"version": 1, "kind": kind, **fields}))
@@ -107,7 +102,7 @@ class Scene(Front):
         """Everything that holds a canary and must not."""
         found = [f"log: {text}" for text in self.heard.texts() if self.holds(text)]
         found += [f"queue: {each}" for each in self.canaries if self.was_queued(each)]
-        for container in (self.container, self.state):
+        for container in (self.container, self.apart):
             for blob in container.list_blobs(include=["metadata"]):
                 told = json.dumps([blob.name, blob.metadata])
                 if not blob.name.startswith(HOLDS_PEOPLE):

@@ -13,6 +13,7 @@ from local.azurite import Azurite
 from local.identity import Identity
 from local.program import Log
 from local.stack import Stack
+from tests.front import HURRY, Front
 
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
@@ -45,6 +46,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azur
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
-    with local.stack.up(tmp_path_factory.mktemp("stack"), settings=settings, log=log) as stack:
+    with local.stack.up(tmp_path_factory.mktemp("stack"), settings=HURRY, log=log) as stack:
         yield stack
+
+
+@pytest.fixture
+def front(stack: Stack) -> Front:
+    """The whole system, or the one that a module has of its own."""
+    front = Front(stack)
+    front.control.clear_faults()
+    return front

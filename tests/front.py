@@ -1,21 +1,40 @@
 """The system as its users see it: notifications go in over HTTP, blobs come out."""
 
+import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
+import pytest
 import requests
 from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient
 
+import local.stack
 from local.graph.client import Control, SessionMade
 from local.graph.orders import NewMeeting, NewSession
+from local.program import Log
 from local.stack import Stack
 
 SECONDS = 60.0  # a bound for what takes a second or two
+HURRY = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
 
 
-def eventually[T](look: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
+def own_stack(**settings: str) -> Any:
+    """A fixture `stack` for one module: a system of its own, whose past nobody else changes."""
+
+    @pytest.fixture(scope="module")
+    def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
+        folder = tmp_path_factory.mktemp("own")
+        with local.stack.up(folder, settings=HURRY | settings, log=log) as stack:
+            yield stack
+
+    return stack
+
+
+def eventually[T](look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
     """The first true thing that `look` sees."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -31,7 +50,9 @@ class Front:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.control = Control(stack.graph)
-        self.container = stack.blob_service().get_container_client(stack.container)
+        blobs = stack.blob_service()
+        self.container = blobs.get_container_client(stack.container)
+        self.apart = blobs.get_container_client(f"{stack.container}-state")
 
     @property
     def url(self) -> str:
@@ -104,6 +125,33 @@ class Front:
         (name,) = self.reports(report_id)
         return self.container.download_blob(name).readall()
 
+    def state(self, name: str) -> dict[str, Any]:
+        """What the app remembers under `name`; nothing where there is no such blob."""
+        return _content(self.apart, name)
+
+    def content(self, name: str) -> dict[str, Any]:
+        """What consumers read under `name`; nothing where there is no such blob."""
+        return _content(self.container, name)
+
+    def manifest(self, day: date) -> dict[str, Any]:
+        """The manifest of a day, if it has one."""
+        return self.content(f"manifests/date={day}/manifest.json")
+
+    def put(self, queue: str, text: str, *, plain: bool = False) -> None:
+        """Put a message on a queue, as someone else would."""
+        content = text if plain else base64.b64encode(text.encode()).decode()
+        self.stack.queue_service().get_queue_client(queue).send_message(content)
+
+    def ask(self, kind: str, **fields: object) -> None:
+        """Put a task on the queue, as an operator does; `start` and `end` are its `from` and `to`."""
+        window = {"from": fields.pop("start", None), "to": fields.pop("end", None)}
+        self.put("upkeep", json.dumps({"version": 1, "kind": kind, **fields, **window}, default=str))
+
+    def length(self, queue: str) -> int:
+        """How many messages a queue holds, also those that nobody sees yet."""
+        properties = self.stack.queue_service().get_queue_client(queue).get_queue_properties()
+        return properties.approximate_message_count or 0
+
     def calls(self, part: str = "") -> list[str]:
         """The calls that Graph answered: `GET /v1.0/… 200`."""
         return [
@@ -119,3 +167,11 @@ class Front:
         """Run a function now, as the portal does."""
         url = f"{self.stack.functions.url}/admin/functions/{function}"
         assert requests.post(url, json={"input": ""}, timeout=10).status_code == 202
+
+
+def _content(container: ContainerClient, name: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(container.download_blob(name).readall())
+    except ResourceNotFoundError:
+        return {}
+    return content

@@ -1,37 +1,20 @@
 """Organizers whose reports Graph refuses: told once with the cure, and taken up again when the policy is granted."""
 
-import base64
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
-import local.stack
 from local.graph.client import SessionMade
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
-from local.program import Log
-from local.stack import Stack
-from tests.front import Front, eventually
+from tests.front import Front, eventually, own_stack
 
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-    """The wait after a 403 is cut to the window, and that is short."""
-    settings = {"RETRY_FIRST_DELAY": "1", "RETRY_WINDOW": "4", "LOCAL_LEASE_SECONDS": "4"}
-    with local.stack.up(tmp_path_factory.mktemp("access"), settings=settings, log=log) as stack:
-        yield stack
-
-
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    return Front(stack)
+# The wait after a 403 is cut to the window, and that is short.
+stack = own_stack(RETRY_WINDOW="4")
 
 
 def entries(front: Front, prefix: str) -> dict[str, dict[str, Any]]:
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
+    container = front.apart
     names = container.list_blob_names(name_starts_with=prefix)
     return {name: json.loads(container.download_blob(name).readall()) for name in names}
 
@@ -49,10 +32,8 @@ def denied(front: Front, count: int = 2) -> tuple[str, list[SessionMade]]:
 
 
 def redrive(front: Front, *outcomes: str) -> None:
-    today = datetime.now(UTC).date().isoformat()
-    text = json.dumps({"version": 1, "kind": "redrive", "outcomes": outcomes, "from": today, "to": today})
-    queue = front.stack.queue_service().get_queue_client("upkeep")
-    queue.send_message(base64.b64encode(text.encode()).decode())
+    today = datetime.now(UTC).date()
+    front.ask("redrive", outcomes=outcomes, start=today, end=today)
 
 
 def test_an_organizer_without_access_is_put_down_once_with_the_cure(front: Front) -> None:
@@ -67,9 +48,8 @@ def test_after_the_policy_is_granted_the_daily_probe_takes_everything_up(front: 
     organizer, made = denied(front, 3)
     other, others = denied(front, 1)
     front.control.deny(organizer, denied=False)
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
-    for name in list(container.list_blob_names(name_starts_with="sweep/full.json")):
-        container.delete_blob(name)
+    for name in list(front.apart.list_blob_names(name_starts_with="sweep/full.json")):
+        front.apart.delete_blob(name)
     front.run("sweep")
     for each in made:
         front.outcome(each.call_id, "stored")

@@ -10,15 +10,9 @@ import pytest
 
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
-from local.stack import Stack
 from tests.front import Front, eventually
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    return Front(stack)
 
 
 def plain(report: dict[str, Any]) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def messages_are_buried(scene: Scene) -> None:
     for queue in ("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"):
         for text in strange:
             scene.put(queue, f"{text}{' ' * len(queue)}")  # the same text would be buried once
-    scene.put("upkeep-poison", f"{STRANGER} that is not base64", encode=False)
+    scene.put("upkeep-poison", f"{STRANGER} that is not base64", plain=True)
     scene.put("upkeep-poison", json.dumps({"version": 1, "kind": "sweep", "look": "full", "step": 0}))
     asked = {"version": 1, "kind": "backfill", "from": "2026-01-01", "to": "2026-01-02"}
     scene.put("upkeep-poison", json.dumps(asked))
@@ -284,7 +284,7 @@ def the_sweep_looks(scene: Scene) -> None:
     eventually(lambda: not_under_way(scene), "the looks before to end")
     for look in ("recent", "full"):
         if look_of(scene, look):
-            scene.state.delete_blob(f"sweep/{look}.json")
+            scene.apart.delete_blob(f"sweep/{look}.json")
     scene.fault(r"callRecords\?", 403, times=2)
     scene.run("sweep")
     for look in ("recent", "full"):
@@ -296,7 +296,7 @@ def the_sweep_looks(scene: Scene) -> None:
     scene.fault(r"callRecords\?", body=page)
     for look in ("recent", "full"):
         overdue = look_of(scene, look) | {"next": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
-        scene.state.upload_blob(f"sweep/{look}.json", json.dumps(overdue), overwrite=True)
+        scene.apart.upload_blob(f"sweep/{look}.json", json.dumps(overdue), overwrite=True)
     scene.run("sweep")
     for look in ("recent", "full"):
         scene.wait_for("sweep.finished", start, look=look)
@@ -311,9 +311,9 @@ def the_sweep_looks(scene: Scene) -> None:
 
 
 def look_of(scene: Scene, look: str) -> dict[str, Any]:
-    if not scene.state.get_blob_client(f"sweep/{look}.json").exists():
+    if not scene.apart.get_blob_client(f"sweep/{look}.json").exists():
         return {}
-    content: dict[str, Any] = json.loads(scene.state.download_blob(f"sweep/{look}.json").readall())
+    content: dict[str, Any] = json.loads(scene.apart.download_blob(f"sweep/{look}.json").readall())
     return content
 
 
@@ -357,7 +357,7 @@ def anyone_posts_anything(scene: Scene) -> None:
             assert not scene.holds(reply.text)
         validation = {"validationToken": f"{CANARY} token"}
         assert requests.post(f"{scene.url}/{route}", params=validation, timeout=30).text == f"{CANARY} token"
-    eventually(lambda: scene.state.get_blob_client("heartbeat/refused.json").exists(), "the refusals")
+    eventually(lambda: scene.apart.get_blob_client("heartbeat/refused.json").exists(), "the refusals")
     scene.health()
 
 

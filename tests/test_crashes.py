@@ -2,17 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
-from local.stack import Stack
 from tests.front import Front, eventually
-
-
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    return Front(stack)
 
 
 def kill(front: Front) -> None:

@@ -7,20 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-import local.stack
 from local import ports
 from local.functions import FunctionsHost
 from local.graph.client import Control, SessionMade
 from local.program import ROOT, Log
 from local.stack import Stack
-from tests.front import Front, eventually
+from tests.front import Front, eventually, own_stack
 
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-    settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
-    with local.stack.up(tmp_path_factory.mktemp("instances"), settings=settings, log=log) as stack:
-        yield stack
+stack = own_stack()
 
 
 @pytest.fixture(scope="module")

@@ -33,13 +33,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[St
         yield stack
 
 
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    front = Front(stack)
-    front.control.clear_faults()
-    return front
-
-
 def fresh_trace() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 

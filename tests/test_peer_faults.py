@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
 from local.graph.orders import NewMeeting, NewSession
@@ -19,11 +18,6 @@ from shared import subscriptions
 from tests.front import Front, eventually
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    return Front(stack)
 
 
 def test_a_404_right_after_the_notification_is_not_the_end_of_the_record(front: Front) -> None:

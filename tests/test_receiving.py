@@ -12,11 +12,6 @@ ROUTES = ["notifications", "lifecycle"]
 CLOSED = "https://127.0.0.1:9/devstoreaccount1"
 
 
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    return Front(stack)
-
-
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("token", ["plain", "a b+c%3Ad&e=ü", "<script>alert(1)</script>"])
 @pytest.mark.parametrize("body", [b"", b"{"])

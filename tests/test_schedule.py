@@ -17,9 +17,7 @@ def after(
 ) -> int | None:
     """The delay of an attempt made `seconds` after the signal was first seen."""
     moment = SEEN + timedelta(seconds=seconds)
-    return delay(
-        since=SEEN, attempt=attempt, now=moment, first_delay=first, window=window, denied=denied
-    )
+    return delay(since=SEEN, attempt=attempt, now=moment, first_delay=first, window=window, denied=denied)
 
 
 def delays(first: int, window: int, work: float = 0.0) -> list[int]:

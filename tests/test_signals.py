@@ -166,10 +166,12 @@ def test_any_text_is_a_message_or_not_ours(content: str) -> None:
 
 
 @given(
-    name=st.sampled_from([
+    name=st.sampled_from(
+        [
             *(*VALID, "attempt", "ticket", "filed", "denied", "traceparent", "foundBy", "start", "end"),
             *("joinWebUrl", "organizerId", "meetingId", "since", "base"),
-        ]),
+        ]
+    ),
     value=st.text() | st.floats(),
 )
 def test_any_value_of_any_field_is_read_or_not_ours(name: str, value: object) -> None:

@@ -1,84 +1,39 @@
 """What nobody announced is found, at a cost that follows the pages of Graph's list, and days are sealed."""
 
-import base64
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-import local.stack
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewPast, NewSession
-from local.program import Log
-from local.stack import Stack
-from tests.front import Front, eventually
+from tests.front import Front, eventually, own_stack
 
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-    """A system of its own, whose past nobody else changes."""
-    settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
-    with local.stack.up(tmp_path_factory.mktemp("sweeping"), settings=settings, log=log) as stack:
-        yield stack
-
-
-@pytest.fixture
-def front(stack: Stack) -> Front:
-    front = Front(stack)
-    front.control.clear_faults()
-    return front
-
-
-def state(front: Front, name: str) -> dict[str, Any]:
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
-    try:
-        content: dict[str, Any] = json.loads(container.download_blob(name).readall())
-    except ResourceNotFoundError:
-        return {}
-    return content
+stack = own_stack()
 
 
 def change(front: Front, name: str, **fields: object) -> None:
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
-    container.upload_blob(name, json.dumps(state(front, name) | fields), overwrite=True)
+    front.apart.upload_blob(name, json.dumps(front.state(name) | fields), overwrite=True)
 
 
 def forget(front: Front, look: str) -> None:
     """Have the next run of the timer begin this look anew."""
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
     with suppress(ResourceNotFoundError):
-        container.delete_blob(f"sweep/{look}.json")
-
-
-def send(front: Front, kind: str, **fields: object) -> None:
-    """Put a task on the queue, as an operator does."""
-    text = json.dumps({"version": 1, "kind": kind, **fields})
-    queue = front.stack.queue_service().get_queue_client("upkeep")
-    queue.send_message(base64.b64encode(text.encode()).decode())
-
-
-def manifest(front: Front, day: date) -> dict[str, Any]:
-    try:
-        blob = front.container.download_blob(f"manifests/date={day}/manifest.json")
-    except ResourceNotFoundError:
-        return {}
-    content: dict[str, Any] = json.loads(blob.readall())
-    return content
+        front.apart.delete_blob(f"sweep/{look}.json")
 
 
 def swept(front: Front, look: str) -> dict[str, Any]:
     """Run the timer's function and wait until a look that began after that is finished."""
-    before = state(front, f"sweep/{look}.json").get("started", "")
+    before = front.state(f"sweep/{look}.json").get("started", "")
     front.run("sweep")
 
     def done() -> dict[str, Any]:
-        found = state(front, f"sweep/{look}.json")
+        found = front.state(f"sweep/{look}.json")
         return found if found and found["started"] > before and found["finished"] else {}
 
     return eventually(done, f"the {look} look to finish")
@@ -88,14 +43,14 @@ def test_the_past_is_found_stored_and_sealed(front: Front) -> None:
     made = front.control.add_past(NewPast(days=3, meetings_per_day=20))
     look = swept(front, "full")
     assert (look["records"], look["error"]) == (60, None)
-    assert look["missing"] + state(front, "sweep/recent.json")["missing"] >= 60
+    assert look["missing"] + front.state("sweep/recent.json")["missing"] >= 60
     for each in made:
         front.outcome(each.call_id, "stored")
         assert len(front.reports(each.report_id)) == 1
     front.control.clear_calls()
     swept(front, "recent")
     day = (datetime.now(UTC) - 2 * DAY).date()
-    sealed = eventually(lambda: (found := manifest(front, day)).get("complete") and found, "sealing")
+    sealed = eventually(lambda: (found := front.manifest(day)).get("complete") and found, "sealing")
     names = list(front.container.list_blob_names(name_starts_with=f"reports/date={day}/"))
     assert sealed["reports"] == len(names)
     assert sealed["outcomes"] == {"stored": sealed["reports"]}
@@ -163,7 +118,7 @@ def test_a_backfill_takes_every_report_of_each_meeting_that_it_meets(front: Fron
     front.notify(made[0].call_id)
     front.outcome(made[0].call_id, "stored")
     assert not front.reports(made[2].report_id)
-    send(front, "backfill", **{"from": f"{(now - 10 * DAY).date()}", "to": f"{now.date()}"})
+    front.ask("backfill", start=(now - 10 * DAY).date(), end=now.date())
     for each in made[:2]:
         front.outcome(each.call_id, "stored")
     eventually(lambda: all(front.reports(each.report_id) for each in made), "reports of old sessions")
@@ -175,7 +130,7 @@ def test_a_look_that_broke_off_goes_on_at_its_page(front: Front) -> None:
     forget(front, "full")
     front.run("sweep")
     stopped = eventually(
-        lambda: (look := state(front, "sweep/full.json")).get("error") and look, "the look to stop"
+        lambda: (look := front.state("sweep/full.json")).get("error") and look, "the look to stop"
     )
     assert stopped["link"]
     assert not stopped["finished"]
@@ -185,7 +140,7 @@ def test_a_look_that_broke_off_goes_on_at_its_page(front: Front) -> None:
     change(front, "sweep/full.json", next=overdue.isoformat())
     front.run("sweep")
     done = eventually(
-        lambda: (look := state(front, "sweep/full.json")).get("finished") and look, "the look to go on"
+        lambda: (look := front.state("sweep/full.json")).get("finished") and look, "the look to go on"
     )
     assert done["error"] is None
     assert done["records"] > stopped["records"]
@@ -202,7 +157,7 @@ def test_a_look_killed_in_the_middle_goes_on_by_itself(front: Front) -> None:
     front.stack.kill_functions()
     front.control.clear_faults()
     front.stack.await_functions()
-    eventually(lambda: state(front, "sweep/full.json").get("finished"), "the look to go on")
+    eventually(lambda: front.state("sweep/full.json").get("finished"), "the look to go on")
 
 
 def test_a_pending_outcome_whose_message_is_lost_is_taken_up_two_hours_later(front: Front) -> None:
@@ -231,14 +186,14 @@ def test_a_report_that_comes_after_its_day_was_sealed_is_a_new_revision(front: F
     settled = front.outcome(made.call_id, "noReport")
     assert settled["nextAttempt"] is not None
     swept(front, "recent")
-    sealed = eventually(lambda: (found := manifest(front, end.date())).get("complete") and found, "sealing")
+    sealed = eventually(lambda: (found := front.manifest(end.date())).get("complete") and found, "sealing")
     assert sealed["outcomes"]["noReport"] == 1
     front.control.change_session(made.call_id, noReport=False)
-    send(front, "redrive", outcomes=["noReport"], **{"from": f"{end.date()}", "to": f"{end.date()}"})
+    front.ask("redrive", outcomes=["noReport"], start=end.date(), end=end.date())
     front.outcome(made.call_id, "stored")
     swept(front, "recent")
     again = eventually(
-        lambda: (found := manifest(front, end.date()))["revision"] > sealed["revision"] and found, "revision"
+        lambda: (found := front.manifest(end.date()))["revision"] > sealed["revision"] and found, "revision"
     )
     assert again["complete"]
     assert again["reports"] == sealed["reports"] + 1
