@@ -20,7 +20,7 @@ up: setup ## Start the local stack and keep it running
 	@$(PYTHON) -m local up --subscribe
 
 test: setup $(DEV) ## Run all tests
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV) ## Check style and types
 	@$(PYTHON) -m ruff check

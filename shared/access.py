@@ -7,8 +7,9 @@ refuses the call records themselves, the name is `call-records`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from shared import logs, tasks, times
 from shared.archive import name_part
@@ -22,7 +23,6 @@ DENIED = "access/"
 OPENED = "opened/"
 CALL_RECORDS = "call-records"  # stands for all organizers
 MOST = 5_000
-TOLD_EVERY = 600.0  # seconds
 REACH = timedelta(days=31)  # call records are kept 30 days
 
 _GRANT_CALL_RECORDS = "Grant the application permission CallRecords.Read.All to the app's identity."
@@ -48,14 +48,11 @@ class Access:
         self._upkeep = upkeep
         self._client_id = client_id
         self._pause = pause
-        self._told = Once(TOLD_EVERY)
         self._asked = Once(pause)
 
     def denied(self, organizer_id: str | None, outcome: str) -> None:
         """Graph refused; `outcome` is the blob name of an outcome to try it with again."""
         key = organizer_id or CALL_RECORDS
-        if not self._told.passes(key):
-            return
         sentence = cure(organizer_id, self._client_id)
         fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
         if self._state.write(_name(DENIED, key), {**fields, "outcome": outcome}, None):
@@ -64,24 +61,34 @@ class Access:
     def opened(self, organizer_id: str | None) -> None:
         """Graph no longer refuses: have all that was denied taken up again."""
         key = organizer_id or CALL_RECORDS
-        if self._state.read(_name(DENIED, key)) is None:
+        denied = self._state.read(_name(DENIED, key))
+        if denied is None:
             return
-        self._state.put(_name(OPENED, key), {"at": times.text(times.now())})
+        opened = {"at": times.text(times.now()), "since": denied.content.get("since")}
+        self._state.put(_name(OPENED, key), opened)
         self.reopen()
         self._state.remove(_name(DENIED, key))
-        self._told.forget(key)
         logs.info("access.opened", organizer=organizer_id)
 
     def reopen(self) -> None:
         """Ask for one pass over the outcomes for all that have opened, and those that will in the next moments."""
         if self._asked.passes(OPENED):
-            today = times.now().date()
-            job = Redrive(frozenset({Result.ACCESS_DENIED}), today - REACH, today, opened=True)
+            today = times.now().date()  # where the pass begins is known when it does
+            job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
             self._upkeep.send(tasks.message(Task(job)), self._pause)
 
     def open_organizers(self) -> set[str]:
         """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""
         return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
+
+    def first_day(self, keys: set[str]) -> date:
+        """The first day on which an outcome of these organizers may have been denied."""
+        since = [times.now()]
+        for each in keys:
+            entry = self._state.read(f"{OPENED}{each}.json")
+            with contextlib.suppress(ValueError):
+                since.append((entry and times.parse(entry.content.get("since"))) or times.now())
+        return min(since).date() - REACH
 
     def settle(self, keys: set[str], before: str) -> None:
         """A pass that began at the time `before` is done: forget those that had opened by then."""
@@ -90,13 +97,16 @@ class Access:
             if entry and entry.content.get("at", "") < before:
                 self._state.remove(f"{OPENED}{key}.json")
 
-    def probes(self) -> Iterator[str]:
-        """The blob name of one denied outcome for each organizer."""
+    def probes(self) -> Iterator[tuple[str | None, str]]:
+        """For each organizer the blob name of an outcome that was denied."""
         for name in self._state.names(DENIED, MOST):
             entry = self._state.read(name)
-            outcome = entry.content.get("outcome") if entry else None
-            if isinstance(outcome, str):
-                yield outcome
+            if entry:
+                yield entry.content.get("organizerId"), str(entry.content.get("outcome", ""))
+
+    def forget(self, organizer_id: str | None) -> None:
+        """Nothing of this organizer is known to be denied; what is will put him down again."""
+        self._state.remove(_name(DENIED, organizer_id or CALL_RECORDS))
 
 
 def key(organizer_id: str | None) -> str:

@@ -6,11 +6,12 @@ Microsoft Graph does ends in a verdict; an error of storage goes up, and the mes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from shared import logs, meetings, reports, schedule, sessions, times
-from shared.archive import Stored, report_name
+from shared.archive import LONGEST_MEETING, Stored, report_name
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from shared.meetings import CallRecord
 from shared.outcomes import Filed, Outcome, Result, StoredReport, is_stale
@@ -35,6 +36,7 @@ class Verdict:
     delay: int | None = None
     denied: bool = False
     error: str | None = None
+    confirms: bool = False  # the next attempt is the second reading of a fresh report
 
 
 def decided(record: CallRecord, settings: Settings) -> Result | None:
@@ -44,9 +46,13 @@ def decided(record: CallRecord, settings: Settings) -> Result | None:
     tenant, organizer = record.organizer_tenant, record.organizer_id
     if tenant and tenant.lower() != settings.tenant_id:
         return Result.EXTERNAL_ORGANIZER
-    if settings.organizers and organizer and organizer.lower() not in settings.organizers:
+    if organizer and not _in_scope(organizer, settings):
         return Result.OUT_OF_SCOPE
     return None
+
+
+def _in_scope(organizer_id: str, settings: Settings) -> bool:
+    return not settings.organizers or organizer_id.lower() in settings.organizers
 
 
 class Attempt:
@@ -65,6 +71,8 @@ class Attempt:
     def run(self) -> Verdict | None:
         """From the call record to the stored reports. None when the signal turns out to be settled already."""
         try:
+            if result := self._still_decided():
+                return self._settled(result)
             if self._must_ask():
                 result = self._resolve()
                 if self._overtaken():
@@ -90,10 +98,16 @@ class Attempt:
             return replace(verdict, result=Result.STORED, reports=outcome.reports, denied=False)
         return self._settled(Result.STORED, reports=kept)
 
+    def _still_decided(self) -> Result | None:
+        """What the call record's own words settled before, unless the organizer has come into scope since."""
+        before = self.filed.outcome.result if self.filed else None
+        organizer = self.meeting.organizer_id
+        if before is Result.OUT_OF_SCOPE and organizer and _in_scope(organizer, self._settings):
+            return None
+        return before if before in _BY_RECORD else None
+
     def _must_ask(self) -> bool:
-        """Whether the call record must be read: what is needed is not known, or its own words settled it before."""
-        if self.filed and self.filed.outcome.result in _BY_RECORD:
-            return True
+        """Whether the call record must be read, for what is needed is not known."""
         return None in (
             self.meeting.start,
             self.meeting.end,
@@ -158,7 +172,12 @@ class Attempt:
             ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._report_refused(failure)
-        self._missing = (where, (*selection.near, *selection.others))
+        others = (*selection.near, *selection.others)
+        if everything and (trouble := self._store_others(where, others)):
+            verdict = self._failed(trouble)  # what is stored by now is not read again
+            mine = tuple(self._stored.values())
+            return replace(verdict, result=Result.STORED, reports=mine, denied=False) if ready else verdict
+        self._missing = None if everything else (where, others)
         if ready:
             return self._settled(Result.STORED)
         delay = self._delay_for_readiness()
@@ -181,14 +200,16 @@ class Attempt:
 
         Their own signals answer for them, so failures only show.
         """
-        if self._missing is None:
-            return
-        where, others = self._missing
+        if self._missing:
+            self._store_others(*self._missing)
+
+    def _store_others(self, where: reports.MeetingReports, others: tuple[Listed, ...]) -> GraphError | None:
+        """Store those that are not stored yet. What kept from going on; a report that is refused is passed over."""
         for report in others:
             try:
                 if not self._has(report):
                     with reports.read(self._services.graph, where, report.id) as whole:
-                        self._services.sealing.note(whole.end.date())
+                        self._note(whole)
                         with logs.about(requestId=self._services.graph.request_id):
                             self._services.archive.store(whole, where)
             except GraphError as failure:
@@ -200,7 +221,15 @@ class Attempt:
                     requestId=failure.request_id or None,
                 )
                 if isinstance(failure, Throttled | Unavailable):
-                    return
+                    return failure
+        return None
+
+    def _note(self, report: reports.Report) -> None:
+        """The days of which a report's blob is written, or perhaps deleted."""
+        last = report.end.date()
+        first = max(report.start or report.end, report.end - LONGEST_MEETING).date()
+        for number in range((last - first).days + 1):
+            self._services.sealing.note(first + timedelta(days=number))
 
     def _has(self, report: Listed) -> bool:
         return report.end is not None and self._services.archive.has(report.id, report.end)
@@ -212,7 +241,7 @@ class Attempt:
         with reports.read(self._services.graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
-            self._services.sealing.note(report.end.date())
+            self._note(report)
             with logs.about(requestId=self._services.graph.request_id):
                 stored = self._services.archive.store(report, where, only_grown=before is not None)
             if before and stored is Stored.KEPT:
@@ -226,11 +255,26 @@ class Attempt:
     ) -> Verdict:
         """A verdict; a stored report that is fresh has itself read once more."""
         stored = reports or tuple(self._stored.values())
-        confirmed = self.filed is not None and self.filed.outcome.result is Result.STORED
-        fresh = any(self._now - report.end < FRESH for report in stored)
-        again = result is Result.STORED and fresh and not confirmed and self._settings.confirm_after > 0
-        delay = self._settings.confirm_after if again else None
-        return Verdict(result, self.meeting, stored, delay, error=error)
+        delay = self._until_confirmed(stored) if result is Result.STORED else None
+        return Verdict(result, self.meeting, stored, delay, error=error, confirms=delay is not None)
+
+    def _until_confirmed(self, stored: tuple[StoredReport, ...]) -> int | None:
+        """Seconds until the second reading, or None when there is none to come.
+
+        One that is under way is fenced off by a message that is not its own, and must be planned again.
+        """
+        before = self.filed.outcome if self.filed else None
+        if before is None or before.result is not Result.STORED or self._goes_on_with_backfill(before):
+            fresh = any(self._now - report.end < FRESH for report in stored)
+            return self._settings.confirm_after or None if fresh else None
+        if before.ticket is None or before.ticket == self._signal.ticket or before.next_attempt is None:
+            return None
+        left = math.ceil((before.next_attempt - self._now).total_seconds())
+        return left if left > 0 else None
+
+    def _goes_on_with_backfill(self, before: Outcome) -> bool:
+        own = before.ticket is not None and before.ticket == self._signal.ticket
+        return own and self._signal.found_by is FoundBy.BACKFILL
 
     def _failed(self, failure: GraphError) -> Verdict:
         """What a failed call to Graph means for the signal."""

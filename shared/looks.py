@@ -19,6 +19,7 @@ from shared.tasks import Sweep, Task
 
 RECENT = "recent"
 FULL = "full"
+MOST = 1_000
 BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice was to begin
 
 
@@ -26,10 +27,10 @@ BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice wa
 class Look:
     """One look at the calls that started in [start, end).
 
-    `due` is the day whose outcomes are next looked through for what is overdue, `at` the start of the day whose
-    calls are listed and `link` the page to go on with. `unclear` are days of which a call has its outcome in
-    another partition, so that they cannot be sealed. Counts: `records` seen, `missing` ones without an outcome,
-    `repeated` outcomes taken up again.
+    `due` is the day whose outcomes are next looked through for what is overdue (`due_after`: the last one that was
+    done), `at` the start of the day whose calls are listed and `link` the page to go on with. `unclear` are days that
+    cannot be sealed after this look.
+    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Look:
     at: datetime
     next: datetime
     due: date | None = None
+    due_after: str | None = None
     link: str | None = None
     found_by: FoundBy = FoundBy.SWEEP
     step: int = 0
@@ -46,7 +48,6 @@ class Look:
     finished: datetime | None = None
     records: int = 0
     missing: int = 0
-    repeated: int = 0
     unclear: tuple[str, ...] = ()
     failures: int = 0
     error: str | None = None
@@ -75,19 +76,29 @@ class Looks:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def begin(self, look: Look) -> None:
-        """Begin a look, or take up one of that name that broke off. One that is under way is left alone."""
+    def begin(self, look: Look) -> bool:
+        """Begin a look, unless one of that name is not finished. Whether it was begun."""
         kept = self.read(look.name)
         if kept and not kept.look.finished:
-            broken = times.now() > kept.look.next + BROKEN_AFTER
-            logs.info("sweep.resumed" if broken else "sweep.running", look=look.name, step=kept.look.step)
-            if broken:
-                self.send(kept.look)
-            return
+            logs.info("sweep.running", look=look.name, step=kept.look.step)
+            if kept.look.step == 0:
+                self.send(kept.look)  # was it written down and never sent?
+            return False
         entry = kept.entry if kept else self.state.read(_path(look.name))
         if self.state.write(_path(look.name), _content(look), entry):
             logs.info("sweep.started", look=look.name, start=look.start, end=look.end)
             self.send(look)
+            return True
+        return False
+
+    def resume(self) -> None:
+        """Take up every look whose chain of messages broke."""
+        for path in self.state.names("sweep/", MOST):
+            name = path.removeprefix("sweep/").removesuffix(".json")
+            kept = self.read(name) if "/" not in name else None
+            if kept and not kept.look.finished and times.now() > kept.look.next + BROKEN_AFTER:
+                logs.info("sweep.resumed", look=name, step=kept.look.step)
+                self.send(kept.look)
 
     def save(self, look: Look, kept: Kept) -> bool:
         """Write down how far a slice came. False when another message did that slice."""

@@ -6,11 +6,12 @@ that carries what the list told, so that the worker need not ask for the call re
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from shared import meetings, times
 from shared.attempt import decided
@@ -33,6 +34,12 @@ class Listed:
     call_id: str
     record: CallRecord | None
     is_between_people: bool
+    start: datetime | None = None
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ended, if that can be read."""
+        return self.record.end if self.record else None
 
     def settled_as(self, settings: Settings) -> Result | None:
         """What the list itself decides. A meeting whose join URL the list leaves out must be asked for."""
@@ -46,11 +53,14 @@ def listed(item: object) -> Listed | None:
     call_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(call_id, str) or not OPAQUE_ID.match(call_id):
         return None
+    is_between_people = item.get("type") == "peerToPeer"
     try:
         record = meetings.parse_call_record(item, "list call records")
     except Unavailable:
         record = None
-    return Listed(call_id, record, item.get("type") == "peerToPeer")
+    with contextlib.suppress(ValueError):
+        return Listed(call_id, record, is_between_people, times.parse(item.get("startDateTime")))
+    return Listed(call_id, record, is_between_people)
 
 
 class Known:
@@ -91,11 +101,13 @@ def announce(calls: Iterable[Listed], found_by: FoundBy, services: Services) -> 
         result = call.settled_as(services.settings)
         record = call.record
         meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id) if record else None
-        signal = Signal(call.call_id, now, found_by=found_by, meeting=meeting)
+        seen = now if call.end else call.start or now  # so that its outcome is found again where it is filed
+        since = None if call.end else now
+        signal = Signal(call.call_id, seen, found_by=found_by, meeting=meeting, since=since)
         outcome = Outcome(
             signal_id=signal.id,
             result=result or Result.PENDING,
-            first_seen=now,
+            first_seen=seen,
             attempt=0,
             settled=now if result else None,
             next_attempt=None if result else now,
@@ -120,8 +132,7 @@ def _write(outcome: Outcome, services: Services) -> None:
 
 
 def _days(call: Listed) -> Iterable[date]:
-    end = call.record.end if call.record else None
-    if end:
-        return (end.date(), end.date() + DAY)
-    today = times.now().date()
-    return (today, today - DAY)
+    if call.end:
+        return (call.end.date(), call.end.date() + DAY)
+    first = (call.start or times.now()).date()
+    return (first, first + DAY, first + 2 * DAY, times.now().date())

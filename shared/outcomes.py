@@ -12,22 +12,25 @@ moves). Metadata repeats `outcome` and `nextattempt`, so that one listing tells 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import unquote
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared import times
+from shared import logs, times
 from shared.archive import partition
 from shared.signals import FoundBy, Meeting, Signal
 from shared.storage import no_container, put
 
 MAX_RACES = 8
+UNREADABLE = "The outcome could not be read."
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 
 
@@ -200,6 +203,15 @@ class Outcomes:
         """The blob name of a signal's outcome in the partition of `day`."""
         return partition("outcomes", day, signal_id)
 
+    def days(self) -> list[date]:
+        """The days that have outcomes, oldest first, in one request for 5,000 of them."""
+        folders = self._container.walk_blobs(name_starts_with="outcomes/", delimiter="/")
+        days = []
+        for folder in folders:
+            with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
+                days.append(self.day_of(folder.name))
+        return days
+
     def listed(self, day: date) -> Iterator[Glance]:
         """The outcomes in the partition of `day`, 5,000 a request."""
         blobs = self._container.list_blobs(
@@ -210,7 +222,7 @@ class Outcomes:
             yield Glance(
                 blob.name,
                 metadata.get("outcome", ""),
-                times.parse(metadata.get("nextattempt")),
+                _next_attempt(metadata),
                 metadata.get("organizerid"),
                 blob.creation_time,
             )
@@ -223,7 +235,17 @@ class Outcomes:
             if no_container(missing):
                 raise
             return None
-        return Filed(parse(download.readall()), name, download.properties.etag)
+        try:
+            outcome = parse(download.readall())
+        except (ValueError, KeyError, TypeError):
+            outcome = self._unreadable(name)
+        return Filed(outcome, name, download.properties.etag)
+
+    def _unreadable(self, name: str) -> Outcome:
+        """What stands for an outcome that another version or another hand wrote, until it is written over."""
+        signal_id = unquote(name.rsplit("/", 1)[1].removesuffix(".json"))
+        logs.error("outcome.unreadable", path=name)
+        return Outcome(signal_id, Result.FAILED, times.midnight(self.day_of(name)), 0, last_error=UNREADABLE)
 
     def find(self, signal_id: str, days: Iterable[date]) -> Filed | None:
         """The signal's outcome in the first of `days` that has one."""
@@ -328,8 +350,16 @@ def parse(body: bytes) -> Outcome:
             for report in content["reports"]
         ),
         last_error=content["lastError"],
-        buried=Buried(**content["buried"]) if content["buried"] else None,
+        buried=Buried(**content["buried"]) if content.get("buried") else None,
     )
+
+
+def _next_attempt(metadata: Mapping[str, str]) -> datetime | None:
+    """What is not a time counts as long past."""
+    try:
+        return times.parse(metadata.get("nextattempt"))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _metadata(outcome: Outcome) -> dict[str, str]:

@@ -6,6 +6,7 @@ What an attempt decides is in `attempt`; here stands the order of the writes aro
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared import heartbeat, logs, poison, schedule, times
@@ -60,8 +61,9 @@ def archive(signal: Signal, services: Services) -> None:
             if verdict
             else attempt.filed and attempt.filed.name
         )
-        if filed and filed.name != truth:
-            services.outcomes.remove(filed.name)  # filed before the day was known
+        if filed and filed.name != truth:  # filed before the day was known
+            services.sealing.note(services.outcomes.day_of(filed.name))
+            services.outcomes.remove(filed.name)
         if verdict:
             _note_access(signal, filed, verdict, services)
         attempt.store_missing()
@@ -72,11 +74,17 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
 
     The name of the blob that holds the outcome now.
     """
-    outcome = _outcome(signal, verdict, services)
+    outcome = _outcome(signal, verdict, filed, services)
     if verdict.delay is not None and outcome.ticket:
         following = signal.following(outcome.ticket, outcome.day, denied=signal.denied or verdict.denied)
+        if verdict.confirms:
+            following = replace(following, found_by=FoundBy.NOTIFICATION)
         services.signals.send(message(following), verdict.delay)
     services.sealing.note(outcome.day)
+    if (
+        outcome.result is Result.ACCESS_DENIED
+    ):  # first, for after a crash the repeat of this message is dropped
+        services.access.denied(outcome.meeting.organizer_id, services.outcomes.name(signal.id, outcome.day))
     name, written = services.outcomes.settle(signal, outcome, filed)
     if written is None:
         logs.info(
@@ -91,17 +99,16 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
     _tell(written, services)
     if written.result is Result.STORED:
         services.heartbeat.beat(heartbeat.REPORT)
-    if written.result is Result.ACCESS_DENIED:
-        services.access.denied(written.meeting.organizer_id, name)
     return name
 
 
-def _outcome(signal: Signal, verdict: Verdict, services: Services) -> Outcome:
+def _outcome(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> Outcome:
     again = verdict.delay is not None
     pending = again and verdict.result is not Result.STORED
     now = times.now()
     following = _after(now, verdict.delay)
-    if not again and verdict.result in _MAY_CHANGE:
+    before = filed.outcome.result if filed else None
+    if not again and verdict.result is not Result.STORED and {verdict.result, before} & _MAY_CHANGE:
         closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
         following = schedule.look_again(closed, now)
     return Outcome(

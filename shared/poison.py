@@ -88,6 +88,8 @@ def _bury_signal(signal: Signal, services: Services) -> None:
         buried=Buried(SIGNALS_QUEUE, message(signal)),
     )
     services.sealing.note(outcome.day)
+    if filed:
+        services.sealing.note(services.outcomes.day_of(filed.name))
     _, written = services.outcomes.settle(signal, outcome, filed)
     logs.error(
         "signal.buried",

@@ -1,16 +1,18 @@
 """Taking up again what was settled or got stuck, from its outcome.
 
 The outcome stays what it is until something better is known. A message that nobody could read is sent again as it was,
-for a later version may read it.
+for a later version may read it. A day can hold any number of outcomes, so all of this is done in portions, and what is
+left when the time is over goes on after the last name that was done.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared import access, logs, tasks, times
 from shared.outcomes import Filed, Glance, Result, again
@@ -20,8 +22,11 @@ from shared.storage import SIGNALS_QUEUE
 from shared.tasks import Redrive, Task
 
 SLICE_SECONDS = 120.0
+PORTION = 1_000  # outcomes
 THREADS = 8
+DAY = timedelta(days=1)
 OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
+_UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
 def redrive(job: Redrive, services: Services) -> None:
@@ -29,59 +34,79 @@ def redrive(job: Redrive, services: Services) -> None:
     until = time.monotonic() + SLICE_SECONDS
     started = job.started or times.now()
     opened = services.access.open_organizers() if job.opened else None
-    day = job.first
+    day, after = job.first, job.after
+    if opened and not job.started:
+        day = services.access.first_day(opened)
     while day <= job.last:
-        if time.monotonic() > until:
-            rest = replace(job, first=day, started=started)
+        after = take_up_day(day, lambda each: _is_asked_for(each, job, opened), services, until, after)
+        day = day if after else day + DAY
+        if day <= job.last and time.monotonic() > until:
+            rest = replace(job, first=day, started=started, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
-        names = [each.name for each in services.outcomes.listed(day) if _is_asked_for(each, job, opened)]
-        count = take_up(names, services)
-        if count:
-            logs.info("outcomes.redriven", date=day, count=count)
-        day += timedelta(days=1)
     if opened:
         services.access.settle(opened, times.text(started))
 
 
-def due(outcomes: Iterable[Glance], now: datetime) -> list[str]:
-    """The names of those that are to be looked at again, or whose message is so late that it will not come."""
-    return [
-        each.name
-        for each in outcomes
-        if each.next_attempt
-        and now > each.next_attempt + (OVERDUE if each.result in _UNDER_WAY else timedelta())
-    ]
+def take_up_day(
+    day: date, wanted: Callable[[Glance], bool], services: Services, until: float, after: str | None
+) -> str | None:
+    """Take up the wanted outcomes of a day, those after the name `after`.
+
+    The last name that was done when the time was over, None when all are.
+    """
+    names = (each.name for each in services.outcomes.listed(day) if wanted(each))
+    for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
+        take_up(portion, services)
+        logs.info("outcomes.redriven", date=day, count=len(portion))
+        if time.monotonic() > until:
+            return portion[-1]
+    return None
+
+
+def is_due(outcome: Glance, now: datetime) -> bool:
+    """Whether it is to be looked at again, or its message is so late that it will not come."""
+    if outcome.next_attempt is None:
+        return False
+    return now > outcome.next_attempt + (OVERDUE if outcome.result in _UNDER_WAY else timedelta())
 
 
 def probe(services: Services) -> None:
-    """Try one denied meeting of each organizer without access again."""
-    take_up(services.access.probes(), services)
-
-
-def take_up(names: Iterable[str], services: Services, found_by: FoundBy = FoundBy.NOTIFICATION) -> int:
-    """Send a signal for each of these outcomes; how many there were."""
-    with ThreadPoolExecutor(THREADS) as threads:
-        found = [filed for filed in threads.map(services.outcomes.read, names) if filed]
-    signals: list[Signal] = []
-    for filed in found:
-        signal = again(filed.outcome, found_by)
-        if signal:
-            signals.append(signal)
-            logs.info(
-                "signal.repeated",
-                signal=signal.id,
-                outcome=filed.outcome.result,
-                meeting=filed.outcome.meeting.meeting_id,
-            )
+    """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
+    names: list[str] = []
+    for organizer, name in services.access.probes():
+        filed = services.outcomes.read(name) if name else None
+        if filed is None:
+            services.access.forget(organizer)
+        elif filed.outcome.result is Result.ACCESS_DENIED:
+            names.append(name)
         else:
+            services.access.opened(organizer)
+    take_up(names, services)
+
+
+def take_up(names: Iterable[str], services: Services, found_by: FoundBy = FoundBy.NOTIFICATION) -> None:
+    """Send a signal for each of these outcomes."""
+    signals: list[Signal] = []
+    for filed in _read(names, services):
+        signal = again(filed.outcome, found_by)
+        if signal is None:
             _send_as_it_was(filed, services)
+            continue
+        signals.append(signal)
+        logs.info(
+            "signal.repeated",
+            signal=signal.id,
+            outcome=filed.outcome.result,
+            meeting=filed.outcome.meeting.meeting_id,
+        )
     for text in pack(signals):
         services.signals.send(text)
-    return len(found)
 
 
-_UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
+def _read(names: Iterable[str], services: Services) -> Iterator[Filed]:
+    with ThreadPoolExecutor(THREADS) as threads:
+        yield from [filed for filed in threads.map(services.outcomes.read, names) if filed]
 
 
 def _is_asked_for(outcome: Glance, job: Redrive, opened: set[str] | None) -> bool:
@@ -95,5 +120,6 @@ def _send_as_it_was(filed: Filed, services: Services) -> None:
     if buried:
         queue = services.signals if buried.queue == SIGNALS_QUEUE else services.tasks
         queue.send(buried.text)
-        logs.info("message.repeated", signal=filed.outcome.signal_id, queue=buried.queue)
+        services.sealing.note(services.outcomes.day_of(filed.name))
         services.outcomes.remove(filed.name)
+        logs.info("message.repeated", signal=filed.outcome.signal_id, queue=buried.queue)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+from azure.core.exceptions import AzureError
+
 from shared import logs, times
 from shared.heartbeat import Once
 from shared.manifests import Manifests
@@ -41,8 +43,13 @@ class Sealing:
 
     def note(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
-        if times.now() >= ready_at(day, self._settings) and self._noted.passes(day):
+        if times.now() < ready_at(day, self._settings) or not self._noted.passes(day):
+            return
+        try:
             self._state.put(f"{CHANGED}{day.isoformat()}.json", {"at": times.text(times.now())})
+        except AzureError:
+            self._noted.forget(day)
+            raise
 
     def unsealed(self) -> list[date]:
         """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
@@ -73,7 +80,7 @@ class Sealing:
         days = final.content.get("days", []) if final else []
         manifest = self._manifests.refresh(day, final=day.isoformat() in days)
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
-            self._state.remove(marker)
+            self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
 
 

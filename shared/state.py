@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from shared.storage import no_container, put
@@ -55,10 +56,15 @@ class State:
         """Write, whatever is there."""
         self._container.upload_blob(name, _dumps(content), overwrite=True, content_settings=_JSON)
 
-    def remove(self, name: str) -> bool:
-        """Delete. Whether it was there."""
+    def remove(self, name: str, entry: Entry | None = None) -> bool:
+        """Delete, with `entry` only what was read. Whether it was there."""
+        unchanged: dict[str, Any] = {}
+        if entry:
+            unchanged = {"etag": entry.etag, "match_condition": MatchConditions.IfNotModified}
         try:
-            self._container.delete_blob(name)
+            self._container.delete_blob(name, **unchanged)
+        except ResourceModifiedError:
+            return False
         except ResourceNotFoundError as missing:
             if no_container(missing):
                 raise

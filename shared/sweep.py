@@ -17,7 +17,7 @@ from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_afte
 from shared.graph import segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
-from shared.outcomes import Outcomes, Result
+from shared.outcomes import Glance, Outcomes, Result
 from shared.pace import Pace
 from shared.sealing import REACH, ready_at
 from shared.services import Services
@@ -28,18 +28,19 @@ SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the look before, for records that come late
 LONGEST = timedelta(hours=30)  # meetings
 DAY = timedelta(days=1)
-DUE_DAYS = 40  # back from today: outcomes are looked at again until 30 days after their window
+LOOKED_AT = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
 SLICE_SECONDS = 120.0
 REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
 MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
+GIVE_UP_AFTER = 4 * MAX_FAILURES  # failures in a row: some hours
 
 
 def run(services: Services) -> None:
     """What the timer does: begin or resume the looks that are due, and have open days' manifests written."""
     now = times.now()
+    services.looks.resume()
     services.looks.begin(_recent(services, now))
-    if _full_is_due(services, now):
-        services.looks.begin(_full(services, now))
+    if _full_is_due(services, now) and services.looks.begin(_full(services, now)):
         redrive.probe(services)
     if services.access.open_organizers():
         services.access.reopen()
@@ -76,11 +77,11 @@ def do_slice(job: Sweep, services: Services) -> None:
         work.failed(failure)
     now = times.now()
     look = replace(work.look, step=job.step + 1, updated=now, next=now + timedelta(seconds=delay))
+    if look.finished:
+        _finish(look, services)  # first, for a finished look is not taken up again
     if not services.looks.save(look, kept):
         logs.info("sweep.dropped", look=job.look, step=job.step)
-    elif look.finished:
-        _finish(look, services)
-    elif look.failures < MAX_FAILURES:
+    elif not look.finished and (look.failures == 0 or look.failures % MAX_FAILURES):
         services.looks.send(look, delay)
 
 
@@ -96,6 +97,8 @@ class _Slice:
         self._until = time.monotonic() + SLICE_SECONDS
         self._known = Known(services.outcomes)
         self._met: set[str | None] = set()
+        self._denied: set[str | None] = set()
+        self._days: set[date] | None = None
 
     def run(self) -> None:
         """Go on until the time is over or the look is done. Raises a GraphError; `look` then is where it stopped."""
@@ -108,9 +111,13 @@ class _Slice:
             self.look = replace(self.look, finished=times.now())
 
     def failed(self, failure: GraphError) -> None:
-        """Note a failure. Where Graph does not take a page's link any more, its day is begun anew."""
-        link = None if isinstance(failure, Refused | NotFound) else self.look.link
-        self.look = replace(self.look, link=link, failures=self.look.failures + 1, error=str(failure))
+        """Note a failure. A page that does not come is asked for by another way, and in the end left out."""
+        look, failures = self.look, self.look.failures + 1
+        # A link can be one that Graph does not take any more.
+        link = None if isinstance(failure, Refused | NotFound) or failures % MAX_FAILURES == 0 else look.link
+        self.look = replace(look, link=link, failures=failures, error=str(failure))
+        if failures >= GIVE_UP_AFTER and look.at < look.end:
+            self._leave_out_day()
         logs.warning(
             "sweep.failed",
             look=self.look.name,
@@ -119,15 +126,39 @@ class _Slice:
             requestId=failure.request_id or None,
         )
 
+    def _leave_out_day(self) -> None:
+        """The days after this one must not wait for it; the next full look will try it again."""
+        last = min(self.look.at + DAY, self.look.end)
+        days = {(self.look.at.date() + number * DAY).isoformat() for number in range(3)}
+        unclear = tuple(sorted({*self.look.unclear, *days}))
+        logs.error("sweep.day_left_out", look=self.look.name, start=self.look.at, error=self.look.error)
+        self.look = replace(self.look, at=last, link=None, failures=0, unclear=unclear)
+
     def _has_time(self) -> bool:
         return time.monotonic() < self._until
 
     def _take_up_due(self, day: date) -> None:
-        now = times.now()
-        names = redrive.due(self._services.outcomes.listed(day), now)
-        repeated = self.look.repeated + redrive.take_up(names, self._services)
+        now, services = times.now(), self._services
+        if day in self._days_with_outcomes():
+            after = redrive.take_up_day(
+                day, lambda each: self._is_due(each, now), services, self._until, self.look.due_after
+            )
+            if after:
+                self.look = replace(self.look, due_after=after)
+                return
         following = day + DAY
-        self.look = replace(self.look, due=following if following <= now.date() else None, repeated=repeated)
+        self.look = replace(self.look, due=following if following <= now.date() else None, due_after=None)
+
+    def _days_with_outcomes(self) -> set[date]:
+        if self._days is None:
+            self._days = set(self._services.outcomes.days())
+        return self._days
+
+    def _is_due(self, outcome: Glance, now: datetime) -> bool:
+        if outcome.result == Result.ACCESS_DENIED and outcome.organizer_id not in self._denied:
+            self._denied.add(outcome.organizer_id)  # should the one who settled it have died before saying so
+            self._services.access.denied(outcome.organizer_id, outcome.name)
+        return redrive.is_due(outcome, now)
 
     def _page(self) -> None:
         operation = "list call records"
@@ -185,7 +216,7 @@ class _Slice:
 
     def _note_elsewhere(self, call: Listed, name: str, result: str) -> None:
         """A day one of whose calls is pending in another partition cannot be sealed by looking at the day."""
-        end = call.record.end if call.record else None
+        end = call.end
         if end and result == Result.PENDING and Outcomes.day_of(name) != end.date():
             unclear = {*self.look.unclear, end.date().isoformat()}
             self.look = replace(self.look, unclear=tuple(sorted(unclear)))
@@ -212,8 +243,8 @@ def _recent(services: Services, now: datetime) -> Look:
 def _full(services: Services, now: datetime) -> Look:
     """From the first day that is not sealed on."""
     first = times.midnight(min(services.sealing.unsealed())) - LONGEST
-    start = max(first, now - REACH)
-    return Look(FULL, now, start, now, at=start, next=now, due=now.date() - DUE_DAYS * DAY)
+    start, window = max(first, now - REACH), timedelta(seconds=services.settings.retry_window)
+    return Look(FULL, now, start, now, at=start, next=now, due=(now - window - LOOKED_AT).date())
 
 
 def _full_is_due(services: Services, now: datetime) -> bool:
@@ -231,7 +262,6 @@ def _finish(look: Look, services: Services) -> None:
         look=look.name,
         records=look.records,
         missing=look.missing,
-        repeated=look.repeated,
     )
     if look.name == FULL:
         services.sealing.known(_covered(look, services))

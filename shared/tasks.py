@@ -72,7 +72,8 @@ class Backfill:
 class Redrive:
     """Take up again what settled as one of `outcomes` on the days from `first` to `last`.
 
-    `opened`: only signals of organizers that have opened; `started` is when the first slice of it began.
+    `opened`: only signals of organizers that have opened; `started` is when the first slice of it began, and `after`
+    the last outcome of the first day that is done.
     """
 
     outcomes: frozenset[str]
@@ -80,6 +81,7 @@ class Redrive:
     last: date
     opened: bool = False
     started: datetime | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def _fields(job: Job) -> dict[str, Any]:
                 "to": job.last.isoformat(),
                 "opened": job.opened or None,
                 "started": times.optional_text(job.started),
+                "after": job.after,
             }
         case Refresh(day):
             return {"kind": Kind.REFRESH, "date": day.isoformat()}
@@ -187,7 +190,8 @@ def _redrive(content: Mapping[str, Any]) -> Redrive:
     if last < first:
         raise NotOurMessage("to of a message is before its from.")
     started = messages.moment(content, "started")
-    return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started)
+    after = messages.string(content, "after")
+    return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started, after)
 
 
 def _required_day(content: Mapping[str, Any], name: str) -> date:

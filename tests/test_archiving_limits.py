@@ -39,8 +39,9 @@ def test_a_session_without_report_ends_as_no_report(front: Front) -> None:
     front.notify(made.call_id)
     outcome = front.outcome(made.call_id, "noReport")
     assert outcome["attempt"] > 1
-    assert outcome["nextAttempt"] is None
-    assert "nextattempt" not in outcome["metadata"]
+    again = datetime.fromisoformat(outcome["nextAttempt"]) - datetime.fromisoformat(outcome["settled"])
+    assert timedelta(hours=23) < again <= timedelta(days=1)  # it is looked at again
+    assert outcome["metadata"]["nextattempt"] == outcome["nextAttempt"]
 
 
 def test_a_call_record_that_never_appears_ends_as_not_found(front: Front) -> None:

@@ -18,8 +18,10 @@ from local.stack import Stack
 from shared import health, times, vitals
 from shared.looks import FULL, RECENT
 from shared.settings import fingerprint
-from tests.front import Front
+from tests.front import Front, own_stack
 from tests.health_states import ORGANIZER, World, world
+
+stack = own_stack()
 
 CLOSED = "https://127.0.0.1:9/devstoreaccount1"
 POISON = "upkeep-poison"

@@ -15,8 +15,10 @@ from shared import access, diagnosis, page, settings, style, times
 from shared.diagnosis import Report
 from shared.vitals import Denied, Organizer, Vitals
 from tests.app_settings import ENVIRON
-from tests.front import Front
+from tests.front import Front, own_stack
 from tests.health_states import CURE, HOSTILE, ORGANIZER, world
+
+stack = own_stack()
 
 CHROMIUM = next(
     filter(
