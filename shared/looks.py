@@ -30,7 +30,8 @@ class Look:
     `due` is the day whose outcomes are next looked through for what is overdue (`due_after`: the last one that was
     done), `at` the start of the day whose calls are listed and `link` the page to go on with. `unclear` are days that
     cannot be sealed after this look.
-    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came.
+    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came,
+    `restarts` of the day that is listed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Look:
     missing: int = 0
     unclear: tuple[str, ...] = ()
     failures: int = 0
+    restarts: int = 0
     error: str | None = None
 
 

@@ -12,36 +12,35 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from shared import logs, poison, redrive, schedule, tasks, times
+from shared import logs, poison, redrive, schedule, spans, tasks, times
 from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from shared.graph import segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
 from shared.outcomes import Glance, Outcomes, Result
 from shared.pace import Pace
-from shared.sealing import REACH, ready_at
+from shared.sealing import REACH
 from shared.services import Services
 from shared.signals import FoundBy, Signal
 from shared.tasks import Backfill, Refresh, Sweep, Task
 
-SHORT = timedelta(hours=6)
-OVERLAP = timedelta(hours=3)  # with the look before, for records that come late
-LONGEST = timedelta(hours=30)  # meetings
 DAY = timedelta(days=1)
-LOOKED_AT = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
 SLICE_SECONDS = 120.0
 REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
 MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
 GIVE_UP_AFTER = 4 * MAX_FAILURES  # failures in a row: some hours
+MAX_RESTARTS = 3  # of a day whose pages do not all come
 
 
 def run(services: Services) -> None:
     """What the timer does: begin or resume the looks that are due, and have open days' manifests written."""
     now = times.now()
     services.looks.resume()
-    services.looks.begin(_recent(services, now))
-    if _full_is_due(services, now) and services.looks.begin(_full(services, now)):
-        redrive.probe(services)
+    services.looks.begin(spans.recent(_last(RECENT, services), now))
+    if spans.full_is_due(_last(FULL, services), services.settings, now):
+        look = spans.full(services.sealing.unsealed(), services.settings, now)
+        if services.looks.begin(look):
+            redrive.probe(services)
     if services.access.open_organizers():
         services.access.reopen()
     poison.drain(services)
@@ -113,10 +112,11 @@ class _Slice:
     def failed(self, failure: GraphError) -> None:
         """Note a failure. A page that does not come is asked for by another way, and in the end left out."""
         look, failures = self.look, self.look.failures + 1
-        # A link can be one that Graph does not take any more.
-        link = None if isinstance(failure, Refused | NotFound) or failures % MAX_FAILURES == 0 else look.link
-        self.look = replace(look, link=link, failures=failures, error=str(failure))
-        if failures >= GIVE_UP_AFTER and look.at < look.end:
+        dead = isinstance(failure, Refused | NotFound) or failures % MAX_FAILURES == 0
+        if look.link and dead:  # Graph may not take this link any more; the day is begun anew
+            look = replace(look, link=None, restarts=look.restarts + 1)
+        self.look = replace(look, failures=failures, error=str(failure))
+        if look.at < look.end and (failures >= GIVE_UP_AFTER or look.restarts >= MAX_RESTARTS):
             self._leave_out_day()
         logs.warning(
             "sweep.failed",
@@ -132,7 +132,7 @@ class _Slice:
         days = {(self.look.at.date() + number * DAY).isoformat() for number in range(3)}
         unclear = tuple(sorted({*self.look.unclear, *days}))
         logs.error("sweep.day_left_out", look=self.look.name, start=self.look.at, error=self.look.error)
-        self.look = replace(self.look, at=last, link=None, failures=0, unclear=unclear)
+        self.look = replace(self.look, at=last, link=None, failures=0, restarts=0, unclear=unclear)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._until
@@ -185,6 +185,7 @@ class _Slice:
             self.look,
             link=link,
             at=self.look.at if link else end,
+            restarts=self.look.restarts if link else 0,
             records=self.look.records + len(items),
             missing=self.look.missing + len(missing),
             failures=0,
@@ -232,30 +233,6 @@ class _Slice:
         return True
 
 
-def _recent(services: Services, now: datetime) -> Look:
-    """The last hours, and further back where there was no look for some time."""
-    kept = services.looks.read(RECENT)
-    start = min(now - SHORT, kept.look.started - OVERLAP) if kept else now - SHORT
-    start = max(start, now - REACH)
-    return Look(RECENT, now, start, now, at=start, next=now, due=(now - DAY).date())
-
-
-def _full(services: Services, now: datetime) -> Look:
-    """From the first day that is not sealed on."""
-    first = times.midnight(min(services.sealing.unsealed())) - LONGEST
-    start, window = max(first, now - REACH), timedelta(seconds=services.settings.retry_window)
-    return Look(FULL, now, start, now, at=start, next=now, due=(now - window - LOOKED_AT).date())
-
-
-def _full_is_due(services: Services, now: datetime) -> bool:
-    """Whether the last one is a day old or broke off, or a day has become ready to be sealed since."""
-    kept = services.looks.read(FULL)
-    if kept is None or not kept.look.finished or now - kept.look.started >= DAY:
-        return True
-    days = (now.date() - number * DAY for number in range(REACH.days))
-    return any(kept.look.started < ready_at(day, services.settings) <= now for day in days)
-
-
 def _finish(look: Look, services: Services) -> None:
     logs.info(
         "sweep.finished",
@@ -264,19 +241,13 @@ def _finish(look: Look, services: Services) -> None:
         missing=look.missing,
     )
     if look.name == FULL:
-        services.sealing.known(_covered(look, services))
+        services.sealing.known(spans.covered(look, services.settings))
         _refresh(services)
 
 
-def _covered(look: Look, services: Services) -> set[date]:
-    """The days of which this look has seen every call, for all of them were listed by then."""
-    day = look.start.date()
-    covered: set[date] = set()
-    while ready_at(day, services.settings) <= look.started:
-        if times.midnight(day) - LONGEST >= look.start and day.isoformat() not in look.unclear:
-            covered.add(day)
-        day += DAY
-    return covered
+def _last(name: str, services: Services) -> Look | None:
+    kept = services.looks.read(name)
+    return kept.look if kept else None
 
 
 def _refresh(services: Services) -> None:

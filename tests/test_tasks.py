@@ -32,7 +32,7 @@ JOBS: list[Job] = [
     Sweep("full", 7),
     Backfill(START, START + timedelta(days=1, hours=2)),
     Redrive(frozenset({"failed", "accessDenied"}), DAY, DAY),
-    Redrive(frozenset({"accessDenied"}), DAY, DAY, opened=True, started=START),
+    Redrive(frozenset({"accessDenied"}), DAY, DAY, opened=True, started=START, after="outcomes/x"),
     Refresh(DAY),
 ]
 
