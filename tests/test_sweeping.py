@@ -9,6 +9,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewPast, NewSession
+from local.stack import Stack
 from tests.front import Front, eventually, own_stack
 
 DAY = timedelta(days=1)
@@ -197,3 +198,34 @@ def test_a_report_that_comes_after_its_day_was_sealed_is_a_new_revision(front: F
     )
     assert again["complete"]
     assert again["reports"] == sealed["reports"] + 1
+
+
+def test_a_backfill_that_graph_throttles_still_takes_every_report(front: Front) -> None:
+    series = front.control.add_meeting(NewMeeting("recurring"))
+    now = datetime.now(UTC)
+    made = [
+        front.control.add_session(
+            NewSession(series.meeting_id, end=now - timedelta(days=days), announce=False)
+        )
+        for days in (3, 50, 100, 150, 200)
+    ]
+    throttled = Fault(f"attendanceReports/{made[2].report_id}", status=429, headers={"Retry-After": "12"})
+    front.control.add_fault(throttled)
+    front.ask("backfill", start=(now - 4 * DAY).date(), end=(now - 2 * DAY).date())
+    eventually(lambda: all(front.reports(each.report_id) for each in made), "reports of old sessions")
+    front.outcome(made[0].call_id, "stored")
+
+
+def test_the_second_reading_of_a_fresh_report_survives_a_redrive(stack: Stack, front: Front) -> None:
+    stack.restart_functions({"CONFIRM_AFTER": "12"})
+    made = front.session(participants=8, grow_after=10**6)
+    front.notify(made.call_id)
+    stored = front.outcome(made.call_id, "stored")
+    today = datetime.now(UTC).date()
+    front.ask("redrive", outcomes=["stored"], start=today - DAY, end=today)
+    eventually(lambda: front.outcome(made.call_id, "stored")["attempt"] > stored["attempt"], "the redrive")
+    front.control.change_session(made.call_id, growAfter=0)
+    eventually(
+        lambda: len(json.loads(front.body(made.report_id))["attendanceRecords"]) == 8, "the second reading"
+    )
+    stack.restart_functions()
