@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from shared import logs, tasks, times
 from shared.archive import name_part
 from shared.heartbeat import Once
-from shared.outcomes import Result
+from shared.outcome import Result
 from shared.state import State
 from shared.storage import Queue
 from shared.tasks import Redrive, Task

@@ -13,8 +13,10 @@ from datetime import date, timedelta
 from shared import logs, meetings, reports, schedule, sessions, times
 from shared.archive import LONGEST_MEETING, Stored, report_name
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
+from shared.fence import is_stale
 from shared.meetings import CallRecord
-from shared.outcomes import Filed, Outcome, Result, StoredReport, is_stale
+from shared.outcome import Outcome, Result, StoredReport
+from shared.outcomes import Filed
 from shared.services import Services
 from shared.sessions import Listed, Selection, Session
 from shared.settings import Settings

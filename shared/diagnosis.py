@@ -15,7 +15,7 @@ from shared import standing
 from shared.access import MOST
 from shared.errors import AccessDenied, GraphError
 from shared.messages import VERSION
-from shared.outcomes import Result
+from shared.outcome import Result
 from shared.reads import Silence
 from shared.sealing import LATENESS
 from shared.settings import Settings

@@ -29,7 +29,8 @@ from azure.storage.blob import ContainerClient
 from shared import jsontext, logs, times
 from shared.archive import Archive, Archived, folder
 from shared.errors import AttendanceError
-from shared.outcomes import Outcomes, Result
+from shared.outcome import Result
+from shared.outcomes import Outcomes
 from shared.storage import no_container, put
 
 MAX_RACES = 8  # writers of one day that may get in between

@@ -18,7 +18,8 @@ from shared.attempt import decided
 from shared.errors import Unavailable
 from shared.meetings import CallRecord
 from shared.messages import OPAQUE_ID
-from shared.outcomes import Outcome, Outcomes, Result, Superseded
+from shared.outcome import Outcome, Result
+from shared.outcomes import Outcomes, Superseded
 from shared.services import Services
 from shared.settings import Settings
 from shared.signals import FoundBy, Meeting, Signal, pack

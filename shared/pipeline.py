@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from shared import heartbeat, logs, poison, schedule, times
 from shared.attempt import Attempt, Verdict
 from shared.errors import NotOurMessage
-from shared.outcomes import Filed, Outcome, Result, is_stale, partitions
+from shared.fence import is_stale, partitions
+from shared.outcome import Outcome, Result
+from shared.outcomes import Filed
 from shared.services import Services
 from shared.signals import FoundBy, Signal, message, unpack
 from shared.storage import SIGNALS_QUEUE

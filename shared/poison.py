@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from shared import logs, schedule, tasks, times
 from shared.errors import NotOurMessage
-from shared.outcomes import Buried, Outcome, Result, Superseded, is_stale, partitions
+from shared.fence import is_stale, partitions
+from shared.outcome import Buried, Outcome, Result
+from shared.outcomes import Superseded
 from shared.services import Services
 from shared.signals import Meeting, Signal, message, unpack
 from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE

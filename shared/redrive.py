@@ -15,7 +15,9 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from shared import access, logs, tasks, times
-from shared.outcomes import Filed, Glance, Result, again
+from shared.fence import again
+from shared.outcome import Result
+from shared.outcomes import Filed, Glance
 from shared.services import Services
 from shared.signals import FoundBy, Signal, pack
 from shared.storage import SIGNALS_QUEUE

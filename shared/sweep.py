@@ -17,7 +17,8 @@ from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_afte
 from shared.graph import segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
-from shared.outcomes import Glance, Outcomes, Result
+from shared.outcome import Result
+from shared.outcomes import Glance, Outcomes
 from shared.pace import Pace
 from shared.sealing import REACH
 from shared.services import Services

@@ -26,9 +26,10 @@ import local.stack
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
+from shared import outcome as outcome_form
 from shared import outcomes
 from shared.credentials import credential
-from shared.outcomes import Outcome, Result
+from shared.outcome import Outcome, Result
 from tests.canaries import (
     CANARY,
     CLIENT_STATE,
@@ -225,7 +226,7 @@ def another_worker_knew_more(scene: Scene) -> None:
     eventually(lambda: len(scene.calls(meeting.organizer_id)) == 2, "the last call to begin")
     better = Outcome(f"cr-{made.call_id}", Result.STORED, now, 9, settled=now)
     name = outcomes.Outcomes.name(better.signal_id, better.day)
-    scene.container.upload_blob(name, outcomes.dumps(better), metadata={"outcome": "stored"})
+    scene.container.upload_blob(name, outcome_form.dumps(better), metadata={"outcome": "stored"})
     scene.wait_for("outcome.kept", signal=better.signal_id)
 
 

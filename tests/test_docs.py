@@ -26,7 +26,6 @@ from shared import (
     archive,
     jsontext,
     manifests,
-    outcomes,
     reports,
     schedule,
     sealing,
@@ -34,6 +33,9 @@ from shared import (
     signals,
     tasks,
     times,
+)
+from shared import (
+    outcome as outcome_form,
 )
 from shared.graph import Graph
 
@@ -68,11 +70,11 @@ def test_readme_names_no_make_target_that_is_missing() -> None:
 )
 def test_outcome_tables_hold_every_result_and_no_other(document: str, heading: str) -> None:
     listed = names_in(document, heading)
-    assert sorted(listed) == sorted(outcomes.Result)
+    assert sorted(listed) == sorted(outcome_form.Result)
 
 
 def test_blob_names_are_those_that_the_code_makes() -> None:
-    report, outcome = example("report"), outcomes.parse(json.dumps(example("outcome")).encode())
+    report, outcome = example("report"), outcome_form.parse(json.dumps(example("outcome")).encode())
     end = times.parse(report["meetingEndDateTime"])
     assert end
     report_name = archive.report_name(report["id"], end)
@@ -100,7 +102,7 @@ def test_characters_that_a_blob_name_keeps() -> None:
 
 def test_example_outcome_is_written_as_it_is_shown() -> None:
     shown = example("outcome")
-    written = json.loads(outcomes.dumps(outcomes.parse(json.dumps(shown).encode())))
+    written = json.loads(outcome_form.dumps(outcome_form.parse(json.dumps(shown).encode())))
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
@@ -136,7 +138,7 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
     written = json.loads(manifests.dumps(manifests.parse(json.dumps(shown).encode())))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
-    assert set(shown["outcomes"]) <= set(outcomes.Result)
+    assert set(shown["outcomes"]) <= set(outcome_form.Result)
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:

@@ -33,10 +33,12 @@ from shared import heartbeat, missing, pipeline, poison, redrive, sessions, stor
 from shared.access import Access
 from shared.archive import Archive
 from shared.errors import AttendanceError
+from shared.fence import is_stale
 from shared.heartbeat import Heartbeat
 from shared.looks import Looks
 from shared.manifests import Manifests
-from shared.outcomes import Outcome, Outcomes, Result, Superseded, is_stale, parse
+from shared.outcome import Outcome, Result, parse
+from shared.outcomes import Outcomes, Superseded
 from shared.sealing import Sealing, ready_at
 from shared.services import Services
 from shared.signals import Signal, message, pack, unpack

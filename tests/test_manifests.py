@@ -28,7 +28,8 @@ from local.identity import Identity
 from shared.archive import Archive, Stored, partition
 from shared.errors import AttendanceError
 from shared.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
-from shared.outcomes import Outcome, Outcomes, Result
+from shared.outcome import Outcome, Result
+from shared.outcomes import Outcomes
 from shared.reports import MeetingReports, Report
 
 DAY = date(2026, 11, 23)

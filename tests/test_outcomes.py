@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.outcomes import Outcome, Result, StoredReport, better, dumps, is_stale, parse
+from shared.fence import better, is_stale
+from shared.outcome import Outcome, Result, StoredReport, dumps, parse
 from shared.signals import Meeting, Signal
 
 SEEN = datetime(2026, 11, 23, 23, 50, tzinfo=UTC)

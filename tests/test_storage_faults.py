@@ -13,7 +13,8 @@ import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
 from shared.archive import Archive, Stored
-from shared.outcomes import Outcome, Outcomes, Result, Superseded
+from shared.outcome import Outcome, Result
+from shared.outcomes import Outcomes, Superseded
 from shared.reports import MeetingReports, Report
 from shared.signals import Meeting
 

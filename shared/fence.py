@@ -1,0 +1,90 @@
+"""The fence: which of several messages of a signal goes on, and which of several outcomes stays.
+
+        n: attempt        worker                               a crash between two steps leaves
+        1  enqueue message n+1, delayed, with a ticket         message n comes back; the ticket is in no outcome
+        2  write the outcome: attempt n+1, that ticket         message n comes back, is below n+1 and is dropped
+        3  complete message n                                  nothing
+
+An outcome only improves: `stored` is never replaced by less. Pure decisions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from shared import times
+from shared.outcome import Outcome, Result
+from shared.signals import FoundBy, Signal
+
+REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
+
+# How much is known, from nothing to all: the better outcome stays.
+_RANK = {
+    Result.PENDING: 0,
+    Result.FAILED: 1,
+    Result.NOT_FOUND: 2,
+    Result.ACCESS_DENIED: 2,
+    Result.STORED: 4,
+}
+_KNOWN = 3
+
+
+def partitions(signal: Signal) -> tuple[date, ...]:
+    """Where an outcome may lie before the call record is read: where it was filed, or by the time of first sight.
+
+    That can be the day before, for Graph repeats a notification for hours.
+    """
+    if signal.filed:
+        return (signal.filed,)
+    return tuple(dict.fromkeys((signal.first_seen.date(), (signal.first_seen - REPEATS).date())))
+
+
+def again(outcome: Outcome, found_by: FoundBy = FoundBy.NOTIFICATION) -> Signal | None:
+    """The signal that takes an outcome up: its attempt is beyond the outcome's, so a message under way is fenced off.
+
+    What was settled gets a window of its own. None for an outcome of a message that nobody could read.
+    """
+    if not outcome.signal_id.startswith("cr-"):
+        return None
+    anew = outcome.result is not Result.PENDING
+    attempt = outcome.attempt + 1
+    return Signal(
+        call_id=outcome.signal_id.removeprefix("cr-"),
+        first_seen=outcome.first_seen,
+        attempt=attempt,
+        filed=outcome.day,
+        found_by=found_by,
+        since=times.now() if anew else None,
+        base=attempt if anew else 0,
+    )
+
+
+def is_stale(signal: Signal, outcome: Outcome | None) -> bool:
+    """Whether a message was overtaken: someone made its attempt, or another message continues the outcome."""
+    if outcome is None or signal.attempt > outcome.attempt:
+        return False
+    return signal.attempt < outcome.attempt or signal.ticket != outcome.ticket
+
+
+def better(new: Outcome, old: Outcome | None, *, stale: bool) -> Outcome | None:
+    """What to write over `old`, or None to leave it.
+
+    The message in turn may not replace an outcome by one that knows less; it then only moves the fence. A message
+    that was overtaken while it worked (`stale`) still improves what it finds; the attempt then moves past the
+    other's, whose message is dropped.
+    """
+    if old is None:
+        return new
+    gain = _rank(new.result) - _rank(old.result)
+    if (stale and gain <= 0) or (gain < 0 and old.result is Result.STORED):
+        return None
+    if gain < 0:
+        new = replace(new, result=old.result, settled=old.settled, reports=old.reports, buried=old.buried)
+    if new.attempt > old.attempt or (new.attempt == old.attempt and new.ticket is not None):
+        return new
+    return replace(new, attempt=old.attempt + 1, ticket=None, next_attempt=None)
+
+
+def _rank(result: Result) -> int:
+    return _RANK.get(result, _KNOWN)
