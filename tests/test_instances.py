@@ -3,6 +3,8 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -10,6 +12,7 @@ import requests
 from local import ports
 from local.functions import FunctionsHost
 from local.graph.client import Control, SessionMade
+from local.graph.orders import NewSession
 from local.program import ROOT, Log
 from local.stack import Stack
 from tests.front import Front, eventually, own_stack
@@ -53,3 +56,20 @@ def test_a_session_announced_three_times_and_swept_on_two_instances_is_stored_on
     for each in made:
         assert len(front.reports(each.report_id)) == 1
         assert truth[each.report_id]["id"] == each.report_id
+
+
+def test_two_signals_of_one_session_name_the_same_report(stack: Stack, second: FunctionsHost) -> None:
+    """As a call record and a call event do: each signal has an outcome, and there is one report."""
+    front = Front(stack)
+    end = datetime.now(UTC)
+    meeting = front.control.add_meeting().meeting_id
+    span: dict[str, Any] = {"start": end - timedelta(minutes=30), "end": end, "announce": False}
+    one = front.control.add_session(NewSession(meeting, **span))
+    other = front.control.add_session(NewSession(meeting, no_report=True, **span))
+    for url, call_id in ((front.url, one.call_id), (f"{second.url}/api", other.call_id)):
+        body = {"value": [front.item(call_id)]}
+        assert requests.post(f"{url}/notifications", json=body, timeout=30).status_code == 202
+    found = [front.outcome(each.call_id, "stored") for each in (one, other)]
+    assert found[0]["reports"] == found[1]["reports"]
+    assert [report["id"] for report in found[0]["reports"]] == [one.report_id]
+    assert len(front.reports(one.report_id)) == 1
