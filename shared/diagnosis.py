@@ -81,6 +81,7 @@ def diagnose(vitals: Vitals, settings: Settings, now: datetime) -> Diagnosis:
     )
     warnings = (
         *_unstarted_sweep(vitals, now),
+        *_failing_sweep(vitals),
         *standing.warnings(watched or (), vitals.maintenance),
         *_denied(vitals),
         *_pending(vitals, settings, now),
@@ -191,6 +192,13 @@ def _stopped_sweep(vitals: Vitals, now: datetime) -> Iterator[str]:
         f"No look of the sweep has finished {since}, so meetings that Graph did not announce are not looked for."
         f"{told} See in the log whether the functions sweep and do_upkeep run."
     )
+
+
+def _failing_sweep(vitals: Vitals) -> Iterator[str]:
+    """A look that Graph does not let go on."""
+    errors = {look.error for look in (vitals.recent, vitals.full) if look and look.error}
+    for error in sorted(errors):
+        yield f"The sweep cannot go on: {error}. A 403 means that CallRecords.Read.All is missing."
 
 
 def _unstarted_sweep(vitals: Vitals, now: datetime) -> Iterator[str]:

@@ -74,15 +74,26 @@ def opaque_id(content: Mapping[str, Any], name: str) -> str:
 def moment(content: Mapping[str, Any], name: str) -> datetime | None:
     """A point in time, or None where it is absent."""
     try:
-        return times.parse(content.get(name))
+        value = times.parse(content.get(name))
     except ValueError:
         raise NotOurMessage(f"{name} of a message is not a time.") from None
+    if value and not _is_plausible(value):
+        raise NotOurMessage(f"{name} of a message is before 2000 or after 2999.")
+    return value
 
 
 def day(content: Mapping[str, Any], name: str) -> date | None:
     """A date, or None where it is absent."""
     value = content.get(name)
     try:
-        return None if value is None else date.fromisoformat(value)
+        found = None if value is None else date.fromisoformat(value)
     except (ValueError, TypeError):
         raise NotOurMessage(f"{name} of a message is not a date.") from None
+    if found and not _is_plausible(found):
+        raise NotOurMessage(f"{name} of a message is before 2000 or after 2999.")
+    return found
+
+
+def _is_plausible(value: date) -> bool:
+    """Whether days can be added to it, and looked through, without end."""
+    return 2000 <= value.year < 3000

@@ -39,11 +39,15 @@ def redrive(job: Redrive, services: Services) -> None:
     day, after = job.first, job.after
     if opened and not job.started:
         day = services.access.first_day(opened)
-    while day <= job.last:
-        after = take_up_day(day, lambda each: _is_asked_for(each, job, opened), services, until, after)
-        day = day if after else day + DAY
-        if day <= job.last and time.monotonic() > until:
-            rest = replace(job, first=day, started=started, after=after)
+    for each in [each for each in services.outcomes.days() if day <= each <= job.last]:
+        if time.monotonic() > until:
+            rest = replace(job, first=each, started=started, after=None)
+            services.tasks.send(tasks.message(Task(rest)))
+            return
+        after = after if each == job.first else None
+        after = take_up_day(each, lambda one: _is_asked_for(one, job, opened), services, until, after)
+        if after:
+            rest = replace(job, first=each, started=started, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
     if opened:

@@ -74,6 +74,8 @@ class Sealing:
 
     def refresh(self, day: date) -> None:
         """Write the day's manifest; it is complete when the day is final and nothing is pending."""
+        if day > times.now().date():
+            return
         marker = f"{CHANGED}{day.isoformat()}.json"
         noted = self._state.read(marker)
         final = self._state.read(FINAL)

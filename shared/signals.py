@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from shared.messages import MAX_MESSAGE_BYTES, VERSION
 
 CALL_RECORD = "callRecord"
 PACK = "pack"
+FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 
 
 class FoundBy(StrEnum):
@@ -138,6 +139,8 @@ def _signal(content: object) -> Signal:
     first_seen = messages.moment(content, "firstSeen")
     if first_seen is None:
         raise NotOurMessage("firstSeen of a message is missing.")
+    if first_seen > times.now() + FAR_AHEAD:
+        raise NotOurMessage("firstSeen of a message lies in the future.")
     try:
         found_by = FoundBy(content.get("foundBy", FoundBy.NOTIFICATION))
     except ValueError:

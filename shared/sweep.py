@@ -44,8 +44,8 @@ def run(services: Services) -> None:
             redrive.probe(services)
     if services.access.open_organizers():
         services.access.reopen()
-    poison.drain(services)
     _refresh(services)
+    poison.drain(services)
 
 
 def backfill(job: Backfill, services: Services) -> None:
@@ -132,7 +132,7 @@ class _Slice:
         last = min(self.look.at + DAY, self.look.end)
         days = {(self.look.at.date() + number * DAY).isoformat() for number in range(3)}
         unclear = tuple(sorted({*self.look.unclear, *days}))
-        logs.error("sweep.day_left_out", look=self.look.name, start=self.look.at, error=self.look.error)
+        logs.error("sweep.skipped", look=self.look.name, start=self.look.at, error=self.look.error)
         self.look = replace(self.look, at=last, link=None, failures=0, restarts=0, unclear=unclear)
 
     def _has_time(self) -> bool:

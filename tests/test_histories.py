@@ -41,7 +41,7 @@ from shared.outcome import Outcome, Result, parse
 from shared.outcomes import Outcomes, Superseded
 from shared.sealing import Sealing, ready_at
 from shared.services import Services
-from shared.signals import Signal, message, pack, unpack
+from shared.signals import FoundBy, Signal, message, pack, unpack
 from shared.state import State
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Blob, Call, Container, Fault, Graph, Message, Queue, Steps
@@ -534,7 +534,8 @@ class History:
             signal.id
             for text in {each.text for each in self.queues[SIGNALS].messages}  # enqueued twice, it is one
             for signal in unpack(text)
-            if not is_stale(signal, known.get(signal.id))
+            # Assumed: a backfill does not fail at what is stored. Else its next try stands beside the second reading.
+            if signal.found_by is not FoundBy.BACKFILL and not is_stale(signal, known.get(signal.id))
         )
         assert not live or max(live.values()) == 1, f"two live messages: {live}"
 

@@ -119,7 +119,10 @@ def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -
         text(kind="pack", signals=[VALID, VALID | {"kind": "pack", "signals": [VALID]}]),
         text(kind="pack", signals=[VALID, VALID | {"callId": "../x"}]),
         *(text(callId=bad) for bad in ("", "..", "a/b", "%2e", ".hidden", "a\n", "a" * 129, None, 7, ["a"])),
-        *(text(firstSeen=bad) for bad in ("", "yesterday", None, 7, "0001-01-01T00:00:00Z", "2026-13-01")),
+        *(
+            text(firstSeen=bad)
+            for bad in ("", "yesterday", None, 7, "0001-01-01T00:00:00Z", "2026-13-01", "2999-12-31")
+        ),
         text(attempt=-1),
         text(attempt=1.5),
         text(attempt="1"),
