@@ -34,7 +34,7 @@ SIGNALS = st.builds(
     attempt=st.integers(0, 2**40),
     ticket=st.none() | st.text(),
     denied=st.booleans(),
-    filed=st.none() | st.dates(),
+    filed=st.none() | st.dates(date(2000, 1, 1), date(2999, 12, 31)),
     traceparent=st.none() | st.just(TRACE),
     found_by=st.sampled_from(FoundBy),
     meeting=st.none() | MEETINGS.filter(lambda known: known != Meeting()),
