@@ -31,7 +31,7 @@ from shared.archive import Archive, Archived, folder
 from shared.errors import AttendanceError
 from shared.outcome import Result
 from shared.outcomes import Outcomes
-from shared.storage import no_container, put
+from shared.storage import get, no_container, put
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
@@ -166,17 +166,14 @@ class Manifests:
 
     def _filed_manifest(self, day: date) -> _Filed:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
-        try:
-            download = self._container.download_blob(manifest_name(day))
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
+        blob = get(self._container, manifest_name(day))
+        if blob is None:
             return _Filed()
         try:
-            manifest = parse(download.readall())
+            manifest = parse(blob.body)
         except (ValueError, KeyError, TypeError):
             manifest = None
-        return _Filed(download.properties.etag, download.properties.metadata.get(_INDEX), manifest)
+        return _Filed(blob.etag, blob.metadata.get(_INDEX), manifest)
 
 
 def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:

@@ -21,7 +21,7 @@ from shared.archive import partition
 from shared.fence import better, is_stale, partitions
 from shared.outcome import Outcome, Result, dumps, metadata, parse
 from shared.signals import Signal
-from shared.storage import no_container, put
+from shared.storage import get, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."
@@ -93,17 +93,14 @@ class Outcomes:
 
     def read(self, name: str) -> Filed | None:
         """The outcome in the blob `name`, if it is still there."""
-        try:
-            download = self._container.download_blob(name)
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
+        blob = get(self._container, name)
+        if blob is None:
             return None
         try:
-            outcome = parse(download.readall())
+            outcome = parse(blob.body)
         except (ValueError, KeyError, TypeError):
             outcome = self._unreadable(name)
-        return Filed(outcome, name, download.properties.etag)
+        return Filed(outcome, name, blob.etag)
 
     def _unreadable(self, name: str) -> Outcome:
         """What stands for an outcome that another version or another hand wrote, until it is written over."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+
+from azure.storage.blob import ContainerClient
 
 from shared import settings as app_settings
 from shared import storage
@@ -44,28 +47,35 @@ def current() -> Services:
     return _services(app_settings.load(os.environ))
 
 
-@lru_cache(maxsize=1)
-def _services(settings: Settings) -> Services:
-    blobs = storage.blob_service(settings, credential(settings.blob_client_id))
-    queues = storage.queue_service(settings, credential(settings.queue_client_id))
-    reports, apart = storage.containers(settings, blobs)
-    state = State(apart)
-    upkeep = storage.Queue(queues, storage.UPKEEP_QUEUE)
+def assemble(
+    settings: Settings,
+    graph: Graph,
+    reports: ContainerClient,
+    apart: ContainerClient,
+    queue: Callable[[str], storage.Queue],
+) -> Services:
+    """Services on these connections; `queue` gives the one of a name."""
+    state, upkeep = State(apart), queue(storage.UPKEEP_QUEUE)
     return Services(
         settings,
-        Graph(
-            settings.graph_root,
-            graph_token(settings.client_id, settings.graph_scope),
-            Rate(settings.graph_rate),
-        ),
+        graph,
         Archive(reports),
         Outcomes(reports),
-        storage.Queue(queues, storage.SIGNALS_QUEUE),
+        queue(storage.SIGNALS_QUEUE),
         upkeep,
-        storage.Queue(queues, storage.UPKEEP_POISON),
+        queue(storage.UPKEEP_POISON),
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
         Sealing(state, Manifests(reports), settings),
         Looks(state, upkeep),
     )
+
+
+@lru_cache(maxsize=1)
+def _services(settings: Settings) -> Services:
+    blobs = storage.blob_service(settings, credential(settings.blob_client_id))
+    queues = storage.queue_service(settings, credential(settings.queue_client_id))
+    token = graph_token(settings.client_id, settings.graph_scope)
+    graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
+    return assemble(settings, graph, *storage.containers(settings, blobs), partial(storage.Queue, queues))

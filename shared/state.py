@@ -16,7 +16,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from shared.storage import no_container, put
+from shared.storage import get, no_container, put
 
 _JSON = ContentSettings(content_type="application/json")
 
@@ -37,16 +37,14 @@ class State:
 
     def read(self, name: str) -> Entry | None:
         """The blob `name`, or None. One that is no JSON object reads as an empty one, to be written over."""
-        try:
-            download = self._container.download_blob(name)
-            content = json.loads(download.readall())
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
+        blob = get(self._container, name)
+        if blob is None:
             return None
+        try:
+            content = json.loads(blob.body)
         except ValueError:
             content = None
-        return Entry(content if isinstance(content, dict) else {}, download.properties.etag)
+        return Entry(content if isinstance(content, dict) else {}, blob.etag)
 
     def write(self, name: str, content: Mapping[str, Any], entry: Entry | None) -> bool:
         """Write where `entry` was read, or with None where nothing is. False when someone was faster."""

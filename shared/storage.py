@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 from azure.core import MatchConditions
@@ -67,6 +68,27 @@ def containers(settings: Settings, service: BlobServiceClient) -> tuple[Containe
         service.get_container_client(settings.container),
         service.get_container_client(settings.container + STATE_SUFFIX),
     )
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A blob as it was read."""
+
+    body: bytes
+    etag: str
+    metadata: dict[str, str]
+
+
+def get(container: ContainerClient, name: str) -> Blob | None:
+    """The blob `name`, None where there is none. A missing container raises."""
+    try:
+        download = container.download_blob(name)
+        body: bytes = download.readall()
+    except ResourceNotFoundError as missing:
+        if no_container(missing):
+            raise
+        return None
+    return Blob(body, download.properties.etag, download.properties.metadata or {})
 
 
 def put(

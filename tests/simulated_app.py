@@ -22,19 +22,13 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from shared import heartbeat, pipeline, poison, redrive, storage, sweep, times, upkeep
-from shared.access import Access
-from shared.archive import Archive
 from shared.errors import GraphError
-from shared.heartbeat import Heartbeat
-from shared.looks import Look, Looks
+from shared.looks import Look
 from shared.manifests import Manifest, Manifests
 from shared.outcome import Outcome, Result, parse
-from shared.outcomes import Outcomes
-from shared.sealing import Sealing
-from shared.services import Services
+from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.signals import Signal, message
-from shared.state import State
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Call, Container, Graph, Message, Queue, Steps
 
@@ -134,24 +128,8 @@ class App:
     def another_instance(self, settings: Settings = SETTINGS) -> Services:
         """Services that know nothing yet but what is in storage."""
         container, apart = cast(ContainerClient, self.container), cast(ContainerClient, self.state)
-        signals, tasks, spoilt = (
-            cast(storage.Queue, self.queues[name])
-            for name in (storage.SIGNALS_QUEUE, storage.UPKEEP_QUEUE, storage.UPKEEP_POISON)
-        )
-        state = State(apart)
-        return Services(
-            settings=settings,
-            graph=self.graph,
-            archive=Archive(container),
-            outcomes=Outcomes(container),
-            signals=signals,
-            tasks=tasks,
-            spoilt_tasks=spoilt,
-            state=state,
-            heartbeat=Heartbeat(state),
-            access=Access(state, tasks, "client", settings.retry_first_delay),
-            sealing=Sealing(state, Manifests(container), settings),
-            looks=Looks(state, tasks),
+        return assemble(
+            settings, self.graph, container, apart, lambda name: cast(storage.Queue, self.queues[name])
         )
 
     # What happens

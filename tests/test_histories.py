@@ -30,19 +30,14 @@ from hypothesis import strategies as st
 
 import shared.settings
 from shared import heartbeat, missing, pipeline, poison, redrive, sessions, storage, sweep, times, upkeep
-from shared.access import Access
-from shared.archive import Archive
 from shared.errors import AttendanceError
 from shared.fence import is_stale
-from shared.heartbeat import Heartbeat
-from shared.looks import Looks
 from shared.manifests import Manifests
 from shared.outcome import Outcome, Result, parse
-from shared.outcomes import Outcomes, Superseded
-from shared.sealing import Sealing, ready_at
-from shared.services import Services
+from shared.outcomes import Superseded
+from shared.sealing import ready_at
+from shared.services import Services, assemble
 from shared.signals import FoundBy, Signal, message, pack, unpack
-from shared.state import State
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Blob, Call, Container, Fault, Graph, Message, Queue, Steps
 
@@ -228,24 +223,10 @@ class History:
 
     def _services(self) -> Services:
         container, apart = cast(ContainerClient, self.container), cast(ContainerClient, self.state)
-        signals, tasks, spoilt = (
-            cast(storage.Queue, self.queues[name]) for name in (SIGNALS, UPKEEP, SPOILT)
-        )
-        state = State(apart)
         records_open = BEGIN + timedelta(minutes=self.story.records_open) if self.story.records_open else None
-        return Services(
-            settings=SETTINGS,
-            graph=Graph(self.steps, self.calls, records_open or self.steps.now),
-            archive=Archive(container),
-            outcomes=Outcomes(container),
-            signals=signals,
-            tasks=tasks,
-            spoilt_tasks=spoilt,
-            state=state,
-            heartbeat=Heartbeat(state),
-            access=Access(state, tasks, "client", SETTINGS.retry_first_delay),
-            sealing=Sealing(state, Manifests(container), SETTINGS),
-            looks=Looks(state, tasks),
+        graph = Graph(self.steps, self.calls, records_open or self.steps.now)
+        return assemble(
+            SETTINGS, graph, container, apart, lambda name: cast(storage.Queue, self.queues[name])
         )
 
     # What happens
