@@ -13,8 +13,8 @@ from datetime import date, timedelta
 
 from shared import logs, tasks, times
 from shared.archive import name_part
-from shared.heartbeat import Once
 from shared.outcome import Result
+from shared.pace import Once
 from shared.state import State
 from shared.storage import Queue
 from shared.tasks import Redrive, Task
@@ -52,22 +52,20 @@ class Access:
 
     def denied(self, organizer_id: str | None, outcome: str) -> None:
         """Graph refused; `outcome` is the blob name of an outcome to try it with again."""
-        key = organizer_id or CALL_RECORDS
         sentence = cure(organizer_id, self._client_id)
         fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
-        if self._state.write(_name(DENIED, key), {**fields, "outcome": outcome}, None):
+        if self._state.write(_path(DENIED, key(organizer_id)), {**fields, "outcome": outcome}, None):
             logs.error("access.denied", organizer=organizer_id, cure=sentence)
 
     def opened(self, organizer_id: str | None) -> None:
         """Graph no longer refuses: have all that was denied taken up again."""
-        key = organizer_id or CALL_RECORDS
-        denied = self._state.read(_name(DENIED, key))
+        denied = self._state.read(_path(DENIED, key(organizer_id)))
         if denied is None:
             return
         opened = {"at": times.text(times.now()), "since": denied.content.get("since")}
-        self._state.put(_name(OPENED, key), opened)
+        self._state.put(_path(OPENED, key(organizer_id)), opened)
         self.reopen()
-        self._state.remove(_name(DENIED, key))
+        self._state.remove(_path(DENIED, key(organizer_id)))
         logs.info("access.opened", organizer=organizer_id)
 
     def reopen(self) -> None:
@@ -85,17 +83,17 @@ class Access:
         """The first day on which an outcome of these organizers may have been denied."""
         since = [times.now()]
         for each in keys:
-            entry = self._state.read(f"{OPENED}{each}.json")
+            entry = self._state.read(_path(OPENED, each))
             with contextlib.suppress(ValueError):
                 since.append((entry and times.parse(entry.content.get("since"))) or times.now())
         return min(since).date() - REACH
 
     def settle(self, keys: set[str], before: str) -> None:
         """A pass that began at the time `before` is done: forget those that had opened by then."""
-        for key in keys:
-            entry = self._state.read(f"{OPENED}{key}.json")
+        for each in keys:
+            entry = self._state.read(_path(OPENED, each))
             if entry and entry.content.get("at", "") < before:
-                self._state.remove(f"{OPENED}{key}.json")
+                self._state.remove(_path(OPENED, each))
 
     def probes(self) -> Iterator[tuple[str | None, str]]:
         """For each organizer the blob name of an outcome that was denied."""
@@ -106,13 +104,13 @@ class Access:
 
     def forget(self, organizer_id: str | None) -> None:
         """Nothing of this organizer is known to be denied; what is will put him down again."""
-        self._state.remove(_name(DENIED, organizer_id or CALL_RECORDS))
+        self._state.remove(_path(DENIED, key(organizer_id)))
 
 
 def key(organizer_id: str | None) -> str:
-    """How an organizer appears in `open_organizers`."""
+    """How an organizer appears in names of blobs, and in `open_organizers`."""
     return name_part(organizer_id or CALL_RECORDS)
 
 
-def _name(prefix: str, organizer: str) -> str:
-    return f"{prefix}{name_part(organizer)}.json"
+def _path(prefix: str, key: str) -> str:
+    return f"{prefix}{key}.json"

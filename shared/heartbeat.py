@@ -6,14 +6,13 @@ heartbeat that cannot be written stops nobody's work.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from azure.core.exceptions import AzureError
 
 from shared import logs, times
+from shared.pace import Once
 from shared.state import State
 
 NOTIFICATION = "heartbeat/notification.json"
@@ -21,32 +20,6 @@ REPORT = "heartbeat/report.json"
 REFUSED = "heartbeat/refused.json"
 MAINTENANCE = "heartbeat/maintenance.json"
 EVERY = 60.0  # seconds
-
-
-class Once:
-    """Lets each key pass once in `seconds`. Remembers at most `most` keys; safe between threads."""
-
-    def __init__(self, seconds: float, most: int = 10_000) -> None:
-        self._seconds = seconds
-        self._most = most
-        self._passed: dict[Hashable, float] = {}
-        self._lock = threading.Lock()
-
-    def passes(self, key: Hashable) -> bool:
-        """Whether `key` may pass now."""
-        now = time.monotonic()
-        with self._lock:
-            if now - self._passed.get(key, -self._seconds) < self._seconds:
-                return False
-            if len(self._passed) >= self._most:
-                self._passed.clear()
-            self._passed[key] = now
-            return True
-
-    def forget(self, key: Hashable) -> None:
-        """Let `key` pass again at once."""
-        with self._lock:
-            self._passed.pop(key, None)
 
 
 class Heartbeat:
@@ -59,11 +32,14 @@ class Heartbeat:
     def beat(self, name: str) -> None:
         """Write that `name` happened now, unless this instance did so within the last minute."""
         if self._once.passes(name):
-            self._write(name, {})
+            self.tell(name, {})
 
     def tell(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write that `name` happened now, with what came of it."""
-        self._write(name, fields)
+        try:
+            self._state.put(name, {"at": times.text(times.now()), **fields})
+        except AzureError as failure:
+            logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
     def refused(self, count: int) -> None:
         """Add notifications with a wrong clientState to the count."""
@@ -75,9 +51,3 @@ class Heartbeat:
             self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, entry)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)
-
-    def _write(self, name: str, fields: Mapping[str, Any]) -> None:
-        try:
-            self._state.put(name, {"at": times.text(times.now()), **fields})
-        except AzureError as failure:
-            logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)

@@ -1,6 +1,7 @@
-"""Keeping under a limit of so many calls in so many seconds, as Graph publishes for its lists.
+"""Doing something no more often than is good: calls under a published limit, news once in a while.
 
-Source: https://learn.microsoft.com/graph/throttling-limits (call records: 40 requests in 20 seconds for a list).
+Standard library only: the webhook loads this module. Source of the limit:
+https://learn.microsoft.com/graph/throttling-limits (call records: 40 requests in 20 seconds for a list).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Hashable
 
 
 class Pace:
@@ -27,3 +29,30 @@ class Pace:
             self._passed.append(passes)
         if passes > now:
             time.sleep(passes - now)
+
+
+class Once:
+    """Lets each key pass once in `seconds`. Remembers at most `most` keys; safe between threads."""
+
+    def __init__(self, seconds: float, most: int = 10_000, clock: Callable[[], float] | None = None) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._passed: dict[Hashable, float] = {}
+        self._lock = threading.Lock()
+
+    def passes(self, key: Hashable) -> bool:
+        """Whether `key` may pass now."""
+        now = self._clock() if self._clock else time.monotonic()
+        with self._lock:
+            if now - self._passed.get(key, -self._seconds) < self._seconds:
+                return False
+            if len(self._passed) >= self._most:
+                self._passed.clear()
+            self._passed[key] = now
+            return True
+
+    def forget(self, key: Hashable) -> None:
+        """Let `key` pass again at once."""
+        with self._lock:
+            self._passed.pop(key, None)

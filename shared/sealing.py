@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta
 from azure.core.exceptions import AzureError
 
 from shared import logs, times
-from shared.heartbeat import Once
 from shared.manifests import Manifests
+from shared.pace import Once
 from shared.settings import Settings
 from shared.state import State
 

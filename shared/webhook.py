@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from shared import logs, messages, notifications, settings, signals, tasks, times
 from shared.errors import NotANotification, SettingError
+from shared.pace import Once
 from shared.tasks import Refused, Task
 
 MAX_LOGGED = 50  # signal ids in one log line
@@ -74,18 +75,16 @@ class Refusals:
     """Gathers how often a clientState was wrong, so that it is told at most once in TOLD_EVERY seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self._count = 0
-        self._told = -TOLD_EVERY
+        self._once = Once(TOLD_EVERY, clock=clock)
         self._lock = threading.Lock()
 
     def add(self, count: int) -> int:
         """Count these; the number that is to be told now, or 0."""
         with self._lock:
             self._count += count
-            if not self._count or self._clock() - self._told < TOLD_EVERY:
+            if not self._count or not self._once.passes("told"):
                 return 0
-            self._told = self._clock()
             told, self._count = self._count, 0
             return told
 

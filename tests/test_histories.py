@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import shared.settings
-from shared import heartbeat, missing, pipeline, poison, redrive, sessions, storage, sweep, times, upkeep
+from shared import missing, pace, pipeline, poison, redrive, sessions, storage, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import is_stale
 from shared.manifests import Manifests
@@ -704,7 +704,7 @@ def simulated(history: History) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: history.steps.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: history.steps.now)
-        for module in (heartbeat, redrive, sweep):
+        for module in (pace, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
         for pooled in (missing, redrive):
