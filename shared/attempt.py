@@ -13,10 +13,9 @@ from datetime import date, timedelta
 from shared import logs, meetings, reports, schedule, sessions, times
 from shared.archive import LONGEST_MEETING, Stored, report_name
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.fence import is_stale
 from shared.meetings import CallRecord
 from shared.outcome import Outcome, Result, StoredReport
-from shared.outcomes import Filed
+from shared.outcomes import Filed, overtaken
 from shared.services import Services
 from shared.sessions import Listed, Selection, Session
 from shared.settings import Settings
@@ -131,21 +130,17 @@ class Attempt:
         if there is None:
             return False
         self.filed = there
-        if is_stale(self._signal, there.outcome):
-            logs.info(
-                "signal.dropped",
-                attempt=self._signal.attempt,
-                outcome=there.outcome.result,
-                meeting=there.outcome.meeting.meeting_id,
-                requestId=self._services.graph.request_id,
-            )
-            return True
-        return False
+        with logs.about(requestId=self._services.graph.request_id):
+            return overtaken(self._signal, there)
 
     @property
     def day(self) -> date:
         """The partition of the signal's outcome, by what is known now."""
         return Outcome(self._signal.id, Result.PENDING, self._signal.first_seen, 0, meeting=self.meeting).day
+
+    @property
+    def _in_channel(self) -> bool:
+        return meetings.parse_join_url(self.meeting.join_url or "").is_channel
 
     def _where(self) -> reports.MeetingReports:
         """The meeting's reports; resolves the meeting when no attempt before has."""
@@ -168,8 +163,9 @@ class Attempt:
         listed = reports.listed(self._services.graph, where)
         everything = self._signal.found_by is FoundBy.BACKFILL
         session = Session(self.meeting.start, self.meeting.end)
-        in_channel = meetings.parse_join_url(self.meeting.join_url or "").is_channel
-        selection = sessions.select(listed, session, self._now, in_channel=in_channel, everything=everything)
+        selection = sessions.select(
+            listed, session, self._now, in_channel=self._in_channel, everything=everything
+        )
         try:
             ready = self._store_session(where, selection)
         except GraphError as failure:
@@ -298,7 +294,7 @@ class Attempt:
     def _report_refused(self, failure: GraphError) -> Verdict:
         """A listed report could not be read: in a channel meeting that can be for good."""
         verdict = self._failed(failure)
-        if not meetings.parse_join_url(self.meeting.join_url or "").is_channel:
+        if not self._in_channel:
             return verdict
         if failure.status in _UNSUPPORTED:
             return self._settled(Result.NOT_SUPPORTED, error=str(failure))

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 
 from shared import times
 from shared.outcome import Outcome, Result
-from shared.signals import FoundBy, Signal
+from shared.signals import FoundBy, Signal, call_id_of
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 
@@ -45,12 +45,13 @@ def again(outcome: Outcome, found_by: FoundBy = FoundBy.NOTIFICATION) -> Signal 
 
     What was settled gets a window of its own. None for an outcome of a message that nobody could read.
     """
-    if not outcome.signal_id.startswith("cr-"):
+    call_id = call_id_of(outcome.signal_id)
+    if call_id is None:
         return None
     anew = outcome.result is not Result.PENDING
     attempt = outcome.attempt + 1
     return Signal(
-        call_id=outcome.signal_id.removeprefix("cr-"),
+        call_id=call_id,
         first_seen=outcome.first_seen,
         attempt=attempt,
         filed=outcome.day,

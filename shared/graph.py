@@ -128,10 +128,7 @@ class Graph:
         """The `value` lists of a collection, page by page."""
         first = self.get(path, operation)
         for page in itertools.chain([first], self.following(next_link(first), operation)):
-            value = page.get("value")
-            if not isinstance(value, list):
-                raise Unavailable(operation, "the answer holds no list named value", status=200)
-            yield value
+            yield items(page, operation)
 
     def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
         """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
@@ -231,6 +228,14 @@ class Graph:
         if _origin(path) != self._origin:
             raise Unavailable(operation, "the next link points away from Microsoft Graph")
         return path
+
+
+def items(page: dict[str, Any], operation: str) -> list[Any]:
+    """The `value` list of a page. Raises Unavailable."""
+    value = page.get("value")
+    if not isinstance(value, list):
+        raise Unavailable(operation, "the answer holds no list named value", status=200)
+    return value
 
 
 def next_link(page: dict[str, Any]) -> object:

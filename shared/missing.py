@@ -22,7 +22,7 @@ from shared.outcome import Outcome, Result
 from shared.outcomes import Outcomes, Superseded
 from shared.services import Services
 from shared.settings import Settings
-from shared.signals import FoundBy, Meeting, Signal, pack
+from shared.signals import FoundBy, Meeting, Signal, pack, signal_id
 
 THREADS = 8
 DAY = timedelta(days=1)
@@ -77,9 +77,8 @@ class Known:
         It lies on the day of the end. Before the call record could be read it lies on that of first sight, which
         is the same or the next one.
         """
-        identifier = Signal(call.call_id, times.now()).id
         for day in _days(call):
-            name = self._outcomes.name(identifier, day)
+            name = self._outcomes.name(signal_id(call.call_id), day)
             if result := self._on(day).get(name):
                 return name, result
         return None

@@ -51,6 +51,20 @@ class Superseded(Exception):
     """The blob changed between reading and writing."""
 
 
+def overtaken(signal: Signal, filed: Filed | None) -> bool:
+    """Whether a message was overtaken by what is filed. One that was is dropped, and the log says so."""
+    if filed is None or not is_stale(signal, filed.outcome):
+        return False
+    outcome = filed.outcome
+    logs.info(
+        "signal.dropped",
+        attempt=signal.attempt,
+        outcome=outcome.result,
+        meeting=outcome.meeting.meeting_id,
+    )
+    return True
+
+
 class Outcomes:
     """The outcomes in one container."""
 

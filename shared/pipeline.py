@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from shared import heartbeat, logs, poison, schedule, times
 from shared.attempt import Attempt, Verdict
 from shared.errors import NotOurMessage
-from shared.fence import is_stale, partitions
+from shared.fence import partitions
 from shared.outcome import Outcome, Result
-from shared.outcomes import Filed
+from shared.outcomes import Filed, overtaken
 from shared.services import Services
 from shared.signals import FoundBy, Signal, message, unpack
 from shared.storage import SIGNALS_QUEUE
@@ -45,13 +45,7 @@ def archive(signal: Signal, services: Services) -> None:
     if signal.found_by is FoundBy.NOTIFICATION and signal.attempt == 0:
         services.heartbeat.beat(heartbeat.NOTIFICATION)
     filed = services.outcomes.find(signal.id, partitions(signal))
-    if filed and is_stale(signal, filed.outcome):
-        logs.info(
-            "signal.dropped",
-            attempt=signal.attempt,
-            outcome=filed.outcome.result,
-            meeting=filed.outcome.meeting.meeting_id,
-        )
+    if overtaken(signal, filed):
         return
     attempt = Attempt(signal, filed, services)
     with services.graph.within(ATTEMPT_SECONDS):
@@ -83,9 +77,8 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
             following = replace(following, found_by=FoundBy.NOTIFICATION)
         services.signals.send(message(following), verdict.delay)
     services.sealing.note(outcome.day)
-    if (
-        outcome.result is Result.ACCESS_DENIED
-    ):  # first, for after a crash the repeat of this message is dropped
+    if outcome.result is Result.ACCESS_DENIED:
+        # Before the outcome: after a crash in between, the repeat of this message would be dropped.
         services.access.denied(outcome.meeting.organizer_id, services.outcomes.name(signal.id, outcome.day))
     name, written = services.outcomes.settle(signal, outcome, filed)
     if written is None:

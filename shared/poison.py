@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from shared import logs, schedule, tasks, times
 from shared.errors import NotOurMessage
-from shared.fence import is_stale, partitions
+from shared.fence import partitions
 from shared.outcome import Buried, Outcome, Result
-from shared.outcomes import Superseded
+from shared.outcomes import Superseded, overtaken
 from shared.services import Services
 from shared.signals import Meeting, Signal, message, unpack
 from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
@@ -68,13 +68,7 @@ def bury_unread(text: str, queue: str, problem: str, services: Services) -> None
 
 def _bury_signal(signal: Signal, services: Services) -> None:
     filed = services.outcomes.find(signal.id, partitions(signal))
-    if filed and is_stale(signal, filed.outcome):
-        logs.info(
-            "signal.dropped",
-            attempt=signal.attempt,
-            outcome=filed.outcome.result,
-            meeting=filed.outcome.meeting.meeting_id,
-        )
+    if overtaken(signal, filed):
         return
     now = times.now()
     closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)

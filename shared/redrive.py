@@ -36,18 +36,14 @@ def redrive(job: Redrive, services: Services) -> None:
     until = time.monotonic() + SLICE_SECONDS
     started = job.started or times.now()
     opened = services.access.open_organizers() if job.opened else None
-    day, after = job.first, job.after
-    if opened and not job.started:
-        day = services.access.first_day(opened)
-    for each in [each for each in services.outcomes.days() if day <= each <= job.last]:
-        if time.monotonic() > until:
-            rest = replace(job, first=each, started=started, after=None)
-            services.tasks.send(tasks.message(Task(rest)))
-            return
-        after = after if each == job.first else None
-        after = take_up_day(each, lambda one: _is_asked_for(one, job, opened), services, until, after)
-        if after:
-            rest = replace(job, first=each, started=started, after=after)
+    first = services.access.first_day(opened) if opened and not job.started else job.first
+    for day in [day for day in services.outcomes.days() if first <= day <= job.last]:
+        after = job.after if day == job.first else None
+        over = time.monotonic() > until
+        if not over:
+            after = take_up_day(day, lambda each: _is_asked_for(each, job, opened), services, until, after)
+        if over or after:
+            rest = replace(job, first=day, started=started, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
     if opened:

@@ -18,6 +18,7 @@ from shared.messages import MAX_MESSAGE_BYTES, VERSION
 
 CALL_RECORD = "callRecord"
 PACK = "pack"
+_PREFIX = "cr-"
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 
 
@@ -65,13 +66,23 @@ class Signal:
     @property
     def id(self) -> str:
         """The signal's id, which names its outcome."""
-        return f"cr-{self.call_id}"
+        return signal_id(self.call_id)
 
     def following(self, ticket: str, filed: date, *, denied: bool) -> Signal:
         """The signal as the next attempt's message carries it; what is known of the meeting is in the outcome."""
         return replace(
             self, attempt=self.attempt + 1, ticket=ticket, filed=filed, denied=denied, meeting=None
         )
+
+
+def signal_id(call_id: str) -> str:
+    """The id of the signal of a call record."""
+    return f"{_PREFIX}{call_id}"
+
+
+def call_id_of(signal_id: str) -> str | None:
+    """The call record of a signal's id; None for an id of another kind."""
+    return signal_id.removeprefix(_PREFIX) if signal_id.startswith(_PREFIX) else None
 
 
 def message(signal: Signal) -> str:

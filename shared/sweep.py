@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import logs, poison, redrive, schedule, spans, tasks, times
 from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
-from shared.graph import segment
+from shared.graph import items, segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
 from shared.outcome import Result
@@ -22,7 +22,7 @@ from shared.outcomes import Glance, Outcomes
 from shared.pace import Pace
 from shared.sealing import REACH
 from shared.services import Services
-from shared.signals import FoundBy, Signal
+from shared.signals import FoundBy, signal_id
 from shared.tasks import Backfill, Refresh, Sweep, Task
 
 DAY = timedelta(days=1)
@@ -165,19 +165,17 @@ class _Slice:
         operation = "list call records"
         end = min(self.look.at + DAY, self.look.end)
         page = self._services.graph.get(self.look.link or _path(self.look.at, end), operation)
-        items, link = page.get("value"), page.get("@odata.nextLink")
-        if not isinstance(items, list):
-            raise Unavailable(operation, "the answer holds no list named value", status=200)
+        calls, link = items(page, operation), page.get("@odata.nextLink")
         if link is not None and (not isinstance(link, str) or "://" not in link or link == self.look.link):
             raise Unavailable(operation, "the next link is no address or repeats", status=200)
         if self.look.records == 0:
             self._services.access.opened(None)  # Graph lists call records, should it have refused them before
-        missing = self._compare(items)
+        missing = self._compare(calls)
         announce(missing, self.look.found_by, self._services)
         for call in missing:
             logs.info(
                 "signal.found",
-                signal=Signal(call.call_id, times.now()).id,
+                signal=signal_id(call.call_id),
                 outcome=call.settled_as(self._services.settings) or Result.PENDING,
                 look=self.look.name,
                 requestId=self._services.graph.request_id,
@@ -187,17 +185,17 @@ class _Slice:
             link=link,
             at=self.look.at if link else end,
             restarts=self.look.restarts if link else 0,
-            records=self.look.records + len(items),
+            records=self.look.records + len(calls),
             missing=self.look.missing + len(missing),
             failures=0,
             error=None,
         )
 
-    def _compare(self, items: list[Any]) -> list[Listed]:
+    def _compare(self, calls: list[Any]) -> list[Listed]:
         """The calls of a page that have no outcome. A backfill meets each meeting once more in spite of one."""
         missing: list[Listed] = []
         met: list[str] = []
-        for item in items:
+        for item in calls:
             call = listed(item)
             if call is None:
                 logs.warning(
@@ -235,12 +233,7 @@ class _Slice:
 
 
 def _finish(look: Look, services: Services) -> None:
-    logs.info(
-        "sweep.finished",
-        look=look.name,
-        records=look.records,
-        missing=look.missing,
-    )
+    logs.info("sweep.finished", look=look.name, records=look.records, missing=look.missing)
     if look.name == FULL:
         services.sealing.known(spans.covered(look, services.settings))
         _refresh(services)

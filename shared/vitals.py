@@ -14,7 +14,6 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from azure.storage.blob import BlobServiceClient
 from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
@@ -154,18 +153,9 @@ class _Sources:
 
 @lru_cache(maxsize=1)
 def _sources(settings: Settings) -> _Sources:
-    blobs = BlobServiceClient(
-        settings.blob_url,
-        credential=credential(settings.blob_client_id),
-        retry_policy=BlobRetry(**_RETRY),
-        **_LIMITS,
-    )
-    queues = QueueServiceClient(
-        settings.queue_url,
-        credential=credential(settings.queue_client_id),
-        retry_policy=QueueRetry(**_RETRY),
-        **_LIMITS,
-    )
+    blob_identity, queue_identity = credential(settings.blob_client_id), credential(settings.queue_client_id)
+    blobs = storage.blob_service(settings, blob_identity, retry_policy=BlobRetry(**_RETRY), **_LIMITS)
+    queues = storage.queue_service(settings, queue_identity, retry_policy=QueueRetry(**_RETRY), **_LIMITS)
     reports, apart = storage.containers(settings, blobs)
     state = State(apart)
     token = graph_token(settings.client_id, settings.graph_scope)
