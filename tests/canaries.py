@@ -52,9 +52,6 @@ class Scene(Front):
         """Have Graph answer once with people's names and a token."""
         self.control.add_fault(Fault(path, status=status, body=body or refusal(), times=times, **more))
 
-    def task(self, kind: str, **fields: object) -> None:
-        self.put("upkeep", json.dumps({"version": 1, "kind": kind, **fields}))
-
     def wait_for(self, event: str, start: int = 0, **fields: object) -> None:
         """Wait for a line of this event with these fields."""
         eventually(

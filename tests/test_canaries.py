@@ -170,7 +170,7 @@ def graph_refuses(scene: Scene) -> None:
     # Access is granted: what was denied is taken up again.
     scene.control.clear_faults()
     day = datetime.now(UTC).date()
-    scene.task("redrive", outcomes=["accessDenied"], **{"from": f"{day - timedelta(days=1)}", "to": f"{day}"})
+    scene.ask("redrive", outcomes=["accessDenied"], start=day - timedelta(days=1), end=day)
 
 
 def another_session_of_the_meeting_is_refused(scene: Scene) -> None:
@@ -270,7 +270,7 @@ def messages_are_buried(scene: Scene) -> None:
     scene.wait_for("task.dropped")
     eventually(lambda: count(scene, "message.buried") >= 4 * len(strange), "the burials")
     day = datetime.now(UTC).date().isoformat()
-    scene.task("redrive", outcomes=["failed"], **{"from": day, "to": day})
+    scene.ask("redrive", outcomes=["failed"], start=day, end=day)
     scene.wait_for("message.repeated")
     scene.health()
 
@@ -302,7 +302,7 @@ def the_sweep_looks(scene: Scene) -> None:
     for look in ("recent", "full"):
         scene.wait_for("sweep.finished", start, look=look)
     made = scene.session()
-    scene.task("sweep", look="full", step=99)
+    scene.ask("sweep", look="full", step=99)
     scene.run("sweep")
     scene.wait_for("signal.found", signal=f"cr-{made.call_id}")
     scene.outcome(made.call_id, "stored")
@@ -328,13 +328,13 @@ def an_operator_asks_again(scene: Scene) -> None:
     scene.notify(made.call_id)
     scene.outcome(made.call_id, "stored")
     today = datetime.now(UTC).date()
-    span = {"from": f"{today - timedelta(days=1)}", "to": f"{today}"}
-    scene.task("backfill", **span)
+    span = {"start": today - timedelta(days=1), "end": today}
+    scene.ask("backfill", **span)
     scene.wait_for("signal.repeated", signal=f"cr-{made.call_id}", task="sweep")
-    scene.task("backfill", **{"from": "2020-01-01", "to": "2020-01-02"})
+    scene.ask("backfill", start="2020-01-01", end="2020-01-02")
     unreadable = f"outcomes/date={today}/cr-{uuid4()}.json"
     scene.container.upload_blob(unreadable, b"of another version", metadata={"outcome": "stored"})
-    scene.task("redrive", outcomes=["stored"], **span)
+    scene.ask("redrive", outcomes=["stored"], **span)
     scene.wait_for("outcomes.redriven")
 
 

@@ -1,6 +1,5 @@
 """One line of JSON for each decision, joined by the trace of the notification and by the signal's id."""
 
-import base64
 import json
 import logging
 import secrets
@@ -42,11 +41,6 @@ def post(front: Front, trace: str, *items: object, route: str = "notifications")
     url, headers = f"{front.url}/{route}", {"traceparent": trace}
     reply = requests.post(url, json={"value": list(items)}, headers=headers, timeout=30)
     assert reply.status_code == 202
-
-
-def put(front: Front, queue: str, **content: object) -> None:
-    text = base64.b64encode(json.dumps({"version": 1, **content}).encode()).decode()
-    front.stack.queue_service().get_queue_client(queue).send_message(text)
 
 
 def traced(heard: Heard, trace: str, last: str) -> list[Line]:
@@ -172,7 +166,7 @@ def test_what_the_sweep_finds_and_takes_up_again_is_told_signal_by_signal(front:
     assert line.fields["outcome"] == "externalOrganizer"
     stored = front.outcome(made.call_id, "stored")
     day = stored["end"][:10]
-    put(front, "upkeep", kind="redrive", outcomes=["stored"], **{"from": day, "to": day})
+    front.ask("redrive", outcomes=["stored"], start=day, end=day)
     line = line_of(heard, "signal.repeated", signal=f"cr-{made.call_id}", task="redrive")
     assert (line.fields["outcome"], line.fields["meeting"]) == ("stored", stored["meetingId"])
 
@@ -180,7 +174,8 @@ def test_what_the_sweep_finds_and_takes_up_again_is_told_signal_by_signal(front:
 def test_a_buried_signal_keeps_its_trace(front: Front, heard: Heard) -> None:
     trace, call_id = fresh_trace(), str(uuid4())
     seen = datetime.now(UTC).isoformat()
-    put(front, "meeting-signals-poison", kind="callRecord", callId=call_id, firstSeen=seen, traceparent=trace)
+    item = {"version": 1, "kind": "callRecord", "callId": call_id, "firstSeen": seen, "traceparent": trace}
+    front.put("meeting-signals-poison", json.dumps(item))
     (line,) = traced(heard, trace, "signal.buried")
     assert (line.level, line.function) == ("ERROR", "bury_poison")
     assert (line.fields["signal"], line.fields["outcome"]) == (f"cr-{call_id}", "failed")

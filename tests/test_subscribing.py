@@ -1,12 +1,10 @@
 """The app's subscriptions, kept through the real timer function against the simulated Graph."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
 
 from local.graph.faults import Fault
 from local.stack import Stack
@@ -44,12 +42,7 @@ def soon() -> str:
 
 def problems(front: Front) -> str:
     """What the last run of the timer could not do."""
-    container = front.stack.blob_service().get_container_client(f"{front.stack.container}-state")
-    try:
-        content = json.loads(container.download_blob("heartbeat/maintenance.json").readall())
-    except ResourceNotFoundError:
-        return ""
-    return " ".join(content["problems"])
+    return " ".join(front.state("heartbeat/maintenance.json").get("problems", []))
 
 
 LATER = datetime.now(UTC) + timedelta(days=1)
