@@ -38,6 +38,7 @@ class Verdict:
     denied: bool = False
     error: str | None = None
     confirms: bool = False  # the next attempt is the second reading of a fresh report
+    doubtful: bool = False  # stored, yet perhaps not the session's own report
 
 
 def decided(record: CallRecord, settings: Settings) -> Result | None:
@@ -96,7 +97,9 @@ class Attempt:
             return self._settled(Result.STORED, reports=outcome.reports, error=str(failure))
         except GraphError as failure:
             verdict = self._failed(failure)
-            return replace(verdict, result=Result.STORED, reports=outcome.reports, denied=False)
+            return replace(
+                verdict, result=Result.STORED, reports=outcome.reports, denied=False, confirms=True
+            )
         return self._settled(Result.STORED, reports=kept)
 
     def _still_decided(self) -> Result | None:
@@ -182,16 +185,16 @@ class Attempt:
         if delay is None and (last := (*selection.early, *selection.near)):  # nothing better came in the end
             for report in last:
                 self._store(where, report.id)
-            return self._settled(Result.STORED)
+            return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
     def _store_session(self, where: reports.MeetingReports, selection: Selection) -> bool:
         """Store the session's own reports. Whether that settles the signal."""
-        new = [each for each in selection.likely if not self._has(each)]
-        own = (*selection.conclusive, *new, *(selection.early if selection.conclusive else ()))
-        for report in own:
+        if not selection.conclusive:
+            return False
+        for report in (*selection.conclusive, *selection.early):
             self._store(where, report.id)
-        return bool(selection.conclusive or new)
+        return True
 
     def store_missing(self) -> None:
         """Store the meeting's reports that are not this session's, once the signal is settled.
@@ -259,20 +262,18 @@ class Attempt:
     def _until_confirmed(self, stored: tuple[StoredReport, ...]) -> int | None:
         """Seconds until the second reading, or None when there is none to come.
 
-        One that is under way is fenced off by a message that is not its own, and must be planned again.
+        One that is under way is fenced off by this attempt, and must be planned again.
         """
+        if self._signal.confirms:
+            return None
+        if any(self._now - report.end < FRESH for report in stored):
+            return self._settings.confirm_after or None
         before = self.filed.outcome if self.filed else None
-        if before is None or before.result is not Result.STORED or self._goes_on_with_backfill(before):
-            fresh = any(self._now - report.end < FRESH for report in stored)
-            return self._settings.confirm_after or None if fresh else None
-        if before.ticket is None or before.ticket == self._signal.ticket or before.next_attempt is None:
+        under_way = before is not None and before.result is Result.STORED and before.ticket
+        if before is None or not under_way or before.next_attempt is None:
             return None
         left = math.ceil((before.next_attempt - self._now).total_seconds())
         return left if left > 0 else None
-
-    def _goes_on_with_backfill(self, before: Outcome) -> bool:
-        own = before.ticket is not None and before.ticket == self._signal.ticket
-        return own and self._signal.found_by is FoundBy.BACKFILL
 
     def _failed(self, failure: GraphError) -> Verdict:
         """What a failed call to Graph means for the signal."""

@@ -18,6 +18,7 @@ from shared.outcome import Outcome, Result
 from shared.signals import FoundBy, Signal, call_id_of
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
+LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
 
 # How much is known, from nothing to all: the better outcome stays.
 _RANK = {
@@ -33,11 +34,12 @@ _KNOWN = 3
 def partitions(signal: Signal) -> tuple[date, ...]:
     """Where an outcome may lie before the call record is read: where it was filed, or by the time of first sight.
 
-    That can be the day before, for Graph repeats a notification for hours.
+    Near midnight that is not one day: Graph announces a call hours after its end and repeats that for hours, and a
+    repeat can be handled before the first.
     """
-    if signal.filed:
-        return (signal.filed,)
-    return tuple(dict.fromkeys((signal.first_seen.date(), (signal.first_seen - REPEATS).date())))
+    moments = (signal.first_seen, signal.first_seen - LATE, signal.first_seen + REPEATS)
+    days = (signal.filed, *(moment.date() for moment in moments))
+    return tuple(dict.fromkeys(day for day in days if day))
 
 
 def again(outcome: Outcome, found_by: FoundBy = FoundBy.NOTIFICATION) -> Signal | None:
@@ -68,23 +70,39 @@ def is_stale(signal: Signal, outcome: Outcome | None) -> bool:
     return signal.attempt < outcome.attempt or signal.ticket != outcome.ticket
 
 
+def stays(one: Outcome, other: Outcome) -> bool:
+    """Whether the first of two outcomes of a signal stays, for it knows more.
+
+    Two workers can file a signal at once, in two partitions, when one of them could not read the call record.
+    """
+    return _knowledge(one) > _knowledge(other)
+
+
+def _knowledge(outcome: Outcome) -> tuple[int, bool, int]:
+    return _rank(outcome.result), outcome.meeting.end is not None, -outcome.day.toordinal()
+
+
 def better(new: Outcome, old: Outcome | None, *, stale: bool) -> Outcome | None:
     """What to write over `old`, or None to leave it.
 
     The message in turn may not replace an outcome by one that knows less; it then only moves the fence. A message
     that was overtaken while it worked (`stale`) still improves what it finds; the attempt then moves past the
-    other's, whose message is dropped.
+    other's, whose message is dropped, and the sweep does what was to come next. Where it has nothing better, but a
+    message of its own is under way that the fence would let through, the fence moves there: one of the two goes on.
     """
     if old is None:
         return new
     gain = _rank(new.result) - _rank(old.result)
-    if (stale and gain <= 0) or (gain < 0 and old.result is Result.STORED):
-        return None
+    ahead = new.attempt > old.attempt
+    if stale and gain <= 0:
+        if not (ahead and new.ticket):
+            return None
+        return replace(old, attempt=new.attempt, ticket=new.ticket, next_attempt=new.next_attempt)
     if gain < 0:
         new = replace(new, result=old.result, settled=old.settled, reports=old.reports, buried=old.buried)
-    if new.attempt > old.attempt or (new.attempt == old.attempt and new.ticket is not None):
+    if ahead or (new.attempt == old.attempt and new.ticket is not None):
         return new
-    return replace(new, attempt=old.attempt + 1, ticket=None, next_attempt=None)
+    return replace(new, attempt=old.attempt + 1, ticket=None)
 
 
 def _rank(result: Result) -> int:

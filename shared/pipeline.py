@@ -6,13 +6,12 @@ What an attempt decides is in `attempt`; here stands the order of the writes aro
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared import heartbeat, logs, poison, schedule, times
 from shared.attempt import Attempt, Verdict
 from shared.errors import NotOurMessage
-from shared.fence import partitions
+from shared.fence import partitions, stays
 from shared.outcome import Outcome, Result
 from shared.outcomes import Filed, overtaken
 from shared.services import Services
@@ -20,7 +19,8 @@ from shared.signals import FoundBy, Signal, message, unpack
 from shared.storage import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
-_MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT})
+# Looked at again after days; a look at what is stored that tells less must not be the last one either.
+_MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 _SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
@@ -50,8 +50,7 @@ def archive(signal: Signal, services: Services) -> None:
     attempt = Attempt(signal, filed, services)
     with services.graph.within(ATTEMPT_SECONDS):
         stored = filed is not None and filed.outcome.result is Result.STORED
-        again = stored and signal.found_by is not FoundBy.BACKFILL
-        verdict = attempt.confirm() if again else attempt.run()
+        verdict = attempt.confirm() if stored and signal.confirms else attempt.run()
         truth = (
             _settle(signal, verdict, attempt.filed, services)
             if verdict
@@ -60,6 +59,8 @@ def archive(signal: Signal, services: Services) -> None:
         if filed and filed.name != truth:  # filed before the day was known
             services.sealing.note(services.outcomes.day_of(filed.name))
             services.outcomes.remove(filed.name)
+        if truth and verdict and (filed is None or verdict.meeting.end is None):
+            _leave_one(signal, truth, services)
         if verdict:
             _note_access(signal, filed, verdict, services)
         attempt.store_missing()
@@ -72,9 +73,8 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
     """
     outcome = _outcome(signal, verdict, filed, services)
     if verdict.delay is not None and outcome.ticket:
-        following = signal.following(outcome.ticket, outcome.day, denied=signal.denied or verdict.denied)
-        if verdict.confirms:
-            following = replace(following, found_by=FoundBy.NOTIFICATION)
+        denied = signal.denied or verdict.denied
+        following = signal.following(outcome.ticket, outcome.day, denied=denied, confirms=verdict.confirms)
         services.signals.send(message(following), verdict.delay)
     services.sealing.note(outcome.day)
     if outcome.result is Result.ACCESS_DENIED:
@@ -92,9 +92,22 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
         )
         return name
     _tell(written, services)
-    if written.result is Result.STORED:
+    if outcome.result is Result.STORED:
         services.heartbeat.beat(heartbeat.REPORT)
     return name
+
+
+def _leave_one(signal: Signal, name: str, services: Services) -> None:
+    """Where another worker has filed the signal in another partition, one of the two outcomes stays."""
+    for day in partitions(signal):
+        if services.outcomes.name(signal.id, day) == name:
+            continue
+        there = services.outcomes.find(signal.id, [day])
+        here = services.outcomes.read(name) if there else None
+        if there and here:
+            other = there.name if stays(here.outcome, there.outcome) else name
+            services.sealing.note(services.outcomes.day_of(other))
+            services.outcomes.remove(other)
 
 
 def _outcome(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> Outcome:
@@ -103,7 +116,8 @@ def _outcome(signal: Signal, verdict: Verdict, filed: Filed | None, services: Se
     now = times.now()
     following = _after(now, verdict.delay)
     before = filed.outcome.result if filed else None
-    if not again and verdict.result is not Result.STORED and {verdict.result, before} & _MAY_CHANGE:
+    told_less = verdict.result is not Result.STORED and {verdict.result, before} & _MAY_CHANGE
+    if not again and (verdict.doubtful or told_less):
         closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
         following = schedule.look_again(closed, now)
     return Outcome(

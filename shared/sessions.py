@@ -26,25 +26,28 @@ class Listed:
 
 @dataclass(frozen=True)
 class Session:
-    """The span of a call, from the first join to the last leave."""
+    """The span of a call, from the first join to the last leave. Of some only the end is known."""
 
-    start: datetime
+    start: datetime | None
     end: datetime
+
+    @property
+    def begin(self) -> datetime:
+        """The start, or the end where nothing else is known."""
+        return self.start or self.end
 
 
 @dataclass(frozen=True)
 class Selection:
     """What to do with a meeting's reports.
 
-    `conclusive` are the session's own: with one of them the signal is settled. `likely` fit it only by their
-    distance, as the report of a meeting that was restarted minutes later does, so they settle the signal only if
-    nobody stored them before. `near` overlap it within the tolerance alone: archived when they are missing, and
-    taken for the session's own when nothing better came in the end. `others` are not the session's, yet are
-    archived when they are missing. `early` looks finished although the call went on: the report of a running meeting.
+    `conclusive` are the session's own: with one of them the signal is settled. `near` overlap it within the
+    tolerance alone, as the report of a session minutes before does: archived when they are missing, and taken for
+    the session's own when nothing better came in the end. `others` are not the session's, yet are archived when
+    they are missing. `early` looks finished although the call went on: the report of a running meeting.
     """
 
     conclusive: tuple[Listed, ...]
-    likely: tuple[Listed, ...]
     near: tuple[Listed, ...]
     others: tuple[Listed, ...]
     early: tuple[Listed, ...]
@@ -64,7 +67,6 @@ def select(
     at once: there only a report with the call's own times is the session's.
     """
     conclusive: list[Listed] = []
-    likely: list[Listed] = []
     near: list[Listed] = []
     others: list[Listed] = []
     early: list[Listed] = []
@@ -77,29 +79,29 @@ def select(
             (conclusive if _has_times_of(start, report.end, session) else near).append(report)
         elif _shares_time(start, report.end, session):
             (conclusive if reaches_end else early).append(report)
-        elif _as_long_ago(start, session.start) and _as_long_ago(report.end, session.end):
-            likely.append(report)
         elif _overlaps(start, report.end, session):
             near.append(report)
         elif everything or report.end >= now - RECENT:
             others.append(report)
-    return Selection(tuple(conclusive), tuple(likely), tuple(near), tuple(others), tuple(early))
+    return Selection(tuple(conclusive), tuple(near), tuple(others), tuple(early))
 
 
 def _shares_time(start: datetime, end: datetime, session: Session) -> bool:
-    """Whether both were at the same time for longer than the clocks may differ, or for most of the shorter one."""
+    """Whether both were at the same time for longer than the clocks may differ, or for most of the shorter one.
+
+    Where only the session's end is known, whether that lies in the report, give or take what clocks may differ.
+    """
+    if session.start is None:
+        return start <= session.end <= end + CLOCK_SKEW
     shared = min(end, session.end) - max(start, session.start)
     shorter = min(end - start, session.end - session.start)
     return shared > CLOCK_SKEW or shared >= shorter / 2
 
 
 def _has_times_of(start: datetime, end: datetime, session: Session) -> bool:
-    return abs(start - session.start) <= CLOCK_SKEW and abs(end - session.end) <= CLOCK_SKEW
-
-
-def _as_long_ago(one: datetime, other: datetime) -> bool:
-    return abs(one - other) <= TOLERANCE
+    begins = session.start is None or abs(start - session.start) <= CLOCK_SKEW
+    return begins and abs(end - session.end) <= CLOCK_SKEW
 
 
 def _overlaps(start: datetime, end: datetime, session: Session) -> bool:
-    return start <= session.end + TOLERANCE and end >= session.start - TOLERANCE
+    return start <= session.end + TOLERANCE and end >= session.begin - TOLERANCE

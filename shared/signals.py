@@ -48,7 +48,8 @@ class Signal:
     `attempt` counts the attempts made so far and fences: a message whose attempt is below the outcome's is
     dropped. `ticket` names the one message that continues a pending outcome. `filed` is the date of the
     outcome's partition once an outcome was written. `meeting` is what the sweep's list already told. A signal
-    that is taken up again has a series of attempts of its own: it began at `since`, after `base` attempts.
+    that is taken up again has a series of attempts of its own: it began at `since`, after `base` attempts. One that
+    `confirms` only reads the stored reports a second time.
     """
 
     call_id: str
@@ -62,16 +63,23 @@ class Signal:
     meeting: Meeting | None = None
     since: datetime | None = None
     base: int = 0
+    confirms: bool = False
 
     @property
     def id(self) -> str:
         """The signal's id, which names its outcome."""
         return signal_id(self.call_id)
 
-    def following(self, ticket: str, filed: date, *, denied: bool) -> Signal:
+    def following(self, ticket: str, filed: date, *, denied: bool, confirms: bool) -> Signal:
         """The signal as the next attempt's message carries it; what is known of the meeting is in the outcome."""
         return replace(
-            self, attempt=self.attempt + 1, ticket=ticket, filed=filed, denied=denied, meeting=None
+            self,
+            attempt=self.attempt + 1,
+            ticket=ticket,
+            filed=filed,
+            denied=denied,
+            meeting=None,
+            confirms=confirms,
         )
 
 
@@ -140,6 +148,7 @@ def _fields(signal: Signal) -> dict[str, Any]:
         "meetingId": meeting.meeting_id,
         "since": times.optional_text(signal.since),
         "base": signal.base or None,
+        "confirms": signal.confirms or None,
         "traceparent": signal.traceparent,
     }
 
@@ -168,6 +177,7 @@ def _signal(content: object) -> Signal:
         _meeting(content),
         messages.moment(content, "since"),
         messages.whole(content, "base"),
+        content.get("confirms") is True,
     )
 
 

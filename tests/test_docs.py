@@ -187,6 +187,7 @@ def test_queue_message_table_has_the_fields_that_are_written() -> None:
         ),
         since=datetime(2026, 11, 25, 10, tzinfo=UTC),
         base=1,
+        confirms=True,
     )
     unset = [each.name for each in fields(signal) if getattr(signal, each.name) == each.default]
     assert not unset

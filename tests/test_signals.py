@@ -91,7 +91,7 @@ def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> Non
 
 def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -> None:
     following = Signal("a", SEEN, attempt=2, ticket="old", traceparent=TRACE).following(
-        "new", date(2026, 11, 23), denied=True
+        "new", date(2026, 11, 23), denied=True, confirms=False
     )
     assert following == Signal("a", SEEN, 3, "new", denied=True, filed=date(2026, 11, 23), traceparent=TRACE)
 

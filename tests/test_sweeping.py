@@ -49,7 +49,7 @@ def test_the_past_is_found_stored_and_sealed(front: Front) -> None:
         assert len(front.reports(each.report_id)) == 1
     front.control.clear_calls()
     swept(front, "recent")
-    day = (datetime.now(UTC) - 2 * DAY).date()
+    day = (datetime.now(UTC) - 3 * DAY).date()  # the newest that is over at any hour
     sealed = eventually(lambda: (found := front.manifest(day)).get("complete") and found, "sealing")
     names = list(front.container.list_blob_names(name_starts_with=f"reports/date={day}/"))
     assert sealed["reports"] == len(names)
