@@ -18,7 +18,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import IO, Any
@@ -36,12 +36,16 @@ from shared.storage import get, no_container, put
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
 _LINES = "application/x-ndjson"
+COMPLETE, WHOLE = "complete", "whole"  # in the manifest's metadata
 _INDEX = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is told of one day. `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table.
+    """What is told of one day.
+
+    `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table,
+    none until all of them are written.
 
     `revision` counts the versions that were published as complete: 0 before the first; while a day is not complete
     any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
@@ -55,6 +59,11 @@ class Manifest:
     daily: tuple[str, ...]
     oldest_pending: datetime | None
     updated: datetime
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the day is final and its table is there."""
+        return self.complete and (bool(self.daily) or not self.reports)
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,17 @@ class Manifests:
         """The manifest of a day, or None where there is none."""
         return self._filed_manifest(day).manifest
 
-    def complete_days(self, first: date, last: date) -> set[date]:
-        """The days from `first` to `last` (both included) whose manifest is complete; one listing a month."""
+    def complete_days(self, first: date, last: date, mark: str = COMPLETE) -> set[date]:
+        """The days from `first` to `last` (both included) whose manifest is complete; one listing a month.
+
+        With the mark WHOLE only those whose table is there too.
+        """
         complete: set[str] = set()
         month = first.replace(day=1)
         while month <= last:
             prefix = f"manifests/date={month.isoformat()[:7]}-"
             blobs = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
-            complete.update(blob.name for blob in blobs if (blob.metadata or {}).get("complete") == "true")
+            complete.update(blob.name for blob in blobs if (blob.metadata or {}).get(mark) == "true")
             month = (month + timedelta(days=31)).replace(day=1)
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
         return {day for day in days if manifest_name(day) in complete}
@@ -100,9 +112,24 @@ class Manifests:
         for _ in range(MAX_RACES):
             if manifest := self._refresh(day, final=final):
                 return manifest
-        raise AttendanceError(
-            f"The manifest of {day.isoformat()} was changed {MAX_RACES} times while writing it."
-        )
+        raise AttendanceError(_races(day))
+
+    def name_daily(self, day: date, index: str, names: Sequence[str]) -> None:
+        """Have the manifest name the parts of the day's table, which was made of the index with this sha256.
+
+        Does nothing when the day has another index by now. Raises AttendanceError when other writers never rest.
+        """
+        for _ in range(MAX_RACES):
+            filed = self._filed_manifest(day)
+            before = filed.manifest
+            if before is None or not before.complete or filed.sha256 != index or before.daily == tuple(names):
+                return
+            now = replace(before, daily=tuple(names))
+            told = metadata(now, index)
+            if put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+                logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
+                return
+        raise AttendanceError(_races(day))
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """One try; None when someone else wrote meanwhile."""
@@ -179,9 +206,11 @@ class Manifests:
 def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
     """The manifest that follows `before`, which is `before` itself where nothing changed.
 
-    `seen` holds what was counted; `complete`, `revision` and `daily` are decided here.
+    `seen` holds what was counted; `complete`, `revision` and `daily` are decided here. A table of other reports is not
+    this day's.
     """
-    revision, daily = (before.revision, before.daily) if before else (0, ())
+    revision = before.revision if before else 0
+    daily = before.daily if before and not reports_changed else ()
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
     now = replace(seen, complete=complete, revision=revision, daily=daily)
     if before and not reports_changed and replace(before, updated=now.updated) == now:
@@ -225,10 +254,15 @@ def parse(body: bytes) -> Manifest:
 def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
     """The metadata of a manifest's blob, for which a listing is enough."""
     return {
-        "complete": json.dumps(manifest.complete),
+        COMPLETE: json.dumps(manifest.complete),
+        WHOLE: json.dumps(manifest.is_whole),
         "revision": str(manifest.revision),
         _INDEX: index_sha256,
     }
+
+
+def _races(day: date) -> str:
+    return f"The manifest of {day.isoformat()} was changed {MAX_RACES} times while writing it."
 
 
 def manifest_name(day: date) -> str:

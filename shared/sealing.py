@@ -11,11 +11,14 @@ from datetime import date, datetime, timedelta
 
 from azure.core.exceptions import AzureError
 
-from shared import logs, times
-from shared.manifests import Manifests
+from shared import logs, tasks, times
+from shared.daily import Daily
+from shared.manifests import COMPLETE, WHOLE, Manifests
 from shared.pace import Once
 from shared.settings import Settings
 from shared.state import State
+from shared.storage import Queue
+from shared.tasks import Task
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
@@ -35,9 +38,13 @@ def ready_at(day: date, settings: Settings) -> datetime:
 class Sealing:
     """The days of one archive."""
 
-    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
+    def __init__(
+        self, state: State, manifests: Manifests, daily: Daily, upkeep: Queue, settings: Settings
+    ) -> None:
         self._state = state
         self._manifests = manifests
+        self._daily = daily
+        self._tasks = upkeep
         self._settings = settings
         self._noted = Once(NOTED_EVERY)
 
@@ -53,16 +60,19 @@ class Sealing:
 
     def unsealed(self) -> list[date]:
         """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
+        return self._lacking(COMPLETE)
+
+    def _lacking(self, mark: str) -> list[date]:
         today = times.now().date()
         first = today - REACH
-        complete = self._manifests.complete_days(first, today)
+        marked = self._manifests.complete_days(first, today, mark)
         days = [first + timedelta(days=number) for number in range((today - first).days + 1)]
-        return [day for day in days if day not in complete]
+        return [day for day in days if day not in marked]
 
     def stale(self) -> list[date]:
-        """The days whose manifest must be written anew: those that are not sealed, and those that changed after."""
+        """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
         changed = [_day(name) for name in self._state.names(CHANGED, MOST)]
-        return sorted({*self.unsealed(), *(day for day in changed if day)})
+        return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
 
     def known(self, days: set[date]) -> None:
         """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
@@ -73,7 +83,10 @@ class Sealing:
         self._state.put(FINAL, content)
 
     def refresh(self, day: date) -> None:
-        """Write the day's manifest; it is complete when the day is final and nothing is pending."""
+        """Write the day's manifest; it is complete when the day is final and nothing is pending.
+
+        Then its table is written, part by part.
+        """
         if day > times.now().date():
             return
         marker = f"{CHANGED}{day.isoformat()}.json"
@@ -84,6 +97,9 @@ class Sealing:
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
             self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
+        if manifest.complete and not manifest.is_whole:
+            for part in self._daily.plan(day):
+                self._tasks.send(tasks.message(Task(part)))
 
 
 def _day(name: str) -> date | None:

@@ -14,6 +14,7 @@ from shared import storage
 from shared.access import Access
 from shared.archive import Archive
 from shared.credentials import credential, graph_token
+from shared.daily import Daily
 from shared.graph import Graph, Rate
 from shared.heartbeat import Heartbeat
 from shared.looks import Looks
@@ -38,6 +39,7 @@ class Services:
     state: State
     heartbeat: Heartbeat
     access: Access
+    daily: Daily
     sealing: Sealing
     looks: Looks
 
@@ -55,7 +57,8 @@ def assemble(
     queue: Callable[[str], storage.Queue],
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name."""
-    state, upkeep = State(apart), queue(storage.UPKEEP_QUEUE)
+    state, upkeep, manifests = State(apart), queue(storage.UPKEEP_QUEUE), Manifests(reports)
+    daily = Daily(reports, manifests)
     return Services(
         settings,
         graph,
@@ -67,7 +70,8 @@ def assemble(
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
-        Sealing(state, Manifests(reports), settings),
+        daily,
+        Sealing(state, manifests, daily, upkeep, settings),
         Looks(state, upkeep),
     )
 

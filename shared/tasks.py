@@ -28,8 +28,10 @@ class Kind(StrEnum):
     BACKFILL = "backfill"
     REDRIVE = "redrive"
     REFRESH = "refreshDay"
+    DAILY = "writeDaily"
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _LOOK = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 
 
@@ -91,7 +93,19 @@ class Refresh:
     day: date
 
 
-type Job = Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh
+@dataclass(frozen=True)
+class Part:
+    """Write a part of a day's table: `length` bytes of the index with this sha256, from `offset`; one of `parts`."""
+
+    day: date
+    index: str
+    number: int
+    parts: int
+    offset: int
+    length: int
+
+
+type Job = Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
 
 
 @dataclass(frozen=True)
@@ -145,6 +159,16 @@ def _fields(job: Job) -> dict[str, Any]:
             }
         case Refresh(day):
             return {"kind": Kind.REFRESH, "date": day.isoformat()}
+        case Part():
+            return {
+                "kind": Kind.DAILY,
+                "date": job.day.isoformat(),
+                "index": job.index,
+                "part": job.number,
+                "parts": job.parts,
+                "offset": job.offset,
+                "length": job.length,
+            }
 
 
 def _job(content: Mapping[str, Any]) -> Job:
@@ -166,6 +190,8 @@ def _job(content: Mapping[str, Any]) -> Job:
             return _redrive(content)
         case Kind.REFRESH:
             return Refresh(_required_day(content, "date"))
+        case Kind.DAILY:
+            return _part(content)
         case _:
             raise NotOurMessage("The kind of an upkeep message is unknown.")
 
@@ -192,6 +218,14 @@ def _redrive(content: Mapping[str, Any]) -> Redrive:
     started = messages.moment(content, "started")
     after = messages.string(content, "after")
     return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started, after)
+
+
+def _part(content: Mapping[str, Any]) -> Part:
+    index = messages.string(content, "index")
+    if index is None or not _SHA256.match(index):
+        raise NotOurMessage("index of a message is missing or no sha256.")
+    numbers = (messages.whole(content, name) for name in ("part", "parts", "offset", "length"))
+    return Part(_required_day(content, "date"), index, *numbers)
 
 
 def _required_day(content: Mapping[str, Any], name: str) -> date:

@@ -11,7 +11,7 @@ from shared import logs, poison, redrive, schedule, subscriptions, sweep, tasks
 from shared.errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from shared.services import Services
 from shared.storage import UPKEEP_QUEUE
-from shared.tasks import Backfill, Job, Maintain, Redrive, Refresh, Refused, Renew, Sweep
+from shared.tasks import Backfill, Job, Maintain, Part, Redrive, Refresh, Refused, Renew, Sweep
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
@@ -56,3 +56,5 @@ def _do(job: Job, services: Services) -> None:
             redrive.redrive(job, services)
         case Refresh(day):
             services.sealing.refresh(day)
+        case Part():
+            services.daily.write(job)

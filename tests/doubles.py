@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import IO, Any
@@ -100,8 +100,12 @@ class Container:
     def get_blob_client(self, name: str) -> BlobClient:
         return BlobClient(self, name)
 
-    def download_blob(self, name: str) -> Blob:
-        return self.steps.take(lambda: self._there(name))
+    def download_blob(self, name: str, *, offset: int = 0, length: int | None = None) -> Blob:
+        def download() -> Blob:
+            blob = self._there(name)
+            return replace(blob, body=blob.body[offset:][:length])
+
+        return self.steps.take(download)
 
     def delete_blob(
         self, name: str, *, match_condition: MatchConditions | None = None, etag: str | None = None
@@ -179,8 +183,9 @@ class BlobClient:
     def get_blob_properties(self) -> Blob:
         return self.container.download_blob(self.name)
 
-    def upload_blob(self, data: IO[bytes], **arguments: Any) -> None:
-        self.container.upload_blob(self.name, data, **arguments)
+    def set_blob_metadata(self, metadata: dict[str, str], **condition: Any) -> None:
+        body = self.container.blobs[self.name].body if self.name in self.container.blobs else b""
+        self.container.upload_blob(self.name, body, overwrite=True, metadata=metadata, **condition)
 
 
 @dataclass(eq=False)

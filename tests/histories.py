@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from shared import missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import daily, missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import LATE, REPEATS
 from shared.outcome import Outcome, Result, parse
@@ -356,7 +356,7 @@ def simulated(history: History) -> Iterator[None]:
         for module in (pace, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (missing, redrive):
+        for pooled in (daily, missing, redrive):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

@@ -5,13 +5,15 @@ reports may hold what they are about, and only a buried message may hold the tex
 """
 
 import base64
+import gzip
 import json
 import re
 import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,12 @@ from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
 from shared import outcome as outcome_form
-from shared import outcomes
+from shared import outcomes, tasks
 from shared.credentials import credential
+from shared.daily import Daily
+from shared.manifests import Manifests
 from shared.outcome import Outcome, Result
+from shared.tasks import Task
 from tests.canaries import (
     CANARY,
     CLIENT_STATE,
@@ -323,6 +328,24 @@ def not_under_way(scene: Scene) -> bool:
     return all(not look or look["finished"] for look in looks)
 
 
+def a_day_gets_its_table(scene: Scene) -> None:
+    """A day is sealed; then a part of it is asked for that its index does not have, and one whose report is gone."""
+    day = date(2026, 1, 5)
+    someone = {"emailAddress": f"{CANARY}@contoso.example"}
+    report = {"id": "r", "meetingEndDateTime": f"{day}T10:00:00Z", "attendanceRecords": [someone]}
+    name = f"reports/date={day}/r.json"
+    scene.container.upload_blob(name, json.dumps(report), metadata={"sha256": "0" * 64})
+    scene.apart.upload_blob("sweep/final.json", json.dumps({"days": [str(day)]}), overwrite=True)
+    scene.ask("refreshDay", date=day)
+    (table,) = eventually(lambda: scene.manifest(day).get("daily"), "a table")
+    assert scene.holds(gzip.decompress(scene.container.download_blob(table).readall()).decode())
+    (part,) = Daily(scene.container, Manifests(scene.container)).plan(day)
+    scene.container.delete_blob(name)
+    scene.container.delete_blob(table)
+    for each in (part, replace(part, index="0" * 64)):
+        scene.put("upkeep", tasks.message(Task(each)))
+
+
 def an_operator_asks_again(scene: Scene) -> None:
     made = scene.session(NewMeeting(subject=f"{CANARY} subject"))
     scene.notify(made.call_id)
@@ -432,6 +455,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     an_operator_asks_again: {
         *("backfill.empty", "signal.repeated", "outcomes.redriven", "outcome.unreadable"),
     },
+    a_day_gets_its_table: {"daily.written", "daily.named", "daily.dropped", "daily.skipped"},
     anyone_posts_anything: {"notification.dropped", "notification.refused", "handshake.answered"},
     subscriptions_are_kept: {
         *("subscriptions.started", "subscription.created", "subscription.kept", "subscription.renewed"),

@@ -24,9 +24,11 @@ import pytest
 from local.stack import Stack
 from shared import (
     archive,
+    daily,
     jsontext,
     manifests,
     reports,
+    rows,
     schedule,
     sealing,
     settings,
@@ -85,8 +87,9 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
         ("manifest of a day", "", "", manifests.manifest_name(end.date())),
         ("index of a day's reports", "", "", manifests.index_name(end.date())),
+        ("part of a day's table of attendees", "NNNNN", "00000", daily.part_name(end.date(), 0)),
     ):
-        pattern = name.replace(day, "YYYY-MM-DD").replace(identifier, placeholder)
+        pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
         assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS
     assert set(re.findall(r"(?:reports|outcomes)/date=\d\S+?\.json", README)) == {report_name, outcome_name}
 
@@ -139,6 +142,14 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(outcome_form.Result)
+
+
+def test_example_row_of_the_table_is_what_the_code_writes() -> None:
+    (row, *_) = rows.attendees(example("report"), example("line"))
+    assert list(example("row").items()) == list(row.items())
+    section_of_rows = section(CONSUMERS, "The daily table")
+    named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(named)) == list(row)
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:

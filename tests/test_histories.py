@@ -8,6 +8,7 @@ write is anything worse than before; at the end nothing that Graph offers is mis
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from typing import cast
@@ -31,7 +32,7 @@ class Checked(History):
 
     def check_change(self, name: str, before: Blob | None, after: Blob | None) -> None:
         """No write to an outcome leaves its signal with less than before."""
-        if not name.startswith("manifests/"):
+        if not name.startswith(("manifests/", "daily/")):
             self.tell(f"{self.going.instance if self.going else '-'} writes {shown(name, after)}")
         if not name.startswith("outcomes/"):
             return
@@ -103,6 +104,14 @@ class Checked(History):
                 day
             )
             assert manifest.reports == len(self.container.below(f"reports/date={day.isoformat()}/")), day
+            parts = self.container.below(f"daily/date={day.isoformat()}/")
+            assert manifest.daily == tuple(part.name for part in parts), day
+            rows = [json.loads(row) for part in parts for row in gzip.decompress(part.body).splitlines()]
+            reports = [
+                json.loads(blob.body) for blob in self.container.below(f"reports/date={day.isoformat()}/")
+            ]
+            attended = [(each["id"], one["id"]) for each in reports for one in each["attendanceRecords"]]
+            assert [(row["reportId"], row["recordId"]) for row in rows] == attended, day
 
 
 def shown(name: str, blob: Blob | None) -> str:

@@ -102,6 +102,7 @@ def assert_consistent(container: ContainerClient) -> Manifest:
     assert index.properties.metadata == {"sha256": digest}
     assert container.get_blob_client(f"{FOLDER}manifest.json").get_blob_properties().metadata == {
         "complete": "true" if manifest.complete else "false",
+        "whole": "true" if manifest.complete and not manifest.reports else "false",
         "revision": str(manifest.revision),
         "reportssha256": digest,
     }

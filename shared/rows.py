@@ -1,0 +1,115 @@
+"""A report as rows of a table: one a meeting, one an attendee, one an interval of attendance.
+
+Every row has every column, whatever Graph left out, so that no engine takes a column for unknown that the first rows
+do not have. Nothing is trusted to have the documented shape: what has another is null. Columns: docs/consumers.md.
+Source: https://learn.microsoft.com/graph/api/resources/attendancerecord
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared import times
+
+RECORDS = "attendanceRecords"
+_TYPE = "#microsoft.graph."
+
+
+def meeting(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of one report: `line` is its line of the day's index, which names meeting and organizer."""
+    end = _time(report.get("meetingEndDateTime"))
+    return {
+        "date": end[:10] if end else None,
+        "reportId": _text(report.get("id")) or line.get("id"),
+        "source": line.get("source"),
+        "meetingId": line.get("meetingId"),
+        "organizerId": line.get("organizerId"),
+        "eventId": line.get("eventId"),
+        "sessionId": line.get("sessionId"),
+        "joinWebUrl": line.get("joinWebUrl"),
+        "meetingStart": _time(report.get("meetingStartDateTime")),
+        "meetingEnd": end,
+        "meetingParticipants": _whole(report.get("totalParticipantCount")),
+    }
+
+
+def attendees(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row for each attendance record, joined with its meeting."""
+    common = meeting(report, line)
+    for record in _objects(report.get(RECORDS)):
+        spans = [_span(each) for each in _objects(record.get("attendanceIntervals"))]
+        yield {
+            **common,
+            **_person(record),
+            "attendedSeconds": _whole(record.get("totalAttendanceInSeconds")),
+            "firstJoin": min((each["join"] for each in spans if each["join"]), default=None),
+            "lastLeave": max((each["leave"] for each in spans if each["leave"]), default=None),
+            "intervals": spans,
+        }
+
+
+def intervals(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row for each interval of each attendance record, joined with person and meeting."""
+    common = meeting(report, line)
+    for record in _objects(report.get(RECORDS)):
+        person = _person(record)
+        for number, each in enumerate(_objects(record.get("attendanceIntervals"))):
+            yield {**common, **person, "interval": number, **_span(each)}
+
+
+def _person(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Who attended. An identity is documented as flat; a set of identities holds it under the kind of person."""
+    identity = _object(record.get("identity"))
+    flat = (
+        identity
+        if "id" in identity
+        else next((each for each in identity.values() if _object(each)), identity)
+    )
+    kind = _text(flat.get("@odata.type")) or _text(identity.get("@odata.type"))
+    return {
+        "recordId": _text(record.get("id")),
+        "personId": _text(flat.get("id")),
+        "displayName": _text(flat.get("displayName")),
+        "tenantId": _text(flat.get("tenantId")),
+        "identityType": kind.removeprefix(_TYPE) if kind else None,
+        "emailAddress": _text(record.get("emailAddress")) or None,
+        "role": _text(record.get("role")),
+        "registrationId": _text(record.get("registrationId")),
+    }
+
+
+def _span(interval: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "join": _time(interval.get("joinDateTime")),
+        "leave": _time(interval.get("leaveDateTime")),
+        "seconds": _whole(interval.get("durationInSeconds")),
+    }
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [_object(each) for each in value] if isinstance(value, list) else []
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, also one that Graph writes as `2.0`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        return None
+    return int(value)
+
+
+def _time(value: object) -> str | None:
+    """UTC with milliseconds, which every engine reads; Graph writes up to seven digits."""
+    try:
+        moment = times.parse(value)
+    except ValueError:
+        return None
+    return times.text(moment) if moment else None

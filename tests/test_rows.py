@@ -1,0 +1,110 @@
+"""A report as rows: every row has every column, whatever Graph left out or shaped otherwise."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import rows
+
+LINE = {
+    "id": "r",
+    "source": "onlineMeeting",
+    "meetingId": "m",
+    "organizerId": "o",
+    "joinWebUrl": "https://t/1",
+}
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    [
+        "id",
+        "emailAddress",
+        "role",
+        "identity",
+        "attendanceIntervals",
+        "totalAttendanceInSeconds",
+        "displayName",
+    ]
+)
+RECORDS = st.dictionaries(NAMES, ANYTHING, max_size=6) | ANYTHING
+
+
+def record(**changes: object) -> dict[str, object]:
+    return {
+        "id": "rec",
+        "emailAddress": "",
+        "totalAttendanceInSeconds": 90,
+        "role": "Attendee",
+        "identity": {
+            "@odata.type": "#microsoft.graph.communicationsUserIdentity",
+            "id": "p",
+            "displayName": "P",
+        },
+        "attendanceIntervals": [
+            {"joinDateTime": "2026-11-23T09:10:00.1234567Z", "leaveDateTime": None, "durationInSeconds": 60},
+            {
+                "joinDateTime": "2026-11-23T10:00:00+01:00",
+                "leaveDateTime": "2026-11-23T09:00:30Z",
+                "durationInSeconds": 30.0,
+            },
+        ],
+    } | changes
+
+
+def report(*records: object) -> dict[str, object]:
+    return {
+        "id": "r",
+        "meetingStartDateTime": "2026-11-23T09:00:00Z",
+        "meetingEndDateTime": "2026-11-24T00:00:00.0000001Z",
+        "totalParticipantCount": len(records),
+        "attendanceRecords": list(records),
+    }
+
+
+def test_an_attendee_is_joined_with_the_meeting() -> None:
+    (row,) = rows.attendees(report(record()), LINE)
+    assert (row["date"], row["reportId"], row["meetingId"], row["organizerId"]) == (
+        "2026-11-24",
+        "r",
+        "m",
+        "o",
+    )
+    assert (row["personId"], row["displayName"], row["emailAddress"]) == ("p", "P", None)
+    assert row["identityType"] == "communicationsUserIdentity"
+
+
+def test_the_first_join_and_the_last_leave_are_of_all_intervals() -> None:
+    (row,) = rows.attendees(report(record()), LINE)
+    assert (row["firstJoin"], row["lastLeave"]) == ("2026-11-23T09:00:00.000Z", "2026-11-23T09:00:30.000Z")
+    assert [each["seconds"] for each in row["intervals"]] == [60, 30]
+
+
+def test_each_interval_is_a_row_of_its_own() -> None:
+    found = list(rows.intervals(report(record(), record(id="other")), LINE))
+    assert [(row["recordId"], row["interval"], row["seconds"]) for row in found] == [
+        ("rec", 0, 60), ("rec", 1, 30), ("other", 0, 60), ("other", 1, 30),
+    ]  # fmt: skip
+
+
+def test_an_identity_within_a_set_of_identities_is_found() -> None:
+    inner = {"user": None, "guest": {"id": "g", "displayName": "Guest"}}
+    (row,) = rows.attendees(report(record(identity=inner)), LINE)
+    assert (row["personId"], row["displayName"]) == ("g", "Guest")
+
+
+@given(st.lists(RECORDS, max_size=4))
+def test_whatever_graph_sends_every_record_is_a_row_with_every_column(records: list[object]) -> None:
+    (whole,) = rows.attendees(report(record()), LINE)
+    found = list(rows.attendees(report(*records), LINE))
+    assert [list(row) for row in found] == [list(whole)] * len(records)
+    json.dumps(found, allow_nan=False)
+
+
+@given(ANYTHING)
+def test_a_report_without_a_list_of_records_has_no_attendees(records: object) -> None:
+    if not isinstance(records, list):
+        assert list(rows.attendees({"id": "r", "attendanceRecords": records}, LINE)) == []
