@@ -14,11 +14,11 @@ from typing import Any
 import requests
 
 from local.graph import wire
+from local.graph.calls import Call
 from local.graph.faults import Fault
 from local.graph.notifications import Attempt
 from local.graph.orders import NewMeeting, NewPast, NewSession
 from local.graph.settings import Settings
-from local.graph.simulator import Call
 
 TENANT = "11111111-2222-4333-8444-555555555555"
 APP_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
