@@ -31,15 +31,9 @@ from local.graph.service import GraphService
 from local.graph.simulator import Simulator
 from local.graph.tokens import TokenCheck
 from local.graph.world import World
-from local.login.apps import NewApp
+from local.login.apps import IDENTITY_KEY, NewApp
 from local.login.login import Login
-
-AUTHORITIES = {
-    "global": "https://login.microsoftonline.com",
-    "usgov": "https://login.microsoftonline.us",
-    "usgovdod": "https://login.microsoftonline.us",
-}
-IDENTITY_KEY = "LOCAL_IDENTITY_KEY"  # in the environment, so that no list of processes shows it
+from local.login.metadata import AUTHORITIES
 
 
 class ExposedTransport(H11Protocol):

@@ -64,6 +64,9 @@ class NewSession:
     call_events: tuple[str, ...] = CALL_EVENTS
     call_event_delay: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_call_events(*self.call_events)
+
 
 @dataclass(frozen=True)
 class NewPast:
@@ -114,3 +117,12 @@ class NewCallEvent:
     participants: int = 3
     times: int = 1
     send: bool = True
+
+    def __post_init__(self) -> None:
+        _check_call_events(self.event_type)
+
+
+def _check_call_events(*names: str) -> None:
+    unknown = set(names) - set(CALL_EVENTS)
+    if unknown:
+        raise ValueError(f"there is no call event {min(unknown)!r}; known: {', '.join(CALL_EVENTS)}")

@@ -13,6 +13,7 @@ import jwt
 from local.login.errors import LoginError
 
 AUDIENCE = "api://AzureADTokenExchange"
+IDENTITY_KEY = "LOCAL_IDENTITY_KEY"  # of the environment, so that no list of processes shows it
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,11 @@ stand for any tenant. Source: OpenID Connect on the Microsoft identity platform.
 
 from __future__ import annotations
 
+AUTHORITIES = {
+    "global": "https://login.microsoftonline.com",
+    "usgov": "https://login.microsoftonline.us",
+    "usgovdod": "https://login.microsoftonline.us",
+}
 SHARED = frozenset({"common", "organizations", "consumers"})
 
 
