@@ -113,8 +113,7 @@ async def _serve(options: argparse.Namespace) -> None:
         try:
             await graph.serve([listener])
         finally:
-            login.should_exit = True
-            await asyncio.wait([serving], timeout=2)
+            # The login endpoint just ends: it would wait for the clients of its open TLS connections to say goodbye.
             for task in (*background, serving):
                 task.cancel()
             simulator.save()
