@@ -35,7 +35,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the stack and keep it running")
     up.add_argument("--graph-root", metavar="URL", help="use this Graph instead of the simulator")
-    up.add_argument("--login-root", metavar="URL", help="where the signing keys of validation tokens are")
+    up.add_argument("--login-root", metavar="URL", help="use this login endpoint instead of the simulator's")
     up.add_argument("--functions-port", metavar="N", type=_port, default=0, help="default: any free port")
     _takes_state(up, "folder to keep everything in (default: .local/state)")
     up.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulated tenant")

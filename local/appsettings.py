@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from local.azurite import Azurite
 from local.identity import CLIENT_ID, TENANT, Identity
+from local.login.metadata import AUTHORITIES
 
 # Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.
 AUDIENCES = {
@@ -44,12 +45,18 @@ def audience(settings: Mapping[str, str]) -> str:
     return AUDIENCES.get(settings["GRAPH_CLOUD"], AUDIENCES["global"])
 
 
+def authority(settings: Mapping[str, str]) -> str:
+    """The authority that issues the tokens of the cloud of these settings."""
+    return AUTHORITIES.get(settings["GRAPH_CLOUD"], AUTHORITIES["global"])
+
+
 def with_addresses(
     settings: Mapping[str, str],
     *,
     azurite: Azurite,
     identity: Identity,
     graph_root: str,
+    login_root: str = "",
     functions_url: str,
     client_state: str,
 ) -> dict[str, str]:
@@ -67,6 +74,7 @@ def with_addresses(
             for name in ("blobServiceUri", "credential", "clientId")
         },
         "GRAPH_ROOT": graph_root,
+        **({"LOGIN_ROOT": login_root} if login_root else {}),
         "NOTIFICATION_BASE_URL": f"{functions_url}/api",
         "CLIENT_STATE": client_state,
         **settings,

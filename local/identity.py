@@ -1,8 +1,9 @@
 """App Service's managed-identity endpoint, so that the product's own credential runs unchanged.
 
 Speaks the protocol of 'How to use managed identities for App Service': GET with `resource` and `client_id`,
-the secret in X-IDENTITY-HEADER. The tokens have the claims that Azurite and the Graph simulator check; nobody
-checks the signature, whose key is forgotten at once. Tokens and the secret are never logged.
+the secret in X-IDENTITY-HEADER. The tokens have the claims that Azurite and the Graph simulator check, who do not check
+the signature. The login endpoint does: a token for the exchange stands for an app registration that trusts this
+identity. Tokens and secrets are never logged.
 """
 
 import json
@@ -22,41 +23,49 @@ TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
 CLIENT_ID = "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68"
 OBJECT_ID = "41e8d6b0-92fc-4a3d-b5c7-0d6f2a8e7193"
 API_VERSION = "2019-08-01"
+EXCHANGE = "api://AzureADTokenExchange"
+ISSUER = "https://login.microsoftonline.com"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One user-assigned identity and the address at which it gets its tokens."""
+    """One user-assigned identity and the address at which it gets its tokens; `issuer` is the cloud's authority."""
 
     endpoint: str
     tenant: str
     client_id: str
     lifetime: int
     header: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    issuer: str = ISSUER
 
     def token(self, resource: str) -> dict[str, str]:
         """The endpoint's answer with a token for one audience, valid for `lifetime` seconds."""
         now = int(time.time())
         claims = {
             "aud": resource,
-            "iss": f"https://sts.windows.net/{self.tenant}/",
             "iat": now,
             "nbf": now - 300,  # tolerates a clock that is set back a little, as the real issuer does
             "exp": now + self.lifetime,
-            "appid": self.client_id,
             "idtyp": "app",
             "oid": OBJECT_ID,
             "sub": OBJECT_ID,
             "tid": self.tenant,
-            "ver": "1.0",
+            **self._of_version(resource),
         }
         return {
-            "access_token": jwt.encode(claims, secrets.token_bytes(32), algorithm="HS256"),
+            "access_token": jwt.encode(claims, self.key, algorithm="HS256"),
             "expires_on": str(claims["exp"]),
             "resource": resource,
             "token_type": "Bearer",
             "client_id": self.client_id,
         }
+
+    def _of_version(self, resource: str) -> dict[str, str]:
+        """The claims that differ by version: the exchange takes tokens of the second, the rest here the first."""
+        if resource == EXCHANGE:
+            return {"iss": f"{self.issuer}/{self.tenant}/v2.0", "azp": self.client_id, "ver": "2.0"}
+        return {"iss": f"https://sts.windows.net/{self.tenant}/", "appid": self.client_id, "ver": "1.0"}
 
     def answer(self, target: str, header: str) -> tuple[HTTPStatus, dict[str, str]]:
         """Status and body for a request target such as `/msi/token?resource=…`."""
@@ -102,12 +111,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(
-    port: int = 0, *, tenant: str = TENANT, client_id: str = CLIENT_ID, lifetime: int = 86_400
+    port: int = 0,
+    *,
+    tenant: str = TENANT,
+    client_id: str = CLIENT_ID,
+    lifetime: int = 86_400,
+    issuer: str = ISSUER,
 ) -> Iterator[Identity]:
     """Serves the endpoint from threads of this process, on any free port unless one is given."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         endpoint = f"http://127.0.0.1:{server.server_port}/msi/token"
-        server.identity = Identity(endpoint, tenant, client_id, lifetime)
+        server.identity = Identity(endpoint, tenant, client_id, lifetime, issuer=issuer)
         # A short poll so that stopping does not wait for the half second that is the default.
         serving = threading.Thread(target=server.serve_forever, args=(0.05,), name="identity", daemon=True)
         serving.start()

@@ -1,6 +1,6 @@
-"""The whole system on one machine: storage, identity, a simulated Graph and the functions host, as one thing.
+"""The whole system on one machine: storage, identity, a simulated Graph and login endpoint, the functions host.
 
-Everything is real but Microsoft Graph; the product runs unchanged, and only its settings differ. However the
+Everything is real but Microsoft's own services; the product runs unchanged, and only its settings differ. However the
 stack ends, all that it started ends with it; started again on the same state, it goes on where it was.
 """
 
@@ -18,8 +18,10 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from local import appsettings, azurite, identity, ports, storage
+from local import appsettings, azurite, certificates, identity, ports, storage
 from local.functions import FunctionsHost
+from local.login.apps import IDENTITY_KEY
+from local.login.metadata import AUTHORITIES
 from local.program import ROOT, Log, Program, StartError
 from local.state import State, hold, write
 
@@ -43,9 +45,11 @@ class Stack:
     azurite: azurite.Azurite
     identity: identity.Identity
     graph: str
+    login: str | None
     simulator: Program | None
     functions: FunctionsHost
     base_environment: Mapping[str, str]
+    simulated_login: str = ""
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -69,6 +73,7 @@ class Stack:
             "blob": self.azurite.blob_url,
             "queue": self.azurite.queue_url,
             "graph": self.graph,
+            "login": self.login,
             "identity": {"endpoint": self.identity.endpoint, "header": self.identity.header},
             "ca": str(self.azurite.ca),
             "container": self.container,
@@ -84,7 +89,7 @@ class Stack:
             "functions": self.functions.url,
         }
         if self.simulator:
-            addresses["graph"] = self.graph
+            addresses |= {"graph": self.graph, "login": self.simulated_login}
         return {part: urlsplit(address).port or 0 for part, address in addresses.items()}
 
     def blob_service(self) -> BlobServiceClient:
@@ -152,11 +157,12 @@ def up(
                 ports.free_or_any(last.get("identity", 0)),
                 tenant=chosen["TENANT_ID"],
                 client_id=chosen["AZURE_CLIENT_ID"],
+                issuer=appsettings.authority(chosen),
             )
         )
-        graph_root = given.get("GRAPH_ROOT")
+        graph_root, simulated_login = given.get("GRAPH_ROOT"), ""
         # Started before Azurite and awaited after it, so that both get ready at the same time.
-        simulator = None if graph_root else _simulator(held, last.get("graph", 0), chosen, seed, log)
+        simulator = None if graph_root else _simulator(held, chosen, seed, principal, log)
         if simulator:
             parts.callback(simulator.stop, SECONDS_TO_STOP)
         account = parts.enter_context(
@@ -166,7 +172,8 @@ def up(
         )
         storage.create(account, principal, chosen["ATTENDANCE_CONTAINER"])
         if simulator:
-            graph_root = simulator.await_line(r'"url": *"([^"]+)"', SECONDS_TO_START)[1]
+            said = json.loads(simulator.await_line(r'^{"url": .*}$', SECONDS_TO_START)[0])
+            graph_root, simulated_login = said["url"], said["login"]
         functions = FunctionsHost(
             app, _functions_port(functions_port, last.get("functions", 0)), log, lock=held.lock
         )
@@ -175,10 +182,20 @@ def up(
             azurite=account,
             identity=principal,
             graph_root=graph_root or "",
+            login_root=simulated_login,
             functions_url=functions.url,
             client_state=held.client_state(),
         )
-        stack = Stack(account, principal, environment["GRAPH_ROOT"], simulator, functions, environment)
+        stack = Stack(
+            account,
+            principal,
+            environment["GRAPH_ROOT"],
+            environment.get("LOGIN_ROOT"),
+            simulator,
+            functions,
+            environment,
+            simulated_login,
+        )
         parts.callback(held.announcement.unlink, missing_ok=True)
         functions.started = lambda: write(held.announcement, json.dumps(stack.announcement()))
         functions.start(environment)
@@ -187,17 +204,26 @@ def up(
         yield stack
 
 
-def _simulator(held: State, port: int, settings: Mapping[str, str], seed: int, log: Log) -> Program:
+def _simulator(
+    held: State, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
+) -> Program:
+    last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
     command = [
         *(sys.executable, "-m", "local.graph", "--exit-with-parent"),
-        *("--port", str(ports.free_or_any(port))),
+        *("--port", str(ports.free_or_any(last.get("graph", 0)))),
+        *("--login-port", str(ports.free_or_any(last.get("login", 0)))),
+        *("--certificate", str(certificates.made(held.folder).server)),
         *("--tenant", settings["TENANT_ID"]),
-        *("--app-id", settings.get("GRAPH_CLIENT_ID") or settings["AZURE_CLIENT_ID"]),
+        *("--app-id", registration or settings["AZURE_CLIENT_ID"]),
+        *("--cloud", settings["GRAPH_CLOUD"] if settings["GRAPH_CLOUD"] in AUTHORITIES else "global"),
         *("--audience", appsettings.audience(settings)),
         *("--seed", str(seed)),
         *("--state", str(held.folder / "graph.json")),
     ]
-    return Program("graph", command, log, env=settings, lock=held.lock)
+    if registration:
+        command += ["--registration", registration, "--trusts", identity.OBJECT_ID]
+    env = {**settings, IDENTITY_KEY: principal.key.hex()}
+    return Program("graph", command, log, env=env, lock=held.lock)
 
 
 def _functions_port(told: int, last: int) -> int:

@@ -14,7 +14,7 @@ from benchmarks import findings, recovery
 from benchmarks.ended_meetings import Call
 from benchmarks.recovery_result import operations
 from local.azurite import Azurite
-from local.graph.simulator import Call as GraphCall
+from local.graph.calls import Call as GraphCall
 from local.identity import Identity
 from local.program import Log
 

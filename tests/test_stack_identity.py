@@ -2,14 +2,18 @@
 
 import time
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
 import pytest
 import requests
-from azure.identity import ManagedIdentityCredential
+from azure.identity import ClientAssertionCredential, ManagedIdentityCredential
 
-from local.identity import Identity
+import local.stack
+from local.identity import EXCHANGE, OBJECT_ID, Identity, serve
+from local.program import Log
+from local.stack import Stack
 
 STORAGE = "https://storage.azure.com"
 
@@ -61,3 +65,52 @@ def test_a_request_outside_the_protocol_is_refused(identity: Identity, query: di
 
 def test_the_secret_is_not_in_what_a_log_would_show(identity: Identity) -> None:
     assert identity.header not in repr(identity)
+
+
+def test_a_token_for_the_exchange_is_one_that_a_federated_credential_takes(identity: Identity) -> None:
+    answer = ask(identity, resource=EXCHANGE).json()
+    claims = jwt.decode(answer["access_token"], identity.key, algorithms=["HS256"], audience=EXCHANGE)
+    assert claims["iss"] == f"https://login.microsoftonline.com/{identity.tenant}/v2.0"
+    assert (claims["sub"], claims["azp"], claims["ver"]) == (OBJECT_ID, identity.client_id, "2.0")
+    assert "appid" not in claims
+
+
+def test_another_cloud_has_another_issuer() -> None:
+    with serve(issuer="https://login.microsoftonline.us") as identity:
+        token = identity.token(EXCHANGE)["access_token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["iss"].startswith("https://login.microsoftonline.us/")
+
+
+def test_the_key_of_the_tokens_is_not_in_what_a_log_would_show(identity: Identity) -> None:
+    assert str(identity.key) not in repr(identity)
+    assert identity.key.hex() not in repr(identity)
+
+
+def test_the_stack_has_a_login_endpoint_that_its_app_knows_and_trusts(stack: Stack) -> None:
+    assert stack.login is not None
+    assert stack.announcement()["login"] == stack.settings["LOGIN_ROOT"] == stack.login
+    url = f"{stack.login}/common/v2.0/.well-known/openid-configuration"
+    answer = requests.get(url, verify=stack.settings["REQUESTS_CA_BUNDLE"], timeout=10)
+    assert answer.json()["jwks_uri"].startswith(stack.login)
+
+
+def test_the_stacks_identity_stands_for_the_registration_of_graph_client_id(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = "99999999-aaaa-4bbb-8ccc-dddddddddddd"
+    with local.stack.up(tmp_path, settings={"GRAPH_CLIENT_ID": registration}, log=log) as stack:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", stack.identity.endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", stack.identity.header)
+        with (
+            ManagedIdentityCredential(client_id=stack.identity.client_id) as own,
+            ClientAssertionCredential(
+                stack.identity.tenant,
+                registration,
+                lambda: own.get_token(f"{EXCHANGE}/.default").token,
+                authority=stack.login,
+                connection_verify=str(stack.azurite.ca),
+            ) as credential,
+        ):
+            token = credential.get_token("https://graph.microsoft.com/.default").token
+    assert jwt.decode(token, options={"verify_signature": False})["appid"] == registration

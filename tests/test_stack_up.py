@@ -49,10 +49,11 @@ def bare(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
 
 def test_one_line_says_where_everything_is_and_sigterm_ends_all(tmp_path: Path) -> None:
     with up(tmp_path) as (process, said):
-        assert set(said) == {"functions", "blob", "queue", "graph", "identity", "ca", "container", "pids"}
+        parts = {"functions", "blob", "queue", "graph", "login", "identity", "ca", "container", "pids"}
+        assert set(said) == parts
         assert set(said["identity"]) == {"endpoint", "header"}
         assert set(said["pids"]) == {"functions", "azurite"}
-        assert (said["graph"], said["container"]) == (NO_GRAPH, "attendance")
+        assert (said["graph"], said["login"], said["container"]) == (NO_GRAPH, None, "attendance")
         assert shakes_hands(said["functions"])
         assert json.loads((tmp_path / "stack.json").read_text()) == said
         process.terminate()
@@ -117,6 +118,12 @@ def test_the_containers_and_queues_are_there(bare: Stack) -> None:
         assert {"meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"} <= {
             queue.name for queue in queues.list_queues()
         }
+
+
+def test_an_outer_login_endpoint_is_the_apps(tmp_path: Path, log: Log) -> None:
+    outer = "https://127.0.0.1:9"
+    with local.stack.up(tmp_path, graph_root=NO_GRAPH, login_root=outer, log=log) as stack:
+        assert stack.announcement()["login"] == stack.settings["LOGIN_ROOT"] == outer
 
 
 def test_a_second_stack_on_the_same_state_is_refused(

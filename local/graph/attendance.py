@@ -15,13 +15,32 @@ from random import Random
 
 from local.graph import moments, odata
 from local.graph.odata import Entity
+from local.graph.orders import View
 from local.graph.people import Person, full_name, guid, staff
-from local.graph.world import Session, World
+from local.graph.sessions import Session
+from local.graph.world import World
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 USER = "#microsoft.graph.communicationsUserIdentity"
 PHONE = "#microsoft.graph.communicationsPhoneIdentity"
+CRM = uuid.UUID("1a2b3c4d-0000-4000-8000-00000000c4a1")
 SHARE_BEFORE_GROWTH = 0.6
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a report is written: with what people registered with, and in which order of properties and records."""
+
+    registered: bool = False
+    reversed: bool = False
+
+
+OF_EVENT = Form(registered=True)
+
+
+def form_of(view: View) -> Form:
+    """The form that a report has as one of an online meeting that is seen in this way."""
+    return Form(registered=view in ("same", "reordered"), reversed=view == "reordered")
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class Attendee:
         )
         return Attendee(self.id, self.address, self.role, self.identity, stays) if stays else None
 
-    def entity(self) -> Entity:
+    def entity(self, form: Form) -> Entity:
         """The record as Graph returns it."""
         intervals = [
             {
@@ -77,10 +96,23 @@ class Attendee:
         record["identity"] = self.identity
         record["attendanceIntervals"] = odata.text(intervals)
         record["attentionScore"] = '{"value":1.0,"weight":1E+2}'
-        return record
+        if form.registered:
+            record |= self._registration()
+        return _ordered(record, form)
+
+    def _registration(self) -> Entity:
+        """How somebody registered for a webinar or town hall; those who present did not."""
+        if self.role in ("Organizer", "Presenter"):
+            return odata.entity(registrationId=None, externalRegistrationInformation=None)
+        registration = uuid.uuid5(CRM, self.id)
+        elsewhere = {"referrer": "newsletter/ä", "registrationId": f"crm-{registration.fields[0]}"}
+        return odata.entity(
+            registrationId=str(registration),
+            externalRegistrationInformation=elsewhere if registration.int % 2 else None,
+        )
 
 
-def report(session: Session, attendees: tuple[Attendee, ...], at: datetime) -> Entity:
+def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form: Form) -> Entity:
     """The report's own properties at `at`, without records."""
     seventh = _seventh(session)
     properties = odata.entity(
@@ -95,7 +127,7 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime) -> E
         else []
     )
     properties["averageEngagement"] = "1.50"
-    return properties
+    return _ordered(properties, form)
 
 
 def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee, ...]:
@@ -113,9 +145,17 @@ def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee
 
 def whole_report(world: World, session: Session) -> str:
     """The complete report that the session ends up with: all records, no OData annotation of its own."""
+    meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
+    form = Form() if meeting is None or meeting.view == "plain" else OF_EVENT
     everyone = attendees_at(world, session, END_OF_TIME)
-    records = ",".join(odata.rendered(each.entity()) for each in everyone)
-    return odata.rendered(report(session, everyone, END_OF_TIME) | {"attendanceRecords": f"[{records}]"})
+    records = ",".join(odata.rendered(each.entity(form)) for each in everyone)
+    return odata.rendered(
+        report(session, everyone, END_OF_TIME, form) | {"attendanceRecords": f"[{records}]"}
+    )
+
+
+def _ordered(properties: Entity, form: Form) -> Entity:
+    return dict(reversed(properties.items())) if form.reversed else properties
 
 
 def _end(session: Session, at: datetime) -> datetime:

@@ -15,9 +15,10 @@ from local.graph import moments, odata
 from local.graph.odata import Entity, GraphError, Reply
 from local.graph.people import full_name
 from local.graph.routing import GraphRequest, Route
+from local.graph.sessions import Session
 from local.graph.settings import Settings
 from local.graph.throttle import PER_APP, PER_RESOURCE, Throttle
-from local.graph.world import Session, World
+from local.graph.world import World
 
 PAGE = 60
 _CLAUSE = re.compile(r"startDateTime (ge|gt|le|lt) (\S+)")
@@ -80,6 +81,7 @@ class CallRecords:
 
     async def get(self, request: GraphRequest) -> Reply:
         """One call record: 404 before it exists and after 30 days."""
+        request.caller.as_application()
         call_id = request.parameters["call"].lower()
         self._count(request, call_id)
         session = self._world.sessions.get(call_id)
@@ -91,6 +93,7 @@ class CallRecords:
 
     async def listed(self, request: GraphRequest) -> Reply:
         """A page of the call records, by start time."""
+        request.caller.as_application()
         self._count(request, "list")
         unsupported = [name for name in request.query if name.startswith("$") and name not in _LIST_OPTIONS]
         if unsupported:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import requests
-
+from local.certificates import Certificates
 from local.graph import wire
+from local.graph.calls import Call
 from local.graph.faults import Fault
 from local.graph.notifications import Attempt
-from local.graph.orders import NewMeeting, NewPast, NewSession
+from local.graph.orders import EventKind, NewCallEvent, NewEvent, NewMeeting, NewPast, NewSession
 from local.graph.settings import Settings
-from local.graph.simulator import Call
+from local.identity import Identity
+from local.login.apps import IDENTITY_KEY
+from local.login.client import LoginControl
 
 TENANT = "11111111-2222-4333-8444-555555555555"
 APP_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,34 @@ class SessionMade:
     report_id: str
 
 
-class Control:
-    """The control routes of the simulator at `url`. A refusal raises requests.HTTPError with the reason."""
+@dataclass(frozen=True)
+class EventSessionMade:
+    """A session of an event; `meeting_id` is what the order of a call needs to hold it."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    session_id: str
+    meeting_id: str
+    join_web_url: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class EventMade:
+    """The identifiers of a new webinar or town hall."""
+
+    event_id: str
+    kind: EventKind
+    organizer_id: str
+    sessions: tuple[EventSessionMade, ...]
+
+    @property
+    def path(self) -> str:
+        """The event's path, as notifications name it."""
+        return f"solutions/virtualEvents/{self.kind}s/{self.event_id}"
+
+
+class Control(LoginControl):
+    """The control routes of a simulator. A refusal raises requests.HTTPError with the reason."""
 
     def add_meeting(self, order: NewMeeting | None = None) -> MeetingMade:
         """A new meeting."""
@@ -65,14 +92,50 @@ class Control:
         """Changes fields of a session, by their names in JSON: `growAfter=0`."""
         self._json("PUT", f"sessions/{call_id}", fields)
 
+    def add_event(self, order: NewEvent | None = None) -> EventMade:
+        """A new webinar or town hall."""
+        made = self._json("POST", "events", wire.to_wire(order or NewEvent()))
+        sessions = tuple(wire.from_wire(EventSessionMade, each) for each in made.pop("sessions"))
+        return EventMade(made["eventId"], made["kind"], made["organizerId"], sessions)
+
+    def change_event(self, event_id: str, **fields: object) -> None:
+        """Changes fields of an event, by their names in JSON: `status="canceled"`."""
+        self._json("PUT", f"events/{quote(event_id)}", fields)
+
+    def tell(self, order: NewCallEvent) -> None:
+        """Tells a call event of a meeting to all who watch it."""
+        self._send("POST", "call-events", wire.to_wire(order))
+
+    def written(self, order: NewCallEvent, forgery: str | None = None) -> list[dict[str, Any]]:
+        """The bodies with which a call event would be told, one for each subscription; nothing is sent."""
+        asked = wire.to_wire(order) | {"send": False, "forgery": forgery}
+        bodies: list[dict[str, Any]] = self._json("POST", "call-events", asked)
+        return bodies
+
+    def forge(self, kind: str, times: int = 1) -> None:
+        """What is wrong with the next POSTs that carry encrypted items; see `forgeries`."""
+        self._send("POST", "forgeries", {"kind": kind, "times": times})
+
+    def clear_forgeries(self) -> None:
+        """No more forgeries."""
+        self._send("DELETE", "forgeries")
+
     def add_past(self, order: NewPast) -> list[SessionMade]:
         """A seeded past of ended meetings."""
         made = self._json("POST", "world", wire.to_wire(order))
         return [wire.from_wire(SessionMade, each) for each in made]
 
     def deny(self, organizer_id: str, denied: bool = True) -> None:
-        """Takes the application access policy of an organizer away, or grants it."""
+        """Takes the application access policy of an organizer away, or grants it to every application."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": denied})
+
+    def allow(self, organizer_id: str, *apps: str) -> None:
+        """Grants an organizer's application access policy to these applications alone."""
+        self._send("POST", f"organizers/{organizer_id}", {"denied": False, "apps": list(apps)})
+
+    def allow_everyone(self, *apps: str) -> None:
+        """The tenant's policy, for whoever has none: these applications; without any, every one again."""
+        self._send("PUT", "policy", {"apps": list(apps) or None})
 
     def change_settings(self, **fields: object) -> Settings:
         """Changes settings, by their names in JSON: `recordPageSize=2`; returns all."""
@@ -124,33 +187,40 @@ class Control:
         """Sends a lifecycle event; one that asks for reauthorization pauses delivery."""
         self._send("POST", f"subscriptions/{subscription_id}/lifecycle", {"event": event})
 
-    def _json(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-        return self._send(method, path, body).json()
-
-    def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> requests.Response:
-        response = requests.request(method, f"{self.url}/_control/{path}", json=body, timeout=SECONDS)
-        if not response.ok:
-            raise requests.HTTPError(f"{response.status_code}: {response.text}", response=response)
-        return response
-
 
 @contextmanager
 def running(
-    state: Path | None = None, *, tenant: str = TENANT, app_id: str = APP_ID, seed: int = 1
+    state: Path | None = None,
+    *,
+    tenant: str = TENANT,
+    app_id: str = APP_ID,
+    seed: int = 1,
+    certificates: Certificates | None = None,
+    identity: Identity | None = None,
+    cloud: str = "global",
 ) -> Iterator[Control]:
-    """A simulator of its own for the length of the block; it ends with this process at the latest."""
+    """A simulator of its own for the length of the block; it ends with this process at the latest.
+
+    `certificates` has its login endpoint speak HTTPS; `identity` is the managed identity whose tokens it knows.
+    """
     command = [sys.executable, "-m", "local.graph", "--exit-with-parent"]
-    command += ["--tenant", tenant, "--app-id", app_id, "--seed", str(seed)]
+    command += ["--tenant", tenant, "--app-id", app_id, "--seed", str(seed), "--cloud", cloud]
     if state is not None:
         command += ["--state", str(state.resolve())]
+    if certificates is not None:
+        command += ["--certificate", str(certificates.server)]
+    env = dict(os.environ) | ({IDENTITY_KEY: identity.key.hex()} if identity else {})
     root = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as process:  # noqa: S603 - our own program
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, env=env
+    ) as process:
         try:
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError("the simulator ended before it answered")
-            yield Control(json.loads(line)["url"])
+            said = json.loads(line)
+            yield Control(said["url"], said["login"], certificates.roots if certificates else None)
         finally:
             process.terminate()
             try:

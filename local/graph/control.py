@@ -7,39 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.graph import attendance, moments, wire
+from local.graph import announcing, attendance, moments, wire
+from local.graph.controlling import DONE, Controls, body, read
+from local.graph.eventcontrol import EventControls
 from local.graph.faults import Fault
+from local.graph.logincontrol import LoginControls
 from local.graph.orders import NewMeeting, NewPast, NewSession
+from local.graph.sessions import Meeting, Session
 from local.graph.settings import Settings
-from local.graph.simulator import Simulator
 from local.graph.subscriptions import Subscription
-from local.graph.world import Meeting, Session
-
-DONE = 204
 
 
-class ControlRoutes:
+class ControlRoutes(Controls):
     """The routes, acting on one simulator."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self._world = simulator.world
 
     def routes(self) -> list[Route]:
         """All routes, below `/_control`."""
         return [
+            *EventControls(self._simulator).routes(),
+            *LoginControls(self._simulator).routes(),
             self._route("POST", "/meetings", self.add_meeting),
             self._route("POST", "/sessions", self.add_session),
             self._route("PUT", "/sessions/{id}", self.change_session),
             self._route("POST", "/world", self.add_past),
             self._route("POST", "/organizers/{id}", self.change_organizer),
+            self._route("PUT", "/policy", self.change_policy),
             self._route("PUT", "/settings", self.change_settings),
             self._route("POST", "/faults", self.add_fault),
             self._route("DELETE", "/faults", self.clear_faults),
@@ -56,12 +55,14 @@ class ControlRoutes:
 
     async def add_meeting(self, request: Request) -> Response:
         """A new online meeting."""
-        return JSONResponse(_meeting(self._world.add_meeting(await _read(request, NewMeeting))), 201)
+        return JSONResponse(_meeting(self._world.add_meeting(await read(request, NewMeeting))), 201)
 
     async def add_session(self, request: Request) -> Response:
         """A new session; its call record is announced when its time comes."""
-        session = self._world.add_session(await _read(request, NewSession), moments.now())
-        self._simulator.delivery.announce(session.call_id, session.announced_at(), session.announce)
+        order = await read(request, NewSession)
+        session = self._world.add_session(order, moments.now())
+        for news in announcing.of_session(self._simulator.events, session, order):
+            self._simulator.delivery.announce(news)
         return JSONResponse({"callId": session.call_id, "reportId": session.report_id}, 201)
 
     async def change_session(self, request: Request) -> Response:
@@ -73,15 +74,24 @@ class ControlRoutes:
 
     async def add_past(self, request: Request) -> Response:
         """A past of ended meetings."""
-        sessions = self._world.add_past(await _read(request, NewPast), moments.now())
+        sessions = self._world.add_past(await read(request, NewPast), moments.now())
         made = [{"callId": each.call_id, "reportId": each.report_id} for each in sessions]
         return JSONResponse(made, 201)
 
     async def change_organizer(self, request: Request) -> Response:
-        """Grants or takes away the application access policy of an organizer."""
+        """Takes the application access policy of an organizer away, or grants it, to all or to some `apps`."""
         organizer = request.path_params["id"].lower()
-        denied = (await request.json())["denied"]
-        (self._world.denied.add if denied else self._world.denied.discard)(organizer)
+        asked = await body(request)
+        if asked.get("denied", False):
+            self._world.policies.denied.add(organizer)
+        else:
+            self._world.policies.allow(organizer, asked.get("apps"))
+        return Response(status_code=DONE)
+
+    async def change_policy(self, request: Request) -> Response:
+        """The tenant's own policy: the `apps` that may act for whoever has none; null: all."""
+        apps = (await body(request))["apps"]
+        self._world.policies.everyone = None if apps is None else [app.lower() for app in apps]
         return Response(status_code=DONE)
 
     async def change_settings(self, request: Request) -> Response:
@@ -93,7 +103,7 @@ class ControlRoutes:
 
     async def add_fault(self, request: Request) -> Response:
         """A fault to come."""
-        self._simulator.faults.add(await _read(request, Fault))
+        self._simulator.faults.add(await read(request, Fault))
         return Response(status_code=DONE)
 
     async def clear_faults(self, _: Request) -> Response:
@@ -166,24 +176,6 @@ class ControlRoutes:
         if found is None:
             raise KeyError(request.path_params["id"])
         return found
-
-    def _route(self, method: str, path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                response = await answer(request)
-            except KeyError as missing:
-                return JSONResponse({"error": f"there is no {missing}"}, 404)
-            except ValueError as wrong:
-                return JSONResponse({"error": str(wrong)}, 400)
-            if method != "GET":
-                self._simulator.changed()
-            return response
-
-        return Route(path, endpoint, methods=[method])
-
-
-async def _read[T](request: Request, kind: type[T]) -> T:
-    return wire.from_wire(kind, await request.json())  # type: ignore[type-var]
 
 
 def _meeting(meeting: Meeting) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from local.graph import moments, odata, outbound
+from local.graph.bodies import Bodies, Parcel
 from local.graph.endpoints import Endpoint
-from local.graph.notifications import Attempt, Notification, Outcome
+from local.graph.notifications import Announcement, Attempt, Kind, Notification, Outcome
 from local.graph.settings import Settings
 from local.graph.subscriptions import Subscription, Subscriptions
 
@@ -35,34 +36,32 @@ AT_ONCE = 64
 LARGEST_BATCH = 50
 IDLE = 1.0
 
-type Parcel = list[tuple[Notification, dict[str, object]]]
-
 
 class Delivery:
     """The queue of notifications and the loop that sends them."""
 
     def __init__(
-        self, tenant_id: str, kept: Subscriptions, settings: Settings, changed: Callable[[], None]
+        self, kept: Subscriptions, settings: Settings, bodies: Bodies, changed: Callable[[], None]
     ) -> None:
-        self._tenant_id = tenant_id
         self._kept = kept
+        self._bodies = bodies
         self._settings = settings
         self._changed = changed
         self._endpoints: dict[str, Endpoint] = {}
         self._waiting: dict[int, Notification] = {}
         self._due: list[tuple[float, int]] = []
         self._held: defaultdict[str, list[int]] = defaultdict(list)
-        self._announcements: list[tuple[float, str, int]] = []
+        self._announcements: list[Announcement] = []
         self._counter = 0
         self._wake = asyncio.Event()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: deque[Attempt] = deque(maxlen=20_000)
 
-    def announce(self, call_id: str, at: datetime, times: int) -> None:
-        """Has a call record announced `times` times to every subscription that exists at `at`."""
-        if times > 0:
-            heapq.heappush(self._announcements, (at.timestamp(), call_id, times))
+    def announce(self, news: Announcement) -> None:
+        """Has something told to every subscription to its topic that exists when its time comes."""
+        if news.times > 0:
+            heapq.heappush(self._announcements, news)
             self._wake.set()
 
     def lifecycle(self, subscription: Subscription, event: str) -> None:
@@ -71,7 +70,7 @@ class Delivery:
             return
         if event == "reauthorizationRequired":
             self._kept.put(replace(subscription, paused=True, warned=moments.now()))
-        self._enqueue(subscription.id, event, "")
+        self._enqueue(subscription.id, event, "lifecycle", "")
 
     def resume(self, subscription_id: str) -> None:
         """Lets the notifications that waited for reauthorization go."""
@@ -79,11 +78,11 @@ class Delivery:
             heapq.heappush(self._due, (time.time(), number))
         self._wake.set()
 
-    def pending(self) -> tuple[list[Notification], list[tuple[float, str, int]]]:
-        """What is not settled: notifications, and announcements to come (time, call id, times)."""
+    def pending(self) -> tuple[list[Notification], list[Announcement]]:
+        """What is not settled: notifications, and announcements to come."""
         return list(self._waiting.values()), list(self._announcements)
 
-    def restore(self, waiting: list[Notification], announcements: list[tuple[float, str, int]]) -> None:
+    def restore(self, waiting: list[Notification], announcements: list[Announcement]) -> None:
         """Goes on with what `pending` returned in an earlier life."""
         self._waiting = {each.id: each for each in waiting}
         self._due = sorted((each.due, each.id) for each in waiting)
@@ -96,7 +95,8 @@ class Delivery:
             while True:
                 self._wake.clear()
                 self._step(time.time())
-                heads = [queue[0][0] for queue in (self._due, self._announcements) if queue]
+                heads = [self._due[0][0]] if self._due else []
+                heads += [self._announcements[0].at] if self._announcements else []
                 wait = max(0.0, min(heads, default=math.inf) - time.time())
                 try:
                     async with asyncio.timeout(min(wait, IDLE)):
@@ -108,11 +108,11 @@ class Delivery:
                 task.cancel()
 
     def _step(self, at: float) -> None:
-        while self._announcements and self._announcements[0][0] <= at:
-            _, call_id, times = heapq.heappop(self._announcements)
-            for each in self._kept.living():
-                for change in sorted(each.change_types) * times:
-                    self._enqueue(each.id, change, call_id)
+        while self._announcements and self._announcements[0].at <= at:
+            news = heapq.heappop(self._announcements)
+            for each in self._kept.to(news.topic):
+                for change in sorted(each.change_types) * news.times:
+                    self._enqueue(each.id, change, news.kind, news.subject, news.detail)
         self._warn()
         for subscription_id in [held for held in self._held if self._kept.find(held) is None]:
             self.resume(subscription_id)
@@ -124,8 +124,7 @@ class Delivery:
             url = self._target(notification, subscription, at)
             if subscription is not None and url is not None:
                 alone = 0 if self._settings.batch_seconds else number
-                item = notification.item(subscription, self._tenant_id)
-                parcels[url, notification.attempt, alone].append((notification, item))
+                parcels[url, notification.attempt, alone].append((notification, subscription))
         for (url, _, _), parcel in parcels.items():
             for start in range(0, len(parcel), LARGEST_BATCH):
                 task = asyncio.create_task(self._send(url, parcel[start : start + LARGEST_BATCH]))
@@ -160,7 +159,7 @@ class Delivery:
         attempt = parcel[0][0].attempt
         scale = self._settings.deadline_scale
         deadline = (FIRST_DEADLINE if attempt == 1 else LATER_DEADLINE) / scale
-        body = odata.text({"value": [item for _, item in parcel]}).encode()
+        body = odata.text(self._bodies.body(parcel)).encode()
         status, error = None, None
         async with self._free:
             at, started = moments.now(), time.monotonic()
@@ -190,11 +189,15 @@ class Delivery:
             if each.expiration - at < WARN_BEFORE and (each.warned is None or at - each.warned > WARN_AGAIN):
                 self.lifecycle(each, "reauthorizationRequired")
 
-    def _enqueue(self, subscription_id: str, change_type: str, call_id: str) -> None:
+    def _enqueue(
+        self, subscription_id: str, change_type: str, kind: Kind, subject: str, detail: str = ""
+    ) -> None:
         self._counter += 1
         at, span = time.time(), self._settings.batch_seconds
         due = math.ceil(at / span) * span if span else at
-        self._queue(Notification(self._counter, subscription_id, change_type, call_id, due, at))
+        self._queue(
+            Notification(self._counter, subscription_id, change_type, kind, subject, due, at, detail=detail)
+        )
 
     def _queue(self, notification: Notification) -> None:
         self._waiting[notification.id] = notification
@@ -221,7 +224,8 @@ class Delivery:
             Attempt(
                 at=at,
                 url=url or "",
-                call_ids=tuple(each.call_id for each in sent),
+                call_ids=tuple(each.subject for each in sent if each.kind == "callRecord"),
+                subjects=tuple(each.subject for each in sent),
                 subscription_ids=tuple(each.subscription_id for each in sent),
                 change_types=tuple(each.change_type for each in sent),
                 attempt=sent[0].attempt,

@@ -59,9 +59,13 @@ def rendered(properties: Mapping[str, str]) -> str:
     return "{" + ",".join(f'"{name}":{value}' for name, value in properties.items()) + "}"
 
 
-def collection(context: str, items: Iterable[Mapping[str, str]], next_link: str | None = None) -> str:
-    """A collection as JSON text."""
+def collection(
+    context: str, items: Iterable[Mapping[str, str]], next_link: str | None = None, count: int | None = None
+) -> str:
+    """A collection as JSON text; `count` is that of all pages, where it was asked for."""
     page = {"@odata.context": text(context)}
+    if count is not None:
+        page["@odata.count"] = text(count)
     if next_link is not None:
         page["@odata.nextLink"] = text(next_link)
     page["value"] = "[" + ",".join(rendered(item) for item in items) + "]"

@@ -1,7 +1,8 @@
 """Online meetings of a user: looked up by join link, by the number to join with, or by id.
 
-Only the organizer's object id works, and only where an application access policy covers that user. The link in a
-filter must be escaped once more as a whole; after one decoding it must be the link itself.
+Only the organizer's object id works, for an application where an access policy covers that user, for a signed-in
+user with `/me`. The link in a filter must be escaped once more as a whole; after one decoding it must be the link
+itself.
 Source: Get onlineMeeting; the texts of refusals are those seen in the field.
 """
 
@@ -9,19 +10,23 @@ from __future__ import annotations
 
 import re
 
-from local.graph import links, odata
+from local.graph import attendance, links, odata
 from local.graph.odata import Entity, GraphError, Reply
+from local.graph.reports import Place
 from local.graph.routing import GraphRequest, Route
-from local.graph.world import Meeting, World
+from local.graph.sessions import Meeting
+from local.graph.world import World
 
 _FILTER = re.compile(
     r"\s*(joinWebUrl|joinMeetingIdSettings/joinMeetingId)\s+eq\s+'((?:[^']|'')*)'\s*", re.IGNORECASE
 )
 _GUID = re.compile(links.GUID, re.IGNORECASE)
+ARTIFACTS = "OnlineMeetingArtifact.Read.All"
+READ = ("OnlineMeetings.Read", "OnlineMeetings.ReadWrite")
 
 
 class OnlineMeetings:
-    """The routes `/users/{user}/onlineMeetings` and one meeting of it."""
+    """The routes `/users/{user}/onlineMeetings` and one meeting of it, and the same for `/me`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -29,12 +34,14 @@ class OnlineMeetings:
     def routes(self) -> list[Route]:
         """The routes of this resource."""
         return [
-            Route("GET", "/users/{user}/onlineMeetings", self.find),
-            Route("GET", "/users/{user}/onlineMeetings/{meeting}", self.get),
+            Route("GET", f"{whose}/onlineMeetings{rest}", answer)
+            for whose in ("/users/{user}", "/me")
+            for rest, answer in (("", self.find), ("/{meeting}", self.get))
         ]
 
     async def find(self, request: GraphRequest) -> Reply:
         """The one meeting that the filter names, in a collection."""
+        request.caller.needs(*READ)
         user = self.allowed_user(request)
         match = _FILTER.fullmatch(request.query.get("$filter", ""))
         if match is None:
@@ -48,6 +55,7 @@ class OnlineMeetings:
 
     async def get(self, request: GraphRequest) -> Reply:
         """One meeting by id."""
+        request.caller.needs(*READ)
         meeting = self.meeting(request)
         context = odata.text(request.context(f"users('{meeting.organizer_id}')/onlineMeetings/$entity"))
         return Reply(body=odata.rendered({"@odata.context": context} | self._entity(meeting)))
@@ -59,21 +67,29 @@ class OnlineMeetings:
         if links.organizer_in(meeting_id) is None:
             raise GraphError(400, "BadRequest", "Meeting Id is corrupted.")
         meeting = self._world.meetings.get(meeting_id)
-        if meeting is None:
+        if meeting is None or meeting.view == "hidden":
             raise _not_found()
         self._check_access(meeting, user)
         return meeting
 
+    def place(self, request: GraphRequest) -> Place:
+        """Where the reports of the meeting in a path are read. Raises GraphError."""
+        request.caller.needs(ARTIFACTS)
+        meeting = self.meeting(request)
+        context = f"users('{meeting.organizer_id}')/onlineMeetings('{meeting.id}')/attendanceReports"
+        return Place(meeting, context, attendance.form_of(meeting.view))
+
     def allowed_user(self, request: GraphRequest) -> str:
-        """The object id in the path, of a user whom the access policy covers. Raises GraphError."""
+        """The object id in the path, of a user for whom the caller may act, or the caller's. Raises GraphError."""
+        if "user" not in request.parameters:
+            return request.caller.me()
         user = request.parameters["user"].lower()
         if not _GUID.fullmatch(user):
             raise GraphError(400, "BadRequest", "The user id must be the object id of a user.")
-        if user in self._world.denied:
-            message = (
-                f"No application access policy found for this app {request.caller.app_id} on the user {user}."
-            )
-            raise GraphError(403, "Forbidden", message)
+        if request.caller.scopes is None:
+            self._world.policies.check(request.caller.app_id, user)
+        elif user != request.caller.object_id:
+            raise GraphError(403, "Forbidden", "Insufficient privileges to complete the operation.")
         if user not in self._world.people:
             raise GraphError(404, "NotFound", "User not found")
         return user
@@ -85,6 +101,8 @@ class OnlineMeetings:
         if meeting_id is None:
             raise _not_found()
         meeting = self._world.meetings[meeting_id]
+        if meeting.view == "hidden":
+            raise _not_found()
         if meeting.join_url_refused:
             raise GraphError(400, "BadRequest", "1026: An error has occurred.")
         return meeting
@@ -93,7 +111,7 @@ class OnlineMeetings:
         if not number.isdecimal():
             raise GraphError(400, "BadRequest", "The join meeting id must hold digits only.")
         meeting_id = self._world.by_join_meeting_id.get(number)
-        if meeting_id is None:
+        if meeting_id is None or self._world.meetings[meeting_id].view == "hidden":
             raise _not_found()
         return self._world.meetings[meeting_id]
 

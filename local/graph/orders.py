@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-type MeetingKind = Literal["scheduled", "recurring", "channel", "meetNow", "short"]
+type MeetingKind = Literal["scheduled", "recurring", "channel", "meetNow", "short", "webinar", "townhall"]
+type EventKind = Literal["webinar", "townhall"]
+type View = Literal["plain", "same", "reordered", "different", "hidden"]
+
+CALL_EVENTS = ("callStarted", "rosterUpdated", "callEnded")
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,14 @@ class NewMeeting:
 
 @dataclass(frozen=True)
 class NewSession:
-    """A call, of a meeting or (no `meeting_id`) ad hoc, and what will be told about it.
+    """A call, of a meeting or of an event's session, or (no `meeting_id`) ad hoc, and what will be told about it.
 
     `announce`: how many times the call record is announced (False: never). `announce_delay`: as `record_delay`
     unless told. `early_report`: a report can be read while the meeting runs. `grow_after`: until then the report
     holds a part of its records. `report_refused`: the status with which the report itself is always refused.
+    `announce_report`: how many times the report of an event's session is announced, `report_announce_delay` seconds
+    after it can be read. `call_events`: those that are told to whoever watches the meeting, each when its time comes,
+    the end `call_event_delay` seconds later.
     """
 
     meeting_id: str | None = None
@@ -52,6 +59,13 @@ class NewSession:
     no_report: bool = False
     report_refused: int | None = None
     phone_organizer: bool = False
+    announce_report: bool | int = True
+    report_announce_delay: float = 0.0
+    call_events: tuple[str, ...] = CALL_EVENTS
+    call_event_delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_call_events(*self.call_events)
 
 
 @dataclass(frozen=True)
@@ -61,3 +75,54 @@ class NewPast:
     days: int
     meetings_per_day: int
     participants: int = 5
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """A webinar or town hall with `sessions` sessions of `length` seconds, each `gap` seconds after the one before.
+
+    Unless `start` is told, the last one ends now. A session is held with the order of a session for its `meetingId`,
+    as often as wanted: each time makes another report. `time_zone`: the Windows name of the zone in which Graph gives
+    the times. `plain_id`: the id without the tenant. `meeting_view`: how the organizer's online meetings show the
+    session: its reports with the `same` content, `reordered`, `different` (without registrations), or not (`hidden`).
+    """
+
+    kind: Literal["webinar", "townhall"] = "webinar"
+    organizer: str | None = None
+    co_organizers: tuple[str, ...] = ()
+    name: str | None = None
+    status: Literal["draft", "published", "canceled"] = "published"
+    sessions: int = 1
+    start: datetime | None = None
+    length: float = 3600.0
+    gap: float = 86_400.0
+    time_zone: str = "UTC"
+    plain_id: bool = False
+    denied: bool = False
+    meeting_view: Literal["same", "reordered", "different", "hidden"] = "reordered"
+    announce: bool | int = True
+    announce_delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class NewCallEvent:
+    """A call event of a meeting that is told at once, to all who watch it; `participants` are on its roster.
+
+    Without `send` it is not told: the answer holds what would have been POSTed, ready to be changed and posted.
+    """
+
+    join_web_url: str
+    event_type: str = "callEnded"
+    at: datetime | None = None
+    participants: int = 3
+    times: int = 1
+    send: bool = True
+
+    def __post_init__(self) -> None:
+        _check_call_events(self.event_type)
+
+
+def _check_call_events(*names: str) -> None:
+    unknown = set(names) - set(CALL_EVENTS)
+    if unknown:
+        raise ValueError(f"there is no call event {min(unknown)!r}; known: {', '.join(CALL_EVENTS)}")

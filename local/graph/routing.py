@@ -32,6 +32,11 @@ class GraphRequest:
     parameters: Mapping[str, str]
 
     @property
+    def version(self) -> str:
+        """The version of the service: `v1.0` or `beta`."""
+        return self.root.rpartition("/")[2].lower()
+
+    @property
     def address(self) -> str:
         """The request's own address without its query, as links of the next page repeat it."""
         return "/".join((self.root, *self.segments))

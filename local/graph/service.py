@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 import uuid
 from datetime import timedelta
 from email.utils import format_datetime
@@ -15,10 +13,12 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from local.graph import moments, odata, routing
+from local.graph.calls import Call
 from local.graph.faults import HANG_SECONDS, Fault
+from local.graph.interruptions import body_of, hang, reset
 from local.graph.odata import GraphError, Reply
 from local.graph.routing import VERSIONS, GraphRequest
-from local.graph.simulator import Call, Simulator
+from local.graph.simulator import Simulator
 
 NO_REPLY = 0
 
@@ -35,15 +35,15 @@ class GraphService:
         path = scope["raw_path"].decode("ascii")
         query: bytes = scope["query_string"]
         whole = f"{path}?{query.decode('latin-1')}" if query else path
-        body = await _body(receive)
+        body = await body_of(receive)
         fault = self._simulator.faults.take(method, whole)
         action = fault.action if fault else None
         status = NO_REPLY
         if action == "reset":
-            await _reset(scope)
+            await reset(scope)
         elif fault and action == "hang":
-            await _hang(receive, fault.seconds or HANG_SECONDS)
-            await _reset(scope)
+            await hang(receive, fault.seconds or HANG_SECONDS)
+            await reset(scope)
         else:
             reply, request_id, client_request_id = await self._reply(scope, path, body, fault)
             status = reply.status
@@ -124,30 +124,3 @@ def _headers(
         headers["content-length"] = str(len(content))
     headers |= {name.lower(): value for name, value in reply.headers.items()}
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-async def _body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-async def _hang(receive: Receive, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return
-
-
-async def _reset(scope: Scope) -> None:
-    transport: asyncio.Transport = scope["extensions"]["local.transport"]["transport"]
-    connection = transport.get_extra_info("socket")
-    if connection is not None and not transport.is_closing():
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    await asyncio.sleep(0.01)  # until the server has seen that there is nobody left to answer

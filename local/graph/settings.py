@@ -23,6 +23,22 @@ class Settings:
     """Attendance reports on a page of the list; undocumented; 0: all (at most 50) on one."""
     subscription_page_size: int = 0
     """Subscriptions on a page; undocumented; 0: all on one."""
+    event_page_size: int = 20
+    """Webinars, town halls or sessions on a page; undocumented; 0: all on one."""
+    virtual_events: Literal["offered", "badRequest", "notFound"] = "offered"
+    """Whether this cloud has webinars and town halls, or how it refuses to know them: undocumented."""
+    session_time_form: Literal["object", "text"] = "object"
+    """The times of a session: of the documented type, or as the documented examples show them."""
+    call_event_name: Literal["eventType", "callEventType", "both"] = "eventType"
+    """The property that says what happened: of the examples, or of the resource type."""
+    roster_name: Literal["participants@delta", "participants"] = "participants@delta"
+    """The property that holds a changed roster: of the examples, or of the resource type."""
+    validation_tokens: Literal["1.0", "2.0", "both"] = "2.0"
+    """The versions of the tokens that come with encrypted notifications."""
+    call_event_quota: int = 10_000
+    """Subscriptions to call events per organization."""
+    odd_forms: bool = True
+    """Whether every second notification about events and call events spells resource, type and time differently."""
     next_link_form: Literal["property", "top"] = "property"
     """Where an expanded report names the next page of its records: undocumented, both are OData."""
     throttling: bool = True
@@ -38,8 +54,7 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.time_scale, self.deadline_scale) <= 0 or self.record_page_size < 1:
             raise ValueError("timeScale, deadlineScale and recordPageSize must be positive")
-        if (
-            min(self.report_page_size, self.subscription_page_size, self.batch_seconds, self.evaluate_after)
-            < 0
-        ):
-            raise ValueError("no setting may be negative")
+        numbers = (value for value in vars(self).values() if isinstance(value, int | float))
+        # Graph's clock may be behind, and no others may be.
+        if sum(value < 0 for value in numbers) > (self.clock_offset < 0):
+            raise ValueError("no setting but clockOffset may be negative")

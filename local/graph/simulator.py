@@ -1,4 +1,4 @@
-"""The parts of one simulator and what they share; the state that survives a restart.
+"""The parts of one simulator and what they share, and the file in which its state survives a restart.
 
 The file is replaced as a whole, so that a crash leaves the old state or the new one.
 """
@@ -7,59 +7,74 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.graph import wire
+from local.graph.bodies import Bodies
 from local.graph.callrecords import CallRecords
+from local.graph.calls import Call
 from local.graph.delivery import Delivery
+from local.graph.events import Events, EventSession, VirtualEvent
 from local.graph.faults import Faults
-from local.graph.notifications import Notification
+from local.graph.forgeries import Forgeries
+from local.graph.notifications import Announcement, Notification
 from local.graph.onlinemeetings import OnlineMeetings
+from local.graph.policies import Policies
 from local.graph.reports import AttendanceReports
+from local.graph.sessions import Meeting, Session
 from local.graph.settings import Settings
 from local.graph.subscribing import Subscribing
 from local.graph.subscriptions import Subscription, Subscriptions
 from local.graph.tokens import TokenCheck
-from local.graph.world import Meeting, Session, World
+from local.graph.validationtokens import Publisher
+from local.graph.virtualevents import VirtualEvents
+from local.graph.world import World
+from local.login.apps import NewApp
+from local.login.login import Login
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SAVE_EVERY = 1.0
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a client to the Graph side; `status` is 0 where it got no reply."""
-
-    method: str
-    path: str
-    status: int
-    at: datetime
+FORM = 2  # of the state file
 
 
 class Simulator:
     """One simulated tenant with all that acts on it."""
 
-    def __init__(self, world: World, tokens: TokenCheck, state: Path | None = None) -> None:
+    def __init__(
+        self, world: World, tokens: TokenCheck, login: Login, authority: str, state: Path | None = None
+    ) -> None:
         self.world = world
+        self.events = Events(world)
         self.tokens = tokens
+        self.login = login
         self.settings = Settings()
         self.subscriptions = Subscriptions()
         self.faults = Faults()
+        self.forgeries = Forgeries()
         self.calls: deque[Call] = deque(maxlen=100_000)
-        self.delivery = Delivery(world.tenant_id, self.subscriptions, self.settings, self.changed)
+        publisher = Publisher(world.tenant_id, authority, login.keys)
+        self.bodies = Bodies(world.tenant_id, self.settings, publisher, self.forgeries)
+        self.delivery = Delivery(self.subscriptions, self.settings, self.bodies, self.changed)
         self._state = state
         self._dirty = asyncio.Event()
         meetings = OnlineMeetings(world)
         self.routes = [
             *CallRecords(world, self.settings).routes(),
             *meetings.routes(),
-            *AttendanceReports(world, self.settings, meetings).routes(),
-            *Subscribing(self.subscriptions, self.settings, self.delivery.resume).routes(),
+            *Subscribing(self.subscriptions, self.events, self.settings, self.delivery.resume).routes(),
+            *VirtualEvents("webinar", world, self.events, self.settings).routes(),
+            *VirtualEvents("townhall", world, self.events, self.settings).routes(),
         ]
+        for whose in ("/users/{user}", "/me"):
+            address = whose + "/onlineMeetings/{meeting}"
+            self.routes += AttendanceReports(world, self.settings, address, meetings.place).routes()
 
     def changed(self) -> None:
         """Has the state saved soon."""
@@ -89,30 +104,48 @@ class Simulator:
         state = json.loads(self._state.read_text(encoding="utf-8"))
         if state["tenant"] != self.world.tenant_id:
             raise ValueError(f"{self._state} belongs to another tenant")
+        if state.get("form") != FORM:
+            sys.stderr.write(f"{self._state} was written by another version; starting anew\n")
+            return
         self.world.reseed(state["seed"])
         self.world.counter = state["counter"]
-        self.world.denied = set(state["denied"])
+        vars(self.world.policies).update(wire.partial_from_wire(Policies, state["policies"]))
         vars(self.settings).update(wire.partial_from_wire(Settings, state["settings"]))
         for meeting in state["meetings"]:
             self.world.put_meeting(wire.from_wire(Meeting, meeting))
         for session in state["sessions"]:
             self.world.put_session(wire.from_wire(Session, session))
+        for event in state["events"]:
+            self.events.put(wire.from_wire(VirtualEvent, event))
+        for held in state["eventSessions"]:
+            self.events.put_session(wire.from_wire(EventSession, held))
         for subscription in state["subscriptions"]:
             self.subscriptions.put(wire.from_wire(Subscription, subscription))
-        waiting = [wire.from_wire(Notification, each) for each in state["notifications"]]
-        self.delivery.restore(waiting, [(at, call, times) for at, call, times in state["announcements"]])
+        for app in state["apps"]:
+            self.login.apps.add(wire.from_wire(NewApp, app))
+        self.delivery.restore(
+            [wire.from_wire(Notification, each) for each in state["notifications"]],
+            [wire.from_wire(Announcement, each) for each in state["announcements"]],
+        )
 
     def _snapshot(self) -> dict[str, Any]:
         waiting, announcements = self.delivery.pending()
+        kept: dict[str, Iterable[DataclassInstance]] = {
+            "meetings": self.world.meetings.values(),
+            "sessions": self.world.sessions.values(),
+            "events": self.events.by_id.values(),
+            "eventSessions": self.events.by_meeting.values(),
+            "subscriptions": self.subscriptions.living(),
+            "apps": self.login.apps.all(),
+            "notifications": waiting,
+            "announcements": announcements,
+        }
         return {
+            "form": FORM,
             "tenant": self.world.tenant_id,
             "seed": self.world.seed,
             "counter": self.world.counter,
-            "denied": sorted(self.world.denied),
+            "policies": wire.to_wire(self.world.policies),
             "settings": wire.to_wire(self.settings),
-            "meetings": [wire.to_wire(each) for each in self.world.meetings.values()],
-            "sessions": [wire.to_wire(each) for each in self.world.sessions.values()],
-            "subscriptions": [wire.to_wire(each) for each in self.subscriptions.living()],
-            "notifications": [wire.to_wire(each) for each in waiting],
-            "announcements": announcements,
+            **{name: [wire.to_wire(each) for each in entries] for name, entries in kept.items()},
         }

@@ -1,6 +1,7 @@
 """The routes below `/subscriptions`: create with its handshake, list, read, renew, reauthorize, delete.
 
-An application sees its own subscriptions only, whoever else notifies the same URL.
+An application sees its own subscriptions only, whoever else notifies the same URL; a user's token makes none here. The
+event or meeting must exist, and an access policy must cover its organizer.
 Sources: Create subscription, List subscriptions, Update subscription, subscription: reauthorize.
 """
 
@@ -10,7 +11,8 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from local.graph import handshake, moments, odata, subscriptions
+from local.graph import handshake, moments, odata, resources, subscriptions
+from local.graph.events import Events
 from local.graph.odata import Entity, GraphError, Reply
 from local.graph.routing import GraphRequest, Route
 from local.graph.settings import Settings
@@ -20,8 +22,11 @@ from local.graph.subscriptions import Subscription, Subscriptions
 class Subscribing:
     """The routes; `resumed` is called with the id of a subscription that was renewed or reauthorized."""
 
-    def __init__(self, kept: Subscriptions, settings: Settings, resumed: Callable[[str], None]) -> None:
+    def __init__(
+        self, kept: Subscriptions, events: Events, settings: Settings, resumed: Callable[[str], None]
+    ) -> None:
         self._kept = kept
+        self._events = events
         self._settings = settings
         self._resumed = resumed
 
@@ -40,20 +45,23 @@ class Subscribing:
     async def create(self, request: GraphRequest) -> Reply:
         """A new subscription, once its URLs have answered the handshake."""
         caller = request.caller
+        caller.as_application()
         wanted = subscriptions.checked(
-            request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id, self._now()
+            request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id, self._now(), request.version
         )
-        self._kept.check_room(caller.app_id, wanted.resource, wanted.change_type)
+        self._check_access(wanted)
+        self._kept.check_room(wanted, self._settings.call_event_quota)
         for url in (wanted.notification_url, wanted.lifecycle_notification_url):
             if url is not None:
                 await handshake.validate(url, self._settings.deadline_scale)
         # A second request for the same combination may have passed its own handshake meanwhile.
-        self._kept.check_room(caller.app_id, wanted.resource, wanted.change_type)
+        self._kept.check_room(wanted, self._settings.call_event_quota)
         self._kept.put(wanted)
         return Reply(201, _one(request, wanted))
 
     async def listed(self, request: GraphRequest) -> Reply:
         """A page of the caller's subscriptions; no query options are supported."""
+        request.caller.as_application()
         options = [name for name in request.query if name.startswith("$") and name != "$skiptoken"]
         if options:
             raise GraphError(400, "BadRequest", f"The query option '{options[0]}' is not supported.")
@@ -93,7 +101,24 @@ class Subscribing:
         """The time by Graph's clock."""
         return moments.now() + timedelta(seconds=self._settings.clock_offset)
 
+    def _check_access(self, wanted: Subscription) -> None:
+        """Raises GraphError for an event or meeting that does not exist, or for which the caller may not act."""
+        topic, world = wanted.topic, self._events.world
+        if topic.kind in ("virtualEvent", "attendanceReport") and self._settings.virtual_events != "offered":
+            raise GraphError(400, "InvalidRequest", f"Resource '{wanted.resource}' is not supported.")
+        if topic.kind == "attendanceReport":
+            event = self._events.by_id.get(topic.about)
+            if event is None or resources.reports_key(event.kind, event.id) != topic.key:
+                raise GraphError(404, "NotFound", "The virtual event is not found.")
+            world.policies.check(wanted.application_id, event.organizer_id)
+        elif topic.kind == "callEvent":
+            meeting_id = world.by_join_url.get(topic.about)
+            if meeting_id is None:
+                raise GraphError(404, "NotFound", "3004: Specified meeting is not found.")
+            world.policies.check(wanted.application_id, world.meetings[meeting_id].organizer_id)
+
     def _own(self, request: GraphRequest) -> Subscription:
+        request.caller.as_application()
         found = self._kept.find(request.parameters["subscription"])
         if found is None or found.application_id != request.caller.app_id:
             raise GraphError(404, "ResourceNotFound", "The object was not found.")

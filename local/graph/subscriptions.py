@@ -1,39 +1,25 @@
-"""Subscriptions: the resource and its rules. What changes one, and when one is gone.
+"""Subscriptions: the resource, what changes one, and when one is gone.
 
 Limits, messages and the meaning of each status follow the subscription resource type and the overview of change
-notifications. Call records are the one resource known so far; another is another entry of RESOURCES.
+notifications; what a resource allows is in `resources`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.graph import moments, odata
+from local.graph import encryption, moments, odata
 from local.graph.odata import Entity, GraphError
+from local.graph.resources import Rules, Topic, topic_of
 
 SHORTEST = timedelta(minutes=45)
 CLIENT_STATE_LENGTH = 128
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-@dataclass(frozen=True)
-class ResourceRules:
-    """What a subscription to a resource may be."""
-
-    change_types: frozenset[str]
-    longest: timedelta
-    quota: int
-
-
-RESOURCES = {
-    "communications/callrecords": ResourceRules(
-        change_types=frozenset({"created", "updated"}), longest=timedelta(minutes=4230), quota=100
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -51,12 +37,13 @@ class Subscription:
     expiration: datetime
     encryption_certificate_id: str | None = None
     encryption_certificate: str | None = None
+    include_resource_data: bool = False
     latest_supported_tls_version: str = "v1_2"
     paused: bool = False
     warned: datetime | None = None
 
     @property
-    def topic(self) -> str:
+    def topic(self) -> Topic:
         """The resource in the form in which resources are compared."""
         return topic_of(self.resource)
 
@@ -66,7 +53,7 @@ class Subscription:
         return frozenset(self.change_type.split(","))
 
     def entity(self) -> Entity:
-        """The subscription as Graph returns it: without its clientState."""
+        """The subscription as Graph returns it: without its clientState and its certificate."""
         return odata.entity(
             id=self.id,
             resource=self.resource,
@@ -78,7 +65,7 @@ class Subscription:
             lifecycleNotificationUrl=self.lifecycle_notification_url,
             expirationDateTime=moments.written(self.expiration),
             creatorId=self.creator_id,
-            includeResourceData=None,
+            includeResourceData=self.include_resource_data or None,
             latestSupportedTlsVersion=self.latest_supported_tls_version,
             encryptionCertificate=None,
             encryptionCertificateId=self.encryption_certificate_id,
@@ -88,15 +75,22 @@ class Subscription:
 
 @dataclass
 class Subscriptions:
-    """All subscriptions of the tenant that have not expired. Few (quotas), so that scanning them is cheap."""
+    """All subscriptions of the tenant that have not expired, also by topic: every news asks who wants it."""
 
     _by_id: dict[str, Subscription] = field(default_factory=dict)
+    _ids: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def living(self) -> Iterator[Subscription]:
         """Every subscription; expired ones vanish here."""
         at = moments.now()
-        self._by_id = {key: each for key, each in self._by_id.items() if each.expiration > at}
+        for expired in [key for key, each in self._by_id.items() if each.expiration <= at]:
+            self.remove(expired)
         return iter(tuple(self._by_id.values()))
+
+    def to(self, key: str) -> list[Subscription]:
+        """The living subscriptions to a topic, the oldest first."""
+        at = moments.now()
+        return [each for name in self._ids.get(key, ()) if (each := self._by_id[name]).expiration > at]
 
     def find(self, subscription_id: str) -> Subscription | None:
         """The living subscription with this id."""
@@ -105,67 +99,89 @@ class Subscriptions:
 
     def put(self, subscription: Subscription) -> None:
         """Keeps `subscription`."""
+        before = self._by_id.get(subscription.id)
+        if before is not None and before.topic != subscription.topic:
+            self.remove(before.id)
         self._by_id[subscription.id] = subscription
+        self._ids[subscription.topic.key][subscription.id] = None
 
     def remove(self, subscription_id: str) -> None:
         """Forgets a subscription, without a word to anybody."""
-        self._by_id.pop(subscription_id.lower(), None)
+        gone = self._by_id.pop(subscription_id.lower(), None)
+        if gone is not None:
+            del self._ids[gone.topic.key][gone.id]
 
-    def check_room(self, application_id: str, resource: str, change_type: str) -> None:
+    def check_room(self, wanted: Subscription, call_event_quota: int) -> None:
         """Raises GraphError 409 for a combination that exists, 403 when the resource's quota is used up."""
-        topic, kinds = topic_of(resource), frozenset(change_type.split(","))
-        same_resource = [each for each in self.living() if each.topic == topic]
-        for each in same_resource:
-            if each.application_id == application_id and each.change_types == kinds:
+        topic = wanted.topic
+        for each in self.to(topic.key):
+            if each.application_id == wanted.application_id and each.change_types == wanted.change_types:
                 message = f"Subscription Id {each.id} already exists for the requested combination"
                 raise GraphError(409, "Conflict", message)
-        quota = RESOURCES[topic].quota
-        if len(same_resource) >= quota:
-            message = f"The limit of {quota} subscriptions per organization for {resource} has been reached."
+        quota = call_event_quota if topic.kind == "callEvent" else topic.rules.per_organization
+        if quota is not None and sum(each.topic.kind == topic.kind for each in self.living()) >= quota:
+            message = (
+                f"The limit of {quota} subscriptions per organization for {wanted.resource} has been reached."
+            )
             raise GraphError(403, "Forbidden", message)
 
 
-def topic_of(resource: str) -> str:
-    """A resource in the form in which resources are compared: with or without its leading slash, any case."""
-    return resource.strip("/").lower()
-
-
 def checked(
-    body: dict[str, Any], subscription_id: str, application_id: str, creator_id: str, at: datetime
+    body: dict[str, Any],
+    subscription_id: str,
+    application_id: str,
+    creator_id: str,
+    at: datetime,
+    version: str,
 ) -> Subscription:
-    """The subscription that the body of a POST at `at` asks for. Raises GraphError 400."""
+    """The subscription that the body of a POST at `at` to `version` asks for. Raises GraphError 400."""
     for name in ("changeType", "notificationUrl", "resource", "expirationDateTime"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise _invalid(f"{name} is a required property for subscription creation.")
-    rules = RESOURCES.get(topic_of(body["resource"]))
-    if rules is None:
+    rules = topic_of(body["resource"]).rules
+    if rules.beta_only and version != "beta":
         raise _invalid(f"Resource '{body['resource']}' is not supported.")
     kinds = [kind.strip().lower() for kind in body["changeType"].split(",")]
     if not set(kinds) <= rules.change_types:
         raise _invalid(f"changeType '{body['changeType']}' is not supported for this resource.")
-    if body.get("includeResourceData"):
-        raise _invalid("includeResourceData is not supported for this resource.")
     client_state = _text(body, "clientState")
     if client_state is not None and len(client_state) > CLIENT_STATE_LENGTH:
         raise _invalid(f"clientState must not be longer than {CLIENT_STATE_LENGTH} characters.")
-    lifecycle_url = _text(body, "lifecycleNotificationUrl")
-    for url in (body["notificationUrl"], lifecycle_url):
-        if url is not None and not _may_be_called(url):
-            raise _invalid("The notification URL must be an absolute https URL.")
-    return Subscription(
+    wanted = Subscription(
         id=subscription_id,
         application_id=application_id,
         creator_id=creator_id,
         resource=body["resource"],
         change_type=",".join(kinds),
         notification_url=body["notificationUrl"],
-        lifecycle_notification_url=lifecycle_url,
+        lifecycle_notification_url=_text(body, "lifecycleNotificationUrl"),
         client_state=client_state,
         expiration=_expiration(body["expirationDateTime"], rules, at),
         encryption_certificate_id=_text(body, "encryptionCertificateId"),
         encryption_certificate=_text(body, "encryptionCertificate"),
+        include_resource_data=body.get("includeResourceData") is True,
         latest_supported_tls_version=_text(body, "latestSupportedTlsVersion") or "v1_2",
     )
+    _check_urls(wanted, rules, at)
+    if wanted.include_resource_data:
+        if not rules.rich:
+            raise _invalid("includeResourceData is not supported for this resource.")
+        encryption.checked_certificate(wanted.encryption_certificate)
+        encryption.checked_id(wanted.encryption_certificate_id)
+    return wanted
+
+
+def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
+    """Raises GraphError 400 for a URL that cannot be called, or a lifecycle URL that is missing."""
+    for url in (wanted.notification_url, wanted.lifecycle_notification_url):
+        if url is not None and not _may_be_called(url):
+            raise _invalid("The notification URL must be an absolute https URL.")
+    longest = rules.lifecycle_beyond
+    if wanted.lifecycle_notification_url is None and longest and wanted.expiration > at + longest:
+        raise _invalid(
+            "lifecycleNotificationUrl is a required property for subscription creation on this resource when the "
+            "expirationDateTime value is set to greater than 1 hour"
+        )
 
 
 def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
@@ -176,11 +192,13 @@ def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> S
         raise _invalid(f"The property '{fixed[0]}' cannot be updated." if fixed else "Nothing to update.")
     changed = subscription
     if "expirationDateTime" in body:
-        expiration = _expiration(body["expirationDateTime"], RESOURCES[subscription.topic], at)
+        expiration = _expiration(body["expirationDateTime"], subscription.topic.rules, at)
         changed = replace(reauthorized(changed), expiration=expiration)
     if "encryptionCertificate" in body:
+        encryption.checked_certificate(body["encryptionCertificate"])
         changed = replace(changed, encryption_certificate=_text(body, "encryptionCertificate"))
     if "encryptionCertificateId" in body:
+        encryption.checked_id(body["encryptionCertificateId"])
         changed = replace(changed, encryption_certificate_id=_text(body, "encryptionCertificateId"))
     return changed
 
@@ -190,7 +208,7 @@ def reauthorized(subscription: Subscription) -> Subscription:
     return replace(subscription, paused=False, warned=None)
 
 
-def _expiration(text: object, rules: ResourceRules, at: datetime) -> datetime:
+def _expiration(text: object, rules: Rules, at: datetime) -> datetime:
     try:
         wanted = moments.parse(text) if isinstance(text, str) else None
     except ValueError:

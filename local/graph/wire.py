@@ -61,14 +61,22 @@ def _camel(name: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, set):
+        return sorted(value)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _typed(hint: Any, value: Any, key: str) -> Any:
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types of which a value may be one, behind names and unions."""
     if isinstance(hint, TypeAliasType):
-        hint = hint.__value__
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    for option in options:
+        return _options(hint.__value__)
+    if get_origin(hint) in (Union, UnionType):
+        return tuple(option for part in get_args(hint) for option in _options(part))
+    return (hint,)
+
+
+def _typed(hint: Any, value: Any, key: str) -> Any:
+    for option in _options(hint):
         if option is datetime and isinstance(value, str):
             return moments.parse(value)
         if option is float and type(value) is int:
@@ -77,8 +85,8 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
         if origin is Literal:
             if value in get_args(option):
                 return value
-        elif origin is tuple and isinstance(value, list):
-            return tuple(value)
+        elif origin in (tuple, set) and isinstance(value, list):
+            return origin(value)
         elif option is Any or type(value) is (origin or option):
             return value
     raise ValueError(f"{key} cannot be {value!r}")

@@ -13,69 +13,12 @@ from datetime import datetime, timedelta
 from random import Random
 
 from local.graph import links
-from local.graph.orders import MeetingKind, NewMeeting, NewPast, NewSession
+from local.graph.orders import MeetingKind, NewMeeting, NewPast, NewSession, View
 from local.graph.people import Person, full_name, guid, staff
+from local.graph.policies import Policies
+from local.graph.sessions import Meeting, Session
 
 DEFAULT_LENGTH = timedelta(minutes=30)
-RECORDS_KEPT = timedelta(days=30)
-REPORTS_KEPT = timedelta(days=365)
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """An online meeting; `series` is shared by all meetings whose reports are listed together."""
-
-    id: str
-    kind: MeetingKind
-    organizer_id: str
-    tenant_id: str
-    subject: str
-    thread_id: str
-    series: str
-    join_web_url: str
-    join_meeting_id: str
-    join_url_refused: bool
-
-
-@dataclass(frozen=True)
-class Session:
-    """One call: a session of a meeting, or ad hoc. Delays are seconds after its end."""
-
-    call_id: str
-    report_id: str
-    meeting_id: str | None
-    organizer_id: str
-    type: str
-    start: datetime
-    end: datetime
-    participants: int
-    report_delay: float
-    record_delay: float
-    announce: int
-    announce_delay: float
-    early_report: bool
-    grow_after: float | None
-    no_report: bool
-    report_refused: int | None
-    phone_organizer: bool
-
-    def record_exists(self, at: datetime) -> bool:
-        """Whether the call record can be read: after the call, and for 30 days."""
-        return self.end + timedelta(seconds=self.record_delay) <= at < self.end + RECORDS_KEPT
-
-    def report_is_final(self, at: datetime) -> bool:
-        """Whether the report of the ended session exists (it may still grow)."""
-        return self.end + timedelta(seconds=self.report_delay) <= at
-
-    def report_exists(self, at: datetime) -> bool:
-        """Whether a report can be read: a year long, and if `early_report` from the start of the session on."""
-        if self.meeting_id is None or self.no_report or at >= self.end + REPORTS_KEPT:
-            return False
-        return self.report_is_final(at) or (self.early_report and at > self.start)
-
-    def announced_at(self) -> datetime:
-        """When the call record is announced, if it is."""
-        return self.end + timedelta(seconds=self.announce_delay)
 
 
 @dataclass
@@ -86,7 +29,7 @@ class World:
     tenant_id: str
     counter: int = 0
     people: dict[str, Person] = field(default_factory=dict)
-    denied: set[str] = field(default_factory=set)
+    policies: Policies = field(default_factory=Policies)
     meetings: dict[str, Meeting] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     by_join_url: dict[str, str] = field(default_factory=dict)
@@ -101,11 +44,14 @@ class World:
     def reseed(self, seed: int) -> None:
         """Starts over with the people of another seed; only for a world in which nothing has happened."""
         self.seed = seed
-        self.people = staff(seed)
+        self.people.clear()
+        self.people.update(staff(seed))
         self._staff = tuple(self.people)
 
-    def add_meeting(self, order: NewMeeting) -> Meeting:
-        """A new meeting as ordered; an organizer unknown so far joins the tenant."""
+    def add_meeting(
+        self, order: NewMeeting, kind: MeetingKind | None = None, view: View = "plain"
+    ) -> Meeting:
+        """A new meeting as ordered; an organizer unknown so far joins the tenant. `kind`: of an event's session."""
         source = self._source()
         organizer = order.organizer or (guid(source) if order.tenant else source.choice(self._staff))
         organizer = organizer.lower()
@@ -117,7 +63,7 @@ class World:
         refused = order.kind == "short" if order.join_url_refused is None else order.join_url_refused
         meeting = Meeting(
             id=meeting_id,
-            kind=order.kind,
+            kind=kind or order.kind,
             organizer_id=organizer,
             tenant_id=tenant,
             subject=order.subject or f"Meeting {self.counter}",
@@ -128,21 +74,27 @@ class World:
             else links.classic_url(thread, message, tenant, organizer),
             join_meeting_id=join_id,
             join_url_refused=refused,
+            view=view,
         )
         if order.denied:
-            self.denied.add(organizer)
+            self.policies.denied.add(organizer)
         self.put_meeting(meeting)
         return meeting
 
     def put_meeting(self, meeting: Meeting) -> None:
         """Keeps `meeting` and its indexes."""
-        organizer = meeting.organizer_id
-        if meeting.tenant_id == self.tenant_id and organizer not in self.people:
-            name = full_name(self.source_of(organizer))
-            self.people[organizer] = Person(organizer, name, f"{organizer[:8]}@contoso.example")
+        if meeting.tenant_id == self.tenant_id:
+            self.person(meeting.organizer_id)
         self.meetings[meeting.id] = meeting
         self.by_join_url[meeting.join_web_url] = meeting.id
         self.by_join_meeting_id[meeting.join_meeting_id] = meeting.id
+
+    def person(self, user: str) -> Person:
+        """The user with this object id, who joins the tenant where unknown so far."""
+        if user not in self.people:
+            name = full_name(self.source_of(user))
+            self.people[user] = Person(user, name, f"{user[:8]}@contoso.example")
+        return self.people[user]
 
     def add_session(self, order: NewSession, at: datetime) -> Session:
         """A new session as ordered, ended at `at` unless told. Raises ValueError, KeyError (no such meeting)."""
