@@ -1,6 +1,7 @@
 """The simulated webinars and town halls: lists, sessions, and the reports of sessions that are held again."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ import requests
 
 from local.graph.client import APP_ID, EventMade, SessionMade
 from local.graph.orders import NewEvent, NewSession
-from tests.simulator_process import Graph, until
+from tests.simulator_process import Graph, token, until
 from tests.simulator_process import graph as graph
 from tests.simulator_process import simulator as simulator
 
@@ -236,6 +237,17 @@ def test_another_cloud_knows_no_events(graph: Graph, how: str, status: int) -> N
     graph.control.change_settings(virtualEvents=how)
     for path in (WEBINARS, TOWNHALLS, f"/{event.path}", reports(event)):
         assert graph.refusal(path)[0] == status
+
+
+def test_the_751st_call_within_30_seconds_is_throttled(graph: Graph) -> None:
+    app = replace(graph, token=token(appid="00000000-1111-4222-8333-444444444444"))
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {app.token}"
+        urls = [f"{graph.control.url}/v1.0{path}" for path in (WEBINARS, TOWNHALLS)]
+        statuses = [session.get(urls[number % 2], timeout=10).status_code for number in range(751)]
+    assert statuses == [200] * 750 + [429]
+    assert 1 <= int(app.get(WEBINARS).headers["Retry-After"]) <= 30
+    assert graph.get(WEBINARS).ok
 
 
 def test_an_event_can_be_changed(graph: Graph) -> None:

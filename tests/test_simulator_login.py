@@ -337,7 +337,7 @@ def test_people_can_sign_in_on_a_page(login: Control, user: str) -> None:
     begun = post(login, "/common/oauth2/v2.0/devicecode", client_id=APP_ID, scope="openid User.Read").json()
     page = requests.get(begun["verification_uri"], verify=str(login.ca), timeout=10)
     assert page.headers["Content-Type"].startswith("text/html")
-    assert "<select name=user>" in page.text
+    assert "<input name=user" in page.text
     done = post(login, "/devicelogin", user_code=begun["user_code"].lower(), user=user)
     assert "close this page" in done.text
     assert code(post(login, "/devicelogin", user_code="WRONG", user=user))[2] == 70008

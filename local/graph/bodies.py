@@ -36,17 +36,17 @@ class Bodies:
         self._publisher = publisher
         self._forgeries = forgeries
 
-    def body(self, parcel: Parcel, forgery: Forgery | None = None) -> dict[str, object]:
-        """The body that carries these items; `forgery`: instead of the next that was asked for."""
+    def body(self, parcel: Parcel) -> dict[str, object]:
+        """The body that carries these items now, with the next forgery that was asked for."""
+        return self.written(parcel, self._forgeries.take() if _rich(parcel) else None)
+
+    def written(self, parcel: Parcel, forgery: Forgery | None) -> dict[str, object]:
+        """The body that carries these items, with this forgery or none."""
         odd = self._settings.odd_forms
         items = [each.item(subscription, self._tenant_id, odd=odd) for each, subscription in parcel]
-        rich = [
-            number for number, (_, subscription) in enumerate(parcel) if subscription.include_resource_data
-        ]
-        rich = [number for number in rich if parcel[number][0].kind == "callEvent"]
+        rich = _rich(parcel)
         if not rich:
             return {"value": items}
-        forgery = forgery or self._forgeries.take()
         fault = forgery.kind if forgery else None
         content = cast(ContentFault, fault) if fault in get_args(ContentFault.__value__) else None
         proof = cast(TokenFault, fault) if fault and content is None else None
@@ -89,3 +89,12 @@ class Bodies:
         if fault == "notJson":
             text = text[:-1]
         return text.encode() + (b"\xff" if fault == "notUtf8" else b"")
+
+
+def _rich(parcel: Parcel) -> list[int]:
+    """Which of the items carry encrypted content."""
+    return [
+        number
+        for number, (notification, subscription) in enumerate(parcel)
+        if subscription.include_resource_data and not notification.is_lifecycle
+    ]

@@ -12,8 +12,9 @@ from local.graph import announcing, moments, wire
 from local.graph.controlling import DONE, Controls, body, read
 from local.graph.events import VirtualEvent
 from local.graph.forgeries import Forgery
-from local.graph.notifications import Notification
+from local.graph.notifications import Announcement, Notification
 from local.graph.orders import NewCallEvent, NewEvent
+from local.graph.subscriptions import Subscription
 
 
 class EventControls(Controls):
@@ -47,30 +48,18 @@ class EventControls(Controls):
     async def add_call_event(self, request: Request) -> Response:
         """A call event, told at once; or with `send: false` the bodies that would be POSTed, one a subscription."""
         asked = await body(request)
-        forgery = asked.pop("forgery", None) if isinstance(asked, dict) else None
+        kind = asked.pop("forgery", None) if isinstance(asked, dict) else None
+        forgery = None if kind is None else wire.from_wire(Forgery, {"kind": kind})
         order = wire.from_wire(NewCallEvent, asked)
         news = announcing.of_call_event(self._world, order, moments.now())
-        if order.send:
-            if forgery is not None:
-                self._simulator.forgeries.add(wire.from_wire(Forgery, {"kind": forgery}))
-            self._simulator.delivery.announce(news)
-            return Response(status_code=DONE)
-        spoilt = None if forgery is None else wire.from_wire(Forgery, {"kind": forgery})
-        bodies = [
-            self._simulator.bodies.body(
-                [
-                    (
-                        Notification(
-                            1, each.id, "updated", news.kind, news.subject, 0, 0, detail=news.detail
-                        ),
-                        each,
-                    )
-                ],
-                spoilt,
-            )
-            for each in self._simulator.subscriptions.to(news.topic)
-        ]
-        return JSONResponse(bodies)
+        if not order.send:
+            watching = self._simulator.subscriptions.to(news.topic)
+            parcels = [[(_unsent(news, each), each)] for each in watching]
+            return JSONResponse([self._simulator.bodies.written(each, forgery) for each in parcels])
+        if forgery is not None:
+            self._simulator.forgeries.add(forgery)
+        self._simulator.delivery.announce(news)
+        return Response(status_code=DONE)
 
     async def add_forgery(self, request: Request) -> Response:
         """What is wrong with encrypted notifications to come."""
@@ -98,3 +87,7 @@ class EventControls(Controls):
                 for each in self._simulator.events.sessions[event.id]
             ],
         }
+
+
+def _unsent(news: Announcement, subscription: Subscription) -> Notification:
+    return Notification(1, subscription.id, "updated", news.kind, news.subject, 0.0, 0.0, detail=news.detail)

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from local.graph import wire
 from local.graph.bodies import Bodies
@@ -24,12 +24,14 @@ from local.graph.faults import Faults
 from local.graph.forgeries import Forgeries
 from local.graph.notifications import Announcement, Notification
 from local.graph.onlinemeetings import OnlineMeetings
+from local.graph.orders import EventKind
 from local.graph.policies import Policies
 from local.graph.reports import AttendanceReports
 from local.graph.sessions import Meeting, Session
 from local.graph.settings import Settings
 from local.graph.subscribing import Subscribing
 from local.graph.subscriptions import Subscription, Subscriptions
+from local.graph.throttle import EVENTS_SPAN, Throttle
 from local.graph.tokens import TokenCheck
 from local.graph.validationtokens import Publisher
 from local.graph.virtualevents import VirtualEvents
@@ -69,9 +71,10 @@ class Simulator:
             *CallRecords(world, self.settings).routes(),
             *meetings.routes(),
             *Subscribing(self.subscriptions, self.events, self.settings, self.delivery.resume).routes(),
-            *VirtualEvents("webinar", world, self.events, self.settings).routes(),
-            *VirtualEvents("townhall", world, self.events, self.settings).routes(),
         ]
+        throttle = Throttle(EVENTS_SPAN)
+        for kind in get_args(EventKind.__value__):
+            self.routes += VirtualEvents(kind, world, self.events, self.settings, throttle).routes()
         for whose in ("/users/{user}", "/me"):
             address = whose + "/onlineMeetings/{meeting}"
             self.routes += AttendanceReports(world, self.settings, address, meetings.place).routes()

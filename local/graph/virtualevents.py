@@ -7,6 +7,8 @@ event, Get virtualEventSession.
 
 from __future__ import annotations
 
+import time
+
 from local.graph import attendance, odata
 from local.graph.events import Events, EventSession, VirtualEvent, plain, zoned
 from local.graph.odata import Entity, GraphError, Reply
@@ -14,6 +16,7 @@ from local.graph.orders import EventKind
 from local.graph.reports import AttendanceReports, Place
 from local.graph.routing import GraphRequest, Route
 from local.graph.settings import Settings
+from local.graph.throttle import EVENTS_PER_APP, Throttle
 from local.graph.world import World
 
 ROOT = "/solutions/virtualEvents"
@@ -27,8 +30,11 @@ _NOT_LISTED = (
 class VirtualEvents:
     """The routes below `/solutions/virtualEvents` for one kind of event."""
 
-    def __init__(self, kind: EventKind, world: World, events: Events, settings: Settings) -> None:
+    def __init__(
+        self, kind: EventKind, world: World, events: Events, settings: Settings, throttle: Throttle
+    ) -> None:
         self._kind = kind
+        self._throttle = throttle
         self._world = world
         self._events = events
         self._settings = settings
@@ -48,7 +54,7 @@ class VirtualEvents:
 
     async def listed(self, request: GraphRequest) -> Reply:
         """A page of the events that the application may see."""
-        self._offered()
+        self._open(request)
         request.caller.as_application()
         _only(request, "$count", "$skiptoken")
         allows = self._world.policies.allows
@@ -105,7 +111,7 @@ class VirtualEvents:
         return Place(self._world.meetings[session.meeting_id], where, attendance.OF_EVENT)
 
     def _event(self, request: GraphRequest) -> VirtualEvent:
-        self._offered()
+        self._open(request)
         request.caller.needs(*READ, "OnlineMeetingArtifact.Read.All")
         event = self._events.by_id.get(request.parameters["event"].lower())
         if event is None or event.kind != self._kind:
@@ -122,8 +128,10 @@ class VirtualEvents:
             raise GraphError(404, "NotFound", "The session is not found.")
         return session
 
-    def _offered(self) -> None:
-        """Raises GraphError where this cloud has no virtual events."""
+    def _open(self, request: GraphRequest) -> None:
+        """Counts a request. Raises GraphError for too many, or where this cloud has no virtual events."""
+        if self._settings.throttling:
+            self._throttle.count(request.caller.app_id, EVENTS_PER_APP, time.monotonic())
         if self._settings.virtual_events == "badRequest":
             raise GraphError(400, "BadRequest", "Resource not found for the segment 'virtualEvents'.")
         if self._settings.virtual_events == "notFound":

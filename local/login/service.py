@@ -24,7 +24,7 @@ PAGE = "<!doctype html><meta charset=utf-8><title>Sign in</title><body style='fo
 FORM = (
     "<h1>Sign in to the simulated tenant</h1><form method=post>"
     "<p><label>Code <input name=user_code value='{code}' autofocus></label>"
-    "<p><label>As <select name=user>{people}</select></label>"
+    "<p><label>As (object id) <input name=user size=40 list=people></label><datalist id=people>{people}</datalist>"
     "<p><button>Sign in</button> <button name=decline value=1>Decline</button></form>"
 )
 
