@@ -21,7 +21,7 @@ PROBE = """
 import json, resource, sys
 from shared import pipeline, services, signals, times
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pipeline.handle(signals.message(signals.Signal(sys.argv[1], times.now())), services.current())
+pipeline.handle(signals.message(signals.of_call_record(sys.argv[1], times.now())), services.current())
 print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 

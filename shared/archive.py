@@ -3,8 +3,8 @@
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
               ▼
-        read its metadata    sha256 equal          ────────▶ nothing to do
-              │ it differs
+        read its metadata    sha256 equal, or of   ────────▶ nothing to do
+              │ it differs   a webinar or town hall, and this is its meeting's view
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
               └─ 412: someone was faster ─▶ read its metadata again
@@ -27,7 +27,7 @@ from azure.storage.blob import ContainerClient
 
 from shared import logs, times
 from shared.errors import AttendanceError
-from shared.reports import MeetingReports, Report
+from shared.reports import MeetingReports, Report, Where
 from shared.storage import put
 
 MAX_RACES = 8  # writers of one blob that may get in between
@@ -97,7 +97,7 @@ class Archive:
                 told = {key: decoded(value) for key, value in blob.metadata.items()}
                 yield Archived(identifier, blob.name, blob.size, told)
 
-    def store(self, report: Report, reports: MeetingReports, *, only_grown: bool = False) -> Stored:
+    def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> Stored:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
 
         Raises azure.core errors when storage does not answer, AttendanceError when other writers never rest.
@@ -126,11 +126,14 @@ class Archive:
                 if self._put(name, report, metadata, etag=None):
                     return Stored.CREATED
                 continue
-            if existing.metadata.get("sha256") == report.sha256:
+            source, ours = existing.metadata.get("source"), metadata["source"]
+            if source != ours and ours == MeetingReports.source:
+                return Stored.KEPT
+            same_source = source in (ours, None)
+            if same_source and existing.metadata.get("sha256") == report.sha256:
                 return Stored.UNCHANGED
-            newer = (
-                existing.last_modified > report.read_at
-            )  # a slower worker must not undo what a later one read
+            # A slower worker must not undo what a later one read.
+            newer = same_source and existing.last_modified > report.read_at
             if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
                 return Stored.KEPT
             if self._put(name, report, metadata, etag=existing.etag):
@@ -153,7 +156,7 @@ class Archive:
             logs.info("report.moved", report=report.id, path=name)
 
 
-def metadata(report: Report, reports: MeetingReports) -> dict[str, str]:
+def metadata(report: Report, reports: Where) -> dict[str, str]:
     """The metadata of a report's blob, encoded for headers.
 
     What is not known, or too long for a header, is left out: it must not cost the report.

@@ -16,10 +16,11 @@ from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled
 from shared.meetings import CallRecord
 from shared.outcome import Outcome, Result, StoredReport
 from shared.outcomes import Filed, overtaken
+from shared.reports import MeetingReports, Report, Where
 from shared.services import Services
 from shared.sessions import Listed, Selection, Session
 from shared.settings import Settings
-from shared.signals import FoundBy, Meeting, Signal
+from shared.signals import FoundBy, Kind, Meeting, Signal
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
@@ -48,12 +49,13 @@ def decided(record: CallRecord, settings: Settings) -> Result | None:
     tenant, organizer = record.organizer_tenant, record.organizer_id
     if tenant and tenant.lower() != settings.tenant_id:
         return Result.EXTERNAL_ORGANIZER
-    if organizer and not _in_scope(organizer, settings):
+    if organizer and not is_in_scope(organizer, settings):
         return Result.OUT_OF_SCOPE
     return None
 
 
-def _in_scope(organizer_id: str, settings: Settings) -> bool:
+def is_in_scope(organizer_id: str, settings: Settings) -> bool:
+    """Whether the pilot, if this is one, holds the organizer."""
     return not settings.organizers or organizer_id.lower() in settings.organizers
 
 
@@ -66,7 +68,7 @@ class Attempt:
         self._settings = services.settings
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._missing: tuple[reports.MeetingReports, tuple[Listed, ...]] | None = None
+        self._missing: tuple[Where, tuple[Listed, ...]] | None = None
         self.filed = filed
         self.meeting = (filed.outcome.meeting if filed else signal.meeting) or Meeting()
 
@@ -106,12 +108,14 @@ class Attempt:
         """What the call record's own words settled before, unless the organizer has come into scope since."""
         before = self.filed.outcome.result if self.filed else None
         organizer = self.meeting.organizer_id
-        if before is Result.OUT_OF_SCOPE and organizer and _in_scope(organizer, self._settings):
+        if before is Result.OUT_OF_SCOPE and organizer and is_in_scope(organizer, self._settings):
             return None
         return before if before in _BY_RECORD else None
 
     def _must_ask(self) -> bool:
-        """Whether the call record must be read, for what is needed is not known."""
+        """Whether the call record must be read, for what is needed is not known; a call event has none."""
+        if self._signal.kind is Kind.CALL_EVENT:
+            return self.meeting.organizer_id is None
         return None in (
             self.meeting.start,
             self.meeting.end,
@@ -120,9 +124,20 @@ class Attempt:
         )
 
     def _resolve(self) -> Result | None:
-        """Read the call record. A result when that settles the signal."""
-        record = meetings.call_record(self._services.graph, self._signal.call_id)
+        """Read the call record, or who organizes the watched meeting. A result when that settles the signal."""
+        if self._signal.kind is Kind.CALL_EVENT:
+            return self._look_up()
+        record = meetings.call_record(self._services.graph, self._signal.subject)
         self.meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id)
+        return decided(record, self._settings)
+
+    def _look_up(self) -> Result | None:
+        """Who organizes a watched meeting: the operator said so, or its join URL does."""
+        url = self.meeting.join_url or ""
+        told, watched = meetings.parse_join_url(url), self._services.watch.find(url)
+        organizer = watched.organizer_id if watched else told.organizer_id
+        self.meeting = replace(self.meeting, organizer_id=organizer)
+        record = CallRecord(True, None, self.meeting.end, url, organizer, told.tenant_id)
         return decided(record, self._settings)
 
     def _overtaken(self) -> bool:
@@ -145,7 +160,7 @@ class Attempt:
     def _in_channel(self) -> bool:
         return meetings.parse_join_url(self.meeting.join_url or "").is_channel
 
-    def _where(self) -> reports.MeetingReports:
+    def _where(self) -> Where:
         """The meeting's reports; resolves the meeting when no attempt before has."""
         organizer_id, join_url = self.meeting.organizer_id, self.meeting.join_url
         if organizer_id is None or join_url is None:
@@ -153,7 +168,7 @@ class Attempt:
         if self.meeting.meeting_id is None:
             meeting_id = meetings.online_meeting_id(self._services.graph, organizer_id, join_url)
             self.meeting = replace(self.meeting, meeting_id=meeting_id)
-        return reports.MeetingReports(organizer_id, self.meeting.meeting_id or "", join_url)
+        return MeetingReports(organizer_id, self.meeting.meeting_id or "", join_url)
 
     def _fetch(self) -> Verdict:
         """List the meeting's reports and store those of the session, then what else is missing."""
@@ -161,8 +176,8 @@ class Attempt:
             where = self._where()
         except Refused as failure:
             return self._settled(Result.NOT_FOUND, error=str(failure))
-        if self.meeting.start is None or self.meeting.end is None:
-            raise NotFound("find meeting", "the call record has no times")
+        if self.meeting.end is None:
+            raise NotFound("find meeting", "nobody knows when the call ended")
         listed = reports.listed(self._services.graph, where)
         everything = self._signal.found_by is FoundBy.BACKFILL
         session = Session(self.meeting.start, self.meeting.end)
@@ -188,7 +203,7 @@ class Attempt:
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: reports.MeetingReports, selection: Selection) -> bool:
+    def _store_session(self, where: Where, selection: Selection) -> bool:
         """Store the session's own reports. Whether that settles the signal."""
         if not selection.conclusive:
             return False
@@ -204,7 +219,7 @@ class Attempt:
         if self._missing:
             self._store_others(*self._missing)
 
-    def _store_others(self, where: reports.MeetingReports, others: tuple[Listed, ...]) -> GraphError | None:
+    def _store_others(self, where: Where, others: tuple[Listed, ...]) -> GraphError | None:
         """Store those that are not stored yet. What kept from going on; a report that is refused is passed over."""
         for report in others:
             try:
@@ -225,7 +240,7 @@ class Attempt:
                     return failure
         return None
 
-    def _note(self, report: reports.Report) -> None:
+    def _note(self, report: Report) -> None:
         """The days of which a report's blob is written, or perhaps deleted."""
         last = report.end.date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).date()
@@ -235,9 +250,7 @@ class Attempt:
     def _has(self, report: Listed) -> bool:
         return report.end is not None and self._services.archive.has(report.id, report.end)
 
-    def _store(
-        self, where: reports.MeetingReports, report_id: str, *, before: StoredReport | None = None
-    ) -> StoredReport:
+    def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
         """Read and store one report. Where it was stored `before`, only if it grew."""
         with reports.read(self._services.graph, where, report_id) as report:
             if before and report.end < before.end:

@@ -1,5 +1,7 @@
 """Managed identity: tokens for Microsoft Graph and for storage. There is no other credential in the product.
 
+Where GRAPH_CLIENT_ID is set, Graph sees an app registration that trusts the identity; that has no secret either.
+
 The identity library quotes an answer that it cannot read, and that answer may hold a token. So none of its errors
 leaves this module: only their class does.
 """
@@ -12,25 +14,27 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import ManagedIdentityCredential
+from azure.identity import ClientAssertionCredential, ManagedIdentityCredential
 
 from shared.errors import Unavailable
+from shared.settings import Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; the endpoint is on the same machine
 READ_TIMEOUT = 20.0
 RETRIES = 3
+_OPTIONS: dict[str, Any] = {
+    "connection_timeout": CONNECT_TIMEOUT,
+    "read_timeout": READ_TIMEOUT,
+    "retry_total": RETRIES,
+}
 
 
-class _Identity:
-    """A managed identity whose errors quote nothing."""
+class _Quiet:
+    """A credential whose errors quote nothing."""
 
-    def __init__(self, client_id: str) -> None:
-        self._credential = ManagedIdentityCredential(
-            client_id=client_id or None,
-            connection_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retry_total=RETRIES,
-        )
+    def __init__(self, name: str, source: TokenCredential) -> None:
+        self._name = name
+        self._credential = source
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """A token for these scopes, perhaps a cached one. Raises ClientAuthenticationError."""
@@ -38,33 +42,54 @@ class _Identity:
             token: AccessToken = self._credential.get_token(*scopes, **options)
             return token
         except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
-            problem = f"managed identity: {type(failure).__name__}"
+            problem = f"{self._name}: {type(failure).__name__}"
         raise ClientAuthenticationError(problem)  # outside the handler, so that no traceback shows the first
 
 
 def credential(client_id: str) -> TokenCredential:
     """The user-assigned identity with this client id, or with "" the system-assigned one."""
-    return _Identity(client_id)
+    identity = ManagedIdentityCredential(client_id=client_id or None, **_OPTIONS)
+    return _Quiet("managed identity", identity)
 
 
-def graph_token(client_id: str, scope: str) -> Callable[[bool], str]:
-    """A source of bearer tokens for `scope`.
+def graph_token(settings: Settings) -> Callable[[bool], str]:
+    """A source of bearer tokens for Graph: of the identity, or of the app registration that trusts it.
 
     Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired.
-    Raises Unavailable when the identity endpoint gives none.
+    Raises Unavailable when no token is given.
     """
     lock = threading.Lock()
-    current = credential(client_id)
+    current = _for_graph(settings)
 
     def token(renew: bool) -> str:
         nonlocal current
         with lock:
             if renew:
-                current = credential(client_id)  # its cache lives and dies with it
+                current = _for_graph(settings)  # its cache lives and dies with it
             source = current
         try:
-            return str(source.get_token(scope).token)
+            return str(source.get_token(settings.graph_scope).token)
         except ClientAuthenticationError as failure:
             raise Unavailable("get a token", failure.message) from None
 
     return token
+
+
+def _for_graph(settings: Settings) -> TokenCredential:
+    if settings.graph_client_id:
+        return _registration(settings)
+    return credential(settings.client_id)
+
+
+def _registration(settings: Settings) -> TokenCredential:
+    """The app registration, which takes the identity's own token for its proof (workload identity federation)."""
+    identity, scope = credential(settings.client_id), f"{settings.cloud.exchange_audience}/.default"
+    registration = ClientAssertionCredential(
+        settings.tenant_id,
+        settings.graph_client_id,
+        lambda: identity.get_token(scope).token,
+        authority=settings.login_root,
+        disable_instance_discovery=True,  # the authority is set, and needs no other server's word
+        **_OPTIONS,
+    )
+    return _Quiet("app registration", registration)

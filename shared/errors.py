@@ -4,6 +4,9 @@
     ├── SettingError          an app setting is missing or wrong: the operator mends it
     ├── NotANotification      a request body that is no notification collection: answer 400
     ├── NotOurMessage         a queue message that this version cannot read
+    ├── NotGenuine            a notification that Microsoft Graph did not send: refused
+    ├── Undecipherable        a notification that cannot be decrypted: refused
+    ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
         ├── Throttled         wait `retry_after` seconds, then ask again
@@ -38,6 +41,18 @@ class NotANotification(AttendanceError):
 
 class NotOurMessage(AttendanceError):
     """A queue message whose version or kind is unknown, or that is no JSON object."""
+
+
+class NotGenuine(AttendanceError):
+    """Validation tokens that do not vouch for a notification; the text says why and quotes none."""
+
+
+class Undecipherable(AttendanceError):
+    """Encrypted content that is not what Graph would send; the text says why and quotes nothing of it."""
+
+
+class WatchError(AttendanceError):
+    """A meeting that cannot be watched: the text says what is wrong with its join URL, organizer or time."""
 
 
 class SubscriptionError(AttendanceError):

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 
 from shared import times
 from shared.outcome import Outcome, Result
-from shared.signals import FoundBy, Signal, call_id_of
+from shared.signals import FoundBy, Kind, Signal, kind_of
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
@@ -47,16 +47,17 @@ def again(outcome: Outcome, found_by: FoundBy = FoundBy.NOTIFICATION) -> Signal 
 
     What was settled gets a window of its own. None for an outcome of a message that nobody could read.
     """
-    call_id = call_id_of(outcome.signal_id)
-    if call_id is None:
+    kind = kind_of(outcome.signal_id)
+    if kind is None:
         return None
     anew = outcome.result is not Result.PENDING
     attempt = outcome.attempt + 1
     return Signal(
-        call_id=call_id,
+        id=outcome.signal_id,
         first_seen=outcome.first_seen,
         attempt=attempt,
         filed=outcome.day,
+        meeting=None if kind is Kind.CALL_RECORD else outcome.meeting,
         found_by=found_by,
         since=times.now() if anew else None,
         base=attempt if anew else 0,

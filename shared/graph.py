@@ -73,6 +73,9 @@ class Rate:
             return max(0.0, wait)
 
 
+BETA = "beta/"  # begins the paths of what v1.0 does not have
+
+
 class Graph:
     """A client for one Graph root. `token(renew)` gives a bearer token; `renew` asks for a fresh one."""
 
@@ -118,7 +121,7 @@ class Graph:
         return getattr(self._local, "request_id", None)
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
-        """The JSON object at `path` (below /v1.0, already encoded) or at a link of Graph's own.
+        """The JSON object at `path` (below /v1.0, already encoded), at a path of BETA, or at a link of Graph's own.
 
         Raises a GraphError; `operation` names the call in it.
         """
@@ -223,6 +226,8 @@ class Graph:
         return _parsed(response, content, operation)
 
     def _url(self, path: str, operation: str) -> str:
+        if path.startswith(BETA):
+            return f"{self._root}/{path}"
         if "://" not in path:
             return f"{self._root}/v1.0/{path}"
         if _origin(path) != self._origin:

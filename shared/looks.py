@@ -31,7 +31,8 @@ class Look:
     done), `at` the start of the day whose calls are listed and `link` the page to go on with. `unclear` are days that
     cannot be sealed after this look.
     Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came,
-    `restarts` of the day that is listed.
+    `restarts` of the day that is listed. `kinds` are the kinds of virtual events that are to be gone through after the
+    calls, the first one from `link` on, of whose page `done` events are done.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Look:
     failures: int = 0
     restarts: int = 0
     error: str | None = None
+    kinds: tuple[str, ...] = ()
+    done: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _content(look: Look) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any]) -> Look:
-    known = {**content, "start": content["from"], "end": content["to"]}
+    known = {"kinds": (), "done": 0, **content, "start": content["from"], "end": content["to"]}
     values: dict[str, Any] = {each.name: known[each.name] for each in fields(Look)}
     for key in ("started", "start", "end", "at", "next"):
         values[key] = datetime.fromisoformat(values[key])
@@ -135,5 +138,5 @@ def _parse(content: dict[str, Any]) -> Look:
         values[key] = times.parse(values[key])
     values["due"] = date.fromisoformat(values["due"]) if values["due"] else None
     values["found_by"] = FoundBy(values["found_by"])
-    values["unclear"] = tuple(values["unclear"])
+    values["unclear"], values["kinds"] = tuple(values["unclear"]), tuple(values["kinds"])
     return Look(**values)

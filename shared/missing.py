@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,7 +22,7 @@ from shared.outcome import Outcome, Result
 from shared.outcomes import Outcomes, Superseded
 from shared.services import Services
 from shared.settings import Settings
-from shared.signals import FoundBy, Meeting, Signal, pack, signal_id
+from shared.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 
 THREADS = 8
 DAY = timedelta(days=1)
@@ -78,10 +78,14 @@ class Known:
         is the same or the next one.
         """
         for day in _days(call):
-            name = self._outcomes.name(signal_id(call.call_id), day)
+            name = self._outcomes.name(call_record_id(call.call_id), day)
             if result := self._on(day).get(name):
                 return name, result
         return None
+
+    def has(self, signal_id: str, day: date) -> bool:
+        """Whether a signal has an outcome on a day."""
+        return self._outcomes.name(signal_id, day) in self._on(day)
 
     def _on(self, day: date) -> dict[str, str]:
         if day not in self._days:
@@ -90,34 +94,49 @@ class Known:
 
 
 def announce(calls: Iterable[Listed], found_by: FoundBy, services: Services) -> None:
-    """Settle these calls, or send a signal for each and put down that it is pending.
-
-    The signals go first: a crash in between sends them twice, which is harmless.
-    """
+    """Settle these calls, or send a signal for each and put down that it is pending."""
     now = times.now()
     signals: list[Signal] = []
-    outcomes: list[Outcome] = []
+    settled: list[Outcome] = []
     for call in calls:
         result = call.settled_as(services.settings)
         record = call.record
         meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id) if record else None
         seen = now if call.end else call.start or now  # so that its outcome is found again where it is filed
         since = None if call.end else now
-        signal = Signal(call.call_id, seen, found_by=found_by, meeting=meeting, since=since)
-        outcome = Outcome(
-            signal_id=signal.id,
-            result=result or Result.PENDING,
-            first_seen=seen,
-            attempt=0,
-            settled=now if result else None,
-            next_attempt=None if result else now,
-            meeting=meeting or Meeting(),
-        )
-        outcomes.append(outcome)
+        signal = of_call_record(call.call_id, seen, found_by=found_by, meeting=meeting, since=since)
         if result is None:
             signals.append(signal)
+        else:
+            known = meeting or Meeting()
+            settled.append(Outcome(signal.id, result, seen, attempt=0, settled=now, meeting=known))
+    enqueue(signals, services)
+    _write_all(settled, services)
+
+
+def enqueue(signals: Sequence[Signal], services: Services) -> None:
+    """Send these signals, and put down that each is pending.
+
+    The signals go first: a crash in between sends them twice, which is harmless.
+    """
+    now = times.now()
     for text in pack(signals):
         services.signals.send(text)
+    pending = [
+        Outcome(
+            signal_id=signal.id,
+            result=Result.PENDING,
+            first_seen=signal.first_seen,
+            attempt=0,
+            next_attempt=now,
+            meeting=signal.meeting or Meeting(),
+        )
+        for signal in signals
+    ]
+    _write_all(pending, services)
+
+
+def _write_all(outcomes: Iterable[Outcome], services: Services) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in threads.map(lambda outcome: _write(outcome, services), outcomes):
             pass

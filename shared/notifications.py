@@ -15,25 +15,41 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
 
+from shared import addresses
+from shared.encrypted import Encrypted, Item, content_of
 from shared.errors import NotANotification
 from shared.messages import OPAQUE_ID
-from shared.settings import Settings
-from shared.signals import Signal
-from shared.tasks import Maintain, Renew, Task
+from shared.settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from shared.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
+from shared.tasks import Maintain, Renew, Subscribe, Task
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
 # collection alone where only resourceData names the id
 _CALL_RECORD = re.compile(
     r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|)/?\Z", re.IGNORECASE
 )
+_EVENTS = re.compile(r"/?solutions/virtualEvents/events(?:/.*)?\Z", re.IGNORECASE)
+_REPORTS_OF_EVENT = re.compile(
+    r"/?solutions/virtualEvents/(?:webinars|townhalls)/[^/]+/getAttendanceReports/?\Z", re.IGNORECASE
+)
+# the resource of today, and that of 2022
+_CALL_EVENTS = re.compile(
+    r"/?communications/onlineMeetings(?:\(joinWebUrl='([^']+)'\)/meetingCallEvents"
+    r"|/?\?\$filter=joinWebUrl%?2?0? ?eq%?2?0? ?'([^']+)')/?\Z",
+    re.IGNORECASE,
+)
+MAX_DECODING = 3  # times that a join URL may be percent-encoded
 
 
 @dataclass(frozen=True)
 class Received:
-    """What a body held: signals and tasks to enqueue, and how many items were dropped, by reason."""
+    """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
 
     signals: tuple[Signal, ...]
+    encrypted: Encrypted
     tasks: tuple[Task, ...]
     dropped: Counter[str]
 
@@ -44,10 +60,12 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
     Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
     `tenant`, `unknownResource`, `unknownLifecycleEvent`.
     """
+    content = _content(body)
     signals: dict[Signal, None] = {}
+    items: list[Item] = []
     tasks: dict[Task, None] = {}
     dropped: Counter[str] = Counter()
-    for item in _items(body):
+    for item in content["value"]:
         if not isinstance(item, dict):
             dropped["notAnObject"] += 1
         elif not _authentic(item.get("clientState"), settings):
@@ -55,25 +73,82 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
         elif not _of_tenant(item.get("tenantId"), settings):
             dropped["tenant"] += 1
         elif item.get("lifecycleEvent") is not None:
-            if task := _task(item, traceparent):
-                tasks[task] = None
+            if upkeep := _lifecycle(item):
+                tasks[Task(upkeep, traceparent)] = None
             else:
                 dropped["unknownLifecycleEvent"] += 1
-        elif call_id := _call_id(item):
-            signals[Signal(call_id, seen, traceparent=traceparent)] = None
         else:
-            dropped["unknownResource"] += 1
-    return Received(tuple(signals), tuple(tasks), dropped)
+            match _news(item, settings, seen, traceparent):
+                case Signal() as signal:
+                    signals[signal] = None
+                case Item() as rich:
+                    items.append(rich)
+                case Subscribe() as job:
+                    tasks[Task(job, traceparent)] = None
+                case _:
+                    dropped["unknownResource"] += 1
+    tokens = _tokens(content) if items else ()
+    encrypted = Encrypted(tuple(items), tokens, seen, traceparent)
+    return Received(tuple(signals), encrypted, tuple(tasks), dropped)
 
 
-def _items(body: bytes) -> list[object]:
+def _news(
+    item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
+) -> Signal | Item | Subscribe | None:
+    """What a change tells, if its resource is one that the settings ask for."""
+    resource = item.get("resource")
+    if not isinstance(resource, str):
+        return None
+    if call_id := _call_id(item, resource):
+        return of_call_record(call_id, seen, traceparent=traceparent)
+    if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
+        found = addresses.event_report(_data(item, "@odata.id"))
+        return of_report(found.report_id, found.session, seen, traceparent=traceparent) if found else None
+    if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
+        event = addresses.event(_data(item, "@odata.id")) or addresses.event(_data(item, "id"))
+        return Subscribe(*event) if event else None
+    if CALL_EVENTS in settings.signals and (url := _join_url(resource)):
+        sealed = content_of(item.get("encryptedContent"))
+        return Item(url, sealed) if sealed else of_call_event(url, seen, seen, traceparent=traceparent)
+    return None
+
+
+def _data(item: dict[str, object], name: str) -> str:
+    data = item.get("resourceData")
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _join_url(resource: str) -> str | None:
+    """The join URL of a call event's resource, in the form in which Graph shows it.
+
+    That form is percent-encoded in itself, and once more in the resource.
+    """
+    match = _CALL_EVENTS.match(resource)
+    url = (match[1] or match[2]) if match else ""
+    for _ in range(MAX_DECODING):
+        if url.startswith("https://"):
+            return url if len(url) <= MAX_JOIN_URL else None
+        url = unquote(url)
+    return None
+
+
+def _tokens(content: dict[str, Any]) -> tuple[str, ...]:
+    """The body's validation tokens; none where they have another shape, and then nothing is verified by them."""
+    tokens = content.get("validationTokens")
+    if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
+        return ()
+    return tuple(tokens)
+
+
+def _content(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise NotANotification("The body is not JSON in UTF-8.") from None
     if not isinstance(content, dict) or not isinstance(content.get("value"), list):
         raise NotANotification("The body is not an object with a list named value.")
-    return content["value"]  # type: ignore[no-any-return]
+    return content
 
 
 def _authentic(client_state: object, settings: Settings) -> bool:
@@ -89,22 +164,18 @@ def _of_tenant(tenant_id: object, settings: Settings) -> bool:
     return tenant_id is None or (isinstance(tenant_id, str) and tenant_id.lower() == settings.tenant_id)
 
 
-def _task(item: dict[str, object], traceparent: str | None) -> Task | None:
+def _lifecycle(item: dict[str, object]) -> Renew | Maintain | None:
     event, subscription_id = item["lifecycleEvent"], item.get("subscriptionId")
     if event == "reauthorizationRequired":
         if isinstance(subscription_id, str) and OPAQUE_ID.match(subscription_id):
-            return Task(Renew(subscription_id), traceparent)
+            return Renew(subscription_id)
         return None
-    if event in ("subscriptionRemoved", "missed"):
-        return Task(Maintain(), traceparent)
-    return None
+    return Maintain() if event in ("subscriptionRemoved", "missed") else None
 
 
-def _call_id(item: dict[str, object]) -> str | None:
-    resource = item.get("resource")
-    match = _CALL_RECORD.match(resource) if isinstance(resource, str) else None
+def _call_id(item: dict[str, object], resource: str) -> str | None:
+    match = _CALL_RECORD.match(resource)
     if match is None:
         return None
-    data = item.get("resourceData")
-    call_id = match[1] or match[2] or (data.get("id") if isinstance(data, dict) else None)
-    return call_id if isinstance(call_id, str) and OPAQUE_ID.match(call_id) else None
+    call_id = match[1] or match[2] or _data(item, "id")
+    return call_id if OPAQUE_ID.match(call_id) else None

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared import times
-from shared.signals import Meeting
+from shared.signals import EventKind, EventSession, Meeting
 
 
 class Result(StrEnum):
@@ -82,6 +82,9 @@ def dumps(outcome: Outcome) -> bytes:
         ],
         "organizerId": meeting.organizer_id,
         "meetingId": meeting.meeting_id,
+        "source": meeting.event.source if meeting.event else None,
+        "eventId": meeting.event.event_id if meeting.event else None,
+        "sessionId": meeting.event.session_id if meeting.event else None,
         "joinWebUrl": meeting.join_url,
         "start": times.optional_text(meeting.start),
         "end": times.optional_text(meeting.end),
@@ -116,6 +119,7 @@ def parse(body: bytes) -> Outcome:
             content["joinWebUrl"],
             content["organizerId"],
             content["meetingId"],
+            _event(content),
         ),
         reports=tuple(
             StoredReport(report["id"], times.parse(report["end"]) or first_seen, report["path"])
@@ -124,6 +128,12 @@ def parse(body: bytes) -> Outcome:
         last_error=content["lastError"],
         buried=Buried(**content["buried"]) if content.get("buried") else None,
     )
+
+
+def _event(content: dict[str, Any]) -> EventSession | None:
+    if content.get("source") is None:
+        return None
+    return EventSession(EventKind(content["source"]), content["eventId"], content["sessionId"])
 
 
 def metadata(outcome: Outcome) -> dict[str, str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from shared import heartbeat, logs, poison, schedule, times
+from shared import callevents, encrypted, heartbeat, logs, poison, schedule, times
 from shared.attempt import Attempt, Verdict
+from shared.encrypted import Encrypted
 from shared.errors import NotOurMessage
 from shared.fence import partitions, stays
 from shared.outcome import Outcome, Result
 from shared.outcomes import Filed, overtaken
+from shared.ready import ReadyAttempt
 from shared.services import Services
-from shared.signals import FoundBy, Signal, message, unpack
+from shared.signals import FoundBy, Kind, Signal, message
 from shared.storage import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
@@ -25,11 +27,18 @@ _SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
 def handle(text: str, services: Services) -> None:
-    """Handle one message of `meeting-signals`: a signal, or a pack that is taken apart. What is neither is buried."""
+    """Handle one message of `meeting-signals`: a signal, or a pack or rich items that are taken apart.
+
+    What is none of these is buried.
+    """
     try:
-        found = unpack(text)
+        found = encrypted.read(text)
     except NotOurMessage as failure:
         poison.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        return
+    if isinstance(found, Encrypted):
+        with logs.about(traceparent=found.traceparent):
+            callevents.open_all(found, services)
         return
     if len(found) == 1:
         with logs.about(signal=found[0].id, traceparent=found[0].traceparent):
@@ -47,7 +56,7 @@ def archive(signal: Signal, services: Services) -> None:
     filed = services.outcomes.find(signal.id, partitions(signal))
     if overtaken(signal, filed):
         return
-    attempt = Attempt(signal, filed, services)
+    attempt = (ReadyAttempt if signal.kind is Kind.REPORT_READY else Attempt)(signal, filed, services)
     with services.graph.within(ATTEMPT_SECONDS):
         stored = filed is not None and filed.outcome.result is Result.STORED
         verdict = attempt.confirm() if stored and signal.confirms else attempt.run()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from shared import logs, schedule, tasks, times
+from shared import encrypted, logs, schedule, tasks, times
+from shared.encrypted import Encrypted
 from shared.errors import NotOurMessage
 from shared.fence import partitions
 from shared.outcome import Buried, Outcome, Result
 from shared.outcomes import Superseded, overtaken
 from shared.services import Services
-from shared.signals import Meeting, Signal, message, unpack
+from shared.signals import Meeting, Signal, message
 from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
 from shared.tasks import Backfill, Redrive
 
@@ -24,13 +25,16 @@ TRIED_OUT = "Handling the message failed as often as the queue allows."
 
 
 def bury(text: str, services: Services) -> None:
-    """Bury a message of the poison queue of `meeting-signals`: a signal, a pack, or something else."""
+    """Bury a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else.
+
+    Of rich items stays that their meetings are to be looked at: neither ciphertext nor tokens are kept.
+    """
     try:
-        signals = unpack(text)
+        found = encrypted.read(text)
     except NotOurMessage as failure:
         bury_unread(text, SIGNALS_QUEUE, str(failure), services)
         return
-    for signal in signals:
+    for signal in found.looks() if isinstance(found, Encrypted) else found:
         with logs.about(signal=signal.id, traceparent=signal.traceparent):
             _bury_signal(signal, services)
 

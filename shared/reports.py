@@ -20,6 +20,7 @@ from shared import jsontext, times
 from shared.errors import Unavailable
 from shared.graph import Graph, next_link, segment
 from shared.sessions import Listed
+from shared.signals import EventSession
 
 RECORDS = "attendanceRecords"
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
@@ -55,6 +56,45 @@ class MeetingReports:
 
 
 @dataclass(frozen=True)
+class EventReports:
+    """Where the reports of one session of a webinar or town hall lie. Permission: OnlineMeetingArtifact.Read.All."""
+
+    session: EventSession
+    organizer_id: str = ""
+    join_url: str = ""
+
+    @property
+    def source(self) -> str:
+        """`webinar` or `townhall`."""
+        return self.session.source
+
+    @property
+    def meeting_id(self) -> str:
+        """What logs name the meeting by."""
+        return self.session.session_id
+
+    @property
+    def path(self) -> str:
+        """The collection's path below /v1.0, with its ids encoded once."""
+        event, session = segment(self.session.event_id), segment(self.session.session_id)
+        return f"solutions/virtualEvents/{self.source}s/{event}/sessions/{session}/attendanceReports"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the blob's metadata says about where the report comes from; empty where that is not known."""
+        return {
+            "source": self.source,
+            "eventid": self.session.event_id,
+            "sessionid": self.session.session_id,
+            "organizerid": self.organizer_id,
+            "joinweburl": self.join_url,
+        }
+
+
+type Where = MeetingReports | EventReports
+
+
+@dataclass(frozen=True)
 class Report:
     """One report, whole: `body` is a readable binary file of `size` bytes at its start.
 
@@ -72,8 +112,8 @@ class Report:
     read_at: datetime
 
 
-def listed(graph: Graph, reports: MeetingReports) -> list[Listed]:
-    """The meeting's reports, at most the 50 newest, in no order. Raises a GraphError."""
+def listed(graph: Graph, reports: Where) -> list[Listed]:
+    """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
     found: dict[str, Listed] = {}
     for page in graph.pages(reports.path, operation):
@@ -84,7 +124,7 @@ def listed(graph: Graph, reports: MeetingReports) -> list[Listed]:
 
 
 @contextmanager
-def read(graph: Graph, reports: MeetingReports, report_id: str) -> Iterator[Report]:
+def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
     operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"

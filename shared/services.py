@@ -15,14 +15,18 @@ from shared.access import Access
 from shared.archive import Archive
 from shared.credentials import credential, graph_token
 from shared.daily import Daily
+from shared.encryption import Keys, NoKeys, PemKeys
 from shared.graph import Graph, Rate
 from shared.heartbeat import Heartbeat
 from shared.looks import Looks
 from shared.manifests import Manifests
 from shared.outcomes import Outcomes
 from shared.sealing import Sealing
-from shared.settings import Settings
+from shared.settings import CALL_EVENTS, Settings
+from shared.signingkeys import SigningKeys
 from shared.state import State
+from shared.validation import Validator
+from shared.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Services:
     daily: Daily
     sealing: Sealing
     looks: Looks
+    watch: Watch
+    keys: Keys
+    validator: Validator
 
 
 def current() -> Services:
@@ -55,8 +62,9 @@ def assemble(
     reports: ContainerClient,
     apart: ContainerClient,
     queue: Callable[[str], storage.Queue],
+    keys: Keys | None = None,
 ) -> Services:
-    """Services on these connections; `queue` gives the one of a name."""
+    """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
     state, upkeep, manifests = State(apart), queue(storage.UPKEEP_QUEUE), Manifests(reports)
     daily = Daily(reports, manifests)
     return Services(
@@ -73,6 +81,14 @@ def assemble(
         daily,
         Sealing(state, manifests, daily, upkeep, settings),
         Looks(state, upkeep),
+        Watch(state),
+        keys or NoKeys(),
+        Validator(
+            SigningKeys(settings.login_root),
+            settings.graph_app_id,
+            settings.tenant_id,
+            settings.cloud.login_root,
+        ),
     )
 
 
@@ -80,6 +96,18 @@ def assemble(
 def _services(settings: Settings) -> Services:
     blobs = storage.blob_service(settings, credential(settings.blob_client_id))
     queues = storage.queue_service(settings, credential(settings.queue_client_id))
-    token = graph_token(settings.client_id, settings.graph_scope)
+    token = graph_token(settings)
     graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
-    return assemble(settings, graph, *storage.containers(settings, blobs), partial(storage.Queue, queues))
+    queue = partial(storage.Queue, queues)
+    return assemble(settings, graph, *storage.containers(settings, blobs), queue, _keys(settings))
+
+
+def _keys(settings: Settings) -> Keys:
+    """The private keys for rich notifications, where they are asked for."""
+    if CALL_EVENTS not in settings.signals:
+        return NoKeys()
+    if "://" not in settings.encryption_key_id:
+        return PemKeys(settings.encryption_key_id)
+    from shared.vault import VaultKeys  # a package that nobody else needs
+
+    return VaultKeys(settings.encryption_key_id, credential(settings.client_id))

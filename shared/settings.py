@@ -18,7 +18,8 @@ from shared.errors import SettingError
 DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
 MAX_CLIENT_STATE = 128  # Graph v1.0
-CALL_RECORDS = "call-records"
+CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
+SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
@@ -32,15 +33,43 @@ class Cloud:
 
     name: str
     graph_root: str
+    login_root: str
     storage_suffix: str
+    vault_suffix: str
+    exchange_audience: str  # of a managed identity's token that stands for an app registration
+    has_events: bool  # virtual events, and the events of calls
 
 
 CLOUDS = {
     cloud.name: cloud
     for cloud in (
-        Cloud("global", "https://graph.microsoft.com", "core.windows.net"),
-        Cloud("usgov", "https://graph.microsoft.us", "core.usgovcloudapi.net"),
-        Cloud("usgovdod", "https://dod-graph.microsoft.us", "core.usgovcloudapi.net"),
+        Cloud(
+            "global",
+            "https://graph.microsoft.com",
+            "https://login.microsoftonline.com",
+            "core.windows.net",
+            "vault.azure.net",
+            "api://AzureADTokenExchange",
+            has_events=True,
+        ),
+        Cloud(
+            "usgov",
+            "https://graph.microsoft.us",
+            "https://login.microsoftonline.us",
+            "core.usgovcloudapi.net",
+            "vault.usgovcloudapi.net",
+            "api://AzureADTokenExchangeUSGov",
+            has_events=False,
+        ),
+        Cloud(
+            "usgovdod",
+            "https://dod-graph.microsoft.us",
+            "https://login.microsoftonline.us",
+            "core.usgovcloudapi.net",
+            "vault.usgovcloudapi.net",
+            "api://AzureADTokenExchangeUSGov",
+            has_events=False,
+        ),
     )
 }
 
@@ -76,6 +105,12 @@ TABLE = (
     Setting("GRAPH_CLOUD", "`global`, `usgov` (L4) or `usgovdod` (L5).", "global"),
     Setting("GRAPH_ROOT", "Address used instead of the cloud's Graph; for local use."),
     Setting(
+        "GRAPH_CLIENT_ID",
+        "Client id of an app registration that trusts the managed identity; used for Graph in its place. For tenants "
+        "whose application access policy does not take an identity.",
+    ),
+    Setting("LOGIN_ROOT", "Address used instead of the cloud's sign-in; for local use."),
+    Setting(
         "GRAPH_RATE",
         "Graph requests per second of one instance: the tenant's limit over the maximum of instances.",
         "10",
@@ -96,8 +131,14 @@ TABLE = (
     ),
     Setting(
         "SIGNALS",
-        "Where the news of an ended meeting comes from, comma-separated. So far: `call-records`.",
+        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` (webinars "
+        "and town halls), `call-events` (chosen meetings, within seconds).",
         CALL_RECORDS,
+    ),
+    Setting(
+        "ENCRYPTION_KEY_ID",
+        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the path of a "
+        "PEM file. Required with `call-events`.",
     ),
     Setting("ORGANIZERS", "Object ids for a pilot, comma-separated. Empty: everyone."),
     Setting("RETRY_FIRST_DELAY", "Seconds until a report that is not ready is looked for again; doubles.", "60"),
@@ -127,6 +168,9 @@ class Settings:
     graph_rate: float
     tenant_id: str
     client_id: str
+    graph_client_id: str
+    login_root: str
+    encryption_key_id: str
     notification_base_url: str
     client_state: str
     client_state_previous: str
@@ -151,6 +195,11 @@ class Settings:
         return tuple(state for state in (self.client_state, self.client_state_previous) if state)
 
     @property
+    def graph_app_id(self) -> str:
+        """The app that Graph sees, as far as the settings name it."""
+        return self.graph_client_id or self.client_id
+
+    @property
     def graph_scope(self) -> str:
         """What a token for Graph is asked for; the cloud's own root, also when GRAPH_ROOT is set."""
         return f"{self.cloud.graph_root}/.default"
@@ -168,16 +217,20 @@ def load(environ: Mapping[str, str]) -> Settings:
     read.schedule("SWEEP_SCHEDULE")
     cloud = _cloud(read.text("GRAPH_CLOUD"))
     client_id = read.text("AZURE_CLIENT_ID")
+    signals = _signals(read.text("SIGNALS"), cloud)
     return Settings(
         cloud=cloud,
         graph_root=read.url("GRAPH_ROOT") or cloud.graph_root,
         graph_rate=read.rate("GRAPH_RATE"),
         tenant_id=read.guid("TENANT_ID"),
         client_id=client_id,
+        graph_client_id=read.optional_guid("GRAPH_CLIENT_ID"),
+        login_root=read.url("LOGIN_ROOT") or cloud.login_root,
+        encryption_key_id=_encryption_key(read, cloud, signals),
         notification_base_url=_notification_base_url(read, environ),
         client_state=read.client_state("CLIENT_STATE"),
         client_state_previous=read.client_state("CLIENT_STATE_PREVIOUS"),
-        signals=_signals(read.text("SIGNALS")),
+        signals=signals,
         organizers=_organizers(read.text("ORGANIZERS")),
         blob_url=read.url("AttendanceStorage__blobServiceUri", loopback=False),
         blob_client_id=read.text("AttendanceStorage__clientId") or client_id,
@@ -220,6 +273,10 @@ class _Reader:
         if not _GUID.match(value):
             raise SettingError(name, "is not a GUID")
         return value.lower()
+
+    def optional_guid(self, name: str) -> str:
+        """A GUID, or "" where it is not set."""
+        return self.guid(name) if self.text(name) else ""
 
     def whole(self, name: str, least: int, most: int) -> int:
         value = self.text(name)
@@ -275,11 +332,30 @@ def _cloud(name: str) -> Cloud:
     return CLOUDS[name]
 
 
-def _signals(value: str) -> frozenset[str]:
+def _signals(value: str, cloud: Cloud) -> frozenset[str]:
     names = frozenset(name.strip() for name in value.split(",") if name.strip())
-    if not names or names != {CALL_RECORDS}:
-        raise SettingError("SIGNALS", f"names something else than {CALL_RECORDS}")
+    if not names or not names <= set(SIGNALS):
+        raise SettingError("SIGNALS", f"names something else than {', '.join(SIGNALS)}")
+    if names & {VIRTUAL_EVENTS, CALL_EVENTS} and not cloud.has_events:
+        raise SettingError(
+            "SIGNALS",
+            f"names {VIRTUAL_EVENTS} or {CALL_EVENTS}, which Microsoft Graph has in the global cloud only",
+        )
     return names
+
+
+def _encryption_key(read: _Reader, cloud: Cloud, signals: frozenset[str]) -> str:
+    value = read.text("ENCRYPTION_KEY_ID")
+    if not value and CALL_EVENTS in signals:
+        raise SettingError("ENCRYPTION_KEY_ID", f"is missing, and SIGNALS names {CALL_EVENTS}")
+    if not value or "://" not in value:
+        return value
+    shape = rf"https://[0-9A-Za-z-]{{3,24}}\.{re.escape(cloud.vault_suffix)}/keys/[0-9A-Za-z-]{{1,127}}(/[0-9a-f]{{32}})?"
+    if not re.fullmatch(shape, value):
+        raise SettingError(
+            "ENCRYPTION_KEY_ID", f"is not the address of a key in a vault of {cloud.vault_suffix}"
+        )
+    return value
 
 
 def _organizers(value: str) -> frozenset[str]:

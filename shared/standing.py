@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.settings import Settings
-from shared.subscriptions import Subscription, Wanted, answers, is_accepted, is_ours, wanted
+from shared.subscriptions import Subscription, answers, is_accepted, is_ours
 from shared.vitals import Maintenance, shown
+from shared.wanted import Wanted, always
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 
@@ -39,7 +40,7 @@ class Watched:
 
 def standings(listed: Sequence[Subscription], settings: Settings, now: datetime) -> tuple[Watched, ...]:
     """How each wanted subscription stands in Graph's list."""
-    return tuple(_watched(want, listed, settings, now) for want in wanted(settings))
+    return tuple(_watched(want, listed, settings, now) for want in always(settings))
 
 
 def problems(watched: Sequence[Watched], run: Maintenance | None) -> Iterator[str]:

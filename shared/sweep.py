@@ -14,6 +14,7 @@ from typing import Any
 
 from shared import logs, poison, redrive, schedule, spans, tasks, times
 from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
+from shared.eventlook import EventLook
 from shared.graph import items, segment
 from shared.looks import FULL, RECENT, Look
 from shared.missing import Known, Listed, announce, listed
@@ -22,7 +23,8 @@ from shared.outcomes import Glance, Outcomes
 from shared.pace import Pace
 from shared.sealing import REACH
 from shared.services import Services
-from shared.signals import FoundBy, signal_id
+from shared.settings import CALL_RECORDS, VIRTUAL_EVENTS
+from shared.signals import EventKind, FoundBy, call_record_id
 from shared.tasks import Backfill, Refresh, Sweep, Task
 
 DAY = timedelta(days=1)
@@ -37,10 +39,10 @@ def run(services: Services) -> None:
     """What the timer does: begin or resume the looks that are due, and have open days' manifests written."""
     now = times.now()
     services.looks.resume()
-    services.looks.begin(spans.recent(_last(RECENT, services), now))
+    services.looks.begin(_scoped(spans.recent(_last(RECENT, services), now), services))
     if spans.full_is_due(_last(FULL, services), services.settings, now):
         look = spans.full(services.sealing.unsealed(), services.settings, now)
-        if services.looks.begin(look):
+        if services.looks.begin(_scoped(look, services)):
             redrive.probe(services)
     if services.access.open_organizers():
         services.access.reopen()
@@ -56,7 +58,15 @@ def backfill(job: Backfill, services: Services) -> None:
         logs.warning("backfill.empty", start=job.start, end=job.end)
         return
     name = f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
-    services.looks.begin(Look(name, now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL))
+    look = Look(name, now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL)
+    services.looks.begin(_scoped(look, services))
+
+
+def _scoped(look: Look, services: Services) -> Look:
+    """The look at what SIGNALS names: calls, virtual events, or both."""
+    signals = services.settings.signals
+    kinds = tuple(EventKind) if VIRTUAL_EVENTS in signals else ()
+    return replace(look, kinds=kinds, at=look.at if CALL_RECORDS in signals else look.end)
 
 
 def do_slice(job: Sweep, services: Services) -> None:
@@ -107,18 +117,30 @@ class _Slice:
         while self.look.at < self.look.end and self._has_time():
             _LISTING.wait()
             self._page()
-        if self.look.at >= self.look.end and not self.look.due:
+        if self.look.at >= self.look.end and self.look.kinds:
+            self._events()
+        if self.look.at >= self.look.end and not self.look.due and not self.look.kinds:
             self.look = replace(self.look, finished=times.now())
+
+    def _events(self) -> None:
+        work = EventLook(self.look, self._services, self._known, self._has_time)
+        try:
+            work.run()
+        finally:
+            self.look = work.look
 
     def failed(self, failure: GraphError) -> None:
         """Note a failure. A page that does not come is asked for by another way, and in the end left out."""
         look, failures = self.look, self.look.failures + 1
         dead = isinstance(failure, Refused | NotFound) or failures % MAX_FAILURES == 0
-        if look.link and dead:  # Graph may not take this link any more; the day is begun anew
-            look = replace(look, link=None, restarts=look.restarts + 1)
+        if look.link and dead:  # Graph may not take this link any more; the day, or the list, is begun anew
+            look = replace(look, link=None, done=0, restarts=look.restarts + 1)
         self.look = replace(look, failures=failures, error=str(failure))
-        if look.at < look.end and (failures >= GIVE_UP_AFTER or look.restarts >= MAX_RESTARTS):
-            self._leave_out_day()
+        if failures >= GIVE_UP_AFTER or look.restarts >= MAX_RESTARTS:
+            if look.at < look.end:
+                self._leave_out_day()
+            elif look.kinds:
+                self._leave_out_events()
         logs.warning(
             "sweep.failed",
             look=self.look.name,
@@ -134,6 +156,15 @@ class _Slice:
         unclear = tuple(sorted({*self.look.unclear, *days}))
         logs.error("sweep.skipped", look=self.look.name, start=self.look.at, error=self.look.error)
         self.look = replace(self.look, at=last, link=None, failures=0, restarts=0, unclear=unclear)
+
+    def _leave_out_events(self) -> None:
+        """The next full look will try the events of this kind again; until then no day of this one is final."""
+        look = self.look
+        days = (look.start.date() + number * DAY for number in range((look.end - look.start).days + 2))
+        unclear = tuple(sorted({*look.unclear, *(day.isoformat() for day in days)}))
+        logs.error("sweep.skipped", look=look.name, start=look.start, error=look.error)
+        kinds = look.kinds[1:]
+        self.look = replace(look, kinds=kinds, link=None, done=0, failures=0, restarts=0, unclear=unclear)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._until
@@ -175,7 +206,7 @@ class _Slice:
         for call in missing:
             logs.info(
                 "signal.found",
-                signal=signal_id(call.call_id),
+                signal=call_record_id(call.call_id),
                 outcome=call.settled_as(self._services.settings) or Result.PENDING,
                 look=self.look.name,
                 requestId=self._services.graph.request_id,

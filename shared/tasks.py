@@ -7,7 +7,7 @@ library only: the webhook loads this module.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import Any
 from shared import messages, times
 from shared.errors import NotOurMessage
 from shared.messages import VERSION
+from shared.signals import EVENT_ID, EventKind
 
 
 class Kind(StrEnum):
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     REDRIVE = "redrive"
     REFRESH = "refreshDay"
     DAILY = "writeDaily"
+    SUBSCRIBE = "subscribeEvent"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -105,7 +107,15 @@ class Part:
     length: int
 
 
-type Job = Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
+@dataclass(frozen=True)
+class Subscribe:
+    """Have Graph announce the reports of a webinar or town hall."""
+
+    source: EventKind
+    event_id: str
+
+
+type Job = Subscribe | Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,8 @@ def _fields(job: Job) -> dict[str, Any]:
             }
         case Refresh(day):
             return {"kind": Kind.REFRESH, "date": day.isoformat()}
+        case Subscribe(source, event_id):
+            return {"kind": Kind.SUBSCRIBE, "source": source, "eventId": event_id}
         case Part():
             return {
                 "kind": Kind.DAILY,
@@ -172,28 +184,18 @@ def _fields(job: Job) -> dict[str, Any]:
 
 
 def _job(content: Mapping[str, Any]) -> Job:
-    match content.get("kind"):
-        case Kind.RENEW:
-            return Renew(messages.opaque_id(content, "subscriptionId"))
-        case Kind.MAINTAIN:
-            return Maintain()
-        case Kind.REFUSED:
-            return Refused(messages.whole(content, "count"))
-        case Kind.SWEEP:
-            look = messages.string(content, "look")
-            if look is None or not _LOOK.match(look):
-                raise NotOurMessage("look of a message is missing or not a name.")
-            return Sweep(look, messages.whole(content, "step"))
-        case Kind.BACKFILL:
-            return _backfill(content)
-        case Kind.REDRIVE:
-            return _redrive(content)
-        case Kind.REFRESH:
-            return Refresh(_required_day(content, "date"))
-        case Kind.DAILY:
-            return _part(content)
-        case _:
-            raise NotOurMessage("The kind of an upkeep message is unknown.")
+    name = content.get("kind")
+    read = _READERS.get(name) if isinstance(name, str) else None
+    if read is None:
+        raise NotOurMessage("The kind of an upkeep message is unknown.")
+    return read(content)
+
+
+def _sweep(content: Mapping[str, Any]) -> Sweep:
+    look = messages.string(content, "look")
+    if look is None or not _LOOK.match(look):
+        raise NotOurMessage("look of a message is missing or not a name.")
+    return Sweep(look, messages.whole(content, "step"))
 
 
 def _backfill(content: Mapping[str, Any]) -> Backfill:
@@ -220,6 +222,13 @@ def _redrive(content: Mapping[str, Any]) -> Redrive:
     return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started, after)
 
 
+def _subscribe(content: Mapping[str, Any]) -> Subscribe:
+    event_id = messages.string(content, "eventId")
+    if content.get("source") not in set(EventKind) or event_id is None or not EVENT_ID.match(event_id):
+        raise NotOurMessage("source or eventId of a message names no event.")
+    return Subscribe(EventKind(content["source"]), event_id)
+
+
 def _part(content: Mapping[str, Any]) -> Part:
     index = messages.string(content, "index")
     if index is None or not _SHA256.match(index):
@@ -233,3 +242,16 @@ def _required_day(content: Mapping[str, Any], name: str) -> date:
     if value is None:
         raise NotOurMessage(f"{name} of a message is missing.")
     return value
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], Job]] = {
+    Kind.RENEW: lambda content: Renew(messages.opaque_id(content, "subscriptionId")),
+    Kind.MAINTAIN: lambda _: Maintain(),
+    Kind.REFUSED: lambda content: Refused(messages.whole(content, "count")),
+    Kind.SWEEP: _sweep,
+    Kind.BACKFILL: _backfill,
+    Kind.REDRIVE: _redrive,
+    Kind.REFRESH: lambda content: Refresh(_required_day(content, "date")),
+    Kind.DAILY: _part,
+    Kind.SUBSCRIBE: _subscribe,
+}

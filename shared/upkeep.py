@@ -11,7 +11,7 @@ from shared import logs, poison, redrive, schedule, subscriptions, sweep, tasks
 from shared.errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from shared.services import Services
 from shared.storage import UPKEEP_QUEUE
-from shared.tasks import Backfill, Job, Maintain, Part, Redrive, Refresh, Refused, Renew, Sweep
+from shared.tasks import Backfill, Job, Maintain, Part, Redrive, Refresh, Refused, Renew, Subscribe, Sweep
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
@@ -43,9 +43,11 @@ def handle(text: str, services: Services) -> None:
 def _do(job: Job, services: Services) -> None:
     match job:
         case Renew(subscription_id):
-            subscriptions.renew(services.graph, services.settings, subscription_id)
+            subscriptions.renew(services, subscription_id)
         case Maintain():
-            subscriptions.maintain(services.graph, services.settings)
+            subscriptions.maintain(services)
+        case Subscribe(source, event_id):
+            subscriptions.subscribe(services, source, event_id)
         case Refused(count):
             services.heartbeat.refused(count)
         case Sweep():

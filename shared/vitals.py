@@ -158,7 +158,7 @@ def _sources(settings: Settings) -> _Sources:
     queues = storage.queue_service(settings, queue_identity, retry_policy=QueueRetry(**_RETRY), **_LIMITS)
     reports, apart = storage.containers(settings, blobs)
     state = State(apart)
-    token = graph_token(settings.client_id, settings.graph_scope)
+    token = graph_token(settings)
     return _Sources(
         Graph(settings.graph_root, token, Rate(GRAPH_RATE)),
         queues,

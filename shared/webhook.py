@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared import logs, messages, notifications, settings, signals, tasks, times
+from shared import encrypted, logs, messages, notifications, settings, signals, tasks, times
 from shared.errors import NotANotification, SettingError
 from shared.pace import Once
 from shared.tasks import Refused, Task
@@ -60,6 +60,7 @@ def answer(
         "notification.received",
         count=len(received.signals),
         signals=[signal.id for signal in received.signals[:MAX_LOGGED]],
+        encrypted=len(received.encrypted.items) or None,
         tasks=len(received.tasks),
         traceparent=traceparent,
     )
@@ -68,7 +69,8 @@ def answer(
     todo = [tasks.message(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.message(Task(Refused(count), traceparent)))
-    return Reply(202, signals=signals.pack(received.signals), tasks=todo)
+    sealed, looks = encrypted.pack(received.encrypted)
+    return Reply(202, signals=[*signals.pack([*received.signals, *looks]), *sealed], tasks=todo)
 
 
 class Refusals:

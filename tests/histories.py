@@ -22,7 +22,7 @@ from shared.outcome import Outcome, Result, parse
 from shared.outcomes import Superseded
 from shared.sealing import ready_at
 from shared.services import Services, assemble
-from shared.signals import Signal, message, pack
+from shared.signals import message, of_call_record, pack
 from tests.app_settings import ENVIRON
 from tests.doubles import Blob, Container, Fault, Graph, Message, Queue, Steps
 from tests.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
@@ -252,7 +252,7 @@ class History:
         """Time passes until then; the webhook answers what Graph posts meanwhile."""
         while self.posts and self.posts[0][0] <= until:
             moment, ids = self.posts.pop(0)
-            signals = [Signal(call_id, moment) for call_id in ids]
+            signals = [of_call_record(call_id, moment) for call_id in ids]
             texts = pack(signals) if self.story.packed else [message(each) for each in signals]
             self.queues[SIGNALS].messages.extend(Message(text, moment) for text in texts)
             self.announced.update(ids)

@@ -28,7 +28,7 @@ from shared.manifests import Manifest, Manifests
 from shared.outcome import Outcome, Result, parse
 from shared.services import Services, assemble
 from shared.settings import Settings
-from shared.signals import Signal, message
+from shared.signals import message, of_call_record
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Call, Container, Graph, Message, Queue, Steps
 
@@ -140,7 +140,7 @@ class App:
 
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
-        self.receive(storage.SIGNALS_QUEUE, message(Signal(call_id, self.now)))
+        self.receive(storage.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
 
     def ask(self, kind: str, first: str, last: str, *outcomes: Result) -> None:
         """An operator asks for a backfill, or for a redrive of these outcomes."""

@@ -181,7 +181,7 @@ def test_sha256_snippet_gives_what_the_code_stores() -> None:
 
 def test_queue_message_table_has_the_fields_that_are_written() -> None:
     signal = signals.Signal(
-        call_id="e523d2ed-2966-4b6b-925b-754a88034cc5",
+        id="cr-e523d2ed-2966-4b6b-925b-754a88034cc5",
         first_seen=datetime(2026, 11, 23, 9, 44, 2, 218_000, UTC),
         attempt=2,
         ticket="5f0c1a9be27d4438",
@@ -195,6 +195,7 @@ def test_queue_message_table_has_the_fields_that_are_written() -> None:
             "https://teams.microsoft.com/meet/2345?p=x",
             "8b081ef6-4792-4def-b2c9-c363a1bf41d5",
             "MSo4YjA4",
+            signals.EventSession(signals.EventKind.WEBINAR, "f5b19e0c@7f1d3c52", "8c36cbd4"),
         ),
         since=datetime(2026, 11, 25, 10, tzinfo=UTC),
         base=1,

@@ -17,7 +17,7 @@ from shared.errors import AccessDenied, Unavailable
 from shared.messages import MAX_MESSAGE_BYTES
 from shared.outcome import Result
 from shared.outcomes import Outcomes
-from shared.signals import Meeting, Signal, pack, unpack
+from shared.signals import Meeting, of_call_record, pack, unpack
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 
 JUST_NOW = NOW - timedelta(minutes=10)
@@ -306,10 +306,11 @@ def test_a_sealed_day_is_published_anew_when_a_buried_message_is_sent_again(app:
 
 def test_a_join_url_too_long_for_a_message_is_left_to_the_call_record() -> None:
     url = f"https://teams.microsoft.com/l/meetup-join/{'x' * 60_000}"
-    signals = [Signal("long", NOW, meeting=Meeting(NOW, NOW, url, ORGANIZER)), Signal("short", NOW)]
+    known = Meeting(NOW, NOW, url, ORGANIZER)
+    signals = [of_call_record("long", NOW, meeting=known), of_call_record("short", NOW)]
     texts = pack(signals)
     assert max(len(text) for text in texts) <= MAX_MESSAGE_BYTES
-    assert [each.call_id for text in texts for each in unpack(text)] == ["long", "short"]
+    assert [each.subject for text in texts for each in unpack(text)] == ["long", "short"]
 
 
 def test_a_call_listed_without_an_end_gets_one_outcome(app: App) -> None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.encrypted import Encrypted
 from shared.errors import NotANotification
 from shared.notifications import Received, read
 from shared.settings import load
-from shared.signals import Signal
+from shared.signals import of_call_record
 from shared.tasks import Maintain, Renew, Task
 from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
@@ -40,12 +41,12 @@ def received(*items: object) -> Received:
 
 
 def call_ids(found: Received) -> list[str]:
-    return [signal.call_id for signal in found.signals]
+    return [signal.subject for signal in found.signals]
 
 
 def test_a_created_call_record_becomes_a_signal() -> None:
     found = read((EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.signals == (Signal(CALL, SEEN, traceparent="t"),)
+    assert found.signals == (of_call_record(CALL, SEEN, traceparent="t"),)
     assert found.signals[0].id == f"cr-{CALL}"
     assert (found.tasks, found.dropped) == ((), {})
 
@@ -204,7 +205,9 @@ def test_a_body_that_is_no_collection_is_refused(content: bytes) -> None:
 
 
 def test_a_byte_order_mark_and_an_empty_collection_are_no_reason_to_refuse() -> None:
-    assert read(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == Received((), (), received().dropped)
+    assert read(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == Received(
+        (), Encrypted((), (), SEEN), (), received().dropped
+    )
 
 
 JSON = st.recursive(

@@ -54,7 +54,7 @@ def rank(outcome: Outcome) -> int:
 
 def continuing(outcome: Outcome) -> Signal:
     """The message that makes the next attempt after `outcome`."""
-    return Signal("a", SEEN, attempt=outcome.attempt, ticket=outcome.ticket)
+    return Signal("cr-a", SEEN, attempt=outcome.attempt, ticket=outcome.ticket)
 
 
 def outcome(result: Result, attempt: int = 1, ticket: str | None = None) -> Outcome:
@@ -139,23 +139,23 @@ def test_the_message_of_an_outcome_is_in_turn(filed: Outcome) -> None:
 @given(OUTCOMES, st.integers(0, 5))
 def test_a_message_below_the_outcomes_attempt_is_stale(filed: Outcome, attempt: int) -> None:
     assume(attempt < filed.attempt)
-    assert is_stale(Signal("a", SEEN, attempt=attempt, ticket=filed.ticket), filed)
+    assert is_stale(Signal("cr-a", SEEN, attempt=attempt, ticket=filed.ticket), filed)
 
 
 def test_without_an_outcome_no_message_is_stale() -> None:
-    assert not is_stale(Signal("a", SEEN, attempt=0), None)
+    assert not is_stale(Signal("cr-a", SEEN, attempt=0), None)
 
 
 def test_a_message_whose_ticket_is_in_no_outcome_is_stale() -> None:
     """Its worker crashed between enqueueing the next attempt and writing the outcome, and was tried again."""
     filed = outcome(Result.PENDING, 1, ticket="second try")
-    assert is_stale(Signal("a", SEEN, attempt=1, ticket="first try"), filed)
-    assert not is_stale(Signal("a", SEEN, attempt=1, ticket="second try"), filed)
+    assert is_stale(Signal("cr-a", SEEN, attempt=1, ticket="first try"), filed)
+    assert not is_stale(Signal("cr-a", SEEN, attempt=1, ticket="second try"), filed)
 
 
 def test_of_two_deliveries_of_one_message_one_continues() -> None:
     first, second = outcome(Result.PENDING, 1, "first"), outcome(Result.PENDING, 1, "second")
-    delivered = Signal("a", SEEN)
+    delivered = Signal("cr-a", SEEN)
     assert better(first, None, stale=is_stale(delivered, None)) == first
     assert better(second, first, stale=is_stale(delivered, first)) is None
 
@@ -184,8 +184,8 @@ def test_a_lone_surrogate_in_an_error_does_not_keep_an_outcome_from_being_writte
 
 def test_the_blob_names_what_consumers_read() -> None:
     assert set(json.loads(dumps(outcome(Result.STORED)))) == {
-        "signalId", "outcome", "reports", "organizerId", "meetingId", "joinWebUrl", "start", "end", "firstSeen",
-        "settled", "attempt", "nextAttempt", "ticket", "lastError", "buried",
+        "signalId", "outcome", "reports", "organizerId", "meetingId", "source", "eventId", "sessionId",
+        "joinWebUrl", "start", "end", "firstSeen", "settled", "attempt", "nextAttempt", "ticket", "lastError", "buried",
     }  # fmt: skip
 
 

@@ -65,22 +65,22 @@ def test_a_pack_loses_nothing_and_keeps_the_order(signals: list[Signal]) -> None
 
 @given(count=st.integers(0, 900), length=st.integers(5, 128))
 def test_packs_stay_under_the_limit_and_are_as_few_as_fit(count: int, length: int) -> None:
-    signals = [Signal(f"{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
+    signals = [Signal(f"cr-{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
     packs = pack(signals)
     assert [signal for each in packs for signal in unpack(each)] == signals
     assert all(len(each.encode()) <= MAX_MESSAGE_BYTES for each in packs)
-    one = len(message(Signal("x" * length, SEEN, traceparent=TRACE)))
+    one = len(message(Signal("cr-" + "x" * length, SEEN, traceparent=TRACE)))
     assert all(len(each.encode()) + one > MAX_MESSAGE_BYTES for each in packs[:-1])
 
 
 def test_one_signal_goes_unpacked_and_none_needs_no_message() -> None:
-    signal = Signal("a", SEEN)
+    signal = Signal("cr-a", SEEN)
     assert pack([signal]) == [message(signal)]
     assert pack([]) == []
 
 
 def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> None:
-    assert json.loads(message(Signal("a", SEEN))) == {
+    assert json.loads(message(Signal("cr-a", SEEN))) == {
         "version": 1,
         "kind": "callRecord",
         "callId": "a",
@@ -90,10 +90,12 @@ def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> Non
 
 
 def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -> None:
-    following = Signal("a", SEEN, attempt=2, ticket="old", traceparent=TRACE).following(
+    following = Signal("cr-a", SEEN, attempt=2, ticket="old", traceparent=TRACE).following(
         "new", date(2026, 11, 23), denied=True, confirms=False
     )
-    assert following == Signal("a", SEEN, 3, "new", denied=True, filed=date(2026, 11, 23), traceparent=TRACE)
+    assert following == Signal(
+        "cr-a", SEEN, 3, "new", denied=True, filed=date(2026, 11, 23), traceparent=TRACE
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_time_beyond_the_calendar_in_utc_is_no_time() -> None:
 
 
 def test_a_message_without_an_attempt_is_the_first() -> None:
-    assert unpack(text()) == (Signal("a", SEEN),)
+    assert unpack(text()) == (Signal("cr-a", SEEN),)
 
 
 def test_a_traceparent_that_is_none_is_left_behind() -> None:

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.settings import fingerprint, load
-from shared.subscriptions import LIFETIME, Plan, Subscription, Wanted, notification_url, plan, wanted
+from shared.signals import EventKind
+from shared.subscriptions import Plan, Subscription, notification_url, plan
+from shared.wanted import EVENT_LIFETIME, LIFETIME, Wanted, always, event_of, of_event, of_meetings
+from shared.watch import Watched
 
 BASE = "https://app.azurewebsites.net/api"
 SETTINGS = load(
@@ -39,11 +42,11 @@ def subscription(left: timedelta = LIFETIME, *, name: str = "s", key: str | None
 
 
 def steps(*existing: Subscription) -> Plan:
-    return plan(existing, SETTINGS, NOW)
+    return plan(existing, always(SETTINGS), SETTINGS, NOW)
 
 
 def test_call_records_are_wanted() -> None:
-    assert wanted(SETTINGS) == (CALL_RECORDS,)
+    assert always(SETTINGS) == (CALL_RECORDS,)
 
 
 def test_the_notification_address_carries_the_fingerprint_and_not_the_client_state() -> None:
@@ -140,7 +143,7 @@ def test_one_of_ours_that_nobody_wants_is_deleted(changes: dict[str, str]) -> No
 def test_when_signals_no_longer_asks_for_call_records_theirs_is_deleted() -> None:
     existing = subscription()
     without = replace(SETTINGS, signals=frozenset())
-    assert plan([existing], without, NOW) == Plan((), (), (), (existing,))
+    assert plan([existing], always(without), without, NOW) == Plan((), (), (), (existing,))
 
 
 def test_of_duplicates_the_one_that_lives_longest_stays() -> None:
@@ -172,7 +175,7 @@ EXISTING = st.lists(
 
 @given(EXISTING)
 def test_after_a_run_each_wanted_subscription_exists_exactly_once(existing: list[Subscription]) -> None:
-    todo = plan(existing, SETTINGS, NOW)
+    todo = plan(existing, always(SETTINGS), SETTINGS, NOW)
     assert len(todo.create) + len(todo.renew) + len(todo.keep) == 1
     staying = {*todo.keep, *(each for each, _ in todo.renew)}
     ours = {each for each in existing if each.notification_url.startswith(BASE)}
@@ -183,6 +186,41 @@ def test_after_a_run_each_wanted_subscription_exists_exactly_once(existing: list
 
 @given(EXISTING)
 def test_the_order_of_graphs_list_does_not_matter(existing: list[Subscription]) -> None:
-    there, back = plan(existing, SETTINGS, NOW), plan(existing[::-1], SETTINGS, NOW)
+    there, back = (
+        plan(existing, always(SETTINGS), SETTINGS, NOW),
+        plan(existing[::-1], always(SETTINGS), SETTINGS, NOW),
+    )
     assert there.create == back.create
     assert len(there.delete) == len(back.delete)
+
+
+# Of events and watched meetings
+
+
+def test_for_virtual_events_the_tenants_events_are_wanted_for_a_day() -> None:
+    both = replace(SETTINGS, signals=frozenset({"virtual-events"}))
+    (want,) = always(both)
+    assert (want.resource, want.change_type) == ("solutions/virtualEvents/events", "created")
+    assert want.lifetime <= timedelta(days=1)
+
+
+def test_the_reports_of_an_event_are_known_by_its_subscription() -> None:
+    want = of_event(EventKind.TOWNHALL, "a@b")
+    assert want == Wanted(
+        "solutions/virtualEvents/townhalls/a@b/getAttendanceReports", "created", EVENT_LIFETIME
+    )
+    for resource in (want.resource, f"/{want.resource.upper().replace('@', '%40')}/"):
+        assert event_of(resource) in ((EventKind.TOWNHALL, "a@b"), (EventKind.TOWNHALL, "A@B"))
+    assert event_of("communications/callRecords") is None
+
+
+def test_the_join_url_of_a_watched_meeting_is_encoded_once_more() -> None:
+    watched = Watched("https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0", "o")
+    settings = replace(SETTINGS, signals=frozenset({"call-events"}))
+    (want,) = of_meetings(settings, [watched])
+    assert want.resource == (
+        "communications/onlineMeetings(joinWebUrl='https%3A%2F%2Fteams.microsoft.com%2Fl%2Fmeetup-join%2F"
+        "19%253ameeting_A%2540thread.v2%2F0')/meetingCallEvents"
+    )
+    assert (want.change_type, want.rich) == ("updated", True)
+    assert of_meetings(SETTINGS, [watched]) == ()

@@ -73,7 +73,7 @@ def test_a_thousand_notifications_fit_into_few_messages() -> None:
     [one] = json.loads(event("call-record-created.json"))["value"]
     items = [one | {"resource": f"communications/callRecords/{number}"} for number in range(1_000)]
     reply = reply_to(json.dumps({"value": items}).encode())
-    assert [signal.call_id for text in reply.signals for signal in unpack(text)] == [
+    assert [signal.subject for text in reply.signals for signal in unpack(text)] == [
         str(n) for n in range(1_000)
     ]
     assert len(reply.signals) <= 3

@@ -1,0 +1,56 @@
+"""Addresses of attendance reports and virtual events: read into ids by known shapes, never followed as they are.
+
+An address comes from a notification, or from whoever asks for a report. Only ids are taken from it, and only from a
+shape that is documented; the product then builds its own address from them. Standard library only: the webhook loads
+this module. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from shared.messages import OPAQUE_ID
+from shared.signals import EVENT_ID, EventKind, EventSession
+
+_ID = r"(?:/([^/()?#]+)|\('([^/()?#]+)'\))"
+_EVENT = rf"/?solutions/virtualEvents/(webinars|townhalls){_ID}"
+_ONE_EVENT = re.compile(rf"{_EVENT}/?\Z", re.IGNORECASE)
+_EVENT_REPORT = re.compile(
+    rf"{_EVENT}/sessions{_ID}/(?:meetingAttendanceReports|attendanceReports){_ID}/?\Z", re.IGNORECASE
+)
+_KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
+
+
+@dataclass(frozen=True)
+class EventReport:
+    """A report of a virtual event, by its ids."""
+
+    session: EventSession
+    report_id: str
+
+
+def event(address: str) -> tuple[EventKind, str] | None:
+    """The event behind `solutions/virtualEvents/webinars/{id}`, or None."""
+    match = _ONE_EVENT.match(address)
+    event_id = _id(match[2] or match[3], EVENT_ID) if match else None
+    return (_KINDS[match[1].lower()], event_id) if match and event_id else None
+
+
+def event_report(address: str) -> EventReport | None:
+    """The report behind `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`, or None."""
+    match = _EVENT_REPORT.match(address)
+    if match is None:
+        return None
+    event_id, session_id = _id(match[2] or match[3], EVENT_ID), _id(match[4] or match[5], EVENT_ID)
+    report_id = _id(match[6] or match[7], OPAQUE_ID)
+    if not (event_id and session_id and report_id):
+        return None
+    return EventReport(EventSession(_KINDS[match[1].lower()], event_id, session_id), report_id)
+
+
+def _id(text: str, shape: re.Pattern[str]) -> str | None:
+    """An id as it stands in a path, decoded once."""
+    found = unquote(text)
+    return found if shape.match(found) else None

@@ -1,0 +1,62 @@
+"""What the worker makes of rich notifications: those that Graph sent and that tell of a call's end become signals.
+
+First the validation tokens are checked, then each item is decrypted. What is refused leaves a log line that quotes
+nothing; the meeting is not lost, for its call record comes later. Source:
+https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared import encryption, logs, times
+from shared.encrypted import Encrypted, Item
+from shared.errors import NotGenuine, Undecipherable
+from shared.services import Services
+from shared.signals import Signal, message, of_call_event
+
+ENDED = "callended"
+
+
+def open_all(encrypted: Encrypted, services: Services) -> None:
+    """Verify and decrypt, and enqueue a signal for each call that has ended.
+
+    Raises Unavailable when signing keys or the private key cannot be had: the message then comes back.
+    """
+    try:
+        services.validator.check(encrypted.tokens)
+    except NotGenuine as refusal:
+        logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return
+    found: dict[str, Signal] = {}
+    for item in encrypted.items:
+        try:
+            data = encryption.decrypt(item.content, services.keys)
+        except Undecipherable as refusal:
+            logs.warning("notification.undecipherable", reason=str(refusal))
+            continue
+        if signal := _signal(item, data, encrypted, services):
+            found[signal.id] = signal
+    for signal in found.values():
+        services.signals.send(message(signal))
+    logs.info("events.opened", items=len(encrypted.items), signals=[*found])
+
+
+def _signal(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services: Services) -> Signal | None:
+    """The signal of a call's end. Resource type and examples name the property differently."""
+    kind = data.get("eventType") or data.get("callEventType")
+    if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:
+        return None
+    try:
+        at = times.parse(data.get("eventDateTime"))
+    except ValueError:
+        at = None
+    watched = services.watch.find(item.join_url)
+    return of_call_event(
+        item.join_url,
+        at or encrypted.first_seen,
+        encrypted.first_seen,
+        watched.organizer_id if watched else None,
+        traceparent=encrypted.traceparent,
+    )

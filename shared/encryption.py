@@ -1,0 +1,185 @@
+"""Decrypting rich notifications, and the certificate for which Graph encrypts them.
+
+        dataKey        ─ RSA-OAEP, SHA-1 ─▶ a key of 32 bytes, new for each item
+        dataSignature  = HMAC-SHA256(key, data), compared in constant time before anything is decrypted
+        data           ─ AES-256-CBC, the key's first 16 bytes as IV, PKCS 7 ─▶ JSON
+
+Whatever is wrong raises Undecipherable, which quotes nothing. Sources:
+https://learn.microsoft.com/graph/change-notifications-with-resource-data and
+https://learn.microsoft.com/graph/api/resources/changenotificationencryptedcontent
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.x509.oid import NameOID
+
+from shared.errors import SettingError, Undecipherable
+
+KEY_BYTES = 32
+FEWEST_BITS, MOST_BITS = 2_048, 4_096  # of an RSA key that Graph takes
+NAME = "Teams attendance reports"
+VALID = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
+_OAEP = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate as a subscription names it: an id of ours, at most 128 characters, and its DER form."""
+
+    id: str
+    der: bytes
+
+
+class Keys(Protocol):
+    """The private keys of this app, old ones too."""
+
+    def current(self) -> Certificate:
+        """The certificate for new subscriptions."""
+        ...
+
+    def private(self, certificate_id: str) -> RSAPrivateKey | None:
+        """The key behind a certificate of ours; None for any other id."""
+        ...
+
+
+class NoKeys:
+    """Stands where no key is set: nothing can be decrypted."""
+
+    def current(self) -> Certificate:
+        """Raises SettingError."""
+        raise SettingError("ENCRYPTION_KEY_ID", "is missing")
+
+    def private(self, certificate_id: str) -> RSAPrivateKey | None:
+        """None."""
+        return None
+
+
+class PemKeys:
+    """Keys in a file of private keys in PEM form, without a password: the first is current, the others are old.
+
+    Raises SettingError, when a key is asked for, where the file cannot be read or holds something else.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def current(self) -> Certificate:
+        """The certificate of the first key."""
+        certificate_id, key = next(iter(self._read().items()))
+        return self_signed(certificate_id, key)
+
+    def private(self, certificate_id: str) -> RSAPrivateKey | None:
+        """The key whose public part has this hash."""
+        return self._read().get(certificate_id)
+
+    def _read(self) -> dict[str, RSAPrivateKey]:
+        try:
+            text = self._path.read_bytes()
+        except OSError:
+            raise SettingError("ENCRYPTION_KEY_ID", "names a file that cannot be read") from None
+        keys: dict[str, RSAPrivateKey] = {}
+        mark = b"-----BEGIN "
+        for block in text.split(mark)[1:]:
+            try:
+                key = serialization.load_pem_private_key(mark + block, password=None)
+            except (ValueError, TypeError):
+                raise SettingError(
+                    "ENCRYPTION_KEY_ID", "names a file of which not all is a private key"
+                ) from None
+            if not isinstance(key, RSAPrivateKey) or not FEWEST_BITS <= key.key_size <= MOST_BITS:
+                raise SettingError(
+                    "ENCRYPTION_KEY_ID", f"holds no RSA key of {FEWEST_BITS} to {MOST_BITS} bits"
+                )
+            keys[_fingerprint(key)] = key
+        if not keys:
+            raise SettingError("ENCRYPTION_KEY_ID", "names a file without a private key")
+        return keys
+
+
+def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
+    """The resource data in an `encryptedContent`. Raises Undecipherable."""
+    private = keys.private(content.get("encryptionCertificateId", ""))
+    if private is None:
+        raise Undecipherable("its certificate is none of ours")
+    key = _unwrapped(_bytes(content, "dataKey"), private)
+    data = _bytes(content, "data")
+    signature = hmac.digest(key, data, hashlib.sha256)
+    if not hmac.compare_digest(signature, _bytes(content, "dataSignature")):
+        raise Undecipherable("its signature is not that of its data")
+    return _object(_decrypted(data, key))
+
+
+def self_signed(certificate_id: str, key: RSAPrivateKey) -> Certificate:
+    """The certificate around a key, always the same one."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    begins, ends = VALID
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(int(_fingerprint(key)[:30], 16) + 1)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .sign(key, hashes.SHA256())
+    )
+    return Certificate(certificate_id, certificate.public_bytes(serialization.Encoding.DER))
+
+
+def _fingerprint(key: RSAPrivateKey) -> str:
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(public).hexdigest()
+
+
+def _bytes(content: Mapping[str, str], name: str) -> bytes:
+    try:
+        return base64.b64decode(content.get(name, ""), validate=True)
+    except ValueError:
+        raise Undecipherable(f"its {name} is not Base64") from None
+
+
+def _unwrapped(wrapped: bytes, private: RSAPrivateKey) -> bytes:
+    try:
+        key = private.decrypt(wrapped, _OAEP)
+    except ValueError:
+        raise Undecipherable("its key was not wrapped for this certificate with OAEP and SHA-1") from None
+    if len(key) != KEY_BYTES:
+        raise Undecipherable(f"its key has not {KEY_BYTES} bytes")
+    return key
+
+
+def _decrypted(data: bytes, key: bytes) -> bytes:
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).decryptor()
+    unpadder = padding.PKCS7(128).unpadder()
+    try:
+        padded = decryptor.update(data) + decryptor.finalize()
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        raise Undecipherable("its data is not whole blocks of padded text") from None
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text.decode())
+    except (ValueError, RecursionError):
+        raise Undecipherable("its data is not JSON in UTF-8") from None
+    if not isinstance(content, dict):
+        raise Undecipherable("its data is not a JSON object")
+    return content

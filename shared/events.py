@@ -1,0 +1,95 @@
+"""Virtual events at Graph: webinars and town halls, their organizers, their sessions, and the reports of those.
+
+Permission: VirtualEvent.Read.All, and an application access policy for the organizer. Sources:
+https://learn.microsoft.com/graph/api/virtualeventwebinar-get, .../virtualeventtownhall-get and
+.../virtualeventsession-get
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared import times
+from shared.errors import Unavailable
+from shared.graph import Graph, segment
+from shared.signals import EVENT_ID, EventKind, EventSession
+
+ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
+
+
+@dataclass(frozen=True)
+class Event:
+    """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
+
+    kind: EventKind
+    id: str
+    organizer_id: str | None
+    start: datetime | None
+    end: datetime | None
+    status: str
+
+    def goes_on(self, now: datetime, grace: timedelta) -> bool:
+        """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
+        return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
+
+    def may_touch(self, start: datetime, end: datetime, grace: timedelta) -> bool:
+        """Whether a session of it may have been held in [start, end)."""
+        begins_in_time = self.start is None or self.start - ZONES < end
+        return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
+
+
+def path(kind: EventKind, event_id: str | None = None) -> str:
+    """The path of all events of a kind, or of one."""
+    return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
+
+
+def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
+    """One event. Raises a GraphError."""
+    operation = f"get {kind}"
+    found = parse(kind, graph.get(path(kind, event_id), operation))
+    if found is None:
+        raise Unavailable(operation, "the event has no id")
+    return found
+
+
+def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
+    """The sessions of an event. Raises a GraphError."""
+    operation = "list sessions"
+    for page in graph.pages(f"{path(found.kind, found.id)}/sessions", operation):
+        for item in page:
+            session_id = item.get("id") if isinstance(item, dict) else None
+            if isinstance(session_id, str) and EVENT_ID.match(session_id):
+                yield EventSession(found.kind, found.id, session_id)
+
+
+def parse(kind: EventKind, item: object) -> Event | None:
+    """An event as Graph shows it; None for one without an id."""
+    event_id = item.get("id") if isinstance(item, dict) else None
+    if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
+        return None
+    status = item.get("status")
+    return Event(
+        kind,
+        event_id,
+        _organizer(item.get("createdBy")),
+        _moment(item.get("startDateTime")),
+        _moment(item.get("endDateTime")),
+        status if isinstance(status, str) else "",
+    )
+
+
+def _organizer(created_by: object) -> str | None:
+    user = created_by.get("user") if isinstance(created_by, dict) else None
+    organizer = user.get("id") if isinstance(user, dict) else None
+    return organizer if isinstance(organizer, str) and organizer else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """A dateTimeTimeZone, read as UTC whatever its zone: see ZONES."""
+    try:
+        return times.parse(value.get("dateTime") if isinstance(value, dict) else value)
+    except ValueError:
+        return None

@@ -1,0 +1,68 @@
+"""The private key in Azure Key Vault, which never leaves it: the vault unwraps and signs, nothing is exported.
+
+A certificate is named `<key>/<version>`. Only versions of the key that ENCRYPTION_KEY_ID names are ever asked for, so
+that nothing in a notification becomes an address. Source:
+https://learn.microsoft.com/python/api/overview/azure/keyvault-keys-readme
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
+from azure.keyvault.keys import KeyClient
+from azure.keyvault.keys.crypto import CryptographyClient
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from shared.encryption import Certificate, self_signed
+from shared.errors import Unavailable
+
+_TIMEOUTS = {"connection_timeout": 5, "read_timeout": 20, "retry_total": 3}
+_VERSION = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class VaultKeys:
+    """The versions of one key. Its errors name the operation and quote nothing."""
+
+    def __init__(self, key_url: str, credential: TokenCredential, *, verify_challenge: bool = True) -> None:
+        parts = urlsplit(key_url)
+        self._vault = f"{parts.scheme}://{parts.netloc}"
+        _, _, self._name, *version = parts.path.split("/")
+        self._version = version[0] if version else None
+        self._credential = credential
+        self._options = {**_TIMEOUTS, "verify_challenge_resource": verify_challenge}
+        self._certificate = lru_cache(maxsize=8)(self._made)
+
+    def current(self) -> Certificate:
+        """The certificate of the version that is set, or of the newest one."""
+        if self._version:
+            return self._certificate(self._version)
+        client = KeyClient(self._vault, self._credential, **self._options)
+        try:
+            version = client.get_key(self._name).properties.version or ""
+        except AzureError as failure:
+            raise Unavailable("get encryption key", type(failure).__name__) from None
+        return self._certificate(version)
+
+    def private(self, certificate_id: str) -> RSAPrivateKey | None:
+        """The key behind a certificate of ours, which is used in the vault."""
+        name, _, version = certificate_id.rpartition("/")
+        if name != self._name or not _VERSION.match(version):
+            return None
+        return self._key(version)
+
+    def _key(self, version: str) -> RSAPrivateKey:
+        address = f"{self._vault}/keys/{self._name}/{version}"
+        try:
+            return CryptographyClient(address, self._credential, **self._options).create_rsa_private_key()
+        except AzureError as failure:
+            raise Unavailable("get encryption key", type(failure).__name__) from None
+
+    def _made(self, version: str) -> Certificate:
+        try:
+            return self_signed(f"{self._name}/{version}", self._key(version))
+        except AzureError as failure:
+            raise Unavailable("sign with encryption key", type(failure).__name__) from None

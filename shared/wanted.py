@@ -1,0 +1,74 @@
+"""Which subscriptions the app wants: resource, change, how long each may live, and whether it is encrypted.
+
+Sources: https://learn.microsoft.com/graph/change-notifications-overview (the longest lifetimes),
+.../changenotifications-for-virtualevent and .../changenotifications-for-onlinemeeting
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote, unquote
+
+from shared.settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
+from shared.signals import EVENT_ID, EventKind
+from shared.watch import Watched
+
+LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
+EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day
+REPORTS_LATE = timedelta(days=3)  # after an event's end, until which Graph is to announce its reports
+
+_OF_EVENT = re.compile(
+    r"/?solutions/virtualEvents/(webinar|townhall)s/([^/]+)/getAttendanceReports/?\Z", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A subscription that the app wants. A `rich` one is encrypted, and Graph has it in its beta version only."""
+
+    resource: str
+    change_type: str
+    lifetime: timedelta = LIFETIME
+    rich: bool = False
+
+
+def always(settings: Settings) -> tuple[Wanted, ...]:
+    """What SIGNALS asks for, whatever meetings there are."""
+    found = []
+    if CALL_RECORDS in settings.signals:
+        found.append(Wanted("communications/callRecords", "created"))
+    if VIRTUAL_EVENTS in settings.signals:
+        found.append(Wanted("solutions/virtualEvents/events", "created", EVENT_LIFETIME))
+    return tuple(found)
+
+
+def of_meetings(settings: Settings, watched: Iterable[Watched]) -> tuple[Wanted, ...]:
+    """One for each watched meeting. Its join URL, encoded as Graph shows it, is encoded once more as a whole."""
+    if CALL_EVENTS not in settings.signals:
+        return ()
+    resource = "communications/onlineMeetings(joinWebUrl='{}')/meetingCallEvents"
+    return tuple(
+        Wanted(resource.format(quote(each.join_url, safe="")), "updated", rich=True) for each in watched
+    )
+
+
+def of_event(kind: EventKind, event_id: str) -> Wanted:
+    """The one that announces the reports of a webinar or town hall."""
+    return Wanted(
+        f"solutions/virtualEvents/{kind}s/{event_id}/getAttendanceReports", "created", EVENT_LIFETIME
+    )
+
+
+def event_of(resource: str) -> tuple[EventKind, str] | None:
+    """The event whose reports a subscription to `resource` announces, or None."""
+    match = _OF_EVENT.match(resource)
+    event_id = unquote(match[2]) if match else ""
+    return (EventKind(match[1].lower()), event_id) if match and EVENT_ID.match(event_id) else None
+
+
+def longest(resource: str) -> timedelta:
+    """How long a subscription to `resource` may live."""
+    return EVENT_LIFETIME if "virtualevents" in resource.lower() else LIFETIME

@@ -1,0 +1,101 @@
+"""The meetings whose call events are asked for: `watch/<sha256 of the join URL>.json` in the state container.
+
+An operator puts them there; one whose `until` has passed is left out and deleted when it is next met. The organizer is
+needed to find the meeting: a classic join URL names him, a short one does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared import logs, times
+from shared.errors import WatchError
+from shared.meetings import parse_join_url
+from shared.signals import MAX_JOIN_URL
+from shared.state import State
+
+FOLDER = "watch/"
+MOST = 5_000
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A meeting whose end is to be told at once."""
+
+    join_url: str
+    organizer_id: str
+    until: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it is not asked for any more."""
+        return self.until is not None and self.until <= now
+
+
+def checked(join_url: str, organizer_id: str | None = None, until: datetime | None = None) -> Watched:
+    """What an operator asks for. Raises WatchError, which says what is wrong with it."""
+    if not join_url.startswith("https://") or len(join_url) > MAX_JOIN_URL or not join_url.isprintable():
+        raise WatchError("The join URL is not an https address.")
+    organizer = organizer_id or parse_join_url(join_url).organizer_id
+    if organizer is None:
+        raise WatchError("The join URL does not name its organizer: give the organizer's object id.")
+    if not _GUID.match(organizer):
+        raise WatchError("The organizer is not an object id (GUID).")
+    return Watched(join_url, organizer.lower(), until)
+
+
+class Watch:
+    """The watched meetings of one app. Raises azure.core errors when storage does not answer."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, watched: Watched) -> None:
+        """Watch a meeting, or change how it is watched."""
+        until = times.optional_text(watched.until)
+        content = {"joinWebUrl": watched.join_url, "organizerId": watched.organizer_id, "until": until}
+        self._state.put(_path(watched.join_url), content)
+
+    def find(self, join_url: str) -> Watched | None:
+        """The meeting with this join URL, if it is watched."""
+        return self._read(_path(join_url))
+
+    def listed(self) -> list[Watched]:
+        """The meetings that are watched now, at most 5,000; what is over is deleted."""
+        now, found = times.now(), []
+        for name in self._state.names(FOLDER, MOST):
+            watched = self._read(name)
+            if watched is None:
+                continue
+            if watched.is_over(now):
+                self.remove(watched.join_url)
+            else:
+                found.append(watched)
+        return found
+
+    def remove(self, join_url: str) -> bool:
+        """Watch a meeting no more. Whether it was watched."""
+        return self._state.remove(_path(join_url))
+
+    def _read(self, name: str) -> Watched | None:
+        entry = self._state.read(name)
+        if entry is None:
+            return None
+        content = entry.content
+        try:
+            url, organizer = content["joinWebUrl"], content["organizerId"]
+            watched = checked(url, organizer, times.parse(content.get("until")))
+        except (WatchError, ValueError, KeyError, TypeError, AttributeError) as failure:
+            logs.warning("watch.unreadable", path=name, error=str(failure))
+            return None
+        if _path(url) != name:
+            logs.warning("watch.unreadable", path=name, error="The name is not that of its join URL.")
+            return None
+        return watched
+
+
+def _path(join_url: str) -> str:
+    return f"{FOLDER}{hashlib.sha256(join_url.encode('utf-8', 'backslashreplace')).hexdigest()}.json"
