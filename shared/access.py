@@ -2,7 +2,8 @@
 
 A policy that is granted later announces nothing. So once a day the sweep tries one meeting of each organizer again, and
 the first attempt that Graph does not refuse opens the organizer: all that was denied is taken up again. Where Graph
-refuses the call records themselves, the name is `call-records`.
+refuses the call records themselves, the name is `call-records`; where it does not even tell who organizes a virtual
+event, `virtual-events`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from shared import logs, tasks, times
 from shared.archive import name_part
 from shared.outcome import Result
 from shared.pace import Once
+from shared.signals import Kind, kind_of
 from shared.state import State
 from shared.storage import Queue
 from shared.tasks import Redrive, Task
@@ -22,10 +24,15 @@ from shared.tasks import Redrive, Task
 DENIED = "access/"
 OPENED = "opened/"
 CALL_RECORDS = "call-records"  # stands for all organizers
+VIRTUAL_EVENTS = "virtual-events"  # stands for an organizer whom Graph does not tell
 MOST = 5_000
 REACH = timedelta(days=31)  # call records are kept 30 days
 
 _GRANT_CALL_RECORDS = "Grant the application permission CallRecords.Read.All to the app's identity."
+_GRANT_EVENTS = (
+    "Grant VirtualEvent.Read.All and OnlineMeetingArtifact.Read.All to the app's identity, and an application access "
+    "policy for it ({client}) to all who organize webinars and town halls."
+)
 _GRANT_POLICY = (
     "Grant OnlineMeetings.Read.All and OnlineMeetingArtifact.Read.All to the app's identity, and an application "
     "access policy to the organizer: New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client}; "
@@ -33,10 +40,19 @@ _GRANT_POLICY = (
 )
 
 
+def whose(signal_id: str, organizer_id: str | None) -> str | None:
+    """Who has no access where Graph refuses a signal: its organizer, or what stands for one who is not known."""
+    if organizer_id is None and kind_of(signal_id) is Kind.REPORT_READY:
+        return VIRTUAL_EVENTS
+    return organizer_id
+
+
 def cure(organizer_id: str | None, client_id: str) -> str:
     """The sentence that says how access is given."""
     if organizer_id is None:
         return _GRANT_CALL_RECORDS
+    if organizer_id == VIRTUAL_EVENTS:
+        return _GRANT_EVENTS.format(client=client_id or "<client id>")
     return _GRANT_POLICY.format(client=client_id or "<client id>", organizer=organizer_id)
 
 

@@ -46,6 +46,11 @@ class Glance:
     organizer_id: str | None
     written: datetime
 
+    @property
+    def signal_id(self) -> str:
+        """The signal whose outcome it is."""
+        return unquote(self.name.rsplit("/", 1)[1].removesuffix(".json"))
+
 
 class Superseded(Exception):
     """The blob changed between reading and writing."""

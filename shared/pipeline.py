@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from shared import callevents, encrypted, heartbeat, logs, poison, schedule, times
+from shared import access, callevents, encrypted, heartbeat, logs, poison, schedule, times
 from shared.attempt import Attempt, Verdict
 from shared.encrypted import Encrypted
 from shared.errors import NotOurMessage
@@ -88,7 +88,8 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
     services.sealing.note(outcome.day)
     if outcome.result is Result.ACCESS_DENIED:
         # Before the outcome: after a crash in between, the repeat of this message would be dropped.
-        services.access.denied(outcome.meeting.organizer_id, services.outcomes.name(signal.id, outcome.day))
+        whose = access.whose(signal.id, outcome.meeting.organizer_id)
+        services.access.denied(whose, services.outcomes.name(signal.id, outcome.day))
     name, written = services.outcomes.settle(signal, outcome, filed)
     if written is None:
         logs.info(
@@ -154,7 +155,7 @@ def _note_access(signal: Signal, filed: Filed | None, verdict: Verdict, services
         return
     same = before.meeting.organizer_id == verdict.meeting.organizer_id
     if verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same:
-        services.access.opened(before.meeting.organizer_id)
+        services.access.opened(access.whose(signal.id, before.meeting.organizer_id))
 
 
 def _tell(outcome: Outcome, services: Services) -> None:

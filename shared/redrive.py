@@ -114,7 +114,7 @@ def _read(names: Iterable[str], services: Services) -> Iterator[Filed]:
 def _is_asked_for(outcome: Glance, job: Redrive, opened: set[str] | None) -> bool:
     if outcome.result not in job.outcomes:
         return False
-    return opened is None or access.key(outcome.organizer_id) in opened
+    return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
 
 
 def _send_as_it_was(filed: Filed, services: Services) -> None:

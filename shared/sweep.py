@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from shared import logs, poison, redrive, schedule, spans, tasks, times
+from shared import access, logs, poison, redrive, schedule, spans, tasks, times
 from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from shared.eventlook import EventLook
 from shared.graph import items, segment
@@ -187,9 +187,10 @@ class _Slice:
         return self._days
 
     def _is_due(self, outcome: Glance, now: datetime) -> bool:
-        if outcome.result == Result.ACCESS_DENIED and outcome.organizer_id not in self._denied:
-            self._denied.add(outcome.organizer_id)  # should the one who settled it have died before saying so
-            self._services.access.denied(outcome.organizer_id, outcome.name)
+        whose = access.whose(outcome.signal_id, outcome.organizer_id)
+        if outcome.result == Result.ACCESS_DENIED and whose not in self._denied:
+            self._denied.add(whose)  # should the one who settled it have died before saying so
+            self._services.access.denied(whose, outcome.name)
         return redrive.is_due(outcome, now)
 
     def _page(self) -> None:

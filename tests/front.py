@@ -87,11 +87,11 @@ class Front:
         known: dict[str, Any] = {"meeting_id": made.meeting_id, "announce": False}
         return self.control.add_session(NewSession(**known | fields))
 
-    def outcomes(self, call_id: str) -> list[dict[str, Any]]:
-        """Every outcome of the call's signal, with its metadata under `metadata`: one, or none yet."""
+    def outcomes(self, subject: str, prefix: str = "cr-") -> list[dict[str, Any]]:
+        """Every outcome of a call's or a report's signal, with its metadata under `metadata`: one, or none yet."""
         found = []
         for name in self.container.list_blob_names(name_starts_with="outcomes/"):
-            if name.endswith(f"/cr-{call_id}.json"):
+            if name.endswith(f"/{prefix}{subject}.json"):
                 try:
                     blob = self.container.download_blob(name)
                 except ResourceNotFoundError:
@@ -101,18 +101,18 @@ class Front:
                 )
         return found
 
-    def outcome(self, call_id: str, result: str, **fields: object) -> dict[str, Any]:
-        """Wait until the call's outcome is `result` and has these fields."""
+    def outcome(self, subject: str, result: str, *, prefix: str = "cr-", **fields: object) -> dict[str, Any]:
+        """Wait until the outcome of the call, or of what else `prefix` stands for, is `result` and has these fields."""
 
         def look() -> dict[str, Any]:
-            found = self.outcomes(call_id)
+            found = self.outcomes(subject, prefix)
             wanted = {"outcome": result} | fields
             return found[0] if len(found) == 1 and wanted.items() <= found[0].items() else {}
 
         try:
             return eventually(look, f"{result} {fields}")
         except AssertionError as late:
-            late.add_note(f"cr-{call_id} is {self.outcomes(call_id)}")
+            late.add_note(f"{prefix}{subject} is {self.outcomes(subject, prefix)}")
             raise
 
     def reports(self, report_id: str) -> list[str]:
