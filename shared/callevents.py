@@ -13,6 +13,7 @@ from typing import Any
 from shared import encryption, logs, times
 from shared.encrypted import Encrypted, Item
 from shared.errors import NotGenuine, Undecipherable
+from shared.notifications import join_url
 from shared.services import Services
 from shared.signals import Signal, message, of_call_event
 
@@ -36,11 +37,20 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
         except Undecipherable as refusal:
             logs.warning("notification.undecipherable", reason=str(refusal))
             continue
+        if not _is_of(item, data):
+            logs.warning("notification.undecipherable", reason="its data is of another meeting")
+            continue
         if signal := _signal(item, data, encrypted, services):
             found[signal.id] = signal
     for signal in found.values():
         services.signals.send(message(signal))
     logs.info("events.opened", items=len(encrypted.items), signals=[*found])
+
+
+def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
+    """Whether what was decrypted names the item's own meeting, or none: an item can carry another one's content."""
+    address = data.get("@odata.id")
+    return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
 def _signal(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services: Services) -> Signal | None:

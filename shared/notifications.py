@@ -107,7 +107,7 @@ def _news(
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
         event = addresses.event(_data(item, "@odata.id")) or addresses.event(_data(item, "id"))
         return Subscribe(*event) if event else None
-    if CALL_EVENTS in settings.signals and (url := _join_url(resource)):
+    if CALL_EVENTS in settings.signals and (url := join_url(resource)):
         sealed = content_of(item.get("encryptedContent"))
         return Item(url, sealed) if sealed else of_call_event(url, seen, seen, traceparent=traceparent)
     return None
@@ -119,7 +119,7 @@ def _data(item: dict[str, object], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _join_url(resource: str) -> str | None:
+def join_url(resource: str) -> str | None:
     """The join URL of a call event's resource, in the form in which Graph shows it.
 
     That form is percent-encoded in itself, and once more in the resource.
