@@ -20,7 +20,21 @@ _ONE_EVENT = re.compile(rf"{_EVENT}/?\Z", re.IGNORECASE)
 _EVENT_REPORT = re.compile(
     rf"{_EVENT}/sessions{_ID}/(?:meetingAttendanceReports|attendanceReports){_ID}/?\Z", re.IGNORECASE
 )
+_MEETING_REPORT = re.compile(
+    rf"/?(?:me|users{_ID})/onlineMeetings{_ID}/attendanceReports{_ID}/?\Z", re.IGNORECASE
+)
+_ROOT = re.compile(r"\A(?:https://[^/?#]+)?/?(?:v1\.0/|beta/)?", re.IGNORECASE)
+_MEETING_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+*:/-]{0,1023}\Z")  # Base64, or the older form
 _KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
+
+
+@dataclass(frozen=True)
+class MeetingReport:
+    """A report of an online meeting, by its ids; without `user_id` it is the signed-in user's."""
+
+    user_id: str | None
+    meeting_id: str
+    report_id: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,22 @@ class EventReport:
 
     session: EventSession
     report_id: str
+
+
+def report(address: str) -> MeetingReport | EventReport | None:
+    """The report behind any of its addresses, whole or from the version on; None for another shape."""
+    below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
+    if found := event_report(below):
+        return found
+    match = _MEETING_REPORT.match(below)
+    if match is None:
+        return None
+    user, meeting, name = ((match[at] or match[at + 1]) for at in (1, 3, 5))
+    user_id = _id(user, _MEETING_ID) if user else None
+    meeting_id, report_id = _id(meeting, _MEETING_ID), _id(name, OPAQUE_ID)
+    if (user and not user_id) or not meeting_id or not report_id:
+        return None
+    return MeetingReport(user_id, meeting_id, report_id)
 
 
 def event(address: str) -> tuple[EventKind, str] | None:

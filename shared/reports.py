@@ -7,24 +7,24 @@ https://learn.microsoft.com/graph/api/meetingattendancereport-get and .../attend
 
 from __future__ import annotations
 
-import hashlib
 import itertools
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
-from shared import jsontext, times
+from shared import addresses, times
 from shared.errors import Unavailable
 from shared.graph import Graph, next_link, segment
+from shared.reportjson import NEXT_LINKS, RECORDS, write
 from shared.sessions import Listed
-from shared.signals import EventSession
+from shared.signals import EventKind, EventSession
 
-RECORDS = "attendanceRecords"
+_PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
-_NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,26 @@ class EventReports:
         }
 
 
-type Where = MeetingReports | EventReports
+@dataclass(frozen=True)
+class MyMeetingReports:
+    """Where the reports of one of the signed-in user's meetings lie. Delegated: OnlineMeetingArtifact.Read.All."""
+
+    meeting_id: str
+
+    source = "onlineMeeting"
+
+    @property
+    def path(self) -> str:
+        """The collection's path below /v1.0, with its ids encoded once."""
+        return f"me/onlineMeetings/{segment(self.meeting_id)}/attendanceReports"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What is known of where the report comes from."""
+        return {"source": self.source, "meetingid": self.meeting_id}
+
+
+type Where = MeetingReports | EventReports | MyMeetingReports
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,80 @@ class Report:
     body: IO[bytes]
     size: int
     read_at: datetime
+
+
+def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: Any) -> dict[str, Any]:
+    """GET /me/onlineMeetings/{id}/attendanceReports/{id}: a report of a meeting of the signed-in user.
+
+    Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
+    errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    """
+    return fetch(graph, MyMeetingReports(meeting_id), report_id, **query)
+
+
+def meeting_report(
+    graph: Graph, user_id: str, meeting_id: str, report_id: str, **query: Any
+) -> dict[str, Any]:
+    """GET /users/{id}/onlineMeetings/{id}/attendanceReports/{id}: a report of a user's meeting.
+
+    Permission: application OnlineMeetingArtifact.Read.All, and an application access policy for the user, who must be
+    the organizer or a co-organizer and is named by his object id. Query and errors: see `fetch`. Source:
+    https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    """
+    return fetch(graph, MeetingReports(user_id, meeting_id), report_id, **query)
+
+
+def webinar_report(
+    graph: Graph, webinar_id: str, session_id: str, report_id: str, **query: Any
+) -> dict[str, Any]:
+    """GET /solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}: a report of a webinar.
+
+    Permission: OnlineMeetingArtifact.Read.All, delegated or application (then with a policy for the organizer). In the
+    global cloud only. Query and errors: see `fetch`. Source:
+    https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    """
+    session = EventSession(EventKind.WEBINAR, webinar_id, session_id)
+    return fetch(graph, EventReports(session), report_id, **query)
+
+
+def townhall_report(
+    graph: Graph, townhall_id: str, session_id: str, report_id: str, **query: Any
+) -> dict[str, Any]:
+    """GET /solutions/virtualEvents/townhalls/{id}/sessions/{id}/attendanceReports/{id}: a report of a town hall.
+
+    Permission, query, errors and source as those of `webinar_report`.
+    """
+    session = EventSession(EventKind.TOWNHALL, townhall_id, session_id)
+    return fetch(graph, EventReports(session), report_id, **query)
+
+
+def fetch(
+    graph: Graph, reports: Where, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
+) -> dict[str, Any]:
+    """One report as an object, property for property; with `expand` its records, of all pages, are in it.
+
+    `select` names the properties that are wanted (empty: all). Raises ValueError for one that cannot be a name, and a
+    GraphError: NotFound for an id that Graph does not know (yet), AccessDenied where permission or policy is missing.
+    """
+    if unnamable := [name for name in select if not _PROPERTY.match(name)]:
+        raise ValueError(f"{unnamable[0]!r} is no name of a property")
+    address, operation = f"{reports.path}/{segment(report_id)}", "get attendance report"
+    query = [f"$expand={RECORDS}"] if expand else []
+    query += [f"$select={','.join(select)}"] if select else []
+    report = graph.get(address + ("?" + "&".join(query) if query else ""), operation)
+    if expand:
+        records = list(itertools.chain.from_iterable(_record_pages(graph, report, address)))
+        report = {**report, RECORDS: records}
+    return {name: value for name, value in report.items() if name not in NEXT_LINKS}
+
+
+def where(address: addresses.MeetingReport | addresses.EventReport) -> Where:
+    """The reports among which an address lies."""
+    if isinstance(address, addresses.EventReport):
+        return EventReports(address.session)
+    if address.user_id is None:
+        return MyMeetingReports(address.meeting_id)
+    return MeetingReports(address.user_id, address.meeting_id)
 
 
 def listed(graph: Graph, reports: Where) -> list[Listed]:
@@ -137,7 +230,7 @@ def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = _write(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = write(first, _record_pages(graph, first, address), body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
@@ -158,62 +251,6 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")
         yield records
-
-
-def _write(
-    report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
-) -> tuple[str, int]:
-    """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""
-    separator = b"{"
-    index: list[tuple[str, int, int]] = []
-    for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
-        if name in _NEXT_LINKS:
-            continue
-        body.write(separator + jsontext.dumps(name) + b":")
-        if name == RECORDS:
-            index = _write_records(pages, body, canonical)
-        else:
-            body.write(jsontext.dumps(value))
-        separator = b","
-    body.write(b"}")
-    return _sha256(report, index, canonical), len(index)
-
-
-def _write_records(
-    pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
-) -> list[tuple[str, int, int]]:
-    """Write the array of records; the index says where each one's canonical form lies: id, offset, length."""
-    index: list[tuple[str, int, int]] = []
-    separator = b"["
-    for record in itertools.chain.from_iterable(pages):
-        body.write(separator + jsontext.dumps(record))
-        form = jsontext.canonical(record)
-        record_id = record.get("id") if isinstance(record, dict) else None
-        index.append((record_id if isinstance(record_id, str) else "", canonical.tell(), len(form)))
-        canonical.write(form)
-        separator = b","
-    body.write(b"]" if index else b"[]")
-    return index
-
-
-def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the canonical form of the whole report without ever holding it: records in the order of their ids."""
-    digest = hashlib.sha256()
-    separator = b"{"
-    for name in sorted({*report, RECORDS}):
-        if "@odata." in name:
-            continue
-        digest.update(separator + jsontext.canonical(name) + b":")
-        if name == RECORDS:
-            for position, (_, offset, length) in enumerate(sorted(index)):
-                canonical.seek(offset)
-                digest.update((b"," if position else b"[") + canonical.read(length))
-            digest.update(b"]" if index else b"[]")
-        else:
-            digest.update(jsontext.canonical(report[name]))
-        separator = b","
-    digest.update(b"}")
-    return digest.hexdigest()
 
 
 def _listed(item: object, operation: str) -> Listed:

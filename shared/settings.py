@@ -205,6 +205,24 @@ class Settings:
         return f"{self.cloud.graph_root}/.default"
 
 
+@dataclass(frozen=True)
+class Operator:
+    """What the command line needs of the settings; "" for what is not set."""
+
+    cloud: Cloud
+    graph_root: str
+    login_root: str
+    tenant_id: str
+    client_id: str
+    blob_url: str
+    container: str
+
+    @property
+    def graph_scope(self) -> str:
+        """What a token for Graph is asked for."""
+        return f"{self.cloud.graph_root}/.default"
+
+
 def fingerprint(client_state: str) -> str:
     """The first eight hex digits of its SHA-256: tells client states apart without showing them."""
     return hashlib.sha256(client_state.encode()).hexdigest()[:8]
@@ -244,6 +262,24 @@ def load(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def for_operator(environ: Mapping[str, str]) -> Operator:
+    """Read and check those settings that the command line needs. Raises SettingError for one that is wrong.
+
+    None is required here: a command that needs one says so.
+    """
+    read = _Reader(environ, required=False)
+    cloud = _cloud(read.text("GRAPH_CLOUD"))
+    return Operator(
+        cloud=cloud,
+        graph_root=read.url("GRAPH_ROOT") or cloud.graph_root,
+        login_root=read.url("LOGIN_ROOT") or cloud.login_root,
+        tenant_id=read.optional_guid("TENANT_ID"),
+        client_id=read.text("AZURE_CLIENT_ID"),
+        blob_url=read.url("AttendanceStorage__blobServiceUri", loopback=False),
+        container=_container(read.text("ATTENDANCE_CONTAINER")),
+    )
+
+
 def shown(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings' values for people: defaults filled in, secrets left out."""
     return {
@@ -256,12 +292,15 @@ def shown(environ: Mapping[str, str]) -> dict[str, str]:
 class _Reader:
     """Reads single settings; the kind of value decides what is checked."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, required: bool = True) -> None:
         self._environ = environ
+        self._required = required
 
     def text(self, name: str) -> str:
         setting = next(setting for setting in TABLE if setting.name == name)
         value = self._environ.get(name, "").strip() or setting.default
+        if value is None and not self._required:
+            return ""
         if value is None:
             raise SettingError(name, "is missing")
         if value.startswith("@Microsoft.KeyVault("):

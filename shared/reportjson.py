@@ -1,0 +1,73 @@
+"""A report as one line of JSON, written page by page, and the sha256 of its canonical form.
+
+Neither ever holds the whole report: records are written as they come, and their canonical forms are kept in a file
+beside it and hashed in the order of their ids. The form is described in docs/consumers.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from typing import IO, Any
+
+from shared import jsontext
+
+RECORDS = "attendanceRecords"
+NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
+
+
+def write(
+    report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
+) -> tuple[str, int]:
+    """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""
+    separator = b"{"
+    index: list[tuple[str, int, int]] = []
+    for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
+        if name in NEXT_LINKS:
+            continue
+        body.write(separator + jsontext.dumps(name) + b":")
+        if name == RECORDS:
+            index = _write_records(pages, body, canonical)
+        else:
+            body.write(jsontext.dumps(value))
+        separator = b","
+    body.write(b"}")
+    return _sha256(report, index, canonical), len(index)
+
+
+def _write_records(
+    pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
+) -> list[tuple[str, int, int]]:
+    """Write the array of records; the index says where each one's canonical form lies: id, offset, length."""
+    index: list[tuple[str, int, int]] = []
+    separator = b"["
+    for record in itertools.chain.from_iterable(pages):
+        body.write(separator + jsontext.dumps(record))
+        form = jsontext.canonical(record)
+        record_id = record.get("id") if isinstance(record, dict) else None
+        index.append((record_id if isinstance(record_id, str) else "", canonical.tell(), len(form)))
+        canonical.write(form)
+        separator = b","
+    body.write(b"]" if index else b"[]")
+    return index
+
+
+def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
+    """Hash the canonical form of the whole report without ever holding it: records in the order of their ids."""
+    digest = hashlib.sha256()
+    separator = b"{"
+    for name in sorted({*report, RECORDS}):
+        if "@odata." in name:
+            continue
+        digest.update(separator + jsontext.canonical(name) + b":")
+        if name == RECORDS:
+            for position, (_, offset, length) in enumerate(sorted(index)):
+                canonical.seek(offset)
+                digest.update((b"," if position else b"[") + canonical.read(length))
+            digest.update(b"]" if index else b"[]")
+        else:
+            digest.update(jsontext.canonical(report[name]))
+        separator = b","
+    digest.update(b"}")
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""How a person at the command line signs in to Microsoft Graph and to storage.
+
+The app itself has managed identity and nothing else: see `credentials`. Source:
+https://learn.microsoft.com/python/api/overview/azure/identity-readme
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import (
+    AzureCliCredential,
+    CredentialUnavailableError,
+    DeviceCodeCredential,
+    InteractiveBrowserCredential,
+)
+
+from shared.credentials import credential
+from shared.errors import Unavailable
+from shared.settings import Operator
+
+WAIT = 900  # seconds in which a device code is to be entered
+
+
+class SignIn(StrEnum):
+    """The values of `--sign-in`."""
+
+    AZURE_CLI = "azure-cli"
+    DEVICE_CODE = "device-code"
+    BROWSER = "browser"
+    MANAGED_IDENTITY = "managed-identity"
+
+
+def chosen(how: SignIn, operator: Operator, client_id: str | None) -> TokenCredential:
+    """The credential; `client_id` is that of a public client registration, for device code and browser."""
+    options: dict[str, Any] = {"tenant_id": operator.tenant_id or None}
+    if client_id:
+        options["client_id"] = client_id
+    interactive = options | {
+        "authority": operator.login_root,
+        "disable_instance_discovery": operator.login_root != operator.cloud.login_root,
+        "timeout": WAIT,
+    }
+    match how:
+        case SignIn.AZURE_CLI:
+            return AzureCliCredential(tenant_id=operator.tenant_id or "")
+        case SignIn.DEVICE_CODE:
+            return DeviceCodeCredential(prompt_callback=_prompt, **interactive)
+        case SignIn.BROWSER:
+            return InteractiveBrowserCredential(**interactive)
+        case SignIn.MANAGED_IDENTITY:
+            return credential(operator.client_id)
+
+
+def _prompt(address: str, code: str, _: datetime) -> None:
+    """On stderr, for what is asked for goes to stdout."""
+    print(f"To sign in, open {address} and enter the code {code}.", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def graph_token(source: TokenCredential, scope: str) -> Callable[[bool], str]:
+    """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
+
+    def token(_: bool) -> str:
+        try:
+            return source.get_token(scope).token
+        except CredentialUnavailableError:
+            problem = "this way of signing in is not set up here"
+        except ClientAuthenticationError as failure:
+            problem = f"signing in failed ({type(failure).__name__})"
+        raise Unavailable("sign in", problem)
+
+    return token
