@@ -46,7 +46,7 @@ class Validator:
         """The claims of a genuine token, whomever it is for."""
         try:
             header = jwt.get_unverified_header(token)
-        except PyJWTError:
+        except (PyJWTError, ValueError):
             raise NotGenuine("a token is none") from None
         if header.get("alg") != "RS256":
             raise NotGenuine("a token is not signed with RS256")
@@ -62,7 +62,7 @@ class Validator:
                 leeway=LEEWAY,
                 options={"require": _CLAIMS, "verify_aud": False},
             )
-        except PyJWTError as failure:
+        except (PyJWTError, ValueError) as failure:
             raise NotGenuine(f"a token was refused ({type(failure).__name__})") from None
         self._check_issuer(claims, of_issuer)
         publisher = claims.get("appid" if claims["ver"] == "1.0" else "azp")

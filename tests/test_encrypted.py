@@ -1,0 +1,111 @@
+"""Rich items on the queue: packed within its limit, read strictly, and buried without ciphertext and tokens."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.encrypted import FIELDS, KIND, Encrypted, Item, content_of, pack, read
+from shared.errors import NotOurMessage
+from shared.messages import MAX_MESSAGE_BYTES
+from shared.signals import Kind, Signal
+
+SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+URL = "https://teams.microsoft.com/meet/2345?p=x"
+
+
+def item(number: int = 0, size: int = 100) -> Item:
+    return Item(f"{URL}{number}", dict.fromkeys(FIELDS, "A" * size))
+
+
+ITEMS = st.builds(item, st.integers(0, 5), st.integers(1, 3_000))
+
+
+@given(items=st.lists(ITEMS, min_size=1, max_size=20), tokens=st.lists(st.text(max_size=2_000), max_size=3))
+def test_what_is_packed_is_read_again(items: list[Item], tokens: list[str]) -> None:
+    whole = Encrypted(tuple(items), tuple(tokens), SEEN, TRACE)
+    texts, looks = pack(whole)
+    found = [read(text) for text in texts]
+    assert all(isinstance(each, Encrypted) and each.tokens == whole.tokens for each in found)
+    held = [each for one in found if isinstance(one, Encrypted) for each in one.items]
+    if not looks:
+        assert held == items
+    assert max((len(text) for text in texts), default=0) <= MAX_MESSAGE_BYTES
+
+
+def test_an_item_that_no_message_can_hold_is_a_meeting_to_be_looked_at() -> None:
+    texts, looks = pack(Encrypted((item(1), item(2, MAX_MESSAGE_BYTES), item(3)), ("t",), SEEN))
+    assert len(texts) == 1
+    (look,) = looks
+    assert look.kind is Kind.CALL_EVENT
+    assert look.meeting
+    assert look.meeting.join_url == f"{URL}2"
+
+
+def test_many_items_are_few_messages() -> None:
+    texts, looks = pack(Encrypted(tuple(item(number, 400) for number in range(100)), ("t" * 1_500,), SEEN))
+    assert not looks
+    assert len(texts) <= 8
+
+
+def test_looks_hold_neither_ciphertext_nor_tokens() -> None:
+    whole = Encrypted((item(1), item(1), item(2)), ("secret token",), SEEN, TRACE)
+    looks = whole.looks()
+    assert [each.meeting and each.meeting.join_url for each in looks] == [f"{URL}1", f"{URL}2"]
+    assert "AAAA" not in repr(looks)
+    assert "secret" not in repr(looks)
+
+
+GOOD: dict[str, Any] = {
+    "version": 1,
+    "kind": KIND,
+    "firstSeen": "2026-11-23T10:12:00Z",
+    "validationTokens": ["t"],
+    "items": [{"joinWebUrl": URL, "encryptedContent": dict.fromkeys(FIELDS, "A")}],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"firstSeen": None},
+        {"firstSeen": "soon"},
+        {"validationTokens": "t"},
+        {"validationTokens": [7]},
+        {"items": []},
+        {"items": {}},
+        {"items": ["text"]},
+        {"items": [{"joinWebUrl": URL}]},
+        {"items": [{"joinWebUrl": "", "encryptedContent": dict.fromkeys(FIELDS, "A")}]},
+        {"items": [{"joinWebUrl": URL, "encryptedContent": {"data": "A"}}]},
+        {"items": [{"joinWebUrl": "x" * 3_000, "encryptedContent": dict.fromkeys(FIELDS, "A")}]},
+        {"version": 2},
+    ],
+    ids=str,
+)
+def test_another_shape_is_not_ours(changes: dict[str, Any]) -> None:
+    assert isinstance(read(json.dumps(GOOD)), Encrypted)
+    with pytest.raises(NotOurMessage) as refused:
+        read(json.dumps(GOOD | changes))
+    assert "AAA" not in str(refused.value)
+
+
+def test_a_message_of_another_kind_holds_signals() -> None:
+    text = json.dumps(
+        {"version": 1, "kind": "callRecord", "callId": "a", "firstSeen": "2026-11-23T10:12:00Z"}
+    )
+    assert read(text) == (Signal("cr-a", SEEN),)
+
+
+@pytest.mark.parametrize("value", [None, "text", [], {}, {"data": "A"}, dict.fromkeys(FIELDS, 7)])
+def test_what_is_no_encrypted_content_is_none(value: object) -> None:
+    assert content_of(value) is None
+
+
+def test_a_thumbprint_may_be_missing_and_what_is_unknown_is_left_out() -> None:
+    known = {name: "A" for name in FIELDS if not name.endswith("Thumbprint")}
+    assert content_of(known | {"more": "B"}) == known
