@@ -34,7 +34,7 @@ KEY_BYTES = 32
 FEWEST_BITS, MOST_BITS = 2_048, 4_096  # of an RSA key that Graph takes
 NAME = "Teams attendance reports"
 VALID = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
-_OAEP = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
+OAEP_SHA1 = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class Keys(Protocol):
         """The certificate for new subscriptions."""
         ...
 
-    def private(self, certificate_id: str) -> RSAPrivateKey | None:
-        """The key behind a certificate of ours; None for any other id."""
+    def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
+        """A symmetric key that was wrapped for a certificate of ours; None for any other id.
+
+        Raises ValueError for what was not wrapped for it, Unavailable where the private key cannot be had.
+        """
         ...
 
 
@@ -64,7 +67,7 @@ class NoKeys:
         """Raises SettingError."""
         raise SettingError("ENCRYPTION_KEY_ID", "is missing")
 
-    def private(self, certificate_id: str) -> RSAPrivateKey | None:
+    def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
         """None."""
         return None
 
@@ -83,9 +86,10 @@ class PemKeys:
         certificate_id, key = next(iter(self._read().items()))
         return self_signed(certificate_id, key)
 
-    def private(self, certificate_id: str) -> RSAPrivateKey | None:
-        """The key whose public part has this hash."""
-        return self._read().get(certificate_id)
+    def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
+        """With the key whose public part has this hash."""
+        key = self._read().get(certificate_id)
+        return key.decrypt(wrapped, OAEP_SHA1) if key else None
 
     def _read(self) -> dict[str, RSAPrivateKey]:
         try:
@@ -113,10 +117,7 @@ class PemKeys:
 
 def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
     """The resource data in an `encryptedContent`. Raises Undecipherable."""
-    private = keys.private(content.get("encryptionCertificateId", ""))
-    if private is None:
-        raise Undecipherable("its certificate is none of ours")
-    key = _unwrapped(_bytes(content, "dataKey"), private)
+    key = _unwrapped(content, keys)
     data = _bytes(content, "data")
     signature = hmac.digest(key, data, hashlib.sha256)
     if not hmac.compare_digest(signature, _bytes(content, "dataSignature")):
@@ -155,11 +156,14 @@ def _bytes(content: Mapping[str, str], name: str) -> bytes:
         raise Undecipherable(f"its {name} is not Base64") from None
 
 
-def _unwrapped(wrapped: bytes, private: RSAPrivateKey) -> bytes:
+def _unwrapped(content: Mapping[str, str], keys: Keys) -> bytes:
+    wrapped = _bytes(content, "dataKey")
     try:
-        key = private.decrypt(wrapped, _OAEP)
+        key = keys.unwrap(content.get("encryptionCertificateId", ""), wrapped)
     except ValueError:
         raise Undecipherable("its key was not wrapped for this certificate with OAEP and SHA-1") from None
+    if key is None:
+        raise Undecipherable("its certificate is none of ours")
     if len(key) != KEY_BYTES:
         raise Undecipherable(f"its key has not {KEY_BYTES} bytes")
     return key

@@ -17,10 +17,11 @@ from azure.keyvault.keys import KeyClient
 from azure.keyvault.keys.crypto import CryptographyClient
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shared.encryption import Certificate, self_signed
+from shared.encryption import OAEP_SHA1, Certificate, self_signed
 from shared.errors import Unavailable
 
 _TIMEOUTS = {"connection_timeout": 5, "read_timeout": 20, "retry_total": 3}
+BAD_REQUEST = 400
 _VERSION = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -47,12 +48,19 @@ class VaultKeys:
             raise Unavailable("get encryption key", type(failure).__name__) from None
         return self._certificate(version)
 
-    def private(self, certificate_id: str) -> RSAPrivateKey | None:
-        """The key behind a certificate of ours, which is used in the vault."""
+    def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
+        """With that version of the key, in the vault."""
         name, _, version = certificate_id.rpartition("/")
         if name != self._name or not _VERSION.match(version):
             return None
-        return self._key(version)
+        try:
+            return self._key(version).decrypt(wrapped, OAEP_SHA1)
+        except AzureError as failure:
+            if getattr(failure, "status_code", None) == BAD_REQUEST:
+                problem = "the vault could not unwrap it"
+            else:
+                raise Unavailable("unwrap with encryption key", type(failure).__name__) from None
+        raise ValueError(problem)
 
     def _key(self, version: str) -> RSAPrivateKey:
         address = f"{self._vault}/keys/{self._name}/{version}"

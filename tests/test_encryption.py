@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -203,7 +202,7 @@ def test_a_file_that_is_of_no_use_is_a_wrong_setting(tmp_path: Path, content: st
 
 def test_a_file_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="cannot be read"):
-        PemKeys(str(tmp_path / "none.pem")).private("a")
+        PemKeys(str(tmp_path / "none.pem")).unwrap("a", b"")
 
 
 def test_without_a_key_nothing_is_decrypted() -> None:
@@ -211,7 +210,3 @@ def test_without_a_key_nothing_is_decrypted() -> None:
         NoKeys().current()
     with pytest.raises(Undecipherable):
         decrypt(CONTENT, NoKeys())
-
-
-def test_a_key_is_an_rsa_key(keys: PemKeys) -> None:
-    assert isinstance(keys.private(CONTENT["encryptionCertificateId"]), RSAPrivateKey)
