@@ -34,6 +34,10 @@ TROUBLES = [
     (400, f'{{"message": "header {CANARY} is wrong"}}'),
     (403, f'{{"access_token": "{CANARY}.token", "expires_'),
 ]
+OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see test_canaries_of_events
+    *("event.denied", "event.passed", "events.opened", "notification.forged", "notification.undecipherable"),
+    *("keys.unavailable", "watch.unreadable"),
+}
 HOLDS_PEOPLE = ("reports/", "daily/")  # names of blobs whose content is about people
 
 
