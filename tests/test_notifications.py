@@ -5,17 +5,18 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.encrypted import Encrypted
+from shared.encrypted import Encrypted, Item
 from shared.errors import NotANotification
 from shared.notifications import Received, read
 from shared.settings import load
-from shared.signals import of_call_record
-from shared.tasks import Maintain, Renew, Task
+from shared.signals import EventKind, EventSession, of_call_event, of_call_record, of_report
+from shared.tasks import Maintain, Renew, Subscribe, Task
 from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
 EVENTS = Path(__file__).parent / "events"
@@ -66,6 +67,101 @@ def test_lifecycle_events_and_changes_may_share_a_body() -> None:
 
 def test_a_repeated_item_gives_one_signal() -> None:
     assert call_ids(received(item(), item(changeType="updated"), item())) == [CALL]
+
+
+ALL = load(ENVIRON | {"SIGNALS": "call-records,virtual-events,call-events", "ENCRYPTION_KEY_ID": "key.pem"})
+JOIN = "https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0?context=%7b%7d"
+REPORT = "solutions/virtualEvents/webinars/e@t/sessions/s/attendanceReports/r"
+
+
+def news(resource: str, **data: object) -> Received:
+    about = item(resource=resource, resourceData=data)
+    return read(body(about), ALL, SEEN)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        REPORT,
+        f"/{REPORT}/",
+        REPORT.replace("e@t", "e%40t"),
+        REPORT.upper().replace("E@T", "e@t").replace("/S/", "/s/")[:-1] + "r",
+    ],
+)
+def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> None:
+    found = news(
+        f"{slash}solutions/virtualEvents/webinars/e@t/getAttendanceReports", **{"@odata.id": address}
+    )
+    session = EventSession(EventKind.WEBINAR, "e@t", "s")
+    assert found.signals == (of_report("r", session, SEEN),)
+
+
+@pytest.mark.parametrize("name", ["@odata.id", "id"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "solutions/virtualEvents/townhalls/e@t",
+        "/solutions/virtualEvents/townhalls/e@t/",
+        "solutions/virtualEvents/townhalls('e@t')",
+    ],
+)
+def test_a_new_event_is_to_be_subscribed_to(name: str, path: str) -> None:
+    found = news("solutions/virtualEvents/events/", **{name: path})
+    assert found.tasks == (Task(Subscribe(EventKind.TOWNHALL, "e@t")),)
+
+
+@pytest.mark.parametrize(
+    ("resource", "data"),
+    [
+        ("solutions/virtualEvents/webinars/e/getAttendanceReports", {}),
+        ("solutions/virtualEvents/webinars/e/getAttendanceReports", {"@odata.id": "https://example.com/a"}),
+        ("solutions/virtualEvents/webinars/e/getAttendanceReports", {"@odata.id": f"{REPORT}/../x"}),
+        ("solutions/virtualEvents/webinars/e/getAttendanceReports", {"@odata.id": REPORT.replace("/s/", "/../")}),
+        ("solutions/virtualEvents/webinars/e/getAttendanceReports", {"@odata.id": 7}),
+        ("solutions/virtualEvents/events", {"id": "e"}),
+        ("solutions/virtualEvents/events", {"id": "solutions/virtualEvents/parties/e"}),
+        ("communications/onlineMeetings(joinWebUrl='teams')/meetingCallEvents", {}),
+        ("communications/onlineMeetings(joinWebUrl='http%3A%2F%2Fa')/meetingCallEvents", {}),
+    ],
+)  # fmt: skip
+def test_an_address_of_another_shape_is_dropped(resource: str, data: dict[str, object]) -> None:
+    found = news(resource, **data)
+    assert (found.signals, found.tasks, found.encrypted.items) == ((), (), ())
+    assert found.dropped == {"unknownResource": 1}
+
+
+@pytest.mark.parametrize("times_encoded", [0, 1, 2])
+def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded: int) -> None:
+    url = JOIN
+    for _ in range(times_encoded):
+        url = quote(url, safe="")
+    found = news(f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents")
+    assert found.signals == (of_call_event(JOIN, SEEN, SEEN),)
+
+
+def test_the_resource_of_2022_is_understood() -> None:
+    found = news(f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'")
+    assert found.signals == (of_call_event(JOIN, SEEN, SEEN),)
+
+
+def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
+    sealed = {"data": "A", "dataKey": "B", "dataSignature": "C", "encryptionCertificateId": "D"}
+    resource = f"communications/onlineMeetings(joinWebUrl='{quote(JOIN, safe='')}')/meetingCallEvents"
+    about = item(resource=resource, encryptedContent=sealed)
+    for tokens, kept in ((["t"], ("t",)), (None, ()), ("t", ()), ([7], ())):
+        content = json.dumps({"value": [about], "validationTokens": tokens}).encode()
+        found = read(content, ALL, SEEN).encrypted
+        assert (found.items, found.tokens) == ((Item(JOIN, sealed),), kept)
+
+
+def test_what_the_settings_do_not_ask_for_is_dropped() -> None:
+    for resource in (
+        "solutions/virtualEvents/events",
+        f"communications/onlineMeetings(joinWebUrl='{JOIN}')/meetingCallEvents",
+    ):
+        found = received(item(resource=resource, resourceData={"id": "solutions/virtualEvents/webinars/e"}))
+        assert found.dropped == {"unknownResource": 1}
 
 
 BAD_ITEMS = st.sampled_from(

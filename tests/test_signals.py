@@ -10,7 +10,23 @@ from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
 from shared.messages import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
-from shared.signals import FoundBy, Meeting, Signal, message, pack, unpack
+from shared.signals import (
+    EVENT_ID,
+    EventKind,
+    EventSession,
+    FoundBy,
+    Kind,
+    Meeting,
+    Signal,
+    call_event_id,
+    call_record_id,
+    message,
+    of_call_event,
+    of_report,
+    pack,
+    report_ready_id,
+    unpack,
+)
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
@@ -19,6 +35,8 @@ MILLISECONDS = st.integers(0, 8 * 10**11).map(
     lambda number: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
 )
 TEXT = st.none() | st.text()
+EVENT_IDS = st.from_regex(EVENT_ID, fullmatch=True)
+SESSIONS = st.builds(EventSession, st.sampled_from(EventKind), EVENT_IDS, EVENT_IDS)
 MEETINGS = st.builds(
     Meeting,
     start=st.none() | MILLISECONDS,
@@ -26,20 +44,33 @@ MEETINGS = st.builds(
     join_url=TEXT,
     organizer_id=TEXT,
     meeting_id=TEXT,
+    event=st.none() | SESSIONS,
 )
-SIGNALS = st.builds(
-    Signal,
-    call_id=st.from_regex(OPAQUE_ID, fullmatch=True),
-    first_seen=MILLISECONDS,
-    attempt=st.integers(0, 2**40),
-    ticket=st.none() | st.text(),
-    denied=st.booleans(),
-    filed=st.none() | st.dates(date(2000, 1, 1), date(2999, 12, 31)),
-    traceparent=st.none() | st.just(TRACE),
-    found_by=st.sampled_from(FoundBy),
-    meeting=st.none() | MEETINGS.filter(lambda known: known != Meeting()),
-    since=st.none() | MILLISECONDS,
-    base=st.integers(0, 2**40),
+CALLS = st.from_regex(OPAQUE_ID, fullmatch=True).map(call_record_id)
+REPORTS = st.from_regex(OPAQUE_ID, fullmatch=True).map(report_ready_id)
+ENDS = st.builds(call_event_id, st.text(), MILLISECONDS)
+
+
+def signals_of(ids: st.SearchStrategy[str], meetings: st.SearchStrategy[Meeting | None]) -> Any:
+    return st.builds(Signal, ids, meeting=meetings, **FIELDS)
+
+
+FIELDS: dict[str, Any] = {
+    "first_seen": MILLISECONDS,
+    "attempt": st.integers(0, 2**40),
+    "ticket": st.none() | st.text(),
+    "denied": st.booleans(),
+    "filed": st.none() | st.dates(date(2000, 1, 1), date(2999, 12, 31)),
+    "traceparent": st.none() | st.just(TRACE),
+    "found_by": st.sampled_from(FoundBy),
+    "since": st.none() | MILLISECONDS,
+    "base": st.integers(0, 2**40),
+    "confirms": st.booleans(),
+}
+SIGNALS = (
+    signals_of(CALLS, st.none() | MEETINGS.filter(lambda known: known != Meeting()))
+    | signals_of(REPORTS, MEETINGS.filter(lambda known: known.event is not None))
+    | signals_of(ENDS, MEETINGS.filter(lambda known: known.join_url is not None))
 )
 VALID: dict[str, Any] = {
     "version": 1,
@@ -87,6 +118,47 @@ def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> Non
         "firstSeen": "2026-11-23T10:12:00.000Z",
         "attempt": 0,
     }
+
+
+SESSION = EventSession(EventKind.WEBINAR, "e@t", "s")
+
+
+def test_each_kind_has_a_prefix_and_what_graph_cannot_be_asked_for_goes_on() -> None:
+    report = of_report("r", SESSION, SEEN)
+    ended = of_call_event("https://teams.microsoft.com/meet/1", SEEN, SEEN, "o")
+    assert (report.id, report.kind, report.subject) == ("ve-r", Kind.REPORT_READY, "r")
+    assert (ended.id[:3], ended.kind, len(ended.id)) == ("ce-", Kind.CALL_EVENT, 67)
+    for signal in (report, ended):
+        following = signal.following("t", date(2026, 11, 23), denied=False, confirms=False)
+        assert following.meeting == signal.meeting
+        assert unpack(message(following)) == (following,)
+
+
+def test_the_same_end_of_the_same_meeting_has_one_id() -> None:
+    assert call_event_id("https://a", SEEN) == call_event_id("https://a", SEEN.astimezone())
+    assert call_event_id("https://a", SEEN) != call_event_id("https://b", SEEN)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "reportReady"},
+        {"kind": "reportReady", "reportId": "r"},
+        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "e"},
+        {"kind": "reportReady", "reportId": "r", "source": "party", "eventId": "e", "sessionId": "s"},
+        {"kind": "reportReady", "reportId": "../r", "source": "webinar", "eventId": "e", "sessionId": "s"},
+        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "e/x", "sessionId": "s"},
+        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "..", "sessionId": "s"},
+        {"kind": "callEvent"},
+        {"kind": "callEvent", "signalId": "ce-" + "0" * 64},
+        {"kind": "callEvent", "signalId": "cr-1", "joinWebUrl": "https://a"},
+        {"kind": "callEvent", "signalId": "ce-" + "0" * 63, "joinWebUrl": "https://a"},
+    ],
+    ids=str,
+)
+def test_a_kind_without_what_it_needs_is_not_ours(changes: dict[str, object]) -> None:
+    with pytest.raises(NotOurMessage):
+        unpack(text(**changes))
 
 
 def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -> None:
