@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +16,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import local.stack
+from local import ports
+from local.functions import FunctionsHost
 from local.graph.client import MeetingMade, SessionMade
 from local.graph.orders import NewCallEvent, NewMeeting, NewSession
-from local.program import Log
+from local.program import ROOT, Log
 from local.stack import Stack
 from shared.signals import call_event_id
 from tests.front import HURRY, Front, eventually
@@ -100,6 +104,11 @@ class Scene(Front):
             NewSession(meeting_id=meeting.meeting_id, **({"announce": False} | fields))
         )
 
+    def is_settled(self, join_url: str) -> bool:
+        """Whether the meeting has outcomes of call events, and each says that its report is stored."""
+        told = [self.content(name) for name in self.events()]
+        return {each["outcome"] for each in told if each.get("joinWebUrl") == join_url} == {"stored"}
+
     def events(self) -> list[str]:
         names = self.container.list_blob_names(name_starts_with="outcomes/")
         return [name for name in names if "/ce-" in name]
@@ -142,13 +151,38 @@ def test_a_short_link_needs_the_organizer_that_the_operator_told(scene: Scene) -
     stored(scene, scene.held(meeting))
 
 
-def test_told_by_call_event_and_call_record_at_once_it_is_one_report(scene: Scene) -> None:
-    meeting = scene.watch()
-    made = scene.held(meeting, announce=3)
-    scene.notify(made.call_id, made.call_id)
-    scene.run("sweep")
-    scene.outcome(made.call_id, "stored")
-    assert len(scene.reports(made.report_id)) == 1
+def test_told_by_call_event_call_record_and_sweep_on_two_instances_it_is_one_report(
+    scene: Scene, log: Log
+) -> None:
+    """All at once and three times each: one report, and each signal's outcome says that it is stored."""
+    second = FunctionsHost(ROOT, ports.pick(0), log)
+    second.start(scene.stack.settings)
+    try:
+        apps = (scene.stack.functions.url, second.url)
+        made = {
+            meeting.join_web_url: scene.held(meeting, announce=3)
+            for meeting in (scene.watch(), scene.watch())
+        }
+        posts = [
+            (f"{app}/api/notifications", body)
+            for url, session in made.items()
+            for body in (
+                {"value": [scene.item(session.call_id)]},
+                *scene.control.written(NewCallEvent(url, send=False)),
+            )
+            for app in apps
+        ]
+        with ThreadPoolExecutor(8) as threads:
+            for app in apps:
+                requests.post(f"{app}/admin/functions/sweep", json={"input": ""}, timeout=10)
+            replies = threads.map(lambda post: requests.post(post[0], json=post[1], timeout=30), posts)
+            assert {reply.status_code for reply in replies} == {202}
+        for url, session in made.items():
+            scene.outcome(session.call_id, "stored")
+            assert len(scene.reports(session.report_id)) == 1
+            eventually(partial(scene.is_settled, url), "every call event's outcome")
+    finally:
+        second.stop()
 
 
 @pytest.mark.parametrize("forgery", [*TOKENS, *CONTENTS])
