@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -176,6 +177,22 @@ def test_an_event_that_is_over_loses_its_subscription(front: Front) -> None:
     )
     front.run("maintain_subscriptions")
     eventually(lambda: wanted not in resources(front), "the subscription to go")
+
+
+def test_the_subscription_of_an_event_is_renewed_while_it_goes_on(front: Front) -> None:
+    event = announced(front)
+
+    def there() -> dict[str, Any]:
+        wanted = f"{event.path}/getAttendanceReports"
+        (found,) = [each for each in front.control.subscriptions() if each["resource"].strip("/") == wanted]
+        return found
+
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    front.control.change_subscription(there()["id"], expiration=f"{soon:%Y-%m-%dT%H:%M:%SZ}")
+    before = there()
+    front.run("maintain_subscriptions")
+    eventually(lambda: there()["expiration"] > before["expiration"], "the renewal")
+    assert there()["id"] == before["id"]
 
 
 def test_a_subscription_with_another_client_state_is_made_anew_while_the_event_goes_on(front: Front) -> None:
