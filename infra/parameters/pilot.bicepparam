@@ -1,0 +1,8 @@
+// One organizer, reports of a pilot that are deleted after 90 days.
+using '../main.bicep'
+
+param environmentName = 'attendance-pilot'
+param location = 'westeurope'
+param organizers = ['8b081ef6-4792-4def-b2c9-c363a1bf41d5']
+param retentionDays = 90
+param alertEmail = 'operators@contoso.example'
