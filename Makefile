@@ -6,7 +6,7 @@ DEV := .venv/.dev-ready
 AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format lock clean
+.PHONY: help setup demo up test lint format package lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -30,6 +30,9 @@ lint: $(DEV) ## Check style and types
 format: $(DEV) ## Rewrite the code in the project's style
 	@$(PYTHON) -m ruff check --fix
 	@$(PYTHON) -m ruff format
+
+package: $(LOCAL) ## Build what is deployed, into .local/package/app.zip
+	@$(PYTHON) scripts/package
 
 lock: $(LOCAL) ## Resolve all lock files anew
 	@scripts/lock

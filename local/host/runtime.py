@@ -99,8 +99,8 @@ class Runtime:
 
     def index(self, app: Path) -> list[Function]:
         """The functions of `app`/function_app.py; IndexingError carries the traceback as its text."""
-        # Azure starts its worker with the app's folder first on the path.
-        sys.path.insert(0, str(app))
+        # Azure starts its worker with the app's folder on the path, and before it the packages that the app brings.
+        sys.path[:0] = [str(app / ".python_packages/lib/site-packages"), str(app)]
         handle_event.protos = _Messages
         meta.load_binding_registry()
         try:
