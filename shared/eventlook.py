@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from shared import events, logs, missing, reports, subscriptions, tasks, times, wanted
+from shared import events, logs, missing, reports, spans, subscriptions, tasks, times, wanted
 from shared.attempt import is_in_scope
-from shared.errors import AccessDenied, NotFound
+from shared.errors import AccessDenied, GraphError, NotFound, Throttled
 from shared.events import Event
 from shared.graph import items, next_link
 from shared.looks import Look
@@ -23,6 +23,7 @@ from shared.services import Services
 from shared.signals import EventKind, FoundBy, Meeting, Signal, of_report
 from shared.tasks import Subscribe, Task
 
+SKIP_AFTER = 5  # failures in a row, of one event
 EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it
 
 
@@ -65,12 +66,21 @@ class EventLook:
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
         everything = self.look.found_by is FoundBy.BACKFILL
         if everything or event.may_touch(self.look.start - EARLIER, self.look.end, wanted.REPORTS_LATE):
-            try:
-                self._reports(event, everything=everything)
-            except (AccessDenied, NotFound) as failure:  # of this event alone
-                logs.warning(
-                    "event.denied", meeting=event.id, error=str(failure), requestId=failure.request_id or None
-                )
+            self._try(event, everything=everything)
+
+    def _try(self, event: Event, *, everything: bool) -> None:
+        """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
+        try:
+            self._reports(event, everything=everything)
+        except (AccessDenied, NotFound) as failure:
+            logs.warning(
+                "event.denied", meeting=event.id, error=str(failure), requestId=failure.request_id or None
+            )
+        except GraphError as failure:
+            if isinstance(failure, Throttled) or self.look.failures < SKIP_AFTER:
+                raise
+            logs.error("sweep.skipped", look=self.look.name, meeting=event.id, error=str(failure))
+            self.look = replace(self.look, unclear=spans.all_unclear(self.look))
 
     def _reports(self, event: Event, *, everything: bool) -> None:
         """Signal the reports of an event that have no outcome."""

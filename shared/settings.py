@@ -236,6 +236,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     cloud = _cloud(read.text("GRAPH_CLOUD"))
     client_id = read.text("AZURE_CLIENT_ID")
     signals = _signals(read.text("SIGNALS"), cloud)
+    if CALL_EVENTS in signals and not (client_id or read.text("GRAPH_CLIENT_ID")):
+        raise SettingError("AZURE_CLIENT_ID", f"is missing, and SIGNALS names {CALL_EVENTS}")
     return Settings(
         cloud=cloud,
         graph_root=read.url("GRAPH_ROOT") or cloud.graph_root,

@@ -39,6 +39,12 @@ def full_is_due(last: Look | None, settings: Settings, now: datetime) -> bool:
     return any(last.started < ready_at(day, settings) <= now for day in days)
 
 
+def all_unclear(look: Look) -> tuple[str, ...]:
+    """The days that cannot be sealed when something of the whole span is not known."""
+    days = (look.start.date() + number * DAY for number in range((look.end - look.start).days + 2))
+    return tuple(sorted({*look.unclear, *(day.isoformat() for day in days)}))
+
+
 def covered(look: Look, settings: Settings) -> set[date]:
     """The days of which this look has seen every call, for all of them were listed by then."""
     day = look.start.date()

@@ -160,10 +160,8 @@ class _Slice:
     def _leave_out_events(self) -> None:
         """The next full look will try the events of this kind again; until then no day of this one is final."""
         look = self.look
-        days = (look.start.date() + number * DAY for number in range((look.end - look.start).days + 2))
-        unclear = tuple(sorted({*look.unclear, *(day.isoformat() for day in days)}))
         logs.error("sweep.skipped", look=look.name, start=look.start, error=look.error)
-        kinds = look.kinds[1:]
+        kinds, unclear = look.kinds[1:], spans.all_unclear(look)
         self.look = replace(look, kinds=kinds, link=None, done=0, failures=0, restarts=0, unclear=unclear)
 
     def _has_time(self) -> bool:

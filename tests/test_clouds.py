@@ -113,7 +113,7 @@ def test_a_key_is_in_a_vault_of_the_cloud(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("signals", ["virtual-events", "call-events", "call-records,virtual-events"])
 def test_events_are_in_the_global_cloud_only(cloud: Cloud, signals: str) -> None:
-    told = environ(cloud.name, SIGNALS=signals, ENCRYPTION_KEY_ID="key.pem")
+    told = environ(cloud.name, SIGNALS=signals, ENCRYPTION_KEY_ID="key.pem", AZURE_CLIENT_ID=CLIENT_ID)
     if cloud.name == "global":
         assert load(told).signals == frozenset(signals.split(","))
         return

@@ -69,7 +69,12 @@ def test_a_repeated_item_gives_one_signal() -> None:
     assert call_ids(received(item(), item(changeType="updated"), item())) == [CALL]
 
 
-ALL = load(ENVIRON | {"SIGNALS": "call-records,virtual-events,call-events", "ENCRYPTION_KEY_ID": "key.pem"})
+EVERY_SIGNAL = {
+    "SIGNALS": "call-records,virtual-events,call-events",
+    "ENCRYPTION_KEY_ID": "key.pem",
+    "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68",
+}
+ALL = load(ENVIRON | EVERY_SIGNAL)
 JOIN = "https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0?context=%7b%7d"
 REPORT = "solutions/virtualEvents/webinars/e@t/sessions/s/attendanceReports/r"
 

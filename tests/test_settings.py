@@ -250,3 +250,15 @@ def test_every_setting_of_the_table_is_used_and_every_used_one_is_in_the_table()
 def test_the_documented_defaults_are_themselves_accepted() -> None:
     defaults = {setting.name: setting.default for setting in TABLE if setting.default}
     assert load(ENVIRON | defaults) == load(ENVIRON)
+
+
+def test_call_events_need_to_know_the_app_that_graph_sees() -> None:
+    told = ENVIRON | {"SIGNALS": "call-events", "ENCRYPTION_KEY_ID": "key.pem"}
+    with pytest.raises(SettingError, match="AZURE_CLIENT_ID is missing, and SIGNALS names call-events"):
+        load(told)
+    assert load(told | {"GRAPH_CLIENT_ID": "5c000000-0000-4000-8000-000000000001"}).signals == {"call-events"}
+
+
+def test_call_events_need_a_key() -> None:
+    with pytest.raises(SettingError, match="ENCRYPTION_KEY_ID is missing, and SIGNALS names call-events"):
+        load(ENVIRON | {"SIGNALS": "call-events", "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68"})
