@@ -158,6 +158,14 @@ class Front:
             f"{each.method} {each.path} {each.status}" for each in self.control.calls() if part in each.path
         ]
 
+    def table(self, day: date) -> list[str]:
+        """Have the app sweep and seal, and wait for the day's table: the names of its parts."""
+        self.run("sweep")
+        eventually(lambda: self.state("sweep/full.json").get("finished"), "the full look to finish")
+        self.run("sweep")
+        parts: list[str] = eventually(lambda: self.manifest(day).get("daily"), "a table")
+        return parts
+
     def subscribe(self) -> None:
         """Have the app see to its subscriptions, and wait until it has one."""
         self.run("maintain_subscriptions")

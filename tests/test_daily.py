@@ -3,7 +3,7 @@
 import gzip
 import json
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from azure.storage.blob import ContainerClient
@@ -14,7 +14,7 @@ from shared.daily import Daily, cut, part_name
 from shared.manifests import Manifests, index_name
 from shared.tasks import Part
 from tests.doubles import Container, Steps
-from tests.front import Front, eventually, own_stack
+from tests.front import Front, own_stack
 
 DAY = date(2026, 11, 23)
 END = "2026-11-23T10:00:00Z"
@@ -159,12 +159,7 @@ def test_the_parts_hold_every_line_of_the_index_once(day: Day) -> None:
 def test_a_sealed_day_has_a_table_of_its_attendees(front: Front) -> None:
     front.control.add_past(NewPast(days=3, meetings_per_day=4, participants=3))
     past = (datetime.now(UTC) - timedelta(days=3)).date()
-
-    def named() -> Any:
-        front.run("sweep")
-        return front.manifest(past).get("daily")
-
-    (name,) = eventually(named, "a table")
+    (name,) = front.table(past)
     blob = front.container.download_blob(name)
     found = [json.loads(row) for row in gzip.decompress(blob.readall()).splitlines()]
     stored = [
