@@ -2,16 +2,21 @@
 
 PYTHON := .venv/bin/python
 LOCAL := .venv/.local-ready
+CLI := .venv/.cli-ready
 DEV := .venv/.dev-ready
+SPARK := $(if $(shell command -v java),.venv/.spark-ready)
 AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format package lock clean
+.NOTPARALLEL:
+.PHONY: help setup cli demo up test lint format package lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 setup: $(LOCAL) $(AZURITE) ## Install what the local stack needs, into .venv and .local
+
+cli: $(CLI) ## Install the command line, as .venv/bin/attendance
 
 demo: setup ## See it work: from a meeting's end to its attendance report
 	@$(PYTHON) -m local demo
@@ -19,7 +24,7 @@ demo: setup ## See it work: from a meeting's end to its attendance report
 up: setup ## Start the local stack and keep it running
 	@$(PYTHON) -m local up --subscribe
 
-test: setup $(DEV) ## Run all tests
+test: setup $(DEV) $(SPARK) ## Run all tests
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV) ## Check style and types
@@ -45,9 +50,18 @@ $(LOCAL): requirements-local.txt
 	@scripts/install-packages requirements-local.txt
 	@touch $@
 
+$(CLI): requirements-cli.txt scripts/attendance
+	@scripts/install-packages requirements-cli.txt
+	@ln -sf ../../scripts/attendance .venv/bin/attendance
+	@touch $@
+
 # --no-compile because msgraph-sdk has some 16,000 modules, of which the tests load few.
-$(DEV): requirements-dev.txt | $(LOCAL)
+$(DEV): requirements-dev.txt | $(LOCAL) $(CLI)
 	@scripts/install-packages requirements-dev.txt --no-compile
+	@touch $@
+
+$(SPARK): requirements-spark.txt | $(DEV)
+	@scripts/install-packages requirements-spark.txt
 	@touch $@
 
 $(AZURITE): local/azurite/package.json local/azurite/package-lock.json | $(LOCAL)

@@ -33,6 +33,7 @@ MOMENTS = st.integers(0, 10**11).map(
     lambda number: datetime(2025, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
 )
 MAYBE_TEXT = st.none() | st.text()
+TICKETS = st.uuids().map(str)
 OUTCOMES = st.builds(
     Outcome,
     signal_id=st.text(),
@@ -41,7 +42,7 @@ OUTCOMES = st.builds(
     attempt=st.integers(1, 5),
     settled=st.none() | MOMENTS,
     next_attempt=st.none() | MOMENTS,
-    ticket=st.none() | st.uuids().map(str),
+    ticket=st.none() | TICKETS,
     meeting=st.builds(Meeting, st.none() | MOMENTS, st.none() | MOMENTS, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT),
     reports=st.lists(st.builds(StoredReport, st.text(), MOMENTS, st.text()), max_size=3).map(tuple),
     last_error=MAYBE_TEXT,
@@ -90,9 +91,9 @@ def test_a_message_that_was_overtaken_only_improves(new: Outcome, old: Outcome) 
         assert written is None
 
 
-@given(new=OUTCOMES, old=OUTCOMES)
-def test_of_two_messages_under_way_one_goes_on(new: Outcome, old: Outcome) -> None:
-    assume(new.ticket and old.ticket and new.ticket != old.ticket)
+@given(new=OUTCOMES, old=OUTCOMES, tickets=st.lists(TICKETS, min_size=2, max_size=2, unique=True))
+def test_of_two_messages_under_way_one_goes_on(new: Outcome, old: Outcome, tickets: list[str]) -> None:
+    new, old = (replace(each, ticket=ticket) for each, ticket in zip((new, old), tickets, strict=True))
     for stale in (False, True):
         kept = better(new, old, stale=stale) or old
         assert [is_stale(continuing(each), kept) for each in (new, old)].count(False) <= 1
