@@ -14,6 +14,7 @@ from tests.front import Front, eventually
 
 PILOT = "b1b1b1b1-0000-4000-8000-000000000001"
 DENIED = "b1b1b1b1-0000-4000-8000-000000000002"
+OUTSIDE = "b1b1b1b1-0000-4000-8000-000000000003"
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,10 @@ def test_a_graph_that_fails_all_the_time_ends_as_failed(front: Front) -> None:
 
 
 def test_an_organizer_outside_of_the_pilot_is_out_of_scope_after_one_call(front: Front) -> None:
-    meeting = front.control.add_meeting()
-    made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
+    made = session(front, OUTSIDE)
     front.notify(made.call_id)
     front.outcome(made.call_id, "outOfScope")
-    assert not front.calls(meeting.organizer_id)
+    assert not front.calls(OUTSIDE)
 
 
 def test_a_fresh_report_is_read_once_more_and_replaced_when_it_grew(front: Front) -> None:
