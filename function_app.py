@@ -77,10 +77,10 @@ def do_upkeep(message: func.QueueMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="%MAINTAIN_SCHEDULE%")
 def maintain_subscriptions(timer: func.TimerRequest) -> None:
     """Create, renew and mend the app's Graph subscriptions."""
-    from shared import services, subscriptions
+    from shared import maintenance, services
 
     logs.info("subscriptions.started", pastDue=timer.past_due)
-    subscriptions.run(services.current())
+    maintenance.maintain(services.current())
 
 
 @app.function_name("sweep")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from local.azurite import Azurite
 from local.identity import CLIENT_ID, TENANT, Identity
 from local.login.metadata import AUTHORITIES
+from shared.settings import TABLE
 
 # Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.
 AUDIENCES = {
@@ -87,3 +88,14 @@ def with_addresses(
     # Azure's name for the app's public host: set, it would be taken for the address of the webhooks.
     environment.pop("WEBSITE_HOSTNAME", None)
     return environment
+
+
+def for_people(environment: Mapping[str, str]) -> list[dict[str, str]]:
+    """The settings as `az functionapp config appsettings list` prints them, without secrets.
+
+    With them is what Azure has no need to say: where the identity endpoint is, and whom to trust.
+    """
+    secrets = {setting.name for setting in TABLE if setting.secret}
+    names = [setting.name for setting in TABLE if setting.name not in secrets]
+    names += ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy"]
+    return [{"name": name, "value": environment[name]} for name in names if name in environment]

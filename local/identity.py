@@ -24,6 +24,12 @@ CLIENT_ID = "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68"
 OBJECT_ID = "41e8d6b0-92fc-4a3d-b5c7-0d6f2a8e7193"
 API_VERSION = "2019-08-01"
 EXCHANGE = "api://AzureADTokenExchange"
+GRAPH_ROLES = (  # the application permissions that are granted
+    "CallRecords.Read.All",
+    "OnlineMeetingArtifact.Read.All",
+    "OnlineMeetings.Read.All",
+    "VirtualEvent.Read.All",
+)
 ISSUER = "https://login.microsoftonline.com"
 
 
@@ -52,6 +58,7 @@ class Identity:
             "sub": OBJECT_ID,
             "tid": self.tenant,
             **self._of_version(resource),
+            **({"roles": list(GRAPH_ROLES)} if "graph.microsoft." in resource else {}),
         }
         return {
             "access_token": jwt.encode(claims, self.key, algorithm="HS256"),

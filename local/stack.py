@@ -197,6 +197,8 @@ def up(
             simulated_login,
         )
         parts.callback(held.announcement.unlink, missing_ok=True)
+        parts.callback(held.settings.unlink, missing_ok=True)
+        write(held.settings, json.dumps(appsettings.for_people(environment)))
         functions.started = lambda: write(held.announcement, json.dumps(stack.announcement()))
         functions.start(environment)
         parts.callback(functions.stop)

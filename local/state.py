@@ -34,6 +34,11 @@ class State:
         """The file that says where everything is, in the words of the line on stdout."""
         return self.folder / "stack.json"
 
+    @property
+    def settings(self) -> Path:
+        """The file of the app's settings, for the command line."""
+        return self.folder / "settings.json"
+
     def ports(self) -> dict[str, int]:
         """The ports of the last run, by part; empty at first."""
         file = self.folder / "ports.json"

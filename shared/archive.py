@@ -4,7 +4,7 @@
               │ 409: the name exists
               ▼
         read its metadata    sha256 equal, or of   ────────▶ nothing to do
-              │ it differs   a webinar or town hall, and this is its meeting's view
+              │ it differs   a webinar or town hall, and this is its meeting's view, or a person was erased from it
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
               └─ 412: someone was faster ─▶ read its metadata again
@@ -33,6 +33,9 @@ from shared.storage import put
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
+ERASED = (
+    "erased"  # metadata of a report from which a person was taken out: Graph's would bring the person back
+)
 _KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
 
@@ -126,6 +129,8 @@ class Archive:
                 if self._put(name, report, metadata, etag=None):
                     return Stored.CREATED
                 continue
+            if ERASED in existing.metadata:
+                return Stored.KEPT
             source, ours = existing.metadata.get("source"), metadata["source"]
             if source != ours and ours == MeetingReports.source:
                 return Stored.KEPT

@@ -18,11 +18,12 @@ from shared.messages import VERSION
 from shared.outcome import Result
 from shared.reads import Silence
 from shared.sealing import LATENESS
-from shared.settings import Settings
+from shared.settings import Operator, Settings
 from shared.standing import Watched
 from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
 from shared.tasks import Kind
-from shared.vitals import Vitals, shown
+from shared.times import shown
+from shared.vitals import Vitals
 
 POISON = "-poison"
 FORGERY_COUNTS = timedelta(hours=24)  # a wrong clientState is a problem for so long
@@ -67,10 +68,10 @@ class Report:
         return not self.problems
 
 
-def diagnose(vitals: Vitals, settings: Settings, now: datetime) -> Diagnosis:
+def diagnose(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Diagnosis:
     """Judge what was read at `now`."""
     listed = vitals.subscriptions
-    watched = None if isinstance(listed, GraphError) else standing.standings(listed, settings, now)
+    watched = None if isinstance(listed, GraphError) else tuple(listed)
     problems = (
         *_silences(vitals),
         *_graph(vitals, settings),
@@ -125,7 +126,7 @@ def _silence(what: str, silence: Silence, role: str) -> str:
     return f"{what} does not answer ({silence.reason}). {cure}"
 
 
-def _graph(vitals: Vitals, settings: Settings) -> Iterator[str]:
+def _graph(vitals: Vitals, settings: Settings | Operator) -> Iterator[str]:
     failure = vitals.subscriptions
     if not isinstance(failure, GraphError):
         return
@@ -213,7 +214,7 @@ def _denied(vitals: Vitals) -> Iterator[str]:
         yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
 
 
-def _pending(vitals: Vitals, settings: Settings, now: datetime) -> Iterator[str]:
+def _pending(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Iterator[str]:
     oldest = oldest_pending(vitals)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from shared import __version__, page, style, times, vitals
+from shared import __version__, page, standing, style, times, vitals
 from shared import settings as app_settings
 from shared.diagnosis import Report, diagnose, oldest_pending
 from shared.errors import SettingError
 from shared.looks import Look
 from shared.manifests import Manifest
 from shared.reads import Silence
-from shared.standing import Watched
 from shared.vitals import Vitals
 
 ANSWERS = "answers"
@@ -59,7 +58,7 @@ def report(environ: Mapping[str, str]) -> Report:
         settings = app_settings.load(environ)
     except SettingError as failure:
         return Report(now, shown, wrong_setting=str(failure))
-    read = vitals.read(settings, now.date())
+    read = vitals.read(vitals.of_app(settings), now.date())
     return Report(now, shown, read, diagnose(read, settings, now))
 
 
@@ -80,7 +79,7 @@ def document(found: Report) -> dict[str, Any]:
         **told,
         "settings": found.settings,
         "checks": _checks(read),
-        "subscriptions": None if watched is None else [_subscription(each) for each in watched],
+        "subscriptions": None if watched is None else [standing.fields(each) for each in watched],
         "lastNotification": times.optional_text(read.last_notification),
         "lastReport": times.optional_text(read.last_report),
         "refused": refused
@@ -132,14 +131,6 @@ def _checks(read: Vitals) -> dict[str, str]:
     return {
         what: f"does not answer: {answer.reason}" if isinstance(answer, Silence) else ANSWERS
         for what, answer in answers.items()
-    }
-
-
-def _subscription(each: Watched) -> dict[str, str | None]:
-    return {
-        "resource": each.resource,
-        "expires": times.optional_text(each.expires),
-        "state": each.standing,
     }
 
 

@@ -17,7 +17,8 @@ from shared.manifests import Manifest
 from shared.reads import Silence
 from shared.standing import Standing, Watched
 from shared.storage import SIGNALS_QUEUE
-from shared.vitals import Denied, Vitals, shown
+from shared.times import shown
+from shared.vitals import Denied, Vitals
 
 NONE_YET = "none yet"
 FEW = 5  # organizers that are shown without being asked for
@@ -32,6 +33,7 @@ _STANDINGS = {
     Standing.NOT_ACCEPTED: "not accepted",
     Standing.ELSEWHERE: "at another address",
     Standing.MISSING: "missing",
+    Standing.UNWANTED: "not asked for",
 }
 
 

@@ -49,6 +49,7 @@ class Services:
     watch: Watch
     keys: Keys
     validator: Validator
+    reports: ContainerClient
 
 
 def current() -> Services:
@@ -89,13 +90,14 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
+        reports,
     )
 
 
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
-    blobs = storage.blob_service(settings, credential(settings.blob_client_id))
-    queues = storage.queue_service(settings, credential(settings.queue_client_id))
+    blobs = storage.blob_service(settings.blob_url, credential(settings.blob_client_id))
+    queues = storage.queue_service(settings.queue_url, credential(settings.queue_client_id))
     token = graph_token(settings)
     graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
     queue = partial(storage.Queue, queues)

@@ -22,7 +22,7 @@ CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "c
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
 
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
 
@@ -214,8 +214,11 @@ class Operator:
     login_root: str
     tenant_id: str
     client_id: str
+    notification_base_url: str
     blob_url: str
+    queue_url: str
     container: str
+    retry_window: int
 
     @property
     def graph_scope(self) -> str:
@@ -277,8 +280,11 @@ def for_operator(environ: Mapping[str, str]) -> Operator:
         login_root=read.url("LOGIN_ROOT") or cloud.login_root,
         tenant_id=read.optional_guid("TENANT_ID"),
         client_id=read.text("AZURE_CLIENT_ID"),
+        notification_base_url=_notification_base_url(read, environ),
         blob_url=read.url("AttendanceStorage__blobServiceUri", loopback=False),
+        queue_url=_queue_url(read, cloud),
         container=_container(read.text("ATTENDANCE_CONTAINER")),
+        retry_window=read.whole("RETRY_WINDOW", 1, 30 * DAY),
     )
 
 
@@ -301,17 +307,21 @@ class _Reader:
     def text(self, name: str) -> str:
         setting = next(setting for setting in TABLE if setting.name == name)
         value = self._environ.get(name, "").strip() or setting.default
-        if value is None and not self._required:
-            return ""
         if value is None:
-            raise SettingError(name, "is missing")
+            return self.missing(name, "is missing")
         if value.startswith("@Microsoft.KeyVault("):
             raise SettingError(name, "is a Key Vault reference that the platform could not resolve")
         return value
 
+    def missing(self, name: str, problem: str) -> str:
+        """What stands for a required setting that is not set: nothing, where none is required."""
+        if self._required:
+            raise SettingError(name, problem)
+        return ""
+
     def guid(self, name: str) -> str:
         value = self.text(name)
-        if not _GUID.match(value):
+        if not GUID.match(value):
             raise SettingError(name, "is not a GUID")
         return value.lower()
 
@@ -401,7 +411,7 @@ def _encryption_key(read: _Reader, cloud: Cloud, signals: frozenset[str]) -> str
 
 def _organizers(value: str) -> frozenset[str]:
     ids = [part.strip() for part in value.split(",") if part.strip()]
-    if not all(_GUID.match(each) for each in ids):
+    if not all(GUID.match(each) for each in ids):
         raise SettingError("ORGANIZERS", "holds something that is not an object id (GUID)")
     return frozenset(each.lower() for each in ids)
 
@@ -417,7 +427,7 @@ def _queue_url(read: _Reader, cloud: Cloud) -> str:
         return url
     account = read.text("AzureWebJobsStorage__accountName")
     if not account:
-        raise SettingError("AzureWebJobsStorage__queueServiceUri", "is missing")
+        return read.missing("AzureWebJobsStorage__queueServiceUri", "is missing")
     if not re.fullmatch(r"[a-z0-9]{3,24}", account):
         raise SettingError("AzureWebJobsStorage__accountName", "is not the name of a storage account")
     return f"https://{account}.queue.{cloud.storage_suffix}"
@@ -428,4 +438,4 @@ def _notification_base_url(read: _Reader, environ: Mapping[str, str]) -> str:
         return url
     if host := environ.get("WEBSITE_HOSTNAME"):
         return checked_url("NOTIFICATION_BASE_URL", f"https://{host}/api", loopback=False)
-    raise SettingError("NOTIFICATION_BASE_URL", "is missing, and WEBSITE_HOSTNAME is not set either")
+    return read.missing("NOTIFICATION_BASE_URL", "is missing, and WEBSITE_HOSTNAME is not set either")

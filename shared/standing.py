@@ -5,21 +5,26 @@ Nothing here asks Graph or changes anything: `subscriptions` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
+from shared import times
 from shared.settings import Settings
 from shared.subscriptions import Subscription, answers, is_accepted, is_ours
-from shared.vitals import Maintenance, shown
-from shared.wanted import Wanted, always
+from shared.times import shown
+from shared.wanted import Wanted
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 
 
 class Standing(StrEnum):
-    """How a wanted subscription is. `elsewhere`: this identity has it, but at another address."""
+    """How a subscription is.
+
+    `elsewhere`: this identity has it, but at another address; `unwanted`: nobody asks for it.
+    """
 
     ACTIVE = "active"
     RENEWAL_OVERDUE = "renewalOverdue"
@@ -27,20 +32,81 @@ class Standing(StrEnum):
     NOT_ACCEPTED = "notAccepted"
     ELSEWHERE = "elsewhere"
     MISSING = "missing"
+    UNWANTED = "unwanted"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A subscription that the settings ask for, as the best one in Graph's list has it."""
+    """A subscription that is asked for, as the best one in Graph's list has it, or one that is there besides."""
 
     resource: str
     expires: datetime | None
     standing: Standing
+    id: str | None = None
 
 
-def standings(listed: Sequence[Subscription], settings: Settings, now: datetime) -> tuple[Watched, ...]:
+@dataclass(frozen=True)
+class Maintenance:
+    """The last run of `maintain_subscriptions`: what it could not do, and how the subscriptions stood after it.
+
+    `subscriptions` is None where Graph did not tell.
+    """
+
+    at: datetime
+    problems: tuple[str, ...] = ()
+    subscriptions: tuple[Watched, ...] | None = None
+
+
+def standings(
+    listed: Sequence[Subscription], wants: Iterable[Wanted], settings: Settings, now: datetime
+) -> tuple[Watched, ...]:
     """How each wanted subscription stands in Graph's list."""
-    return tuple(_watched(want, listed, settings, now) for want in always(settings))
+    return tuple(_watched(want, listed, settings, now) for want in wants)
+
+
+def overview(
+    listed: Sequence[Subscription], wants: Iterable[Wanted], settings: Settings, now: datetime
+) -> tuple[Watched, ...]:
+    """As `standings`, and then all others of the list."""
+    found = standings(listed, wants, settings, now)
+    known = {each.id for each in found}
+    others = [each for each in listed if each.id not in known]
+    return found + tuple(
+        Watched(
+            each.resource,
+            each.expires,
+            Standing.UNWANTED if is_ours(each, settings) else Standing.ELSEWHERE,
+            each.id,
+        )
+        for each in others
+    )
+
+
+def fields(each: Watched) -> dict[str, str | None]:
+    """A subscription as JSON has it."""
+    return {
+        "id": each.id,
+        "resource": each.resource,
+        "expires": times.optional_text(each.expires),
+        "state": each.standing,
+    }
+
+
+def maintenance(content: Mapping[str, Any]) -> Maintenance | None:
+    """The last run as it was put down; None where nothing was."""
+    try:
+        at = times.parse(content.get("at"))
+        told, listed = content.get("problems"), content.get("subscriptions")
+        problems = tuple(str(problem) for problem in told) if isinstance(told, list) else ()
+        found = tuple(map(_read, listed)) if isinstance(listed, list) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Maintenance(at, problems, found) if at else None
+
+
+def _read(content: Mapping[str, Any]) -> Watched:
+    expires = times.parse(content["expires"])
+    return Watched(content["resource"], expires, Standing(content["state"]), content["id"])
 
 
 def problems(watched: Sequence[Watched], run: Maintenance | None) -> Iterator[str]:
@@ -90,7 +156,7 @@ def _watched(want: Wanted, listed: Sequence[Subscription], settings: Settings, n
         standing = Standing.RENEWAL_OVERDUE
     else:
         standing = Standing.ACTIVE
-    return Watched(want.resource, best.expires, standing)
+    return Watched(want.resource, best.expires, standing, best.id)
 
 
 def _cure(each: Watched, run: Maintenance | None) -> str:

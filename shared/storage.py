@@ -43,7 +43,7 @@ _TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 30}
 _RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_total": 4}
 
 
-def blob_service(settings: Settings, credential: TokenCredential, **options: Any) -> BlobServiceClient:
+def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobServiceClient:
     """The account that holds reports and outcomes; `options` of the client win over the usual ones."""
     usual: dict[str, Any] = {
         "retry_policy": BlobRetry(**_RETRY),
@@ -51,13 +51,13 @@ def blob_service(settings: Settings, credential: TokenCredential, **options: Any
         "max_block_size": BLOCK_BYTES,
         **_TIMEOUTS,
     }
-    return BlobServiceClient(settings.blob_url, credential=credential, **(usual | options))
+    return BlobServiceClient(url, credential=credential, **(usual | options))
 
 
-def queue_service(settings: Settings, credential: TokenCredential, **options: Any) -> QueueServiceClient:
+def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
     """The account that holds the app's queues; `options` as for `blob_service`."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
-    return QueueServiceClient(settings.queue_url, credential=credential, **(usual | options))
+    return QueueServiceClient(url, credential=credential, **(usual | options))
 
 
 def containers(settings: Settings, service: BlobServiceClient) -> tuple[ContainerClient, ContainerClient]:

@@ -57,9 +57,13 @@ def backfill(job: Backfill, services: Services) -> None:
     if start >= end:
         logs.warning("backfill.empty", start=job.start, end=job.end)
         return
-    name = f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
-    look = Look(name, now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL)
+    look = Look(backfill_name(job), now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL)
     services.looks.begin(_scoped(look, services))
+
+
+def backfill_name(job: Backfill) -> str:
+    """The name of the look that a backfill begins."""
+    return f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
 
 
 def _scoped(look: Look, services: Services) -> Look:

@@ -16,6 +16,7 @@ from typing import Any
 from shared import messages, times
 from shared.errors import NotOurMessage
 from shared.messages import VERSION
+from shared.settings import GUID
 from shared.signals import EVENT_ID, EventKind
 
 
@@ -31,9 +32,13 @@ class Kind(StrEnum):
     REFRESH = "refreshDay"
     DAILY = "writeDaily"
     SUBSCRIBE = "subscribeEvent"
+    DELETE = "deleteSubscription"
+    EXAMINE = "examine"
 
 
+MOST_EXAMINED = 50
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_EXAMINATION = re.compile(r"[0-9a-f]{32}\Z")
 _LOOK = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 
 
@@ -115,7 +120,24 @@ class Subscribe:
     event_id: str
 
 
-type Job = Subscribe | Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
+@dataclass(frozen=True)
+class Delete:
+    """Delete one subscription of the app's identity."""
+
+    subscription_id: str
+
+
+@dataclass(frozen=True)
+class Examine:
+    """Have the app look at what it may and can do, for these organizers too, and put down what it finds as `id`."""
+
+    id: str
+    organizers: tuple[str, ...] = ()
+
+
+type Job = (
+    Delete | Examine | Subscribe | Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
+)
 
 
 @dataclass(frozen=True)
@@ -147,10 +169,6 @@ def kind(job: Job) -> str:
 
 def _fields(job: Job) -> dict[str, Any]:
     match job:
-        case Renew(subscription_id):
-            return {"kind": Kind.RENEW, "subscriptionId": subscription_id}
-        case Maintain():
-            return {"kind": Kind.MAINTAIN}
         case Refused(count):
             return {"kind": Kind.REFUSED, "count": count}
         case Sweep(look, step):
@@ -169,8 +187,10 @@ def _fields(job: Job) -> dict[str, Any]:
             }
         case Refresh(day):
             return {"kind": Kind.REFRESH, "date": day.isoformat()}
-        case Subscribe(source, event_id):
-            return {"kind": Kind.SUBSCRIBE, "source": source, "eventId": event_id}
+        case Examine(id_, organizers):
+            return {"kind": Kind.EXAMINE, "id": id_, "organizers": list(organizers)}
+        case Renew() | Maintain() | Subscribe() | Delete():
+            return _of_subscriptions(job)
         case Part():
             return {
                 "kind": Kind.DAILY,
@@ -181,6 +201,18 @@ def _fields(job: Job) -> dict[str, Any]:
                 "offset": job.offset,
                 "length": job.length,
             }
+
+
+def _of_subscriptions(job: Renew | Maintain | Subscribe | Delete) -> dict[str, Any]:
+    match job:
+        case Renew(subscription_id):
+            return {"kind": Kind.RENEW, "subscriptionId": subscription_id}
+        case Maintain():
+            return {"kind": Kind.MAINTAIN}
+        case Subscribe(source, event_id):
+            return {"kind": Kind.SUBSCRIBE, "source": source, "eventId": event_id}
+        case Delete(subscription_id):
+            return {"kind": Kind.DELETE, "subscriptionId": subscription_id}
 
 
 def _job(content: Mapping[str, Any]) -> Job:
@@ -229,6 +261,17 @@ def _subscribe(content: Mapping[str, Any]) -> Subscribe:
     return Subscribe(EventKind(content["source"]), event_id)
 
 
+def _examine(content: Mapping[str, Any]) -> Examine:
+    id_, organizers = messages.string(content, "id"), content.get("organizers")
+    if id_ is None or not _EXAMINATION.match(id_):
+        raise NotOurMessage("id of a message is missing or not 32 hex digits.")
+    if not isinstance(organizers, list) or len(organizers) > MOST_EXAMINED:
+        raise NotOurMessage(f"organizers of a message is not a list of at most {MOST_EXAMINED}.")
+    if not all(isinstance(each, str) and GUID.match(each) for each in organizers):
+        raise NotOurMessage("organizers of a message holds something that is not an object id.")
+    return Examine(id_, tuple(each.lower() for each in organizers))
+
+
 def _part(content: Mapping[str, Any]) -> Part:
     index = messages.string(content, "index")
     if index is None or not _SHA256.match(index):
@@ -246,6 +289,8 @@ def _required_day(content: Mapping[str, Any], name: str) -> date:
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Job]] = {
     Kind.RENEW: lambda content: Renew(messages.opaque_id(content, "subscriptionId")),
+    Kind.DELETE: lambda content: Delete(messages.opaque_id(content, "subscriptionId")),
+    Kind.EXAMINE: _examine,
     Kind.MAINTAIN: lambda _: Maintain(),
     Kind.REFUSED: lambda content: Refused(messages.whole(content, "count")),
     Kind.SWEEP: _sweep,

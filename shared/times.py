@@ -43,3 +43,8 @@ def optional_text(moment: datetime | None) -> str | None:
 def midnight(day: date) -> datetime:
     """The beginning of a day, UTC."""
     return datetime.combine(day, time(), UTC)
+
+
+def shown(moment: datetime | None) -> str:
+    """A time for people, UTC."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"

@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared import logs, poison, redrive, schedule, subscriptions, sweep, tasks
+from shared import examination, logs, maintenance, poison, redrive, schedule, sweep, tasks
 from shared.errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from shared.services import Services
 from shared.storage import UPKEEP_QUEUE
-from shared.tasks import Backfill, Job, Maintain, Part, Redrive, Refresh, Refused, Renew, Subscribe, Sweep
+from shared.tasks import (
+    Backfill,
+    Delete,
+    Examine,
+    Job,
+    Maintain,
+    Part,
+    Redrive,
+    Refresh,
+    Refused,
+    Renew,
+    Subscribe,
+    Sweep,
+)
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
@@ -42,12 +55,10 @@ def handle(text: str, services: Services) -> None:
 
 def _do(job: Job, services: Services) -> None:
     match job:
-        case Renew(subscription_id):
-            subscriptions.renew(services, subscription_id)
-        case Maintain():
-            subscriptions.maintain(services)
-        case Subscribe(source, event_id):
-            subscriptions.subscribe(services, source, event_id)
+        case Renew() | Maintain() | Subscribe() | Delete():
+            maintenance.do(job, services)
+        case Examine():
+            examination.answer(job, services)
         case Refused(count):
             services.heartbeat.refused(count)
         case Sweep():

@@ -8,34 +8,38 @@ app's own subscriptions, in practice 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
+from azure.storage.blob import BlobServiceClient
 from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
-from shared import access, heartbeat, storage, subscriptions, times
+from shared import access, heartbeat, standing, storage, subscriptions, times, wanted
 from shared.credentials import credential, graph_token
-from shared.errors import GraphError
+from shared.errors import GraphError, Unavailable
 from shared.graph import Graph, Rate
 from shared.looks import FULL, RECENT, Look, Looks
 from shared.manifests import Manifest, Manifests
 from shared.reads import GRAPH_SECONDS, Reads, Silence
 from shared.settings import STATE_SUFFIX, Settings
+from shared.standing import Maintenance, Watched
 from shared.state import Entry, State
-from shared.subscriptions import Subscription
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
 GRAPH_RATE = 2.0  # per second, apart from the workers': a busy app is not an unhealthy one
 
 _HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
+# Little patience, for somebody waits for the answer.
 _LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 3}
 _RETRY: dict[str, Any] = {"backoff": 1, "retry_total": 1, "random_jitter_range": 0}
+_BLOBS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
+_QUEUES: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,6 @@ class Refused:
     first: datetime | None
     last: datetime
     count: int
-
-
-@dataclass(frozen=True)
-class Maintenance:
-    """The last run of `maintain_subscriptions`, and what it could not do."""
-
-    at: datetime
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,21 @@ class Denied:
     organizers: tuple[Organizer, ...]
 
 
+type Listed = Callable[[], Sequence[Watched]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where it is read. `listed` tells how the subscriptions stand, and raises GraphError."""
+
+    container: str
+    listed: Listed
+    queues: QueueServiceClient
+    manifests: Manifests
+    state: State
+    looks: Looks
+
+
 @dataclass(frozen=True)
 class Vitals:
     """All that was read. What is None is not there yet, or lies in a container that does not answer.
@@ -81,7 +92,7 @@ class Vitals:
 
     queues: Mapping[str, int | Silence]
     containers: Mapping[str, Silence | None]
-    subscriptions: Sequence[Subscription] | GraphError
+    subscriptions: Sequence[Watched] | GraphError
     last_notification: datetime | None
     last_report: datetime | None
     refused: Refused | None
@@ -92,11 +103,10 @@ class Vitals:
     denied: Denied
 
 
-def read(settings: Settings, today: date) -> Vitals:
+def read(sources: Sources, today: date) -> Vitals:
     """Everything, within some ten seconds; `today` is the last day."""
-    sources = _sources(settings)
     with Reads() as reads:
-        listed = reads.start(partial(_subscriptions, sources.graph))
+        listed = reads.start(sources.listed)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in storage.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
         looks = {name: reads.start(partial(sources.looks.read, name)) for name in (RECENT, FULL)}
@@ -117,14 +127,14 @@ def read(settings: Settings, today: date) -> Vitals:
         return Vitals(
             queues=lengths_read,
             containers={
-                settings.container: _silence(days_read.values()),
-                settings.container + STATE_SUFFIX: _silence(of_state),
+                sources.container: _silence(days_read.values()),
+                sources.container + STATE_SUFFIX: _silence(of_state),
             },
             subscriptions=reads.graph_answer(listed),
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_refused(beat[heartbeat.REFUSED]),
-            maintenance=_maintenance(beat[heartbeat.MAINTENANCE]),
+            maintenance=standing.maintenance(beat[heartbeat.MAINTENANCE]),
             recent=kept.look if (kept := look[RECENT]) else None,
             full=kept.look if (kept := look[FULL]) else None,
             days={day: _given(answer) for day, answer in days_read.items()},
@@ -135,42 +145,46 @@ def read(settings: Settings, today: date) -> Vitals:
         )
 
 
-def shown(when: datetime | None) -> str:
-    """A time for people, UTC."""
-    return f"{when:%Y-%m-%d %H:%M} UTC" if when else "an unknown time"
-
-
-@dataclass(frozen=True)
-class _Sources:
-    """Connections with little patience, for somebody waits for the answer."""
-
-    graph: Graph
-    queues: QueueServiceClient
-    manifests: Manifests
-    state: State
-    looks: Looks
-
-
 @lru_cache(maxsize=1)
-def _sources(settings: Settings) -> _Sources:
+def of_app(settings: Settings) -> Sources:
+    """The app's own connections."""
     blob_identity, queue_identity = credential(settings.blob_client_id), credential(settings.queue_client_id)
-    blobs = storage.blob_service(settings, blob_identity, retry_policy=BlobRetry(**_RETRY), **_LIMITS)
-    queues = storage.queue_service(settings, queue_identity, retry_policy=QueueRetry(**_RETRY), **_LIMITS)
-    reports, apart = storage.containers(settings, blobs)
-    state = State(apart)
-    token = graph_token(settings)
-    return _Sources(
-        Graph(settings.graph_root, token, Rate(GRAPH_RATE)),
+    graph = Graph(settings.graph_root, graph_token(settings), Rate(GRAPH_RATE))
+    return sources(
+        settings.container,
+        storage.blob_service(settings.blob_url, blob_identity, **_BLOBS),
+        storage.queue_service(settings.queue_url, queue_identity, **_QUEUES),
+        partial(_subscriptions, graph, settings),
+    )
+
+
+def sources(
+    container: str, blobs: BlobServiceClient, queues: QueueServiceClient, listed: Listed | None = None
+) -> Sources:
+    """Where to read. Without `listed` the subscriptions are those that the app put down last."""
+    state = State(blobs.get_container_client(container + STATE_SUFFIX))
+    return Sources(
+        container,
+        listed or partial(_put_down, state),
         queues,
-        Manifests(reports),
+        Manifests(blobs.get_container_client(container)),
         state,
         Looks(state, storage.Queue(queues, storage.UPKEEP_QUEUE)),
     )
 
 
-def _subscriptions(graph: Graph) -> Sequence[Subscription]:
+def _subscriptions(graph: Graph, settings: Settings) -> Sequence[Watched]:
     with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
-        return tuple(subscriptions.listed(graph))
+        listed = subscriptions.listed(graph)
+    return standing.standings(listed, wanted.always(settings), settings, times.now())
+
+
+def _put_down(state: State) -> Sequence[Watched]:
+    entry = state.read(heartbeat.MAINTENANCE)
+    run = standing.maintenance(entry.content) if entry else None
+    if run is None or run.subscriptions is None:
+        raise Unavailable("list subscriptions", "the app has not put them down yet")
+    return run.subscriptions
 
 
 def _length(queues: QueueServiceClient, name: str) -> int:
@@ -197,12 +211,6 @@ def _content(answer: Entry | Silence | None) -> dict[str, Any]:
 def _refused(content: Mapping[str, Any]) -> Refused | None:
     last = _time(content, "at")
     return Refused(_time(content, "first"), last, _count(content, "count")) if last else None
-
-
-def _maintenance(content: Mapping[str, Any]) -> Maintenance | None:
-    at, problems = _time(content, "at"), content.get("problems")
-    told = problems if isinstance(problems, list) else []
-    return Maintenance(at, tuple(str(problem) for problem in told)) if at else None
 
 
 def _organizer(content: Mapping[str, Any]) -> Organizer:

@@ -7,19 +7,18 @@ needed to find the meeting: a classic join URL names him, a short one does not.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared import logs, times
 from shared.errors import WatchError
 from shared.meetings import parse_join_url
+from shared.settings import GUID
 from shared.signals import MAX_JOIN_URL
 from shared.state import State
 
 FOLDER = "watch/"
 MOST = 5_000
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def checked(join_url: str, organizer_id: str | None = None, until: datetime | No
     organizer = organizer_id or parse_join_url(join_url).organizer_id
     if organizer is None:
         raise WatchError("The join URL does not name its organizer: give the organizer's object id.")
-    if not _GUID.match(organizer):
+    if not GUID.match(organizer):
         raise WatchError("The organizer is not an object id (GUID).")
     return Watched(join_url, organizer.lower(), until)
 

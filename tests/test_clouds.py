@@ -98,8 +98,11 @@ def test_a_registrations_token_comes_from_the_clouds_sign_in(
 def test_queues_and_blobs_are_in_the_clouds_storage(config: Settings, cloud: Cloud) -> None:
     assert config.queue_url == f"https://jobs.queue.{HOSTS[cloud.name][2]}"
     identity = credentials.credential("")
-    assert urlsplit(queue_service(config, identity).url).hostname == f"jobs.queue.{HOSTS[cloud.name][2]}"
-    assert blob_service(config, identity).url.startswith(config.blob_url)
+    assert (
+        urlsplit(queue_service(config.queue_url, identity).url).hostname
+        == f"jobs.queue.{HOSTS[cloud.name][2]}"
+    )
+    assert blob_service(config.blob_url, identity).url.startswith(config.blob_url)
 
 
 def test_a_key_is_in_a_vault_of_the_cloud(cloud: Cloud) -> None:

@@ -15,7 +15,7 @@ import requests
 from function_app import app
 from local.graph.faults import Fault
 from local.stack import Stack
-from shared import health, times, vitals
+from shared import health, times
 from shared.looks import FULL, RECENT
 from shared.settings import fingerprint
 from tests.front import Front, own_stack
@@ -131,7 +131,7 @@ class TestSubscriptions:
         fresh.beat("maintenance", timedelta(minutes=1), problems=["The handshake failed."])
         assert "The handshake failed." in the_problem(fresh)
         assert told(fresh)["subscriptions"] == [
-            {"resource": "communications/callRecords", "expires": None, "state": "missing"}
+            {"id": None, "resource": "communications/callRecords", "expires": None, "state": "missing"}
         ]
 
     def test_one_at_another_address_is_told_from_none(self, front: Front, busy: World) -> None:
@@ -264,7 +264,7 @@ class TestWarnings:
         long_ago = times.now() - timedelta(hours=28)
         busy.day(1, {"pending": 1}, complete=False, oldest_pending=long_ago)
         (warning,) = told(busy)["warnings"]
-        assert warning.startswith(f"A signal has been pending since {vitals.shown(long_ago)}")
+        assert warning.startswith(f"A signal has been pending since {times.shown(long_ago)}")
         assert told(busy, RETRY_WINDOW="172800")["warnings"] == ()
 
     def test_a_day_that_stays_open(self, busy: World) -> None:

@@ -76,6 +76,8 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.Refresh(NOW.date()),
         tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
         tasks.Subscribe(EventKind.TOWNHALL, "e"),
+        tasks.Delete("s"),
+        tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
     texts = [tasks.message(Task(job)) for job in jobs]
     assert {json.loads(text)["kind"] for text in texts} == set(tasks.Kind)

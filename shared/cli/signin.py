@@ -6,6 +6,7 @@ https://learn.microsoft.com/python/api/overview/azure/identity-readme
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +17,8 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import (
     AzureCliCredential,
+    AzureDeveloperCliCredential,
+    ChainedTokenCredential,
     CredentialUnavailableError,
     DeviceCodeCredential,
     InteractiveBrowserCredential,
@@ -29,8 +32,9 @@ WAIT = 900  # seconds in which a device code is to be entered
 
 
 class SignIn(StrEnum):
-    """The values of `--sign-in`."""
+    """The values of `--sign-in`. `auto`: the managed identity where there is one, else `az`, else `azd`."""
 
+    AUTO = "auto"
     AZURE_CLI = "azure-cli"
     DEVICE_CODE = "device-code"
     BROWSER = "browser"
@@ -48,6 +52,8 @@ def chosen(how: SignIn, operator: Operator, client_id: str | None) -> TokenCrede
         "timeout": WAIT,
     }
     match how:
+        case SignIn.AUTO:
+            return _found(operator)
         case SignIn.AZURE_CLI:
             return AzureCliCredential(tenant_id=operator.tenant_id or "")
         case SignIn.DEVICE_CODE:
@@ -56,6 +62,15 @@ def chosen(how: SignIn, operator: Operator, client_id: str | None) -> TokenCrede
             return InteractiveBrowserCredential(**interactive)
         case SignIn.MANAGED_IDENTITY:
             return credential(operator.client_id)
+
+
+def _found(operator: Operator) -> TokenCredential:
+    if "IDENTITY_ENDPOINT" in os.environ:  # App Service, Functions, the local stack
+        return credential(operator.client_id)
+    tenant = operator.tenant_id or ""
+    return ChainedTokenCredential(
+        AzureCliCredential(tenant_id=tenant), AzureDeveloperCliCredential(tenant_id=tenant)
+    )
 
 
 def _prompt(address: str, code: str, _: datetime) -> None:

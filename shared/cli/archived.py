@@ -1,0 +1,154 @@
+"""`reports`: what lies in the archive."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import date
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+from azure.storage.blob import BlobProperties, ContainerClient
+
+from shared.archive import folder
+from shared.cli import days, output, reading
+from shared.cli.output import told
+from shared.cli.session import current
+from shared.errors import AttendanceError
+from shared.storage import get
+
+FOUR_WEEKS = 30
+PICTURES = (".svg", ".png", ".html")
+
+app = typer.Typer(no_args_is_help=True, help="The reports in the archive.")
+
+
+class What(StrEnum):
+    """The parts of the archive, named as their folders."""
+
+    REPORTS = "reports"
+    OUTCOMES = "outcomes"
+    MANIFESTS = "manifests"
+    DAILY = "daily"
+
+
+@app.command("list")
+def list_reports(
+    first: days.MaybeFirst = None,
+    last: days.MaybeLast = None,
+    organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
+    meeting: Annotated[
+        str | None, typer.Option(help="Only of this meeting (its id or its join URL).")
+    ] = None,
+) -> None:
+    """List the stored reports of some days."""
+    with told():
+        container = current().container
+        found = (
+            reading.fields(each) for _, each in reading.each_report(container, days.between(first, last))
+        )
+        wanted = (
+            each
+            for each in found
+            if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
+            and (meeting is None or meeting in (each["meetingId"], each["joinWebUrl"], each["eventId"]))
+        )
+        columns = ("start", "end", "participants", "source", "organizerId", "id")
+        output.rows(wanted, columns, "No report is stored on these days.")
+
+
+@app.command()
+def show(
+    report: Annotated[str, typer.Argument(help="Id of the report, or the name of its blob.")],
+    picture: Annotated[
+        Path | None, typer.Option("--output", help="Draw it into this file: .svg, .png or .html.")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Show every person, however many there are.")
+    ] = False,
+    first: days.MaybeFirst = None,
+    last: days.MaybeLast = None,
+) -> None:
+    """Draw who attended a meeting and when: here, or as a picture. With --json, the report as it is stored."""
+    with told():
+        if picture and picture.suffix.lower() not in PICTURES:
+            raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
+        container = current().container
+        name = reading.located(container, report, days.between(first, last, FOUR_WEEKS))
+        blob = get(container, name)
+        if blob is None:
+            raise AttendanceError(f"There is no blob {name}.")
+        if current().as_json:
+            output.write(blob.body + b"\n", picture)
+            return
+        from shared.cli import terminal, timeline  # draw what other commands need not load
+
+        drawn = timeline.read(reading.parsed(blob.body, name))
+        if picture is None:
+            output.stdout().print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
+            return
+        from shared.cli import picture as pictures
+
+        output.write(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
+
+
+@app.command()
+def download(
+    folder_: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the copy lies; it is made where needed.")
+    ],
+    first: days.MaybeFirst = None,
+    last: days.MaybeLast = None,
+    what: Annotated[
+        list[What] | None, typer.Option(help="Which parts; may be given several times. Default: reports.")
+    ] = None,
+) -> None:
+    """Copy some days of the archive into a folder, with the same names. What is there and unchanged is not fetched.
+
+    A blob that is gone leaves the folder's file as it is.
+    """
+    with told():
+        container, chosen = current().container, what or [What.REPORTS]
+        window = days.between(first, last)
+        fetched = kept = 0
+        with output.progress("Copying") as done:
+            for blob in _blobs(container, chosen, window):
+                target = _target(folder_, blob.name)
+                if _is_there(target, blob):
+                    kept += 1
+                elif body := get(container, blob.name):
+                    with output.whole(target) as file:
+                        file.write(body.body)
+                    fetched += 1
+                done(1)
+        if current().as_json:
+            output.show({"fetched": fetched, "unchanged": kept})
+        else:
+            output.say(f"{fetched} fetched, {kept} unchanged.")
+
+
+def _blobs(
+    container: ContainerClient, what: Iterable[What], window: Iterable[date]
+) -> Iterator[BlobProperties]:
+    for day in window:
+        for each in what:
+            yield from container.list_blobs(name_starts_with=folder(each, day))
+
+
+def _target(root: Path, name: str) -> Path:
+    """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
+    parts = PurePosixPath(name).parts
+    if ".." in parts or name.startswith("/"):
+        raise AttendanceError(f"The blob name {output.clean(name)} is no name of a file.")
+    return root.joinpath(*parts)
+
+
+def _is_there(target: Path, blob: BlobProperties) -> bool:
+    """Whether the file is the blob: its size, and its MD5 where storage keeps one."""
+    if not target.is_file() or target.stat().st_size != blob.size:
+        return False
+    md5 = blob.content_settings.content_md5
+    found = hashlib.md5(target.read_bytes(), usedforsecurity=False).digest()
+    return md5 is not None and found == bytes(md5)

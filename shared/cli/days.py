@@ -1,0 +1,34 @@
+"""The options `--from` and `--to`, which name days (UTC), both included."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from shared import times
+from shared.errors import AttendanceError
+
+MOST = 3_700  # days in one command
+_DAY = ["%Y-%m-%d"]
+
+First = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day (UTC).")]
+Last = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day (UTC), included.")]
+MaybeFirst = Annotated[
+    datetime | None, typer.Option("--from", formats=_DAY, help="First day (UTC). Default: a week ago.")
+]
+MaybeLast = Annotated[
+    datetime | None, typer.Option("--to", formats=_DAY, help="Last day (UTC), included. Default: today.")
+]
+
+
+def between(first: datetime | None, last: datetime | None, back: int = 7) -> list[date]:
+    """The days from `first` to `last`; without them the last `back` days and today. Raises AttendanceError."""
+    end = last.date() if last else times.now().date()
+    start = first.date() if first else end - timedelta(days=back)
+    if start > end:
+        raise AttendanceError(f"--to {end} is before --from {start}.")
+    if (end - start).days >= MOST:
+        raise AttendanceError(f"From {start} to {end} is more than {MOST:,} days.")
+    return [start + timedelta(days=number) for number in range((end - start).days + 1)]

@@ -1,0 +1,199 @@
+"""Taking a person out of the archive: reports, outcomes, tables, operational state, and the versions before.
+
+        reports and outcomes ─▶ exports, state ─▶ the app writes manifest and daily table anew ─▶ versions
+
+Each blob is redacted by one conditional write, and what was redacted says so in its metadata. So a run that was cut off
+is finished by the same command: it finds what was redacted before, and goes on with what follows from it. What is put
+down about it names nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from functools import partial
+
+from azure.storage.blob import BlobProperties, ContainerClient
+
+from shared import access, jsontext, outcome, tasks, times
+from shared.archive import ERASED, folder
+from shared.cli.redaction import Person, of_outcome, of_report, roles
+from shared.cli.session import Session
+from shared.errors import AttendanceError
+from shared.manifests import index_name, manifest_name
+from shared.storage import Blob, get, put
+from shared.tasks import Refresh, Task
+from shared.watch import Watch
+
+MAX_RACES = 8
+THREADS = 16
+AROUND = timedelta(days=2)  # before its day, a blob may have lain in another partition
+FOLDER = "erasures/"
+
+
+@dataclass
+class Done:
+    """What was done; no field says to whom."""
+
+    reports: int = 0
+    outcomes: int = 0
+    exports: int = 0
+    state: int = 0
+    versions: int = 0
+    pending: int = 0  # outcomes that could not be redacted yet
+    days: set[date] = field(default_factory=set)
+
+    def fields(self) -> dict[str, int | list[str]]:
+        """As JSON has it."""
+        return {**asdict(self), "days": [day.isoformat() for day in sorted(self.days)]}
+
+
+class Erasing:
+    """One erasure. Raises azure.core errors, and AttendanceError when other writers never rest."""
+
+    def __init__(self, session: Session, person: Person) -> None:
+        self._session, self._container, self._person = session, session.container, person
+        self._now = times.text(times.now())
+        self._redacted: list[str] = []
+        self.done = Done()
+
+    def day(self, day: date) -> None:
+        """Redact what lies in the partitions of a day."""
+        before = len(self._redacted)
+        with ThreadPoolExecutor(THREADS) as threads:
+            for each in ("reports", "outcomes"):
+                redact = self._report if each == "reports" else self._outcome
+                blobs = self._container.list_blobs(name_starts_with=folder(each, day), include=["metadata"])
+                names = threads.map(redact, list(blobs))
+                self._redacted += [name for name in names if name]
+        if len(self._redacted) == before:
+            return
+        self.done.days.add(day)
+        for blob in list(self._container.list_blobs(name_starts_with="tables/")):
+            if f"/date={day}/" in blob.name:
+                self._container.delete_blob(blob.name)
+                self.done.exports += 1
+
+    def forget(self) -> None:
+        """Take the person out of operational state: organizers without access, and watched meetings."""
+        state = self._session.state
+        for name in self._person.names:
+            for prefix in (access.DENIED, access.OPENED):
+                self.done.state += state.remove(f"{prefix}{access.key(name)}.json")
+        watch = Watch(state)
+        for each in watch.listed():
+            if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
+                self.done.state += watch.remove(each.join_url)
+
+    def refresh(self, awaited: Callable[[Callable[[], bool | None]], bool | None]) -> None:
+        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
+        whole = {day for day in self.done.days if self._names_table(day)}
+        for day in sorted(self.done.days):
+            self._session.upkeep.send(tasks.message(Task(Refresh(day))))
+        for day in sorted(self.done.days):
+            if not awaited(partial(self._fresh, day, table=day in whole)):
+                raise AttendanceError(
+                    f"The app has not written the manifest and the table of {day} anew in time. They still name the "
+                    "person: see `attendance doctor`, then give the same command again."
+                )
+
+    def versions(self) -> None:
+        """Delete the versions before of all that was redacted or written anew."""
+        names = {(name, name) for name in self._redacted}
+        for name in self._redacted:
+            kind, partition, blob = name.split("/", 2)
+            day = date.fromisoformat(partition.removeprefix("date="))
+            earlier = (day - timedelta(days=number + 1) for number in range(AROUND.days))
+            names |= {(f"{folder(kind, each)}{blob}",) * 2 for each in earlier}
+        for day in self.done.days:
+            names |= {(folder(each, day), "") for each in ("manifests", "daily")}
+        names |= {("tables/", "")} if self.done.exports else set()
+        for prefix, name in sorted(names):
+            self.done.versions += _forget_versions(self._container, prefix, name)
+
+    def put_down(self, window: Iterable[date], *, complete: bool) -> None:
+        """Record what was done."""
+        days = list(window)
+        content = {
+            "at": self._now,
+            "from": days[0].isoformat(),
+            "to": days[-1].isoformat(),
+            "complete": complete,
+            **self.done.fields(),
+        }
+        self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
+
+    def _report(self, blob: BlobProperties) -> str | None:
+        """Redact a report; its name where it is redacted now or was before."""
+        for _ in range(MAX_RACES):
+            found = get(self._container, blob.name)
+            if found is None:
+                return None
+            try:
+                report = jsontext.loads(found.body)
+            except ValueError:
+                return None
+            if not isinstance(report, dict) or not roles(report, found.metadata, self._person):
+                return blob.name if ERASED in found.metadata else None
+            new = of_report(report, found.metadata, self._person, self._now)
+            if put(self._container, blob.name, new.body, etag=found.etag, metadata=new.metadata):
+                self.done.reports += 1
+                return str(blob.name)
+        raise AttendanceError(f"{blob.name} was changed {MAX_RACES} times while it was redacted.")
+
+    def _outcome(self, blob: BlobProperties) -> str | None:
+        for _ in range(MAX_RACES):
+            found = get(self._container, blob.name)
+            filed = _parsed(found)
+            if found is None or filed is None:
+                return None
+            new = of_outcome(filed, self._person)
+            if new is None:
+                text = found.body.decode(errors="replace")
+                self.done.pending += filed.result is outcome.Result.PENDING and self._person.is_in(text)
+                return blob.name if ERASED in found.metadata else None
+            told = {**outcome.metadata(new), ERASED: self._now}
+            told.pop("organizerid", None)
+            if put(self._container, blob.name, outcome.dumps(new), etag=found.etag, metadata=told):
+                self.done.outcomes += 1
+                return str(blob.name)
+        raise AttendanceError(f"{blob.name} was changed {MAX_RACES} times while it was redacted.")
+
+    def _names_table(self, day: date) -> bool:
+        manifest = get(self._container, manifest_name(day))
+        return bool(manifest and json.loads(manifest.body).get("daily"))
+
+    def _fresh(self, day: date, *, table: bool) -> bool | None:
+        """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
+        index, manifest = get(self._container, index_name(day)), get(self._container, manifest_name(day))
+        if (
+            index is None
+            or manifest is None
+            or index.metadata["sha256"] != manifest.metadata["reportssha256"]
+        ):
+            return None
+        listed = {line["path"]: line["sha256"] for line in map(json.loads, index.body.splitlines())}
+        blobs = self._container.list_blobs(name_starts_with=folder("reports", day), include=["metadata"])
+        current = {blob.name: blob.metadata["sha256"] for blob in blobs if "sha256" in (blob.metadata or {})}
+        return (listed == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
+
+
+def _parsed(blob: Blob | None) -> outcome.Outcome | None:
+    try:
+        return outcome.parse(blob.body) if blob else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
+    """Delete all versions but the current one of the blob `name`, or with "" of all below `prefix`."""
+    count = 0
+    for blob in list(container.list_blobs(name_starts_with=prefix, include=["versions"])):
+        if blob.version_id and not blob.is_current_version and (not name or blob.name == name):
+            container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
+            count += 1
+    return count

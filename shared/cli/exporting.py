@@ -1,0 +1,135 @@
+"""`export`: tables of some days as CSV or Parquet, in a folder or in the container."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from shared.archive import Archive, Archived, folder
+from shared.cli import days, output, reading, tables
+from shared.cli.output import told
+from shared.cli.pseudonyms import Pseudonyms
+from shared.cli.session import current
+from shared.cli.tables import Format, Row, Table
+from shared.errors import AttendanceError
+
+KEY = "ATTENDANCE_PSEUDONYM_KEY"
+SPOOL_BYTES = 16 * 1024 * 1024
+_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.PARQUET: "application/vnd.apache.parquet"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(export)
+
+
+def export(
+    first: days.First,
+    last: days.Last,
+    form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
+    table: Annotated[
+        list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all three.")
+    ] = None,
+    folder_: Annotated[
+        Path | None, typer.Option("--output", metavar="FOLDER", help="Where the files lie.")
+    ] = None,
+    into_container: Annotated[
+        bool,
+        typer.Option("--into-container", help="Write to tables/ in the container of the reports instead."),
+    ] = False,
+    pseudonymise: Annotated[
+        bool,
+        typer.Option(
+            "--pseudonymise",
+            help=f"Without names and addresses, and with pseudonyms for ids, made with the key in {KEY}.",
+        ),
+    ] = False,
+) -> None:
+    """Export some days: one row a meeting, an attendee, an interval of attendance.
+
+    Each table and day is one file, which is there whole or not at all: <table>/date=YYYY-MM-DD/part-00000.<format>.
+    A day without reports has none. The same command again writes the same files.
+    """
+    with told():
+        window = days.between(first, last)
+        if (folder_ is None) is not into_container:
+            raise AttendanceError("Give either --output FOLDER or --into-container.")
+        pseudonyms = _pseudonyms() if pseudonymise else None
+        container, counts = current().container, dict.fromkeys(table or list(Table), 0)
+        with output.progress("Days", len(window)) as done:
+            for day in window:
+                found = list(Archive(container).listed(day))
+                for each in counts:
+                    target = _Target(container, folder_, f"{folder(each, day)}part-00000.{form}", form)
+                    counts[each] += _written(each, found, target, container, pseudonyms)
+                done(1)
+        output.rows([{"table": str(each), "rows": count} for each, count in counts.items()])
+
+
+def _pseudonyms() -> Pseudonyms:
+    key = os.environ.get(KEY)
+    if key is None:
+        output.say(f"{KEY} is not set: the pseudonyms of this export are its own.")
+    return Pseudonyms(secrets.token_hex(32) if key is None else key)
+
+
+class _Target:
+    """One file of an export."""
+
+    def __init__(self, container: ContainerClient, root: Path | None, name: str, form: Format) -> None:
+        self._container, self._root, self._name, self.form = container, root, name, form
+
+    def remove(self) -> None:
+        """Let there be no such file."""
+        if self._root:
+            (self._root / self._name).unlink(missing_ok=True)
+            return
+        try:
+            self._container.delete_blob(f"tables/{self._name}")
+        except ResourceNotFoundError:
+            return
+
+    def write(self, table: Table, found: Iterable[Row]) -> int:
+        """Write the file, whole or not at all; how many rows it has."""
+        if self._root:
+            with output.whole(self._root / self._name) as file:
+                return tables.write(table, found, self.form, file)
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
+            count = tables.write(table, found, self.form, draft)
+            length = draft.tell()
+            draft.seek(0)
+            self._container.upload_blob(
+                f"tables/{self._name}",
+                draft,
+                length=length,
+                overwrite=True,
+                content_settings=ContentSettings(content_type=_TYPES[self.form]),
+            )
+        return count
+
+
+def _written(
+    table: Table,
+    found: list[Archived],
+    target: _Target,
+    container: ContainerClient,
+    pseudonyms: Pseudonyms | None,
+) -> int:
+    if not found:
+        target.remove()
+        return 0
+
+    def all_rows() -> Iterator[Row]:
+        for report, content in reading.bodies(container, found):
+            for row in tables.rows_of(table, content, reading.fields(report)):
+                yield pseudonyms.row(row) if pseudonyms else row
+
+    return target.write(table, all_rows())

@@ -1,0 +1,84 @@
+"""Reports straight from Graph, for a person who signs in: `fetch` and `me list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared import addresses, jsontext, reports, times
+from shared.cli import output
+from shared.cli.output import told
+from shared.cli.session import current
+from shared.cli.signin import SignIn
+from shared.errors import AttendanceError, NotFound
+from shared.graph import Graph, items, segment
+
+me = typer.Typer(no_args_is_help=True, help="Reports of your own meetings, for a person who signs in.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(fetch)
+
+
+def fetch(
+    address: Annotated[
+        str, typer.Argument(help="A report's address, whole or from /me, /users or /solutions on.")
+    ],
+    select: Annotated[str, typer.Option(help="Only these properties, comma-separated.")] = "",
+    expand: Annotated[bool, typer.Option(help="With the attendance records of all pages.")] = True,
+    output_file: Annotated[
+        Path | None,
+        typer.Option("--output", help="Write to this file instead of stdout; whole, or not at all."),
+    ] = None,
+) -> None:
+    """Fetch one attendance report from Graph by its address, and show it as JSON.
+
+    Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
+    """
+    with told():
+        found = addresses.report(address)
+        if found is None:
+            raise AttendanceError("This is not the address of an attendance report.")
+        names = [name.strip() for name in select.split(",") if name.strip()]
+        report = reports.fetch(
+            current().graph(), reports.where(found), found.report_id, expand=expand, select=names
+        )
+        output.write(jsontext.dumps(report) + b"\n", output_file)
+
+
+@me.command("list")
+def list_mine(
+    join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
+) -> None:
+    """List the attendance reports of one of your meetings, with the address of each."""
+    with told():
+        graph = current().graph(SignIn.DEVICE_CODE)
+        mine = reports.MyMeetingReports(_my_meeting(graph, join_url))
+        found = sorted(reports.listed(graph, mine), key=lambda each: (each.end is None, each.end))
+        output.rows(
+            [
+                {
+                    "id": each.id,
+                    "start": times.optional_text(each.start),
+                    "end": times.optional_text(each.end),
+                    "address": f"/{mine.path}/{segment(each.id)}",
+                }
+                for each in found
+            ],
+            ("start", "end", "address"),
+            "This meeting has no report.",
+        )
+
+
+def _my_meeting(graph: Graph, join_url: str) -> str:
+    """The id of the signed-in user's meeting with this join URL."""
+    operation, quoted = "find meeting by join URL", join_url.replace("'", "''")
+    condition = segment(f"JoinWebUrl eq '{quoted}'")
+    found = items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)
+    meeting_id = found[0].get("id") if found and isinstance(found[0], dict) else None
+    if not isinstance(meeting_id, str):
+        raise NotFound(operation, "you have no such meeting")
+    return meeting_id

@@ -1,0 +1,199 @@
+"""The picture of a report as SVG, PNG or a page of HTML that needs nothing else.
+
+Above, how many were there when; below, a line for each person, coloured by role, in the order of joining. Up to 60
+people have their names beside their lines; more become a dense band, and the page lists all of them in a table.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import secrets
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from xml.etree.ElementTree import Element
+
+import matplotlib as mpl
+from matplotlib import dates, font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from shared import elements
+from shared.cli.timeline import Someone, Timeline
+from shared.elements import element
+
+FORMATS = ("svg", "png", "html")
+NAMED = 60  # people with their names beside their lines
+WIDTH, CURVE, DENSE, LINE, REST = 11.0, 2.0, 5.0, 0.21, 1.3  # inches
+PIXELS = 150  # of PNG, an inch
+LONGEST = 32  # letters of a name beside a line
+# Colours that stay apart for colour-blind people: Okabe and Ito, https://jfly.uni-koeln.de/color/
+COLOURS = {"Organizer": "#0072B2", "Presenter": "#D55E00", "Attendee": "#009E73"}
+OTHERS = "#737373"
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans Arabic",
+    "Noto Emoji",
+    "Arial Unicode MS",
+)
+_SHEET = """
+:root { color-scheme: light dark; }
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
+figure { margin: 1rem 0; background: #fff; } svg { display: block; width: 100%; height: auto; }
+table { border-collapse: collapse; width: 100%; content-visibility: auto; }
+th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885; text-align: left; font-weight: 400; }
+thead th { font-weight: 600; } p, tbody th { overflow-wrap: anywhere; }
+@media (max-width: 30rem) { th, td { font-size: .875rem; } } .number { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+
+
+def written(timeline: Timeline, form: str) -> bytes:
+    """The picture in one of `FORMATS`. Raises ValueError for another one."""
+    if form not in FORMATS:
+        raise ValueError(f"{form!r} is none of {', '.join(FORMATS)}.")
+    if form == "html":
+        return _page(timeline).encode("utf-8", "xmlcharrefreplace")
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "attendance", "svg.fonttype": "none"}):
+        warnings.simplefilter("ignore")  # a letter that no font here has is no fault of the report
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        mpl.rcParams["font.family"] = _fonts()
+        figure, file = _figure(timeline), io.BytesIO()
+        if form == "svg":
+            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+        else:
+            FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _fonts() -> list[str]:
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in _FONTS if name in there]
+
+
+def _figure(known: Timeline) -> Figure:
+    named = len(known.people) <= NAMED
+    people = max(0.6, LINE * len(known.people)) if named else DENSE
+    figure = Figure((WIDTH, CURVE + people + REST), dpi=PIXELS, layout="constrained")
+    _say(figure.suptitle(_title(known), fontsize=11, x=0.01, ha="left"))
+    curve, lines = figure.subplots(2, height_ratios=(CURVE, people), sharex=True)
+    if known.span is None or not known.people:
+        figure.text(0.5, 0.5, "Nobody attended." if not known.people else "It tells no times.", ha="center")
+    else:
+        _draw_curve(curve, known)
+        _draw_people(lines, known.people, named=named)
+        lines.set_xlim(*(dates.date2num(time) for time in known.span))
+        locator = dates.AutoDateLocator(tz=UTC, maxticks=12)
+        lines.xaxis.set_major_locator(locator)
+        lines.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+        lines.set_xlabel("UTC")
+    for each in (curve, lines):
+        each.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _title(known: Timeline) -> str:
+    when = f"{known.start:%Y-%m-%d %H:%M}" if known.start else "?"
+    until = f"{known.end:%H:%M} UTC" if known.end else "?"
+    people = "1 participant" if known.participants == 1 else f"{known.participants:,} participants"
+    return f"{when} to {until}, {people}, at most {known.peak:,} at once"
+
+
+def _draw_curve(axes: Axes, known: Timeline) -> None:
+    times = [float(dates.date2num(time)) for time, _ in known.curve]
+    counts = [count for _, count in known.curve]
+    axes.fill_between(times, counts, step="post", color="#56B4E9", alpha=0.5, linewidth=0)
+    axes.step(times, counts, where="post", color="#0072B2", linewidth=1)
+    axes.set_ylim(0, known.peak * 1.08 or 1)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("present")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y", color="#0002", linewidth=0.5)
+
+
+def _draw_people(axes: Axes, people: Iterable[Someone], *, named: bool) -> None:
+    """One collection of lines a role, so that thousands of people are few elements of the picture."""
+    everybody = list(people)
+    by_role: dict[str, list[tuple[int, float, float]]] = {}
+    for number, each in enumerate(everybody):
+        stays = by_role.setdefault(each.role if each.role in COLOURS else "Others", [])
+        stays += [
+            (number, float(dates.date2num(stay.join)), float(dates.date2num(stay.leave)))
+            for stay in each.stays
+        ]
+    height = DENSE if not named else max(0.6, LINE * len(everybody))
+    thick = max(0.4, min(8.0, 72 * height / len(everybody) * 0.62))
+    for role in ("Others", *reversed(COLOURS)):  # the few lie over the many
+        if found := by_role.get(role):
+            numbers, joins, leaves = zip(*found, strict=True)
+            colour = COLOURS.get(role, OTHERS)
+            axes.hlines(numbers, joins, leaves, colors=colour, linewidth=thick, label=role)
+    axes.set_ylim(len(everybody) - 0.5, -0.5)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    if named:
+        axes.set_yticks(range(len(everybody)), [_short(each.name) for each in everybody], fontsize=8)
+        for label in axes.get_yticklabels():
+            _say(label)
+    else:
+        axes.set_ylabel(f"{len(everybody):,} people, by first joining")
+    legend = axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.75 / height),
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        reverse=True,
+    )
+    for line in legend.get_lines():
+        line.set_linewidth(6)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _say(label: object) -> None:
+    """Take a text as it is: `$` in a name begins no formula."""
+    label.set_parse_math(False)  # type: ignore[attr-defined]
+
+
+def _page(known: Timeline) -> str:
+    title, mark = _title(known), f"picture-{secrets.token_hex(8)}"
+    rows = [
+        (
+            each.name,
+            each.role,
+            _clock(each.first),
+            _clock(each.last),
+            "" if each.minutes is None else f"{each.minutes:,}",
+        )
+        for each in known.people
+    ]
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        Element("meta", {"http-equiv": "Content-Security-Policy", "content": policy}),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"Attendance, {title}"),
+        element("style", _SHEET),
+    )
+    body = element(
+        "body",
+        element("h1", "Attendance"),
+        element("p", title),
+        element("p", f"Report {known.report_id}"),
+        element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
+        elements.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
+    )
+    page = elements.text(element("html", head, body, lang="en"))
+    return page.replace(mark, written(known, "svg").decode().partition("<svg")[2].join(("<svg", "")))
+
+
+def _clock(moment: datetime | None) -> str:
+    return f"{moment:%H:%M:%S}" if moment else ""

@@ -1,0 +1,82 @@
+"""`backfill` and `redrive`: what the app is asked to do, through its queue."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from shared import tasks, times
+from shared.cli import days, output
+from shared.cli.output import told
+from shared.cli.session import current
+from shared.errors import AttendanceError
+from shared.looks import Look, Looks
+from shared.outcome import Result
+from shared.sweep import backfill_name
+from shared.tasks import Backfill, Redrive, Task
+
+REACH = 30  # days of call records that Graph keeps
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the app has listed all of it.")]
+Timeout = Annotated[int, typer.Option(help="Seconds to wait at most.", min=1)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(backfill)
+    app.command()(redrive)
+
+
+def backfill(first: days.First, last: days.Last, wait: Wait = False, timeout: Timeout = 3_600) -> None:
+    """Have the app fetch the reports of a window of the past, as far as Graph still has them.
+
+    Graph lists the calls of the last 30 days; of each meeting found, all reports that it still lists are fetched too.
+    """
+    with told():
+        window = days.between(first, last)
+        job = Backfill(times.midnight(window[0]), times.midnight(window[-1]) + timedelta(days=1))
+        if job.end <= times.now() - timedelta(days=REACH):
+            raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
+        began = times.now()
+        current().upkeep.send(tasks.message(Task(job)))
+        output.say("The app was asked.")
+        if wait:
+            look = _finished(job, began, timeout)
+            output.rows([{"records": look.records, "missing": look.missing, "error": look.error}])
+
+
+def redrive(
+    outcome: Annotated[
+        list[Result] | None, typer.Option(help="Which outcomes; may be given several times. Default: failed.")
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC). Default: 30 days ago."),
+    ] = None,
+    last: days.MaybeLast = None,
+) -> None:
+    """Have the app take up again what settled as something else than stored.
+
+    Example: attendance redrive --outcome accessDenied
+    """
+    with told():
+        window = days.between(first, last, REACH)
+        chosen = frozenset(outcome or [Result.FAILED])
+        if chosen & {Result.STORED, Result.PENDING}:
+            raise AttendanceError("What is stored or pending is not taken up again.")
+        current().upkeep.send(tasks.message(Task(Redrive(chosen, window[0], window[-1]))))
+        output.say("The app was asked.")
+
+
+def _finished(job: Backfill, began: datetime, seconds: float) -> Look:
+    """The app's look at the window, once it is finished. Raises AttendanceError when that takes too long."""
+    looks = Looks(current().state, current().upkeep)
+
+    def finished() -> Look | None:
+        kept = looks.read(backfill_name(job))
+        return kept.look if kept and kept.look.finished and kept.look.finished >= began else None
+
+    if look := output.awaited(finished, "The app goes through Graph's list …", seconds):
+        return look
+    raise AttendanceError(f"The app has not finished within {seconds:.0f} s; it goes on. See `status`.")

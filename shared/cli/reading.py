@@ -1,0 +1,77 @@
+"""Stored reports, read many at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any
+
+from azure.storage.blob import ContainerClient
+
+from shared.archive import Archive, Archived, report_name
+from shared.errors import AttendanceError
+from shared.manifests import line
+from shared.storage import get
+
+THREADS = 16
+AHEAD = 4  # batches of THREADS in memory at most
+
+
+def each_report(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, Archived]]:
+    """The reports of some days, from one listing a day."""
+    archive = Archive(container)
+    for day in days:
+        for report in archive.listed(day):
+            yield day, report
+
+
+def bodies(
+    container: ContainerClient, found: Iterable[Archived], done: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[Archived, dict[str, Any]]]:
+    """Reports and what they say, in order; one that was deleted meanwhile is left out.
+
+    Raises AttendanceError for a report that is no JSON object.
+    """
+    with ThreadPoolExecutor(THREADS) as threads:
+        for batch in itertools.batched(found, THREADS * AHEAD, strict=False):
+            blobs = threads.map(lambda each: get(container, each.name), batch)
+            for report, blob in zip(batch, blobs, strict=True):
+                done(1)
+                if blob is not None:
+                    yield report, parsed(blob.body, report.name)
+
+
+def parsed(body: bytes, name: str) -> dict[str, Any]:
+    """The report in a blob. Raises AttendanceError for what is none."""
+    try:
+        report = json.loads(body)
+    except (ValueError, RecursionError):
+        report = None
+    if not isinstance(report, dict):
+        raise AttendanceError(f"{name} is no report.")
+    return report
+
+
+def fields(report: Archived) -> dict[str, Any]:
+    """A report's line of the index, from what the listing says."""
+    content: dict[str, Any] = json.loads(line(report))
+    return content
+
+
+def located(container: ContainerClient, wanted: str, days: Iterable[date]) -> str:
+    """The blob name of a report: `wanted` is that name, or the report's id, looked for from the last day back.
+
+    Raises AttendanceError when there is none.
+    """
+    if wanted.startswith("reports/"):
+        return wanted
+    from shared import times
+
+    for day in sorted(days, reverse=True):
+        name = report_name(wanted, times.midnight(day))
+        if container.get_blob_client(name).exists():
+            return name
+    raise AttendanceError("There is no report of this id on these days: see --from and --to.")

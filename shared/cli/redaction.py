@@ -1,0 +1,127 @@
+"""What is taken out of a report or an outcome when a person is erased. Nothing here reads or writes storage.
+
+A person is told by ids and e-mail addresses. Of a redacted record only what says nothing of the person stays: its role
+and times, so that sums and pictures remain right.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared import reportjson
+from shared.archive import ERASED
+from shared.outcome import Outcome, Result
+from shared.reportjson import RECORDS
+from shared.signals import Meeting
+
+ORGANIZER, ATTENDEE = "organizer", "attendee"
+_OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
+_KEPT = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is looked for: ids and e-mail addresses, in lower case."""
+
+    names: frozenset[str]
+
+    def is_named(self, value: object) -> bool:
+        """Whether a value is one of the person's ids or addresses."""
+        return isinstance(value, str) and value.lower() in self.names
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text holds one of them."""
+        return any(name in text.lower() for name in self.names)
+
+    def attended(self, record: object) -> bool:
+        """Whether an attendance record is of the person."""
+        if not isinstance(record, dict):
+            return False
+        known = [record.get("id"), record.get("emailAddress"), *_ids(record.get("identity"))]
+        return any(self.is_named(each) for each in known)
+
+
+def roles(report: Mapping[str, Any], told: Mapping[str, str], person: Person) -> list[str]:
+    """What the person is in a report: organizer, attendee, both or neither; `told` is the blob's metadata."""
+    found = [ORGANIZER] if person.is_named(told.get("organizerid")) else []
+    return [*found, ATTENDEE] if any(map(person.attended, _records(report))) else found
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A report without the person: its line of JSON, and the metadata that differ."""
+
+    body: bytes
+    metadata: dict[str, str]
+
+
+def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person, when: str) -> Redacted:
+    """The report without the person; `when` is put down, so that no later read of Graph brings the person back."""
+    metadata = {**told, ERASED: when}
+    content = dict(report)
+    if person.is_named(told.get("organizerid")):
+        # Annotations quote the address of the report, which holds the organizer's id.
+        content = {name: value for name, value in content.items() if not name.startswith("@odata.")}
+        for name in _OF_ORGANIZER:
+            metadata.pop(name, None)
+    records = [
+        _of_record(record, number) if person.attended(record) else record
+        for number, record in enumerate(_records(report))
+    ]
+    body, canonical = io.BytesIO(), io.BytesIO()
+    metadata["sha256"], _ = reportjson.write(content, iter([records]), body, canonical)
+    return Redacted(body.getvalue(), metadata)
+
+
+def of_outcome(outcome: Outcome, person: Person) -> Outcome | None:
+    """The outcome without its organizer, if that is the person; it is not taken up again then.
+
+    None where there is nothing to take out, and for one that is pending, for its message would bring it back.
+    """
+    meeting, buried = outcome.meeting, outcome.buried
+    is_theirs = person.is_named(meeting.organizer_id) or person.is_in(meeting.join_url or "")
+    is_buried = buried is not None and person.is_in(buried.text)
+    if outcome.result is Result.PENDING or not (is_theirs or is_buried):
+        return None
+    return replace(
+        outcome,
+        meeting=Meeting(meeting.start, meeting.end, event=meeting.event),
+        next_attempt=None,
+        ticket=None,
+        last_error=None,
+        buried=None,
+    )
+
+
+def _of_record(record: dict[str, Any], number: int) -> dict[str, Any]:
+    """A record that says nobody's name; its id is no other's in the report."""
+    identity = record.get("identity")
+    kind = (
+        {"@odata.type": identity["@odata.type"]}
+        if isinstance(identity, dict) and "@odata.type" in identity
+        else {}
+    )
+    return {
+        "id": f"{ERASED}-{number}",
+        "emailAddress": None,
+        "identity": {**kind, "id": None, "displayName": None},
+        "registrationId": None,
+        **{name: record[name] for name in _KEPT if name in record},
+    }
+
+
+def _records(report: Mapping[str, Any]) -> list[Any]:
+    records = report.get(RECORDS)
+    return records if isinstance(records, list) else []
+
+
+def _ids(identity: object) -> Iterator[object]:
+    """The id of a flat identity, or of each in a set of them."""
+    if isinstance(identity, dict):
+        yield identity.get("id")
+        for each in identity.values():
+            if isinstance(each, dict):
+                yield each.get("id")

@@ -1,0 +1,127 @@
+"""The command line `attendance`: all commands, and the options that each of them takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared import __version__
+from shared.cli import (
+    archived,
+    doctor,
+    exporting,
+    personal,
+    persons,
+    queued,
+    session,
+    status,
+    subscribing,
+    watching,
+)
+from shared.cli.output import told
+from shared.cli.session import Session
+from shared.cli.signin import SignIn
+
+HELP = """Look after the attendance archive, and read what is in it.
+
+It reads the app's settings from --settings FILE, from the environment, or with --local from the local stack, and
+signs in as you (see --sign-in). What is asked for goes to stdout, everything else to stderr.
+
+Exit codes: 0 done; 1 it did not work, and one sentence on stderr says why; 2 wrong usage; 3 something is not well
+(status and doctor); 130 interrupted.
+
+The options below may stand before or behind the command. First steps:
+
+  attendance --local status            the local stack (`make up`)
+
+  az functionapp config appsettings list --resource-group RG --name APP > app.json
+
+  attendance doctor --settings app.json
+"""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+
+_FLAGS = ("--json", "--local")
+_VALUED = ("--settings", "--sign-in", "--client-id")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ATTENDANCE_SETTINGS",
+            help="The app's settings, as `az functionapp config appsettings list` prints them.",
+        ),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Work on the local stack that `make up` runs.")
+    ] = False,
+    sign_in: Annotated[
+        SignIn | None,
+        typer.Option(
+            help="How to sign in. auto: the managed identity where there is one, else `az login`, else `azd auth "
+            "login`. For /me: device-code or browser."
+        ),
+    ] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ATTENDANCE_CLIENT_ID",
+            help="Client id of a public client registration with the delegated permissions OnlineMeetings.Read and "
+            "OnlineMeetingArtifact.Read.All; for device-code and browser.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """What `HELP` says; typer shows that."""
+    with told():
+        environ = session.environment(settings, local=local)
+        session.begin(Session(environ, sign_in, client_id, as_json))
+
+
+for _module in (status, doctor, queued, personal, exporting):
+    _module.register(app)
+app.add_typer(subscribing.app, name="subscriptions")
+app.add_typer(watching.app, name="watch")
+app.add_typer(archived.app, name="reports")
+app.add_typer(personal.me, name="me")
+app.add_typer(persons.app, name="person")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments name."""
+    app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="attendance")
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the options that every command takes first, wherever they stood before a `--`."""
+    first: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        each = waiting.pop(0)
+        if each == "--":
+            rest += [each, *waiting]
+            break
+        if each in _FLAGS or each.startswith(tuple(f"{name}=" for name in _VALUED)):
+            first.append(each)
+        elif each in _VALUED:
+            first += [each, *waiting[:1]]
+            del waiting[:1]
+        else:
+            rest.append(each)
+    return first + rest

@@ -1,0 +1,141 @@
+"""What one call of the command line works with: settings, a way to sign in, and connections made when needed.
+
+The app's settings come from a file, from the local stack, or from the environment. The file is what
+`az functionapp config appsettings list` prints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from azure.core.credentials import TokenCredential
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.queue import QueueServiceClient
+
+from shared import settings, storage
+from shared.cli import signin
+from shared.cli.signin import SignIn
+from shared.errors import AttendanceError
+from shared.graph import Graph, Rate
+from shared.settings import STATE_SUFFIX, Operator
+from shared.state import State
+from shared.storage import Queue
+
+LOCAL = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
+RATE = 5.0  # Graph requests per second
+MOST_BYTES = 1024 * 1024  # of a file of settings
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command line. Raises AttendanceError where a setting is missing or wrong."""
+
+    environ: Mapping[str, str]
+    sign_in: SignIn | None
+    client_id: str | None
+    as_json: bool
+
+    @cached_property
+    def operator(self) -> Operator:
+        """The settings that the command line needs."""
+        return settings.for_operator(self.environ)
+
+    @cached_property
+    def credential(self) -> TokenCredential:
+        """Who signs in to storage."""
+        return signin.chosen(self.sign_in or SignIn.AUTO, self.operator, self.client_id)
+
+    @cached_property
+    def blobs(self) -> BlobServiceClient:
+        """The account of the reports."""
+        if not self.operator.blob_url:
+            raise AttendanceError(_unset("AttendanceStorage__blobServiceUri"))
+        return storage.blob_service(self.operator.blob_url, self.credential)
+
+    @cached_property
+    def queues(self) -> QueueServiceClient:
+        """The account of the queues."""
+        if not self.operator.queue_url:
+            raise AttendanceError(_unset("AzureWebJobsStorage__queueServiceUri"))
+        return storage.queue_service(self.operator.queue_url, self.credential)
+
+    @property
+    def container(self) -> ContainerClient:
+        """The container of the reports."""
+        return self.blobs.get_container_client(self.operator.container)
+
+    @property
+    def state(self) -> State:
+        """The container of operational state."""
+        return State(self.blobs.get_container_client(self.operator.container + STATE_SUFFIX))
+
+    @property
+    def upkeep(self) -> Queue:
+        """The queue of tasks for the app."""
+        return Queue(self.queues, storage.UPKEEP_QUEUE)
+
+    def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
+        """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
+        source = signin.chosen(self.sign_in or usual, self.operator, self.client_id)
+        token = signin.graph_token(source, self.operator.graph_scope)
+        return Graph(self.operator.graph_root, token, Rate(RATE))
+
+
+_CURRENT: ContextVar[Session] = ContextVar("session")
+
+
+def begin(session: Session) -> None:
+    """Let this be the session of the command that follows."""
+    _CURRENT.set(session)
+
+
+def current() -> Session:
+    """The session of the command that runs."""
+    return _CURRENT.get()
+
+
+def environment(file: Path | None, *, local: bool) -> dict[str, str]:
+    """The app's settings and this process's environment. Raises AttendanceError for a file that has none.
+
+    What the SDKs read from the environment, such as the local identity endpoint, is set there.
+    """
+    if local:
+        if not LOCAL.exists():
+            raise AttendanceError("No local stack is running: start one with `make up`.")
+        file = LOCAL
+    if file is None:
+        return dict(os.environ)
+    os.environ.update({name: value for name, value in read(file).items() if name in _FOR_SDKS})
+    return {**os.environ, **read(file)}
+
+
+_FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")
+
+
+def read(file: Path) -> dict[str, str]:
+    """The settings in a file: a list of objects with `name` and `value`. Raises AttendanceError."""
+    try:
+        with file.open("rb") as stream:
+            content = json.loads(stream.read(MOST_BYTES))
+    except OSError as failure:
+        raise AttendanceError(f"The settings in {file} cannot be read ({failure.strerror}).") from None
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
+        raise AttendanceError(
+            f"{file} holds no settings as `az functionapp config appsettings list` prints them."
+        )
+    return {str(each.get("name")): str(each.get("value") or "") for each in content}
+
+
+def _unset(name: str) -> str:
+    return (
+        f"{name} is not set: give the app's settings with --settings FILE, or in the environment, "
+        "or work on the local stack with --local."
+    )

@@ -1,0 +1,86 @@
+"""`status`: what the health page knows, read from storage with the rights of the one who asks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import typer
+from rich.text import Text
+
+from shared import health, settings, times, vitals
+from shared.cli import output
+from shared.cli.output import UNWELL, told
+from shared.cli.session import Session, current
+from shared.diagnosis import Report, diagnose
+from shared.times import shown
+from shared.vitals import Vitals
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status() -> None:
+    """Show whether every meeting is archived: subscriptions, queues, the last 14 days, problems and their cures.
+
+    Ends with 3 when there is a problem. Subscriptions are as the app put them down last.
+    """
+    with told():
+        found = report(current())
+        if current().as_json:
+            output.show(health.document(found))
+        elif found.vitals:
+            _print(found, found.vitals)
+    if not found.healthy:
+        raise typer.Exit(UNWELL)
+
+
+def report(session: Session) -> Report:
+    """What health would say now."""
+    now, operator = times.now(), session.operator
+    sources = vitals.sources(operator.container, session.blobs, session.queues)
+    read = vitals.read(sources, now.date())
+    return Report(now, settings.shown(session.environ), read, diagnose(read, operator, now))
+
+
+def _print(found: Report, read: Vitals) -> None:
+    console = output.stdout()
+    console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
+    for problem in found.problems:
+        console.print(Text(f"Problem: {output.clean(problem)}", "red"))
+    for warning in found.diagnosis.warnings:
+        console.print(Text(f"Warning: {output.clean(warning)}", "yellow"))
+    console.print()
+    console.print(f"Last notification  {_when(read.last_notification)}")
+    console.print(f"Last report        {_when(read.last_report)}")
+    for name, length in read.queues.items():
+        console.print(f"Queue {name:28} {length if isinstance(length, int) else 'does not answer'}")
+    console.print()
+    subscriptions = [
+        {"subscription": each.resource, "state": each.standing, "expires": _when(each.expires)}
+        for each in found.diagnosis.watched or ()
+    ]
+    output.rows(subscriptions, nothing="The app has put down no subscriptions.")
+    console.print()
+    output.rows(
+        [
+            {
+                "day": day.isoformat(),
+                "complete": "yes" if manifest and manifest.complete else "no",
+                "reports": manifest.reports if manifest else "",
+                "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
+                if manifest
+                else "nothing is known yet",
+            }
+            for day, manifest in sorted(read.days.items(), reverse=True)
+        ]
+    )
+    for each in read.denied.organizers:
+        console.print(
+            Text(f"\nNo access to {output.clean(each.id or 'call records')}: {output.clean(each.cure)}")
+        )
+
+
+def _when(moment: datetime | None) -> str:
+    return shown(moment) if moment else "never"

@@ -1,0 +1,65 @@
+"""`watch`: the meetings whose end Graph tells the app within seconds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shared import times, watch
+from shared.cli import output
+from shared.cli.output import told
+from shared.cli.session import current
+from shared.errors import AttendanceError
+
+app = typer.Typer(no_args_is_help=True, help="The meetings whose end Graph tells the app within seconds.")
+JoinUrl = Annotated[str, typer.Argument(help="The meeting's join URL.")]
+
+
+@app.command()
+def add(
+    join_url: JoinUrl,
+    organizer: Annotated[
+        str | None, typer.Option(help="Object id of the organizer; needed for a short link.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Watch until this time (ISO 8601, UTC).")] = None,
+) -> None:
+    """Watch a meeting. The app subscribes to its call events with the next run of maintain_subscriptions."""
+    with told():
+        try:
+            end = times.parse(until)
+        except ValueError:
+            raise AttendanceError(f"{until!r} is not a time.") from None
+        _watch().add(watch.checked(join_url, organizer, end))
+        output.say("Watched.")
+
+
+@app.command("list")
+def list_watched() -> None:
+    """List the meetings that are watched."""
+    with told():
+        output.rows(
+            [
+                {
+                    "joinWebUrl": each.join_url,
+                    "organizerId": each.organizer_id,
+                    "until": times.optional_text(each.until),
+                }
+                for each in _watch().listed()
+            ],
+            ("until", "organizerId", "joinWebUrl"),
+            "No meeting is watched.",
+        )
+
+
+@app.command()
+def remove(join_url: JoinUrl) -> None:
+    """Watch a meeting no more."""
+    with told():
+        if not _watch().remove(join_url):
+            raise AttendanceError("This meeting is not watched.")
+        output.say("Not watched any more.")
+
+
+def _watch() -> watch.Watch:
+    return watch.Watch(current().state)
