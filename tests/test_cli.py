@@ -1,9 +1,7 @@
 """The command line as its users run it: a person signs in, and what was asked for is on stdout, whole."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,43 +12,18 @@ import pytest
 
 from local.graph.client import MeetingMade, SessionMade
 from local.graph.orders import NewEvent, NewMeeting, NewSession
+from tests.command_line import command, environment, run
 from tests.front import Front, eventually
 
-ROOT = Path(__file__).resolve().parent.parent
 CLIENT = "1b000000-0000-4000-8000-000000000009"
 DEVICE = ("--sign-in", "device-code", "--client-id", CLIENT)
 IDENTITY = ("--sign-in", "managed-identity")
-
-
-def environment(front: Front) -> dict[str, str]:
-    names = ("GRAPH_ROOT", "LOGIN_ROOT", "TENANT_ID", "AZURE_CLIENT_ID", "AttendanceStorage__blobServiceUri")
-    known = {name: front.stack.settings[name] for name in names if name in front.stack.settings}
-    identity = front.stack.identity
-    return {
-        **os.environ,
-        **known,
-        "REQUESTS_CA_BUNDLE": str(front.stack.azurite.ca),
-        "IDENTITY_ENDPOINT": identity.endpoint,
-        "IDENTITY_HEADER": identity.header,
-        "NO_COLOR": "1",
-    }
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "shared.cli", *arguments]
-
-
-def run(front: Front, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, env=environment(front), capture_output=True, text=True, timeout=60
-    )
 
 
 @contextmanager
 def signing_in(front: Front, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         command(*arguments),
-        cwd=ROOT,
         env=environment(front),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -87,7 +87,7 @@ def show(
 
         drawn = timeline.read(reading.parsed(blob.body, name))
         if picture is None:
-            output.stdout().print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
+            output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
             return
         from shared.cli import picture as pictures
 

@@ -113,7 +113,7 @@ class Erasing:
             names |= {(folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.done.exports else set()
         for prefix, name in sorted(names):
-            self.done.versions += _forget_versions(self._container, prefix, name)
+            self.done.versions += forget_versions(self._container, prefix, name)
 
     def put_down(self, window: Iterable[date], *, complete: bool) -> None:
         """Record what was done."""
@@ -189,7 +189,7 @@ def _parsed(blob: Blob | None) -> outcome.Outcome | None:
         return None
 
 
-def _forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
+def forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
     """Delete all versions but the current one of the blob `name`, or with "" of all below `prefix`."""
     count = 0
     for blob in list(container.list_blobs(name_starts_with=prefix, include=["versions"])):

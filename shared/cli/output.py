@@ -69,7 +69,7 @@ def say(text: str) -> None:
 
 def clean(value: object) -> str:
     """A value as one line that does nothing to a terminal; "" for None."""
-    text = "" if value is None else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
@@ -96,16 +96,11 @@ def rows(found: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, 
     stdout().print(table)
 
 
-def stdout() -> Console:
-    """For people, as wide as it is; for a file or a pipe without limit and colours."""
+def stdout(width: int = WIDE) -> Console:
+    """For people, as wide as their terminal or as COLUMNS says; for a file or a pipe `width`, without colours."""
     console = Console(highlight=False)
-    return (
-        console if console.is_terminal else Console(highlight=False, width=WIDE if not _columns() else None)
-    )
-
-
-def _columns() -> str | None:
-    return os.environ.get("COLUMNS")
+    limited = console.is_terminal or "COLUMNS" in os.environ
+    return console if limited else Console(highlight=False, width=width)
 
 
 def stderr() -> Console:

@@ -49,7 +49,8 @@ figure { margin: 1rem 0; background: #fff; } svg { display: block; width: 100%; 
 table { border-collapse: collapse; width: 100%; content-visibility: auto; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885; text-align: left; font-weight: 400; }
 thead th { font-weight: 600; } p, tbody th { overflow-wrap: anywhere; }
-@media (max-width: 30rem) { th, td { font-size: .875rem; } } .number { text-align: right; font-variant-numeric: tabular-nums; }
+@media (max-width: 30rem) { th, td { font-size: .875rem; } }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 

@@ -14,9 +14,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
-import pyarrow as pa
-from pyarrow import parquet
-
 from shared import rows
 
 ROWS_AT_ONCE = 20_000
@@ -39,19 +36,12 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-_TIME, _COUNT = pa.timestamp("ms", "UTC"), pa.int64()
-_OTHER_TYPES = {
-    "meetingStart": _TIME,
-    "meetingEnd": _TIME,
-    "firstJoin": _TIME,
-    "lastLeave": _TIME,
-    "join": _TIME,
-    "leave": _TIME,
-    "meetingParticipants": _COUNT,
-    "attendedSeconds": _COUNT,
-    "interval": _COUNT,
-    "seconds": _COUNT,
-}
+TIMES = frozenset(
+    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave"}
+)  # UTC, milliseconds
+COUNTS = frozenset(
+    {"meetingParticipants", "attendedSeconds", "interval", "seconds"}
+)  # 64 bits; all others are text
 _MEETING = (
     "reportId",
     "source",
@@ -115,19 +105,26 @@ def _cell(value: object) -> object:
 
 
 def _parquet(table: Table, found: Iterable[Row], file: IO[bytes]) -> int:
-    names, count = COLUMNS[table], 0
-    schema = pa.schema([(name, _OTHER_TYPES.get(name, pa.string())) for name in names])
+    import pyarrow as pa  # takes half a second, which other commands need not wait
+    from pyarrow import parquet
+
+    types = {
+        **dict.fromkeys(COLUMNS[table], pa.string()),
+        **{name: pa.timestamp("ms", "UTC") for name in COLUMNS[table] if name in TIMES},
+        **{name: pa.int64() for name in COLUMNS[table] if name in COUNTS},
+    }
+    schema, count = pa.schema(list(types.items())), 0
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in itertools.batched(found, ROWS_AT_ONCE, strict=False):
-            columns = [pa.array([_value(row, field) for row in batch], field.type) for field in schema]
+            columns = [pa.array([_value(row, name) for row in batch], kind) for name, kind in types.items()]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             count += len(batch)
     return count
 
 
-def _value(row: Row, field: pa.Field) -> object:
-    value = row.get(field.name)
-    if value is not None and field.type == _TIME:
-        return datetime.fromisoformat(value)
+def _value(row: Row, name: str) -> object:
+    value = row.get(name)
+    if name in TIMES:
+        return datetime.fromisoformat(value) if value else None
     # Half of a surrogate pair, which JSON can carry, is no text elsewhere.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

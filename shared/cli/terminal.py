@@ -14,6 +14,7 @@ from rich.text import Text
 from shared.cli.timeline import Someone, Timeline
 
 ROWS = 40  # people that are shown without being asked for
+WIDTH = 100  # columns where nothing says how many there are
 HEIGHT = 6  # lines of the curve
 NAME, ROLE, MINUTES = 24, 9, 6  # columns
 LEAST, MOST = 20, 240  # columns of the drawing

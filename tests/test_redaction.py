@@ -1,0 +1,117 @@
+"""What is taken out of a report and of an outcome when a person is erased."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.archive import ERASED
+from shared.cli.redaction import Person, of_outcome, of_report, roles
+from shared.outcome import Buried, Outcome, Result
+from shared.signals import Meeting
+
+WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
+WHEN = "2026-11-24T00:00:00.000Z"
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def record(**changes: object) -> dict[str, Any]:
+    return {
+        "id": "8b081ef6",
+        "emailAddress": "Frida@Contoso.Example",
+        "totalAttendanceInSeconds": 60,
+        "role": "Organizer",
+        "registrationId": "reg",
+        "identity": {"@odata.type": "#x", "id": "8b081ef6", "displayName": "Frida", "tenantId": "t"},
+        "attendanceIntervals": [{"durationInSeconds": 60.0}],
+        "somethingNew": "Frida",
+        **changes,
+    }
+
+
+def report(*records: object) -> dict[str, Any]:
+    return {
+        "@odata.context": "…users('8b081ef6')/…",
+        "id": "r",
+        "attendanceRecords@odata.context": "…users('8b081ef6')/…",
+        "attendanceRecords": list(records),
+        "totalParticipantCount": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_theirs"),
+    [
+        ({}, True),
+        ({"id": "other", "identity": {"id": "8B081EF6"}, "emailAddress": None}, True),
+        ({"id": "other", "identity": {"user": {"id": "8b081ef6"}}, "emailAddress": ""}, True),
+        ({"id": "other", "identity": None}, True),
+        ({"id": "other", "identity": {"id": "x"}, "emailAddress": "frida@contoso.example.org"}, False),
+        ({"id": 7, "identity": [], "emailAddress": 7}, False),
+    ],
+)
+def test_a_person_is_told_by_id_or_address(changes: dict[str, object], is_theirs: bool) -> None:
+    found = roles(report(record(**changes), "no record"), {}, WHO)
+    assert found == (["attendee"] if is_theirs else [])
+
+
+def test_of_a_record_only_role_and_times_stay() -> None:
+    other = record(id="o", emailAddress="o@x", identity={"id": "o", "displayName": "Olaf"})
+    new = of_report(report(other, record()), {"sha256": "old", "organizerid": "somebody"}, WHO, WHEN)
+    content = json.loads(new.body)
+    assert content["attendanceRecords"] == [
+        other,
+        {
+            "id": "erased-1",
+            "emailAddress": None,
+            "identity": {"@odata.type": "#x", "id": None, "displayName": None},
+            "registrationId": None,
+            "role": "Organizer",
+            "totalAttendanceInSeconds": 60,
+            "attendanceIntervals": [{"durationInSeconds": 60.0}],
+        },
+    ]
+    assert content["@odata.context"]
+    assert list(content) == list(report())
+    assert new.metadata[ERASED] == WHEN
+    assert new.metadata["organizerid"] == "somebody"
+
+
+def test_of_an_organizer_what_names_the_meeting_goes_too() -> None:
+    told = {
+        "organizerid": "8B081EF6",
+        "meetingid": "MSo4YjA4",
+        "joinweburl": "https://…",
+        "sha256": "old",
+        "end": "e",
+    }
+    new = of_report(report(), told, WHO, WHEN)
+    assert json.loads(new.body) == {"id": "r", "attendanceRecords": [], "totalParticipantCount": 2}
+    assert set(new.metadata) == {"sha256", "end", ERASED}
+
+
+def test_the_sha256_is_that_of_what_is_left() -> None:
+    new = of_report(report(record()), {}, WHO, WHEN)
+    content = {name: value for name, value in json.loads(new.body).items() if "@odata." not in name}
+    del content["attendanceRecords"][0]["identity"]["@odata.type"]
+    form = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    assert new.metadata["sha256"] == hashlib.sha256(form.encode()).hexdigest()
+
+
+def outcome(result: Result = Result.FAILED, **changes: Any) -> Outcome:
+    meeting = Meeting(NOW, NOW, "https://t/?Oid=8B081EF6", "8b081ef6", "m")
+    return Outcome("cr-a", result, NOW, 1, next_attempt=NOW, meeting=meeting, **changes)
+
+
+def test_an_outcome_loses_its_organizer_and_is_not_taken_up_again() -> None:
+    new = of_outcome(outcome(buried=Buried("q", "…8b081ef6…"), last_error="x"), WHO)
+    assert new == Outcome("cr-a", Result.FAILED, NOW, 1, meeting=Meeting(NOW, NOW))
+
+
+def test_an_outcome_of_somebody_else_or_pending_stays() -> None:
+    assert of_outcome(outcome(Result.PENDING), WHO) is None
+    assert of_outcome(Outcome("cr-a", Result.STORED, NOW, 1), WHO) is None
+    buried = Outcome("msg-a", Result.FAILED, NOW, 1, buried=Buried("q", '{"organizerId":"8b081ef6"}'))
+    assert of_outcome(buried, WHO) == Outcome("msg-a", Result.FAILED, NOW, 1)
