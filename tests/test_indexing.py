@@ -51,6 +51,7 @@ def index(
         text=True,
         timeout=120,
         check=False,
+        cwd=app,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{app}:{path}", **(environ or {})},
     )
     assert done.returncode == 0, done.stderr
