@@ -34,7 +34,9 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
     index = pd.concat(_lines(file) for file in Path(folder).glob("manifests/date=*/reports.jsonl"))
     index = index.dropna(subset="organizerId")  # webinars and town halls have an event instead
     end = pd.to_datetime(index["end"], format="ISO8601", utc=True)
-    index["week"] = (end.dt.normalize() - pd.to_timedelta(end.dt.day_of_week, unit="D")).dt.strftime("%Y-%m-%d")
+    index["week"] = (end.dt.normalize() - pd.to_timedelta(end.dt.day_of_week, unit="D")).dt.strftime(
+        "%Y-%m-%d"
+    )
     weeks = index.groupby(["organizerId", "week"])["participants"].agg(["size", "sum"]).reset_index()
     return _rows(weeks.astype({"sum": int}))
 

@@ -9,6 +9,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
+import typer
 
 from local.stack import Stack
 from shared import (
@@ -39,6 +41,7 @@ from shared import (
 from shared import (
     outcome as outcome_form,
 )
+from shared.cli import root
 from shared.graph import Graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -245,6 +248,45 @@ def test_retry_table_is_what_the_schedule_gives() -> None:
 def test_log_events_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| `([\w.]+)` \| (\w+) \|", section(OPERATORS, "Log events"), re.MULTILINE)
     assert sorted(rows) == sorted(logged_events())
+
+
+def test_commands_in_the_documents_are_those_of_the_command_line() -> None:
+    told = [line for path in markdown_files() for line in command_lines(path)]
+    assert len(told) > 20
+    assert [problem for line in told if (problem := wrong_with(line))] == []
+
+
+def command_lines(path: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if re.match(r"(\.venv/bin/)?attendance ", line)]
+
+
+def wrong_with(line: str) -> str:
+    """What the command line would not take; "" for nothing."""
+    command: Any = typer.main.get_command(root.app)
+    common = {option for each in command.params for option in each.opts}
+    words = root.hoisted(shlex.split(line, comments=True)[1:])
+    while words and hasattr(command, "commands"):
+        word = words.pop(0)
+        if not word.startswith("-"):
+            if word not in command.commands:
+                return f"{line}: there is no command {word}"
+            command = command.commands[word]
+            continue
+        known = common | {"--help"} | {option for each in command.params for option in each.opts}
+        if word not in known:
+            return f"{line}: there is no option {word}"
+        if word in ("--settings", "--sign-in", "--client-id"):
+            words.pop(0)
+    options = {option for each in command.params for option in each.opts if option.startswith("-")}
+    unknown = [word for word in words if word.startswith("--") and word not in options]
+    missing = [
+        each.name
+        for each in command.params
+        if each.required and each.param_type_name == "option" and not set(each.opts) & set(words)
+    ]
+    return f"{line}: {unknown} {missing}" if unknown or missing else ""
 
 
 def test_options_of_the_local_stack() -> None:

@@ -56,15 +56,15 @@ def redrive(
     ] = None,
     last: days.MaybeLast = None,
 ) -> None:
-    """Have the app take up again what settled as something else than stored.
+    """Have the app take up again what has settled; of what is stored, each report is read once more.
 
     Example: attendance redrive --outcome accessDenied
     """
     with told():
         window = days.between(first, last, REACH)
         chosen = frozenset(outcome or [Result.FAILED])
-        if chosen & {Result.STORED, Result.PENDING}:
-            raise AttendanceError("What is stored or pending is not taken up again.")
+        if Result.PENDING in chosen:
+            raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
         current().upkeep.send(tasks.message(Task(Redrive(chosen, window[0], window[-1]))))
         output.say("The app was asked.")
 
