@@ -53,7 +53,18 @@ LOOKS = "sweep/recent.json", "sweep/full.json"
 class Recovery:
     """One run on a stack of its own, whose simulated Graph is empty."""
 
-    def __init__(self, running: Stack, kills: int, seed: int) -> None:
+    def __init__(
+        self,
+        running: Stack,
+        kills: int,
+        seed: int,
+        *,
+        unannounced: float = UNANNOUNCED,
+        window: timedelta = WINDOW,
+        before_end: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_end` is called when the first sweep is through, before what is stored is compared."""
+        self._unannounced, self._window, self._before_end = unannounced, window, before_end
         self._running = running
         self._control = Control(running.graph)
         blobs = running.blob_service()
@@ -69,7 +80,7 @@ class Recovery:
 
     def run(self, meetings: int) -> Result:
         """Do everything. Raises TimeoutError, requests or azure.core errors when the stack itself does not answer."""
-        calls = end_meetings(self._control, meetings, UNANNOUNCED, self._seed)
+        calls = end_meetings(self._control, meetings, self._unannounced, self._seed)
         # Moments of progress rather than of time, one in each stretch, so that they fall into the work on any machine.
         stretch = meetings / max(1, self._kills)
         self._due = [(number + self._source.random()) * stretch for number in range(self._kills)]
@@ -88,12 +99,15 @@ class Recovery:
         missing = findings.wanted(calls).keys() - findings.reports(self._container).keys()
         self._sweep("first sweep")
         self._settled("swept", [call.signal_id for call in calls])
+        if self._before_end:
+            self._before_end()
+            self._settled("taken up again", [call.signal_id for call in calls])
         found = findings.compare(self._container, calls, self._control.true_reports())
         total = operations(self._control.calls())
         self._control.clear_calls()
         self._sweep("second sweep")
         self._settled("after it", [])
-        past_days, manifest_problems = findings.manifest_problems(self._container, WINDOW)
+        past_days, manifest_problems = findings.manifest_problems(self._container, self._window)
         return Result(
             seconds=time.monotonic() - self._began,
             meetings=meetings,
@@ -108,6 +122,10 @@ class Recovery:
             manifest_problems=manifest_problems,
             poison=sum(self._waiting(f"{queue}-poison") for queue in QUEUES),
         )
+
+    def outcomes(self) -> list[findings.Filed]:
+        """All outcomes as they are now."""
+        return [each for filed in findings.outcomes(self._container).values() for each in filed]
 
     def _settled(self, stage: str, signals: Iterable[str]) -> None:
         """Wait until nothing is under way for these signals, nor in the queues."""

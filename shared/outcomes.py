@@ -17,7 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from shared import logs, times
-from shared.archive import partition
+from shared.archive import ERASED, partition
 from shared.fence import better, is_stale, partitions
 from shared.outcome import Outcome, Result, dumps, metadata, parse
 from shared.signals import Signal
@@ -29,11 +29,12 @@ UNREADABLE = "The outcome could not be read."
 
 @dataclass(frozen=True)
 class Filed:
-    """An outcome as it lies in storage."""
+    """An outcome as it lies in storage. `is_erased`: a person was taken out of it, and it stays as it is."""
 
     outcome: Outcome
     name: str
     etag: str
+    is_erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ class Superseded(Exception):
 
 
 def overtaken(signal: Signal, filed: Filed | None) -> bool:
-    """Whether a message was overtaken by what is filed. One that was is dropped, and the log says so."""
-    if filed is None or not is_stale(signal, filed.outcome):
+    """Whether a message was overtaken by what is filed, or would bring an erased person back.
+
+    One that was is dropped, and the log says so.
+    """
+    if filed is None or not (filed.is_erased or is_stale(signal, filed.outcome)):
         return False
     outcome = filed.outcome
     logs.info(
@@ -119,7 +123,7 @@ class Outcomes:
             outcome = parse(blob.body)
         except (ValueError, KeyError, TypeError):
             outcome = self._unreadable(name)
-        return Filed(outcome, name, blob.etag)
+        return Filed(outcome, name, blob.etag, ERASED in blob.metadata)
 
     def _unreadable(self, name: str) -> Outcome:
         """What stands for an outcome that another version or another hand wrote, until it is written over."""

@@ -1,6 +1,5 @@
 """Organizers whose reports Graph refuses: told once with the cure, and taken up again when the policy is granted."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +13,8 @@ stack = own_stack(RETRY_WINDOW="4")
 
 
 def entries(front: Front, prefix: str) -> dict[str, dict[str, Any]]:
-    container = front.apart
-    names = container.list_blob_names(name_starts_with=prefix)
-    return {name: json.loads(container.download_blob(name).readall()) for name in names}
+    found = {name: front.state(name) for name in front.apart.list_blob_names(name_starts_with=prefix)}
+    return {name: content for name, content in found.items() if content}  # others were removed meanwhile
 
 
 def denied(front: Front, count: int = 2) -> tuple[str, list[SessionMade]]:

@@ -281,6 +281,15 @@ def messages_are_buried(scene: Scene) -> None:
     scene.health()
 
 
+def an_operator_asks_for_an_examination(scene: Scene) -> None:
+    """Of organizers who are refused and who are none, while Graph answers with something else."""
+    organizers = [scene.control.add_meeting(NewMeeting(denied=True)).organizer_id, str(uuid4())]
+    for id_ in ("0" * 32, "1" * 32):
+        scene.fault(r"/subscriptions|onlineMeetings", 400)
+        scene.ask("examine", id=id_, organizers=organizers)
+        eventually(lambda id_=id_: scene.state(f"doctor/{id_}.json"), "the findings")
+
+
 def count(scene: Scene, event: str) -> int:
     return sum(line.event == event for line in scene.heard.lines())
 
@@ -453,6 +462,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
         *("sweep.due", "sweep.started", "sweep.running", "sweep.resumed", "sweep.dropped", "sweep.failed"),
         *("sweep.finished", "record.unreadable", "signal.found", "day.refreshed", "manifest.written"),
     },
+    an_operator_asks_for_an_examination: {"doctor.answered"},
     an_operator_asks_again: {
         *("backfill.empty", "signal.repeated", "outcomes.redriven", "outcome.unreadable"),
     },

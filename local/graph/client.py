@@ -145,6 +145,12 @@ class Control(LoginControl):
         """A fault to come."""
         self._send("POST", "faults", wire.to_wire(fault))
 
+    def faults(self) -> list[tuple[Fault, int]]:
+        """The faults that are not used up, and how often each has struck."""
+        return [
+            (wire.from_wire(Fault, each["fault"]), each["struck"]) for each in self._json("GET", "faults")
+        ]
+
     def clear_faults(self) -> None:
         """No more faults."""
         self._send("DELETE", "faults")

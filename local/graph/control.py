@@ -41,6 +41,7 @@ class ControlRoutes(Controls):
             self._route("PUT", "/policy", self.change_policy),
             self._route("PUT", "/settings", self.change_settings),
             self._route("POST", "/faults", self.add_fault),
+            self._route("GET", "/faults", self.list_faults),
             self._route("DELETE", "/faults", self.clear_faults),
             self._route("GET", "/calls", self.calls),
             self._route("DELETE", "/calls", self.clear_calls),
@@ -105,6 +106,11 @@ class ControlRoutes(Controls):
         """A fault to come."""
         self._simulator.faults.add(await read(request, Fault))
         return Response(status_code=DONE)
+
+    async def list_faults(self, _: Request) -> Response:
+        """The faults that are not used up, and how often each has struck."""
+        found = self._simulator.faults.struck()
+        return JSONResponse([{"fault": wire.to_wire(fault), "struck": struck} for fault, struck in found])
 
     async def clear_faults(self, _: Request) -> Response:
         """No more faults."""

@@ -18,7 +18,8 @@ class Fault:
 
     Without `action`, `status` is answered with `headers` and `body` (text, or a value to write as JSON; None: Graph's
     usual error body). reset: the connection is reset; cut: the real reply breaks off half way; garble: the real reply
-    is no longer JSON; delay: `seconds`, then the reply (or `status`); hang: no reply until the client leaves.
+    is no longer JSON; delay: `seconds`, then the reply (or `status`); hang: no reply until the client leaves. With
+    `every` it is done to each so many-th of these requests only.
     """
 
     path: str
@@ -29,37 +30,62 @@ class Fault:
     body: Any = None
     action: Literal["reset", "cut", "garble", "delay", "hang"] | None = None
     seconds: float = 0.0
+    every: int = 1
 
     def __post_init__(self) -> None:
-        if (self.action is None and self.status is None) or self.times == 0 or self.times < -1:
-            raise ValueError("a fault needs an action or a status, and times of 1 or more (-1: always)")
+        if (
+            (self.action is None and self.status is None)
+            or self.times == 0
+            or self.times < -1
+            or self.every < 1
+        ):
+            raise ValueError(
+                "a fault needs an action or a status, times of 1 or more (-1: always), every of 1 or more"
+            )
         try:
             re.compile(self.path)
         except re.error as error:
             raise ValueError(f"path is no regular expression: {error}") from None
 
 
+@dataclass
+class _Entry:
+    fault: Fault
+    left: int
+    met: int = 0
+    struck: int = 0
+
+
 class Faults:
     """The faults to come, first match first."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[Fault, int]] = []
+        self._entries: list[_Entry] = []
 
     def add(self, fault: Fault) -> None:
         """Puts `fault` behind the others."""
-        self._entries.append((fault, fault.times))
+        self._entries.append(_Entry(fault, fault.times))
 
     def clear(self) -> None:
         """Forgets all faults."""
         self._entries.clear()
 
+    def struck(self) -> list[tuple[Fault, int]]:
+        """The faults that are not used up, and how often each has struck."""
+        return [(entry.fault, entry.struck) for entry in self._entries]
+
     def take(self, method: str, path: str) -> Fault | None:
         """The fault for this request, used up by one."""
-        for index, (fault, left) in enumerate(self._entries):
-            if fault.method in (None, method) and re.search(fault.path, path):
-                if left == 1:
-                    del self._entries[index]
-                elif left > 1:
-                    self._entries[index] = (fault, left - 1)
-                return fault
+        for index, entry in enumerate(self._entries):
+            if entry.fault.method not in (None, method) or not re.search(entry.fault.path, path):
+                continue
+            entry.met += 1
+            if entry.met % entry.fault.every:
+                continue
+            entry.struck += 1
+            if entry.left == 1:
+                del self._entries[index]
+            elif entry.left > 1:
+                entry.left -= 1
+            return entry.fault
         return None

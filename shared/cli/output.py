@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
@@ -97,10 +96,9 @@ def rows(found: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, 
 
 
 def stdout(width: int = WIDE) -> Console:
-    """For people, as wide as their terminal or as COLUMNS says; for a file or a pipe `width`, without colours."""
+    """For people, as wide as their terminal; for a file or a pipe as wide as told, and without colours."""
     console = Console(highlight=False)
-    limited = console.is_terminal or "COLUMNS" in os.environ
-    return console if limited else Console(highlight=False, width=width)
+    return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def stderr() -> Console:

@@ -1,0 +1,58 @@
+"""Faults of Microsoft Graph, each of which strikes a certain share of the requests while something runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from local.graph.client import Control
+from local.graph.faults import Fault
+
+HUNG = 35.0  # seconds, longer than a client waits
+ANY, RECORDS, REPORTS = r"/v1\.0/", r"/callRecords/", r"attendanceReports"
+
+# Primes, so that they do not strike in step: of all requests, some 6 % meet one.
+KINDS: dict[str, Fault] = {
+    "429, to wait 1 s": Fault(ANY, status=429, headers={"Retry-After": "1"}, every=211),
+    "429, to wait 5 s": Fault(REPORTS, status=429, headers={"Retry-After": "5"}, every=223),
+    "429, not said how long": Fault(ANY, status=429, every=227),
+    "500": Fault(ANY, status=500, every=229),
+    "502": Fault(ANY, status=502, body="<html>Bad gateway</html>", every=233),
+    "503": Fault(ANY, status=503, headers={"Retry-After": "1"}, every=239),
+    "504": Fault(ANY, status=504, body="", every=241),
+    "401 in the middle": Fault(ANY, status=401, every=251),
+    "late 404 of a record": Fault(RECORDS, method="GET", status=404, every=31),
+    "late 404 of a report": Fault(REPORTS + "/", status=404, every=37),
+    "connection reset": Fault(ANY, action="reset", every=257),
+    "reply cut off": Fault(ANY, action="cut", every=263),
+    "reply garbled": Fault(ANY, action="garble", every=269),
+    "slow": Fault(ANY, action="delay", seconds=3.0, every=271),
+    "no reply in time": Fault(ANY, action="delay", seconds=HUNG, every=1_009),
+}
+
+
+class Weather:
+    """What has struck, by kind."""
+
+    def __init__(self, control: Control) -> None:
+        self.counts: dict[str, int] = {}
+        self._control = control
+
+    def clear(self) -> None:
+        """No more faults."""
+        if not self.counts:
+            self.counts = {
+                kind: struck for kind, (_, struck) in zip(KINDS, self._control.faults(), strict=True)
+            }
+            self._control.clear_faults()
+
+
+@contextmanager
+def weather(control: Control, often: int = 1) -> Iterator[Weather]:
+    """Bad weather until the context ends, or it is cleared; `often` times as often as `KINDS` says."""
+    for fault in KINDS.values():
+        control.add_fault(replace(fault, every=max(2, fault.every // often), times=-1))
+    made = Weather(control)
+    try:
+        yield made
+    finally:
+        made.clear()

@@ -1,0 +1,154 @@
+"""Ten thousand ended meetings, while Graph, storage and the functions host fail in every way that they can.
+
+As `benchmarks.recovery`, whose parts it uses: call records are announced three times and shuffled, a tenth never. All
+the while Graph answers with faults, a proxy before storage loses requests and replies, and the host is killed. When the
+first sweep is through, the weather clears, what failed or was given up is taken up again as an operator would do it,
+and all that lies in storage is compared with what Graph has. Exits with 1 when anything is lost, doubled or wrong.
+"""
+
+import argparse
+import base64
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks import faulty_graph, faulty_storage, recovery
+from benchmarks.faulty_storage import Chances
+from benchmarks.measured import Page, machine
+from benchmarks.recovery import Recovery
+from benchmarks.recovery_result import Result
+from local import stack
+from local.graph.client import Control
+from local.program import Log
+from local.stack import Stack
+
+WINDOW = timedelta(seconds=90)  # longer than faults in a row last
+SETTINGS = recovery.SETTINGS | {"RETRY_WINDOW": str(int(WINDOW.total_seconds()))}
+UNANNOUNCED = 0.1
+SHARE = 0.01  # of the requests to storage that fail
+TAKEN_UP = ["failed", "notFound", "noReport"]
+
+
+@dataclass(frozen=True)
+class Storm:
+    """A run: what recovery found, and what happened meanwhile."""
+
+    result: Result
+    graph_faults: Mapping[str, int]
+    storage_faults: Mapping[str, int]
+    taken_up: int
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that must not be."""
+        return self.result.problems
+
+
+def run(running: Stack, meetings: int, kills: int, seed: int, often: int = 1) -> Storm:
+    """Do everything, with faults so many times as often. Raises what `Recovery.run` raises."""
+    control, chances = Control(running.graph), Chances(SHARE * often, seed)
+    taken_up = 0
+    with (
+        faulty_storage.before(running, chances) as addresses,
+        faulty_graph.weather(control, often) as weather,
+    ):
+        running.restart_functions(addresses)
+
+        def clear() -> None:
+            nonlocal taken_up
+            weather.clear()
+            chances.share = 0.0
+            counts = Counter(each.outcome for each in storm.outcomes())
+            taken_up = sum(counts[each] for each in TAKEN_UP)
+            _redrive(running)
+
+        storm = Recovery(running, kills, seed, unannounced=UNANNOUNCED, window=WINDOW, before_end=clear)
+        result = storm.run(meetings)
+    return Storm(result, dict(weather.counts), dict(chances.counts), taken_up)
+
+
+def _redrive(running: Stack) -> None:
+    """Ask the app to take up again what failed, as `attendance redrive` does."""
+    today = datetime.now(UTC).date()
+    task = {
+        "version": 1,
+        "kind": "redrive",
+        "outcomes": TAKEN_UP,
+        "from": str(today - timedelta(days=30)),
+        "to": str(today),
+    }
+    text = base64.b64encode(json.dumps(task).encode()).decode()
+    running.queue_service().get_queue_client("upkeep").send_message(text)
+
+
+def page(storm: Storm, seed: int) -> Page:
+    """The page of a run, as docs/measured/ has it."""
+    result, found = storm.result, storm.result.found
+    made = Page("Storm", f"`make storm`, seed {seed}. {machine()}")
+    made.table(
+        ("What", "Count"),
+        [
+            ("meetings that ended", f"{result.meetings:,}"),
+            ("never announced", f"{result.unannounced:,}"),
+            ("announced three times, shuffled", f"{result.meetings - result.unannounced:,}"),
+            ("kills of the functions host", f"{result.kills:,}"),
+            ("faults of Graph", f"{sum(storm.graph_faults.values()):,}"),
+            ("faults of storage", f"{sum(storm.storage_faults.values()):,}"),
+            ("POSTs that Graph had to repeat", f"{result.posts_repeated:,}"),
+            ("reports missing before the sweep", f"{result.missing_before_sweep:,}"),
+            ("outcomes taken up again when the weather had cleared", f"{storm.taken_up:,}"),
+            ("**reports stored**", f"**{found.stored:,}**"),
+            ("**reports lost**", f"**{len(found.missing):,}**"),
+            ("**reports or outcomes doubled**", f"**{len(found.doubled):,}**"),
+            ("**reports that are not what Graph has**", f"**{len(found.wrong):,}**"),
+            ("**outcomes that are not as they must be**", f"**{len(found.unexpected):,}**"),
+            ("**manifests that are wrong**", f"**{len(result.manifest_problems):,}**"),
+            ("**messages left in poison queues**", f"**{result.poison:,}**"),
+            (
+                "calls to Graph for a stored report",
+                f"{sum(result.calls.values()) / max(1, found.stored):.2f}",
+            ),
+            ("minutes", f"{result.seconds / 60:.0f}"),
+        ],
+    )
+    made.text("## Faults")
+    faults = {f"Graph: {kind}": count for kind, count in storm.graph_faults.items()}
+    faults |= {f"storage, {kind}": count for kind, count in storm.storage_faults.items()}
+    made.table(("Fault", "Times"), [(kind, f"{count:,}") for kind, count in sorted(faults.items())])
+    made.text("## Outcomes by kind of meeting")
+    rows = [
+        (kind, name, f"{count:,}") for kind, seen in found.outcomes.items() for name, count in seen.items()
+    ]
+    made.table(("Meeting", "Outcome", "Count"), rows)
+    made.bars("storm-faults", "Faults met, by kind", faults)
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
+    parser.add_argument("--meetings", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="the result as JSON instead of a page")
+    parser.add_argument("--log", default=os.devnull, metavar="FILE", help="where the stack is heard")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plot here")
+    options = parser.parse_args()
+    descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with stack.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
+        storm = run(running, options.meetings, options.kills, options.seed)
+    if options.json:
+        print(json.dumps(asdict(storm), indent=2))
+    else:
+        print(page(storm, options.seed).written(options.page, "storm"))
+    for problem in storm.problems:
+        print(problem, file=sys.stderr)
+    return 1 if storm.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
