@@ -43,7 +43,7 @@ SETTINGS = {
 }
 UNANNOUNCED = 0.2
 SECONDS_PER_MEETING = 0.05  # over which the announcements are spread
-SECONDS_WITHOUT_PROGRESS = 150.0
+SECONDS_WITHOUT_PROGRESS = 300.0
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_BEGIN = 30.0
 QUEUES = ("meeting-signals", "upkeep")

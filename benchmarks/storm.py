@@ -49,8 +49,13 @@ class Storm:
         return self.result.problems
 
 
-def run(running: Stack, meetings: int, kills: int, seed: int, often: int = 1) -> Storm:
-    """Do everything, with faults so many times as often. Raises what `Recovery.run` raises."""
+def run(
+    running: Stack, meetings: int, kills: int, seed: int, often: int = 1, window: timedelta = WINDOW
+) -> Storm:
+    """Do everything. `often`: faults come so many times as often; `window`: the app's RETRY_WINDOW.
+
+    Raises what `Recovery.run` raises.
+    """
     control, chances = Control(running.graph), Chances(SHARE * often, seed)
     taken_up = 0
     with (
@@ -67,7 +72,7 @@ def run(running: Stack, meetings: int, kills: int, seed: int, often: int = 1) ->
             taken_up = sum(counts[each] for each in TAKEN_UP)
             _redrive(running)
 
-        storm = Recovery(running, kills, seed, unannounced=UNANNOUNCED, window=WINDOW, before_end=clear)
+        storm = Recovery(running, kills, seed, unannounced=UNANNOUNCED, window=window, before_end=clear)
         result = storm.run(meetings)
     return Storm(result, dict(weather.counts), dict(chances.counts), taken_up)
 

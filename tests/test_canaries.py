@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,7 @@ def an_operator_asks_for_an_examination(scene: Scene) -> None:
     for id_ in ("0" * 32, "1" * 32):
         scene.fault(r"/subscriptions|onlineMeetings", 400)
         scene.ask("examine", id=id_, organizers=organizers)
-        eventually(lambda id_=id_: scene.state(f"doctor/{id_}.json"), "the findings")
+        eventually(partial(scene.state, f"doctor/{id_}.json"), "the findings")
 
 
 def count(scene: Scene, event: str) -> int:
