@@ -9,7 +9,7 @@ AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test lint format package lock clean
+.PHONY: help setup cli demo up test lint format storm fuzz package lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -35,6 +35,12 @@ lint: $(DEV) ## Check style and types
 format: $(DEV) ## Rewrite the code in the project's style
 	@$(PYTHON) -m ruff check --fix
 	@$(PYTHON) -m ruff format
+
+storm: setup $(CLI) ## Ten thousand meetings while everything fails; writes docs/measured/storm.md
+	@$(PYTHON) -m benchmarks.storm --page docs/measured
+
+fuzz: setup $(CLI) ## A million hostile bodies; writes docs/measured/fuzz.md
+	@$(PYTHON) -m benchmarks.fuzz --page docs/measured
 
 package: $(LOCAL) ## Build what is deployed, into .local/package/app.zip
 	@$(PYTHON) scripts/package

@@ -256,9 +256,10 @@ def _redrive(content: Mapping[str, Any]) -> Redrive:
 
 def _subscribe(content: Mapping[str, Any]) -> Subscribe:
     event_id = messages.string(content, "eventId")
-    if content.get("source") not in set(EventKind) or event_id is None or not EVENT_ID.match(event_id):
+    source = messages.string(content, "source")
+    if source is None or source not in set(EventKind) or event_id is None or not EVENT_ID.match(event_id):
         raise NotOurMessage("source or eventId of a message names no event.")
-    return Subscribe(EventKind(content["source"]), event_id)
+    return Subscribe(EventKind(source), event_id)
 
 
 def _examine(content: Mapping[str, Any]) -> Examine:

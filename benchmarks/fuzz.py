@@ -1,0 +1,178 @@
+"""A million hostile bodies at the core that reads them, and twenty thousand over HTTP at both webhooks.
+
+What reaches a branch that nothing reached before is mutated further. Exits with 1 when anything was not handled, was
+enqueued that should not be, or was answered otherwise than the contract says.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+from benchmarks.fuzzing import over_http
+from benchmarks.fuzzing.branches import Branches
+from benchmarks.fuzzing.mutations import mutated
+from benchmarks.fuzzing.targets import CORE, Target, Wrong, all_targets
+from benchmarks.measured import Page, machine
+
+EVENTS = Path(__file__).resolve().parent.parent / "tests" / "events"
+MOST_TOLD = 20
+EXHAUSTIVE = "a `match` over every kind that there is has no other way"
+NO_OTHER = {
+    **dict.fromkeys(("signals._subject", "tasks._fields", "tasks._of_subscriptions"), EXHAUSTIVE),
+    "missing.listed": "the other way is an error that nothing here raises",
+    "reports._record_pages": "the end of a loop that the interpreter does not report",
+}
+MOST_KNOWN = 400  # documents of a target that reached something new
+
+
+@dataclass
+class Core:
+    """What a million bodies at the core came to."""
+
+    bodies: int = 0
+    seconds: float = 0.0
+    branches: int = 0
+    taken: int = 0
+    untaken: list[str] = field(default_factory=list)
+    by_target: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    megabytes_before: float = 0.0
+    megabytes_after: float = 0.0
+    curve: list[tuple[int, int]] = field(default_factory=list)
+
+
+def at_core(count: int, seed: int) -> Core:
+    """Feed so many bodies to the targets in turn."""
+    source, targets, core, told = Random(seed), all_targets(EVENTS), Core(), Counter[str]()
+    began = time.monotonic()
+    with Branches(CORE) as branches:
+        for target in targets:
+            for seed_document in target.seeds:
+                _fed(target, seed_document.encode(), source, core, told)
+        core.megabytes_before = _megabytes()
+        for number in range(count):
+            target = targets[number % len(targets)]
+            branches.new = False
+            body = mutated(source, target.seeds, target.known)
+            _fed(target, body, source, core, told)
+            if branches.new and len(target.known) < MOST_KNOWN:
+                _remember(target, body)
+            if number % max(1, count // 100) == 0:
+                core.curve.append((number, branches.reached))
+    core.bodies, core.seconds = count, time.monotonic() - began
+    core.branches, core.taken, core.untaken = branches.total, branches.reached, branches.untaken()
+    core.megabytes_after = _megabytes()
+    return core
+
+
+def _fed(target: Target, body: bytes, source: Random, core: Core, told: Counter[str]) -> None:
+    core.by_target[target.name] = core.by_target.get(target.name, 0) + 1
+    try:
+        target.feed(body, source)
+    except Wrong as wrong:
+        problem = f"{target.name}: {wrong}"
+    except Exception as failure:  # noqa: BLE001 - whatever the core lets through is what is looked for
+        problem = f"{target.name}: {type(failure).__name__} is not handled: {failure!s:.120}"
+    else:
+        return
+    told[problem[:60]] += 1
+    if told[problem[:60]] == 1 and len(core.problems) < MOST_TOLD:
+        core.problems.append(f"{problem}, by {body[:300]!r}")
+
+
+def _remember(target: Target, body: bytes) -> None:
+    try:
+        target.known.append(json.dumps(json.loads(body)))
+    except (ValueError, RecursionError):
+        return
+
+
+def _megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def page(core: Core, http: over_http.Result | None, seed: int) -> Page:
+    """The page of a run."""
+    made = Page("Hostile bodies", f"`make fuzz`, seed {seed}. {machine()}")
+    made.text("## At the core")
+    made.table(
+        ("What", "Count"),
+        [
+            ("bodies", f"{core.bodies:,}"),
+            ("bodies a second", f"{core.bodies / core.seconds:,.0f}"),
+            ("**not handled, or wrong**", f"**{len(core.problems)}**"),
+            ("branches of the core", f"{core.branches:,}"),
+            ("branches that were taken", f"{core.taken:,}"),
+            (
+                "memory at most, before and after",
+                f"{core.megabytes_before:.0f} MB, {core.megabytes_after:.0f} MB",
+            ),
+        ],
+    )
+    made.table(("Fed", "Bodies"), [(name, f"{count:,}") for name, count in core.by_target.items()])
+    if core.untaken:
+        made.text("Forks that went one way only, and why:")
+        reasons = [
+            (each, NO_OTHER.get(each.partition(",")[0], "not reached by this run")) for each in core.untaken
+        ]
+        made.text("\n".join(f"- `{each}`: {why}" for each, why in reasons))
+    if http:
+        made.text("## Over HTTP")
+        made.table(
+            ("What", "Count"),
+            [
+                ("requests", f"{http.requests:,}"),
+                ("**replies outside of the contract**", f"**{len(http.problems)}**"),
+                ("**signals that should not be on the queue, or are missing**", f"**{len(http.strays)}**"),
+                (
+                    "memory of the functions host, before and after",
+                    f"{http.before:.0f} MB, {http.after:.0f} MB",
+                ),
+                *((f"replies {status}", f"{count:,}") for status, count in sorted(http.statuses.items())),
+            ],
+        )
+    from benchmarks.measured import new_figure
+
+    figure = new_figure(height=3)
+    axes = figure.subplots()
+    axes.plot(*zip(*core.curve, strict=True), color="#0072B2")
+    axes.axhline(core.branches, color="#737373", linestyle=":")
+    axes.set_xlabel("bodies")
+    axes.set_ylabel("branches taken")
+    axes.set_xscale("symlog")
+    made.plot("fuzz-branches", "Branches taken, of all (dotted)", figure)
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser.add_argument("--bodies", type=int, default=1_000_000, help="at the core")
+    parser.add_argument("--requests", type=int, default=20_000, help="over HTTP; 0 for none")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="the result as JSON instead of a page")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plot here")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    core = at_core(options.bodies, options.seed)
+    http = over_http.run(options.requests, options.seed) if options.requests else None
+    if options.json:
+        print(json.dumps({"core": asdict(core), "http": http and asdict(http)}, indent=2))
+    else:
+        print(page(core, http, options.seed).written(options.page, "fuzz"))
+    problems = [*core.problems, *(http.problems + http.strays if http else [])]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("NO_COLOR", "1")
+    sys.exit(main())

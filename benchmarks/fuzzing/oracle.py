@@ -1,0 +1,52 @@
+"""What a webhook must answer to a body, and which calls it may let in; written from the contract, not from the code."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+CALL = re.compile(r"/?communications/callrecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|())/?", re.IGNORECASE)
+ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=-]{0,127}")  # what may stand in an address and in a blob's name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The status, the ids of the calls, and the number of items that authenticate."""
+
+    status: int
+    calls: frozenset[str] = frozenset()
+    authentic: int = 0
+
+
+def verdict(body: bytes, state: str, tenant: str, most: int) -> Verdict:
+    """What must become of a POST with this body."""
+    if len(body) > most:
+        return Verdict(413)
+    try:
+        content = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Verdict(400)
+    items = content.get("value") if isinstance(content, dict) else None
+    if not isinstance(items, list):
+        return Verdict(400)
+    good = [item for item in items if isinstance(item, dict) and _is_authentic(item, state, tenant)]
+    calls = {call for item in good if item.get("lifecycleEvent") is None and (call := _call(item))}
+    return Verdict(202, frozenset(calls), len(good))
+
+
+def _is_authentic(item: dict[str, Any], state: str, tenant: str) -> bool:
+    owner = item.get("tenantId")
+    return item.get("clientState") == state and (
+        owner is None or (isinstance(owner, str) and owner.lower() == tenant)
+    )
+
+
+def _call(item: dict[str, Any]) -> str:
+    resource = item.get("resource")
+    match = CALL.fullmatch(resource) if isinstance(resource, str) else None
+    if not match:
+        return ""
+    data = item.get("resourceData")
+    named = data.get("id") if isinstance(data, dict) else None
+    found = match[1] or match[2] or (named if isinstance(named, str) else "")
+    return found if ID.fullmatch(found) else ""

@@ -1,0 +1,435 @@
+"""What is fed: each part of the core that reads what others wrote, with what it may do about bad input.
+
+A target raises Wrong for what must not be; any other error that it lets through is one that nobody handles.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import InitVar, dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any, cast
+from urllib.parse import quote
+
+from benchmarks.fuzzing import oracle
+from shared import (
+    addresses,
+    encrypted,
+    events,
+    jsontext,
+    meetings,
+    messages,
+    missing,
+    notifications,
+    outcome,
+    reportjson,
+    reports,
+    rows,
+    signals,
+    tasks,
+    webhook,
+)
+from shared.errors import AttendanceError, NotOurMessage
+from shared.graph import Graph
+from shared.signals import EventKind, EventSession
+
+CORE: dict[ModuleType, tuple[str, ...]] = {
+    addresses: (),
+    encrypted: (),
+    events: ("parse", "_organizer", "_moment"),
+    jsontext: (
+        *("loads", "dumps", "canonical", "_integer", "_float", "_constant", "_line", "_write", "_utf8"),
+        "_without_annotations",
+    ),
+    meetings: ("parse_call_record", "parse_join_url", "_organizer", "_guid"),
+    messages: (),
+    missing: ("listed",),
+    notifications: (),
+    outcome: ("parse", "_event"),
+    reportjson: (),
+    reports: ("read", "listed", "_record_pages", "_listed"),
+    rows: (),
+    signals: (
+        *(
+            "message",
+            "pack",
+            "unpack",
+            "_fields",
+            "_subject",
+            "_id",
+            "_signal",
+            "_meeting",
+            "_event",
+            "kind_of",
+        ),
+        *("of_call_record", "of_report", "of_call_event"),
+    ),
+    tasks: (),
+    webhook: (),
+}
+TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+ENVIRON = {
+    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+    "AzureWebJobsStorage__queueServiceUri": "https://app.queue.core.windows.net",
+    "TENANT_ID": TENANT,
+    "CLIENT_STATE": "the-state",
+    "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68",
+    "WEBSITE_HOSTNAME": "app.azurewebsites.net",
+    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "SWEEP_SCHEDULE": "0 10 * * * *",
+    "SIGNALS": "call-records,virtual-events,call-events",
+    "ENCRYPTION_KEY_ID": "key.pem",
+    "NOTIFICATION_MAX_BYTES": "150000",
+}
+MOST = 150_000
+CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+JOIN = (
+    "https://teams.microsoft.com/l/meetup-join/19%3ameeting_x%40thread.v2/0?context=%7b%22Tid%22%3a%22"
+    f"{TENANT}%22%2c%22Oid%22%3a%228b081ef6-4792-4def-b2c9-c363a1bf41d5%22%7d"
+)
+
+
+class Wrong(Exception):
+    """The core did what it must not do."""
+
+
+@dataclass
+class Target:
+    """A part of the core: documents to start from, and what is done with a body."""
+
+    name: str
+    documents: InitVar[list[Any]]
+    feed: Callable[[bytes, Random], None]
+    known: list[str] = field(default_factory=list)
+    seeds: list[str] = field(init=False)
+
+    def __post_init__(self, documents: list[Any]) -> None:
+        self.seeds = [json.dumps(each) for each in documents]
+
+
+def item(**changes: Any) -> dict[str, Any]:
+    """A change notification of a call record."""
+    return {
+        "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+        "clientState": "the-state",
+        "changeType": "created",
+        "resource": f"communications/callRecords/{CALL}",
+        "resourceData": {"@odata.id": f"communications/callRecords/{CALL}", "id": CALL},
+        "tenantId": TENANT,
+    } | changes
+
+
+def all_targets(events_folder: Path) -> list[Target]:
+    """Every target; `events_folder` has real payloads."""
+    real = {file.stem: json.loads(file.read_text()) for file in sorted(events_folder.glob("*.json"))}
+    records = [
+        value for name, value in real.items() if name.startswith("call-record-") and "created" not in name
+    ]
+    report = real["attendance-report"]
+    return [
+        Target("notification", notifications_of(real), _webhook),
+        Target("signal message", [json.loads(text) for text in _signal_messages()], _signal_message),
+        Target("upkeep message", _upkeep_messages(), _upkeep_message),
+        Target("call record", [*records, *_call_records(records[0])], _call_record),
+        Target("report", [report, *_other_reports(report)], _report),
+        Target("list of reports", [{"value": [report, report]}, {"value": []}], _reports),
+        Target("virtual event", [_event()], _event_item),
+        Target("outcome", [json.loads(outcome.dumps(each)) for each in _outcomes()], _outcome),
+        Target("address", _addresses(), _address),
+    ]
+
+
+def _call_records(record: dict[str, Any]) -> list[Any]:
+    short = "https://teams.microsoft.com/meet/2553173220340?p=x"
+    return [
+        {**record, "joinWebUrl": JOIN},
+        {**record, "joinWebUrl": short},
+        {**record, "joinWebUrl": "https://teams.microsoft.com/l/meetup-join/x?context=%7b"},
+        {**record, "joinWebUrl": "https://teams.microsoft.com/l/meetup-join/x?context=[]"},
+        {**record, "type": "peerToPeer", "startDateTime": "never"},
+    ]
+
+
+def _other_reports(report: dict[str, Any]) -> list[Any]:
+    people = report["attendanceRecords"]
+    odd = {"user": people[0]["identity"]}
+    return [
+        {**report, "attendanceRecords": None, "value": people},
+        {**report, "@odata.nextLink": "https://graph.microsoft.com/v1.0/next", "value": people},
+        {**report, "attendanceRecords@odata.nextLink": "https://graph.microsoft.com/v1.0/next"},
+        {**report, "attendanceRecords": [{**people[0], "identity": odd}]},
+    ]
+
+
+def notifications_of(real: dict[str, Any]) -> list[Any]:
+    event_id = "f5b19e0c-1f0e-4c9a-b6a4-6b1f2f0f8a11@7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+    of_event = f"solutions/virtualEvents/webinars/{event_id}"
+    resource = f"communications/onlineMeetings(joinWebUrl='{quote(JOIN, safe='')}')/meetingCallEvents"
+    names = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")
+    sealed = dict.fromkeys(names, "AAAA")
+    of_report = {"@odata.id": f"{of_event}/sessions/s/attendanceReports/r"}
+    items = [
+        item(),
+        item(resource=f"communications/callRecords('{CALL}')"),
+        item(resource="communications/callRecords", tenantId=None),
+        item(lifecycleEvent="reauthorizationRequired"),
+        item(lifecycleEvent="missed"),
+        item(resource=of_event + "/getAttendanceReports", resourceData=of_report),
+        item(resource="solutions/virtualEvents/events", resourceData={"@odata.id": of_event}),
+        item(resource=resource, encryptedContent=sealed),
+        item(resource=resource),
+        item(resource=resource, encryptedContent={**sealed, "data": "A" * 45_000}),
+        item(resource=f"communications/onlineMeetings(joinWebUrl='{JOIN}')/meetingCallEvents"),
+        item(resource=f"communications/onlineMeetings/?$filter=joinWebUrl eq '{JOIN}'"),
+        item(resource="communications/onlineMeetings(joinWebUrl='nowhere')/meetingCallEvents"),
+        item(clientState="another"),
+        item(tenantId="0f0e0d0c-0b0a-4908-8706-050403020100"),
+    ]
+    sent = [each for body in real.values() if isinstance(body, dict) for each in body.get("value", [])]
+    items += [{**each, "clientState": "the-state", "tenantId": TENANT} for each in sent]
+    return [{"value": [each], "validationTokens": ["a.b.c"]} for each in items] + [{"value": items}]
+
+
+def _webhook(body: bytes, source: Random) -> None:
+    environ, token = ENVIRON, None
+    if source.random() < 0.01:
+        environ = {**ENVIRON, source.choice(list(ENVIRON)): source.choice(("", "x", "https://"))}
+    elif source.random() < 0.01:
+        token = "token <&> %2B"
+    elif source.random() < 0.01:
+        body += b" " * MOST
+    trace = source.choice((None, "", TRACE, "00-x"))
+    reply = webhook.answer(validation_token=token, body=body, environ=environ, traceparent=trace)
+    sent = [*reply.signals, *reply.tasks]
+    if any(len(each.encode()) > messages.MAX_MESSAGE_BYTES for each in sent):
+        raise Wrong("a message is larger than a queue takes")
+    if token is not None:
+        _check(environ is not ENVIRON or (reply.status, reply.text) == (200, token), "the handshake")
+        return
+    if environ is not ENVIRON:
+        _check(reply.status in (503, 202, 400, 413), f"status {reply.status}")
+        _check(reply.status == 202 or not sent, "something was enqueued and refused")
+        return
+    if source.random() < 0.001:
+        clock = iter((0.0, 1.0, 100.0))
+        refusals = webhook.Refusals(lambda: next(clock))
+        counted = [refusals.add(count) for count in (0, 2, 3, 0)]
+        _check(counted == [0, 2, 0, 3], "refusals are counted wrongly")
+    wanted = oracle.verdict(body, "the-state", TENANT, MOST)
+    _check(reply.status == wanted.status, f"status {reply.status}, not {wanted.status}")
+    _check(reply.status == 202 or not sent, "something was enqueued and refused")
+    found = [each for text in reply.signals for each in _ids(json.loads(text))]
+    calls = {each.removeprefix("cr-") for each in found if each.startswith("cr-")}
+    _check(calls == wanted.calls, f"calls {calls}, not {wanted.calls}")
+    _check(len(found) <= wanted.authentic, "more signals than items that authenticate")
+    for text in reply.signals:
+        encrypted.read(text)
+    for text in reply.tasks:
+        tasks.parse(text)
+
+
+def _ids(content: dict[str, Any]) -> Iterator[str]:
+    """Something for each signal or rich item of a message; for a call its id."""
+    for each in content.get("signals", content.get("items", [content])):
+        call = each.get("callId")
+        yield f"cr-{call}" if call else "other"
+
+
+def _signal_messages() -> list[str]:
+    session = EventSession(EventKind.WEBINAR, "e", "s")
+    meeting = signals.Meeting(NOW, NOW, JOIN, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "m", session)
+    known = [
+        signals.of_call_record("a", NOW, meeting=meeting, attempt=2, ticket="t", confirms=True),
+        signals.of_call_record("b", NOW, filed=NOW.date(), since=NOW, base=2, denied=True, traceparent=TRACE),
+        signals.of_call_record("c", NOW, found_by=signals.FoundBy.SWEEP),
+        signals.of_report("r", session, NOW),
+        signals.of_call_event(JOIN, NOW, NOW),
+    ]
+    rich = notifications.read(
+        json.dumps(notifications_of({})[7]).encode(), webhook.settings.load(ENVIRON), NOW, None
+    ).encrypted
+    return [*(signals.message(each) for each in known), *signals.pack(known), *encrypted.pack(rich)[0]]
+
+
+def _signal_message(body: bytes, _: Random) -> None:
+    text = body.decode(errors="replace")
+    signals.kind_of(text)
+    try:
+        found = encrypted.read(text)
+    except NotOurMessage:
+        return
+    if isinstance(found, encrypted.Encrypted):
+        texts, looks = encrypted.pack(found)
+        _check(len(texts) >= 1 or bool(looks), "rich items became nothing")
+        _check(len(found.looks()) <= len(found.items), "more looks than items")
+        return
+    many = signals.pack([*found] * 500)
+    _check(all(len(each) <= messages.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
+    for each in found:
+        again = signals.message(each)  # times have milliseconds in messages, whatever they came with
+        _check(
+            [signals.message(read) for read in signals.unpack(again)] == [again],
+            "a signal changed on its way",
+        )
+
+
+def _upkeep_messages() -> list[Any]:
+    by_hand = {"version": 1, "kind": "backfill", "from": "2026-10-26", "to": "2026-11-24"}
+    backwards = {
+        "version": 1,
+        "kind": "redrive",
+        "outcomes": ["failed"],
+        "from": "2026-10-26",
+        "to": "2026-10-25",
+    }
+    return [by_hand, backwards, *(json.loads(tasks.message(tasks.Task(job))) for job in _jobs())]
+
+
+def _jobs() -> list[tasks.Job]:
+    return [
+        tasks.Renew("s"),
+        tasks.Maintain(),
+        tasks.Refused(3),
+        tasks.Sweep("full", 2),
+        tasks.Backfill(NOW, NOW.replace(day=24)),
+        tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
+        tasks.Refresh(NOW.date()),
+        tasks.Redrive(frozenset({"failed"}), date(2026, 11, 1), NOW.date()),
+        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.Subscribe(EventKind.TOWNHALL, "e"),
+        tasks.Delete("s"),
+        tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
+    ]
+
+
+def _upkeep_message(body: bytes, _: Random) -> None:
+    try:
+        task = tasks.parse(body.decode(errors="replace"))
+    except NotOurMessage:
+        return
+    again = tasks.message(task)
+    _check(tasks.message(tasks.parse(again)) == again, "a task changed on its way")
+
+
+def _call_record(body: bytes, _: Random) -> None:
+    content = _json(body)
+    missing.listed(content)
+    if isinstance(content, dict):
+        with suppress(AttendanceError):
+            meetings.parse_call_record(content, "get call record")
+        if isinstance(url := content.get("joinWebUrl"), str):
+            meetings.parse_join_url(url)
+
+
+class _Answers:
+    """Stands for Graph: every address gives the same document, and pages end after a few."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self._content = content
+
+    def get(self, *_: object) -> dict[str, Any]:
+        return self._content
+
+    def pages(self, *_: object) -> Iterator[list[Any]]:
+        value = self._content.get("value")
+        yield value if isinstance(value, list) else []
+
+    def following(self, link: object, *_: object) -> Iterator[dict[str, Any]]:
+        if link is not None:
+            yield self._content
+
+
+def _report(body: bytes, source: Random) -> None:
+    try:
+        content = jsontext.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
+    except ValueError:
+        return
+    for row in rows.attendees(content if isinstance(content, dict) else {}, {}):
+        _check(row.keys() >= {"recordId", "intervals"}, "a row lacks columns")
+    if not isinstance(content, dict):
+        return
+    list(rows.intervals(content, {}))
+    graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
+    with suppress(AttendanceError), reports.read(graph, where, "r") as report:
+        stored = jsontext.loads(report.body.read())
+        _check(isinstance(stored["attendanceRecords"], list), "a report without records was written")
+        _check(not reportjson.NEXT_LINKS & stored.keys(), "a link to a next page was written")
+
+
+def _reports(body: bytes, _: Random) -> None:
+    content = _json(body)
+    if isinstance(content, dict):
+        graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
+        with suppress(AttendanceError):
+            reports.listed(graph, where)
+
+
+def _event() -> dict[str, Any]:
+    return {
+        "id": "e@7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10",
+        "status": "published",
+        "startDateTime": {"dateTime": "2026-11-23T09:00:00.0000000", "timeZone": "UTC"},
+        "endDateTime": {"dateTime": "2026-11-23T10:00:00.0000000", "timeZone": "Pacific Standard Time"},
+        "createdBy": {"user": {"id": "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "displayName": "F"}},
+    }
+
+
+def _event_item(body: bytes, source: Random) -> None:
+    events.parse(source.choice(list(EventKind)), _json(body))
+
+
+def _outcomes() -> list[outcome.Outcome]:
+    meeting = signals.Meeting(NOW, NOW, JOIN, "o", "m", EventSession(EventKind.WEBINAR, "e", "s"))
+    stored = outcome.StoredReport("r", NOW, "reports/date=2026-11-23/r.json")
+    return [
+        outcome.Outcome("cr-a", outcome.Result.STORED, NOW, 1, NOW, NOW, "t", meeting, (stored,)),
+        outcome.Outcome("msg-a", outcome.Result.FAILED, NOW, 1, buried=outcome.Buried("upkeep", "x")),
+    ]
+
+
+def _outcome(body: bytes, _: Random) -> None:
+    with suppress(ValueError, KeyError, TypeError):  # what its readers take for 'written by somebody else'
+        outcome.parse(body)
+
+
+def _addresses() -> list[Any]:
+    root = "https://graph.microsoft.com/v1.0"
+    below = "onlineMeetings/MSo4/attendanceReports/r"
+    event = "solutions/virtualEvents/townhalls/e@t/sessions/s/attendanceReports/r"
+    quoted = "solutions/virtualEvents/webinars('e')/sessions('s')/attendanceReports('r')"
+    one = "solutions/virtualEvents/webinars"
+    return [
+        [f"{root}/me/{below}"],
+        [f"/users/u/{below}"],
+        [event],
+        [f"{root}/{event}?$expand=attendanceRecords"],
+        *(
+            [text]
+            for text in (quoted, f"{one}/e@t", f"{one}('e')", f"{one}/%20", event.replace("e@t", "%20"))
+        ),
+    ]
+
+
+def _address(body: bytes, _: Random) -> None:
+    content = _json(body)
+    text = content[0] if isinstance(content, list) and content and isinstance(content[0], str) else ""
+    for read in (addresses.report, addresses.event, addresses.event_report):
+        found = read(text)
+        _check(found is None or "/" not in str(getattr(found, "report_id", "")), "an id holds a slash")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check(holds: bool, what: str) -> None:
+    if not holds:
+        raise Wrong(what)

@@ -1,0 +1,54 @@
+"""Hostile bodies in small: what a million of them must not do, some thousands do not do either."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import fuzz
+from benchmarks.fuzzing import oracle, over_http
+from benchmarks.fuzzing.branches import Branches
+from local.stack import Stack
+from shared import pace
+
+
+@pytest.fixture
+def silence() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("silence")
+def test_nothing_hostile_is_unhandled_or_let_in(tmp_path: Path) -> None:
+    core = fuzz.at_core(6_000, seed=7)
+    assert core.problems == []
+    assert core.taken > 0.85 * core.branches
+    text = fuzz.page(core, None, 7).written(tmp_path, "fuzz")
+    assert (tmp_path / "fuzz.md").read_text() == text
+
+
+def test_nothing_hostile_over_http_is_answered_otherwise_than_the_contract_says(stack: Stack) -> None:
+    result = over_http.send(stack, 250, seed=7, alone=False)
+    assert result.problems == []
+    assert result.strays == []
+    assert {200, 202, 400} <= result.statuses.keys()
+
+
+def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
+    with Branches({pace: ("Once",)}) as branches:
+        once = pace.Once(10.0, clock=lambda: 0.0)
+        assert once.passes("a")
+        taken = branches.reached
+        assert not once.passes("a")
+        assert branches.reached > taken
+    assert branches.total >= branches.reached
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"[]", 400), (b'{"value": 1}', 400), (b'{"value": []}', 202), (b" " * 101, 413)],
+)
+def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
+    assert oracle.verdict(body, "s", "t", 100).status == status
