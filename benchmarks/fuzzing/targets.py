@@ -28,6 +28,7 @@ from shared import (
     reportjson,
     reports,
     rows,
+    settings,
     signals,
     tasks,
     webhook,
@@ -251,7 +252,7 @@ def _signal_messages() -> list[str]:
         signals.of_call_event(JOIN, NOW, NOW),
     ]
     rich = notifications.read(
-        json.dumps(notifications_of({})[7]).encode(), webhook.settings.load(ENVIRON), NOW, None
+        json.dumps(notifications_of({})[7]).encode(), settings.load(ENVIRON), NOW, None
     ).encrypted
     return [*(signals.message(each) for each in known), *signals.pack(known), *encrypted.pack(rich)[0]]
 
