@@ -52,8 +52,8 @@ def before(running: Stack, chances: Chances) -> Iterator[dict[str, str]]:
     """Proxies before the stack's storage; the settings that lead the functions host to them."""
     azurite = running.azurite
     with (
-        _serve(azurite.blob_url, running, chances) as blob,
-        _serve(azurite.queue_url, running, chances) as queue,
+        serve(azurite.blob_url, running, chances) as blob,
+        serve(azurite.queue_url, running, chances) as queue,
     ):
         yield {
             "AttendanceStorage__blobServiceUri": blob,
@@ -146,7 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serve(url: str, running: Stack, chances: Chances) -> Iterator[str]:
+def serve(url: str, running: Stack, chances: Chances) -> Iterator[str]:
+    """A proxy before `url`; its address."""
     parts = urlsplit(url)
     certificate = running.azurite.ca.parent / "server.pem"
     with _Server(("127.0.0.1", 0), _Handler) as server:

@@ -1,0 +1,178 @@
+"""What it costs to archive a report: CPU seconds, calls to Graph, reports a second.
+
+Beside the product, on the same machine and stack: a script that makes the very same HTTP calls and does nothing else,
+and one with Microsoft's SDKs (`msgraph-sdk`, `azure-storage-blob`) that does the same job as simply as they allow.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from local import stack
+from local.graph.client import Control, MeetingMade, SessionMade
+from local.graph.faults import Fault
+from local.graph.orders import NewMeeting, NewSession
+from local.program import Log
+from local.stack import Stack
+
+ROOT = Path(__file__).parents[1]
+NEVER = "0 0 0 29 2 *"
+SETTINGS = {"MAINTAIN_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER, "GRAPH_RATE": "100000", "CONFIRM_AFTER": "0"}
+PEOPLE = 12
+SLOW = 0.3  # seconds that a slow Graph takes for a call
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one report: CPU milliseconds of the product, the script and the SDKs; calls to Graph; reports a second."""
+
+    reports: int
+    product: float
+    script: float
+    sdk: float
+    calls: float
+    swept: float
+    recurring: float
+    product_rate: float
+    script_rate: float
+
+
+def run(count: int) -> Cost:
+    """Measure all, with so many reports each time."""
+    with stack.up(settings=SETTINGS, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
+        control = Control(running.graph)
+        recorded, counted, announced, swept, sdk, slow = (_ended(control, count) for _ in range(6))
+        busy = _worker(running, {"record": _ids(recorded), "measure": _ids(counted), "threads": 1})
+        calls = _calls(running, control, {"measure": _ids(announced)})
+        from_list = _calls(running, control, {"measure": _ids(swept), "swept": _told(swept)})
+        recurring = _calls(running, control, {"measure": _ids(_again(control, announced))})
+        theirs = _sdk(running, sdk)
+        control.add_fault(Fault("/v1.0/", action="delay", seconds=SLOW, times=-1))
+        rates = _worker(
+            running,
+            {"record": _ids(slow[: count // 2]), "measure": _ids(slow[count // 2 :]), "threads": THREADS},
+        )
+    half = count - count // 2
+    return Cost(
+        count,
+        busy["product"]["cpu"] / count * 1000,
+        busy["script"]["cpu"] / count * 1000,
+        theirs["cpu"] / count * 1000,
+        calls,
+        from_list,
+        recurring,
+        half / rates["product"]["seconds"],
+        (count // 2) / rates["script"]["seconds"],
+    )
+
+
+type Made = tuple[MeetingMade, SessionMade]
+
+
+def _ended(control: Control, count: int) -> list[Made]:
+    found = []
+    for _ in range(count):
+        meeting = control.add_meeting(NewMeeting("recurring"))
+        order = NewSession(meeting.meeting_id, participants=PEOPLE, announce=False)
+        found.append((meeting, control.add_session(order)))
+    return found
+
+
+def _again(control: Control, made: list[Made]) -> list[Made]:
+    """Another session of each of these meetings."""
+    return [
+        (meeting, control.add_session(NewSession(meeting.meeting_id, participants=PEOPLE, announce=False)))
+        for meeting, _ in made
+    ]
+
+
+def _ids(made: list[Made]) -> list[str]:
+    return [session.call_id for _, session in made]
+
+
+def _told(made: list[Made]) -> dict[str, dict[str, str]]:
+    """What Graph's list of call records tells of each."""
+    return {
+        session.call_id: {"organizer": meeting.organizer_id, "url": meeting.join_web_url}
+        for meeting, session in made
+    }
+
+
+def _calls(running: Stack, control: Control, job: dict[str, Any]) -> float:
+    """Calls to Graph for each of those that are archived."""
+    control.clear_calls()
+    _worker(running, {"record": [], "threads": 1, **job})
+    return len(control.calls()) / len(job["measure"])
+
+
+def _worker(running: Stack, job: dict[str, Any]) -> Any:
+    return _python(running, "benchmarks.archiving_worker", job)
+
+
+def _sdk(running: Stack, made: list[Made]) -> Any:
+    job = [{"call": call, **told} for call, told in _told(made).items()]
+    return _python(running, "benchmarks.archiving_sdk", job)
+
+
+def _python(running: Stack, module: str, job: Any) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module],
+        input=json.dumps(job),
+        cwd=ROOT,
+        env={**os.environ, **running.settings},
+        capture_output=True,
+        text=True,
+        timeout=1_200,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2_000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def lines(found: Cost) -> list[tuple[str, str, str]]:
+    """What, measured, goal."""
+    return [
+        (
+            "CPU of a report, over a script of the same calls",
+            f"{found.product / found.script:.2f} x",
+            "≤ 1.5 x",
+        ),
+        ("CPU of a report, over Microsoft's SDKs", f"{found.product / found.sdk:.2f} x", "≤ 0.5 x"),
+        (
+            "  product, script, SDKs",
+            f"{found.product:.1f} ms, {found.script:.1f} ms, {found.sdk:.1f} ms",
+            "",
+        ),
+        (
+            "reports a second, 300 ms a call, over the script",
+            f"{found.product_rate / found.script_rate:.2f} x",
+            "≥ 0.9 x",
+        ),
+        ("  product, script", f"{found.product_rate:.1f}, {found.script_rate:.1f} a second", ""),
+        ("calls to Graph for a report", f"{found.calls:.2f}", "≤ 4"),
+        ("  found by the sweep", f"{found.swept:.2f}", "≤ 3"),
+        ("  another session of a known meeting", f"{found.recurring:.2f}", "≤ 3"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.archiving", description=__doc__)
+    parser.add_argument("--reports", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = run(options.reports)
+    if options.json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    for what, measured, goal in lines(found):
+        print(f"{what:<50} {measured:>30}  {goal}")
+
+
+if __name__ == "__main__":
+    main()
