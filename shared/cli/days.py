@@ -13,13 +13,21 @@ from shared.errors import AttendanceError
 MOST = 3_700  # days in one command
 _DAY = ["%Y-%m-%d"]
 
-First = Annotated[datetime, typer.Option("--from", formats=_DAY, help="First day (UTC).")]
-Last = Annotated[datetime, typer.Option("--to", formats=_DAY, help="Last day (UTC), included.")]
+First = Annotated[
+    datetime, typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC).")
+]
+Last = Annotated[
+    datetime, typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included.")
+]
 MaybeFirst = Annotated[
-    datetime | None, typer.Option("--from", formats=_DAY, help="First day (UTC). Default: a week ago.")
+    datetime | None,
+    typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC). Default: a week ago."),
 ]
 MaybeLast = Annotated[
-    datetime | None, typer.Option("--to", formats=_DAY, help="Last day (UTC), included. Default: today.")
+    datetime | None,
+    typer.Option(
+        "--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included. Default: today."
+    ),
 ]
 
 

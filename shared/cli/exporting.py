@@ -55,7 +55,7 @@ def export(
 ) -> None:
     """Export some days: one row a meeting, an attendee, an interval of attendance.
 
-    Each table and day is one file, which is there whole or not at all: <table>/date=YYYY-MM-DD/part-00000.<format>.
+    Each table and day is one file, which is there whole or not at all: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
     A day without reports has none. The same command again writes the same files.
     """
     with told():

@@ -52,7 +52,12 @@ def redrive(
     ] = None,
     first: Annotated[
         datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC). Default: 30 days ago."),
+        typer.Option(
+            "--from",
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="First day (UTC). Default: 30 days ago.",
+        ),
     ] = None,
     last: days.MaybeLast = None,
 ) -> None:

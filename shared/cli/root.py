@@ -36,14 +36,19 @@ Exit codes: 0 done; 1 it did not work, and one sentence on stderr says why; 2 wr
 
 The options below may stand before or behind the command. First steps:
 
-  attendance --local status            the local stack (`make up`)
+- `attendance --local status` asks the local stack, which `make up` runs.
 
-  az functionapp config appsettings list --resource-group RG --name APP > app.json
-
-  attendance doctor --settings app.json
+- `az functionapp config appsettings list --resource-group RG --name APP > app.json`, once, and then
+  `attendance doctor --settings app.json` asks the app in Azure.
 """
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=HELP,
+)
 
 _FLAGS = ("--json", "--local")
 _VALUED = ("--settings", "--sign-in", "--client-id")
