@@ -9,7 +9,7 @@ AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test lint format storm fuzz package lock clean
+.PHONY: help setup cli demo up test lint format storm fuzz bench package lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -41,6 +41,9 @@ storm: setup $(CLI) ## Ten thousand meetings while everything fails; writes docs
 
 fuzz: setup $(CLI) ## A million hostile bodies; writes docs/measured/fuzz.md
 	@$(PYTHON) -m benchmarks.fuzz --page docs/measured
+
+bench: setup $(DEV) ## All benchmarks; writes docs/measured/benchmarks.md
+	@$(PYTHON) -m benchmarks.bench --page docs/measured
 
 package: $(LOCAL) ## Build what is deployed, into .local/package/app.zip
 	@$(PYTHON) scripts/package

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def run(count: int) -> Cost:
     """Measure all, with so many reports each time."""
     with stack.up(settings=SETTINGS, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
-        recorded, counted, announced, swept, sdk, slow = (_ended(control, count) for _ in range(6))
+        recorded, counted, swept, sdk, slow = (_ended(control, count) for _ in range(5))
+        announced = _ended(control, count, ago=timedelta(days=2))
         busy = _worker(running, {"record": _ids(recorded), "measure": _ids(counted), "threads": 1})
         calls = _calls(running, control, {"measure": _ids(announced)})
         from_list = _calls(running, control, {"measure": _ids(swept), "swept": _told(swept)})
@@ -75,11 +77,12 @@ def run(count: int) -> Cost:
 type Made = tuple[MeetingMade, SessionMade]
 
 
-def _ended(control: Control, count: int) -> list[Made]:
-    found = []
+def _ended(control: Control, count: int, ago: timedelta = timedelta()) -> list[Made]:
+    found, end = [], datetime.now(UTC) - ago
     for _ in range(count):
         meeting = control.add_meeting(NewMeeting("recurring"))
-        order = NewSession(meeting.meeting_id, participants=PEOPLE, announce=False)
+        start = end - timedelta(minutes=30)
+        order = NewSession(meeting.meeting_id, start=start, end=end, participants=PEOPLE, announce=False)
         found.append((meeting, control.add_session(order)))
     return found
 

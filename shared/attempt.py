@@ -166,7 +166,7 @@ class Attempt:
         if organizer_id is None or join_url is None:
             raise NotFound("find meeting", "the call record names no organizer")
         if self.meeting.meeting_id is None:
-            meeting_id = meetings.online_meeting_id(self._services.graph, organizer_id, join_url)
+            meeting_id = self._services.meeting_ids.find(self._services.graph, organizer_id, join_url)
             self.meeting = replace(self.meeting, meeting_id=meeting_id)
         return MeetingReports(organizer_id, self.meeting.meeting_id or "", join_url)
 
@@ -178,7 +178,11 @@ class Attempt:
             return self._settled(Result.NOT_FOUND, error=str(failure))
         if self.meeting.end is None:
             raise NotFound("find meeting", "nobody knows when the call ended")
-        listed = reports.listed(self._services.graph, where)
+        try:
+            listed = reports.listed(self._services.graph, where)
+        except (NotFound, AccessDenied):
+            self._services.meeting_ids.forget(self.meeting.organizer_id or "", self.meeting.join_url or "")
+            raise
         everything = self._signal.found_by is FoundBy.BACKFILL
         session = Session(self.meeting.start, self.meeting.end)
         selection = sessions.select(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +20,7 @@ from shared import times
 from shared.errors import GraphError, NotFound, Refused, Unavailable
 from shared.graph import Graph, segment
 
+MOST_KNOWN = 10_000  # meetings, some 5 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
@@ -117,6 +120,34 @@ def online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
         return _find(graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation)
     except (Refused, NotFound) as failure:
         raise _again(type(by_url), failure) from None
+
+
+class MeetingIds:
+    """The ids that this instance found last, so that the sessions of a series cost one look-up. Shared by threads."""
+
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._most = most
+        self._lock = threading.Lock()
+
+    def find(self, graph: Graph, organizer_id: str, join_url: str) -> str:
+        """As `online_meeting_id`, which is asked where the id is not known."""
+        key = organizer_id, join_url
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        found = online_meeting_id(graph, organizer_id, join_url)
+        with self._lock:
+            self._known[key] = found
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return found
+
+    def forget(self, organizer_id: str, join_url: str) -> None:
+        """Look it up again next time: Graph does not know it by that id, or refuses it."""
+        with self._lock:
+            self._known.pop((organizer_id, join_url), None)
 
 
 def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:

@@ -20,6 +20,7 @@ from shared.graph import Graph, Rate
 from shared.heartbeat import Heartbeat
 from shared.looks import Looks
 from shared.manifests import Manifests
+from shared.meetings import MeetingIds
 from shared.outcomes import Outcomes
 from shared.sealing import Sealing
 from shared.settings import CALL_EVENTS, Settings
@@ -50,6 +51,7 @@ class Services:
     keys: Keys
     validator: Validator
     reports: ContainerClient
+    meeting_ids: MeetingIds
 
 
 def current() -> Services:
@@ -91,6 +93,7 @@ def assemble(
             settings.cloud.login_root,
         ),
         reports,
+        MeetingIds(),
     )
 
 

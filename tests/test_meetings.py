@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.errors import AccessDenied, NotFound, Refused, Unavailable
 from shared.graph import Graph
-from shared.meetings import call_record, online_meeting_id, parse_call_record, parse_join_url
+from shared.meetings import MeetingIds, call_record, online_meeting_id, parse_call_record, parse_join_url
 
 EVENTS = Path(__file__).parent / "events"
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
@@ -257,3 +257,29 @@ def test_a_denial_is_passed_on_and_not_asked_around() -> None:
 def test_an_answer_without_a_meetings_id_is_asked_for_again(answer: dict[str, Any]) -> None:
     with pytest.raises(Unavailable):
         online_meeting_id(Answers(answer), ORGANIZER, CLASSIC)
+
+
+def found(meeting_id: str) -> dict[str, Any]:
+    return {"value": [{"id": meeting_id}]}
+
+
+def test_a_meeting_that_was_found_is_not_looked_up_again_until_it_is_forgotten() -> None:
+    graph, ids = Answers(found("a"), found("b")), MeetingIds()
+    assert [ids.find(graph, ORGANIZER, CLASSIC) for _ in range(3)] == ["a"] * 3
+    ids.forget(ORGANIZER, CLASSIC)
+    assert ids.find(graph, ORGANIZER, CLASSIC) == "b"
+    assert len(graph.asked) == 2
+
+
+def test_a_meeting_that_was_not_found_is_looked_up_again() -> None:
+    graph, ids = Answers({"value": []}, found("a")), MeetingIds()
+    with pytest.raises(NotFound):
+        ids.find(graph, ORGANIZER, CLASSIC)
+    assert ids.find(graph, ORGANIZER, CLASSIC) == "a"
+
+
+def test_of_many_meetings_the_last_are_known() -> None:
+    graph, ids = Answers(*map(found, "abc"), found("a")), MeetingIds(2)
+    for organizer in ("1", "2", "3", "1"):
+        ids.find(graph, organizer, CLASSIC)
+    assert len(graph.asked) == 4

@@ -134,7 +134,7 @@ def all_targets(events_folder: Path) -> list[Target]:
     report = real["attendance-report"]
     return [
         Target("notification", notifications_of(real), _webhook),
-        Target("signal message", [json.loads(text) for text in _signal_messages()], _signal_message),
+        Target("signal message", _signal_documents(), _signal_message),
         Target("upkeep message", _upkeep_messages(), _upkeep_message),
         Target("call record", [*records, *_call_records(records[0])], _call_record),
         Target("report", [report, *_other_reports(report)], _report),
@@ -241,6 +241,13 @@ def _ids(content: dict[str, Any]) -> Iterator[str]:
         yield f"cr-{call}" if call else "other"
 
 
+def _signal_documents() -> list[Any]:
+    far = signals.Meeting(NOW, NOW, f"{JOIN}{'a' * 41_000}")
+    too_long = json.loads(signals.message(signals.of_call_record("a", NOW, meeting=far)))
+    empty = {"version": 1, "kind": "pack", "signals": []}
+    return [too_long, empty, *(json.loads(text) for text in _signal_messages())]
+
+
 def _signal_messages() -> list[str]:
     session = EventSession(EventKind.WEBINAR, "e", "s")
     meeting = signals.Meeting(NOW, NOW, JOIN, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "m", session)
@@ -269,8 +276,11 @@ def _signal_message(body: bytes, _: Random) -> None:
         _check(len(texts) >= 1 or bool(looks), "rich items became nothing")
         _check(len(found.looks()) <= len(found.items), "more looks than items")
         return
-    many = signals.pack([*found] * 500)
-    _check(all(len(each) <= messages.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
+    if len(text) <= messages.MAX_MESSAGE_BYTES:
+        many = signals.pack([*found] * 500)
+        _check(all(len(each) <= messages.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
+    else:
+        signals.pack(found)
     for each in found:
         again = signals.message(each)  # times have milliseconds in messages, whatever they came with
         _check(

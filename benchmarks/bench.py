@@ -1,0 +1,45 @@
+"""All benchmarks that are a ratio or have a goal, on one page.
+
+Each is measured beside what it is compared with, in the same minutes on the same machine.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import acknowledge, archiving, crowd, imports, size
+from benchmarks.measured import Page, machine
+
+ROWS = list[tuple[str, str, str]]
+
+
+def page(*, small: bool) -> Page:
+    """Measure everything; `small` in a minute, for a look at whether it works."""
+    parts: dict[str, ROWS] = {
+        "Archiving": archiving.lines(archiving.run(6 if small else 200)),
+        "Acknowledging": acknowledge.lines(
+            acknowledge.run(10, 64) if small else acknowledge.run(300, 10_000)
+        ),
+        "Memory": crowd.lines(crowd.run(2, 200, 20) if small else crowd.run()),
+        "Import": imports.lines(imports.run(1 if small else imports.RUNS)),
+    }
+    if not small:
+        parts["Size"] = size.lines(size.run())
+    made = Page("Benchmarks", f"`make bench`. {machine()}")
+    for heading, rows in parts.items():
+        made.text(f"## {heading}")
+        made.table(("What", "Measured", "Goal"), rows)
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="in a minute; the figures then say little")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page here")
+    options = parser.parse_args()
+    print(page(small=options.small).written(options.page, "benchmarks"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

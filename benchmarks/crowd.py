@@ -1,0 +1,107 @@
+"""Peak memory of one process that archives many reports of many people at once, and of one that archives on and on."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import stack
+from local.graph.client import Control
+from local.graph.orders import NewSession
+from local.program import Log
+
+ROOT = Path(__file__).parents[1]
+MEBIBYTE = 1024
+INSTANCE = 512
+PROBE = """
+import json, resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from shared import pipeline, services, signals, times
+calls, threads = json.load(sys.stdin), int(sys.argv[1])
+peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
+def archive(call):
+    pipeline.handle(signals.message(signals.of_call_record(call, times.now())), services.current())
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+with ThreadPoolExecutor(threads) as pool:
+    list(pool.map(archive, calls))
+print(json.dumps(peaks))
+"""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Peaks in MiB: `at_once` reports of `people`; and after a tenth and after all of `many` reports of twelve."""
+
+    at_once: int
+    people: int
+    peak: float
+    many: int
+    after_a_tenth: float
+    after_all: float
+
+
+def run(at_once: int = 16, people: int = 20_000, many: int = 10_000) -> Crowd:
+    """Measure both."""
+    settings = {"GRAPH_RATE": "100000", "MAINTAIN_SCHEDULE": "0 0 0 29 2 *", "SWEEP_SCHEDULE": "0 0 0 29 2 *"}
+    with stack.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
+        control = Control(running.graph)
+        control.change_settings(recordPageSize=1_000)
+
+        def peaks(count: int, size: int, threads: int) -> list[int]:
+            calls = []
+            for _ in range(count):
+                order = NewSession(control.add_meeting().meeting_id, participants=size, announce=False)
+                calls.append(control.add_session(order).call_id)
+            done = subprocess.run(
+                [sys.executable, "-c", PROBE, str(threads)],
+                input=json.dumps(calls),
+                cwd=ROOT,
+                env={**os.environ, **running.settings},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=3_600,
+            )
+            found: list[int] = json.loads(done.stdout.splitlines()[-1])
+            return found
+
+        large = peaks(at_once, people, at_once)
+        small = peaks(many, 12, 16)
+    return Crowd(
+        at_once,
+        people,
+        large[-1] / MEBIBYTE,
+        many,
+        small[max(1, many // 10)] / MEBIBYTE,
+        small[-1] / MEBIBYTE,
+    )
+
+
+def lines(found: Crowd) -> list[tuple[str, str, str]]:
+    """What, measured, goal."""
+    grown = found.after_all / found.after_a_tenth
+    return [
+        (
+            f"peak memory of {found.at_once} reports of {found.people:,} people at once",
+            f"{found.peak:.0f} MiB",
+            f"≤ {INSTANCE} MiB",
+        ),
+        (f"peak after {found.many:,} reports, over that after a tenth", f"{grown:.2f} x", "flat"),
+        ("  after a tenth, after all", f"{found.after_a_tenth:.0f} MiB, {found.after_all:.0f} MiB", ""),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd", description=__doc__)
+    parser.add_argument("--people", type=int, default=20_000)
+    parser.add_argument("--many", type=int, default=10_000)
+    options = parser.parse_args()
+    for what, measured, goal in lines(run(people=options.people, many=options.many)):
+        print(f"{what:<58} {measured:>20}  {goal}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""The benchmarks in small: they run, and their page has every figure. How large these are is no matter here."""
+
+from pathlib import Path
+
+from benchmarks import bench
+
+
+def test_every_benchmark_has_its_figures(tmp_path: Path) -> None:
+    text = bench.page(small=True).written(tmp_path, "benchmarks")
+    assert (tmp_path / "benchmarks.md").read_text() == text
+    for heading in ("Archiving", "Acknowledging", "Memory", "Import"):
+        assert f"## {heading}" in text
+    assert text.count("| ≤") + text.count("| ≥") + text.count("| <") >= 9
