@@ -62,17 +62,17 @@ class Watch:
         """The meeting with this join URL, if it is watched."""
         return self._read(_path(join_url))
 
-    def listed(self) -> list[Watched]:
-        """The meetings that are watched now, at most 5,000; what is over is deleted."""
+    def listed(self, *, tidy: bool = True) -> list[Watched]:
+        """The meetings that are watched now, at most 5,000; with `tidy` what is over is deleted."""
         now, found = times.now(), []
         for name in self._state.names(FOLDER, MOST):
             watched = self._read(name)
             if watched is None:
                 continue
-            if watched.is_over(now):
-                self.remove(watched.join_url)
-            else:
+            if not watched.is_over(now):
                 found.append(watched)
+            elif tidy:
+                self.remove(watched.join_url)
         return found
 
     def remove(self, join_url: str) -> bool:

@@ -7,14 +7,16 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
 import local.identity
 from local import appsettings
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting
-from shared.cli import root, session
+from shared.cli import doctor, root, session
 from shared.errors import AttendanceError
 from tests.command_line import command, environment, run, told
 from tests.front import Front, eventually, own_stack
@@ -255,3 +257,11 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
         front.stack.restart_functions()
     assert (process.returncode, "Traceback" in err) == (130, False)
     assert "Interrupted" in err
+
+
+def test_doctor_names_the_role_without_which_it_cannot_ask_the_app() -> None:
+    refusal = HttpResponseError(response=MagicMock(status_code=403))
+    session_ = MagicMock(**{"upkeep.send.side_effect": refusal})
+    (finding,) = doctor._of_app(session_, (), 1)
+    assert finding.state == "problem"
+    assert "Storage Queue Data Message Sender" in finding.cure

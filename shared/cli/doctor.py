@@ -104,7 +104,7 @@ def _roles(session: Session) -> Iterator[Finding]:
         )
     for queue in ("upkeep", "meeting-signals"):
         client = session.queues.get_queue_client(queue)
-        yield _allowed(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Contributor")
+        yield _allowed(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
 
 
 def _allowed(what: str, look: Any, role: str) -> Finding:
@@ -143,7 +143,11 @@ def _endpoint(session: Session) -> Iterator[Finding]:
 def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """A task through the queue, and what the app found."""
     identifier = secrets.token_hex(16)
-    session.upkeep.send(tasks.message(Task(Examine(identifier, organizers))))
+    text = tasks.message(Task(Examine(identifier, organizers)))
+    sent = _allowed("queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender")
+    if sent.state is not State.OK:
+        yield sent
+        return
     name = examination.path(identifier)
     entry = output.awaited(lambda: session.state.read(name), "The app looks at what it may …", seconds)
     if entry is None:

@@ -45,7 +45,7 @@ def list_watched() -> None:
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watch().listed()
+                for each in _watch().listed(tidy=False)  # who lists may not be allowed to delete
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
