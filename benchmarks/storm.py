@@ -50,9 +50,13 @@ class Storm:
 
 
 def run(
-    running: Stack, meetings: int, kills: int, seed: int, often: int = 1, window: timedelta = WINDOW
+    running: Stack,
+    meetings: int,
+    kills: int,
+    seed: int,
+    often: int = 1,
 ) -> Storm:
-    """Do everything. `often`: faults come so many times as often; `window`: the app's RETRY_WINDOW.
+    """Do everything. `often`: faults come so many times as often.
 
     Raises what `Recovery.run` raises.
     """
@@ -72,7 +76,14 @@ def run(
             taken_up = sum(counts[each] for each in TAKEN_UP)
             _redrive(running)
 
-        storm = Recovery(running, kills, seed, unannounced=UNANNOUNCED, window=window, before_end=clear)
+        storm = Recovery(
+            running,
+            kills,
+            seed,
+            unannounced=UNANNOUNCED,
+            window=WINDOW,
+            before_end=clear,
+        )
         result = storm.run(meetings)
     return Storm(result, dict(weather.counts), dict(chances.counts), taken_up)
 
