@@ -136,7 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(int(fault[:3]), code)
 
     def _refuse(self, status: int, code: str) -> None:
-        body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message/></Error>'.encode()
+        error = f"<Error><Code>{code}</Code><Message>Injected.</Message></Error>"
+        body = f'<?xml version="1.0" encoding="utf-8"?>{error}'.encode()
         self.send_response_only(status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("x-ms-error-code", code)

@@ -81,10 +81,13 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
     The name of the blob that holds the outcome now.
     """
     outcome = _outcome(signal, verdict, filed, services)
+    following = None
     if verdict.delay is not None and outcome.ticket:
         denied = signal.denied or verdict.denied
-        following = signal.following(outcome.ticket, outcome.day, denied=denied, confirms=verdict.confirms)
-        services.signals.send(message(following), verdict.delay)
+        following = message(
+            signal.following(outcome.ticket, outcome.day, denied=denied, confirms=verdict.confirms)
+        )
+        services.signals.send(following, verdict.delay)
     services.sealing.note(outcome.day)
     if outcome.result is Result.ACCESS_DENIED:
         # Before the outcome: after a crash in between, the repeat of this message would be dropped.
@@ -101,6 +104,9 @@ def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Ser
             requestId=services.graph.request_id,
         )
         return name
+    if following and outcome.next_attempt and times.now() >= outcome.next_attempt:
+        # Storage took so long that the message may have come before this outcome was there to be continued.
+        services.signals.send(following)
     _tell(written, services)
     if outcome.result is Result.STORED:
         services.heartbeat.beat(heartbeat.REPORT)

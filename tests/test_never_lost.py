@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from shared import redrive, storage
+from shared import pipeline, redrive, storage
 from shared.errors import AccessDenied, Unavailable
 from shared.messages import MAX_MESSAGE_BYTES
 from shared.outcome import Result
 from shared.outcomes import Outcomes
-from shared.signals import Meeting, of_call_record, pack, unpack
+from shared.signals import Meeting, message, of_call_record, pack, unpack
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 
 JUST_NOW = NOW - timedelta(minutes=10)
@@ -299,6 +300,24 @@ def test_a_sealed_day_is_published_anew_when_a_buried_message_is_sent_again(app:
     app.run(days=1)
     assert app.manifest(day).outcomes == {Result.STORED: 1}
     assert_tells_the_truth(app, day)
+
+
+# A worker that is slower than the message it sent
+
+
+def test_an_outcome_written_after_its_next_attempt_was_made_is_not_left_pending(app: App) -> None:
+    app.calls.append(call("one", NOW - 3 * DAY, readable=NOW + timedelta(minutes=1)))
+
+    def next_attempt() -> None:
+        app.steps.now += timedelta(minutes=2)
+        with ThreadPoolExecutor(1) as another:
+            another.submit(app.deliver).result()
+        assert app.results() == {"one": Result.STORED}
+
+    app.before("write outcomes/", next_attempt)
+    pipeline.handle(message(of_call_record("one", NOW)), app.services)
+    app.deliver()
+    assert [each.result for each in app.outcomes()] == [Result.STORED]
 
 
 # What a list may hold
