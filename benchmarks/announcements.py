@@ -46,7 +46,7 @@ class Announcer:
 
     def _post(self, call_ids: Sequence[str]) -> None:
         url = f"{self._running.functions.url}/api/notifications"
-        body = {"value": [self._item(call_id) for call_id in call_ids]}
+        body = {"value": [notification(self._running, call_id) for call_id in call_ids]}
         for _ in range(TRIES):
             try:
                 if requests.post(url, json=body, timeout=10).status_code == requests.codes.accepted:
@@ -58,18 +58,20 @@ class Announcer:
             time.sleep(SECONDS_BETWEEN_TRIES)
         raise TimeoutError("the app does not take a notification")
 
-    def _item(self, call_id: str) -> dict[str, object]:
-        resource = f"communications/callRecords/{call_id}"
-        data = {"@odata.type": "#microsoft.graph.callrecord", "@odata.id": resource, "id": call_id}
-        return {
-            "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
-            "clientState": self._running.settings["CLIENT_STATE"],
-            "changeType": "created",
-            "resource": resource,
-            "subscriptionExpirationDateTime": "2099-01-01T00:00:00Z",
-            "resourceData": data,
-            "tenantId": self._running.settings["TENANT_ID"],
-        }
+
+def notification(running: Stack, call_id: str) -> dict[str, object]:
+    """The item by which Graph announces a call record to a running stack."""
+    resource = f"communications/callRecords/{call_id}"
+    data = {"@odata.type": "#microsoft.graph.callrecord", "@odata.id": resource, "id": call_id}
+    return {
+        "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+        "clientState": running.settings["CLIENT_STATE"],
+        "changeType": "created",
+        "resource": resource,
+        "subscriptionExpirationDateTime": "2099-01-01T00:00:00Z",
+        "resourceData": data,
+        "tenantId": running.settings["TENANT_ID"],
+    }
 
 
 def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:

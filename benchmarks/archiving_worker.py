@@ -32,7 +32,8 @@ class Recorder:
 
     def about(self, work: Callable[[], None]) -> None:
         """Do something, and note its requests."""
-        self._local.found = found = []
+        found: list[Exchange] = []
+        self._local.found = found
         work()
         self.done.append(found)
 
@@ -49,7 +50,7 @@ class Recorder:
                 found.append((request.method, request.url, dict(request.headers), text))
             return send(adapter, request, **options)
 
-        HTTPAdapter.send = noted  # type: ignore[method-assign]
+        HTTPAdapter.send = noted  # type: ignore[method-assign,assignment]
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -45,7 +45,8 @@ UNANNOUNCED = 0.2
 SECONDS_PER_MEETING = 0.05  # over which the announcements are spread
 SECONDS_WITHOUT_PROGRESS = 300.0
 SECONDS_BETWEEN_LOOKS = 1.0
-LOOKS_SHARE = 10
+LOOKS_SHARE = 3
+LONGEST_REST = 15.0
 SECONDS_TO_BEGIN = 30.0
 TIMER_RUNS = 5
 QUEUES = ("meeting-signals", "upkeep")
@@ -197,7 +198,8 @@ class Recovery:
                 under_way = sum(each.is_open for each in seen)
                 self._tell(f"{stage}: {len(outcomes)} outcomes, {under_way} open, {self._killed} kills")
             # A listing of thousands of blobs costs Azurite much: most of its time is left to the app.
-            time.sleep(max(SECONDS_BETWEEN_LOOKS, LOOKS_SHARE * (time.monotonic() - looked)))
+            rest = LOOKS_SHARE * (time.monotonic() - looked)
+            time.sleep(min(max(SECONDS_BETWEEN_LOOKS, rest), LONGEST_REST))
 
     def _kill(self) -> None:
         self._due.pop(0)

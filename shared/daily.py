@@ -48,13 +48,16 @@ class Daily:
 
     def plan(self, day: date) -> list[Part]:
         """The parts of a day as its index is now; none where there is no index."""
-        index = get(self._container, index_name(day))
-        if index is None:
+        try:
+            index = self._container.download_blob(index_name(day))
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
             return []
-        sizes = list(_sizes(index.body))
-        cuts = list(cut(sizes))
+        cuts = list(cut(_sizes(index.chunks())))
+        sha256 = (index.properties.metadata or {}).get("sha256", "")
         return [
-            Part(day, index.metadata.get("sha256", ""), number, len(cuts), offset, length)
+            Part(day, sha256, number, len(cuts), offset, length)
             for number, (offset, length) in enumerate(cuts)
         ]
 
@@ -171,9 +174,13 @@ def cut(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield offset, length
 
 
-def _sizes(index: bytes) -> Iterator[tuple[int, int]]:
-    for line in index.splitlines(keepends=True):
-        yield len(line), json.loads(line)["bytes"]
+def _sizes(index: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    """The length of each line and the bytes of its report; of an index in chunks, for it may be larger than memory."""
+    rest = b""
+    for chunk in index:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield len(line) + 1, json.loads(line)["bytes"]
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ that carries what the list told, so that the worker need not ask for the call re
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from shared.settings import Settings
 from shared.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 
 THREADS = 8
+MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
 DAY = timedelta(days=1)
 
 
@@ -65,32 +67,49 @@ def listed(item: object) -> Listed | None:
 
 
 class Known:
-    """The outcomes that exist, by day; each day is listed once, when it is first asked for."""
+    """The outcomes that exist. A day is listed once, when it is first asked for.
 
-    def __init__(self, outcomes: Outcomes) -> None:
+    One with more than MOST_LISTED is asked about each: else every slice would list it again and hold it in memory.
+    """
+
+    def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:
         self._outcomes = outcomes
-        self._days: dict[date, dict[str, str]] = {}
+        self._most_listed = most_listed
+        self._days: dict[date, dict[str, str] | None] = {}
 
-    def find(self, call: Listed) -> tuple[str, str] | None:
-        """The call's outcome: its blob's name, and its result.
+    def find(self, calls: Iterable[Listed]) -> list[tuple[str, str] | None]:
+        """Each call's outcome: its blob's name, and its result; None where there is none.
 
         It lies on the day of the end. Before the call record could be read it lies on that of first sight, which
         is the same or the next one.
         """
-        for day in _days(call):
-            name = self._outcomes.name(call_record_id(call.call_id), day)
-            if result := self._on(day).get(name):
-                return name, result
-        return None
+        calls = list(calls)
+        for day in {day for call in calls for day in _days(call)}:
+            self._list(day)
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self._find, calls))
 
     def has(self, signal_id: str, day: date) -> bool:
         """Whether a signal has an outcome on a day."""
-        return self._outcomes.name(signal_id, day) in self._on(day)
+        self._list(day)
+        return self._result(self._outcomes.name(signal_id, day), day) is not None
 
-    def _on(self, day: date) -> dict[str, str]:
+    def _find(self, call: Listed) -> tuple[str, str] | None:
+        for day in _days(call):
+            name = self._outcomes.name(call_record_id(call.call_id), day)
+            if result := self._result(name, day):
+                return name, result
+        return None
+
+    def _result(self, name: str, day: date) -> str | None:
+        listed = self._days[day]
+        return self._outcomes.result(name) if listed is None else listed.get(name)
+
+    def _list(self, day: date) -> None:
         if day not in self._days:
-            self._days[day] = {each.name: sys.intern(each.result) for each in self._outcomes.listed(day)}
-        return self._days[day]
+            first = itertools.islice(self._outcomes.listed(day), self._most_listed + 1)
+            found = {each.name: sys.intern(each.result) for each in first}
+            self._days[day] = found if len(found) <= self._most_listed else None
 
 
 def announce(calls: Iterable[Listed], found_by: FoundBy, services: Services) -> None:

@@ -21,7 +21,7 @@ from shared.archive import ERASED, partition
 from shared.fence import better, is_stale, partitions
 from shared.outcome import Outcome, Result, dumps, metadata, parse
 from shared.signals import Signal
-from shared.storage import get, put
+from shared.storage import get, no_container, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."
@@ -113,6 +113,16 @@ class Outcomes:
                 told.get("organizerid"),
                 blob.creation_time,
             )
+
+    def result(self, name: str) -> str | None:
+        """The result in the blob `name`, if it is there."""
+        try:
+            properties = self._container.get_blob_client(name).get_blob_properties()
+        except ResourceNotFoundError as missing:
+            if no_container(missing):
+                raise
+            return None
+        return (properties.metadata or {}).get("outcome", "")
 
     def read(self, name: str) -> Filed | None:
         """The outcome in the blob `name`, if it is still there."""

@@ -99,7 +99,8 @@ def do_slice(job: Sweep, services: Services) -> None:
         services.looks.send(look, delay)
 
 
-_LISTING = Pace(36, 20.0)  # Graph answers 40 in 20 s
+LISTING_RATE = 36, 20.0  # requests in seconds; Graph answers 40
+_LISTING = Pace(*LISTING_RATE)
 
 
 class _Slice:
@@ -229,16 +230,8 @@ class _Slice:
         """The calls of a page that have no outcome. A backfill meets each meeting once more in spite of one."""
         missing: list[Listed] = []
         met: list[str] = []
-        for item in calls:
-            call = listed(item)
-            if call is None:
-                logs.warning(
-                    "record.unreadable",
-                    look=self.look.name,
-                    requestId=self._services.graph.request_id,
-                )
-                continue
-            outcome = self._known.find(call)
+        readable = self._readable(calls)
+        for call, outcome in zip(readable, self._known.find(readable), strict=True):
             if outcome is None:
                 missing.append(call)
                 continue
@@ -247,6 +240,18 @@ class _Slice:
                 met.append(outcome[0])
         redrive.take_up(met, self._services, FoundBy.BACKFILL)
         return missing
+
+    def _readable(self, calls: list[Any]) -> list[Listed]:
+        """The calls of a page; one that is no call record shows in the log."""
+        readable = []
+        for call in map(listed, calls):
+            if call:
+                readable.append(call)
+            else:
+                logs.warning(
+                    "record.unreadable", look=self.look.name, requestId=self._services.graph.request_id
+                )
+        return readable
 
     def _note_elsewhere(self, call: Listed, name: str, result: str) -> None:
         """A day one of whose calls is pending in another partition cannot be sealed by looking at the day."""

@@ -18,7 +18,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -26,6 +25,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from benchmarks.scale.blobs import Blob, BlobClient, Folder, coded
 from shared import graph
 from shared.errors import AccessDenied, GraphError, NotFound, Throttled, Unavailable
 
@@ -58,36 +58,6 @@ class Steps:
         return effect() if fault is Fault.MADE_TWICE else result
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A blob, its properties, its item in a listing, and its download."""
-
-    name: str
-    body: bytes
-    metadata: dict[str, str]
-    etag: str
-    creation_time: datetime
-    last_modified: datetime
-
-    @property
-    def size(self) -> int:
-        return len(self.body)
-
-    @property
-    def properties(self) -> Blob:
-        return self
-
-    def readall(self) -> bytes:
-        return self.body
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A part of a name before a delimiter."""
-
-    name: str
-
-
 @dataclass
 class Container:
     """The part of ContainerClient that the product uses; `watch` is told of every change: name, before, after."""
@@ -113,7 +83,7 @@ class Container:
         def delete() -> None:
             before = self._there(name)
             if match_condition is MatchConditions.IfNotModified and before.etag != etag:
-                raise _coded(ResourceModifiedError("412"), "ConditionNotMet")
+                raise coded(ResourceModifiedError("412"), "ConditionNotMet")
             del self.blobs[name]
             self.watch(name, before, None)
 
@@ -136,9 +106,9 @@ class Container:
         def upload() -> None:
             before = self.blobs.get(name)
             if match_condition is MatchConditions.IfMissing and before:
-                raise _coded(ResourceExistsError("409"), "BlobAlreadyExists")
+                raise coded(ResourceExistsError("409"), "BlobAlreadyExists")
             if match_condition is MatchConditions.IfNotModified and (before is None or before.etag != etag):
-                raise _coded(ResourceModifiedError("412"), "ConditionNotMet")
+                raise coded(ResourceModifiedError("412"), "ConditionNotMet")
             now = self.steps.now.replace(microsecond=0)  # as in the headers that carry them
             created = before.creation_time if before else now
             version = f'"0x{next(self.versions):X}"'
@@ -166,26 +136,8 @@ class Container:
 
     def _there(self, name: str) -> Blob:
         if name not in self.blobs:
-            raise _coded(ResourceNotFoundError("404"), "BlobNotFound")
+            raise coded(ResourceNotFoundError("404"), "BlobNotFound")
         return self.blobs[name]
-
-
-@dataclass(frozen=True)
-class BlobClient:
-    """One blob of a container."""
-
-    container: Container
-    name: str
-
-    def exists(self) -> bool:
-        return self.container.steps.take(lambda: self.name in self.container.blobs)
-
-    def get_blob_properties(self) -> Blob:
-        return self.container.download_blob(self.name)
-
-    def set_blob_metadata(self, metadata: dict[str, str], **condition: Any) -> None:
-        body = self.container.blobs[self.name].body if self.name in self.container.blobs else b""
-        self.container.upload_blob(self.name, body, overwrite=True, metadata=metadata, **condition)
 
 
 @dataclass(eq=False)
@@ -343,9 +295,3 @@ def _missing(operation: str) -> dict[str, Any]:
 
 def _refusal(kind: type[GraphError], operation: str) -> GraphError:
     return kind(operation, "refused by Graph", status=403 if kind is AccessDenied else 404)
-
-
-def _coded[E: HttpResponseError](error: E, code: str) -> E:
-    """The error as the storage SDK raises it: with the service's own code."""
-    error.error_code = code  # type: ignore[attr-defined]
-    return error

@@ -15,6 +15,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
+from benchmarks.scale.blobs import Blob
 from shared import daily, missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import LATE, REPEATS
@@ -24,7 +25,7 @@ from shared.sealing import ready_at
 from shared.services import Services, assemble
 from shared.signals import message, of_call_record, pack
 from tests.app_settings import ENVIRON
-from tests.doubles import Blob, Container, Fault, Graph, Message, Queue, Steps
+from tests.doubles import Container, Fault, Graph, Message, Queue, Steps
 from tests.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
 from tests.workers import Crash, InLine, Worker
 

@@ -50,6 +50,16 @@ def test_a_first_start_only_records_the_next_occurrence(account: Account, start_
     assert host.seen == []
 
 
+@pytest.mark.parametrize("name", ["AzureWebJobs.tick.Disabled", "AzureWebJobs__tick__Disabled"])
+def test_a_disabled_function_does_not_run(account: Account, start_host: StartHost, name: str) -> None:
+    last = datetime.now(UTC) - timedelta(days=800)
+    record(account, name, Status(last, Schedule(YEARLY).after(last), last))
+    host = start_host(TIMER, settings=settings(YEARLY, name) | {name: "true"})
+    assert host.terminate() == 0
+    assert host.seen == []
+    assert recorded(account, name)["Last"] == last.isoformat()
+
+
 def test_a_missed_occurrence_is_made_up_for_once(account: Account, start_host: StartHost) -> None:
     last = datetime.now(UTC) - timedelta(days=800)
     record(account, "missed", Status(last, Schedule(YEARLY).after(last), last))

@@ -42,6 +42,11 @@ class AppSettings:
 
         return re.sub(r"%([^%]+)%", value, text)
 
+    def disables(self, function: str) -> bool:
+        """Whether `AzureWebJobs.<function>.Disabled` says so, in either form that the platform takes."""
+        names = (f"azurewebjobs{sep}{function.lower()}{sep}disabled" for sep in (".", "__"))
+        return any(self._values.get(name, "").lower() in ("true", "1") for name in names)
+
     def queue(self, connection: str, name: str) -> QueueClient:
         """A client of the queue `name`, for raw message texts."""
         return QueueClient(

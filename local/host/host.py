@@ -52,6 +52,9 @@ class Host:
             self._report(str(error))
         self.invoker = Invoker(runtime, self._options.function_timeout)
         for function in self.functions.values():
+            if self._settings.disables(function.name):
+                log.info("%s is disabled", function.name)
+                continue
             try:
                 self._serve(function)
             except (MissingSettingError, ValueError) as error:

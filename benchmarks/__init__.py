@@ -1,0 +1,1 @@
+"""What the app costs and withstands, measured beside something else."""

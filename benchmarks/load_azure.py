@@ -1,0 +1,280 @@
+"""How a real deployment answers and archives, measured from outside with what it has archived already.
+
+Nothing is made up: calls whose reports are stored are announced again, which costs the app one look at an outcome each,
+and with --archive it is asked to take up again what it stored, which reads every report once more. Beside each answer
+stands the host's own front page, asked for in turn. Sign in as for `attendance`; the client state is taken from the
+settings, or from CLIENT_STATE where those only refer to the key vault.
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import ssl
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from shared import tasks, times
+from shared.cli import session
+from shared.cli.session import Session
+from shared.errors import AttendanceError
+from shared.outcome import Result
+from shared.outcomes import Glance, Outcomes
+from shared.signals import Kind, kind_of
+from shared.tasks import Redrive, Task
+
+SIZES = (1, 10, 100, 500)
+TIMES = 5  # each size of a batch is sent
+MOST_CALLS = 1_000  # announced in turn
+SENDERS = 16
+TIMEOUT = 60.0
+SECONDS_BETWEEN_LOOKS = 5.0
+GIVE_UP_AFTER = 3_600.0
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What a redrive did: outcomes that were settled anew, and seconds from the request to the last."""
+
+    outcomes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """Times in milliseconds; `front` is the host's own page, `over_front` the median of the pairs' ratios."""
+
+    handshake: float
+    one: float
+    front: float
+    over_front: float
+    batches: Mapping[int, float]
+    burst: int
+    median: float
+    p99: float
+    longest: float
+    refused: int
+    archived: Archived | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where notifications go to, and what they must say."""
+
+    address: SplitResult
+    tenant_id: str
+    client_state: str
+
+    @contextmanager
+    def connection(self) -> Iterator[http.client.HTTPConnection]:
+        """A connection of one's own."""
+        host, port = self.address.hostname or "", self.address.port
+        made = (
+            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+            if self.address.scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        )
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def post(self, connection: http.client.HTTPConnection, calls: Sequence[str]) -> tuple[float, int]:
+        """Announce these calls in one POST."""
+        body = json.dumps({"value": [self._item(call) for call in calls]})
+        path = f"{self.address.path}/notifications"
+        return _timed(connection, "POST", path, body, {"Content-Type": "application/json"})
+
+    def handshake(self, connection: http.client.HTTPConnection) -> tuple[float, int]:
+        """What Graph asks before it sends anything."""
+        path = f"{self.address.path}/notifications?{urlencode({'validationToken': 'a token'})}"
+        return _timed(connection, "POST", path)
+
+    def _item(self, call: str) -> dict[str, object]:
+        return {
+            "subscriptionId": "00000000-0000-0000-0000-000000000000",
+            "clientState": self.client_state,
+            "changeType": "created",
+            "resource": f"communications/callRecords/{call}",
+            "resourceData": {"id": call},
+            "tenantId": self.tenant_id,
+        }
+
+
+def target(environ: Mapping[str, str]) -> Target:
+    """The deployed app that these settings are of. Raises AttendanceError for what is missing."""
+    base = environ.get("NOTIFICATION_BASE_URL", "")
+    state = environ.get("CLIENT_STATE", "")
+    if state.startswith("@Microsoft.KeyVault"):
+        state = os.environ.get("CLIENT_STATE", "")
+    for name, value in {"NOTIFICATION_BASE_URL": base, "CLIENT_STATE": state}.items():
+        if not value:
+            raise AttendanceError(f"{name} is not set: give it in the environment.")
+    return Target(urlsplit(base), environ.get("TENANT_ID", ""), state)
+
+
+def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False) -> Load:
+    """Measure everything. Raises AttendanceError where nothing was stored in the last `days`."""
+    app, outcomes = target(of.environ), Outcomes(of.container)
+    today = times.now().date()
+    dates = [today - timedelta(days=back) for back in range(days)]
+    stored = list(itertools.islice(_stored(outcomes, dates), MOST_CALLS))
+    if not stored:
+        raise AttendanceError(f"No report of a call was stored in the last {days} days.")
+    calls = [each.signal_id.partition("-")[2] for each in stored]
+    some = itertools.cycle(calls)
+    with app.connection() as connection:
+        app.post(connection, [next(some)])
+        handshakes = [app.handshake(connection)[0] for _ in range(pairs)]
+        in_turn = [
+            (app.post(connection, [next(some)])[0], _timed(connection, "GET", "/")[0]) for _ in range(pairs)
+        ]
+        batches = {
+            size: statistics.median(
+                app.post(connection, list(itertools.islice(some, size)))[0] for _ in range(TIMES)
+            )
+            for size in SIZES
+        }
+    answers = sorted(_burst(app, list(itertools.islice(some, burst))))
+    took = [each for each, _ in answers]
+    return Load(
+        statistics.median(handshakes),
+        statistics.median(one for one, _ in in_turn),
+        statistics.median(front for _, front in in_turn),
+        statistics.median(one / front for one, front in in_turn),
+        batches,
+        burst,
+        statistics.median(took),
+        took[int(len(took) * 0.99)],
+        took[-1],
+        sum(status != http.client.ACCEPTED for _, status in answers),
+        _archive(of, outcomes, dates) if archive else None,
+    )
+
+
+def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[Glance]:
+    for day in days:
+        for each in outcomes.listed(day):
+            if each.result == Result.STORED and kind_of(each.signal_id) is Kind.CALL_RECORD:
+                yield each
+
+
+def _burst(app: Target, calls: Sequence[str]) -> list[tuple[float, int]]:
+    """One notification for each call, as fast as `SENDERS` connections take them."""
+
+    def send(first: int) -> list[tuple[float, int]]:
+        with app.connection() as connection:
+            return [app.post(connection, [call]) for call in calls[first::SENDERS]]
+
+    with ThreadPoolExecutor(SENDERS) as senders:
+        return [each for part in senders.map(send, range(SENDERS)) for each in part]
+
+
+def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
+    """Have all that is stored taken up again, and wait until it is. Raises AttendanceError when it takes too long."""
+    wanted = {each.name for each in _stored(outcomes, days)}
+    began = times.now()
+    of.upkeep.send(tasks.message(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
+    deadline = time.monotonic() + GIVE_UP_AFTER
+    while time.monotonic() < deadline:
+        settled = _settled(of, wanted, began)
+        if len(settled) == len(wanted):
+            return Archived(len(wanted), (max(settled) - began).total_seconds())
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    raise AttendanceError(f"What was stored was not taken up again within {GIVE_UP_AFTER:.0f} s.")
+
+
+def _settled(of: Session, names: set[str], began: datetime) -> list[datetime]:
+    """When each of these outcomes was written anew, of those that were."""
+    folders = {name.rpartition("/")[0] for name in names}
+    blobs = (blob for each in folders for blob in of.container.list_blobs(name_starts_with=f"{each}/"))
+    return [
+        blob.last_modified for blob in blobs if blob.name in names and blob.last_modified >= began - SECOND
+    ]
+
+
+SECOND = timedelta(seconds=1)  # in which storage tells times
+
+
+def _timed(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[float, int]:
+    """Milliseconds until the whole reply, and its status."""
+    began = time.perf_counter()
+    connection.request(method, path, body, dict(headers or {}))
+    with connection.getresponse() as reply:
+        reply.read()
+        return (time.perf_counter() - began) * 1000, reply.status
+
+
+def lines(found: Load) -> list[tuple[str, str]]:
+    """What, measured."""
+    rows = [
+        ("handshake", f"{found.handshake:.0f} ms"),
+        ("acknowledging one item, over the front page", f"{found.over_front:.2f} x"),
+        ("  one item, and the front page", f"{found.one:.0f} ms, {found.front:.0f} ms"),
+        *((f"  a batch of {size:,}", f"{took:.0f} ms") for size, took in found.batches.items()),
+        (f"p99 of a burst of {found.burst:,}", f"{found.p99:.0f} ms"),
+        ("  median and longest of the burst", f"{found.median:.0f} ms, {found.longest:.0f} ms"),
+        ("  refused in the burst", f"{found.refused}"),
+    ]
+    if found.archived:
+        each = found.archived
+        rate = each.outcomes / max(each.seconds, 1.0)
+        rows.append(("reports read again, and a second", f"{each.outcomes:,}, {rate:.1f}"))
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load_azure", description=__doc__)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="what `az functionapp config appsettings list` prints",
+    )
+    which.add_argument("--local", action="store_true", help="the local stack that `make up` started")
+    parser.add_argument("--days", type=int, default=2, help="whose stored calls are announced again")
+    parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--burst", type=int, default=1_000)
+    parser.add_argument(
+        "--archive", action="store_true", help="also have all reports of those days read again"
+    )
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    try:
+        environ = session.environment(options.settings, local=options.local)
+        found = run(
+            Session(environ, None, None, options.json),
+            options.days,
+            options.pairs,
+            options.burst,
+            archive=options.archive,
+        )
+    except AttendanceError as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        for what, measured in lines(found):
+            print(f"{what:<48} {measured:>24}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

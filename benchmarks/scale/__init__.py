@@ -1,0 +1,1 @@
+"""The deployed app in virtual time: the product's own code, between a modelled Graph and a modelled Azure."""

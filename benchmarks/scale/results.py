@@ -1,0 +1,250 @@
+"""What came of a simulated day, in figures and plots."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.measured import new_figure
+from benchmarks.scale.assumptions import BEGIN, HOUR
+from benchmarks.scale.azure import Bill
+from benchmarks.scale.graph import LIST, MEETING, RECORD, REPORT, REPORTS, series
+from benchmarks.scale.scenarios import Day, Look, Sample, Scenario
+
+# US dollars, as in docs/cost.md.
+GB_SECOND, WAITING_GB_SECOND, EXECUTION = 0.000026, 0.000004, 0.0000004
+OPERATION, WRITE, READ = 0.0000004, 0.000005, 0.0000004
+GIGABYTES = 2.0  # of an instance
+LOG_OF_MEETING = 0.012 / 1_000 * 2.3
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds: of half, of 99 in 100, and of the last."""
+
+    median: float
+    p99: float
+    last: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One scenario. `calls`, `refused` and `most` (in one window of the limit) by operation."""
+
+    scenario: Scenario
+    stored: int
+    pending: int
+    outcomes: Mapping[str, int]
+    since_announced: Times
+    since_possible: Times  # from the later one of notification and report on
+    unannounced: Times  # from their end on
+    last_stored: float
+    answered: Times  # a notification
+    longest_queue: int
+    most_waiting: int
+    calls: Mapping[str, int]
+    refused: Mapping[str, int]
+    most: Mapping[str, int]
+    limits: Mapping[str, int]
+    looks: Sequence[Look]
+    instances: int
+    webhooks: int
+    samples: Sequence[Sample]
+    series: Mapping[str, Counter[int]]
+    cost: float
+
+    @property
+    def calls_of_report(self) -> float:
+        """Calls to Graph for each stored report, the sweep's lists left out."""
+        return sum(count for kind, count in self.calls.items() if kind != LIST) / max(1, self.stored)
+
+    @property
+    def longest_full(self) -> Look | None:
+        """The full look that took longest."""
+        return max(
+            (each for each in self.looks if each.name == "full"), key=lambda each: each.took, default=None
+        )
+
+    @property
+    def longest_recent(self) -> Look | None:
+        """The look at the last hours that took longest."""
+        recent = (each for each in self.looks if each.name == "recent")
+        return max(recent, key=lambda each: each.took, default=None)
+
+
+def result(day: Day) -> Result:
+    """The figures of a day that was run."""
+    held, app = day.held, day.app
+    announced, possible, unannounced = list[float](), list[float](), list[float]()
+    last = 0.0
+    for name, moment in _stored(day):
+        number = int(name.rpartition("-")[2].removesuffix(".json"))
+        last = max(last, moment)
+        if number in day.unannounced:
+            unannounced.append(moment - held.ends[number])
+        else:
+            announced.append(moment - held.readable[number])
+            possible.append(moment - max(held.readable[number], held.ready[number]))
+    outcomes = Counter(
+        json.loads(blob.body)["outcome"]
+        for folder in app.container.folders("outcomes/")
+        for blob in app.container.folder(folder).values()
+    )
+    return Result(
+        day.scenario,
+        len(announced) + len(unannounced),
+        outcomes["pending"],
+        outcomes,
+        percentiles(announced),
+        percentiles(possible),
+        percentiles(unannounced),
+        last,
+        percentiles(app.webhook.times),
+        max(each.messages for each in day.samples),
+        max(each.waiting for each in day.samples),
+        app.tenant.calls,
+        app.tenant.refused,
+        {kind: limit.most for kind, limit in app.tenant.limits.items()},
+        {kind: limit.requests for kind, limit in app.tenant.limits.items()},
+        day.looks,
+        app.archive.most_instances,
+        app.webhook.most_instances,
+        day.samples,
+        app.tenant.series,
+        _cost(day),
+    )
+
+
+def _stored(day: Day) -> Iterator[tuple[str, float]]:
+    container = day.app.container
+    for folder in container.folders("reports/"):
+        for name, blob in container.folder(folder).items():
+            yield name, (blob.creation_time - BEGIN).total_seconds()
+
+
+def percentiles(seconds: list[float]) -> Times:
+    """Of times in any order."""
+    if not seconds:
+        return Times(0.0, 0.0, 0.0)
+    seconds = sorted(seconds)
+    return Times(seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)], seconds[-1])
+
+
+def _cost(day: Day) -> float:
+    """Of the whole scenario, without what is paid for an app that does nothing."""
+    app = day.app
+    bills: list[Bill] = [app.archive.bill, app.upkeep.bill, app.bury.bill]
+    work = sum(bill.seconds for bill in bills) * GIGABYTES * GB_SECOND
+    answers = app.webhook.bill.seconds * GIGABYTES * GB_SECOND
+    executions = sum(bill.executions for bill in [*bills, app.webhook.bill]) * EXECUTION
+    queues = sum(queue.operations for queue in app.queues.values()) * OPERATION
+    blobs = (app.requests["write"] + app.requests["list"]) * WRITE + app.requests["read"] * READ
+    return work + answers + executions + queues + blobs + day.scenario.meetings * LOG_OF_MEETING
+
+
+def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """A table: one row a figure, one column a scenario."""
+    figures: list[tuple[str, list[str]]] = [
+        ("meetings", [f"{each.scenario.meetings:,}" for each in results]),
+        ("reports stored", [f"{each.stored:,}" for each in results]),
+        ("signals still pending at the end", [f"{each.pending:,}" for each in results]),
+        ("notification to 202: median, p99, longest", [_ms(each.answered) for each in results]),
+        ("notification to archive: median", [span(each.since_announced.median) for each in results]),
+        ("notification to archive: p99", [span(each.since_announced.p99) for each in results]),
+        ("notification to archive: last", [span(each.since_announced.last) for each in results]),
+        ("of it the app's own share: median", [span(each.since_possible.median) for each in results]),
+        ("of it the app's own share: p99", [span(each.since_possible.p99) for each in results]),
+        ("of it the app's own share: last", [span(each.since_possible.last) for each in results]),
+        ("never announced, end to archive: median", [span(each.unannounced.median) for each in results]),
+        ("never announced, end to archive: last", [span(each.unannounced.last) for each in results]),
+        ("last report stored, hours after midnight", [f"{each.last_stored / HOUR:.1f}" for each in results]),
+        ("most messages that waited", [f"{each.most_waiting:,}" for each in results]),
+        ("most messages, delayed ones too", [f"{each.longest_queue:,}" for each in results]),
+        ("most instances of the archive", [f"{each.instances}" for each in results]),
+        ("most instances of the webhook", [f"{each.webhooks}" for each in results]),
+        ("calls to Graph for a report", [f"{each.calls_of_report:.2f}" for each in results]),
+        ("calls that Graph refused", [f"{sum(each.refused.values()):,}" for each in results]),
+        ("full look: longest", [_look(each.longest_full) for each in results]),
+        ("look at the last hours: longest", [_look(each.longest_recent) for each in results]),
+        ("cost in US dollars", [f"{each.cost:,.0f}" for each in results]),
+        ("  for 1,000 meetings", [f"{each.cost / each.scenario.meetings * 1000:.2f}" for each in results]),
+    ]
+    return [(what, *values) for what, values in figures]
+
+
+def limit_rows(each: Result) -> list[tuple[str, str, str, str]]:
+    """Calls, refusals, and how near the limit they came, by operation."""
+    return [
+        (
+            kind,
+            f"{each.calls.get(kind, 0):,}",
+            f"{each.refused.get(kind, 0):,}",
+            f"{each.most[kind]:,} of {each.limits[kind]:,}",
+        )
+        for kind in (RECORD, MEETING, REPORTS, REPORT, LIST)
+    ]
+
+
+def span(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
+
+
+def _ms(times: Times) -> str:
+    return ", ".join(f"{each * 1000:,.0f} ms" for each in (times.median, times.p99, times.last))
+
+
+def _look(look: Look | None) -> str:
+    return f"{span(look.took)}, {look.records:,} calls" if look else "none ended"
+
+
+def figure(each: Result) -> Any:
+    """The day as a plot: reports, queue, calls, instances."""
+    made = new_figure(9, 9)
+    top, queue, calls, instances = made.subplots(4, 1, sharex=True)
+    hours = [sample.at / HOUR for sample in each.samples]
+    top.plot(
+        hours, [sample.possible for sample in each.samples], label="reports that there are", color="#999999"
+    )
+    top.plot(hours, [sample.stored for sample in each.samples], label="reports stored", color="#0072B2")
+    queue.plot(
+        hours, [sample.waiting for sample in each.samples], label="messages that wait", color="#D55E00"
+    )
+    queue.plot(
+        hours, [sample.messages for sample in each.samples], label="delayed ones too", color="#E69F00", lw=0.8
+    )
+    colors = itertools.cycle(["#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"])
+    for kind, counts in each.series.items():
+        color = next(colors)
+        points = list(series(counts))
+        calls.plot([at for at, _ in points], [count for _, count in points], label=kind, color=color, lw=0.8)
+    calls.axhline(each.limits[RECORD] / 20, color="#0072B2", ls=":", lw=0.8, label="limit of call records")
+    calls.axhline(each.limits[LIST] / 20, color="#56B4E9", ls=":", lw=0.8, label="limit of lists")
+    instances.plot(
+        hours,
+        [sample.instances for sample in each.samples],
+        label="instances of the archive",
+        color="#009E73",
+    )
+    for axes, title in zip(
+        (top, queue, calls, instances), ("Reports", "Queue", "Calls a second", "Instances"), strict=True
+    ):
+        axes.set_ylabel(title)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right", fontsize=7)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        _mark(axes, each.scenario)
+    instances.set_xlabel("hours after midnight")
+    top.set_title(each.scenario.name)
+    return made
+
+
+def _mark(axes: Any, scenario: Scenario) -> None:
+    for begin, end in filter(None, (scenario.trouble.down, scenario.trouble.scarce)):
+        axes.axvspan(begin / HOUR, end / HOUR, color="#D55E00", alpha=0.1, lw=0)
