@@ -7,9 +7,11 @@ The model is then held against the real local stack: the same notifications, mea
 import argparse
 import gc
 import os
+import pickle
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,12 +46,20 @@ def scenarios(meetings: int, seed: int) -> list[Scenario]:
     ]
 
 
-def simulated(scenario: Scenario) -> Result:
-    """One day, from its first to its last hour."""
+def simulated(scenario: Scenario, keep: Path | None) -> Result:
+    """One day, from its first to its last hour; or what was kept of it, where a run before this one got so far."""
+    kept = keep / f"{scenario.name}.pickle" if keep else None
+    if kept and kept.exists():
+        found: Result = pickle.loads(kept.read_bytes())
+        return found
     gc.disable()  # it would look through millions of blobs again and again, and there is nothing to collect
     day = Day(scenario, Assumptions())
     day.run()
-    return results.result(day)
+    found = results.result(day)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(pickle.dumps(found))
+    return found
 
 
 def page(days: Sequence[Result], compared: Sequence[check.Compared]) -> Page:
@@ -89,11 +99,19 @@ def main() -> int:
     parser.add_argument(
         "--no-check", action="store_true", help="leave out the comparison with the local stack"
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="put down what each day gave, and do not simulate it again",
+    )
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plots here")
     options = parser.parse_args()
     compared = [] if options.no_check else check.run()
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
-        days = list(processes.map(simulated, scenarios(options.meetings, options.seed)))
+        days = list(
+            processes.map(partial(simulated, keep=options.keep), scenarios(options.meetings, options.seed))
+        )
     print(page(days, compared).written(options.page, "scale"))
     lost = [day.scenario.name for day in days if day.stored + day.pending < day.scenario.meetings]
     for name in lost:

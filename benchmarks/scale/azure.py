@@ -180,8 +180,10 @@ class QueueFunction:
         if not self._scales:
             self._scales = True
             self._clock.at(self._clock.now + self._assumed.scaled_every * self._draw.random(), self._scale)
-        for worker in self._instances:
-            worker.notice(self._draw.random() * worker.polls_every)
+        free = [(self._draw.random() * each.polls_every, each) for each in self._instances if each.is_free]
+        if free:
+            after, first = min(free, key=lambda each: each[0])
+            first.notice(after)
 
     def _scale(self) -> None:
         """A decision: how many instances there should be, after so many seconds the next one."""
@@ -232,6 +234,11 @@ class _Worker:
     def polls_every(self) -> float:
         """Seconds between two looks into the queue: the longer it was empty, the rarer they become."""
         return min(max(SHORTEST_POLL, self._clock.now - self._found), LONGEST_POLL)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes messages, and is not looking for some already."""
+        return not self._polls and self.instance.running <= HOST["newBatchThreshold"]
 
     def notice(self, after: float) -> None:
         """It will look into its queue after so many seconds, unless it is looking anyway."""
