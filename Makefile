@@ -9,7 +9,7 @@ AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test lint format storm fuzz bench package lock clean
+.PHONY: help setup cli demo up test lint format storm fuzz bench simulate package lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -44,6 +44,9 @@ fuzz: setup $(CLI) ## A million hostile bodies; writes docs/measured/fuzz.md
 
 bench: setup $(DEV) ## All benchmarks; writes docs/measured/benchmarks.md
 	@$(PYTHON) -m benchmarks.bench --page docs/measured
+
+simulate: setup $(DEV) ## Days of a million meetings, simulated; writes docs/measured/scale.md
+	@$(PYTHON) -m benchmarks.simulate --page docs/measured
 
 package: $(LOCAL) ## Build what is deployed, into .local/package/app.zip
 	@$(PYTHON) scripts/package

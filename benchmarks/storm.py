@@ -28,7 +28,6 @@ from local.program import Log
 from local.stack import Stack
 
 WINDOW = timedelta(seconds=90)  # longer than faults in a row last
-SETTINGS = recovery.SETTINGS | {"RETRY_WINDOW": str(int(WINDOW.total_seconds()))}
 UNANNOUNCED = 0.1
 SHARE = 0.01  # of the requests to storage that fail
 TAKEN_UP = ["failed", "notFound", "noReport"]
@@ -49,14 +48,20 @@ class Storm:
         return self.result.problems
 
 
+def settings(window: timedelta = WINDOW) -> dict[str, str]:
+    """The app settings of a stack for a storm."""
+    return recovery.SETTINGS | {"RETRY_WINDOW": str(int(window.total_seconds()))}
+
+
 def run(
     running: Stack,
     meetings: int,
     kills: int,
     seed: int,
     often: int = 1,
+    window: timedelta = WINDOW,
 ) -> Storm:
-    """Do everything. `often`: faults come so many times as often.
+    """Do everything. `often`: faults come so many times as often; `window`: the app's RETRY_WINDOW.
 
     Raises what `Recovery.run` raises.
     """
@@ -81,7 +86,7 @@ def run(
             kills,
             seed,
             unannounced=UNANNOUNCED,
-            window=WINDOW,
+            window=window,
             before_end=clear,
         )
         result = storm.run(meetings)
@@ -155,7 +160,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plot here")
     options = parser.parse_args()
     descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with stack.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
+    with stack.up(settings=settings(), seed=options.seed, log=Log(descriptor)) as running:
         storm = run(running, options.meetings, options.kills, options.seed)
     if options.json:
         print(json.dumps(asdict(storm), indent=2))

@@ -1,16 +1,19 @@
 """What the storm is made of: storage that fails before a proxy, Graph that fails for each so many-th call, a page."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import requests
 
+import local.stack
 from benchmarks import faulty_graph, faulty_storage, storm
 from benchmarks.faulty_storage import Chances
 from benchmarks.findings import Findings
 from benchmarks.recovery_result import Result
 from local.graph.client import Control
 from local.identity import Identity
+from local.program import Log
 from local.stack import Stack
 from shared.credentials import credential
 
@@ -91,6 +94,19 @@ def test_faults_of_graph_strike_a_share_of_the_calls_until_the_weather_clears(st
     assert {429, 500, 502} <= set(answers)
     assert sum(weather.counts.values()) >= 5
     assert control.faults() == []
+
+
+def test_a_small_storm_loses_nothing_doubles_nothing_and_leaves_nothing_wrong(
+    tmp_path: Path, log: Log
+) -> None:
+    window = timedelta(seconds=25)
+    with local.stack.up(tmp_path, settings=storm.settings(window), log=log) as running:
+        made = storm.run(running, 30, kills=2, seed=5, often=3, window=window)
+    assert made.problems == []
+    assert made.result.kills == 2
+    assert made.result.found.stored >= 20
+    assert sum(made.graph_faults.values()) > 20
+    assert sum(made.storage_faults.values()) > 5
 
 
 def test_the_page_says_what_was_lost(tmp_path: Path) -> None:

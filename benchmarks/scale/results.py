@@ -63,17 +63,18 @@ class Result:
         return sum(count for kind, count in self.calls.items() if kind != LIST) / max(1, self.stored)
 
     @property
-    def longest_full(self) -> Look | None:
-        """The full look that took longest."""
-        return max(
-            (each for each in self.looks if each.name == "full"), key=lambda each: each.took, default=None
-        )
+    def full_look(self) -> Look | None:
+        """The full look that saw most calls."""
+        return self._look("full")
 
     @property
-    def longest_recent(self) -> Look | None:
-        """The look at the last hours that took longest."""
-        recent = (each for each in self.looks if each.name == "recent")
-        return max(recent, key=lambda each: each.took, default=None)
+    def recent_look(self) -> Look | None:
+        """The look at the last hours that saw most calls."""
+        return self._look("recent")
+
+    def _look(self, name: str) -> Look | None:
+        found = (each for each in self.looks if each.name == name)
+        return max(found, key=lambda each: (each.records, each.took), default=None)
 
 
 def result(day: Day) -> Result:
@@ -168,8 +169,8 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         ("most instances of the webhook", [f"{each.webhooks}" for each in results]),
         ("calls to Graph for a report", [f"{each.calls_of_report:.2f}" for each in results]),
         ("calls that Graph refused", [f"{sum(each.refused.values()):,}" for each in results]),
-        ("full look: longest", [_look(each.longest_full) for each in results]),
-        ("look at the last hours: longest", [_look(each.longest_recent) for each in results]),
+        ("full look that saw most calls", [_look(each.full_look) for each in results]),
+        ("look at the last hours that saw most calls", [_look(each.recent_look) for each in results]),
         ("cost in US dollars", [f"{each.cost:,.0f}" for each in results]),
         ("  for 1,000 meetings", [f"{each.cost / each.scenario.meetings * 1000:.2f}" for each in results]),
     ]
