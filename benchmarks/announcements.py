@@ -13,6 +13,7 @@ from local.stack import Stack
 TIMES = 3
 LARGEST_POST = 20
 SENDERS = 4
+MOST_WAITING = 2_000  # messages, delayed ones too
 TRIES = 200
 SECONDS_BETWEEN_TRIES = 0.3
 
@@ -22,12 +23,14 @@ class Announcer:
 
     def __init__(self, running: Stack) -> None:
         self._running = running
+        self._queue = running.queue_service().get_queue_client("meeting-signals")
         self._counting = threading.Lock()
         self.repeated = 0
 
     def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
-        """POST every id `TIMES` times, shuffled, in batches of any size, spread over so many seconds.
+        """POST every id `TIMES` times, shuffled, in batches of any size, spread over so many seconds or longer.
 
+        It waits while many messages wait: Azurite looks through all of a queue for each that it gives out.
         Raises TimeoutError when the app does not take one.
         """
         items = [*call_ids] * TIMES
@@ -38,6 +41,8 @@ class Announcer:
         def post(number: int) -> None:
             due = began + seconds * number / len(batches)
             time.sleep(max(0.0, due - time.monotonic()))
+            while (self._queue.get_queue_properties().approximate_message_count or 0) > MOST_WAITING:
+                time.sleep(SECONDS_BETWEEN_TRIES)
             self._post(batches[number])
 
         with ThreadPoolExecutor(SENDERS) as senders:
