@@ -30,6 +30,9 @@ from shared import __version__, jsontext
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
 
 MAX_TRIES = 4  # of one request
+MANY_FAILURES = (
+    5  # requests in a row that no try helped: Graph is down, and until it answers each gets one try
+)
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0
@@ -43,6 +46,7 @@ MAX_PAGES = 5_000
 POOL_SIZE = 32
 CHUNK = 64 * 1024
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+DOWN = RETRIED - {429}
 
 type TokenSource = Callable[[bool], str]
 
@@ -96,6 +100,7 @@ class Graph:
         self._draw = draw
         self._local = threading.local()
         self._skew = timedelta()
+        self._failures = 0  # in a row, of all threads
         self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
@@ -166,6 +171,7 @@ class Graph:
     ) -> dict[str, Any]:
         url = self._url(path, operation)
         refused = renew = False
+        tries = MAX_TRIES if self._failures < MANY_FAILURES else 1
         for attempt in range(1, MAX_TRIES + 1):
             if time.monotonic() > getattr(self._local, "deadline", math.inf):
                 raise Unavailable(operation, "the time of this attempt is used up")
@@ -179,7 +185,8 @@ class Graph:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
                 retryable = method != "POST" or failure.details.get("status") == 429
-                if not retryable or attempt == MAX_TRIES or wait > MAX_INLINE_WAIT:
+                if not retryable or attempt >= tries or wait > MAX_INLINE_WAIT:
+                    self._failures += 1
                     _give_up(operation, failure)
                 self._sleep(wait)
         raise AssertionError("unreachable")  # pragma: no cover
@@ -223,6 +230,8 @@ class Graph:
             raise _Again(f"no whole answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None
+        if response.status_code not in DOWN:
+            self._failures = 0
         return _parsed(response, content, operation)
 
     def _url(self, path: str, operation: str) -> str:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from shared import graph as graph_module
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.graph import MAX_RATE_WAIT, MAX_TRIES, Graph, Rate, next_link, segment
+from shared.graph import MANY_FAILURES, MAX_RATE_WAIT, MAX_TRIES, Graph, Rate, next_link, segment
 from shared.jsontext import Number
 
 
@@ -268,6 +268,31 @@ def test_nobody_at_the_address_makes_it_unavailable(client: Client, service: Ser
     with pytest.raises(Unavailable, match="ConnectionError"):
         client.get()
     assert client.sleeps == [0.5, 1.0, 2.0]
+
+
+def test_while_graph_is_down_a_call_gets_one_try_until_one_is_answered(
+    client: Client, service: Service
+) -> None:
+    service.answers = [error(503)]
+    for _ in range(MANY_FAILURES):
+        with pytest.raises(Unavailable):
+            client.get()
+    assert len(service.requests) == MANY_FAILURES * MAX_TRIES
+    with pytest.raises(Unavailable):
+        client.get()
+    assert len(service.requests) == MANY_FAILURES * MAX_TRIES + 1
+    service.answers = [error(404), error(503), Answer()]
+    with pytest.raises(NotFound):
+        client.get()
+    assert client.get() == {"ok": True}
+
+
+def test_to_be_throttled_is_not_to_be_down(client: Client, service: Service) -> None:
+    service.answers = [error(429)]
+    for _ in range(MANY_FAILURES + 1):
+        with pytest.raises(Throttled):
+            client.get()
+    assert len(service.requests) == (MANY_FAILURES + 1) * MAX_TRIES
 
 
 @pytest.mark.parametrize("fault", [error(503), error(500), Answer(reset=True), Answer(body=b"{")])
