@@ -5,6 +5,7 @@ LOCAL := .venv/.local-ready
 CLI := .venv/.cli-ready
 DEV := .venv/.dev-ready
 SPARK := $(if $(shell command -v java),.venv/.spark-ready)
+FUZZ := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.venv/.fuzz-ready)
 AZURITE := .local/azurite/.ready
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ demo: setup ## See it work: from a meeting's end to its attendance report
 up: setup ## Start the local stack and keep it running
 	@$(PYTHON) -m local up --subscribe
 
-test: setup $(DEV) $(SPARK) ## Run all tests
+test: setup $(DEV) $(SPARK) $(FUZZ) ## Run all tests
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV) ## Check style and types
@@ -39,7 +40,7 @@ format: $(DEV) ## Rewrite the code in the project's style
 storm: setup $(CLI) ## Ten thousand meetings while everything fails; writes docs/measured/storm.md
 	@$(PYTHON) -m benchmarks.storm --page docs/measured
 
-fuzz: setup $(CLI) ## A million hostile bodies; writes docs/measured/fuzz.md
+fuzz: setup $(DEV) $(FUZZ) ## A million hostile bodies; writes docs/measured/fuzz.md
 	@$(PYTHON) -m benchmarks.fuzz --page docs/measured
 
 bench: setup $(DEV) ## All benchmarks; writes docs/measured/benchmarks.md
@@ -72,8 +73,8 @@ $(DEV): requirements-dev.txt | $(LOCAL) $(CLI)
 	@scripts/install-packages requirements-dev.txt --no-compile
 	@touch $@
 
-$(SPARK): requirements-spark.txt | $(DEV)
-	@scripts/install-packages requirements-spark.txt
+.venv/.spark-ready .venv/.fuzz-ready: .venv/.%-ready: requirements-%.txt | $(DEV)
+	@scripts/install-packages $<
 	@touch $@
 
 $(AZURITE): local/azurite/package.json local/azurite/package-lock.json | $(LOCAL)

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from benchmarks.fuzzing import over_http
+from benchmarks.fuzzing import guided, over_http
 from benchmarks.fuzzing.branches import Branches
+from benchmarks.fuzzing.guided import Guided
 from benchmarks.fuzzing.mutations import mutated
 from benchmarks.fuzzing.targets import CORE, Target, Wrong, all_targets
 from benchmarks.measured import Page, machine
@@ -101,7 +102,7 @@ def _megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def page(core: Core, http: over_http.Result | None, seed: int) -> Page:
+def page(core: Core, followed: Guided | None, http: over_http.Result | None, seed: int) -> Page:
     """The page of a run."""
     made = Page("Hostile bodies", f"`make fuzz`, seed {seed}. {machine()}")
     made.text("## At the core")
@@ -126,6 +127,18 @@ def page(core: Core, http: over_http.Result | None, seed: int) -> Page:
             (each, NO_OTHER.get(each.partition(",")[0], "not reached by this run")) for each in core.untaken
         ]
         made.text("\n".join(f"- `{each}`: {why}" for each, why in reasons))
+    if followed:
+        made.text("## Guided by coverage")
+        made.text("The same targets under atheris; half of its mutations are the grammar's.")
+        made.table(
+            ("What", "Count"),
+            [
+                ("bodies", f"{followed.bodies:,}"),
+                ("**not handled, or wrong**", f"**{len(followed.problems)}**"),
+                ("edges covered", f"{followed.edges:,}"),
+                ("bodies that covered something new", f"{followed.kept:,}"),
+            ],
+        )
     if http:
         made.text("## Over HTTP")
         made.table(
@@ -157,6 +170,7 @@ def page(core: Core, http: over_http.Result | None, seed: int) -> Page:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
     parser.add_argument("--bodies", type=int, default=1_000_000, help="at the core")
+    parser.add_argument("--guided", type=int, default=500_000, help="under atheris, where it is installed")
     parser.add_argument("--requests", type=int, default=20_000, help="over HTTP; 0 for none")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="the result as JSON instead of a page")
@@ -164,12 +178,22 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     core = at_core(options.bodies, options.seed)
+    followed = guided.run(options.guided, options.seed) if guided.is_there() and options.guided else None
     http = over_http.run(options.requests, options.seed) if options.requests else None
     if options.json:
-        print(json.dumps({"core": asdict(core), "http": http and asdict(http)}, indent=2))
+        found = {
+            "core": asdict(core),
+            "guided": followed and asdict(followed),
+            "http": http and asdict(http),
+        }
+        print(json.dumps(found, indent=2))
     else:
-        print(page(core, http, options.seed).written(options.page, "fuzz"))
-    problems = [*core.problems, *(http.problems + http.strays if http else [])]
+        print(page(core, followed, http, options.seed).written(options.page, "fuzz"))
+    problems = [
+        *core.problems,
+        *(followed.problems if followed else []),
+        *(http.problems + http.strays if http else []),
+    ]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

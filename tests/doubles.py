@@ -18,14 +18,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
 
-from benchmarks.scale.blobs import Blob, BlobClient, Folder, coded
+from benchmarks.scale.blobs import Blob, BlobClient, Folder, check, coded
 from shared import graph
 from shared.errors import AccessDenied, GraphError, NotFound, Throttled, Unavailable
 
@@ -82,8 +80,7 @@ class Container:
     ) -> None:
         def delete() -> None:
             before = self._there(name)
-            if match_condition is MatchConditions.IfNotModified and before.etag != etag:
-                raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+            check(before, match_condition, etag)
             del self.blobs[name]
             self.watch(name, before, None)
 
@@ -105,10 +102,7 @@ class Container:
 
         def upload() -> None:
             before = self.blobs.get(name)
-            if match_condition is MatchConditions.IfMissing and before:
-                raise coded(ResourceExistsError("409"), "BlobAlreadyExists")
-            if match_condition is MatchConditions.IfNotModified and (before is None or before.etag != etag):
-                raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+            check(before, match_condition, etag)
             now = self.steps.now.replace(microsecond=0)  # as in the headers that carry them
             created = before.creation_time if before else now
             version = f'"0x{next(self.versions):X}"'

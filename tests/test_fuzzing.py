@@ -1,13 +1,14 @@
 """Hostile bodies in small: what a million of them must not do, some thousands do not do either."""
 
 import logging
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import fuzz
-from benchmarks.fuzzing import oracle, over_http
+from benchmarks.fuzzing import guided, oracle, over_http
 from benchmarks.fuzzing.branches import Branches
 from local.stack import Stack
 from shared import pace
@@ -25,7 +26,7 @@ def test_nothing_hostile_is_unhandled_or_let_in(tmp_path: Path) -> None:
     core = fuzz.at_core(6_000, seed=7)
     assert core.problems == []
     assert core.taken > 0.85 * core.branches
-    text = fuzz.page(core, None, 7).written(tmp_path, "fuzz")
+    text = fuzz.page(core, None, None, 7).written(tmp_path, "fuzz")
     assert (tmp_path / "fuzz.md").read_text() == text
 
 
@@ -52,3 +53,24 @@ def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
 )
 def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
     assert oracle.verdict(body, "s", "t", 100).status == status
+
+
+def test_atheris_finds_nothing_that_is_not_handled(tmp_path: Path) -> None:
+    if not guided.is_there():
+        pytest.skip("atheris is not installed: it runs on Linux and x86-64")
+    found = guided.run(3_000, seed=5)
+    assert found.problems == []
+    assert found.bodies == 3_000
+    assert found.edges > 300
+    core = fuzz.at_core(200, seed=5)
+    assert "| edges covered |" in fuzz.page(core, found, None, 5).written(tmp_path, "fuzz")
+
+
+def test_a_body_that_is_not_handled_ends_atheris_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 77, "", "== Uncaught Python exception: ValueError")
+
+    monkeypatch.setattr(subprocess, "run", ended)
+    assert guided.run(10, seed=1).problems == [
+        "atheris ended with 77: == Uncaught Python exception: ValueError"
+    ]

@@ -90,9 +90,7 @@ class Blobs:
         self, name: str, *, match_condition: MatchConditions | None = None, etag: str | None = None
     ) -> None:
         self._wait("write")
-        before = self.there(name)
-        if match_condition is MatchConditions.IfNotModified and before.etag != etag:
-            raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+        check(self.there(name), match_condition, etag)
         del self._folders[_folder(name)][name]
 
     def upload_blob(
@@ -111,10 +109,7 @@ class Blobs:
         self._wait("write")
         folder = self._folders.setdefault(_folder(name), {})
         before = folder.get(name)
-        if match_condition is MatchConditions.IfMissing and before:
-            raise Exists
-        if match_condition is MatchConditions.IfNotModified and (before is None or before.etag != etag):
-            raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+        check(before, match_condition, etag)
         now = self._now()
         created = before.creation_time if before else now
         folder[name] = Blob(name, body, dict(metadata or {}), f'"{next(self._versions):X}"', created, now)
@@ -190,6 +185,14 @@ class BlobClient:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
+
+
+def check(before: Blob | None, condition: MatchConditions | None, etag: str | None) -> None:
+    """Raise what storage answers where the condition of a write does not hold."""
+    if condition is MatchConditions.IfMissing and before:
+        raise Exists
+    if condition is MatchConditions.IfNotModified and (before is None or before.etag != etag):
+        raise coded(ResourceModifiedError("412"), "ConditionNotMet")
 
 
 def coded[E: HttpResponseError](error: E, code: str) -> E:
