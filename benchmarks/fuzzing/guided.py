@@ -1,6 +1,6 @@
 """The same targets under libFuzzer, which follows coverage to the byte; half of its mutations are the grammar's.
 
-atheris (https://github.com/google/atheris) runs on Linux and x86-64. It ends its process, so each run is one of its own.
+atheris (https://github.com/google/atheris) runs on Linux and x86-64. It ends its process: each run is one of its own.
 """
 
 import importlib.util
