@@ -52,7 +52,9 @@ def simulated(scenario: Scenario, keep: Path | None) -> Result:
     if kept and kept.exists():
         found: Result = pickle.loads(kept.read_bytes())
         return found
-    gc.disable()  # it would look through millions of blobs again and again, and there is nothing to collect
+    gc.set_threshold(
+        50_000, 20, 50
+    )  # millions of blobs are looked through rarely; what failures leave, often
     day = Day(scenario, Assumptions())
     day.run()
     found = results.result(day)

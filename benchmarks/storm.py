@@ -30,7 +30,7 @@ from local.stack import Stack
 WINDOW = timedelta(seconds=90)  # longer than faults in a row last
 UNANNOUNCED = 0.1
 SHARE = 0.01  # of the requests to storage that fail
-TAKEN_UP = ["failed", "notFound", "noReport"]
+TAKEN_UP = ["failed", "notFound", "noReport", "notSupported"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ class Verdict:
     denied: bool = False
     error: str | None = None
     confirms: bool = False  # the next attempt is the second reading of a fresh report
-    doubtful: bool = False  # stored, yet perhaps not the session's own report
+    doubtful: bool = (
+        False  # stored, yet perhaps not the session's own report; refused, yet perhaps not for good
+    )
 
 
 def decided(record: CallRecord, settings: Settings) -> Result | None:
@@ -317,7 +319,7 @@ class Attempt:
         if failure.status in _UNSUPPORTED:
             return self._settled(Result.NOT_SUPPORTED, error=str(failure))
         if isinstance(failure, AccessDenied | NotFound):
-            return replace(verdict, result=Result.NOT_SUPPORTED)
+            return replace(verdict, result=Result.NOT_SUPPORTED, doubtful=True)
         return verdict
 
     def _delay_for_readiness(self) -> int | None:

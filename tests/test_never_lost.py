@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from shared import pipeline, redrive, storage
-from shared.errors import AccessDenied, Unavailable
+from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.messages import MAX_MESSAGE_BYTES
 from shared.outcome import Result
 from shared.outcomes import Outcomes
@@ -132,6 +132,25 @@ def test_no_report_is_looked_at_1_3_7_14_and_30_days_after_the_window(app: App, 
         (moment - closed) // DAY for moment, asked in app.graph.seen if asked == "list attendance reports"
     }
     assert {days for days in looks if days > 0} == {1, 3, 7, 14, 30}
+
+
+@pytest.mark.parametrize("kind", [NotFound, AccessDenied])
+def test_a_report_of_a_channel_that_was_refused_once_is_looked_at_again(
+    app: App, kind: type[GraphError]
+) -> None:
+    ended = NOW - 3 * DAY
+    made = call("one", ended)
+    made.record["joinWebUrl"] = "https://teams.microsoft.com/l/meetup-join/19%3ax%40thread.tacv2/one"
+    app.calls.append(made)
+    app.graph.refusal = lambda path, operation: (
+        kind(operation, "refused by Graph", status=404 if kind is NotFound else 403)
+        if "attendanceReports/" in path and app.now < NOW + 3 * HOUR
+        else None
+    )
+    app.run(hours=2)
+    assert app.results() == {"one": Result.NOT_SUPPORTED}
+    app.run(days=3, every=3 * HOUR)
+    assert app.results() == {"one": Result.STORED}
 
 
 # A look at Graph's list that breaks off

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from benchmarks.scale.scenarios import Day, Look, Sample, Scenario
 GB_SECOND, WAITING_GB_SECOND, EXECUTION = 0.000026, 0.000004, 0.0000004
 OPERATION, WRITE, READ = 0.0000004, 0.000005, 0.0000004
 GIGABYTES = 2.0  # of an instance
+COLORS = {RECORD: "#0072B2", MEETING: "#009E73", REPORTS: "#CC79A7", REPORT: "#E69F00", LIST: "#D55E00"}
 LOG_OF_MEETING = 0.012 / 1_000 * 2.3
 
 
@@ -220,13 +220,12 @@ def figure(each: Result) -> Any:
     queue.plot(
         hours, [sample.messages for sample in each.samples], label="delayed ones too", color="#E69F00", lw=0.8
     )
-    colors = itertools.cycle(["#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"])
-    for kind, counts in each.series.items():
-        color = next(colors)
-        points = list(series(counts))
+    for kind, color in COLORS.items():
+        points = list(series(each.series[kind])) if each.series[kind] else []
         calls.plot([at for at, _ in points], [count for _, count in points], label=kind, color=color, lw=0.8)
-    calls.axhline(each.limits[RECORD] / 20, color="#0072B2", ls=":", lw=0.8, label="limit of call records")
-    calls.axhline(each.limits[LIST] / 20, color="#56B4E9", ls=":", lw=0.8, label="limit of lists")
+    for kind, seconds in ((RECORD, 20), (LIST, 20)):
+        limit = each.limits[kind] / seconds
+        calls.axhline(limit, color=COLORS[kind], ls=":", lw=0.8, label=f"limit of {kind}")
     instances.plot(
         hours,
         [sample.instances for sample in each.samples],
