@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from pyarrow import parquet
+from rich.cells import cell_len
 
 from local.graph.orders import NewMeeting, NewPast
 from shared import rows
@@ -67,7 +68,7 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
     drawn = run(front, "reports", "show", one["id"])
     assert drawn.returncode == 0, drawn.stderr
     assert drawn.stdout.startswith(f"Report {one['id']}\n{one['start'][:10]}")
-    assert max(map(len, drawn.stdout.splitlines())) <= 100
+    assert max(map(cell_len, drawn.stdout.splitlines())) <= 100
     assert run(front, "reports", "show", one["path"]).stdout == drawn.stdout
     assert told(front, "reports", "show", one["id"]) == stored(front, one["path"])
     for ending, begins in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("html", b"<!doctype html>")):

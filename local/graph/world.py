@@ -51,9 +51,13 @@ class World:
     def add_meeting(
         self, order: NewMeeting, kind: MeetingKind | None = None, view: View = "plain"
     ) -> Meeting:
-        """A new meeting as ordered; an organizer unknown so far joins the tenant. `kind`: of an event's session."""
+        """A new meeting as ordered; an organizer unknown so far joins the tenant. `kind`: of an event's session.
+
+        One who is denied is nobody else's organizer, unless the order names one who is.
+        """
         source = self._source()
-        organizer = order.organizer or (guid(source) if order.tenant else source.choice(self._staff))
+        is_new = order.tenant or order.denied
+        organizer = order.organizer or (guid(source) if is_new else source.choice(self._staff))
         organizer = organizer.lower()
         tenant = (order.tenant or self.tenant_id).lower()
         thread, message = links.thread(source, order, self.seed)
