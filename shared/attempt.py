@@ -39,9 +39,7 @@ class Verdict:
     denied: bool = False
     error: str | None = None
     confirms: bool = False  # the next attempt is the second reading of a fresh report
-    doubtful: bool = (
-        False  # stored, yet perhaps not the session's own report; refused, yet perhaps not for good
-    )
+    doubtful: bool = False  # perhaps not the session's own report, or not refused for good: looked at again
 
 
 def decided(record: CallRecord, settings: Settings) -> Result | None:

@@ -23,12 +23,12 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, ContainerClient
+from azure.storage.blob import ContainerClient
 
 from shared import jsontext, logs, rows
 from shared.archive import folder
 from shared.manifests import Manifests, index_name
-from shared.storage import get, no_container, put
+from shared.storage import get, no_container, properties, put
 from shared.tasks import Part
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
@@ -72,7 +72,7 @@ class Daily:
             return
         name, told = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
         source = hashlib.sha256(b"".join(lines)).hexdigest()
-        there = self._properties(name)
+        there = properties(self._container, name)
         if there is None or there.metadata.get("lines") != source:
             with _ONE:
                 self._write(part, lines, told | {"lines": source}, there.etag if there else None)
@@ -144,14 +144,6 @@ class Daily:
     def _remove(self, name: str) -> None:
         with contextlib.suppress(ResourceNotFoundError):
             self._container.delete_blob(name)
-
-    def _properties(self, name: str) -> BlobProperties | None:
-        try:
-            return self._container.get_blob_client(name).get_blob_properties()
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
-            return None
 
 
 def part_name(day: date, number: int) -> str:

@@ -30,9 +30,7 @@ from shared import __version__, jsontext
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
 
 MAX_TRIES = 4  # of one request
-MANY_FAILURES = (
-    5  # requests in a row that no try helped: Graph is down, and until it answers each gets one try
-)
+MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0

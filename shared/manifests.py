@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import IO, Any
 
-from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from shared import jsontext, logs, times
@@ -31,7 +30,7 @@ from shared.archive import Archive, Archived, folder
 from shared.errors import AttendanceError
 from shared.outcome import Result
 from shared.outcomes import Outcomes
-from shared.storage import get, no_container, put
+from shared.storage import get, properties, put
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
@@ -183,13 +182,8 @@ class Manifests:
         return reports, digest.hexdigest()
 
     def _filed_index(self, day: date) -> _Filed:
-        try:
-            properties = self._container.get_blob_client(index_name(day)).get_blob_properties()
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
-            return _Filed()
-        return _Filed(properties.etag, properties.metadata.get("sha256"))
+        there = properties(self._container, index_name(day))
+        return _Filed(there.etag, there.metadata.get("sha256")) if there else _Filed()
 
     def _filed_manifest(self, day: date) -> _Filed:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""

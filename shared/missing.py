@@ -86,6 +86,8 @@ class Known:
         calls = list(calls)
         for day in {day for call in calls for day in _days(call)}:
             self._list(day)
+        if None not in self._days.values():
+            return [self._find(call) for call in calls]
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self._find, calls))
 

@@ -21,7 +21,7 @@ from shared.archive import ERASED, partition
 from shared.fence import better, is_stale, partitions
 from shared.outcome import Outcome, Result, dumps, metadata, parse
 from shared.signals import Signal
-from shared.storage import get, no_container, put
+from shared.storage import get, properties, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."
@@ -116,13 +116,8 @@ class Outcomes:
 
     def result(self, name: str) -> str | None:
         """The result in the blob `name`, if it is there."""
-        try:
-            properties = self._container.get_blob_client(name).get_blob_properties()
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
-            return None
-        return (properties.metadata or {}).get("outcome", "")
+        there = properties(self._container, name)
+        return (there.metadata or {}).get("outcome", "") if there else None
 
     def read(self, name: str) -> Filed | None:
         """The outcome in the blob `name`, if it is still there."""

@@ -19,7 +19,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
+from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient, ContentSettings
 from azure.storage.blob import ExponentialRetry as BlobRetry
 from azure.storage.queue import ExponentialRetry as QueueRetry
 from azure.storage.queue import (
@@ -87,6 +87,16 @@ def get(container: ContainerClient, name: str) -> Blob | None:
             raise
         return None
     return Blob(body, download.properties.etag, download.properties.metadata or {})
+
+
+def properties(container: ContainerClient, name: str) -> BlobProperties | None:
+    """The properties of the blob `name`, None where there is none. A missing container raises."""
+    try:
+        return container.get_blob_client(name).get_blob_properties()
+    except ResourceNotFoundError as missing:
+        if no_container(missing):
+            raise
+        return None
 
 
 def put(
