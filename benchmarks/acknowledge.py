@@ -9,17 +9,16 @@ import json
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks import slow_queue
-from benchmarks.fuzzing.targets import item
+from benchmarks import posts, slow_queue
+from benchmarks.measured import Times, percentiles
+from benchmarks.posts import Connection
 from local import stack
 from local.program import Log
 from local.stack import Stack
@@ -43,7 +42,6 @@ async def receive(req: func.HttpRequest, signals: func.Out[List[str]]) -> func.H
     return func.HttpResponse(status_code=202)
 """
 SIZES = (1, 10, 100, 1_000)
-SENDERS = 16
 SLOW_WRITE = 0.01  # seconds that a write to the queue takes
 
 
@@ -87,16 +85,16 @@ def run(pairs: int, burst: int) -> Acknowledged:
         statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
         batches,
         burst,
-        statistics.median(times),
-        times[int(len(times) * 0.99)],
-        times[-1],
+        times.median,
+        times.p99,
+        times.last,
         refused + refused_together,
-        together[int(len(together) * 0.99)],
+        together.p99,
     )
 
 
 def _in_turn(ours: Stack, bare: Stack, pairs: int) -> tuple[list[float], list[float]]:
-    with _connection(ours) as one, _connection(bare) as other:
+    with closing(_connect(ours)) as one, closing(_connect(bare)) as other:
         for number in range(20):  # both are warm then
             _post(one, _body(ours, [number]))
             _post(other, _body(bare, [number]))
@@ -107,21 +105,15 @@ def _in_turn(ours: Stack, bare: Stack, pairs: int) -> tuple[list[float], list[fl
     return [first for (first, _), _ in found], [second for _, (second, _) in found]
 
 
-def _burst(running: Stack, count: int) -> tuple[list[float], int]:
-    """So many notifications of one item each, as fast as `SENDERS` connections take them; sorted times."""
-
-    def send(first: int) -> list[tuple[float, int]]:
-        with _connection(running) as connection:
-            numbers = range(first, count, SENDERS)
-            return [_post(connection, _body(running, [number])) for number in numbers]
-
-    with ThreadPoolExecutor(SENDERS) as senders:
-        found = [each for part in senders.map(send, range(SENDERS)) for each in part]
-    return sorted(took for took, _ in found), sum(status != 202 for _, status in found)
+def _burst(running: Stack, count: int) -> tuple[Times, int]:
+    """So many notifications of one item each, at once."""
+    bodies = [_body(running, [number]) for number in range(count)]
+    took, refused = posts.burst(partial(_connect, running), _post, bodies)
+    return percentiles(took), refused
 
 
 def _posts(running: Stack, size: int, times: int) -> list[float]:
-    with _connection(running) as connection:
+    with closing(_connect(running)) as connection:
         _post(connection, _body(running, [0]))
         return [
             _post(connection, _body(running, range(size * (number + 1), size * (number + 2))))[0]
@@ -129,33 +121,19 @@ def _posts(running: Stack, size: int, times: int) -> list[float]:
         ]
 
 
-@contextmanager
-def _connection(running: Stack) -> Iterator[http.client.HTTPConnection]:
+def _connect(running: Stack) -> Connection:
     address = urlsplit(running.functions.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
-    try:
-        yield connection
-    finally:
-        connection.close()
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
 
 
-def _body(running: Stack, numbers: Sequence[int]) -> bytes:
-    known = {"clientState": running.settings["CLIENT_STATE"], "tenantId": running.settings["TENANT_ID"]}
+def _body(running: Stack, numbers: Sequence[int]) -> str:
     calls = [f"e523d2ed-2966-4b6b-925b-{number:012}" for number in numbers]
-    items: list[dict[str, Any]] = [
-        item(**known, resource=f"communications/callRecords/{call}", resourceData={"id": call})
-        for call in calls
-    ]
-    return json.dumps({"value": items}).encode()
+    return json.dumps({"value": [posts.notification(call, running.settings) for call in calls]})
 
 
-def _post(connection: http.client.HTTPConnection, body: bytes) -> tuple[float, int]:
+def _post(connection: Connection, body: str) -> tuple[float, int]:
     """Milliseconds until the reply, and its status."""
-    began = time.perf_counter()
-    connection.request("POST", "/api/notifications", body, {"Content-Type": "application/json"})
-    with connection.getresponse() as reply:
-        reply.read()
-        return (time.perf_counter() - began) * 1000, reply.status
+    return posts.timed(connection, "POST", "/api/notifications", body, posts.JSON)
 
 
 def lines(found: Acknowledged) -> list[tuple[str, str, str]]:

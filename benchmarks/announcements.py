@@ -8,6 +8,7 @@ from random import Random
 
 import requests
 
+from benchmarks import posts
 from local.stack import Stack
 
 TIMES = 3
@@ -51,7 +52,7 @@ class Announcer:
 
     def _post(self, call_ids: Sequence[str]) -> None:
         url = f"{self._running.functions.url}/api/notifications"
-        body = {"value": [notification(self._running, call_id) for call_id in call_ids]}
+        body = {"value": [posts.notification(call_id, self._running.settings) for call_id in call_ids]}
         for _ in range(TRIES):
             try:
                 if requests.post(url, json=body, timeout=10).status_code == requests.codes.accepted:
@@ -62,21 +63,6 @@ class Announcer:
                 self.repeated += 1
             time.sleep(SECONDS_BETWEEN_TRIES)
         raise TimeoutError("the app does not take a notification")
-
-
-def notification(running: Stack, call_id: str) -> dict[str, object]:
-    """The item by which Graph announces a call record to a running stack."""
-    resource = f"communications/callRecords/{call_id}"
-    data = {"@odata.type": "#microsoft.graph.callrecord", "@odata.id": resource, "id": call_id}
-    return {
-        "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
-        "clientState": running.settings["CLIENT_STATE"],
-        "changeType": "created",
-        "resource": resource,
-        "subscriptionExpirationDateTime": "2099-01-01T00:00:00Z",
-        "resourceData": data,
-        "tenantId": running.settings["TENANT_ID"],
-    }
 
 
 def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:

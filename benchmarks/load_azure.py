@@ -16,13 +16,15 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from benchmarks import posts
+from benchmarks.measured import percentiles
+from benchmarks.posts import Connection
 from shared import tasks, times
 from shared.cli import session
 from shared.cli.session import Session
@@ -35,10 +37,10 @@ from shared.tasks import Redrive, Task
 SIZES = (1, 10, 100, 500)
 TIMES = 5  # each size of a batch is sent
 MOST_CALLS = 1_000  # announced in turn
-SENDERS = 16
 TIMEOUT = 60.0
 SECONDS_BETWEEN_LOOKS = 5.0
 GIVE_UP_AFTER = 3_600.0
+SECOND = timedelta(seconds=1)  # in which storage tells times
 
 
 @dataclass(frozen=True)
@@ -71,43 +73,26 @@ class Target:
     """Where notifications go to, and what they must say."""
 
     address: SplitResult
-    tenant_id: str
-    client_state: str
+    settings: Mapping[str, str]
 
-    @contextmanager
-    def connection(self) -> Iterator[http.client.HTTPConnection]:
+    def connect(self) -> Connection:
         """A connection of one's own."""
         host, port = self.address.hostname or "", self.address.port
-        made = (
-            http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
-            if self.address.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=TIMEOUT)
-        )
-        try:
-            yield made
-        finally:
-            made.close()
+        if self.address.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, port, timeout=TIMEOUT, context=ssl.create_default_context()
+            )
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
-    def post(self, connection: http.client.HTTPConnection, calls: Sequence[str]) -> tuple[float, int]:
+    def post(self, connection: Connection, calls: Sequence[str]) -> tuple[float, int]:
         """Announce these calls in one POST."""
-        body = json.dumps({"value": [self._item(call) for call in calls]})
-        path = f"{self.address.path}/notifications"
-        return _timed(connection, "POST", path, body, {"Content-Type": "application/json"})
+        body = json.dumps({"value": [posts.notification(call, self.settings) for call in calls]})
+        return posts.timed(connection, "POST", f"{self.address.path}/notifications", body, posts.JSON)
 
-    def handshake(self, connection: http.client.HTTPConnection) -> tuple[float, int]:
+    def handshake(self, connection: Connection) -> tuple[float, int]:
         """What Graph asks before it sends anything."""
         path = f"{self.address.path}/notifications?{urlencode({'validationToken': 'a token'})}"
-        return _timed(connection, "POST", path)
-
-    def _item(self, call: str) -> dict[str, object]:
-        return {
-            "subscriptionId": "00000000-0000-0000-0000-000000000000",
-            "clientState": self.client_state,
-            "changeType": "created",
-            "resource": f"communications/callRecords/{call}",
-            "resourceData": {"id": call},
-            "tenantId": self.tenant_id,
-        }
+        return posts.timed(connection, "POST", path)
 
 
 def target(environ: Mapping[str, str]) -> Target:
@@ -119,7 +104,7 @@ def target(environ: Mapping[str, str]) -> Target:
     for name, value in {"NOTIFICATION_BASE_URL": base, "CLIENT_STATE": state}.items():
         if not value:
             raise AttendanceError(f"{name} is not set: give it in the environment.")
-    return Target(urlsplit(base), environ.get("TENANT_ID", ""), state)
+    return Target(urlsplit(base), {"TENANT_ID": environ.get("TENANT_ID", ""), "CLIENT_STATE": state})
 
 
 def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False) -> Load:
@@ -132,11 +117,12 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
         raise AttendanceError(f"No report of a call was stored in the last {days} days.")
     calls = [each.signal_id.partition("-")[2] for each in stored]
     some = itertools.cycle(calls)
-    with app.connection() as connection:
+    with closing(app.connect()) as connection:
         app.post(connection, [next(some)])
         handshakes = [app.handshake(connection)[0] for _ in range(pairs)]
         in_turn = [
-            (app.post(connection, [next(some)])[0], _timed(connection, "GET", "/")[0]) for _ in range(pairs)
+            (app.post(connection, [next(some)])[0], posts.timed(connection, "GET", "/")[0])
+            for _ in range(pairs)
         ]
         batches = {
             size: statistics.median(
@@ -144,8 +130,9 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
             )
             for size in SIZES
         }
-    answers = sorted(_burst(app, list(itertools.islice(some, burst))))
-    took = [each for each, _ in answers]
+    announced = [[call] for call in itertools.islice(some, burst)]
+    took, refused = posts.burst(app.connect, app.post, announced)
+    times_of_burst = percentiles(took)
     return Load(
         statistics.median(handshakes),
         statistics.median(one for one, _ in in_turn),
@@ -153,10 +140,10 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
         statistics.median(one / front for one, front in in_turn),
         batches,
         burst,
-        statistics.median(took),
-        took[int(len(took) * 0.99)],
-        took[-1],
-        sum(status != http.client.ACCEPTED for _, status in answers),
+        times_of_burst.median,
+        times_of_burst.p99,
+        times_of_burst.last,
+        refused,
         _archive(of, outcomes, dates) if archive else None,
     )
 
@@ -166,17 +153,6 @@ def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[Glance]:
         for each in outcomes.listed(day):
             if each.result == Result.STORED and kind_of(each.signal_id) is Kind.CALL_RECORD:
                 yield each
-
-
-def _burst(app: Target, calls: Sequence[str]) -> list[tuple[float, int]]:
-    """One notification for each call, as fast as `SENDERS` connections take them."""
-
-    def send(first: int) -> list[tuple[float, int]]:
-        with app.connection() as connection:
-            return [app.post(connection, [call]) for call in calls[first::SENDERS]]
-
-    with ThreadPoolExecutor(SENDERS) as senders:
-        return [each for part in senders.map(send, range(SENDERS)) for each in part]
 
 
 def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
@@ -200,24 +176,6 @@ def _settled(of: Session, names: set[str], began: datetime) -> list[datetime]:
     return [
         blob.last_modified for blob in blobs if blob.name in names and blob.last_modified >= began - SECOND
     ]
-
-
-SECOND = timedelta(seconds=1)  # in which storage tells times
-
-
-def _timed(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    body: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> tuple[float, int]:
-    """Milliseconds until the whole reply, and its status."""
-    began = time.perf_counter()
-    connection.request(method, path, body, dict(headers or {}))
-    with connection.getresponse() as reply:
-        reply.read()
-        return (time.perf_counter() - began) * 1000, reply.status
 
 
 def lines(found: Load) -> list[tuple[str, str]]:

@@ -52,9 +52,8 @@ def simulated(scenario: Scenario, keep: Path | None) -> Result:
     if kept and kept.exists():
         found: Result = pickle.loads(kept.read_bytes())
         return found
-    gc.set_threshold(
-        50_000, 20, 50
-    )  # millions of blobs are looked through rarely; what failures leave, often
+    # Millions of blobs are looked through rarely; what failures leave, often.
+    gc.set_threshold(50_000, 20, 50)
     day = Day(scenario, Assumptions())
     day.run()
     found = results.result(day)

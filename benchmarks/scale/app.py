@@ -5,6 +5,7 @@ Only what it stands on is replaced: the clock, the threads, the HTTP session to 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from unittest import mock
 
 from azure.storage.blob import ContainerClient
@@ -22,7 +23,7 @@ import shared.settings
 from benchmarks.scale.assumptions import Assumptions
 from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
-from benchmarks.scale.clock import Clock, Lock
+from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
 from shared import daily, graph, logs, missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.services import Services, assemble
@@ -84,8 +85,7 @@ class App:
 
         self.container = Blobs(clock.datetime, wait)
         self.state = Blobs(clock.datetime, wait)
-        names = (*storage.QUEUES, f"{storage.SIGNALS_QUEUE}-poison")
-        self.queues = {name: Queue(clock, assumed) for name in names}
+        self.queues = {name: Queue(clock, assumed) for name in storage.QUEUES}
         signals, upkeeps = self.queues[storage.SIGNALS_QUEUE], self.queues[storage.UPKEEP_QUEUE]
         self.archive = self._function(signals, pipeline.handle, deployment.instances, assumed.cpu_of_report)
         self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
@@ -93,7 +93,7 @@ class App:
             self.queues[f"{storage.SIGNALS_QUEUE}-poison"], poison.bury, deployment.instances, 0.0
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
-        self._timer = self._instance()()
+        self._timer = _Process(self).services()
 
     def post(self, number: int) -> None:
         """Graph announces a call record."""
@@ -105,78 +105,74 @@ class App:
         self.clock.spawn(lambda: sweep.run(self._timer))
 
     def _function(
-        self,
-        queue: Queue,
-        handle: Callable[[str, Services], None],
-        most: int,
-        cpu: float,
+        self, queue: Queue, handle: Callable[[str, Services], None], most: int, cpu: float
     ) -> QueueFunction:
         def make() -> Callable[[], Function]:
-            slot = self._instance()
-            return lambda: partial(_run, handle, slot())
+            process = _Process(self)
+            return lambda: partial(process.run, handle, process.services())
 
         buried = self.queues[f"{storage.SIGNALS_QUEUE}-poison"]
         return QueueFunction(
             self.clock, queue, buried, make, most, self.assumed, self._draw.randrange(2**32), cpu
         )
 
-    def _instance(self) -> Callable[[], Services]:
-        """A process: what its executions share. Each has a client of its own, for they are one thread here."""
-        rate = graph.Rate(self.settings.graph_rate, lambda: self.clock.now)
-        process = _Process(pace.Pace(*sweep.LISTING_RATE), self.clock.lock())
-        first: Services | None = None
+    def client(self, rate: graph.Rate) -> graph.Graph:
+        """A client of Graph within this budget."""
+        client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
+        client._session = cast(Any, self.tenant)
+        return client
 
-        def slot() -> Services:
-            nonlocal first
-            client = graph.Graph(
-                ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform
-            )
-            client._session = cast(Any, self.tenant)
-            if first is None:
-                container, apart = cast(ContainerClient, self.container), cast(ContainerClient, self.state)
-                queue = lambda name: cast(storage.Queue, self.queues[name])  # noqa: E731 - short
-                first = assemble(self.settings, client, container, apart, queue)
-            services = replace(first, graph=client)
-            _PROCESSES[id(services)] = process
-            return services
+    def queue(self, name: str) -> storage.Queue:
+        """The queue `name`, as the product knows one."""
+        return cast(storage.Queue, self.queues[name])
 
-        return slot
+    def outcomes(self) -> Iterator[dict[str, Any]]:
+        """All outcomes as they are now."""
+        for folder in self.container.folders("outcomes/"):
+            for blob in self.container.folder(folder).values():
+                yield json.loads(blob.body)
 
 
-@dataclass(frozen=True)
 class _Process:
-    """What the product has once a process."""
+    """What the executions of an instance share. Each has a client of its own, for they are one thread here."""
 
-    listing: pace.Pace
-    packing: Lock
+    running: ClassVar[dict[int, _Process]] = {}  # by execution
 
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._rate = graph.Rate(app.settings.graph_rate, lambda: app.clock.now)
+        self.listing = pace.Pace(*sweep.LISTING_RATE)
+        self.packing = app.clock.lock()
+        container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)
+        self._services = assemble(app.settings, app.client(self._rate), container, apart, app.queue)
 
-_PROCESSES: dict[int, _Process] = {}  # that services belong to
-_RUNNING: dict[int, Services] = {}  # by execution
+    def services(self) -> Services:
+        """Those of one execution at a time."""
+        return replace(self._services, graph=self._app.client(self._rate))
 
+    def run(self, handle: Callable[[str, Services], None], services: Services, text: str) -> None:
+        """An execution."""
+        execution = id(getcurrent())
+        self.running[execution] = self
+        try:
+            handle(text, services)
+        finally:
+            del self.running[execution]
 
-def _process() -> _Process:
-    """Of whoever asks."""
-    return _PROCESSES[id(_RUNNING[id(getcurrent())])]
-
-
-def _run(handle: Callable[[str, Services], None], services: Services, text: str) -> None:
-    execution = id(getcurrent())
-    _RUNNING[execution] = services
-    try:
-        handle(text, services)
-    finally:
-        del _RUNNING[execution]
+    @classmethod
+    def current(cls) -> _Process:
+        """The one whose execution asks."""
+        return cls.running[id(getcurrent())]
 
 
 class _Packing:
     """The lock of whichever process is asked."""
 
     def __enter__(self) -> None:
-        _process().packing.__enter__()
+        _Process.current().packing.__enter__()
 
     def __exit__(self, *exception: object) -> None:
-        _process().packing.__exit__(*exception)
+        _Process.current().packing.__exit__(*exception)
 
 
 def _say_nothing(*_: object) -> None:
@@ -209,7 +205,7 @@ def virtual(clock: Clock) -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, "time", ticking))
         for pooled in (daily, missing, redrive):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
-        listing = SimpleNamespace(wait=lambda: _process().listing.wait())
+        listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(sweep, "_LISTING", listing))
         stack.enter_context(mock.patch.object(daily, "_ONE", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
@@ -218,7 +214,6 @@ def virtual(clock: Clock) -> Iterator[None]:
             yield
         finally:
             logging.disable(logging.NOTSET)
-            _PROCESSES.clear()
 
 
 def _mapped[A, B](clock: Clock, function: Callable[[A], B], items: list[A], threads: int) -> list[B]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)  # a midnight
-HOUR, DAY = 3_600.0, 86_400.0
+HOUR = 3_600.0
 
 DOCUMENTED, MEASURED, ASSUMED = "documented", "measured", "assumed"
 
@@ -36,6 +36,7 @@ class Assumptions:
         0.6, ASSUMED, "sigma of that, which puts one answer in a hundred at four times it"
     )
     list_latency: float = given(0.6, ASSUMED, "median time of a page of call records")
+    delay_spread: float = given(0.6, ASSUMED, "sigma of the times until a notification, and until a report")
     announced_after: float = given(
         900.0, ASSUMED, "median time from a meeting's end to its notification, log-normal"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from random import Random
 
 from benchmarks.scale.assumptions import Assumptions
 from benchmarks.scale.clock import Clock
+from local.host import hostjson
 
-HOST = json.loads((Path(__file__).parents[2] / "host.json").read_text())["extensions"]["queues"]
-RELEASED_AFTER = 30.0  # seconds: visibilityTimeout, after which a message whose function failed comes back
-SHORTEST_POLL, LONGEST_POLL = 0.1, 2.0  # seconds; the second is maxPollingInterval
+HOST = hostjson.load(Path(__file__).parents[2] / "host.json", {}).queues
+SHORTEST_POLL = 0.1  # seconds
 SHORTEST_BILLED, BILLED_STEP = 1.0, 0.1  # seconds
 
 type Function = Callable[[str], None]
@@ -189,7 +188,7 @@ class QueueFunction:
         """A decision: how many instances there should be, after so many seconds the next one."""
         now, length = self._clock.now, self._queue.length if self._queue.visible else 0
         self._instances = [each for each in self._instances if not self._may_leave(each, now)]
-        wanted = min(math.ceil(length / HOST["batchSize"]), self._most)
+        wanted = min(math.ceil(length / HOST.batch_size), self._most)
         more = min(wanted - len(self._instances) - self._starting, self._assumed.added_at_once)
         for _ in range(more):
             self._starting += 1
@@ -233,12 +232,12 @@ class _Worker:
     @property
     def polls_every(self) -> float:
         """Seconds between two looks into the queue: the longer it was empty, the rarer they become."""
-        return min(max(SHORTEST_POLL, self._clock.now - self._found), LONGEST_POLL)
+        return min(max(SHORTEST_POLL, self._clock.now - self._found), HOST.max_polling_interval)
 
     @property
     def is_free(self) -> bool:
         """Whether it takes messages, and is not looking for some already."""
-        return not self._polls and self.instance.running <= HOST["newBatchThreshold"]
+        return not self._polls and self.instance.running <= HOST.new_batch_threshold
 
     def notice(self, after: float) -> None:
         """It will look into its queue after so many seconds, unless it is looking anyway."""
@@ -247,8 +246,8 @@ class _Worker:
             self._clock.spawn(self._poll, after)
 
     def _poll(self) -> None:
-        while self.instance.running <= HOST["newBatchThreshold"] and self._queue.visible:
-            messages = self._queue.take(HOST["batchSize"])
+        while self.instance.running <= HOST.new_batch_threshold and self._queue.visible:
+            messages = self._queue.take(HOST.batch_size)
             self._found = self._clock.now
             for message in messages:
                 self.instance.begin()
@@ -263,10 +262,10 @@ class _Worker:
             function(message.text)
         except Exception:  # noqa: BLE001 - as the host
             self._queue.under_way -= 1
-            if message.received >= HOST["maxDequeueCount"]:
+            if message.received >= HOST.max_dequeue_count:
                 self._poison.put(message.text)
             else:
-                message.due = self._clock.now + RELEASED_AFTER
+                message.due = self._clock.now + HOST.visibility_timeout
                 self._queue.back(message)
         else:
             self._queue.delete()

@@ -15,12 +15,13 @@ from functools import partial
 
 import requests
 
-from benchmarks.announcements import notification
+from benchmarks import posts
+from benchmarks.measured import Times, percentiles
 from benchmarks.scale.app import App, Deployment, virtual
 from benchmarks.scale.assumptions import BEGIN, Assumptions
 from benchmarks.scale.clock import Clock
-from benchmarks.scale.graph import Held, Trouble, call_id
-from benchmarks.scale.results import Times, percentiles, span
+from benchmarks.scale.graph import MEETING, RECORD, REPORT, REPORTS, Held, Trouble, call_id
+from benchmarks.scale.results import span
 from local import stack
 from local.graph.client import Control
 from local.graph.faults import Fault
@@ -30,6 +31,8 @@ from local.stack import Stack
 
 NEVER = "0 0 0 29 2 *"
 LATENCY = 0.2  # seconds that Graph takes for each call, on both sides
+SLOW = Fault("/v1.0/", action="delay", seconds=LATENCY, times=-1)
+DOWN = replace(SLOW, status=503)
 FIRST_DELAY = 5
 AGO = 600.0  # seconds before the first notification at which all meetings had ended
 GIVE_UP_AFTER = 300.0
@@ -99,7 +102,7 @@ def measured(trace: Trace) -> Run:
         _post(running, _ended(control))  # the host is warm, as the modelled one is
         _outcomes(running, 1)
         control.clear_calls()
-        control.add_fault(Fault("/v1.0/", action="delay", seconds=LATENCY, times=-1))
+        control.add_fault(SLOW)
         posted = _post_all(running, control, trace, ids)
         outcomes = _outcomes(running, trace.notifications + 1)
         well = [call for call in control.calls() if call.status == requests.codes.ok]
@@ -131,8 +134,7 @@ def _post_all(running: Stack, control: Control, trace: Trace, ids: Sequence[str]
     for number, each in enumerate(ids):
         due.append((number * trace.apart, partial(_note, posted, running, each)))
     if down:
-        fault = Fault("/v1.0/", action="delay", seconds=LATENCY, status=503, times=-1)
-        due += [(down[0], partial(_down, control, fault)), (down[1], partial(_up, control))]
+        due += [(down[0], partial(_become, control, DOWN)), (down[1], partial(_become, control, SLOW))]
     for moment, act in sorted(due, key=lambda each: each[0]):
         time.sleep(max(0.0, begin + moment - time.time()))
         act()
@@ -144,19 +146,17 @@ def _note(posted: dict[str, float], running: Stack, each: str) -> None:
     _post(running, each)
 
 
-def _down(control: Control, fault: Fault) -> None:
-    control.clear_faults()  # the first that matches acts
-    control.add_fault(fault)
-
-
-def _up(control: Control) -> None:
+def _become(control: Control, fault: Fault) -> None:
+    """From now on only this fault."""
     control.clear_faults()
-    control.add_fault(Fault("/v1.0/", action="delay", seconds=LATENCY, times=-1))
+    control.add_fault(fault)
 
 
 def _post(running: Stack, each: str) -> None:
     url = f"{running.functions.url}/api/notifications"
-    requests.post(url, json={"value": [notification(running, each)]}, timeout=30).raise_for_status()
+    requests.post(
+        url, json={"value": [posts.notification(each, running.settings)]}, timeout=30
+    ).raise_for_status()
 
 
 def _outcomes(running: Stack, count: int) -> dict[str, float]:
@@ -176,28 +176,21 @@ def modelled(trace: Trace) -> Run:
     """The model of that host."""
     clock = Clock(BEGIN + timedelta(seconds=AGO))
     ended = [0.0] * trace.notifications
-    down = (trace.down[0], trace.down[1]) if trace.down else None
     environ = ("CONFIRM_AFTER", "0"), ("RETRY_FIRST_DELAY", str(FIRST_DELAY))
     deployment = Deployment(instances=1, graph_rate=trace.rate, environ=environ)
-    app = App(clock, Held([-AGO] * len(ended), ended, ended), Trouble(down=down), deployment, HOST, seed=1)
+    app = App(
+        clock, Held([-AGO] * len(ended), ended, ended), Trouble(down=trace.down), deployment, HOST, seed=1
+    )
     with virtual(clock):
         for number in range(trace.notifications):
             clock.at(number * trace.apart, partial(app.post, number))
         clock.run(GIVE_UP_AFTER)
-    bodies = [
-        json.loads(blob.body)
-        for folder in app.container.folders("outcomes/")
-        for blob in app.container.folder(folder).values()
-    ]
-    settled = {each["signalId"]: datetime.fromisoformat(each["settled"]) for each in bodies}
+    settled = {each["signalId"]: datetime.fromisoformat(each["settled"]) for each in app.outcomes()}
     since = [
         (settled[f"cr-{call_id(number)}"] - clock.begin).total_seconds() - number * trace.apart
         for number in range(trace.notifications)
     ]
-    calls = [
-        app.tenant.answered[kind]
-        for kind in ("get call record", "find meeting", "list reports", "get report")
-    ]
+    calls = [app.tenant.answered[kind] for kind in (RECORD, MEETING, REPORTS, REPORT)]
     return Run(percentiles(since), dict(zip(KINDS, calls, strict=True)))
 
 

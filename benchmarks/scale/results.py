@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.measured import new_figure
+from benchmarks.measured import Times, new_figure, percentiles
 from benchmarks.scale.assumptions import BEGIN, HOUR
 from benchmarks.scale.azure import Bill
 from benchmarks.scale.graph import LIST, MEETING, RECORD, REPORT, REPORTS, series
 from benchmarks.scale.scenarios import Day, Look, Sample, Scenario
 
 # US dollars, as in docs/cost.md.
-GB_SECOND, WAITING_GB_SECOND, EXECUTION = 0.000026, 0.000004, 0.0000004
+GB_SECOND, EXECUTION = 0.000026, 0.0000004
 OPERATION, WRITE, READ = 0.0000004, 0.000005, 0.0000004
 GIGABYTES = 2.0  # of an instance
 COLORS = {RECORD: "#0072B2", MEETING: "#009E73", REPORTS: "#CC79A7", REPORT: "#E69F00", LIST: "#D55E00"}
 LOG_OF_MEETING = 0.012 / 1_000 * 2.3
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds: of half, of 99 in 100, and of the last."""
-
-    median: float
-    p99: float
-    last: float
 
 
 @dataclass(frozen=True)
@@ -37,15 +27,12 @@ class Result:
 
     scenario: Scenario
     stored: int
-    pending: int
     outcomes: Mapping[str, int]
     since_announced: Times
     since_possible: Times  # from the later one of notification and report on
     unannounced: Times  # from their end on
     last_stored: float
     answered: Times  # a notification
-    longest_queue: int
-    most_waiting: int
     calls: Mapping[str, int]
     refused: Mapping[str, int]
     most: Mapping[str, int]
@@ -56,6 +43,11 @@ class Result:
     samples: Sequence[Sample]
     series: Mapping[str, Counter[int]]
     cost: float
+
+    @property
+    def pending(self) -> int:
+        """Signals that were under way at the end."""
+        return self.outcomes.get("pending", 0)
 
     @property
     def calls_of_report(self) -> float:
@@ -90,33 +82,26 @@ def result(day: Day) -> Result:
         else:
             announced.append(moment - held.readable[number])
             possible.append(moment - max(held.readable[number], held.ready[number]))
-    outcomes = Counter(
-        json.loads(blob.body)["outcome"]
-        for folder in app.container.folders("outcomes/")
-        for blob in app.container.folder(folder).values()
-    )
+    limits = app.tenant.limits
     return Result(
-        day.scenario,
-        len(announced) + len(unannounced),
-        outcomes["pending"],
-        outcomes,
-        percentiles(announced),
-        percentiles(possible),
-        percentiles(unannounced),
-        last,
-        percentiles(app.webhook.times),
-        max(each.messages for each in day.samples),
-        max(each.waiting for each in day.samples),
-        app.tenant.calls,
-        app.tenant.refused,
-        {kind: limit.most for kind, limit in app.tenant.limits.items()},
-        {kind: limit.requests for kind, limit in app.tenant.limits.items()},
-        day.looks,
-        app.archive.most_instances,
-        app.webhook.most_instances,
-        day.samples,
-        app.tenant.series,
-        _cost(day),
+        scenario=day.scenario,
+        stored=len(announced) + len(unannounced),
+        outcomes=Counter(each["outcome"] for each in app.outcomes()),
+        since_announced=percentiles(announced),
+        since_possible=percentiles(possible),
+        unannounced=percentiles(unannounced),
+        last_stored=last,
+        answered=percentiles(app.webhook.times),
+        calls=app.tenant.calls,
+        refused=app.tenant.refused,
+        most={kind: limit.most for kind, limit in limits.items()},
+        limits={kind: limit.requests for kind, limit in limits.items()},
+        looks=day.looks,
+        instances=app.archive.most_instances,
+        webhooks=app.webhook.most_instances,
+        samples=day.samples,
+        series=app.tenant.series,
+        cost=_cost(day),
     )
 
 
@@ -127,24 +112,15 @@ def _stored(day: Day) -> Iterator[tuple[str, float]]:
             yield name, (blob.creation_time - BEGIN).total_seconds()
 
 
-def percentiles(seconds: list[float]) -> Times:
-    """Of times in any order."""
-    if not seconds:
-        return Times(0.0, 0.0, 0.0)
-    seconds = sorted(seconds)
-    return Times(seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)], seconds[-1])
-
-
 def _cost(day: Day) -> float:
     """Of the whole scenario, without what is paid for an app that does nothing."""
     app = day.app
-    bills: list[Bill] = [app.archive.bill, app.upkeep.bill, app.bury.bill]
+    bills: list[Bill] = [app.archive.bill, app.upkeep.bill, app.bury.bill, app.webhook.bill]
     work = sum(bill.seconds for bill in bills) * GIGABYTES * GB_SECOND
-    answers = app.webhook.bill.seconds * GIGABYTES * GB_SECOND
-    executions = sum(bill.executions for bill in [*bills, app.webhook.bill]) * EXECUTION
+    executions = sum(bill.executions for bill in bills) * EXECUTION
     queues = sum(queue.operations for queue in app.queues.values()) * OPERATION
     blobs = (app.requests["write"] + app.requests["list"]) * WRITE + app.requests["read"] * READ
-    return work + answers + executions + queues + blobs + day.scenario.meetings * LOG_OF_MEETING
+    return work + executions + queues + blobs + day.scenario.meetings * LOG_OF_MEETING
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -163,8 +139,11 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         ("never announced, end to archive: median", [span(each.unannounced.median) for each in results]),
         ("never announced, end to archive: last", [span(each.unannounced.last) for each in results]),
         ("last report stored, hours after midnight", [f"{each.last_stored / HOUR:.1f}" for each in results]),
-        ("most messages that waited", [f"{each.most_waiting:,}" for each in results]),
-        ("most messages, delayed ones too", [f"{each.longest_queue:,}" for each in results]),
+        ("most messages that waited", [f"{max(one.waiting for one in each.samples):,}" for each in results]),
+        (
+            "most messages, delayed ones too",
+            [f"{max(one.messages for one in each.samples):,}" for each in results],
+        ),
         ("most instances of the archive", [f"{each.instances}" for each in results]),
         ("most instances of the webhook", [f"{each.webhooks}" for each in results]),
         ("calls to Graph for a report", [f"{each.calls_of_report:.2f}" for each in results]),

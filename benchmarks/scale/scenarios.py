@@ -67,7 +67,7 @@ def day_of_meetings(scenario: Scenario, assumed: Assumptions) -> Held:
     )
 
     def later(end: float, median: float, most: float) -> float:
-        return end + min(median * math.exp(draw.gauss(0, 0.6)), most)
+        return end + min(median * math.exp(draw.gauss(0, assumed.delay_spread)), most)
 
     return Held(
         ends,
