@@ -18,16 +18,19 @@ from azure.storage.blob import ContainerClient
 from benchmarks.ended_meetings import Call
 
 READERS = 4
+NEXT = "nextattempt"  # in the metadata of an outcome
+SOON = timedelta(hours=1)  # what comes later is a look of another day
 SEALING = timedelta(hours=3)  # from the end of the day and of the window on
 
 
 @dataclass(frozen=True)
 class Filed:
-    """An outcome as the listing shows it; `is_open`: another attempt is under way."""
+    """An outcome as the listing shows it; `is_open`: another attempt is under way, or to come now."""
 
     name: str
     outcome: str
     is_open: bool
+    looked_at_again: bool  # at some time
 
 
 type Outcomes = Mapping[str, list[Filed]]
@@ -37,11 +40,13 @@ type Reports = Mapping[str, list[str]]
 def outcomes(container: ContainerClient) -> Outcomes:
     """The outcomes of every signal, by its id."""
     found: dict[str, list[Filed]] = defaultdict(list)
+    soon = datetime.now(UTC) + SOON
     for blob in container.list_blobs(name_starts_with="outcomes/", include=["metadata"]):
         told = blob.metadata or {}
         outcome = told.get("outcome", "")
-        is_open = outcome == "pending" or (outcome == "stored" and "nextattempt" in told)
-        found[_id(blob.name)].append(Filed(blob.name, outcome, is_open))
+        following = told.get(NEXT)
+        is_open = outcome == "pending" or (following is not None and datetime.fromisoformat(following) < soon)
+        found[_id(blob.name)].append(Filed(blob.name, outcome, is_open, following is not None))
     return found
 
 
@@ -51,6 +56,16 @@ def reports(container: ContainerClient) -> Reports:
     for name in container.list_blob_names(name_starts_with="reports/"):
         found[_id(name)].append(name)
     return found
+
+
+def make_due(container: ContainerClient, filed: Iterable[Filed]) -> int:
+    """As if the days had passed until each of these outcomes is looked at again. How many there are."""
+    due = [each.name for each in filed if each.looked_at_again]
+    past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    for name in due:
+        blob = container.get_blob_client(name)
+        blob.set_blob_metadata((blob.get_blob_properties().metadata or {}) | {NEXT: past})
+    return len(due)
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,15 @@ class Recovery:
             posts.result()
         self._settled("announced", [call.signal_id for call in announced])
         missing = findings.wanted(calls).keys() - findings.reports(self._container).keys()
-        self._sweep("first sweep")
+        self.sweep("first sweep")
         self._settled("swept", [call.signal_id for call in calls])
         if self._before_end:
             self._before_end()
-            self._settled("taken up again", [call.signal_id for call in calls])
+            self._settled("looked at again", [call.signal_id for call in calls])
         found = findings.compare(self._container, calls, self._control.true_reports())
         total = operations(self._control.calls())
         self._control.clear_calls()
-        self._sweep("second sweep")
+        self.sweep("second sweep")
         self._settled("after it", [])
         past_days, manifest_problems = findings.manifest_problems(self._container, self._window)
         return Result(
@@ -126,9 +126,10 @@ class Recovery:
             poison=sum(self._waiting(f"{queue}-poison") for queue in QUEUES),
         )
 
-    def outcomes(self) -> list[findings.Filed]:
-        """All outcomes as they are now."""
-        return [each for filed in findings.outcomes(self._container).values() for each in filed]
+    def pass_days(self) -> int:
+        """As if the days had passed until each outcome is looked at again. How many are."""
+        filed = findings.outcomes(self._container).values()
+        return findings.make_due(self._container, [each for found in filed for each in found])
 
     def _settled(self, stage: str, signals: Iterable[str]) -> None:
         """Wait until nothing is under way for these signals, nor in the queues."""
@@ -140,7 +141,7 @@ class Recovery:
 
         self._until(stage, over)
 
-    def _sweep(self, stage: str) -> None:
+    def sweep(self, stage: str) -> None:
         """Run the function now, and wait until its looks are over."""
         # As if a day had passed: without it a second sweep would look at the last hours alone.
         for name in LOOKS:

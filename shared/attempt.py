@@ -39,7 +39,9 @@ class Verdict:
     denied: bool = False
     error: str | None = None
     confirms: bool = False  # the next attempt is the second reading of a fresh report
-    doubtful: bool = False  # perhaps not the session's own report, or not refused for good: looked at again
+    doubtful: bool = (
+        False  # perhaps not the session's own report, not its last state, or not refused for good
+    )
 
 
 def decided(record: CallRecord, settings: Settings) -> Result | None:
@@ -88,19 +90,17 @@ class Attempt:
             return self._failed(failure)
 
     def confirm(self) -> Verdict | None:
-        """Read the stored reports once more; one that grew is replaced."""
+        """Read the stored reports once more; one that grew is replaced. A reading that fails is not the last one."""
         if self.filed is None:
             return None
         outcome = self.filed.outcome
         where = self._where()
         try:
             kept = tuple(self._store(where, stored.id, before=stored) for stored in outcome.reports)
-        except NotFound as failure:
-            return self._settled(Result.STORED, reports=outcome.reports, error=str(failure))
         except GraphError as failure:
-            verdict = self._failed(failure)
+            verdict, kept = self._failed(failure), outcome.reports
             return replace(
-                verdict, result=Result.STORED, reports=outcome.reports, denied=False, confirms=True
+                verdict, result=Result.STORED, reports=kept, denied=False, confirms=True, doubtful=True
             )
         return self._settled(Result.STORED, reports=kept)
 

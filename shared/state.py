@@ -18,6 +18,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from shared.storage import get, no_container, put
 
+TRIES = 3  # of a write that is refused although nobody else wrote
 _JSON = ContentSettings(content_type="application/json")
 
 
@@ -47,8 +48,20 @@ class State:
         return Entry(content if isinstance(content, dict) else {}, blob.etag)
 
     def write(self, name: str, content: Mapping[str, Any], entry: Entry | None) -> bool:
-        """Write where `entry` was read, or with None where nothing is. False when someone was faster."""
-        return put(self._container, name, _dumps(content), etag=entry.etag if entry else None)
+        """Write where `entry` was read, or with None where nothing is. False when someone was faster.
+
+        A refusal alone does not say so: the client repeats a write whose reply was lost, and meets itself.
+        """
+        body, etag = _dumps(content), entry.etag if entry else None
+        for _ in range(TRIES):
+            if put(self._container, name, body, etag=etag):
+                return True
+            there = get(self._container, name)
+            if there and there.body == body:
+                return True
+            if (there.etag if there else None) != etag:
+                return False
+        return False
 
     def put(self, name: str, content: Mapping[str, Any]) -> None:
         """Write, whatever is there."""

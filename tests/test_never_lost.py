@@ -5,6 +5,7 @@ They take days or weeks of the app's life, so they run on doubles, with simulate
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,16 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from azure.core.exceptions import ResourceModifiedError
 
+from benchmarks.scale.blobs import coded
 from shared import pipeline, redrive, storage
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.messages import MAX_MESSAGE_BYTES
 from shared.outcome import Result
 from shared.outcomes import Outcomes
 from shared.signals import Meeting, message, of_call_record, pack, unpack
+from tests.doubles import Fault
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 
 JUST_NOW = NOW - timedelta(minutes=10)
@@ -153,7 +157,68 @@ def test_a_report_of_a_channel_that_was_refused_once_is_looked_at_again(
     assert app.results() == {"one": Result.STORED}
 
 
+def participants(app: App, call_id: str) -> int:
+    """As its stored report has them."""
+    bodies = [json.loads(blob.body) for blob in app.container.below("reports/")]
+    (report,) = [body for body in bodies if body["id"] == call_id]
+    return len(report["attendanceRecords"])
+
+
+@pytest.mark.parametrize("last", ["in the window", "after it"])
+@pytest.mark.parametrize("kind", [NotFound, AccessDenied, Unavailable])
+def test_a_second_reading_that_fails_is_not_the_last_one(app: App, kind: type[GraphError], last: str) -> None:
+    made = call("one", JUST_NOW)
+    ready, report = made.readings[0]
+    grown = report | {"totalParticipantCount": 2, "attendanceRecords": [{"id": "somebody"}, {"id": "late"}]}
+    app.calls.append(replace(made, readings=((ready, report), (NOW + HOUR, grown))))
+    until = NOW + (WINDOW + HOUR if last == "after it" else timedelta(seconds=SETTINGS.confirm_after) + HOUR)
+    app.graph.refusal = lambda path, operation: (
+        kind(operation, "refused by Graph", status=404) if NOW + HOUR < app.now < until else None
+    )
+    app.announce("one")
+    app.run(hours=(until - NOW) / HOUR)
+    assert app.results() == {"one": Result.STORED}
+    assert participants(app, "one") == 1
+    app.run(days=2 if last == "after it" else 1)
+    assert app.results() == {"one": Result.STORED}
+    assert participants(app, "one") == 2
+    assert app.outcomes()[0].next_attempt is None
+
+
 # A look at Graph's list that breaks off
+
+
+def refused() -> None:
+    raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["its reply was lost", "it was not made"])
+@pytest.mark.parametrize("writes", [1, 2], ids=["to begin", "to go on"])
+def test_a_look_goes_on_when_its_write_is_refused_though_nobody_else_wrote(
+    app: App, writes: int, is_made: bool
+) -> None:
+    left = writes
+
+    def strike() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            app.before("write sweep/full", strike)
+        elif is_made:
+            app.steps.pause = twice
+        else:
+            refused()
+
+    def twice() -> Fault:
+        app.steps.pause = lambda: None
+        return Fault.MADE_TWICE
+
+    app.calls.append(call("one", NOW - 3 * DAY))
+    app.before("write sweep/full", strike)
+    app.run(hours=1)
+    assert left == 0
+    assert app.look("full").finished
+    assert app.results() == {"one": Result.STORED}
 
 
 def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
