@@ -5,6 +5,7 @@ Each is measured beside what it is compared with, in the same minutes on the sam
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import acknowledge, archiving, crowd, imports, size
@@ -15,20 +16,21 @@ ROWS = list[tuple[str, str, str]]
 
 def page(*, small: bool) -> Page:
     """Measure everything; `small` in a minute, for a look at whether it works."""
-    parts: dict[str, ROWS] = {
-        "Archiving": archiving.lines(archiving.run(6 if small else 200)),
-        "Acknowledging": acknowledge.lines(
+    parts: dict[str, Callable[[], ROWS]] = {
+        "Archiving": lambda: archiving.lines(archiving.run(6 if small else 200)),
+        "Acknowledging": lambda: acknowledge.lines(
             acknowledge.run(10, 64) if small else acknowledge.run(300, 10_000)
         ),
-        "Memory": crowd.lines(crowd.run(2, 200, 20) if small else crowd.run()),
-        "Import": imports.lines(imports.run(1 if small else imports.RUNS)),
+        "Memory": lambda: crowd.lines(crowd.run(2, 200, 20) if small else crowd.run()),
+        "Import": lambda: imports.lines(imports.run(1 if small else imports.RUNS)),
     }
     if not small:
-        parts["Size"] = size.lines(size.run())
+        parts["Size"] = lambda: size.lines(size.run())
     made = Page("Benchmarks", f"`make bench`. {machine()}")
-    for heading, rows in parts.items():
+    for heading, measured in parts.items():
+        print(f"{heading}...", file=sys.stderr)
         made.text(f"## {heading}")
-        made.table(("What", "Measured", "Goal"), rows)
+        made.table(("What", "Measured", "Goal"), measured())
     return made
 
 

@@ -20,7 +20,7 @@ from shared import times
 from shared.errors import GraphError, NotFound, Refused, Unavailable
 from shared.graph import Graph, segment
 
-MOST_KNOWN = 10_000  # meetings, some 5 MB
+MOST_KNOWN = 2_000  # meetings, some 2 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
