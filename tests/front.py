@@ -162,9 +162,14 @@ class Front:
         """Have the app sweep and seal, and wait for the day's table: the names of its parts."""
         self.run("sweep")
         eventually(lambda: self.state("sweep/full.json").get("finished"), "the full look to finish")
+        eventually(lambda: not self._is_pending(day), "the day's calls to settle")
         self.run("sweep")
         parts: list[str] = eventually(lambda: self.manifest(day).get("daily"), "a table")
         return parts
+
+    def _is_pending(self, day: date) -> bool:
+        filed = self.container.list_blobs(f"outcomes/date={day}/", include=["metadata"])
+        return any((blob.metadata or {}).get("outcome") == "pending" for blob in filed)
 
     def subscribe(self) -> None:
         """Have the app see to its subscriptions, and wait until it has one."""

@@ -21,7 +21,7 @@ from shared.settings import fingerprint
 from tests.front import Front, own_stack
 from tests.health_states import ORGANIZER, World, world
 
-stack = own_stack()
+stack = own_stack(MAINTAIN_SCHEDULE="0 0 0 1 1 *")  # so that a subscription that is removed stays so
 
 CLOSED = "https://127.0.0.1:9/devstoreaccount1"
 POISON = "upkeep-poison"

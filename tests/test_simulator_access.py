@@ -1,13 +1,16 @@
 """Who may call the simulated Graph, what a refusal looks like, throttling, and faults on demand."""
 
 import time
+from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from local.graph.faults import Fault
 from local.graph.orders import NewPast, NewSession
+from local.graph.world import World
 from tests.simulator_process import AUDIENCE, Graph, token
 from tests.simulator_process import graph as graph
 from tests.simulator_process import simulator as simulator
@@ -109,6 +112,13 @@ def test_a_seeded_past_has_ended_unannounced_meetings(graph: Graph) -> None:
     made = graph.control.add_past(NewPast(days=2, meetings_per_day=3))
     assert len(made) == 6
     assert {session.report_id for session in made} <= graph.control.true_reports().keys()
+
+
+@pytest.mark.parametrize("hour", range(0, 24, 3))
+def test_the_past_is_of_the_days_before_today_at_any_hour(hour: int) -> None:
+    at = datetime(2026, 5, 20, hour, 30, tzinfo=UTC)
+    made = World(seed=1, tenant_id="5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11").add_past(NewPast(days=2, meetings_per_day=3), at)
+    assert Counter(str(session.end.date()) for session in made) == {"2026-05-19": 3, "2026-05-18": 3}
 
 
 def test_a_misspelt_order_is_refused(graph: Graph) -> None:

@@ -70,7 +70,7 @@ class NewSession:
 
 @dataclass(frozen=True)
 class NewPast:
-    """A seeded past: meetings that ended on each of the last `days` days and were never announced."""
+    """A seeded past: meetings that ended on each of the `days` days (UTC) before today and were never announced."""
 
     days: int
     meetings_per_day: int

@@ -145,12 +145,13 @@ class World:
             insort(self.by_series.setdefault(series, []), (session.end, session.call_id))
 
     def add_past(self, order: NewPast, at: datetime) -> list[Session]:
-        """A past of ended meetings, one session each."""
+        """Ended meetings of the days (UTC) before that of `at`, spread over each, one session each."""
+        today = at.replace(hour=0, minute=0, second=0, microsecond=0)
         sessions = []
         for number in range(order.days * order.meetings_per_day):
             meeting = self.add_meeting(NewMeeting(kind="recurring" if number % 5 == 0 else "scheduled"))
-            spread = timedelta(days=(number % order.meetings_per_day + 1) / (order.meetings_per_day + 1))
-            end = at - timedelta(days=number // order.meetings_per_day) - spread
+            back, nth = divmod(number, order.meetings_per_day)
+            end = today - timedelta(days=back + (nth + 1) / (order.meetings_per_day + 1))
             wanted = NewSession(
                 meeting_id=meeting.id, end=end, participants=order.participants, announce=False
             )
