@@ -28,6 +28,7 @@ from urllib3.util import parse_url
 
 from shared import __version__, jsontext
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from shared.settings import THREADS
 
 MAX_TRIES = 4  # of one request
 MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
@@ -41,7 +42,6 @@ CREATE_READ_TIMEOUT = 75.0  # Graph makes two handshakes of up to 10 s, with ret
 BODY_DEADLINE = 120.0  # for a whole body
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 5_000
-POOL_SIZE = 32
 CHUNK = 64 * 1024
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 DOWN = RETRIED - {429}
@@ -102,7 +102,7 @@ class Graph:
         self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE))
+            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=THREADS))
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -17,6 +17,7 @@ from shared.errors import SettingError
 
 DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
+THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
 MAX_CLIENT_STATE = 128  # Graph v1.0
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)

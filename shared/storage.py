@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
+import requests
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
@@ -19,6 +20,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient, ContentSettings
 from azure.storage.blob import ExponentialRetry as BlobRetry
 from azure.storage.queue import ExponentialRetry as QueueRetry
@@ -28,8 +30,9 @@ from azure.storage.queue import (
     TextBase64DecodePolicy,
     TextBase64EncodePolicy,
 )
+from requests.adapters import HTTPAdapter
 
-from shared.settings import STATE_SUFFIX, Settings
+from shared.settings import STATE_SUFFIX, THREADS, Settings
 
 SIGNALS_QUEUE = "meeting-signals"
 UPKEEP_QUEUE = "upkeep"
@@ -51,13 +54,20 @@ def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobS
         "max_block_size": BLOCK_BYTES,
         **_TIMEOUTS,
     }
-    return BlobServiceClient(url, credential=credential, **(usual | options))
+    return BlobServiceClient(url, credential=credential, **_connected(usual | options))
 
 
 def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
     """The account that holds the app's queues; `options` as for `blob_service`."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
-    return QueueServiceClient(url, credential=credential, **(usual | options))
+    return QueueServiceClient(url, credential=credential, **_connected(usual | options))
+
+
+def _connected(options: dict[str, Any]) -> dict[str, Any]:
+    """With a connection kept for each thread. The SDK keeps 10, and drops with a warning what comes back beyond."""
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
+    return {"transport": RequestsTransport(session=session, **options), **options}
 
 
 def containers(settings: Settings, service: BlobServiceClient) -> tuple[ContainerClient, ContainerClient]:

@@ -117,7 +117,9 @@ def test_a_seeded_past_has_ended_unannounced_meetings(graph: Graph) -> None:
 @pytest.mark.parametrize("hour", range(0, 24, 3))
 def test_the_past_is_of_the_days_before_today_at_any_hour(hour: int) -> None:
     at = datetime(2026, 5, 20, hour, 30, tzinfo=UTC)
-    made = World(seed=1, tenant_id="5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11").add_past(NewPast(days=2, meetings_per_day=3), at)
+    made = World(seed=1, tenant_id="5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11").add_past(
+        NewPast(days=2, meetings_per_day=3), at
+    )
     assert Counter(str(session.end.date()) for session in made) == {"2026-05-19": 3, "2026-05-18": 3}
 
 
