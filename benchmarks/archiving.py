@@ -55,7 +55,7 @@ def run(count: int) -> Cost:
         recorded, counted, swept, sdk, slow = (_ended(control, count) for _ in range(5))
         announced = _ended(control, count, ago=timedelta(days=2))
         busy = _worker(
-            running, {"record": _ids(recorded), "measure": _ids(counted), "threads": 1, "portion": 50}
+            running, {"record": _ids(recorded), "measure": _ids(counted), "threads": 1, "portion": 10}
         )
         calls = _calls(running, {"measure": _ids(_ended(control, count))})
         from_list = _calls(running, {"measure": _ids(swept), "swept": _told(swept)})
@@ -71,9 +71,9 @@ def run(count: int) -> Cost:
         )
     return Cost(
         count,
-        busy["product"]["cpu"] / count * 1000,
-        busy["script"]["cpu"] / count * 1000,
-        busy["bySdk"]["cpu"] / count * 1000,
+        busy["product"]["cpu"] * 1000,
+        busy["script"]["cpu"] * 1000,
+        busy["bySdk"]["cpu"] * 1000,
         theirs["cpu"] / count * 1000,
         calls,
         from_list,
