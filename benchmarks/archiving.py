@@ -146,6 +146,16 @@ def _python(running: Stack, module: str, job: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def cpu(found: Cost) -> dict[str, float]:
+    """CPU milliseconds of a report, by who archives it."""
+    return {
+        "the product": found.product,
+        "a script of the same calls": found.script,
+        "that script, azure-storage-blob": found.with_storage_sdk,
+        "msgraph-sdk, azure-storage-blob": found.sdk,
+    }
+
+
 def lines(found: Cost) -> list[tuple[str, str, str]]:
     """What, measured, goal."""
     return [

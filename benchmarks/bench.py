@@ -5,33 +5,40 @@ Each is measured beside what it is compared with, in the same minutes on the sam
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import acknowledge, archiving, crowd, imports, size
 from benchmarks.measured import Page, machine
 
-ROWS = list[tuple[str, str, str]]
+COLUMNS = "What", "Measured", "Goal"
 
 
 def page(*, small: bool) -> Page:
     """Measure everything; `small` in a minute, for a look at whether it works."""
-    parts: dict[str, Callable[[], ROWS]] = {
-        "Archiving": lambda: archiving.lines(archiving.run(6 if small else 200)),
-        "Acknowledging": lambda: acknowledge.lines(
-            acknowledge.run(10, 64) if small else acknowledge.run(300, 10_000)
-        ),
-        "Memory": lambda: crowd.lines(crowd.run(2, 200, 20) if small else crowd.run()),
-        "Import": lambda: imports.lines(imports.run(1 if small else imports.RUNS)),
-    }
-    if not small:
-        parts["Size"] = lambda: size.lines(size.run())
     made = Page("Benchmarks", f"`make bench`. {machine()}")
-    for heading, measured in parts.items():
-        print(f"{heading}...", file=sys.stderr)
-        made.text(f"## {heading}")
-        made.table(("What", "Measured", "Goal"), measured())
+    _begin(made, "Archiving")
+    cost = archiving.run(6 if small else 200)
+    made.table(COLUMNS, archiving.lines(cost))
+    made.bars("benchmarks-cpu", "CPU milliseconds of a report", archiving.cpu(cost))
+    _begin(made, "Acknowledging")
+    replies = acknowledge.run(10, 64) if small else acknowledge.run(300, 10_000)
+    made.table(COLUMNS, acknowledge.lines(replies))
+    made.plot("benchmarks-replies", "How long a reply takes", acknowledge.figure(replies))
+    _begin(made, "Memory")
+    peaks = crowd.run(2, 200, 20) if small else crowd.run()
+    made.table(COLUMNS, crowd.lines(peaks))
+    made.bars("benchmarks-memory", "Peak memory in MiB", crowd.peaks(peaks))
+    _begin(made, "Import")
+    made.table(COLUMNS, imports.lines(imports.run(1 if small else imports.RUNS)))
+    if not small:
+        _begin(made, "Size")
+        made.table(COLUMNS, size.lines(size.run()))
     return made
+
+
+def _begin(made: Page, heading: str) -> None:
+    print(f"{heading}...", file=sys.stderr)
+    made.text(f"## {heading}")
 
 
 def main() -> int:

@@ -85,6 +85,17 @@ def run(at_once: int = 16, people: int = 20_000, many: int = 10_000) -> Crowd:
     )
 
 
+def peaks(found: Crowd) -> dict[str, float]:
+    """Peak memory in MiB, by what was archived."""
+    return {
+        f"{found.many // 10:,} reports": found.after_a_tenth,
+        f"{found.many // 2:,} reports": found.after_half,
+        f"{found.many:,} reports": found.after_all,
+        f"{found.at_once} of {found.people:,} people": found.peak,
+        "an instance has": INSTANCE,
+    }
+
+
 def lines(found: Crowd) -> list[tuple[str, str, str]]:
     """What, measured, goal."""
     grown = found.after_all / found.after_half

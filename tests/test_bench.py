@@ -10,4 +10,5 @@ def test_every_benchmark_has_its_figures(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks.md").read_text() == text
     for heading in ("Archiving", "Acknowledging", "Memory", "Import"):
         assert f"## {heading}" in text
+    assert len(list(tmp_path.glob("*.svg"))) == text.count(".svg)") == 3
     assert text.count("| ≤") + text.count("| ≥") + text.count("| <") >= 9
