@@ -164,6 +164,7 @@ def _other_reports(report: dict[str, Any]) -> list[Any]:
         {**report, "@odata.nextLink": "https://graph.microsoft.com/v1.0/next", "value": people},
         {**report, "attendanceRecords@odata.nextLink": "https://graph.microsoft.com/v1.0/next"},
         {**report, "attendanceRecords": [{**people[0], "identity": odd}]},
+        {**report, "attendanceRecords": [{**people[0], "totalAttendanceInSeconds": 1.5}]},
     ]
 
 
@@ -242,10 +243,14 @@ def _ids(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _signal_documents() -> list[Any]:
-    far = signals.Meeting(NOW, NOW, f"{JOIN}{'a' * 41_000}")
-    too_long = json.loads(signals.message(signals.of_call_record("a", NOW, meeting=far)))
+    far = f"{JOIN}{'a' * 41_000}"
+    too_long = [
+        signals.of_call_record("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
+        signals.of_call_event(far, NOW, NOW),
+    ]
     empty = {"version": 1, "kind": "pack", "signals": []}
-    return [too_long, empty, *(json.loads(text) for text in _signal_messages())]
+    texts = [*map(signals.message, too_long), *_signal_messages()]
+    return [empty, *(json.loads(text) for text in texts)]
 
 
 def _signal_messages() -> list[str]:
