@@ -68,8 +68,8 @@ def at_core(count: int, seed: int) -> Core:
             _fed(target, body, source, core, told)
             if branches.new and len(target.known) < MOST_KNOWN:
                 _remember(target, body)
-            if number % max(1, count // 100) == 0:
-                core.curve.append((number, branches.reached))
+            if branches.new or number in (0, count - 1):
+                core.curve.append((number + 1, branches.reached))
     core.bodies, core.seconds = count, time.monotonic() - began
     core.branches, core.taken, core.untaken = branches.total, branches.reached, branches.untaken()
     core.megabytes_after = _megabytes()
@@ -158,12 +158,11 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
 
     figure = new_figure(height=3)
     axes = figure.subplots()
-    axes.plot(*zip(*core.curve, strict=True), color="#0072B2")
-    axes.axhline(core.branches, color="#737373", linestyle=":")
-    axes.set_xlabel("bodies")
-    axes.set_ylabel("branches taken")
-    axes.set_xscale("symlog")
-    made.plot("fuzz-branches", "Branches taken, of all (dotted)", figure)
+    axes.plot(*zip(*core.curve, strict=True), color="#0072B2", drawstyle="steps-post", label="taken")
+    axes.axhline(core.branches, color="#737373", linestyle=":", label="all that there are")
+    axes.set(xlabel="bodies", ylabel="branches", xscale="log")
+    axes.legend(loc="lower right")
+    made.plot("fuzz-branches", "Branches taken, of all that there are", figure)
     return made
 
 
