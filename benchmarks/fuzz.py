@@ -8,10 +8,12 @@ import argparse
 import json
 import logging
 import os
-import resource
 import sys
 import time
+import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -21,7 +23,7 @@ from benchmarks.fuzzing.branches import Branches
 from benchmarks.fuzzing.guided import Guided
 from benchmarks.fuzzing.mutations import mutated
 from benchmarks.fuzzing.targets import CORE, Target, Wrong, all_targets
-from benchmarks.measured import Page, machine
+from benchmarks.measured import Page, machine, resident
 
 EVENTS = Path(__file__).resolve().parent.parent / "tests" / "events"
 MOST_TOLD = 20
@@ -34,6 +36,7 @@ NO_OTHER = {
     "reports._record_pages": "the end of a loop that the interpreter does not report",
 }
 MOST_KNOWN = 400  # documents of a target that reached something new
+TRACED = 100  # of so many bodies, what one takes in memory is measured
 
 
 @dataclass
@@ -47,32 +50,34 @@ class Core:
     untaken: list[str] = field(default_factory=list)
     by_target: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    megabytes_before: float = 0.0
-    megabytes_after: float = 0.0
+    resident: list[float] = field(default_factory=list)  # MiB, after a tenth, half and all of the bodies
+    most_taken: float = 0.0  # MiB that the core allocated at most for one body
     curve: list[tuple[int, int]] = field(default_factory=list)
 
 
 def at_core(count: int, seed: int) -> Core:
     """Feed so many bodies to the targets in turn."""
     source, targets, core, told = Random(seed), all_targets(EVENTS), Core(), Counter[str]()
+    milestones = (count // 10, count // 2, count - 1)
     began = time.monotonic()
     with Branches(CORE) as branches:
         for target in targets:
             for seed_document in target.seeds:
                 _fed(target, seed_document.encode(), source, core, told)
-        core.megabytes_before = _megabytes()
         for number in range(count):
             target = targets[number % len(targets)]
             branches.new = False
             body = mutated(source, target.seeds, target.known)
-            _fed(target, body, source, core, told)
+            with _traced(core) if number % TRACED == 0 else nullcontext():
+                _fed(target, body, source, core, told)
             if branches.new and len(target.known) < MOST_KNOWN:
                 _remember(target, body)
             if branches.new or number in (0, count - 1):
                 core.curve.append((number + 1, branches.reached))
+            if number in milestones:
+                core.resident.append(resident(os.getpid()))
     core.bodies, core.seconds = count, time.monotonic() - began
     core.branches, core.taken, core.untaken = branches.total, branches.reached, branches.untaken()
-    core.megabytes_after = _megabytes()
     return core
 
 
@@ -98,8 +103,12 @@ def _remember(target: Target, body: bytes) -> None:
         return
 
 
-def _megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+@contextmanager
+def _traced(core: Core) -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    core.most_taken = max(core.most_taken, tracemalloc.get_traced_memory()[1] / 2**20)
+    tracemalloc.stop()
 
 
 def page(core: Core, followed: Guided | None, http: over_http.Result | None, seed: int) -> Page:
@@ -115,9 +124,10 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
             ("branches of the core", f"{core.branches:,}"),
             ("branches that were taken", f"{core.taken:,}"),
             (
-                "memory at most, before and after",
-                f"{core.megabytes_before:.0f} MB, {core.megabytes_after:.0f} MB",
+                "memory of the process after a tenth, half, all",
+                ", ".join(f"{each:.0f} MiB" for each in core.resident),
             ),
+            (f"memory for one body at most, of every {TRACED}th", f"{core.most_taken:.1f} MiB"),
         ],
     )
     made.table(("Fed", "Bodies"), [(name, f"{count:,}") for name, count in core.by_target.items()])
@@ -149,7 +159,7 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
                 ("**signals that should not be on the queue, or are missing**", f"**{len(http.strays)}**"),
                 (
                     "memory of the functions host, before and after",
-                    f"{http.before:.0f} MB, {http.after:.0f} MB",
+                    f"{http.before:.0f} MiB, {http.after:.0f} MiB",
                 ),
                 *((f"replies {status}", f"{count:,}") for status, count in sorted(http.statuses.items())),
             ],
@@ -161,6 +171,7 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
     axes.plot(*zip(*core.curve, strict=True), color="#0072B2", drawstyle="steps-post", label="taken")
     axes.axhline(core.branches, color="#737373", linestyle=":", label="all that there are")
     axes.set(xlabel="bodies", ylabel="branches", xscale="log")
+    axes.set_ylim(top=core.branches * 1.02)
     axes.legend(loc="lower right")
     made.plot("fuzz-branches", "Branches taken, of all that there are", figure)
     return made

@@ -37,6 +37,14 @@ def machine() -> str:
     )
 
 
+def resident(process: int) -> float:
+    """MiB of memory that a process has now; on Linux only."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
 class Page:
     """A page that grows; `written` gives its text, and writes it with its plots."""
 

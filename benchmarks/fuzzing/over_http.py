@@ -7,13 +7,13 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from urllib.parse import quote, unquote, urlsplit
 
 from benchmarks.fuzzing import oracle
 from benchmarks.fuzzing.mutations import mutated
 from benchmarks.fuzzing.targets import TENANT, item, notifications_of
+from benchmarks.measured import resident
 from local import stack
 from local.program import Log
 from local.stack import Stack
@@ -61,7 +61,7 @@ def send(running: Stack, count: int, seed: int, *, alone: bool = True) -> Result
     """
     source, result, wanted = Random(seed), Result(), set[str]()
     sender = _Sender(running)
-    result.before = _megabytes(running.functions.pid)
+    result.before = resident(running.functions.pid)
     for number in range(count):
         request = sender.made(source, number)
         said = sender.expected(request)
@@ -73,7 +73,7 @@ def send(running: Stack, count: int, seed: int, *, alone: bool = True) -> Result
         if status == 202:
             wanted |= said.calls
     sender.close()
-    result.after = _megabytes(running.functions.pid)
+    result.after = resident(running.functions.pid)
     found = _signals(running, wanted)
     for each in found ^ wanted if alone else wanted - found:
         _tell(result.strays, f"call {each!r} is {'there wrongly' if each in found else 'missing'}")
@@ -170,10 +170,3 @@ def _signals(running: Stack, wanted: set[str]) -> set[str]:
 def _tell(problems: list[str], problem: str) -> None:
     if len(problems) < MOST_TOLD:
         problems.append(problem)
-
-
-def _megabytes(process: int) -> float:
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
