@@ -241,7 +241,7 @@ def test_only_the_beta_version_takes_it_and_both_show_it(
         {"encryptionCertificateId": None},
         {"encryptionCertificateId": "x" * 129},
         {"changeType": "created"},
-        {"expirationDateTime": later(4240)},
+        {"expirationDateTime": later(2 * 4240)},
         {"lifecycleNotificationUrl": None},
     ],
 )

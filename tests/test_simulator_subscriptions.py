@@ -135,7 +135,7 @@ def test_the_same_combination_is_a_conflict_also_at_another_url(graph: Graph, en
         {"clientState": "x" * 129},
         {"clientState": 1},
         {"includeResourceData": True},
-        {"expirationDateTime": later(4240)},
+        {"expirationDateTime": later(2 * 4240)},
         {"expirationDateTime": later(-1)},
         {"expirationDateTime": "tomorrow"},
     ],
