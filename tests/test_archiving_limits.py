@@ -1,9 +1,8 @@
 """What ends, what is read again and what is left out: the same path with short windows and a pilot's organizers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,6 @@ from tests.front import Front, eventually
 PILOT = "b1b1b1b1-0000-4000-8000-000000000001"
 DENIED = "b1b1b1b1-0000-4000-8000-000000000002"
 OUTSIDE = "b1b1b1b1-0000-4000-8000-000000000003"
-WINDOW = timedelta(seconds=3)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def front(stack: Stack) -> Iterator[Front]:
     stack.restart_functions(
         {
             "RETRY_FIRST_DELAY": "1",
-            "RETRY_WINDOW": f"{WINDOW.seconds}",
+            "RETRY_WINDOW": "10",  # the first attempt may be seconds late where the host is slow to start
             "CONFIRM_AFTER": "5",
             "ORGANIZERS": f"{PILOT},{DENIED}",
         }
@@ -37,17 +35,11 @@ def session(front: Front, organizer: str = PILOT, **fields: object) -> SessionMa
     return front.session(NewMeeting(organizer=organizer, denied=organizer == DENIED), **fields)
 
 
-def waited_for(outcome: Mapping[str, Any]) -> bool:
-    """Whether it settled as the window closed. How many attempts fit before that is the machine's affair."""
-    last = WINDOW - timedelta(seconds=1)
-    return datetime.fromisoformat(outcome["settled"]) - datetime.fromisoformat(outcome["firstSeen"]) >= last
-
-
 def test_a_session_without_report_ends_as_no_report(front: Front) -> None:
     made = session(front, no_report=True)
     front.notify(made.call_id)
     outcome = front.outcome(made.call_id, "noReport")
-    assert waited_for(outcome)
+    assert outcome["attempt"] > 1
     again = datetime.fromisoformat(outcome["nextAttempt"]) - datetime.fromisoformat(outcome["settled"])
     assert abs(again - timedelta(days=1)) < timedelta(hours=1)  # it is looked at again
     assert outcome["metadata"]["nextattempt"] == outcome["nextAttempt"]
@@ -63,8 +55,7 @@ def test_an_organizer_without_access_policy_ends_as_access_denied(front: Front) 
     made = session(front, DENIED)
     front.notify(made.call_id)
     outcome = front.outcome(made.call_id, "accessDenied")
-    assert waited_for(outcome)
-    assert outcome["attempt"] <= 2, "one long wait, not many short ones"
+    assert outcome["attempt"] == 2
     assert outcome["organizerId"] == DENIED
 
 
@@ -128,5 +119,6 @@ def test_an_early_report_is_stored_at_the_end_when_no_other_comes(front: Front) 
         Fault(f"{meeting[:60]}.*attendanceReports$", status=200, body={"value": [early]}, times=-1)
     )
     front.notify(made.call_id)
-    assert waited_for(front.outcome(made.call_id, "stored"))
+    front.outcome(made.call_id, "pending")
+    front.outcome(made.call_id, "stored")
     eventually(lambda: front.reports(made.report_id), "the early report")

@@ -241,7 +241,6 @@ def test_only_the_beta_version_takes_it_and_both_show_it(
         {"encryptionCertificateId": None},
         {"encryptionCertificateId": "x" * 129},
         {"changeType": "created"},
-        {"expirationDateTime": later(2 * 4240)},
         {"lifecycleNotificationUrl": None},
     ],
 )
@@ -251,6 +250,14 @@ def test_a_subscription_that_cannot_be_is_a_bad_request(
     meeting = graph.control.add_meeting()
     with refused(graph, endpoint):
         assert subscribe(graph, endpoint, meeting.join_web_url, mine, **fields).status_code == 400
+
+
+def test_a_subscription_that_ends_too_late_is_a_bad_request(
+    graph: Graph, endpoint: Endpoint, mine: Reader
+) -> None:
+    url = graph.control.add_meeting().join_web_url
+    with refused(graph, endpoint):
+        assert subscribe(graph, endpoint, url, mine, expirationDateTime=later(4240)).status_code == 400
 
 
 @pytest.mark.parametrize(("kind", "status"), [("rsa:1024", 400), ("rsa:4096", 201), ("ec", 400)])
