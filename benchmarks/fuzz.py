@@ -170,8 +170,7 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
     axes = figure.subplots()
     axes.plot(*zip(*core.curve, strict=True), color="#0072B2", drawstyle="steps-post", label="taken")
     axes.axhline(core.branches, color="#737373", linestyle=":", label="all that there are")
-    axes.set(xlabel="bodies", ylabel="branches", xscale="log")
-    axes.set_ylim(top=core.branches * 1.02)
+    axes.set(xlabel="bodies", ylabel="branches", xscale="log", ylim=(None, core.branches * 1.02))
     axes.legend(loc="lower right")
     made.plot("fuzz-branches", "Branches taken, of all that there are", figure)
     return made

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,11 +39,12 @@ def machine() -> str:
 
 
 def resident(process: int) -> float:
-    """MiB of memory that a process has now; on Linux only."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    """MiB of memory that a process has now."""
+    told = Path(f"/proc/{process}/statm")
+    if told.exists():
+        return int(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    asked = ["ps", "-o", "rss=", "-p", str(process)]  # macOS
+    return int(subprocess.run(asked, capture_output=True, check=True, timeout=10).stdout) / 1024
 
 
 class Page:
