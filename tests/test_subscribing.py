@@ -41,6 +41,12 @@ def run(front: Front) -> None:
     eventually(lambda: len(front.calls("/subscriptions")) > lists, "a look at the subscriptions")
 
 
+def looked_again(front: Front) -> bool:
+    """Whether the run that made a subscription has listed them once more, as it does at its end."""
+    calls = front.calls("/subscriptions")
+    return any(call.startswith("POST") for call in calls) and calls[-1].startswith("GET")
+
+
 def soon() -> str:
     return (datetime.now(UTC) + timedelta(hours=3)).isoformat()
 
@@ -198,6 +204,7 @@ def test_with_both_client_states_known_notifications_of_either_are_taken(front: 
 def test_a_conflict_with_a_subscription_of_ours_adopts_it(front: Front) -> None:
     front.subscribe()
     before = the_one(front)["id"]
+    eventually(lambda: looked_again(front), "the last look of that run, which the fault is not for")
     front.control.add_fault(Fault("/subscriptions$", method="GET", status=200, body={"value": []}))
     front.run("maintain_subscriptions")
     eventually(lambda: [call for call in front.calls(before) if "PATCH" in call], "the adoption")
