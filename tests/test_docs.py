@@ -379,7 +379,7 @@ def graph_with(report: dict[str, Any]) -> Graph:
 def logged_events() -> set[tuple[str, str]]:
     """Every event that the product logs, with its level, as its source names them."""
     events: set[tuple[str, str]] = set()
-    for path in (ROOT / "function_app.py", *(ROOT / "shared").glob("*.py")):
+    for path in (ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(

@@ -250,7 +250,9 @@ def test_a_query_asks_for_tables_columns_and_events_that_exist(file: Path) -> No
     )
     assert events <= documented
     assert events or table == "AppRequests"
-    code = "\n".join(each.read_text() for each in [*(ROOT / "shared").glob("*.py"), ROOT / "function_app.py"])
+    code = "\n".join(
+        each.read_text() for each in [*(ROOT / "shared").rglob("*.py"), ROOT / "function_app.py"]
+    )
     for field in set(re.findall(r"\bline\.(\w+)", text)) - {"event"}:
         logged = rf"logs\.\w+\([^()]*(?:\([^()]*\)[^()]*)*\b{field}="
         assert re.search(logged, code) or f'dropped["{field}"]' in code, field
