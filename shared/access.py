@@ -12,14 +12,14 @@ import contextlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from shared import logs, tasks, times
-from shared.archive import name_part
-from shared.outcome import Result
-from shared.pace import Once
-from shared.signals import Kind, kind_of
-from shared.state import State
-from shared.storage import Queue
-from shared.tasks import Redrive, Task
+from . import logs, tasks, times
+from .archive import name_part
+from .limits import Once
+from .outcome import Result
+from .signals import Kind, kind_of
+from .state import State
+from .storage import Queue
+from .tasks import Redrive, Task
 
 DENIED = "access/"
 OPENED = "opened/"

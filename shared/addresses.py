@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from shared.messages import OPAQUE_ID
-from shared.signals import EVENT_ID, EventKind, EventSession
+from .messages import OPAQUE_ID
+from .signals import EVENT_ID, EventKind, EventSession
 
 _ID = r"(?:/([^/()?#]+)|\('([^/()?#]+)'\))"
 _EVENT = rf"/?solutions/virtualEvents/(webinars|townhalls){_ID}"

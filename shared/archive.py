@@ -25,10 +25,10 @@ from urllib.parse import quote, unquote
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared import logs, times
-from shared.errors import AttendanceError
-from shared.reports import MeetingReports, Report, Where
-from shared.storage import put
+from . import logs, times
+from .errors import AttendanceError
+from .reports import MeetingReports, Report, Where
+from .storage import put
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)

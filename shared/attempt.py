@@ -10,17 +10,17 @@ import math
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from shared import logs, meetings, reports, schedule, sessions, times
-from shared.archive import LONGEST_MEETING, Stored, report_name
-from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.meetings import CallRecord
-from shared.outcome import Outcome, Result, StoredReport
-from shared.outcomes import Filed, overtaken
-from shared.reports import MeetingReports, Report, Where
-from shared.services import Services
-from shared.sessions import Listed, Selection, Session
-from shared.settings import Settings
-from shared.signals import FoundBy, Kind, Meeting, Signal
+from . import logs, meetings, reports, schedule, sessions, times
+from .archive import LONGEST_MEETING, Stored, report_name
+from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
+from .meetings import CallRecord
+from .outcome import Outcome, Result, StoredReport
+from .outcomes import Filed, overtaken
+from .reports import MeetingReports, Report, Where
+from .services import Services
+from .sessions import Listed, Selection, Session
+from .settings import Settings
+from .signals import FoundBy, Kind, Meeting, Signal
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared import encryption, logs, times
-from shared.encrypted import Encrypted, Item
-from shared.errors import NotGenuine, Undecipherable
-from shared.notifications import join_url
-from shared.services import Services
-from shared.signals import Signal, message, of_call_event
+from . import encryption, logs, times
+from .encrypted import Encrypted, Item
+from .errors import NotGenuine, Undecipherable
+from .notifications import join_url
+from .services import Services
+from .signals import Signal, message, of_call_event
 
 ENDED = "callended"
 

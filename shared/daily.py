@@ -25,11 +25,11 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared import jsontext, logs, rows
-from shared.archive import folder
-from shared.manifests import Manifests, index_name
-from shared.storage import get, no_container, properties, put
-from shared.tasks import Part
+from . import jsontext, logs, rows
+from .archive import folder
+from .manifests import Manifests, index_name
+from .storage import get, no_container, properties, put
+from .tasks import Part
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
 PART_REPORTS = 2_000

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from shared import standing
-from shared.access import MOST
-from shared.errors import AccessDenied, GraphError
-from shared.messages import VERSION
-from shared.outcome import Result
-from shared.reads import Silence
-from shared.sealing import LATENESS
-from shared.settings import Operator, Settings
-from shared.standing import Watched
-from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
-from shared.tasks import Kind
-from shared.times import shown
-from shared.vitals import Vitals
+from . import standing
+from .access import MOST
+from .errors import AccessDenied, GraphError
+from .messages import VERSION
+from .outcome import Result
+from .reads import Silence
+from .sealing import LATENESS
+from .settings import Operator, Settings
+from .standing import Watched
+from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .tasks import Kind
+from .times import shown
+from .vitals import Vitals
 
 POISON = "-poison"
 FORGERY_COUNTS = timedelta(hours=24)  # a wrong clientState is a problem for so long

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared import messages, times
-from shared.errors import NotOurMessage
-from shared.messages import MAX_MESSAGE_BYTES, VERSION
-from shared.signals import MAX_JOIN_URL, Signal, of_call_event, unpack
+from . import messages, times
+from .errors import NotOurMessage
+from .messages import MAX_MESSAGE_BYTES, VERSION
+from .signals import MAX_JOIN_URL, Signal, of_call_event, unpack
 
 KIND = "encryptedCallEvents"
 FIELDS = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")

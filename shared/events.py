@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import times
-from shared.errors import Unavailable
-from shared.graph import Graph, segment
-from shared.signals import EVENT_ID, EventKind, EventSession
+from . import times
+from .errors import Unavailable
+from .graph import Graph, segment
+from .signals import EVENT_ID, EventKind, EventSession
 
 ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
 

@@ -14,15 +14,15 @@ from typing import Any
 import jwt
 from azure.core.exceptions import AzureError
 
-from shared import __version__, access, logs, maintenance, storage, times
-from shared.credentials import graph_token
-from shared.errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
-from shared.graph import Graph, segment
-from shared.services import Services
-from shared.settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
-from shared.standing import Standing, Watched
-from shared.tasks import Examine
-from shared.times import shown
+from . import __version__, access, logs, maintenance, storage, times
+from .credentials import graph_token
+from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
+from .graph import Graph, segment
+from .services import Services
+from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
+from .standing import Standing, Watched
+from .tasks import Examine
+from .times import shown
 
 FOLDER = "doctor/"
 NOBODYS_MEETING = "https://teams.microsoft.com/l/meetup-join/doctor"

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 
-from shared import times
-from shared.outcome import Outcome, Result
-from shared.signals import FoundBy, Kind, Signal, kind_of
+from . import times
+from .outcome import Outcome, Result
+from .signals import FoundBy, Kind, Signal, kind_of
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late

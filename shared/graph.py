@@ -26,9 +26,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from shared import __version__, jsontext
-from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.settings import THREADS
+from . import __version__, jsontext
+from .errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from .settings import THREADS
 
 MAX_TRIES = 4  # of one request
 MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers

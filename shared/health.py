@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from shared import __version__, page, standing, style, times, vitals
-from shared import settings as app_settings
-from shared.diagnosis import Report, diagnose, oldest_pending
-from shared.errors import SettingError
-from shared.looks import Look
-from shared.manifests import Manifest
-from shared.reads import Silence
-from shared.vitals import Vitals
+from . import __version__, page, standing, style, times, vitals
+from . import settings as app_settings
+from .diagnosis import Report, diagnose, oldest_pending
+from .errors import SettingError
+from .looks import Look
+from .manifests import Manifest
+from .reads import Silence
+from .vitals import Vitals
 
 ANSWERS = "answers"
 _HEADERS = {

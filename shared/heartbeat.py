@@ -11,9 +11,9 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from shared import logs, times
-from shared.pace import Once
-from shared.state import State
+from . import logs, times
+from .limits import Once
+from .state import State
 
 NOTIFICATION = "heartbeat/notification.json"
 REPORT = "heartbeat/report.json"

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from shared import logs, tasks, times
-from shared.signals import FoundBy
-from shared.state import Entry, State
-from shared.storage import Queue
-from shared.tasks import Sweep, Task
+from . import logs, tasks, times
+from .signals import FoundBy
+from .state import Entry, State
+from .storage import Queue
+from .tasks import Sweep, Task
 
 RECENT = "recent"
 FULL = "full"

@@ -11,22 +11,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from shared import events, heartbeat, logs, standing, times, wanted
-from shared.errors import (
-    AccessDenied,
-    AttendanceError,
-    Conflict,
-    GraphError,
-    NotFound,
-    SubscriptionError,
-)
-from shared.graph import BETA, Graph, segment
-from shared.handshake import handshake
-from shared.services import Services
-from shared.settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
-from shared.signals import EventKind
-from shared.standing import Watched
-from shared.subscriptions import (
+from . import events, heartbeat, logs, standing, times, wanted
+from .errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
+from .graph import BETA, Graph, segment
+from .handshake import handshake
+from .services import Services
+from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from .signals import EventKind
+from .standing import Watched
+from .subscriptions import (
     Subscription,
     answers,
     is_accepted,
@@ -38,8 +31,8 @@ from shared.subscriptions import (
     parse,
     plan,
 )
-from shared.tasks import Delete, Maintain, Renew, Subscribe
-from shared.wanted import Wanted
+from .tasks import Delete, Maintain, Renew, Subscribe
+from .wanted import Wanted
 
 CREATE_TRIES = 3
 

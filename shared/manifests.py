@@ -25,12 +25,12 @@ from typing import IO, Any
 
 from azure.storage.blob import ContainerClient
 
-from shared import jsontext, logs, times
-from shared.archive import Archive, Archived, folder
-from shared.errors import AttendanceError
-from shared.outcome import Result
-from shared.outcomes import Outcomes
-from shared.storage import get, properties, put
+from . import jsontext, logs, times
+from .archive import Archive, Archived, folder
+from .errors import AttendanceError
+from .outcome import Result
+from .outcomes import Outcomes
+from .storage import get, properties, put
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file

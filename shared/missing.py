@@ -14,16 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from shared import meetings, times
-from shared.attempt import decided
-from shared.errors import Unavailable
-from shared.meetings import CallRecord
-from shared.messages import OPAQUE_ID
-from shared.outcome import Outcome, Result
-from shared.outcomes import Outcomes, Superseded
-from shared.services import Services
-from shared.settings import Settings
-from shared.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
+from . import meetings, times
+from .attempt import decided
+from .errors import Unavailable
+from .meetings import CallRecord
+from .messages import OPAQUE_ID
+from .outcome import Outcome, Result
+from .outcomes import Outcomes, Superseded
+from .services import Services
+from .settings import Settings
+from .signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 
 THREADS = 8
 MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB

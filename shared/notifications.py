@@ -18,13 +18,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from shared import addresses
-from shared.encrypted import Encrypted, Item, content_of
-from shared.errors import NotANotification
-from shared.messages import OPAQUE_ID
-from shared.settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
-from shared.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
-from shared.tasks import Maintain, Renew, Subscribe, Task
+from . import addresses
+from .encrypted import Encrypted, Item, content_of
+from .errors import NotANotification
+from .messages import OPAQUE_ID
+from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from .signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
+from .tasks import Maintain, Renew, Subscribe, Task
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
 # collection alone where only resourceData names the id

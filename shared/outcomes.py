@@ -16,12 +16,12 @@ from urllib.parse import unquote
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared import logs, times
-from shared.archive import ERASED, partition
-from shared.fence import better, is_stale, partitions
-from shared.outcome import Outcome, Result, dumps, metadata, parse
-from shared.signals import Signal
-from shared.storage import get, properties, put
+from . import logs, times
+from .archive import ERASED, partition
+from .fence import better, is_stale, partitions
+from .outcome import Outcome, Result, dumps, metadata, parse
+from .signals import Signal
+from .storage import get, properties, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from xml.etree.ElementTree import Element
 
-from shared import __version__, elements, style
-from shared.diagnosis import Report, at_most, oldest_pending
-from shared.elements import element, section, table
-from shared.looks import Look
-from shared.manifests import Manifest
-from shared.reads import Silence
-from shared.standing import Standing, Watched
-from shared.storage import SIGNALS_QUEUE
-from shared.times import shown
-from shared.vitals import Denied, Vitals
+from . import __version__, elements, style
+from .diagnosis import Report, at_most, oldest_pending
+from .elements import element, section, table
+from .looks import Look
+from .manifests import Manifest
+from .reads import Silence
+from .standing import Standing, Watched
+from .storage import SIGNALS_QUEUE
+from .times import shown
+from .vitals import Denied, Vitals
 
 NONE_YET = "none yet"
 FEW = 5  # organizers that are shown without being asked for

@@ -8,17 +8,17 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from shared import access, callevents, encrypted, heartbeat, logs, poison, schedule, times
-from shared.attempt import Attempt, Verdict
-from shared.encrypted import Encrypted
-from shared.errors import NotOurMessage
-from shared.fence import partitions, stays
-from shared.outcome import Outcome, Result
-from shared.outcomes import Filed, overtaken
-from shared.ready import ReadyAttempt
-from shared.services import Services
-from shared.signals import FoundBy, Kind, Signal, message
-from shared.storage import SIGNALS_QUEUE
+from . import access, callevents, encrypted, heartbeat, logs, poison, schedule, times
+from .attempt import Attempt, Verdict
+from .encrypted import Encrypted
+from .errors import NotOurMessage
+from .fence import partitions, stays
+from .outcome import Outcome, Result
+from .outcomes import Filed, overtaken
+from .ready import ReadyAttempt
+from .services import Services
+from .signals import FoundBy, Kind, Signal, message
+from .storage import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 # Looked at again after days; a look at what is stored that tells less must not be the last one either.

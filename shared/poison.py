@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from shared import encrypted, logs, schedule, tasks, times
-from shared.encrypted import Encrypted
-from shared.errors import NotOurMessage
-from shared.fence import partitions
-from shared.outcome import Buried, Outcome, Result
-from shared.outcomes import Superseded, overtaken
-from shared.services import Services
-from shared.signals import Meeting, Signal, message
-from shared.storage import SIGNALS_QUEUE, UPKEEP_QUEUE
-from shared.tasks import Backfill, Redrive
+from . import encrypted, logs, schedule, tasks, times
+from .encrypted import Encrypted
+from .errors import NotOurMessage
+from .fence import partitions
+from .outcome import Buried, Outcome, Result
+from .outcomes import Superseded, overtaken
+from .services import Services
+from .signals import Meeting, Signal, message
+from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .tasks import Backfill, Redrive
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared import events
-from shared.attempt import Attempt, Verdict, is_in_scope
-from shared.errors import NotFound, Refused
-from shared.outcome import Result
-from shared.reports import EventReports, Report
+from . import events
+from .attempt import Attempt, Verdict, is_in_scope
+from .errors import NotFound, Refused
+from .outcome import Result
+from .reports import EventReports, Report
 
 
 class ReadyAttempt(Attempt):

@@ -14,14 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from shared import access, logs, tasks, times
-from shared.fence import again
-from shared.outcome import Result
-from shared.outcomes import Filed, Glance
-from shared.services import Services
-from shared.signals import FoundBy, Signal, pack
-from shared.storage import SIGNALS_QUEUE
-from shared.tasks import Redrive, Task
+from . import access, logs, tasks, times
+from .fence import again
+from .outcome import Result
+from .outcomes import Filed, Glance
+from .services import Services
+from .signals import FoundBy, Signal, pack
+from .storage import SIGNALS_QUEUE
+from .tasks import Redrive, Task
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import IO, Any
 
-from shared import jsontext
+from . import jsontext
 
 RECORDS = "attendanceRecords"
 NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})

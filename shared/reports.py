@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
-from shared import addresses, times
-from shared.errors import Unavailable
-from shared.graph import Graph, next_link, segment
-from shared.reportjson import NEXT_LINKS, RECORDS, write
-from shared.sessions import Listed
-from shared.signals import EventKind, EventSession
+from . import addresses, times
+from .errors import Unavailable
+from .graph import Graph, next_link, segment
+from .reportjson import NEXT_LINKS, RECORDS, write
+from .sessions import Listed
+from .signals import EventKind, EventSession
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond

@@ -11,14 +11,14 @@ from datetime import date, datetime, timedelta
 
 from azure.core.exceptions import AzureError
 
-from shared import logs, tasks, times
-from shared.daily import Daily
-from shared.manifests import COMPLETE, WHOLE, Manifests
-from shared.pace import Once
-from shared.settings import Settings
-from shared.state import State
-from shared.storage import Queue
-from shared.tasks import Task
+from . import logs, tasks, times
+from .daily import Daily
+from .limits import Once
+from .manifests import COMPLETE, WHOLE, Manifests
+from .settings import Settings
+from .state import State
+from .storage import Queue
+from .tasks import Task
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records

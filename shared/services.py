@@ -9,25 +9,25 @@ from functools import lru_cache, partial
 
 from azure.storage.blob import ContainerClient
 
-from shared import settings as app_settings
-from shared import storage
-from shared.access import Access
-from shared.archive import Archive
-from shared.credentials import credential, graph_token
-from shared.daily import Daily
-from shared.encryption import Keys, NoKeys, PemKeys
-from shared.graph import Graph, Rate
-from shared.heartbeat import Heartbeat
-from shared.looks import Looks
-from shared.manifests import Manifests
-from shared.meetings import MeetingIds
-from shared.outcomes import Outcomes
-from shared.sealing import Sealing
-from shared.settings import CALL_EVENTS, Settings
-from shared.signingkeys import SigningKeys
-from shared.state import State
-from shared.validation import Validator
-from shared.watch import Watch
+from . import settings as app_settings
+from . import storage
+from .access import Access
+from .archive import Archive
+from .credentials import credential, graph_token
+from .daily import Daily
+from .encryption import Keys, NoKeys, PemKeys
+from .graph import Graph, Rate
+from .heartbeat import Heartbeat
+from .looks import Looks
+from .manifests import Manifests
+from .meetings import MeetingIds
+from .outcomes import Outcomes
+from .sealing import Sealing
+from .settings import CALL_EVENTS, Settings
+from .signingkeys import SigningKeys
+from .state import State
+from .validation import Validator
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,6 @@ def _keys(settings: Settings) -> Keys:
         return NoKeys()
     if "://" not in settings.encryption_key_id:
         return PemKeys(settings.encryption_key_id)
-    from shared.vault import VaultKeys  # a package that nobody else needs
+    from .vault import VaultKeys  # a package that nobody else needs
 
     return VaultKeys(settings.encryption_key_id, credential(settings.client_id))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.errors import SettingError
+from .errors import SettingError
 
 DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message

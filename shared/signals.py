@@ -16,9 +16,9 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared import messages, times
-from shared.errors import NotOurMessage
-from shared.messages import MAX_MESSAGE_BYTES, VERSION
+from . import messages, times
+from .errors import NotOurMessage
+from .messages import MAX_MESSAGE_BYTES, VERSION
 
 PACK = "pack"
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this

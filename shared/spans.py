@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from shared import times
-from shared.looks import FULL, RECENT, Look
-from shared.sealing import REACH, ready_at
-from shared.settings import Settings
+from . import times
+from .looks import FULL, RECENT, Look
+from .sealing import REACH, ready_at
+from .settings import Settings
 
 SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the look before, for records that come late

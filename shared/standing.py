@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared import times
-from shared.settings import Settings
-from shared.subscriptions import Subscription, answers, is_accepted, is_ours
-from shared.times import shown
-from shared.wanted import Wanted
+from . import times
+from .settings import Settings
+from .subscriptions import Subscription, answers, is_accepted, is_ours
+from .times import shown
+from .wanted import Wanted
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 

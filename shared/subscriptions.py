@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
-from shared import times
-from shared.graph import Graph
-from shared.settings import Settings, fingerprint
-from shared.wanted import Wanted
+from . import times
+from .graph import Graph
+from .settings import Settings, fingerprint
+from .wanted import Wanted
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,20 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from shared import access, logs, poison, redrive, schedule, spans, tasks, times
-from shared.errors import GraphError, NotFound, Refused, Unavailable, retry_after
-from shared.eventlook import EventLook
-from shared.graph import items, segment
-from shared.looks import FULL, RECENT, Look
-from shared.missing import Known, Listed, announce, listed
-from shared.outcome import Result
-from shared.outcomes import Glance, Outcomes
-from shared.pace import Pace
-from shared.sealing import REACH
-from shared.services import Services
-from shared.settings import CALL_RECORDS, VIRTUAL_EVENTS
-from shared.signals import EventKind, FoundBy, call_record_id
-from shared.tasks import Backfill, Refresh, Sweep, Task
+from . import access, logs, poison, redrive, schedule, spans, tasks, times
+from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
+from .eventlook import EventLook
+from .graph import items, segment
+from .limits import Pace
+from .looks import FULL, RECENT, Look
+from .missing import Known, Listed, announce, listed
+from .outcome import Result
+from .outcomes import Glance, Outcomes
+from .sealing import REACH
+from .services import Services
+from .settings import CALL_RECORDS, VIRTUAL_EVENTS
+from .signals import EventKind, FoundBy, call_record_id
+from .tasks import Backfill, Refresh, Sweep, Task
 
 DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0

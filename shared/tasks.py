@@ -13,11 +13,11 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared import messages, times
-from shared.errors import NotOurMessage
-from shared.messages import VERSION
-from shared.settings import GUID
-from shared.signals import EVENT_ID, EventKind
+from . import messages, times
+from .errors import NotOurMessage
+from .messages import VERSION
+from .settings import GUID
+from .signals import EVENT_ID, EventKind
 
 
 class Kind(StrEnum):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared import examination, logs, maintenance, poison, redrive, schedule, sweep, tasks
-from shared.errors import GraphError, NotOurMessage, SubscriptionError, retry_after
-from shared.services import Services
-from shared.storage import UPKEEP_QUEUE
-from shared.tasks import (
+from . import examination, logs, maintenance, poison, redrive, schedule, sweep, tasks
+from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
+from .services import Services
+from .storage import UPKEEP_QUEUE
+from .tasks import (
     Backfill,
     Delete,
     Examine,

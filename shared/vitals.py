@@ -19,16 +19,16 @@ from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
-from shared import access, heartbeat, standing, storage, subscriptions, times, wanted
-from shared.credentials import credential, graph_token
-from shared.errors import GraphError, Unavailable
-from shared.graph import Graph, Rate
-from shared.looks import FULL, RECENT, Look, Looks
-from shared.manifests import Manifest, Manifests
-from shared.reads import GRAPH_SECONDS, Reads, Silence
-from shared.settings import STATE_SUFFIX, Settings
-from shared.standing import Maintenance, Watched
-from shared.state import Entry, State
+from . import access, heartbeat, standing, storage, subscriptions, times, wanted
+from .credentials import credential, graph_token
+from .errors import GraphError, Unavailable
+from .graph import Graph, Rate
+from .looks import FULL, RECENT, Look, Looks
+from .manifests import Manifest, Manifests
+from .reads import GRAPH_SECONDS, Reads, Silence
+from .settings import STATE_SUFFIX, Settings
+from .standing import Maintenance, Watched
+from .state import Entry, State
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
-from shared.settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from shared.signals import EVENT_ID, EventKind
-from shared.watch import Watched
+from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
+from .signals import EVENT_ID, EventKind
+from .watch import Watched
 
 LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
 EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day

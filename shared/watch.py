@@ -10,12 +10,12 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import logs, times
-from shared.errors import WatchError
-from shared.meetings import parse_join_url
-from shared.settings import GUID
-from shared.signals import MAX_JOIN_URL
-from shared.state import State
+from . import logs, times
+from .errors import WatchError
+from .meetings import parse_join_url
+from .settings import GUID
+from .signals import MAX_JOIN_URL
+from .state import State
 
 FOLDER = "watch/"
 MOST = 5_000

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared import encrypted, logs, messages, notifications, settings, signals, tasks, times
-from shared.errors import NotANotification, SettingError
-from shared.pace import Once
-from shared.tasks import Refused, Task
+from . import encrypted, logs, messages, notifications, settings, signals, tasks, times
+from .errors import NotANotification, SettingError
+from .limits import Once
+from .tasks import Refused, Task
 
 MAX_LOGGED = 50  # signal ids in one log line
 TOLD_EVERY = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it

@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from benchmarks.scale.blobs import Blob
-from shared import daily, missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import daily, limits, missing, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import LATE, REPEATS
 from shared.outcome import Outcome, Result, parse
@@ -354,7 +354,7 @@ def simulated(history: History) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: history.steps.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: history.steps.now)
-        for module in (pace, redrive, sweep):
+        for module in (limits, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
         for pooled in (daily, missing, redrive):

@@ -21,7 +21,7 @@ from azure.core.exceptions import ServiceRequestError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from shared import pace, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import limits, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.errors import GraphError
 from shared.looks import Look
 from shared.manifests import Manifest, Manifests
@@ -258,7 +258,7 @@ def running() -> Iterator[App]:
     clock = SimpleNamespace(monotonic=lambda: app.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: app.now)
-        for module in (pace, redrive, sweep):
+        for module in (limits, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
         logging.disable()

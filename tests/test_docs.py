@@ -38,9 +38,7 @@ from shared import (
     tasks,
     times,
 )
-from shared import (
-    outcome as outcome_form,
-)
+from shared import outcome as outcome_form
 from shared.cli import root
 from shared.graph import Graph
 

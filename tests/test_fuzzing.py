@@ -11,7 +11,7 @@ from benchmarks import fuzz
 from benchmarks.fuzzing import guided, oracle, over_http
 from benchmarks.fuzzing.branches import Branches
 from local.stack import Stack
-from shared import pace
+from shared import limits
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_nothing_hostile_over_http_is_answered_otherwise_than_the_contract_says(
 
 
 def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
-    with Branches({pace: ("Once",)}) as branches:
-        once = pace.Once(10.0, clock=lambda: 0.0)
+    with Branches({limits: ("Once",)}) as branches:
+        once = limits.Once(10.0, clock=lambda: 0.0)
         assert once.passes("a")
         taken = branches.reached
         assert not once.passes("a")

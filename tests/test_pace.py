@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import pace
-from shared.pace import Pace
+from shared import limits
+from shared.limits import Pace
 
 
 @given(pauses=st.lists(st.floats(0, 5), max_size=60), calls=st.integers(1, 10))
@@ -21,7 +21,7 @@ def test_no_span_holds_more_calls_than_the_limit(pauses: list[float], calls: int
         now += seconds
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+        patch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
         limited = Pace(calls, 20.0)
         for pause in pauses:
             now += pause

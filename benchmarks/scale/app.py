@@ -25,7 +25,20 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import daily, graph, logs, missing, pace, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import (
+    daily,
+    graph,
+    limits,
+    logs,
+    missing,
+    pipeline,
+    poison,
+    redrive,
+    storage,
+    sweep,
+    times,
+    upkeep,
+)
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.signals import message, of_call_record
@@ -141,7 +154,7 @@ class _Process:
     def __init__(self, app: App) -> None:
         self._app = app
         self._rate = graph.Rate(app.settings.graph_rate, lambda: app.clock.now)
-        self.listing = pace.Pace(*sweep.LISTING_RATE)
+        self.listing = limits.Pace(*sweep.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)
         self._services = assemble(app.settings, app.client(self._rate), container, apart, app.queue)
@@ -201,7 +214,7 @@ def virtual(clock: Clock) -> Iterator[None]:
     ticking = SimpleNamespace(monotonic=lambda: clock.now, sleep=clock.sleep)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(times, "now", clock.datetime))
-        for module in (graph, pace, redrive, sweep):
+        for module in (graph, limits, redrive, sweep):
             stack.enter_context(mock.patch.object(module, "time", ticking))
         for pooled in (daily, missing, redrive):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))

@@ -1,5 +1,5 @@
 """`python -m shared.cli`, which is the same as `attendance`."""
 
-from shared.cli.root import main
+from .root import main
 
 main()

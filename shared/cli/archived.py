@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from shared.archive import folder
-from shared.cli import days, output, reading
-from shared.cli.output import told
-from shared.cli.session import current
-from shared.errors import AttendanceError
-from shared.storage import get
+from ..archive import folder
+from ..errors import AttendanceError
+from ..storage import get
+from . import days, output, reading
+from .output import told
+from .session import current
 
 FOUR_WEEKS = 30
 PICTURES = (".svg", ".png", ".html")
@@ -83,13 +83,13 @@ def show(
         if current().as_json:
             output.write(blob.body + b"\n", picture)
             return
-        from shared.cli import terminal, timeline  # draw what other commands need not load
+        from . import terminal, timeline  # draw what other commands need not load
 
         drawn = timeline.read(reading.parsed(blob.body, name))
         if picture is None:
             output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
             return
-        from shared.cli import picture as pictures
+        from . import picture as pictures
 
         output.write(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
 

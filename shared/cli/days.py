@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from shared import times
-from shared.errors import AttendanceError
+from .. import times
+from ..errors import AttendanceError
 
 MOST = 3_700  # days in one command
 _DAY = ["%Y-%m-%d"]

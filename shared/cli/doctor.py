@@ -11,16 +11,16 @@ import typer
 from azure.core.exceptions import AzureError, HttpResponseError
 from rich.text import Text
 
-from shared import examination, settings, tasks
-from shared.cli import output
-from shared.cli.output import UNWELL, told
-from shared.cli.session import Session, current
-from shared.cli.status import report
-from shared.errors import AttendanceError, SettingError
-from shared.examination import Finding, State
-from shared.handshake import handshake
-from shared.settings import GUID
-from shared.tasks import MOST_EXAMINED, Examine, Task
+from .. import examination, settings, tasks
+from ..errors import AttendanceError, SettingError
+from ..examination import Finding, State
+from ..handshake import handshake
+from ..settings import GUID
+from ..tasks import MOST_EXAMINED, Examine, Task
+from . import output
+from .output import UNWELL, told
+from .session import Session, current
+from .status import report
 
 _COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red", State.UNKNOWN: "yellow"}
 _REFERENCE = "@Microsoft.KeyVault("

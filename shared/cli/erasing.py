@@ -19,15 +19,15 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from shared import access, jsontext, outcome, tasks, times
-from shared.archive import ERASED, folder
-from shared.cli.redaction import Person, of_outcome, of_report, roles
-from shared.cli.session import Session
-from shared.errors import AttendanceError
-from shared.manifests import index_name, manifest_name
-from shared.storage import Blob, get, put
-from shared.tasks import Refresh, Task
-from shared.watch import Watch
+from .. import access, jsontext, outcome, tasks, times
+from ..archive import ERASED, folder
+from ..errors import AttendanceError
+from ..manifests import index_name, manifest_name
+from ..storage import Blob, get, put
+from ..tasks import Refresh, Task
+from ..watch import Watch
+from .redaction import Person, of_outcome, of_report, roles
+from .session import Session
 
 MAX_RACES = 8
 THREADS = 16

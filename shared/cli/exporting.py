@@ -13,13 +13,13 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from shared.archive import Archive, Archived, folder
-from shared.cli import days, output, reading, tables
-from shared.cli.output import told
-from shared.cli.pseudonyms import Pseudonyms
-from shared.cli.session import current
-from shared.cli.tables import Format, Row, Table
-from shared.errors import AttendanceError
+from ..archive import Archive, Archived, folder
+from ..errors import AttendanceError
+from . import days, output, reading, tables
+from .output import told
+from .pseudonyms import Pseudonyms
+from .session import current
+from .tables import Format, Row, Table
 
 KEY = "ATTENDANCE_PSEUDONYM_KEY"
 SPOOL_BYTES = 16 * 1024 * 1024

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli.session import current
-from shared.errors import AttendanceError
+from ..errors import AttendanceError
+from .session import current
 
 FAILED, UNWELL, INTERRUPTED = 1, 3, 130
 WIDE = 10_000  # columns, where nobody looks and nothing is to be cut

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from shared import addresses, jsontext, reports, times
-from shared.cli import output
-from shared.cli.output import told
-from shared.cli.session import current
-from shared.cli.signin import SignIn
-from shared.errors import AttendanceError, NotFound
-from shared.graph import Graph, items, segment
+from .. import addresses, jsontext, reports, times
+from ..errors import AttendanceError, NotFound
+from ..graph import Graph, items, segment
+from . import output
+from .output import told
+from .session import current
+from .signin import SignIn
 
 me = typer.Typer(no_args_is_help=True, help="Reports of your own meetings, for a person who signs in.")
 

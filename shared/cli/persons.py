@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from shared.cli import days, output, reading
-from shared.cli.erasing import Erasing
-from shared.cli.output import told
-from shared.cli.redaction import Person, roles
-from shared.cli.session import current
-from shared.errors import AttendanceError
+from ..errors import AttendanceError
+from . import days, output, reading
+from .erasing import Erasing
+from .output import told
+from .redaction import Person, roles
+from .session import current
 
 LEAST = 3  # characters of an id or an address
 

@@ -22,9 +22,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shared import elements
-from shared.cli.timeline import Someone, Timeline
-from shared.elements import element
+from .. import elements
+from ..elements import element
+from .timeline import Someone, Timeline
 
 FORMATS = ("svg", "png", "html")
 NAMED = 60  # people with their names beside their lines

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from shared import tasks, times
-from shared.cli import days, output
-from shared.cli.output import told
-from shared.cli.session import current
-from shared.errors import AttendanceError
-from shared.looks import Look, Looks
-from shared.outcome import Result
-from shared.sweep import backfill_name
-from shared.tasks import Backfill, Redrive, Task
+from .. import tasks, times
+from ..errors import AttendanceError
+from ..looks import Look, Looks
+from ..outcome import Result
+from ..sweep import backfill_name
+from ..tasks import Backfill, Redrive, Task
+from . import days, output
+from .output import told
+from .session import current
 
 REACH = 30  # days of call records that Graph keeps
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the app has listed all of it.")]

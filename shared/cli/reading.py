@@ -11,10 +11,10 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient
 
-from shared.archive import Archive, Archived, report_name
-from shared.errors import AttendanceError
-from shared.manifests import line
-from shared.storage import get
+from ..archive import Archive, Archived, report_name
+from ..errors import AttendanceError
+from ..manifests import line
+from ..storage import get
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
@@ -68,7 +68,7 @@ def located(container: ContainerClient, wanted: str, days: Iterable[date]) -> st
     """
     if wanted.startswith("reports/"):
         return wanted
-    from shared import times
+    from .. import times
 
     for day in sorted(days, reverse=True):
         name = report_name(wanted, times.midnight(day))

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import reportjson
-from shared.archive import ERASED
-from shared.outcome import Outcome, Result
-from shared.reportjson import RECORDS
-from shared.signals import Meeting
+from .. import reportjson
+from ..archive import ERASED
+from ..outcome import Outcome, Result
+from ..reportjson import RECORDS
+from ..signals import Meeting
 
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 _OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's

@@ -9,22 +9,11 @@ from typing import Annotated
 
 import typer
 
-from shared import __version__
-from shared.cli import (
-    archived,
-    doctor,
-    exporting,
-    personal,
-    persons,
-    queued,
-    session,
-    status,
-    subscribing,
-    watching,
-)
-from shared.cli.output import told
-from shared.cli.session import Session
-from shared.cli.signin import SignIn
+from .. import __version__
+from . import archived, doctor, exporting, personal, persons, queued, session, status, subscribing, watching
+from .output import told
+from .session import Session
+from .signin import SignIn
 
 HELP = """Look after the attendance archive, and read what is in it.
 

@@ -18,14 +18,14 @@ from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
 
-from shared import settings, storage
-from shared.cli import signin
-from shared.cli.signin import SignIn
-from shared.errors import AttendanceError
-from shared.graph import Graph, Rate
-from shared.settings import STATE_SUFFIX, Operator
-from shared.state import State
-from shared.storage import Queue
+from .. import settings, storage
+from ..errors import AttendanceError
+from ..graph import Graph, Rate
+from ..settings import STATE_SUFFIX, Operator
+from ..state import State
+from ..storage import Queue
+from . import signin
+from .signin import SignIn
 
 LOCAL = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
 RATE = 5.0  # Graph requests per second

@@ -24,9 +24,9 @@ from azure.identity import (
     InteractiveBrowserCredential,
 )
 
-from shared.credentials import credential
-from shared.errors import Unavailable
-from shared.settings import Operator
+from ..credentials import credential
+from ..errors import Unavailable
+from ..settings import Operator
 
 WAIT = 900  # seconds in which a device code is to be entered
 

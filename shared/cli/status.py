@@ -7,13 +7,13 @@ from datetime import datetime
 import typer
 from rich.text import Text
 
-from shared import health, settings, times, vitals
-from shared.cli import output
-from shared.cli.output import UNWELL, told
-from shared.cli.session import Session, current
-from shared.diagnosis import Report, diagnose
-from shared.times import shown
-from shared.vitals import Vitals
+from .. import health, settings, times, vitals
+from ..diagnosis import Report, diagnose
+from ..times import shown
+from ..vitals import Vitals
+from . import output
+from .output import UNWELL, told
+from .session import Session, current
 
 
 def register(app: typer.Typer) -> None:

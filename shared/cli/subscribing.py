@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from shared import heartbeat, standing, tasks, times
-from shared.cli import output
-from shared.cli.output import told
-from shared.cli.session import current
-from shared.errors import AttendanceError
-from shared.standing import Maintenance, Standing
-from shared.tasks import Delete, Maintain, Renew, Task
+from .. import heartbeat, standing, tasks, times
+from ..errors import AttendanceError
+from ..standing import Maintenance, Standing
+from ..tasks import Delete, Maintain, Renew, Task
+from . import output
+from .output import told
+from .session import current
 
 LOOK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
 WAIT = 180

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
-from shared import rows
+from .. import rows
 
 ROWS_AT_ONCE = 20_000
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from shared.cli.timeline import Someone, Timeline
+from .timeline import Someone, Timeline
 
 ROWS = 40  # people that are shown without being asked for
 WIDTH = 100  # columns where nothing says how many there are

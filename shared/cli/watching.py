@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from shared import times, watch
-from shared.cli import output
-from shared.cli.output import told
-from shared.cli.session import current
-from shared.errors import AttendanceError
+from .. import times, watch
+from ..errors import AttendanceError
+from . import output
+from .output import told
+from .session import current
 
 app = typer.Typer(no_args_is_help=True, help="The meetings whose end Graph tells the app within seconds.")
 JoinUrl = Annotated[str, typer.Argument(help="The meeting's join URL.")]
