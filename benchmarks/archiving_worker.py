@@ -24,8 +24,9 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.storage.blob import ContainerClient
 from requests.adapters import HTTPAdapter
 
-from shared import pipeline, services, signals, times
-from shared.signals import FoundBy, Meeting
+from shared import pipeline, services, times
+from shared.messages import signals
+from shared.messages.signals import FoundBy, Meeting
 
 META = "x-ms-meta-"
 

@@ -25,14 +25,15 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from benchmarks import posts
 from benchmarks.measured import percentiles
 from benchmarks.posts import Connection
-from shared import tasks, times
+from shared import times
 from shared.cli import session
 from shared.cli.session import Session
 from shared.errors import AttendanceError
+from shared.messages import tasks
+from shared.messages.signals import Kind, kind_of
+from shared.messages.tasks import Redrive, Task
 from shared.outcome import Result
 from shared.outcomes import Glance, Outcomes
-from shared.signals import Kind, kind_of
-from shared.tasks import Redrive, Task
 
 SIZES = (1, 10, 100, 500)
 TIMES = 5  # each size of a batch is sent

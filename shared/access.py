@@ -12,14 +12,15 @@ import contextlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from . import logs, tasks, times
+from . import logs, times
 from .archive import name_part
 from .limits import Once
+from .messages import tasks
+from .messages.signals import Kind, kind_of
+from .messages.tasks import Redrive, Task
 from .outcome import Result
-from .signals import Kind, kind_of
 from .state import State
 from .storage import Queue
-from .tasks import Redrive, Task
 
 DENIED = "access/"
 OPENED = "opened/"

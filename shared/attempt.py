@@ -14,13 +14,13 @@ from . import logs, meetings, reports, schedule, sessions, times
 from .archive import LONGEST_MEETING, Stored, report_name
 from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from .meetings import CallRecord
+from .messages.signals import FoundBy, Kind, Meeting, Signal
 from .outcome import Outcome, Result, StoredReport
 from .outcomes import Filed, overtaken
 from .reports import MeetingReports, Report, Where
 from .services import Services
 from .sessions import Listed, Selection, Session
 from .settings import Settings
-from .signals import FoundBy, Kind, Meeting, Signal
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import encryption, logs, times
-from .encrypted import Encrypted, Item
 from .errors import NotGenuine, Undecipherable
+from .messages.rich_notifications import Encrypted, Item
+from .messages.signals import Signal, message, of_call_event
 from .notifications import join_url
 from .services import Services
-from .signals import Signal, message, of_call_event
 
 ENDED = "callended"
 

@@ -28,8 +28,8 @@ from azure.storage.blob import ContainerClient
 from . import jsontext, logs, rows
 from .archive import folder
 from .manifests import Manifests, index_name
+from .messages.tasks import Part
 from .storage import get, no_container, properties, put
-from .tasks import Part
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
 PART_REPORTS = 2_000

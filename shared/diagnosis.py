@@ -14,14 +14,14 @@ from datetime import date, datetime, timedelta
 from . import standing
 from .access import MOST
 from .errors import AccessDenied, GraphError
-from .messages import VERSION
+from .messages.envelope import VERSION
+from .messages.tasks import Kind
 from .outcome import Result
 from .reads import Silence
 from .sealing import LATENESS
 from .settings import Operator, Settings
 from .standing import Watched
 from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
-from .tasks import Kind
 from .times import shown
 from .vitals import Vitals
 

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from . import events, logs, missing, reports, spans, subscriptions, tasks, times, wanted
+from . import events, logs, missing, reports, spans, subscriptions, times, wanted
 from .attempt import is_in_scope
 from .errors import AccessDenied, GraphError, NotFound, Throttled
 from .events import Event
 from .graph import items, next_link
 from .looks import Look
+from .messages import tasks
+from .messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
+from .messages.tasks import Subscribe, Task
 from .missing import Known
 from .reports import EventReports
 from .services import Services
-from .signals import EventKind, FoundBy, Meeting, Signal, of_report
-from .tasks import Subscribe, Task
 
 SKIP_AFTER = 5  # failures in a row, of one event
 EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it

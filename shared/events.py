@@ -15,7 +15,7 @@ from typing import Any
 from . import times
 from .errors import Unavailable
 from .graph import Graph, segment
-from .signals import EVENT_ID, EventKind, EventSession
+from .messages.signals import EVENT_ID, EventKind, EventSession
 
 ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
 

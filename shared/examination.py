@@ -18,10 +18,10 @@ from . import __version__, access, logs, maintenance, storage, times
 from .credentials import graph_token
 from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
 from .graph import Graph, segment
+from .messages.tasks import Examine
 from .services import Services
 from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
 from .standing import Standing, Watched
-from .tasks import Examine
 from .times import shown
 
 FOLDER = "doctor/"

@@ -14,8 +14,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from . import times
+from .messages.signals import FoundBy, Kind, Signal, kind_of
 from .outcome import Outcome, Result
-from .signals import FoundBy, Kind, Signal, kind_of
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late

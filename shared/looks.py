@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import logs, tasks, times
-from .signals import FoundBy
+from . import logs, times
+from .messages import tasks
+from .messages.signals import FoundBy
+from .messages.tasks import Sweep, Task
 from .state import Entry, State
 from .storage import Queue
-from .tasks import Sweep, Task
 
 RECENT = "recent"
 FULL = "full"

@@ -15,9 +15,10 @@ from . import events, heartbeat, logs, standing, times, wanted
 from .errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
 from .graph import BETA, Graph, segment
 from .handshake import handshake
+from .messages.signals import EventKind
+from .messages.tasks import Delete, Maintain, Renew, Subscribe
 from .services import Services
 from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
-from .signals import EventKind
 from .standing import Watched
 from .subscriptions import (
     Subscription,
@@ -31,7 +32,6 @@ from .subscriptions import (
     parse,
     plan,
 )
-from .tasks import Delete, Maintain, Renew, Subscribe
 from .wanted import Wanted
 
 CREATE_TRIES = 3

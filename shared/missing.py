@@ -18,12 +18,12 @@ from . import meetings, times
 from .attempt import decided
 from .errors import Unavailable
 from .meetings import CallRecord
-from .messages import OPAQUE_ID
+from .messages.envelope import OPAQUE_ID
+from .messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 from .outcome import Outcome, Result
 from .outcomes import Outcomes, Superseded
 from .services import Services
 from .settings import Settings
-from .signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 
 THREADS = 8
 MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB

@@ -18,13 +18,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from . import addresses
-from .encrypted import Encrypted, Item, content_of
 from .errors import NotANotification
-from .messages import OPAQUE_ID
+from .messages import resource_paths
+from .messages.envelope import OPAQUE_ID
+from .messages.rich_notifications import Encrypted, Item, content_of
+from .messages.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
+from .messages.tasks import Maintain, Renew, Subscribe, Task
 from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
-from .signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
-from .tasks import Maintain, Renew, Subscribe, Task
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
 # collection alone where only resourceData names the id
@@ -102,10 +102,10 @@ def _news(
     if call_id := _call_id(item, resource):
         return of_call_record(call_id, seen, traceparent=traceparent)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
-        found = addresses.event_report(_data(item, "@odata.id"))
+        found = resource_paths.event_report(_data(item, "@odata.id"))
         return of_report(found.report_id, found.session, seen, traceparent=traceparent) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
-        event = addresses.event(_data(item, "@odata.id")) or addresses.event(_data(item, "id"))
+        event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
         return Subscribe(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := join_url(resource)):
         sealed = content_of(item.get("encryptedContent"))

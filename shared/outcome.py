@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from . import times
-from .signals import EventKind, EventSession, Meeting
+from .messages.signals import EventKind, EventSession, Meeting
 
 
 class Result(StrEnum):

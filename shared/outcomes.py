@@ -19,8 +19,8 @@ from azure.storage.blob import ContainerClient
 from . import logs, times
 from .archive import ERASED, partition
 from .fence import better, is_stale, partitions
+from .messages.signals import Signal
 from .outcome import Outcome, Result, dumps, metadata, parse
-from .signals import Signal
 from .storage import get, properties, put
 
 MAX_RACES = 8

@@ -8,16 +8,17 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from . import access, callevents, encrypted, heartbeat, logs, poison, schedule, times
+from . import access, callevents, heartbeat, logs, poison, schedule, times
 from .attempt import Attempt, Verdict
-from .encrypted import Encrypted
 from .errors import NotOurMessage
 from .fence import partitions, stays
+from .messages import rich_notifications
+from .messages.rich_notifications import Encrypted
+from .messages.signals import FoundBy, Kind, Signal, message
 from .outcome import Outcome, Result
 from .outcomes import Filed, overtaken
 from .ready import ReadyAttempt
 from .services import Services
-from .signals import FoundBy, Kind, Signal, message
 from .storage import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
@@ -32,7 +33,7 @@ def handle(text: str, services: Services) -> None:
     What is none of these is buried.
     """
     try:
-        found = encrypted.read(text)
+        found = rich_notifications.read(text)
     except NotOurMessage as failure:
         poison.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
         return

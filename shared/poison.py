@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from . import encrypted, logs, schedule, tasks, times
-from .encrypted import Encrypted
+from . import logs, schedule, times
 from .errors import NotOurMessage
 from .fence import partitions
+from .messages import rich_notifications, tasks
+from .messages.rich_notifications import Encrypted
+from .messages.signals import Meeting, Signal, message
+from .messages.tasks import Backfill, Redrive
 from .outcome import Buried, Outcome, Result
 from .outcomes import Superseded, overtaken
 from .services import Services
-from .signals import Meeting, Signal, message
 from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
-from .tasks import Backfill, Redrive
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
@@ -30,7 +31,7 @@ def bury(text: str, services: Services) -> None:
     Of rich items stays that their meetings are to be looked at: neither ciphertext nor tokens are kept.
     """
     try:
-        found = encrypted.read(text)
+        found = rich_notifications.read(text)
     except NotOurMessage as failure:
         bury_unread(text, SIGNALS_QUEUE, str(failure), services)
         return

@@ -14,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from . import access, logs, tasks, times
+from . import access, logs, times
 from .fence import again
+from .messages import tasks
+from .messages.signals import FoundBy, Signal, pack
+from .messages.tasks import Redrive, Task
 from .outcome import Result
 from .outcomes import Filed, Glance
 from .services import Services
-from .signals import FoundBy, Signal, pack
 from .storage import SIGNALS_QUEUE
-from .tasks import Redrive, Task
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes

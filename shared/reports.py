@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
-from . import addresses, times
+from . import times
 from .errors import Unavailable
 from .graph import Graph, next_link, segment
+from .messages import resource_paths
+from .messages.signals import EventKind, EventSession
 from .reportjson import NEXT_LINKS, RECORDS, write
 from .sessions import Listed
-from .signals import EventKind, EventSession
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
@@ -196,9 +197,9 @@ def fetch(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def where(address: addresses.MeetingReport | addresses.EventReport) -> Where:
+def where(address: resource_paths.MeetingReport | resource_paths.EventReport) -> Where:
     """The reports among which an address lies."""
-    if isinstance(address, addresses.EventReport):
+    if isinstance(address, resource_paths.EventReport):
         return EventReports(address.session)
     if address.user_id is None:
         return MyMeetingReports(address.meeting_id)

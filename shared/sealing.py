@@ -11,14 +11,15 @@ from datetime import date, datetime, timedelta
 
 from azure.core.exceptions import AzureError
 
-from . import logs, tasks, times
+from . import logs, times
 from .daily import Daily
 from .limits import Once
 from .manifests import COMPLETE, WHOLE, Manifests
+from .messages import tasks
+from .messages.tasks import Task
 from .settings import Settings
 from .state import State
 from .storage import Queue
-from .tasks import Task
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records

@@ -12,20 +12,21 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import access, logs, poison, redrive, schedule, spans, tasks, times
+from . import access, logs, poison, redrive, schedule, spans, times
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
 from .graph import items, segment
 from .limits import Pace
 from .looks import FULL, RECENT, Look
+from .messages import tasks
+from .messages.signals import EventKind, FoundBy, call_record_id
+from .messages.tasks import Backfill, Refresh, Sweep, Task
 from .missing import Known, Listed, announce, listed
 from .outcome import Result
 from .outcomes import Glance, Outcomes
 from .sealing import REACH
 from .services import Services
 from .settings import CALL_RECORDS, VIRTUAL_EVENTS
-from .signals import EventKind, FoundBy, call_record_id
-from .tasks import Backfill, Refresh, Sweep, Task
 
 DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import examination, logs, maintenance, poison, redrive, schedule, sweep, tasks
+from . import examination, logs, maintenance, poison, redrive, schedule, sweep
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
-from .services import Services
-from .storage import UPKEEP_QUEUE
-from .tasks import (
+from .messages import tasks
+from .messages.tasks import (
     Backfill,
     Delete,
     Examine,
@@ -25,6 +24,8 @@ from .tasks import (
     Subscribe,
     Sweep,
 )
+from .services import Services
+from .storage import UPKEEP_QUEUE
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 

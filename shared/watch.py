@@ -13,8 +13,8 @@ from datetime import datetime
 from . import logs, times
 from .errors import WatchError
 from .meetings import parse_join_url
+from .messages.signals import MAX_JOIN_URL
 from .settings import GUID
-from .signals import MAX_JOIN_URL
 from .state import State
 
 FOLDER = "watch/"

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import encrypted, logs, messages, notifications, settings, signals, tasks, times
+from . import logs, notifications, settings, times
 from .errors import NotANotification, SettingError
 from .limits import Once
-from .tasks import Refused, Task
+from .messages import envelope, rich_notifications, signals, tasks
+from .messages.tasks import Refused, Task
 
 MAX_LOGGED = 50  # signal ids in one log line
 TOLD_EVERY = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
@@ -47,7 +48,7 @@ def answer(
     if validation_token is not None:
         logs.info("handshake.answered")
         return Reply(200, validation_token)
-    traceparent = messages.trace_parent(traceparent)
+    traceparent = envelope.trace_parent(traceparent)
     if len(body) > config.notification_max_bytes:
         logs.warning("notification.refused", reason="tooLarge", bytes=len(body), traceparent=traceparent)
         return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
@@ -69,7 +70,7 @@ def answer(
     todo = [tasks.message(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.message(Task(Refused(count), traceparent)))
-    sealed, looks = encrypted.pack(received.encrypted)
+    sealed, looks = rich_notifications.pack(received.encrypted)
     return Reply(202, signals=[*signals.pack([*received.signals, *looks]), *sealed], tasks=todo)
 
 

@@ -19,11 +19,11 @@ from benchmarks.scale.blobs import Blob
 from shared import daily, limits, missing, pipeline, poison, redrive, storage, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import LATE, REPEATS
+from shared.messages.signals import message, of_call_record, pack
 from shared.outcome import Outcome, Result, parse
 from shared.outcomes import Superseded
 from shared.sealing import ready_at
 from shared.services import Services, assemble
-from shared.signals import message, of_call_record, pack
 from tests.app_settings import ENVIRON
 from tests.doubles import Container, Fault, Graph, Message, Queue, Steps
 from tests.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message

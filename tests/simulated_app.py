@@ -25,10 +25,10 @@ from shared import limits, pipeline, poison, redrive, storage, sweep, times, upk
 from shared.errors import GraphError
 from shared.looks import Look
 from shared.manifests import Manifest, Manifests
+from shared.messages.signals import message, of_call_record
 from shared.outcome import Outcome, Result, parse
 from shared.services import Services, assemble
 from shared.settings import Settings
-from shared.signals import message, of_call_record
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Call, Container, Graph, Message, Queue, Steps
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import addresses, reports
-from shared.addresses import EventReport, MeetingReport
-from shared.messages import OPAQUE_ID
-from shared.signals import EVENT_ID, EventKind, EventSession
+from shared import reports
+from shared.messages import resource_paths
+from shared.messages.envelope import OPAQUE_ID
+from shared.messages.resource_paths import EventReport, MeetingReport
+from shared.messages.signals import EVENT_ID, EventKind, EventSession
 
 USER = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
 MEETING = "MSo4YjA4+/w=="
@@ -38,7 +39,7 @@ class Asked:
 
 
 def asked(address: str, **query: Any) -> str:
-    found = addresses.report(address)
+    found = resource_paths.report(address)
     assert found
     graph: Any = Asked()
     reports.fetch(graph, reports.where(found), found.report_id, **query)
@@ -50,23 +51,23 @@ def asked(address: str, **query: Any) -> str:
 )
 def test_the_same_report_by_any_root(root: str) -> None:
     below = f"users/{USER}/onlineMeetings/{quote(MEETING, safe='')}/attendanceReports/{REPORT}"
-    assert addresses.report(f"{root}{below}") == MeetingReport(USER, MEETING, REPORT)
-    assert addresses.report(f"{root}{below}?$expand=attendanceRecords") == MeetingReport(
+    assert resource_paths.report(f"{root}{below}") == MeetingReport(USER, MEETING, REPORT)
+    assert resource_paths.report(f"{root}{below}?$expand=attendanceRecords") == MeetingReport(
         USER, MEETING, REPORT
     )
 
 
 def test_the_address_of_an_own_report_has_no_user() -> None:
     address = f"/me/onlineMeetings/{quote(OLDER, safe='')}/attendanceReports/{REPORT}"
-    assert addresses.report(address) == MeetingReport(None, OLDER, REPORT)
-    assert addresses.report(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
+    assert resource_paths.report(address) == MeetingReport(None, OLDER, REPORT)
+    assert resource_paths.report(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
 
 
 @pytest.mark.parametrize("kind", EventKind)
 def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind) -> None:
     address = f"/solutions/virtualEvents/{kind}s/{EVENT}/sessions/s-1/attendanceReports/{REPORT}"
     expected = EventReport(EventSession(kind, EVENT, "s-1"), REPORT)
-    assert addresses.report(address) == addresses.report(address.replace("@", "%40")) == expected
+    assert resource_paths.report(address) == resource_paths.report(address.replace("@", "%40")) == expected
     assert asked(address, expand=False) == quote(address.strip("/"), safe="/")
 
 
@@ -86,7 +87,7 @@ def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind
     ],
 )
 def test_another_shape_is_no_address(address: str) -> None:
-    assert addresses.report(address) is None
+    assert resource_paths.report(address) is None
 
 
 @given(
@@ -95,7 +96,7 @@ def test_another_shape_is_no_address(address: str) -> None:
 def test_ids_are_encoded_exactly_once(event: str, session: str, report: str, kind: EventKind) -> None:
     path = reports.EventReports(EventSession(kind, event, session)).path + "/" + quote(report, safe="")
     assert "%25" not in path
-    assert addresses.report(path) == EventReport(EventSession(kind, event, session), report)
+    assert resource_paths.report(path) == EventReport(EventSession(kind, event, session), report)
     assert asked(path, expand=False) == path
 
 

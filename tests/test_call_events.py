@@ -22,7 +22,7 @@ from local.graph.client import MeetingMade, SessionMade
 from local.graph.orders import NewCallEvent, NewMeeting, NewSession
 from local.program import ROOT, Log
 from local.stack import Stack
-from shared.signals import call_event_id
+from shared.messages.signals import call_event_id
 from tests.front import HURRY, Front, eventually
 
 TOKENS = [

@@ -30,12 +30,13 @@ from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
 from shared import outcome as outcome_form
-from shared import outcomes, tasks
+from shared import outcomes
 from shared.credentials import credential
 from shared.daily import Daily
 from shared.manifests import Manifests
+from shared.messages import tasks
+from shared.messages.tasks import Task
 from shared.outcome import Outcome, Result
-from shared.tasks import Task
 from tests.canaries import (
     CANARY,
     CLIENT_STATE,

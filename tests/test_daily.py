@@ -12,7 +12,7 @@ from local.graph.orders import NewPast
 from shared import daily
 from shared.daily import Daily, cut, part_name
 from shared.manifests import Manifests, index_name
-from shared.tasks import Part
+from shared.messages.tasks import Part
 from tests.doubles import Container, Steps
 from tests.front import Front, own_stack
 

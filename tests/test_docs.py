@@ -24,23 +24,11 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import (
-    archive,
-    daily,
-    jsontext,
-    manifests,
-    reports,
-    rows,
-    schedule,
-    sealing,
-    settings,
-    signals,
-    tasks,
-    times,
-)
+from shared import archive, daily, jsontext, manifests, reports, rows, schedule, sealing, settings, times
 from shared import outcome as outcome_form
 from shared.cli import root
 from shared.graph import Graph
+from shared.messages import signals, tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

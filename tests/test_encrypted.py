@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.encrypted import FIELDS, KIND, Encrypted, Item, content_of, pack, read
 from shared.errors import NotOurMessage
-from shared.messages import MAX_MESSAGE_BYTES
-from shared.signals import Kind, Signal
+from shared.messages.envelope import MAX_MESSAGE_BYTES
+from shared.messages.rich_notifications import FIELDS, KIND, Encrypted, Item, content_of, pack, read
+from shared.messages.signals import Kind, Signal
 
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -18,10 +18,10 @@ from azure.core.exceptions import ResourceModifiedError
 from benchmarks.scale.blobs import coded
 from shared import pipeline, redrive, storage
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
-from shared.messages import MAX_MESSAGE_BYTES
+from shared.messages.envelope import MAX_MESSAGE_BYTES
+from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
 from shared.outcome import Result
 from shared.outcomes import Outcomes
-from shared.signals import Meeting, message, of_call_record, pack, unpack
 from tests.doubles import Fault
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.encrypted import Encrypted, Item
 from shared.errors import NotANotification
+from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.signals import EventKind, EventSession, of_call_event, of_call_record, of_report
+from shared.messages.tasks import Maintain, Renew, Subscribe, Task
 from shared.notifications import Received, read
 from shared.settings import load
-from shared.signals import EventKind, EventSession, of_call_event, of_call_record, of_report
-from shared.tasks import Maintain, Renew, Subscribe, Task
 from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
 EVENTS = Path(__file__).parent / "events"

@@ -9,8 +9,8 @@ import pytest
 
 from shared.archive import ERASED
 from shared.cli.redaction import Person, of_outcome, of_report, roles
+from shared.messages.signals import Meeting
 from shared.outcome import Buried, Outcome, Result
-from shared.signals import Meeting
 
 WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
 WHEN = "2026-11-24T00:00:00.000Z"

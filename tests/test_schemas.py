@@ -10,11 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.graph.orders import NewEvent, NewPast, NewSession
-from shared import encrypted, rows, signals, tasks
-from shared.encrypted import Encrypted, Item
+from shared import rows
+from shared.messages import rich_notifications, signals, tasks
+from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.signals import EventKind, EventSession
+from shared.messages.tasks import Task
 from shared.outcome import Outcome, Result, dumps
-from shared.signals import EventKind, EventSession
-from shared.tasks import Task
 from shared.watch import Watched
 from tests.front import Front, own_stack
 
@@ -53,8 +54,8 @@ SIGNALS = [
 
 
 def test_every_signal_message_is_as_published() -> None:
-    sealed = Encrypted((Item(URL, dict.fromkeys(encrypted.FIELDS, "A")),), ("t",), NOW)
-    texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *encrypted.pack(sealed)[0]]
+    sealed = Encrypted((Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A")),), ("t",), NOW)
+    texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *rich_notifications.pack(sealed)[0]]
     assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
-from shared.messages import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
-from shared.signals import (
+from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
+from shared.messages.signals import (
     EVENT_ID,
     EventKind,
     EventSession,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.messages.signals import EventKind
 from shared.settings import fingerprint, load
-from shared.signals import EventKind
 from shared.subscriptions import Plan, Subscription, notification_url, plan
 from shared.wanted import EVENT_LIFETIME, LIFETIME, Wanted, always, event_of, of_event, of_meetings
 from shared.watch import Watched

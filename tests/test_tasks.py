@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
-from shared.tasks import (
+from shared.messages.tasks import (
     Backfill,
     Job,
     Maintain,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared import webhook
-from shared.messages import MAX_MESSAGE_BYTES
-from shared.signals import unpack
-from shared.tasks import Maintain, Refused, Renew, Task, parse
+from shared.messages.envelope import MAX_MESSAGE_BYTES
+from shared.messages.signals import unpack
+from shared.messages.tasks import Maintain, Refused, Renew, Task, parse
 from shared.webhook import Reply, answer
 from tests.app_settings import ENVIRON
 

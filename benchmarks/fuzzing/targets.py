@@ -16,12 +16,9 @@ from urllib.parse import quote
 
 from benchmarks.fuzzing import oracle
 from shared import (
-    addresses,
-    encrypted,
     events,
     jsontext,
     meetings,
-    messages,
     missing,
     notifications,
     outcome,
@@ -29,24 +26,23 @@ from shared import (
     reports,
     rows,
     settings,
-    signals,
-    tasks,
     webhook,
 )
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import Graph
-from shared.signals import EventKind, EventSession
+from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
+from shared.messages.signals import EventKind, EventSession
 
 CORE: dict[ModuleType, tuple[str, ...]] = {
-    addresses: (),
-    encrypted: (),
+    resource_paths: (),
+    rich_notifications: (),
     events: ("parse", "_organizer", "_moment"),
     jsontext: (
         *("loads", "dumps", "canonical", "_integer", "_float", "_constant", "_line", "_write", "_utf8"),
         "_without_annotations",
     ),
     meetings: ("parse_call_record", "parse_join_url", "_organizer", "_guid"),
-    messages: (),
+    envelope: (),
     missing: ("listed",),
     notifications: (),
     outcome: ("parse", "_event"),
@@ -208,7 +204,7 @@ def _webhook(body: bytes, source: Random) -> None:
     trace = source.choice((None, "", TRACE, "00-x"))
     reply = webhook.answer(validation_token=token, body=body, environ=environ, traceparent=trace)
     sent = [*reply.signals, *reply.tasks]
-    if any(len(each.encode()) > messages.MAX_MESSAGE_BYTES for each in sent):
+    if any(len(each.encode()) > envelope.MAX_MESSAGE_BYTES for each in sent):
         raise Wrong("a message is larger than a queue takes")
     if token is not None:
         _check(environ is not ENVIRON or (reply.status, reply.text) == (200, token), "the handshake")
@@ -230,7 +226,7 @@ def _webhook(body: bytes, source: Random) -> None:
     _check(calls == wanted.calls, f"calls {calls}, not {wanted.calls}")
     _check(len(found) <= wanted.authentic, "more signals than items that authenticate")
     for text in reply.signals:
-        encrypted.read(text)
+        rich_notifications.read(text)
     for text in reply.tasks:
         tasks.parse(text)
 
@@ -266,24 +262,28 @@ def _signal_messages() -> list[str]:
     rich = notifications.read(
         json.dumps(notifications_of({})[7]).encode(), settings.load(ENVIRON), NOW, None
     ).encrypted
-    return [*(signals.message(each) for each in known), *signals.pack(known), *encrypted.pack(rich)[0]]
+    return [
+        *(signals.message(each) for each in known),
+        *signals.pack(known),
+        *rich_notifications.pack(rich)[0],
+    ]
 
 
 def _signal_message(body: bytes, _: Random) -> None:
     text = body.decode(errors="replace")
     signals.kind_of(text)
     try:
-        found = encrypted.read(text)
+        found = rich_notifications.read(text)
     except NotOurMessage:
         return
-    if isinstance(found, encrypted.Encrypted):
-        texts, looks = encrypted.pack(found)
+    if isinstance(found, rich_notifications.Encrypted):
+        texts, looks = rich_notifications.pack(found)
         _check(len(texts) >= 1 or bool(looks), "rich items became nothing")
         _check(len(found.looks()) <= len(found.items), "more looks than items")
         return
-    if len(text) <= messages.MAX_MESSAGE_BYTES:
+    if len(text) <= envelope.MAX_MESSAGE_BYTES:
         many = signals.pack([*found] * 500)
-        _check(all(len(each) <= messages.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
+        _check(all(len(each) <= envelope.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
     else:
         signals.pack(found)
     for each in found:
@@ -434,7 +434,7 @@ def _addresses() -> list[Any]:
 def _address(body: bytes, _: Random) -> None:
     content = _json(body)
     text = content[0] if isinstance(content, list) and content and isinstance(content[0], str) else ""
-    for read in (addresses.report, addresses.event, addresses.event_report):
+    for read in (resource_paths.report, resource_paths.event, resource_paths.event_report):
         found = read(text)
         _check(found is None or "/" not in str(getattr(found, "report_id", "")), "an id holds a slash")
 

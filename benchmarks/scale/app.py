@@ -39,9 +39,9 @@ from shared import (
     times,
     upkeep,
 )
+from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
 from shared.settings import Settings
-from shared.signals import message, of_call_record
 
 UPKEEP_INSTANCES = 40
 

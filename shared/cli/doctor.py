@@ -11,12 +11,13 @@ import typer
 from azure.core.exceptions import AzureError, HttpResponseError
 from rich.text import Text
 
-from .. import examination, settings, tasks
+from .. import examination, settings
 from ..errors import AttendanceError, SettingError
 from ..examination import Finding, State
 from ..handshake import handshake
+from ..messages import tasks
+from ..messages.tasks import MOST_EXAMINED, Examine, Task
 from ..settings import GUID
-from ..tasks import MOST_EXAMINED, Examine, Task
 from . import output
 from .output import UNWELL, told
 from .session import Session, current

@@ -19,12 +19,13 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from .. import access, jsontext, outcome, tasks, times
+from .. import access, jsontext, outcome, times
 from ..archive import ERASED, folder
 from ..errors import AttendanceError
 from ..manifests import index_name, manifest_name
+from ..messages import tasks
+from ..messages.tasks import Refresh, Task
 from ..storage import Blob, get, put
-from ..tasks import Refresh, Task
 from ..watch import Watch
 from .redaction import Person, of_outcome, of_report, roles
 from .session import Session

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .. import addresses, jsontext, reports, times
+from .. import jsontext, reports, times
 from ..errors import AttendanceError, NotFound
 from ..graph import Graph, items, segment
+from ..messages import resource_paths
 from . import output
 from .output import told
 from .session import current
@@ -39,7 +40,7 @@ def fetch(
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
     with told():
-        found = addresses.report(address)
+        found = resource_paths.report(address)
         if found is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from .. import tasks, times
+from .. import times
 from ..errors import AttendanceError
 from ..looks import Look, Looks
+from ..messages import tasks
+from ..messages.tasks import Backfill, Redrive, Task
 from ..outcome import Result
 from ..sweep import backfill_name
-from ..tasks import Backfill, Redrive, Task
 from . import days, output
 from .output import told
 from .session import current

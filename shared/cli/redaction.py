@@ -13,9 +13,9 @@ from typing import Any
 
 from .. import reportjson
 from ..archive import ERASED
+from ..messages.signals import Meeting
 from ..outcome import Outcome, Result
 from ..reportjson import RECORDS
-from ..signals import Meeting
 
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 _OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from .. import heartbeat, standing, tasks, times
+from .. import heartbeat, standing, times
 from ..errors import AttendanceError
+from ..messages import tasks
+from ..messages.tasks import Delete, Maintain, Renew, Task
 from ..standing import Maintenance, Standing
-from ..tasks import Delete, Maintain, Renew, Task
 from . import output
 from .output import told
 from .session import current

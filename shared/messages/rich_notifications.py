@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import messages, times
-from .errors import NotOurMessage
-from .messages import MAX_MESSAGE_BYTES, VERSION
+from .. import times
+from ..errors import NotOurMessage
+from . import envelope
+from .envelope import MAX_MESSAGE_BYTES, VERSION
 from .signals import MAX_JOIN_URL, Signal, of_call_event, unpack
 
 KIND = "encryptedCallEvents"
@@ -53,7 +54,7 @@ def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
     too_large: list[Item] = []
     size = MAX_MESSAGE_BYTES
     for item in encrypted.items:
-        length = len(messages.dumps(_fields(item))) + 1
+        length = len(envelope.dumps(_fields(item))) + 1
         if empty + length > MAX_MESSAGE_BYTES:
             too_large.append(item)
             continue
@@ -68,20 +69,20 @@ def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
 
 def read(text: str) -> Sequence[Signal] | Encrypted:
     """What a message of `meeting-signals` holds: signals, or rich items. Raises NotOurMessage."""
-    content = messages.loads(text)
+    content = envelope.loads(text)
     return parse(content) if content.get("kind") == KIND else unpack(text)
 
 
 def parse(content: Mapping[str, Any]) -> Encrypted:
     """Read a message of this kind. Raises NotOurMessage, which quotes nothing of it."""
-    first_seen = messages.moment(content, "firstSeen")
+    first_seen = envelope.moment(content, "firstSeen")
     items, tokens = content.get("items"), content.get("validationTokens", [])
     if first_seen is None or not isinstance(items, list) or not items:
         raise NotOurMessage("firstSeen or items of a message is missing.")
     if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
         raise NotOurMessage("validationTokens of a message is not a list of strings.")
     found = tuple(_item(each) for each in items)
-    return Encrypted(found, tuple(tokens), first_seen, messages.trace_parent(content.get("traceparent")))
+    return Encrypted(found, tuple(tokens), first_seen, envelope.trace_parent(content.get("traceparent")))
 
 
 def content_of(value: object) -> dict[str, str] | None:
@@ -101,7 +102,7 @@ def _item(content: object) -> Item:
 
 
 def _message(encrypted: Encrypted, items: Iterable[Item]) -> str:
-    return messages.dumps(
+    return envelope.dumps(
         {
             "version": VERSION,
             "kind": KIND,

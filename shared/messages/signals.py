@@ -16,9 +16,10 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from . import messages, times
-from .errors import NotOurMessage
-from .messages import MAX_MESSAGE_BYTES, VERSION
+from .. import times
+from ..errors import NotOurMessage
+from . import envelope
+from .envelope import MAX_MESSAGE_BYTES, VERSION
 
 PACK = "pack"
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
@@ -167,19 +168,19 @@ def of_call_event(
 
 def message(signal: Signal) -> str:
     """The queue message of one signal."""
-    return messages.dumps({"version": VERSION, **_fields(signal)})
+    return envelope.dumps({"version": VERSION, **_fields(signal)})
 
 
 def pack(signals: Iterable[Signal]) -> list[str]:
     """As few messages as hold all `signals`, each within MAX_MESSAGE_BYTES; one signal goes unpacked."""
-    head, tail = messages.dumps({"version": VERSION, "kind": PACK, "signals": []})[:-2], "]}"
+    head, tail = envelope.dumps({"version": VERSION, "kind": PACK, "signals": []})[:-2], "]}"
     room = MAX_MESSAGE_BYTES - len(head) - len(tail)
     packs: list[list[str]] = []
     size = room + 1
     for signal in signals:
-        item = messages.dumps(_fields(signal))  # ASCII, so characters are bytes
+        item = envelope.dumps(_fields(signal))  # ASCII, so characters are bytes
         if len(item) > room and signal.kind is Kind.CALL_RECORD:  # the worker can ask for what the list told
-            item = messages.dumps(_fields(replace(signal, meeting=None)))
+            item = envelope.dumps(_fields(replace(signal, meeting=None)))
         if size + len(item) + 1 > room:
             packs.append([])
             size = 0
@@ -193,7 +194,7 @@ def pack(signals: Iterable[Signal]) -> list[str]:
 
 def unpack(text: str) -> Sequence[Signal]:
     """The signals of a message. Raises NotOurMessage."""
-    content = messages.loads(text)
+    content = envelope.loads(text)
     if content.get("kind") != PACK:
         return (_signal(content),)
     items = content.get("signals")
@@ -243,13 +244,13 @@ def _id(content: Mapping[str, Any], meeting: Meeting | None) -> str:
     """The signal's id. Raises NotOurMessage also for one that lacks what cannot be asked for."""
     match content.get("kind"):
         case Kind.CALL_RECORD:
-            return call_record_id(messages.opaque_id(content, "callId"))
+            return call_record_id(envelope.opaque_id(content, "callId"))
         case Kind.REPORT_READY:
             if meeting is None or meeting.event is None:
                 raise NotOurMessage("A message of a report names no session.")
-            return report_ready_id(messages.opaque_id(content, "reportId"))
+            return report_ready_id(envelope.opaque_id(content, "reportId"))
         case Kind.CALL_EVENT:
-            signal_id = messages.string(content, "signalId")
+            signal_id = envelope.string(content, "signalId")
             if signal_id is None or not _CALL_EVENT.match(signal_id):
                 raise NotOurMessage("signalId of a message is missing or not an id.")
             if meeting is None or meeting.join_url is None:
@@ -264,7 +265,7 @@ def _signal(content: object) -> Signal:
         raise NotOurMessage("The kind of a signal is unknown.")
     meeting = _meeting(content)
     signal_id = _id(content, meeting)
-    first_seen = messages.moment(content, "firstSeen")
+    first_seen = envelope.moment(content, "firstSeen")
     if first_seen is None:
         raise NotOurMessage("firstSeen of a message is missing.")
     if first_seen > times.now() + FAR_AHEAD:
@@ -276,26 +277,26 @@ def _signal(content: object) -> Signal:
     return Signal(
         signal_id,
         first_seen,
-        messages.whole(content, "attempt"),
-        messages.string(content, "ticket"),
+        envelope.whole(content, "attempt"),
+        envelope.string(content, "ticket"),
         content.get("denied") is True,
-        messages.day(content, "filed"),
-        messages.trace_parent(content.get("traceparent")),
+        envelope.day(content, "filed"),
+        envelope.trace_parent(content.get("traceparent")),
         found_by,
         meeting,
-        messages.moment(content, "since"),
-        messages.whole(content, "base"),
+        envelope.moment(content, "since"),
+        envelope.whole(content, "base"),
         content.get("confirms") is True,
     )
 
 
 def _meeting(content: Mapping[str, Any]) -> Meeting | None:
     known = Meeting(
-        messages.moment(content, "start"),
-        messages.moment(content, "end"),
-        messages.string(content, "joinWebUrl"),
-        messages.string(content, "organizerId"),
-        messages.string(content, "meetingId"),
+        envelope.moment(content, "start"),
+        envelope.moment(content, "end"),
+        envelope.string(content, "joinWebUrl"),
+        envelope.string(content, "organizerId"),
+        envelope.string(content, "meetingId"),
         _event(content),
     )
     return None if known == Meeting() else known
@@ -303,7 +304,7 @@ def _meeting(content: Mapping[str, Any]) -> Meeting | None:
 
 def _event(content: Mapping[str, Any]) -> EventSession | None:
     source, event_id, session_id = (
-        messages.string(content, name) for name in ("source", "eventId", "sessionId")
+        envelope.string(content, name) for name in ("source", "eventId", "sessionId")
     )
     if source is None and event_id is None and session_id is None:
         return None

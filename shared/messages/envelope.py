@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from . import times
-from .errors import NotOurMessage
+from .. import times
+from ..errors import NotOurMessage
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 40 * 1024

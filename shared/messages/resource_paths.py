@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from .messages import OPAQUE_ID
+from .envelope import OPAQUE_ID
 from .signals import EVENT_ID, EventKind, EventSession
 
 _ID = r"(?:/([^/()?#]+)|\('([^/()?#]+)'\))"

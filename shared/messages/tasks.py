@@ -13,10 +13,11 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from . import messages, times
-from .errors import NotOurMessage
-from .messages import VERSION
-from .settings import GUID
+from .. import times
+from ..errors import NotOurMessage
+from ..settings import GUID
+from . import envelope
+from .envelope import VERSION
 from .signals import EVENT_ID, EventKind
 
 
@@ -152,14 +153,14 @@ class Task:
 def message(task: Task) -> str:
     """The queue message of a task."""
     content = {"version": VERSION, **_fields(task.job)}
-    return messages.dumps({**content, "attempt": task.attempt, "traceparent": task.traceparent})
+    return envelope.dumps({**content, "attempt": task.attempt, "traceparent": task.traceparent})
 
 
 def parse(text: str) -> Task:
     """The task of a message. Raises NotOurMessage."""
-    content = messages.loads(text)
-    trace = messages.trace_parent(content.get("traceparent"))
-    return Task(_job(content), trace, messages.whole(content, "attempt"))
+    content = envelope.loads(text)
+    trace = envelope.trace_parent(content.get("traceparent"))
+    return Task(_job(content), trace, envelope.whole(content, "attempt"))
 
 
 def kind(job: Job) -> str:
@@ -224,15 +225,15 @@ def _job(content: Mapping[str, Any]) -> Job:
 
 
 def _sweep(content: Mapping[str, Any]) -> Sweep:
-    look = messages.string(content, "look")
+    look = envelope.string(content, "look")
     if look is None or not _LOOK.match(look):
         raise NotOurMessage("look of a message is missing or not a name.")
-    return Sweep(look, messages.whole(content, "step"))
+    return Sweep(look, envelope.whole(content, "step"))
 
 
 def _backfill(content: Mapping[str, Any]) -> Backfill:
     """A day as `to` is meant to its end."""
-    start, end = messages.moment(content, "from"), messages.moment(content, "to")
+    start, end = envelope.moment(content, "from"), envelope.moment(content, "to")
     if start is None or end is None:
         raise NotOurMessage("from or to of a message is missing.")
     if "T" not in str(content["to"]):
@@ -249,21 +250,21 @@ def _redrive(content: Mapping[str, Any]) -> Redrive:
     first, last = _required_day(content, "from"), _required_day(content, "to")
     if last < first:
         raise NotOurMessage("to of a message is before its from.")
-    started = messages.moment(content, "started")
-    after = messages.string(content, "after")
+    started = envelope.moment(content, "started")
+    after = envelope.string(content, "after")
     return Redrive(frozenset(outcomes), first, last, content.get("opened") is True, started, after)
 
 
 def _subscribe(content: Mapping[str, Any]) -> Subscribe:
-    event_id = messages.string(content, "eventId")
-    source = messages.string(content, "source")
+    event_id = envelope.string(content, "eventId")
+    source = envelope.string(content, "source")
     if source is None or source not in set(EventKind) or event_id is None or not EVENT_ID.match(event_id):
         raise NotOurMessage("source or eventId of a message names no event.")
     return Subscribe(EventKind(source), event_id)
 
 
 def _examine(content: Mapping[str, Any]) -> Examine:
-    id_, organizers = messages.string(content, "id"), content.get("organizers")
+    id_, organizers = envelope.string(content, "id"), content.get("organizers")
     if id_ is None or not _EXAMINATION.match(id_):
         raise NotOurMessage("id of a message is missing or not 32 hex digits.")
     if not isinstance(organizers, list) or len(organizers) > MOST_EXAMINED:
@@ -274,26 +275,26 @@ def _examine(content: Mapping[str, Any]) -> Examine:
 
 
 def _part(content: Mapping[str, Any]) -> Part:
-    index = messages.string(content, "index")
+    index = envelope.string(content, "index")
     if index is None or not _SHA256.match(index):
         raise NotOurMessage("index of a message is missing or no sha256.")
-    numbers = (messages.whole(content, name) for name in ("part", "parts", "offset", "length"))
+    numbers = (envelope.whole(content, name) for name in ("part", "parts", "offset", "length"))
     return Part(_required_day(content, "date"), index, *numbers)
 
 
 def _required_day(content: Mapping[str, Any], name: str) -> date:
-    value = messages.day(content, name)
+    value = envelope.day(content, name)
     if value is None:
         raise NotOurMessage(f"{name} of a message is missing.")
     return value
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Job]] = {
-    Kind.RENEW: lambda content: Renew(messages.opaque_id(content, "subscriptionId")),
-    Kind.DELETE: lambda content: Delete(messages.opaque_id(content, "subscriptionId")),
+    Kind.RENEW: lambda content: Renew(envelope.opaque_id(content, "subscriptionId")),
+    Kind.DELETE: lambda content: Delete(envelope.opaque_id(content, "subscriptionId")),
     Kind.EXAMINE: _examine,
     Kind.MAINTAIN: lambda _: Maintain(),
-    Kind.REFUSED: lambda content: Refused(messages.whole(content, "count")),
+    Kind.REFUSED: lambda content: Refused(envelope.whole(content, "count")),
     Kind.SWEEP: _sweep,
     Kind.BACKFILL: _backfill,
     Kind.REDRIVE: _redrive,
