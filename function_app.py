@@ -11,7 +11,8 @@ from typing import List  # noqa: UP035 - the Functions runtime refuses list[str]
 
 import azure.functions as func
 
-from shared import logs, webhook
+from shared import logs
+from shared.doors import webhook
 
 app = func.FunctionApp()
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import encryption, logs, times
+from .doors.notifications import join_url
 from .errors import NotGenuine, Undecipherable
 from .messages.rich_notifications import Encrypted, Item
 from .messages.signals import Signal, message, of_call_event
-from .notifications import join_url
 from .services import Services
 
 ENDED = "callended"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.doors.notifications import Received, read
 from shared.errors import NotANotification
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession, of_call_event, of_call_record, of_report
 from shared.messages.tasks import Maintain, Renew, Subscribe, Task
-from shared.notifications import Received, read
 from shared.settings import load
 from tests.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared import webhook
+from shared.doors import webhook
+from shared.doors.webhook import Reply, answer
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import unpack
 from shared.messages.tasks import Maintain, Refused, Renew, Task, parse
-from shared.webhook import Reply, answer
 from tests.app_settings import ENVIRON
 
 EVENTS = Path(__file__).parent / "events"

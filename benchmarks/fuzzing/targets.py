@@ -15,19 +15,8 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from benchmarks.fuzzing import oracle
-from shared import (
-    events,
-    jsontext,
-    meetings,
-    missing,
-    notifications,
-    outcome,
-    reportjson,
-    reports,
-    rows,
-    settings,
-    webhook,
-)
+from shared import events, jsontext, meetings, missing, outcome, reportjson, reports, rows, settings
+from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import Graph
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks

@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import logs, notifications, settings, times
-from .errors import NotANotification, SettingError
-from .limits import Once
-from .messages import envelope, rich_notifications, signals, tasks
-from .messages.tasks import Refused, Task
+from .. import logs, settings, times
+from ..errors import NotANotification, SettingError
+from ..limits import Once
+from ..messages import envelope, rich_notifications, signals, tasks
+from ..messages.tasks import Refused, Task
+from . import notifications
 
 MAX_LOGGED = 50  # signal ids in one log line
 TOLD_EVERY = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it

@@ -18,13 +18,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from .errors import NotANotification
-from .messages import resource_paths
-from .messages.envelope import OPAQUE_ID
-from .messages.rich_notifications import Encrypted, Item, content_of
-from .messages.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
-from .messages.tasks import Maintain, Renew, Subscribe, Task
-from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from ..errors import NotANotification
+from ..messages import resource_paths
+from ..messages.envelope import OPAQUE_ID
+from ..messages.rich_notifications import Encrypted, Item, content_of
+from ..messages.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
+from ..messages.tasks import Maintain, Renew, Subscribe, Task
+from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
 # collection alone where only resourceData names the id
