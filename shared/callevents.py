@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import encryption, logs, times
+from . import logs, times
+from .crypto import decryption
 from .doors.notifications import join_url
 from .errors import NotGenuine, Undecipherable
 from .messages.rich_notifications import Encrypted, Item
@@ -33,7 +34,7 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
     found: dict[str, Signal] = {}
     for item in encrypted.items:
         try:
-            data = encryption.decrypt(item.content, services.keys)
+            data = decryption.decrypt(item.content, services.keys)
         except Undecipherable as refusal:
             logs.warning("notification.undecipherable", reason=str(refusal))
             continue

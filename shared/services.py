@@ -14,8 +14,10 @@ from . import storage
 from .access import Access
 from .archive import Archive
 from .credentials import credential, graph_token
+from .crypto.decryption import Keys, NoKeys, PemKeys
+from .crypto.signing_keys import SigningKeys
+from .crypto.validation_tokens import Validator
 from .daily import Daily
-from .encryption import Keys, NoKeys, PemKeys
 from .graph import Graph, Rate
 from .heartbeat import Heartbeat
 from .looks import Looks
@@ -24,9 +26,7 @@ from .meetings import MeetingIds
 from .outcomes import Outcomes
 from .sealing import Sealing
 from .settings import CALL_EVENTS, Settings
-from .signingkeys import SigningKeys
 from .state import State
-from .validation import Validator
 from .watch import Watch
 
 
@@ -113,6 +113,6 @@ def _keys(settings: Settings) -> Keys:
         return NoKeys()
     if "://" not in settings.encryption_key_id:
         return PemKeys(settings.encryption_key_id)
-    from .vault import VaultKeys  # a package that nobody else needs
+    from .crypto.key_vault import VaultKeys  # a package that nobody else needs
 
     return VaultKeys(settings.encryption_key_id, credential(settings.client_id))

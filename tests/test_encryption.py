@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.encryption import NoKeys, PemKeys, decrypt
+from shared.crypto.decryption import NoKeys, PemKeys, decrypt
 from shared.errors import SettingError, Undecipherable
 from tests import openssl
 

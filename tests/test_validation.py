@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from shared.crypto.signing_keys import ASK_AGAIN_AFTER, MAX_BYTES, REFRESH_AFTER, SigningKeys
+from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, Validator
 from shared.errors import NotGenuine, Unavailable
-from shared.signingkeys import ASK_AGAIN_AFTER, MAX_BYTES, REFRESH_AFTER, SigningKeys
-from shared.validation import LEEWAY, MAX_TOKENS, PUBLISHER, Validator
 from tests import openssl
 
 APP = "2d000000-0000-4000-8000-00000000000a"

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
 from local.identity import CLIENT_ID, Identity
 from shared.credentials import credential
-from shared.encryption import decrypt
+from shared.crypto.decryption import decrypt
+from shared.crypto.key_vault import VaultKeys
 from shared.errors import Unavailable, Undecipherable
-from shared.vault import VaultKeys
 from tests import openssl
 
 OLD, NEW = "0" * 31 + "1", "0" * 31 + "2"

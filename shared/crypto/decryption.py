@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509.oid import NameOID
 
-from .errors import SettingError, Undecipherable
+from ..errors import SettingError, Undecipherable
 
 KEY_BYTES = 32
 FEWEST_BITS, MOST_BITS = 2_048, 4_096  # of an RSA key that Graph takes

@@ -18,8 +18,8 @@ import jwt
 import requests
 from jwt.exceptions import PyJWTError
 
-from . import logs
-from .errors import Unavailable
+from .. import logs
+from ..errors import Unavailable
 
 TIMEOUT = (5.0, 10.0)
 MAX_BYTES = 1024 * 1024

@@ -17,8 +17,8 @@ from azure.keyvault.keys import KeyClient
 from azure.keyvault.keys.crypto import CryptographyClient
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from .encryption import OAEP_SHA1, Certificate, self_signed
-from .errors import Unavailable
+from ..errors import Unavailable
+from .decryption import OAEP_SHA1, Certificate, self_signed
 
 _TIMEOUTS = {"connection_timeout": 5, "read_timeout": 20, "retry_total": 3}
 BAD_REQUEST = 400

@@ -15,8 +15,8 @@ from typing import Any
 import jwt
 from jwt.exceptions import PyJWTError
 
-from .errors import NotGenuine
-from .signingkeys import SigningKeys
+from ..errors import NotGenuine
+from .signing_keys import SigningKeys
 
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"  # Microsoft Graph Change Tracking
 LEEWAY = 300.0  # seconds that clocks may differ
