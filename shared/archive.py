@@ -27,7 +27,7 @@ from azure.storage.blob import ContainerClient
 
 from . import logs, times
 from .errors import AttendanceError
-from .reports import MeetingReports, Report, Where
+from .graph.reports import MeetingReports, Report, Where
 from .storage import put
 
 MAX_RACES = 8  # writers of one blob that may get in between

@@ -10,14 +10,15 @@ import math
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from . import logs, meetings, reports, schedule, sessions, times
+from . import logs, schedule, sessions, times
 from .archive import LONGEST_MEETING, Stored, report_name
 from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from .meetings import CallRecord
+from .graph import meetings, reports
+from .graph.meetings import CallRecord
+from .graph.reports import MeetingReports, Report, Where
 from .messages.signals import FoundBy, Kind, Meeting, Signal
 from .outcome import Outcome, Result, StoredReport
 from .outcomes import Filed, overtaken
-from .reports import MeetingReports, Report, Where
 from .services import Services
 from .sessions import Listed, Selection, Session
 from .settings import Settings

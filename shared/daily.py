@@ -25,8 +25,9 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from . import jsontext, logs, rows
+from . import logs, rows
 from .archive import folder
+from .graph import verbatim_json
 from .manifests import Manifests, index_name
 from .messages.tasks import Part
 from .storage import get, no_container, properties, put
@@ -101,7 +102,7 @@ class Daily:
             count = 0
             with gzip.GzipFile(fileobj=body, mode="wb", filename="", mtime=0) as packed:
                 for row in self._rows(lines):
-                    packed.write(jsontext.dumps(row) + b"\n")
+                    packed.write(verbatim_json.dumps(row) + b"\n")
                     count += 1
             size = body.tell()
             name = part_name(part.day, part.number)

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from . import events, logs, missing, reports, spans, subscriptions, times, wanted
+from . import logs, missing, spans, subscriptions, times, wanted
 from .attempt import is_in_scope
 from .errors import AccessDenied, GraphError, NotFound, Throttled
-from .events import Event
-from .graph import items, next_link
+from .graph import events, reports
+from .graph.client import items, next_link
+from .graph.events import Event
+from .graph.reports import EventReports
 from .looks import Look
 from .messages import tasks
 from .messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
 from .messages.tasks import Subscribe, Task
 from .missing import Known
-from .reports import EventReports
 from .services import Services
 
 SKIP_AFTER = 5  # failures in a row, of one event

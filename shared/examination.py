@@ -15,9 +15,9 @@ import jwt
 from azure.core.exceptions import AzureError
 
 from . import __version__, access, logs, maintenance, storage, times
-from .credentials import graph_token
 from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
-from .graph import Graph, segment
+from .graph.client import Graph, segment
+from .graph.credentials import graph_token
 from .messages.tasks import Examine
 from .services import Services
 from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS

@@ -11,9 +11,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from . import events, heartbeat, logs, standing, times, wanted
+from . import heartbeat, logs, standing, times, wanted
 from .errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
-from .graph import BETA, Graph, segment
+from .graph import events
+from .graph.client import BETA, Graph, segment
 from .handshake import handshake
 from .messages.signals import EventKind
 from .messages.tasks import Delete, Maintain, Renew, Subscribe

@@ -25,9 +25,10 @@ from typing import IO, Any
 
 from azure.storage.blob import ContainerClient
 
-from . import jsontext, logs, times
+from . import logs, times
 from .archive import Archive, Archived, folder
 from .errors import AttendanceError
+from .graph import verbatim_json
 from .outcome import Result
 from .outcomes import Outcomes
 from .storage import get, properties, put
@@ -287,4 +288,4 @@ def line(report: Archived) -> bytes:
         "end": told("end"),
         "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
     }
-    return jsontext.dumps(content) + b"\n"
+    return verbatim_json.dumps(content) + b"\n"

@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from . import meetings, times
+from . import times
 from .attempt import decided
 from .errors import Unavailable
-from .meetings import CallRecord
+from .graph import meetings
+from .graph.meetings import CallRecord
 from .messages.envelope import OPAQUE_ID
 from .messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
 from .outcome import Outcome, Result

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import events
 from .attempt import Attempt, Verdict, is_in_scope
 from .errors import NotFound, Refused
+from .graph import events
+from .graph.reports import EventReports, Report
 from .outcome import Result
-from .reports import EventReports, Report
 
 
 class ReadyAttempt(Attempt):

@@ -13,16 +13,16 @@ from . import settings as app_settings
 from . import storage
 from .access import Access
 from .archive import Archive
-from .credentials import credential, graph_token
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
 from .crypto.validation_tokens import Validator
 from .daily import Daily
-from .graph import Graph, Rate
+from .graph.client import Graph, Rate
+from .graph.credentials import credential, graph_token
+from .graph.meetings import MeetingIds
 from .heartbeat import Heartbeat
 from .looks import Looks
 from .manifests import Manifests
-from .meetings import MeetingIds
 from .outcomes import Outcomes
 from .sealing import Sealing
 from .settings import CALL_EVENTS, Settings

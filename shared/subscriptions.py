@@ -14,7 +14,7 @@ from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 from . import times
-from .graph import Graph
+from .graph.client import Graph
 from .settings import Settings, fingerprint
 from .wanted import Wanted
 

@@ -15,7 +15,7 @@ from typing import Any
 from . import access, logs, poison, redrive, schedule, spans, times
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
-from .graph import items, segment
+from .graph.client import items, segment
 from .limits import Pace
 from .looks import FULL, RECENT, Look
 from .messages import tasks

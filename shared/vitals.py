@@ -20,9 +20,9 @@ from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
 from . import access, heartbeat, standing, storage, subscriptions, times, wanted
-from .credentials import credential, graph_token
 from .errors import GraphError, Unavailable
-from .graph import Graph, Rate
+from .graph.client import Graph, Rate
+from .graph.credentials import credential, graph_token
 from .looks import FULL, RECENT, Look, Looks
 from .manifests import Manifest, Manifests
 from .reads import GRAPH_SECONDS, Reads, Silence

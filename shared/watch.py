@@ -12,7 +12,7 @@ from datetime import datetime
 
 from . import logs, times
 from .errors import WatchError
-from .meetings import parse_join_url
+from .graph.meetings import parse_join_url
 from .messages.signals import MAX_JOIN_URL
 from .settings import GUID
 from .state import State

@@ -24,8 +24,8 @@ from azure.core.exceptions import (
 )
 
 from benchmarks.scale.blobs import Blob, BlobClient, Folder, check, coded
-from shared import graph
 from shared.errors import AccessDenied, GraphError, NotFound, Throttled, Unavailable
+from shared.graph import client
 
 PAGE = 2  # call records a page
 
@@ -195,7 +195,7 @@ class Call:
         return next((report for since, report in reversed(self.readings) if since <= now), None)
 
 
-class Graph(graph.Graph):
+class Graph(client.Graph):
     """Microsoft Graph with these calls; paging is the real client's."""
 
     def __init__(self, steps: Steps, calls: list[Call], records_open: datetime) -> None:

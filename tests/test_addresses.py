@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import reports
+from shared.graph import reports
 from shared.messages import resource_paths
 from shared.messages.envelope import OPAQUE_ID
 from shared.messages.resource_paths import EventReport, MeetingReport

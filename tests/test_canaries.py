@@ -31,8 +31,8 @@ from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
 from shared import outcome as outcome_form
 from shared import outcomes
-from shared.credentials import credential
 from shared.daily import Daily
+from shared.graph.credentials import credential
 from shared.manifests import Manifests
 from shared.messages import tasks
 from shared.messages.tasks import Task

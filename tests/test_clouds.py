@@ -10,9 +10,10 @@ import pytest
 import requests
 
 from local.identity import CLIENT_ID, Identity
-from shared import credentials, settings
+from shared import settings
 from shared.errors import SettingError, Unavailable
-from shared.graph import Graph, Rate
+from shared.graph import credentials
+from shared.graph.client import Graph, Rate
 from shared.settings import CLOUDS, Cloud, Settings, load
 from shared.storage import blob_service, queue_service
 from tests.app_settings import ENVIRON

@@ -24,10 +24,11 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import archive, daily, jsontext, manifests, reports, rows, schedule, sealing, settings, times
+from shared import archive, daily, manifests, rows, schedule, sealing, settings, times
 from shared import outcome as outcome_form
 from shared.cli import root
-from shared.graph import Graph
+from shared.graph import reports, verbatim_json
+from shared.graph.client import Graph
 from shared.messages import signals, tasks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -337,7 +338,7 @@ def example(name: str) -> dict[str, Any]:
 
 def awkward_report() -> dict[str, Any]:
     """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
-    content: dict[str, Any] = jsontext.loads(
+    content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
         '[{"id":"b","name":"Zoë \\ud83d\\ude00 \\ud800"},{"id":"a","score":0.10},{"emailAddress":null}]}'

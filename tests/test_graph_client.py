@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import graph as graph_module
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
-from shared.graph import MANY_FAILURES, MAX_RATE_WAIT, MAX_TRIES, Graph, Rate, next_link, segment
-from shared.jsontext import Number
+from shared.graph import client as graph_module
+from shared.graph.client import MANY_FAILURES, MAX_RATE_WAIT, MAX_TRIES, Graph, Rate, next_link, segment
+from shared.graph.verbatim_json import Number
 
 
 @dataclass

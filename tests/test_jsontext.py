@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.jsontext import Number, canonical, dumps, loads
+from shared.graph.verbatim_json import Number, canonical, dumps, loads
 
 
 def quoted(text: str) -> str:

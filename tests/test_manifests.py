@@ -27,10 +27,10 @@ from local.azurite import Azurite
 from local.identity import Identity
 from shared.archive import Archive, Stored, partition
 from shared.errors import AttendanceError
+from shared.graph.reports import MeetingReports, Report
 from shared.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
 from shared.outcome import Outcome, Result
 from shared.outcomes import Outcomes
-from shared.reports import MeetingReports, Report
 
 DAY = date(2026, 11, 23)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

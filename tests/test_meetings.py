@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import AccessDenied, NotFound, Refused, Unavailable
-from shared.graph import Graph
-from shared.meetings import MeetingIds, call_record, online_meeting_id, parse_call_record, parse_join_url
+from shared.graph.client import Graph
+from shared.graph.meetings import (
+    MeetingIds,
+    call_record,
+    online_meeting_id,
+    parse_call_record,
+    parse_join_url,
+)
 
 EVENTS = Path(__file__).parent / "events"
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"

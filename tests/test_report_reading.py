@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import jsontext
 from shared.errors import Unavailable
-from shared.graph import Graph
-from shared.reports import MeetingReports, Report, listed, read
+from shared.graph import verbatim_json
+from shared.graph.client import Graph
+from shared.graph.reports import MeetingReports, Report, listed, read
 
 EVENTS = Path(__file__).parent / "events"
 REPORT_ID = "c9b6db1c-d5eb-427d-a5c0-20088d9b22d7"
@@ -36,7 +36,7 @@ class Pages(Graph):
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
         self.asked.append(path)
-        page: dict[str, Any] = jsontext.loads(self._pages[path])
+        page: dict[str, Any] = verbatim_json.loads(self._pages[path])
         return page
 
 
@@ -250,7 +250,7 @@ class Crowd(Graph):
             text = f'{{"value":[{records}]{link}}}'
         else:
             text = json.dumps(head(attendanceRecords=[])).replace("[]}", f"[{records}]{link}}}")
-        page: dict[str, Any] = jsontext.loads(text)
+        page: dict[str, Any] = verbatim_json.loads(text)
         return page
 
 

@@ -13,10 +13,10 @@ import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
 from shared.archive import Archive, Stored
+from shared.graph.reports import MeetingReports, Report
 from shared.messages.signals import Meeting
 from shared.outcome import Outcome, Result
 from shared.outcomes import Outcomes, Superseded
-from shared.reports import MeetingReports, Report
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")

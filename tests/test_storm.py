@@ -15,7 +15,7 @@ from local.graph.client import Control
 from local.identity import Identity
 from local.program import Log
 from local.stack import Stack
-from shared.credentials import credential
+from shared.graph.credentials import credential
 
 
 class Always(Chances):

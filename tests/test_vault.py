@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
 from local.identity import CLIENT_ID, Identity
-from shared.credentials import credential
 from shared.crypto.decryption import decrypt
 from shared.crypto.key_vault import VaultKeys
 from shared.errors import Unavailable, Undecipherable
+from shared.graph.credentials import credential
 from tests import openssl
 
 OLD, NEW = "0" * 31 + "1", "0" * 31 + "2"

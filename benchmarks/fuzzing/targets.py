@@ -15,10 +15,11 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from benchmarks.fuzzing import oracle
-from shared import events, jsontext, meetings, missing, outcome, reportjson, reports, rows, settings
+from shared import missing, outcome, rows, settings
 from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
-from shared.graph import Graph
+from shared.graph import events, meetings, report_json, reports, verbatim_json
+from shared.graph.client import Graph
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import EventKind, EventSession
 
@@ -26,7 +27,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     resource_paths: (),
     rich_notifications: (),
     events: ("parse", "_organizer", "_moment"),
-    jsontext: (
+    verbatim_json: (
         *("loads", "dumps", "canonical", "_integer", "_float", "_constant", "_line", "_write", "_utf8"),
         "_without_annotations",
     ),
@@ -35,7 +36,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     missing: ("listed",),
     notifications: (),
     outcome: ("parse", "_event"),
-    reportjson: (),
+    report_json: (),
     reports: ("read", "listed", "_record_pages", "_listed"),
     rows: (),
     signals: (
@@ -351,7 +352,7 @@ class _Answers:
 
 def _report(body: bytes, source: Random) -> None:
     try:
-        content = jsontext.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
+        content = verbatim_json.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
     except ValueError:
         return
     for row in rows.attendees(content if isinstance(content, dict) else {}, {}):
@@ -361,9 +362,9 @@ def _report(body: bytes, source: Random) -> None:
     list(rows.intervals(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
     with suppress(AttendanceError), reports.read(graph, where, "r") as report:
-        stored = jsontext.loads(report.body.read())
+        stored = verbatim_json.loads(report.body.read())
         _check(isinstance(stored["attendanceRecords"], list), "a report without records was written")
-        _check(not reportjson.NEXT_LINKS & stored.keys(), "a link to a next page was written")
+        _check(not report_json.NEXT_LINKS & stored.keys(), "a link to a next page was written")
 
 
 def _reports(body: bytes, _: Random) -> None:

@@ -25,20 +25,8 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import (
-    daily,
-    graph,
-    limits,
-    logs,
-    missing,
-    pipeline,
-    poison,
-    redrive,
-    storage,
-    sweep,
-    times,
-    upkeep,
-)
+from shared import daily, limits, logs, missing, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
 from shared.settings import Settings

@@ -19,9 +19,10 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from .. import access, jsontext, outcome, times
+from .. import access, outcome, times
 from ..archive import ERASED, folder
 from ..errors import AttendanceError
+from ..graph import verbatim_json
 from ..manifests import index_name, manifest_name
 from ..messages import tasks
 from ..messages.tasks import Refresh, Task
@@ -135,7 +136,7 @@ class Erasing:
             if found is None:
                 return None
             try:
-                report = jsontext.loads(found.body)
+                report = verbatim_json.loads(found.body)
             except ValueError:
                 return None
             if not isinstance(report, dict) or not roles(report, found.metadata, self._person):

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .. import jsontext, reports, times
+from .. import times
 from ..errors import AttendanceError, NotFound
-from ..graph import Graph, items, segment
+from ..graph import reports, verbatim_json
+from ..graph.client import Graph, items, segment
 from ..messages import resource_paths
 from . import output
 from .output import told
@@ -47,7 +48,7 @@ def fetch(
         report = reports.fetch(
             current().graph(), reports.where(found), found.report_id, expand=expand, select=names
         )
-        output.write(jsontext.dumps(report) + b"\n", output_file)
+        output.write(verbatim_json.dumps(report) + b"\n", output_file)
 
 
 @me.command("list")

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import reportjson
 from ..archive import ERASED
+from ..graph import report_json
+from ..graph.report_json import RECORDS
 from ..messages.signals import Meeting
 from ..outcome import Outcome, Result
-from ..reportjson import RECORDS
 
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 _OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
@@ -72,7 +72,7 @@ def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person
         for number, record in enumerate(_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"], _ = reportjson.write(content, iter([records]), body, canonical)
+    metadata["sha256"], _ = report_json.write(content, iter([records]), body, canonical)
     return Redacted(body.getvalue(), metadata)
 
 

@@ -20,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 
 from .. import settings, storage
 from ..errors import AttendanceError
-from ..graph import Graph, Rate
+from ..graph.client import Graph, Rate
 from ..settings import STATE_SUFFIX, Operator
 from ..state import State
 from ..storage import Queue

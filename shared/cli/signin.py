@@ -24,8 +24,8 @@ from azure.identity import (
     InteractiveBrowserCredential,
 )
 
-from ..credentials import credential
 from ..errors import Unavailable
+from ..graph.credentials import credential
 from ..settings import Operator
 
 WAIT = 900  # seconds in which a device code is to be entered

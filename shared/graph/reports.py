@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
-from . import times
-from .errors import Unavailable
-from .graph import Graph, next_link, segment
-from .messages import resource_paths
-from .messages.signals import EventKind, EventSession
-from .reportjson import NEXT_LINKS, RECORDS, write
-from .sessions import Listed
+from .. import times
+from ..errors import Unavailable
+from ..messages import resource_paths
+from ..messages.signals import EventKind, EventSession
+from ..sessions import Listed
+from .client import Graph, next_link, segment
+from .report_json import NEXT_LINKS, RECORDS, write
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond

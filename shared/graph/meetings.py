@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from . import times
-from .errors import GraphError, NotFound, Refused, Unavailable
-from .graph import Graph, segment
+from .. import times
+from ..errors import GraphError, NotFound, Refused, Unavailable
+from .client import Graph, segment
 
 MOST_KNOWN = 2_000  # meetings, some 2 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this

@@ -16,8 +16,8 @@ from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientAssertionCredential, ManagedIdentityCredential
 
-from .errors import Unavailable
-from .settings import Settings
+from ..errors import Unavailable
+from ..settings import Settings
 
 CONNECT_TIMEOUT = 5.0  # seconds; the endpoint is on the same machine
 READ_TIMEOUT = 20.0

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import IO, Any
 
-from . import jsontext
+from . import verbatim_json
 
 RECORDS = "attendanceRecords"
 NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
@@ -26,11 +26,11 @@ def write(
     for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
         if name in NEXT_LINKS:
             continue
-        body.write(separator + jsontext.dumps(name) + b":")
+        body.write(separator + verbatim_json.dumps(name) + b":")
         if name == RECORDS:
             index = _write_records(pages, body, canonical)
         else:
-            body.write(jsontext.dumps(value))
+            body.write(verbatim_json.dumps(value))
         separator = b","
     body.write(b"}")
     return _sha256(report, index, canonical), len(index)
@@ -43,8 +43,8 @@ def _write_records(
     index: list[tuple[str, int, int]] = []
     separator = b"["
     for record in itertools.chain.from_iterable(pages):
-        body.write(separator + jsontext.dumps(record))
-        form = jsontext.canonical(record)
+        body.write(separator + verbatim_json.dumps(record))
+        form = verbatim_json.canonical(record)
         record_id = record.get("id") if isinstance(record, dict) else None
         index.append((record_id if isinstance(record_id, str) else "", canonical.tell(), len(form)))
         canonical.write(form)
@@ -60,14 +60,14 @@ def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical
     for name in sorted({*report, RECORDS}):
         if "@odata." in name:
             continue
-        digest.update(separator + jsontext.canonical(name) + b":")
+        digest.update(separator + verbatim_json.canonical(name) + b":")
         if name == RECORDS:
             for position, (_, offset, length) in enumerate(sorted(index)):
                 canonical.seek(offset)
                 digest.update((b"," if position else b"[") + canonical.read(length))
             digest.update(b"]" if index else b"[]")
         else:
-            digest.update(jsontext.canonical(report[name]))
+            digest.update(verbatim_json.canonical(report[name]))
         separator = b","
     digest.update(b"}")
     return digest.hexdigest()

@@ -26,9 +26,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from . import __version__, jsontext
-from .errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
-from .settings import THREADS
+from .. import __version__
+from ..errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from ..settings import THREADS
+from . import verbatim_json
 
 MAX_TRIES = 4  # of one request
 MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
@@ -310,7 +311,7 @@ def _parsed(response: requests.Response, content: bytes, operation: str) -> dict
         if not content and response.request.method != "GET":
             return {}
         try:
-            answer = jsontext.loads(content)
+            answer = verbatim_json.loads(content)
         except ValueError:
             raise _Again("the answer is not JSON", status=status, request_id=request_id) from None
         if not isinstance(answer, dict):
@@ -332,7 +333,7 @@ def _error_class(status: int) -> type[GraphError]:
 def _code_and_hint(content: bytes) -> dict[str, str]:
     """Graph's error code, and the number before its message; the message itself may name people."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
-        error = jsontext.loads(content)["error"]
+        error = verbatim_json.loads(content)["error"]
         code, message = str(error.get("code", "")), str(error.get("message", ""))
         number = message.split(":")[0].strip()
         return {

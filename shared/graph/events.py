@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import times
-from .errors import Unavailable
-from .graph import Graph, segment
-from .messages.signals import EVENT_ID, EventKind, EventSession
+from .. import times
+from ..errors import Unavailable
+from ..messages.signals import EVENT_ID, EventKind, EventSession
+from .client import Graph, segment
 
 ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
 
