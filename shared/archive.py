@@ -28,7 +28,7 @@ from azure.storage.blob import ContainerClient
 from . import logs, times
 from .errors import AttendanceError
 from .graph.reports import MeetingReports, Report, Where
-from .storage import put
+from .storage.clients import put
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)

@@ -30,7 +30,7 @@ from .archive import folder
 from .graph import verbatim_json
 from .manifests import Manifests, index_name
 from .messages.tasks import Part
-from .storage import get, no_container, properties, put
+from .storage.clients import get, no_container, properties, put
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
 PART_REPORTS = 2_000

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from . import standing
-from .access import MOST
 from .errors import AccessDenied, GraphError
 from .messages.envelope import VERSION
 from .messages.tasks import Kind
@@ -21,7 +20,8 @@ from .reads import Silence
 from .sealing import LATENESS
 from .settings import Operator, Settings
 from .standing import Watched
-from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .storage.access import MOST
+from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from .times import shown
 from .vitals import Vitals
 

@@ -18,12 +18,12 @@ from .graph import events, reports
 from .graph.client import items, next_link
 from .graph.events import Event
 from .graph.reports import EventReports
-from .looks import Look
 from .messages import tasks
 from .messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
 from .messages.tasks import Subscribe, Task
 from .missing import Known
 from .services import Services
+from .storage.scans import Look
 
 SKIP_AFTER = 5  # failures in a row, of one event
 EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it

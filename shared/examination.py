@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 from azure.core.exceptions import AzureError
 
-from . import __version__, access, logs, maintenance, storage, times
+from . import __version__, logs, maintenance, times
 from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
 from .graph.client import Graph, segment
 from .graph.credentials import graph_token
@@ -22,6 +22,7 @@ from .messages.tasks import Examine
 from .services import Services
 from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
 from .standing import Standing, Watched
+from .storage import access, clients
 from .times import shown
 
 FOLDER = "doctor/"
@@ -108,7 +109,7 @@ def _code(failure: Exception) -> str:
 
 
 def _write(services: Services) -> None:
-    storage.put(services.reports, f"{FOLDER}probe", b"", etag=_OTHERS_ETAG)
+    clients.put(services.reports, f"{FOLDER}probe", b"", etag=_OTHERS_ETAG)
 
 
 def _handshake(services: Services) -> None:

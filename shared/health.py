@@ -16,9 +16,9 @@ from . import __version__, page, standing, style, times, vitals
 from . import settings as app_settings
 from .diagnosis import Report, diagnose, oldest_pending
 from .errors import SettingError
-from .looks import Look
 from .manifests import Manifest
 from .reads import Silence
+from .storage.scans import Look
 from .vitals import Vitals
 
 ANSWERS = "answers"

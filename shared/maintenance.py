@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from . import heartbeat, logs, standing, times, wanted
+from . import logs, standing, times, wanted
 from .errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
 from .graph import events
 from .graph.client import BETA, Graph, segment
@@ -21,6 +21,7 @@ from .messages.tasks import Delete, Maintain, Renew, Subscribe
 from .services import Services
 from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from .standing import Watched
+from .storage import heartbeat
 from .subscriptions import (
     Subscription,
     answers,

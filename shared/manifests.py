@@ -31,7 +31,7 @@ from .errors import AttendanceError
 from .graph import verbatim_json
 from .outcome import Result
 from .outcomes import Outcomes
-from .storage import get, properties, put
+from .storage.clients import get, properties, put
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file

@@ -21,7 +21,7 @@ from .archive import ERASED, partition
 from .fence import better, is_stale, partitions
 from .messages.signals import Signal
 from .outcome import Outcome, Result, dumps, metadata, parse
-from .storage import get, properties, put
+from .storage.clients import get, properties, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."

@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 from . import __version__, elements, style
 from .diagnosis import Report, at_most, oldest_pending
 from .elements import element, section, table
-from .looks import Look
 from .manifests import Manifest
 from .reads import Silence
 from .standing import Standing, Watched
-from .storage import SIGNALS_QUEUE
+from .storage.clients import SIGNALS_QUEUE
+from .storage.scans import Look
 from .times import shown
 from .vitals import Denied, Vitals
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from . import access, callevents, heartbeat, logs, poison, schedule, times
+from . import callevents, logs, poison, schedule, times
 from .attempt import Attempt, Verdict
 from .errors import NotOurMessage
 from .fence import partitions, stays
@@ -19,7 +19,8 @@ from .outcome import Outcome, Result
 from .outcomes import Filed, overtaken
 from .ready import ReadyAttempt
 from .services import Services
-from .storage import SIGNALS_QUEUE
+from .storage import access, heartbeat
+from .storage.clients import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 # Looked at again after days; a look at what is stored that tells less must not be the last one either.

@@ -19,7 +19,7 @@ from .messages.tasks import Backfill, Redrive
 from .outcome import Buried, Outcome, Result
 from .outcomes import Superseded, overtaken
 from .services import Services
-from .storage import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from . import access, logs, times
+from . import logs, times
 from .fence import again
 from .messages import tasks
 from .messages.signals import FoundBy, Signal, pack
@@ -22,7 +22,8 @@ from .messages.tasks import Redrive, Task
 from .outcome import Result
 from .outcomes import Filed, Glance
 from .services import Services
-from .storage import SIGNALS_QUEUE
+from .storage import access
+from .storage.clients import SIGNALS_QUEUE
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes

@@ -18,8 +18,8 @@ from .manifests import COMPLETE, WHOLE, Manifests
 from .messages import tasks
 from .messages.tasks import Task
 from .settings import Settings
-from .state import State
-from .storage import Queue
+from .storage.clients import Queue
+from .storage.state import State
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records

@@ -10,8 +10,6 @@ from functools import lru_cache, partial
 from azure.storage.blob import ContainerClient
 
 from . import settings as app_settings
-from . import storage
-from .access import Access
 from .archive import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
@@ -20,14 +18,16 @@ from .daily import Daily
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
-from .heartbeat import Heartbeat
-from .looks import Looks
 from .manifests import Manifests
 from .outcomes import Outcomes
 from .sealing import Sealing
 from .settings import CALL_EVENTS, Settings
-from .state import State
-from .watch import Watch
+from .storage import clients
+from .storage.access import Access
+from .storage.heartbeat import Heartbeat
+from .storage.scans import Looks
+from .storage.state import State
+from .storage.watchlist import Watch
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Services:
     graph: Graph
     archive: Archive
     outcomes: Outcomes
-    signals: storage.Queue
-    tasks: storage.Queue
-    spoilt_tasks: storage.Queue
+    signals: clients.Queue
+    tasks: clients.Queue
+    spoilt_tasks: clients.Queue
     state: State
     heartbeat: Heartbeat
     access: Access
@@ -64,20 +64,20 @@ def assemble(
     graph: Graph,
     reports: ContainerClient,
     apart: ContainerClient,
-    queue: Callable[[str], storage.Queue],
+    queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = State(apart), queue(storage.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily = Daily(reports, manifests)
     return Services(
         settings,
         graph,
         Archive(reports),
         Outcomes(reports),
-        queue(storage.SIGNALS_QUEUE),
+        queue(clients.SIGNALS_QUEUE),
         upkeep,
-        queue(storage.UPKEEP_POISON),
+        queue(clients.UPKEEP_POISON),
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
@@ -99,12 +99,12 @@ def assemble(
 
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
-    blobs = storage.blob_service(settings.blob_url, credential(settings.blob_client_id))
-    queues = storage.queue_service(settings.queue_url, credential(settings.queue_client_id))
+    blobs = clients.blob_service(settings.blob_url, credential(settings.blob_client_id))
+    queues = clients.queue_service(settings.queue_url, credential(settings.queue_client_id))
     token = graph_token(settings)
     graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
-    queue = partial(storage.Queue, queues)
-    return assemble(settings, graph, *storage.containers(settings, blobs), queue, _keys(settings))
+    queue = partial(clients.Queue, queues)
+    return assemble(settings, graph, *clients.containers(settings, blobs), queue, _keys(settings))
 
 
 def _keys(settings: Settings) -> Keys:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from . import times
-from .looks import FULL, RECENT, Look
 from .sealing import REACH, ready_at
 from .settings import Settings
+from .storage.scans import FULL, RECENT, Look
 
 SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the look before, for records that come late

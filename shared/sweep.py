@@ -12,12 +12,11 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import access, logs, poison, redrive, schedule, spans, times
+from . import logs, poison, redrive, schedule, spans, times
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
 from .graph.client import items, segment
 from .limits import Pace
-from .looks import FULL, RECENT, Look
 from .messages import tasks
 from .messages.signals import EventKind, FoundBy, call_record_id
 from .messages.tasks import Backfill, Refresh, Sweep, Task
@@ -27,6 +26,8 @@ from .outcomes import Glance, Outcomes
 from .sealing import REACH
 from .services import Services
 from .settings import CALL_RECORDS, VIRTUAL_EVENTS
+from .storage import access
+from .storage.scans import FULL, RECENT, Look
 
 DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0

@@ -25,7 +25,7 @@ from .messages.tasks import (
     Sweep,
 )
 from .services import Services
-from .storage import UPKEEP_QUEUE
+from .storage.clients import UPKEEP_QUEUE
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 

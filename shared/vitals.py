@@ -19,16 +19,17 @@ from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
-from . import access, heartbeat, standing, storage, subscriptions, times, wanted
+from . import standing, subscriptions, times, wanted
 from .errors import GraphError, Unavailable
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
-from .looks import FULL, RECENT, Look, Looks
 from .manifests import Manifest, Manifests
 from .reads import GRAPH_SECONDS, Reads, Silence
 from .settings import STATE_SUFFIX, Settings
 from .standing import Maintenance, Watched
-from .state import Entry, State
+from .storage import access, clients, heartbeat
+from .storage.scans import FULL, RECENT, Look, Looks
+from .storage.state import Entry, State
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
@@ -107,7 +108,7 @@ def read(sources: Sources, today: date) -> Vitals:
     """Everything, within some ten seconds; `today` is the last day."""
     with Reads() as reads:
         listed = reads.start(sources.listed)
-        lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in storage.QUEUES}
+        lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
         looks = {name: reads.start(partial(sources.looks.read, name)) for name in (RECENT, FULL)}
         names = reads.start(partial(sources.state.names, access.DENIED, access.MOST))
@@ -152,8 +153,8 @@ def of_app(settings: Settings) -> Sources:
     graph = Graph(settings.graph_root, graph_token(settings), Rate(GRAPH_RATE))
     return sources(
         settings.container,
-        storage.blob_service(settings.blob_url, blob_identity, **_BLOBS),
-        storage.queue_service(settings.queue_url, queue_identity, **_QUEUES),
+        clients.blob_service(settings.blob_url, blob_identity, **_BLOBS),
+        clients.queue_service(settings.queue_url, queue_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),
     )
 
@@ -169,7 +170,7 @@ def sources(
         queues,
         Manifests(blobs.get_container_client(container)),
         state,
-        Looks(state, storage.Queue(queues, storage.UPKEEP_QUEUE)),
+        Looks(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )
 
 

@@ -14,10 +14,10 @@ from azure.storage.blob import BlobServiceClient
 
 from local.stack import Stack
 from shared import manifests, times
-from shared.looks import FULL, RECENT, Kept, Look, Looks
 from shared.manifests import Manifest
-from shared.state import State
-from shared.storage import Queue
+from shared.storage.clients import Queue
+from shared.storage.scans import FULL, RECENT, Kept, Look, Looks
+from shared.storage.state import State
 
 HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
 ORGANIZER = "0a0b0c0d-0000-4000-8000-{:012d}"

@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from benchmarks.scale.blobs import Blob
-from shared import daily, limits, missing, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import daily, limits, missing, pipeline, poison, redrive, sweep, times, upkeep
 from shared.errors import AttendanceError
 from shared.fence import LATE, REPEATS
 from shared.messages.signals import message, of_call_record, pack
@@ -24,14 +24,15 @@ from shared.outcome import Outcome, Result, parse
 from shared.outcomes import Superseded
 from shared.sealing import ready_at
 from shared.services import Services, assemble
+from shared.storage import clients
 from tests.app_settings import ENVIRON
 from tests.doubles import Container, Fault, Graph, Message, Queue, Steps
 from tests.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
 from tests.workers import Crash, InLine, Worker
 
 SETTINGS = shared.settings.load(ENVIRON)
-SIGNALS, BURIED = storage.SIGNALS_QUEUE, f"{storage.SIGNALS_QUEUE}-poison"
-UPKEEP, SPOILT = storage.UPKEEP_QUEUE, storage.UPKEEP_POISON
+SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
+UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS = {SIGNALS: pipeline.handle, BURIED: poison.bury, UPKEEP: upkeep.handle}
 OPERATION = timedelta(milliseconds=200)
 LEASE = timedelta(minutes=10)  # of a message; also functionTimeout, after which the process ends
@@ -68,7 +69,7 @@ class History:
         records_open = BEGIN + timedelta(minutes=self.story.records_open) if self.story.records_open else None
         graph = Graph(self.steps, self.calls, records_open or self.steps.now)
         return assemble(
-            SETTINGS, graph, container, apart, lambda name: cast(storage.Queue, self.queues[name])
+            SETTINGS, graph, container, apart, lambda name: cast(clients.Queue, self.queues[name])
         )
 
     # What happens

@@ -21,14 +21,15 @@ from azure.core.exceptions import ServiceRequestError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from shared import limits, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import limits, pipeline, poison, redrive, sweep, times, upkeep
 from shared.errors import GraphError
-from shared.looks import Look
 from shared.manifests import Manifest, Manifests
 from shared.messages.signals import message, of_call_record
 from shared.outcome import Outcome, Result, parse
 from shared.services import Services, assemble
 from shared.settings import Settings
+from shared.storage import clients
+from shared.storage.scans import Look
 from tests.app_settings import ENVIRON, TENANT
 from tests.doubles import Call, Container, Graph, Message, Queue, Steps
 
@@ -38,9 +39,9 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS = {
-    storage.SIGNALS_QUEUE: pipeline.handle,
-    f"{storage.SIGNALS_QUEUE}-poison": poison.bury,
-    storage.UPKEEP_QUEUE: upkeep.handle,
+    clients.SIGNALS_QUEUE: pipeline.handle,
+    f"{clients.SIGNALS_QUEUE}-poison": poison.bury,
+    clients.UPKEEP_QUEUE: upkeep.handle,
 }
 MAX_DEQUEUES = 10
 LEASE = timedelta(minutes=10)  # after which the message of a process that died comes back
@@ -115,7 +116,7 @@ class App:
         self.calls: list[Call] = []
         self.container = WatchedContainer(self.steps, tell=self._about_to)
         self.state = WatchedContainer(self.steps, tell=self._about_to)
-        names = (*FUNCTIONS, storage.UPKEEP_POISON)
+        names = (*FUNCTIONS, clients.UPKEEP_POISON)
         self.queues = {name: WatchedQueue(self.steps, name=name, tell=self._about_to) for name in names}
         self.graph = WatchedGraph(self.steps, self.calls)
         self.services = self.another_instance()
@@ -129,7 +130,7 @@ class App:
         """Services that know nothing yet but what is in storage."""
         container, apart = cast(ContainerClient, self.container), cast(ContainerClient, self.state)
         return assemble(
-            settings, self.graph, container, apart, lambda name: cast(storage.Queue, self.queues[name])
+            settings, self.graph, container, apart, lambda name: cast(clients.Queue, self.queues[name])
         )
 
     # What happens
@@ -140,12 +141,12 @@ class App:
 
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
-        self.receive(storage.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
+        self.receive(clients.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
 
     def ask(self, kind: str, first: str, last: str, *outcomes: Result) -> None:
         """An operator asks for a backfill, or for a redrive of these outcomes."""
         content = {"version": 1, "kind": kind, "from": first, "to": last}
-        self.receive(storage.UPKEEP_QUEUE, json.dumps(content | ({"outcomes": outcomes} if outcomes else {})))
+        self.receive(clients.UPKEEP_QUEUE, json.dumps(content | ({"outcomes": outcomes} if outcomes else {})))
 
     def receive(self, queue: str, text: str) -> None:
         """A message is there."""

@@ -15,7 +15,7 @@ from shared.errors import SettingError, Unavailable
 from shared.graph import credentials
 from shared.graph.client import Graph, Rate
 from shared.settings import CLOUDS, Cloud, Settings, load
-from shared.storage import blob_service, queue_service
+from shared.storage.clients import blob_service, queue_service
 from tests.app_settings import ENVIRON
 
 HOSTS = {

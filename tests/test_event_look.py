@@ -10,10 +10,10 @@ import pytest
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
 from shared.eventlook import SKIP_AFTER, EventLook
-from shared.looks import Look
 from shared.messages.signals import FoundBy, Signal, call_record_id, report_ready_id
 from shared.missing import Known
 from shared.services import Services
+from shared.storage.scans import Look
 from tests.app_settings import ENVIRON
 
 NOW = datetime.now(UTC)

@@ -16,8 +16,8 @@ from function_app import app
 from local.graph.faults import Fault
 from local.stack import Stack
 from shared import health, times
-from shared.looks import FULL, RECENT
 from shared.settings import fingerprint
+from shared.storage.scans import FULL, RECENT
 from tests.front import Front, own_stack
 from tests.health_states import ORGANIZER, World, world
 

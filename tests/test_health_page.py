@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from local.stack import Stack
-from shared import access, diagnosis, page, settings, style, times
+from shared import diagnosis, page, settings, style, times
 from shared.diagnosis import Report
+from shared.storage import access
 from shared.vitals import Denied, Organizer, Vitals
 from tests.app_settings import ENVIRON
 from tests.front import Front, own_stack

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared import settings, storage
+from shared import settings
+from shared.storage import clients
 from tests.bicep import INFRA, ROOT, bicep, compiler, graph_extension
 
 ROLES = {
@@ -166,7 +167,7 @@ def test_the_client_state_comes_from_key_vault_and_is_made_once() -> None:
 @pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda file: file.name)
 def test_queues_and_containers_have_the_codes_names(snapshot: Path) -> None:
     queues = resources(snapshot, "Microsoft.Storage/storageAccounts/queueServices/queues")
-    assert {last(each["name"]) for each in queues} == set(storage.QUEUES)
+    assert {last(each["name"]) for each in queues} == set(clients.QUEUES)
     containers = resources(snapshot, "Microsoft.Storage/storageAccounts/blobServices/containers")
     names = {last(each["name"]) for each in containers}
     assert {"attendance", f"attendance{settings.STATE_SUFFIX}"} <= names

@@ -16,12 +16,13 @@ import pytest
 from azure.core.exceptions import ResourceModifiedError
 
 from benchmarks.scale.blobs import coded
-from shared import pipeline, redrive, storage
+from shared import pipeline, redrive
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
 from shared.outcome import Result
 from shared.outcomes import Outcomes
+from shared.storage import clients
 from tests.doubles import Fault
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 
@@ -228,7 +229,7 @@ def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
     app.ask("backfill", "2026-11-01", "2026-11-24")
     app.run(hours=0.75)
     assert not app.look("backfill-").finished
-    assert not app.queues[storage.UPKEEP_QUEUE].messages
+    assert not app.queues[clients.UPKEEP_QUEUE].messages
     app.graph.refusal = lambda path, operation: None
     app.run(hours=3)
     assert app.look("backfill-").finished
@@ -237,7 +238,7 @@ def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
 
 def test_a_backfill_that_died_before_its_first_message_goes_on_when_it_is_asked_for_again(app: App) -> None:
     app.calls.append(call("one", NOW - 10 * DAY))
-    app.before(f"send {storage.UPKEEP_QUEUE}", crash)
+    app.before(f"send {clients.UPKEEP_QUEUE}", crash)
     app.ask("backfill", "2026-11-01", "2026-11-20")
     app.run(hours=1, every=DAY)
     assert app.look("backfill-").finished
@@ -377,7 +378,7 @@ def test_a_sealed_day_is_published_anew_when_an_outcome_is_filed_on_another(app:
 def test_a_sealed_day_is_published_anew_when_a_buried_message_is_sent_again(app: App) -> None:
     day = NOW.date()
     app.calls.append(call("one", NOW + 2 * HOUR))
-    app.receive(storage.SIGNALS_QUEUE, '{"version":9,"kind":"later"}')
+    app.receive(clients.SIGNALS_QUEUE, '{"version":9,"kind":"later"}')
     app.run(days=3.5)
     assert app.manifest(day).outcomes == {Result.FAILED: 1, Result.STORED: 1}
     app.ask("redrive", day.isoformat(), day.isoformat(), Result.FAILED)

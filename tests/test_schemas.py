@@ -16,7 +16,7 @@ from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession
 from shared.messages.tasks import Task
 from shared.outcome import Outcome, Result, dumps
-from shared.watch import Watched
+from shared.storage.watchlist import Watched
 from tests.front import Front, own_stack
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"

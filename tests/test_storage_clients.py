@@ -12,7 +12,7 @@ from local.azurite import Azurite
 from local.identity import Identity
 from local.storage import Tokens
 from shared.settings import THREADS
-from shared.storage import blob_service, queue_service
+from shared.storage.clients import blob_service, queue_service
 
 
 def test_all_threads_keep_their_connections(

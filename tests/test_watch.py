@@ -8,8 +8,8 @@ from azure.storage.blob import ContainerClient
 
 from shared import times
 from shared.errors import WatchError
-from shared.state import State
-from shared.watch import Watch, Watched, checked
+from shared.storage.state import State
+from shared.storage.watchlist import Watch, Watched, checked
 from tests.doubles import Container, Steps
 
 ORGANIZER = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"

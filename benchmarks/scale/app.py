@@ -25,11 +25,12 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import daily, limits, logs, missing, pipeline, poison, redrive, storage, sweep, times, upkeep
+from shared import daily, limits, logs, missing, pipeline, poison, redrive, sweep, times, upkeep
 from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
 from shared.settings import Settings
+from shared.storage import clients
 
 UPKEEP_INSTANCES = 40
 
@@ -86,12 +87,12 @@ class App:
 
         self.container = Blobs(clock.datetime, wait)
         self.state = Blobs(clock.datetime, wait)
-        self.queues = {name: Queue(clock, assumed) for name in storage.QUEUES}
-        signals, upkeeps = self.queues[storage.SIGNALS_QUEUE], self.queues[storage.UPKEEP_QUEUE]
+        self.queues = {name: Queue(clock, assumed) for name in clients.QUEUES}
+        signals, upkeeps = self.queues[clients.SIGNALS_QUEUE], self.queues[clients.UPKEEP_QUEUE]
         self.archive = self._function(signals, pipeline.handle, deployment.instances, assumed.cpu_of_report)
         self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
         self.bury = self._function(
-            self.queues[f"{storage.SIGNALS_QUEUE}-poison"], poison.bury, deployment.instances, 0.0
+            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], poison.bury, deployment.instances, 0.0
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
         self._timer = _Process(self).services()
@@ -112,7 +113,7 @@ class App:
             process = _Process(self)
             return lambda: partial(process.run, handle, process.services())
 
-        buried = self.queues[f"{storage.SIGNALS_QUEUE}-poison"]
+        buried = self.queues[f"{clients.SIGNALS_QUEUE}-poison"]
         return QueueFunction(
             self.clock, queue, buried, make, most, self.assumed, self._draw.randrange(2**32), cpu
         )
@@ -123,9 +124,9 @@ class App:
         client._session = cast(Any, self.tenant)
         return client
 
-    def queue(self, name: str) -> storage.Queue:
+    def queue(self, name: str) -> clients.Queue:
         """The queue `name`, as the product knows one."""
-        return cast(storage.Queue, self.queues[name])
+        return cast(clients.Queue, self.queues[name])
 
     def outcomes(self) -> Iterator[dict[str, Any]]:
         """All outcomes as they are now."""

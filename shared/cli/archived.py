@@ -14,7 +14,7 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ..archive import folder
 from ..errors import AttendanceError
-from ..storage import get
+from ..storage.clients import get
 from . import days, output, reading
 from .output import told
 from .session import current

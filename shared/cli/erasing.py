@@ -19,15 +19,16 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from .. import access, outcome, times
+from .. import outcome, times
 from ..archive import ERASED, folder
 from ..errors import AttendanceError
 from ..graph import verbatim_json
 from ..manifests import index_name, manifest_name
 from ..messages import tasks
 from ..messages.tasks import Refresh, Task
-from ..storage import Blob, get, put
-from ..watch import Watch
+from ..storage import access
+from ..storage.clients import Blob, get, put
+from ..storage.watchlist import Watch
 from .redaction import Person, of_outcome, of_report, roles
 from .session import Session
 

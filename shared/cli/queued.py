@@ -9,10 +9,10 @@ import typer
 
 from .. import times
 from ..errors import AttendanceError
-from ..looks import Look, Looks
 from ..messages import tasks
 from ..messages.tasks import Backfill, Redrive, Task
 from ..outcome import Result
+from ..storage.scans import Look, Looks
 from ..sweep import backfill_name
 from . import days, output
 from .output import told

@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from ..archive import Archive, Archived, report_name
 from ..errors import AttendanceError
 from ..manifests import line
-from ..storage import get
+from ..storage.clients import get
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most

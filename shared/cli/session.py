@@ -18,12 +18,13 @@ from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
 
-from .. import settings, storage
+from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph, Rate
 from ..settings import STATE_SUFFIX, Operator
-from ..state import State
-from ..storage import Queue
+from ..storage import clients
+from ..storage.clients import Queue
+from ..storage.state import State
 from . import signin
 from .signin import SignIn
 
@@ -56,14 +57,14 @@ class Session:
         """The account of the reports."""
         if not self.operator.blob_url:
             raise AttendanceError(_unset("AttendanceStorage__blobServiceUri"))
-        return storage.blob_service(self.operator.blob_url, self.credential)
+        return clients.blob_service(self.operator.blob_url, self.credential)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
         """The account of the queues."""
         if not self.operator.queue_url:
             raise AttendanceError(_unset("AzureWebJobsStorage__queueServiceUri"))
-        return storage.queue_service(self.operator.queue_url, self.credential)
+        return clients.queue_service(self.operator.queue_url, self.credential)
 
     @property
     def container(self) -> ContainerClient:
@@ -78,7 +79,7 @@ class Session:
     @property
     def upkeep(self) -> Queue:
         """The queue of tasks for the app."""
-        return Queue(self.queues, storage.UPKEEP_QUEUE)
+        return Queue(self.queues, clients.UPKEEP_QUEUE)
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Graph for the one who signs in; `usual` is how, where no other way was asked for."""

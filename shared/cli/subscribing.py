@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from .. import heartbeat, standing, times
+from .. import standing, times
 from ..errors import AttendanceError
 from ..messages import tasks
 from ..messages.tasks import Delete, Maintain, Renew, Task
 from ..standing import Maintenance, Standing
+from ..storage import heartbeat
 from . import output
 from .output import told
 from .session import current

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .. import times, watch
+from .. import times
 from ..errors import AttendanceError
+from ..storage import watchlist
 from . import output
 from .output import told
 from .session import current
@@ -30,7 +31,7 @@ def add(
             end = times.parse(until)
         except ValueError:
             raise AttendanceError(f"{until!r} is not a time.") from None
-        _watch().add(watch.checked(join_url, organizer, end))
+        _watch().add(watchlist.checked(join_url, organizer, end))
         output.say("Watched.")
 
 
@@ -61,5 +62,5 @@ def remove(join_url: JoinUrl) -> None:
         output.say("Not watched any more.")
 
 
-def _watch() -> watch.Watch:
-    return watch.Watch(current().state)
+def _watch() -> watchlist.Watch:
+    return watchlist.Watch(current().state)

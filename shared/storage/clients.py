@@ -32,7 +32,7 @@ from azure.storage.queue import (
 )
 from requests.adapters import HTTPAdapter
 
-from .settings import STATE_SUFFIX, THREADS, Settings
+from ..settings import STATE_SUFFIX, THREADS, Settings
 
 SIGNALS_QUEUE = "meeting-signals"
 UPKEEP_QUEUE = "upkeep"

@@ -10,11 +10,11 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from . import logs, times
-from .errors import WatchError
-from .graph.meetings import parse_join_url
-from .messages.signals import MAX_JOIN_URL
-from .settings import GUID
+from .. import logs, times
+from ..errors import WatchError
+from ..graph.meetings import parse_join_url
+from ..messages.signals import MAX_JOIN_URL
+from ..settings import GUID
 from .state import State
 
 FOLDER = "watch/"

@@ -12,15 +12,15 @@ import contextlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from . import logs, times
-from .archive import name_part
-from .limits import Once
-from .messages import tasks
-from .messages.signals import Kind, kind_of
-from .messages.tasks import Redrive, Task
-from .outcome import Result
+from .. import logs, times
+from ..archive import name_part
+from ..limits import Once
+from ..messages import tasks
+from ..messages.signals import Kind, kind_of
+from ..messages.tasks import Redrive, Task
+from ..outcome import Result
+from .clients import Queue
 from .state import State
-from .storage import Queue
 
 DENIED = "access/"
 OPENED = "opened/"

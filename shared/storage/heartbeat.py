@@ -11,8 +11,8 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from . import logs, times
-from .limits import Once
+from .. import logs, times
+from ..limits import Once
 from .state import State
 
 NOTIFICATION = "heartbeat/notification.json"

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import logs, times
-from .messages import tasks
-from .messages.signals import FoundBy
-from .messages.tasks import Sweep, Task
+from .. import logs, times
+from ..messages import tasks
+from ..messages.signals import FoundBy
+from ..messages.tasks import Sweep, Task
+from .clients import Queue
 from .state import Entry, State
-from .storage import Queue
 
 RECENT = "recent"
 FULL = "full"
