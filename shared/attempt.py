@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from . import logs, schedule, sessions, times
-from .archive import LONGEST_MEETING, Stored, report_name
+from .archive.reports import LONGEST_MEETING, Stored, report_name
 from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from .graph import meetings, reports
 from .graph.meetings import CallRecord

@@ -26,7 +26,7 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from . import logs, rows
-from .archive import folder
+from .archive.reports import folder
 from .graph import verbatim_json
 from .manifests import Manifests, index_name
 from .messages.tasks import Part

@@ -26,7 +26,7 @@ from typing import IO, Any
 from azure.storage.blob import ContainerClient
 
 from . import logs, times
-from .archive import Archive, Archived, folder
+from .archive.reports import Archive, Archived, folder
 from .errors import AttendanceError
 from .graph import verbatim_json
 from .outcome import Result

@@ -17,7 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from . import logs, times
-from .archive import ERASED, partition
+from .archive.reports import ERASED, partition
 from .fence import better, is_stale, partitions
 from .messages.signals import Signal
 from .outcome import Outcome, Result, dumps, metadata, parse

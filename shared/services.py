@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from azure.storage.blob import ContainerClient
 
 from . import settings as app_settings
-from .archive import Archive
+from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
 from .crypto.validation_tokens import Validator

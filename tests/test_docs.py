@@ -24,8 +24,9 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import archive, daily, manifests, rows, schedule, sealing, settings, times
+from shared import daily, manifests, rows, schedule, sealing, settings, times
 from shared import outcome as outcome_form
+from shared.archive import reports as archive
 from shared.cli import root
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
-from shared.archive import Archive, Stored, partition
+from shared.archive.reports import Archive, Stored, partition
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.archive import ERASED
+from shared.archive.reports import ERASED
 from shared.cli.redaction import Person, of_outcome, of_report, roles
 from shared.messages.signals import Meeting
 from shared.outcome import Buried, Outcome, Result

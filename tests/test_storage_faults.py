@@ -12,7 +12,7 @@ from azure.storage.blob import ContainerClient
 import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
-from shared.archive import Archive, Stored
+from shared.archive.reports import Archive, Stored
 from shared.graph.reports import MeetingReports, Report
 from shared.messages.signals import Meeting
 from shared.outcome import Outcome, Result

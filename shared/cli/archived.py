@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from ..archive import folder
+from ..archive.reports import folder
 from ..errors import AttendanceError
 from ..storage.clients import get
 from . import days, output, reading

@@ -20,7 +20,7 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import outcome, times
-from ..archive import ERASED, folder
+from ..archive.reports import ERASED, folder
 from ..errors import AttendanceError
 from ..graph import verbatim_json
 from ..manifests import index_name, manifest_name

@@ -13,7 +13,7 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ..archive import Archive, Archived, folder
+from ..archive.reports import Archive, Archived, folder
 from ..errors import AttendanceError
 from . import days, output, reading, tables
 from .output import told

@@ -11,7 +11,7 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient
 
-from ..archive import Archive, Archived, report_name
+from ..archive.reports import Archive, Archived, report_name
 from ..errors import AttendanceError
 from ..manifests import line
 from ..storage.clients import get

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..archive import ERASED
+from ..archive.reports import ERASED
 from ..graph import report_json
 from ..graph.report_json import RECORDS
 from ..messages.signals import Meeting

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from .. import logs, times
-from ..archive import name_part
+from ..archive.reports import name_part
 from ..limits import Once
 from ..messages import tasks
 from ..messages.signals import Kind, kind_of

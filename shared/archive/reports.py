@@ -25,10 +25,10 @@ from urllib.parse import quote, unquote
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from . import logs, times
-from .errors import AttendanceError
-from .graph.reports import MeetingReports, Report, Where
-from .storage.clients import put
+from .. import logs, times
+from ..errors import AttendanceError
+from ..graph.reports import MeetingReports, Report, Where
+from ..storage.clients import put
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
