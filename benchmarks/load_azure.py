@@ -29,11 +29,11 @@ from shared import times
 from shared.cli import session
 from shared.cli.session import Session
 from shared.errors import AttendanceError
+from shared.ledger.outcome import Result
+from shared.ledger.outcomes import Glance, Outcomes
 from shared.messages import tasks
 from shared.messages.signals import Kind, kind_of
 from shared.messages.tasks import Redrive, Task
-from shared.outcome import Result
-from shared.outcomes import Glance, Outcomes
 
 SIZES = (1, 10, 100, 500)
 TIMES = 5  # each size of a batch is sent

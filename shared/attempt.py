@@ -16,9 +16,9 @@ from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unav
 from .graph import meetings, reports
 from .graph.meetings import CallRecord
 from .graph.reports import MeetingReports, Report, Where
+from .ledger.outcome import Outcome, Result, StoredReport
+from .ledger.outcomes import Filed, overtaken
 from .messages.signals import FoundBy, Kind, Meeting, Signal
-from .outcome import Outcome, Result, StoredReport
-from .outcomes import Filed, overtaken
 from .services import Services
 from .sessions import Listed, Selection, Session
 from .settings import Settings

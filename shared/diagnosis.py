@@ -13,9 +13,9 @@ from datetime import date, datetime, timedelta
 
 from . import standing
 from .errors import AccessDenied, GraphError
+from .ledger.outcome import Result
 from .messages.envelope import VERSION
 from .messages.tasks import Kind
-from .outcome import Result
 from .reads import Silence
 from .sealing import LATENESS
 from .settings import Operator, Settings

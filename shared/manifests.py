@@ -29,8 +29,8 @@ from . import logs, times
 from .archive.reports import Archive, Archived, folder
 from .errors import AttendanceError
 from .graph import verbatim_json
-from .outcome import Result
-from .outcomes import Outcomes
+from .ledger.outcome import Result
+from .ledger.outcomes import Outcomes
 from .storage.clients import get, properties, put
 
 MAX_RACES = 8  # writers of one day that may get in between

@@ -19,10 +19,10 @@ from .attempt import decided
 from .errors import Unavailable
 from .graph import meetings
 from .graph.meetings import CallRecord
+from .ledger.outcome import Outcome, Result
+from .ledger.outcomes import Outcomes, Superseded
 from .messages.envelope import OPAQUE_ID
 from .messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
-from .outcome import Outcome, Result
-from .outcomes import Outcomes, Superseded
 from .services import Services
 from .settings import Settings
 

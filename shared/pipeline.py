@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from . import callevents, logs, poison, schedule, times
 from .attempt import Attempt, Verdict
 from .errors import NotOurMessage
-from .fence import partitions, stays
+from .ledger.fence import partitions, stays
+from .ledger.outcome import Outcome, Result
+from .ledger.outcomes import Filed, overtaken
 from .messages import rich_notifications
 from .messages.rich_notifications import Encrypted
 from .messages.signals import FoundBy, Kind, Signal, message
-from .outcome import Outcome, Result
-from .outcomes import Filed, overtaken
 from .ready import ReadyAttempt
 from .services import Services
 from .storage import access, heartbeat

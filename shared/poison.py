@@ -11,13 +11,13 @@ from datetime import timedelta
 
 from . import logs, schedule, times
 from .errors import NotOurMessage
-from .fence import partitions
+from .ledger.fence import partitions
+from .ledger.outcome import Buried, Outcome, Result
+from .ledger.outcomes import Superseded, overtaken
 from .messages import rich_notifications, tasks
 from .messages.rich_notifications import Encrypted
 from .messages.signals import Meeting, Signal, message
 from .messages.tasks import Backfill, Redrive
-from .outcome import Buried, Outcome, Result
-from .outcomes import Superseded, overtaken
 from .services import Services
 from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 

@@ -12,7 +12,7 @@ from .attempt import Attempt, Verdict, is_in_scope
 from .errors import NotFound, Refused
 from .graph import events
 from .graph.reports import EventReports, Report
-from .outcome import Result
+from .ledger.outcome import Result
 
 
 class ReadyAttempt(Attempt):

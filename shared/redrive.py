@@ -15,12 +15,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from . import logs, times
-from .fence import again
+from .ledger.fence import again
+from .ledger.outcome import Result
+from .ledger.outcomes import Filed, Glance
 from .messages import tasks
 from .messages.signals import FoundBy, Signal, pack
 from .messages.tasks import Redrive, Task
-from .outcome import Result
-from .outcomes import Filed, Glance
 from .services import Services
 from .storage import access
 from .storage.clients import SIGNALS_QUEUE

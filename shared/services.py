@@ -18,8 +18,8 @@ from .daily import Daily
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
+from .ledger.outcomes import Outcomes
 from .manifests import Manifests
-from .outcomes import Outcomes
 from .sealing import Sealing
 from .settings import CALL_EVENTS, Settings
 from .storage import clients

@@ -16,13 +16,13 @@ from . import logs, poison, redrive, schedule, spans, times
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
 from .graph.client import items, segment
+from .ledger.outcome import Result
+from .ledger.outcomes import Glance, Outcomes
 from .limits import Pace
 from .messages import tasks
 from .messages.signals import EventKind, FoundBy, call_record_id
 from .messages.tasks import Backfill, Refresh, Sweep, Task
 from .missing import Known, Listed, announce, listed
-from .outcome import Result
-from .outcomes import Glance, Outcomes
 from .sealing import REACH
 from .services import Services
 from .settings import CALL_RECORDS, VIRTUAL_EVENTS

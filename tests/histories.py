@@ -18,10 +18,10 @@ import shared.settings
 from benchmarks.scale.blobs import Blob
 from shared import daily, limits, missing, pipeline, poison, redrive, sweep, times, upkeep
 from shared.errors import AttendanceError
-from shared.fence import LATE, REPEATS
+from shared.ledger.fence import LATE, REPEATS
+from shared.ledger.outcome import Outcome, Result, parse
+from shared.ledger.outcomes import Superseded
 from shared.messages.signals import message, of_call_record, pack
-from shared.outcome import Outcome, Result, parse
-from shared.outcomes import Superseded
 from shared.sealing import ready_at
 from shared.services import Services, assemble
 from shared.storage import clients

@@ -29,14 +29,14 @@ import local.stack
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
-from shared import outcome as outcome_form
-from shared import outcomes
 from shared.daily import Daily
 from shared.graph.credentials import credential
+from shared.ledger import outcome as outcome_form
+from shared.ledger import outcomes
+from shared.ledger.outcome import Outcome, Result
 from shared.manifests import Manifests
 from shared.messages import tasks
 from shared.messages.tasks import Task
-from shared.outcome import Outcome, Result
 from tests.canaries import (
     CANARY,
     CLIENT_STATE,

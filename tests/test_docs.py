@@ -25,11 +25,11 @@ import typer
 
 from local.stack import Stack
 from shared import daily, manifests, rows, schedule, sealing, settings, times
-from shared import outcome as outcome_form
 from shared.archive import reports as archive
 from shared.cli import root
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
+from shared.ledger import outcome as outcome_form
 from shared.messages import signals, tasks
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,10 +17,10 @@ from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.scale.blobs import Blob
-from shared.fence import is_stale
+from shared.ledger.fence import is_stale
+from shared.ledger.outcome import Result, parse
 from shared.manifests import Manifests
 from shared.messages.signals import unpack
-from shared.outcome import Result, parse
 from tests.doubles import Call
 from tests.histories import SIGNALS, History, simulated
 from tests.stories import STORIES, Drawn, Story

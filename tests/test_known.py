@@ -11,10 +11,10 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared import times
+from shared.ledger.outcome import Outcome, Result
+from shared.ledger.outcomes import Outcomes
 from shared.messages.signals import Meeting
 from shared.missing import Known, Listed, listed
-from shared.outcome import Outcome, Result
-from shared.outcomes import Outcomes
 from tests.doubles import Container, Steps
 from tests.simulated_app import NOW, call
 

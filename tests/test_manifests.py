@@ -28,9 +28,9 @@ from local.identity import Identity
 from shared.archive.reports import Archive, Stored, partition
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
+from shared.ledger.outcome import Outcome, Result
+from shared.ledger.outcomes import Outcomes
 from shared.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
-from shared.outcome import Outcome, Result
-from shared.outcomes import Outcomes
 
 DAY = date(2026, 11, 23)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -18,10 +18,10 @@ from azure.core.exceptions import ResourceModifiedError
 from benchmarks.scale.blobs import coded
 from shared import pipeline, redrive
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
+from shared.ledger.outcome import Result
+from shared.ledger.outcomes import Outcomes
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
-from shared.outcome import Result
-from shared.outcomes import Outcomes
 from shared.storage import clients
 from tests.doubles import Fault
 from tests.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running

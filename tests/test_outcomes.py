@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.fence import better, is_stale
+from shared.ledger.fence import better, is_stale
+from shared.ledger.outcome import Outcome, Result, StoredReport, dumps, parse
 from shared.messages.signals import Meeting, Signal
-from shared.outcome import Outcome, Result, StoredReport, dumps, parse
 
 SEEN = datetime(2026, 11, 23, 23, 50, tzinfo=UTC)
 TERMINAL = {

@@ -14,9 +14,9 @@ from local.azurite import Azurite
 from local.identity import Identity
 from shared.archive.reports import Archive, Stored
 from shared.graph.reports import MeetingReports, Report
+from shared.ledger.outcome import Outcome, Result
+from shared.ledger.outcomes import Outcomes, Superseded
 from shared.messages.signals import Meeting
-from shared.outcome import Outcome, Result
-from shared.outcomes import Outcomes, Superseded
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")

@@ -19,10 +19,11 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from .. import outcome, times
+from .. import times
 from ..archive.reports import ERASED, folder
 from ..errors import AttendanceError
 from ..graph import verbatim_json
+from ..ledger import outcome
 from ..manifests import index_name, manifest_name
 from ..messages import tasks
 from ..messages.tasks import Refresh, Task

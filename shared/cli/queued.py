@@ -9,9 +9,9 @@ import typer
 
 from .. import times
 from ..errors import AttendanceError
+from ..ledger.outcome import Result
 from ..messages import tasks
 from ..messages.tasks import Backfill, Redrive, Task
-from ..outcome import Result
 from ..storage.scans import Look, Looks
 from ..sweep import backfill_name
 from . import days, output

@@ -14,8 +14,8 @@ from typing import Any
 from ..archive.reports import ERASED
 from ..graph import report_json
 from ..graph.report_json import RECORDS
+from ..ledger.outcome import Outcome, Result
 from ..messages.signals import Meeting
-from ..outcome import Outcome, Result
 
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 _OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's

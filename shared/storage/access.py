@@ -14,11 +14,11 @@ from datetime import date, timedelta
 
 from .. import logs, times
 from ..archive.reports import name_part
+from ..ledger.outcome import Result
 from ..limits import Once
 from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
-from ..outcome import Result
 from .clients import Queue
 from .state import State
 

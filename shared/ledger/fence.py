@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 
-from . import times
-from .messages.signals import FoundBy, Kind, Signal, kind_of
+from .. import times
+from ..messages.signals import FoundBy, Kind, Signal, kind_of
 from .outcome import Outcome, Result
 
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from . import times
-from .messages.signals import EventKind, EventSession, Meeting
+from .. import times
+from ..messages.signals import EventKind, EventSession, Meeting
 
 
 class Result(StrEnum):

@@ -16,12 +16,12 @@ from urllib.parse import unquote
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from . import logs, times
-from .archive.reports import ERASED, partition
+from .. import logs, times
+from ..archive.reports import ERASED, partition
+from ..messages.signals import Signal
+from ..storage.clients import get, properties, put
 from .fence import better, is_stale, partitions
-from .messages.signals import Signal
 from .outcome import Outcome, Result, dumps, metadata, parse
-from .storage.clients import get, properties, put
 
 MAX_RACES = 8
 UNREADABLE = "The outcome could not be read."
