@@ -27,8 +27,8 @@ from azure.storage.blob import ContainerClient
 
 from . import logs, rows
 from .archive.reports import folder
+from .days.manifests import Manifests, index_name
 from .graph import verbatim_json
-from .manifests import Manifests, index_name
 from .messages.tasks import Part
 from .storage.clients import get, no_container, properties, put
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from . import standing
+from .days.sealing import LATENESS
 from .errors import AccessDenied, GraphError
 from .ledger.outcome import Result
 from .messages.envelope import VERSION
 from .messages.tasks import Kind
 from .reads import Silence
-from .sealing import LATENESS
 from .settings import Operator, Settings
 from .standing import Watched
 from .storage.access import MOST

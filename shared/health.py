@@ -14,9 +14,9 @@ from typing import Any
 
 from . import __version__, page, standing, style, times, vitals
 from . import settings as app_settings
+from .days.manifests import Manifest
 from .diagnosis import Report, diagnose, oldest_pending
 from .errors import SettingError
-from .manifests import Manifest
 from .reads import Silence
 from .storage.scans import Look
 from .vitals import Vitals

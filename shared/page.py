@@ -10,9 +10,9 @@ from datetime import date, datetime
 from xml.etree.ElementTree import Element
 
 from . import __version__, elements, style
+from .days.manifests import Manifest
 from .diagnosis import Report, at_most, oldest_pending
 from .elements import element, section, table
-from .manifests import Manifest
 from .reads import Silence
 from .standing import Standing, Watched
 from .storage.clients import SIGNALS_QUEUE

@@ -15,12 +15,12 @@ from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
 from .crypto.validation_tokens import Validator
 from .daily import Daily
+from .days.manifests import Manifests
+from .days.sealing import Sealing
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
 from .ledger.outcomes import Outcomes
-from .manifests import Manifests
-from .sealing import Sealing
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.access import Access

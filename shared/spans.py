@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from . import times
-from .sealing import REACH, ready_at
+from .days.sealing import REACH, ready_at
 from .settings import Settings
 from .storage.scans import FULL, RECENT, Look
 

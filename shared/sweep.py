@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from . import logs, poison, redrive, schedule, spans, times
+from .days.sealing import REACH
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
 from .graph.client import items, segment
@@ -23,7 +24,6 @@ from .messages import tasks
 from .messages.signals import EventKind, FoundBy, call_record_id
 from .messages.tasks import Backfill, Refresh, Sweep, Task
 from .missing import Known, Listed, announce, listed
-from .sealing import REACH
 from .services import Services
 from .settings import CALL_RECORDS, VIRTUAL_EVENTS
 from .storage import access

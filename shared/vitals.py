@@ -20,10 +20,10 @@ from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
 from . import standing, subscriptions, times, wanted
+from .days.manifests import Manifest, Manifests
 from .errors import GraphError, Unavailable
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
-from .manifests import Manifest, Manifests
 from .reads import GRAPH_SECONDS, Reads, Silence
 from .settings import STATE_SUFFIX, Settings
 from .standing import Maintenance, Watched

@@ -13,8 +13,9 @@ from uuid import uuid4
 from azure.storage.blob import BlobServiceClient
 
 from local.stack import Stack
-from shared import manifests, times
-from shared.manifests import Manifest
+from shared import times
+from shared.days import manifests
+from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
 from shared.storage.scans import FULL, RECENT, Kept, Look, Looks
 from shared.storage.state import State

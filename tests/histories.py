@@ -17,12 +17,12 @@ from azure.storage.blob import ContainerClient
 import shared.settings
 from benchmarks.scale.blobs import Blob
 from shared import daily, limits, missing, pipeline, poison, redrive, sweep, times, upkeep
+from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.fence import LATE, REPEATS
 from shared.ledger.outcome import Outcome, Result, parse
 from shared.ledger.outcomes import Superseded
 from shared.messages.signals import message, of_call_record, pack
-from shared.sealing import ready_at
 from shared.services import Services, assemble
 from shared.storage import clients
 from tests.app_settings import ENVIRON

@@ -22,9 +22,9 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from shared import limits, pipeline, poison, redrive, sweep, times, upkeep
+from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.outcome import Outcome, Result, parse
-from shared.manifests import Manifest, Manifests
 from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
 from shared.settings import Settings

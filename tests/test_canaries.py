@@ -30,11 +30,11 @@ from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
 from shared.daily import Daily
+from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
 from shared.ledger import outcome as outcome_form
 from shared.ledger import outcomes
 from shared.ledger.outcome import Outcome, Result
-from shared.manifests import Manifests
 from shared.messages import tasks
 from shared.messages.tasks import Task
 from tests.canaries import (

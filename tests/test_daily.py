@@ -11,7 +11,7 @@ from azure.storage.blob import ContainerClient
 from local.graph.orders import NewPast
 from shared import daily
 from shared.daily import Daily, cut, part_name
-from shared.manifests import Manifests, index_name
+from shared.days.manifests import Manifests, index_name
 from shared.messages.tasks import Part
 from tests.doubles import Container, Steps
 from tests.front import Front, own_stack

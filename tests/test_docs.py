@@ -24,9 +24,10 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import daily, manifests, rows, schedule, sealing, settings, times
+from shared import daily, rows, schedule, settings, times
 from shared.archive import reports as archive
 from shared.cli import root
+from shared.days import manifests, sealing
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import outcome as outcome_form

@@ -17,9 +17,9 @@ from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.scale.blobs import Blob
+from shared.days.manifests import Manifests
 from shared.ledger.fence import is_stale
 from shared.ledger.outcome import Result, parse
-from shared.manifests import Manifests
 from shared.messages.signals import unpack
 from tests.doubles import Call
 from tests.histories import SIGNALS, History, simulated

@@ -21,10 +21,10 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import times
 from ..archive.reports import ERASED, folder
+from ..days.manifests import index_name, manifest_name
 from ..errors import AttendanceError
 from ..graph import verbatim_json
 from ..ledger import outcome
-from ..manifests import index_name, manifest_name
 from ..messages import tasks
 from ..messages.tasks import Refresh, Task
 from ..storage import access

@@ -12,8 +12,8 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from ..archive.reports import Archive, Archived, report_name
+from ..days.manifests import line
 from ..errors import AttendanceError
-from ..manifests import line
 from ..storage.clients import get
 
 THREADS = 16

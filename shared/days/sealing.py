@@ -11,15 +11,15 @@ from datetime import date, datetime, timedelta
 
 from azure.core.exceptions import AzureError
 
-from . import logs, times
-from .daily import Daily
-from .limits import Once
+from .. import logs, times
+from ..daily import Daily
+from ..limits import Once
+from ..messages import tasks
+from ..messages.tasks import Task
+from ..settings import Settings
+from ..storage.clients import Queue
+from ..storage.state import State
 from .manifests import COMPLETE, WHOLE, Manifests
-from .messages import tasks
-from .messages.tasks import Task
-from .settings import Settings
-from .storage.clients import Queue
-from .storage.state import State
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
