@@ -14,7 +14,6 @@ from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
 from .crypto.validation_tokens import Validator
-from .daily import Daily
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph, Rate
@@ -28,6 +27,7 @@ from .storage.heartbeat import Heartbeat
 from .storage.scans import Looks
 from .storage.state import State
 from .storage.watchlist import Watch
+from .tables.attendee_table import Daily
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from benchmarks.scale.blobs import Blob
-from shared import daily, limits, missing, pipeline, poison, redrive, sweep, times, upkeep
+from shared import limits, missing, pipeline, poison, redrive, sweep, times, upkeep
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.fence import LATE, REPEATS
@@ -25,6 +25,7 @@ from shared.ledger.outcomes import Superseded
 from shared.messages.signals import message, of_call_record, pack
 from shared.services import Services, assemble
 from shared.storage import clients
+from shared.tables import attendee_table
 from tests.app_settings import ENVIRON
 from tests.doubles import Container, Fault, Graph, Message, Queue, Steps
 from tests.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
@@ -358,7 +359,7 @@ def simulated(history: History) -> Iterator[None]:
         for module in (limits, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (daily, missing, redrive):
+        for pooled in (attendee_table, missing, redrive):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

@@ -29,7 +29,6 @@ import local.stack
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
-from shared.daily import Daily
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
 from shared.ledger import outcome as outcome_form
@@ -37,6 +36,7 @@ from shared.ledger import outcomes
 from shared.ledger.outcome import Outcome, Result
 from shared.messages import tasks
 from shared.messages.tasks import Task
+from shared.tables.attendee_table import Daily
 from tests.canaries import (
     CANARY,
     CLIENT_STATE,

@@ -17,9 +17,9 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.graph.orders import NewMeeting, NewPast
-from shared import rows
 from shared.cli import erasing
 from shared.cli.tables import COLUMNS, Table
+from shared.tables import rows
 from tests.command_line import command, environment, run, told
 from tests.front import Front, own_stack
 

@@ -9,10 +9,10 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from local.graph.orders import NewPast
-from shared import daily
-from shared.daily import Daily, cut, part_name
 from shared.days.manifests import Manifests, index_name
 from shared.messages.tasks import Part
+from shared.tables import attendee_table
+from shared.tables.attendee_table import Daily, cut, part_name
 from tests.doubles import Container, Steps
 from tests.front import Front, own_stack
 
@@ -59,7 +59,7 @@ class Day:
 @pytest.fixture
 def day(monkeypatch: pytest.MonkeyPatch) -> Day:
     """A day of five reports in three parts."""
-    monkeypatch.setattr(daily, "PART_REPORTS", 2)
+    monkeypatch.setattr(attendee_table, "PART_REPORTS", 2)
     made = Day()
     for number in range(5):
         made.store(f"r{number}")
@@ -141,7 +141,7 @@ def test_a_day_without_reports_needs_no_table() -> None:
 
 
 def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daily, "PART_BYTES", 100)
+    monkeypatch.setattr(attendee_table, "PART_BYTES", 100)
     assert list(cut([(10, 60), (11, 40), (12, 1), (13, 500), (14, 1)])) == [
         (0, 21),
         (21, 12),

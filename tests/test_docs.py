@@ -24,7 +24,7 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import daily, rows, schedule, settings, times
+from shared import schedule, settings, times
 from shared.archive import reports as archive
 from shared.cli import root
 from shared.days import manifests, sealing
@@ -32,6 +32,7 @@ from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import outcome as outcome_form
 from shared.messages import signals, tasks
+from shared.tables import attendee_table, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -79,7 +80,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
         ("manifest of a day", "", "", manifests.manifest_name(end.date())),
         ("index of a day's reports", "", "", manifests.index_name(end.date())),
-        ("part of a day's table of attendees", "NNNNN", "00000", daily.part_name(end.date(), 0)),
+        ("part of a day's table of attendees", "NNNNN", "00000", attendee_table.part_name(end.date(), 0)),
     ):
         pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
         assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS

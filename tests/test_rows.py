@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import rows
+from shared.tables import rows
 
 LINE = {
     "id": "r",

@@ -10,13 +10,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.graph.orders import NewEvent, NewPast, NewSession
-from shared import rows
 from shared.ledger.outcome import Outcome, Result, dumps
 from shared.messages import rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession
 from shared.messages.tasks import Task
 from shared.storage.watchlist import Watched
+from shared.tables import rows
 from tests.front import Front, own_stack
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from shared import rows
 from shared.cli import tables
 from shared.cli.pseudonyms import Pseudonyms
 from shared.cli.tables import COLUMNS, Format, Table
 from shared.errors import AttendanceError
+from shared.tables import rows
 from tests.test_rows import LINE, record
 
 REPORT = {

@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from benchmarks.fuzzing import oracle
-from shared import missing, rows, settings
+from shared import missing, settings
 from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, meetings, report_json, reports, verbatim_json
@@ -23,6 +23,7 @@ from shared.graph.client import Graph
 from shared.ledger import outcome
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import EventKind, EventSession
+from shared.tables import rows
 
 CORE: dict[ModuleType, tuple[str, ...]] = {
     resource_paths: (),

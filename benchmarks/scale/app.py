@@ -25,12 +25,13 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import daily, limits, logs, missing, pipeline, poison, redrive, sweep, times, upkeep
+from shared import limits, logs, missing, pipeline, poison, redrive, sweep, times, upkeep
 from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients
+from shared.tables import attendee_table
 
 UPKEEP_INSTANCES = 40
 
@@ -205,11 +206,11 @@ def virtual(clock: Clock) -> Iterator[None]:
         stack.enter_context(mock.patch.object(times, "now", clock.datetime))
         for module in (graph, limits, redrive, sweep):
             stack.enter_context(mock.patch.object(module, "time", ticking))
-        for pooled in (daily, missing, redrive):
+        for pooled in (attendee_table, missing, redrive):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(sweep, "_LISTING", listing))
-        stack.enter_context(mock.patch.object(daily, "_ONE", _Packing()))
+        stack.enter_context(mock.patch.object(attendee_table, "_ONE", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
         logging.disable()
         try:

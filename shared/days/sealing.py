@@ -12,13 +12,13 @@ from datetime import date, datetime, timedelta
 from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..daily import Daily
 from ..limits import Once
 from ..messages import tasks
 from ..messages.tasks import Task
 from ..settings import Settings
 from ..storage.clients import Queue
 from ..storage.state import State
+from ..tables.attendee_table import Daily
 from .manifests import COMPLETE, WHOLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most

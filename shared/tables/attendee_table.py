@@ -25,12 +25,13 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from . import logs, rows
-from .archive.reports import folder
-from .days.manifests import Manifests, index_name
-from .graph import verbatim_json
-from .messages.tasks import Part
-from .storage.clients import get, no_container, properties, put
+from .. import logs
+from ..archive.reports import folder
+from ..days.manifests import Manifests, index_name
+from ..graph import verbatim_json
+from ..messages.tasks import Part
+from ..storage.clients import get, no_container, properties, put
+from . import rows
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
 PART_REPORTS = 2_000

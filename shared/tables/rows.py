@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import times
+from .. import times
 
 RECORDS = "attendanceRecords"
 _TYPE = "#microsoft.graph."
