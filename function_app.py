@@ -51,18 +51,20 @@ async def receive_lifecycle(
 @app.queue_trigger(arg_name="message", queue_name="meeting-signals", connection=STORAGE)
 def archive_reports(message: func.QueueMessage) -> None:
     """From a signal to stored reports and an outcome."""
-    from shared import pipeline, services
+    from shared import services
+    from shared.archiving import worker
 
-    pipeline.handle(_text(message), services.current())
+    worker.handle(_text(message), services.current())
 
 
 @app.function_name("bury_poison")
 @app.queue_trigger(arg_name="message", queue_name="meeting-signals-poison", connection=STORAGE)
 def bury_poison(message: func.QueueMessage) -> None:
     """From a message that failed as often as the queue allows to an outcome that says so."""
-    from shared import poison, services
+    from shared import services
+    from shared.archiving import dead_letters
 
-    poison.bury(_text(message), services.current())
+    dead_letters.bury(_text(message), services.current())
 
 
 @app.function_name("do_upkeep")

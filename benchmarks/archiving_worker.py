@@ -24,7 +24,8 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.storage.blob import ContainerClient
 from requests.adapters import HTTPAdapter
 
-from shared import pipeline, services, times
+from shared import services, times
+from shared.archiving import worker
 from shared.messages import signals
 from shared.messages.signals import FoundBy, Meeting
 
@@ -76,7 +77,7 @@ def archive(call: str, told: dict[str, dict[str, str]]) -> None:
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
         found_by = FoundBy.SWEEP
     signal = signals.of_call_record(call, times.now(), meeting=meeting, found_by=found_by)
-    pipeline.handle(signals.message(signal), services.current())
+    worker.handle(signals.message(signal), services.current())
 
 
 def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from . import logs, missing, spans, subscriptions, times, wanted
-from .attempt import is_in_scope
+from .archiving.attempt import is_in_scope
 from .errors import AccessDenied, GraphError, NotFound, Throttled
 from .graph import events, reports
 from .graph.client import items, next_link

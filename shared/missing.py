@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from . import times
-from .attempt import decided
+from .archiving.attempt import decided
 from .errors import Unavailable
 from .graph import meetings
 from .graph.meetings import CallRecord

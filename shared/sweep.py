@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import logs, poison, redrive, schedule, spans, times
+from . import logs, spans, times
+from .archiving import backoff, dead_letters, redrive
 from .days.sealing import REACH
 from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from .eventlook import EventLook
@@ -49,7 +50,7 @@ def run(services: Services) -> None:
     if services.access.open_organizers():
         services.access.reopen()
     _refresh(services)
-    poison.drain(services)
+    dead_letters.drain(services)
 
 
 def backfill(job: Backfill, services: Services) -> None:
@@ -89,7 +90,7 @@ def do_slice(job: Sweep, services: Services) -> None:
         with services.graph.within(REQUEST_SECONDS):
             work.run()
     except GraphError as failure:
-        delay = schedule.upkeep_delay(work.look.failures, retry_after(failure))
+        delay = backoff.upkeep_delay(work.look.failures, retry_after(failure))
         work.failed(failure)
     now = times.now()
     look = replace(work.look, step=job.step + 1, updated=now, next=now + timedelta(seconds=delay))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import examination, logs, maintenance, poison, redrive, schedule, sweep
+from . import examination, logs, maintenance, sweep
+from .archiving import backoff, dead_letters, redrive
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from .messages import tasks
 from .messages.tasks import (
@@ -35,7 +36,7 @@ def handle(text: str, services: Services) -> None:
     try:
         task = tasks.parse(text)
     except NotOurMessage as failure:
-        poison.bury_unread(text, UPKEEP_QUEUE, str(failure), services)
+        dead_letters.bury_unread(text, UPKEEP_QUEUE, str(failure), services)
         return
     with logs.about(task=tasks.kind(task.job), traceparent=task.traceparent):
         try:
@@ -43,7 +44,7 @@ def handle(text: str, services: Services) -> None:
         except (GraphError, SubscriptionError) as failure:
             if task.attempt + 1 >= MAX_ATTEMPTS:
                 raise
-            delay = schedule.upkeep_delay(task.attempt, retry_after(failure))
+            delay = backoff.upkeep_delay(task.attempt, retry_after(failure))
             services.tasks.send(tasks.message(replace(task, attempt=task.attempt + 1)), delay)
             logs.warning(
                 "task.postponed",

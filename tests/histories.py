@@ -16,7 +16,9 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from benchmarks.scale.blobs import Blob
-from shared import limits, missing, pipeline, poison, redrive, sweep, times, upkeep
+from shared import limits, missing, sweep, times, upkeep
+from shared.archiving import dead_letters, redrive
+from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.fence import LATE, REPEATS
@@ -34,7 +36,7 @@ from tests.workers import Crash, InLine, Worker
 SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
-FUNCTIONS = {SIGNALS: pipeline.handle, BURIED: poison.bury, UPKEEP: upkeep.handle}
+FUNCTIONS = {SIGNALS: pipeline.handle, BURIED: dead_letters.bury, UPKEEP: upkeep.handle}
 OPERATION = timedelta(milliseconds=200)
 LEASE = timedelta(minutes=10)  # of a message; also functionTimeout, after which the process ends
 RELEASE = timedelta(seconds=30)  # visibilityTimeout

@@ -21,7 +21,8 @@ from azure.core.exceptions import ServiceRequestError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from shared import limits, pipeline, poison, redrive, sweep, times, upkeep
+from shared import limits, sweep, times, upkeep
+from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.outcome import Outcome, Result, parse
@@ -39,8 +40,8 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS = {
-    clients.SIGNALS_QUEUE: pipeline.handle,
-    f"{clients.SIGNALS_QUEUE}-poison": poison.bury,
+    clients.SIGNALS_QUEUE: worker.handle,
+    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.bury,
     clients.UPKEEP_QUEUE: upkeep.handle,
 }
 MAX_DEQUEUES = 10

@@ -24,8 +24,9 @@ import pytest
 import typer
 
 from local.stack import Stack
-from shared import schedule, settings, times
+from shared import settings, times
 from shared.archive import reports as archive
+from shared.archiving import backoff
 from shared.cli import root
 from shared.days import manifests, sealing
 from shared.graph import reports, verbatim_json
@@ -221,7 +222,7 @@ def test_retry_table_is_what_the_schedule_gives() -> None:
     defaults = {setting.name: setting.default or "" for setting in settings.TABLE}
     first, now, attempts = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), ["0:00"]
     while (
-        delay := schedule.delay(
+        delay := backoff.delay(
             since=first,
             attempt=len(attempts) - 1,
             now=now,

@@ -16,7 +16,7 @@ import pytest
 from azure.core.exceptions import ResourceModifiedError
 
 from benchmarks.scale.blobs import coded
-from shared import pipeline, redrive
+from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.ledger.outcome import Result
 from shared.ledger.outcomes import Outcomes
@@ -400,7 +400,7 @@ def test_an_outcome_written_after_its_next_attempt_was_made_is_not_left_pending(
         assert app.results() == {"one": Result.STORED}
 
     app.before("write outcomes/", next_attempt)
-    pipeline.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle(message(of_call_record("one", NOW)), app.services)
     app.deliver()
     assert [each.result for each in app.outcomes()] == [Result.STORED]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.schedule import DENIED_DELAY, MAX_DELAY, MAX_RETRY_AFTER, delay, throttled_delay
+from shared.archiving.backoff import DENIED_DELAY, MAX_DELAY, MAX_RETRY_AFTER, delay, throttled_delay
 
 SEEN = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 DAY = 86_400

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sessions import CLOCK_SKEW, Listed, Selection, Session, select
+from shared.archiving.matching import CLOCK_SKEW, Listed, Selection, Session, select
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 NOW = DAY + timedelta(hours=12)

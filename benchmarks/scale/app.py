@@ -25,7 +25,8 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import limits, logs, missing, pipeline, poison, redrive, sweep, times, upkeep
+from shared import limits, logs, missing, sweep, times, upkeep
+from shared.archiving import dead_letters, redrive, worker
 from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
 from shared.services import Services, assemble
@@ -90,10 +91,10 @@ class App:
         self.state = Blobs(clock.datetime, wait)
         self.queues = {name: Queue(clock, assumed) for name in clients.QUEUES}
         signals, upkeeps = self.queues[clients.SIGNALS_QUEUE], self.queues[clients.UPKEEP_QUEUE]
-        self.archive = self._function(signals, pipeline.handle, deployment.instances, assumed.cpu_of_report)
+        self.archive = self._function(signals, worker.handle, deployment.instances, assumed.cpu_of_report)
         self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
         self.bury = self._function(
-            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], poison.bury, deployment.instances, 0.0
+            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], dead_letters.bury, deployment.instances, 0.0
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
         self._timer = _Process(self).services()

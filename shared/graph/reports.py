@@ -17,10 +17,10 @@ from datetime import datetime
 from typing import IO, Any
 
 from .. import times
+from ..archiving.matching import Listed
 from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
-from ..sessions import Listed
 from .client import Graph, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write
 

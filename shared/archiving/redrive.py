@@ -14,16 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from . import logs, times
-from .ledger.fence import again
-from .ledger.outcome import Result
-from .ledger.outcomes import Filed, Glance
-from .messages import tasks
-from .messages.signals import FoundBy, Signal, pack
-from .messages.tasks import Redrive, Task
-from .services import Services
-from .storage import access
-from .storage.clients import SIGNALS_QUEUE
+from .. import logs, times
+from ..ledger.fence import again
+from ..ledger.outcome import Result
+from ..ledger.outcomes import Filed, Glance
+from ..messages import tasks
+from ..messages.signals import FoundBy, Signal, pack
+from ..messages.tasks import Redrive, Task
+from ..services import Services
+from ..storage import access
+from ..storage.clients import SIGNALS_QUEUE
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes

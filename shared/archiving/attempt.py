@@ -10,18 +10,19 @@ import math
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from . import logs, schedule, sessions, times
-from .archive.reports import LONGEST_MEETING, Stored, report_name
-from .errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from .graph import meetings, reports
-from .graph.meetings import CallRecord
-from .graph.reports import MeetingReports, Report, Where
-from .ledger.outcome import Outcome, Result, StoredReport
-from .ledger.outcomes import Filed, overtaken
-from .messages.signals import FoundBy, Kind, Meeting, Signal
-from .services import Services
-from .sessions import Listed, Selection, Session
-from .settings import Settings
+from .. import logs, times
+from ..archive.reports import LONGEST_MEETING, Stored, report_name
+from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
+from ..graph import meetings, reports
+from ..graph.meetings import CallRecord
+from ..graph.reports import MeetingReports, Report, Where
+from ..ledger.outcome import Outcome, Result, StoredReport
+from ..ledger.outcomes import Filed, overtaken
+from ..messages.signals import FoundBy, Kind, Meeting, Signal
+from ..services import Services
+from ..settings import Settings
+from . import backoff, matching
+from .matching import Listed, Selection, Session
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
@@ -186,7 +187,7 @@ class Attempt:
             raise
         everything = self._signal.found_by is FoundBy.BACKFILL
         session = Session(self.meeting.start, self.meeting.end)
-        selection = sessions.select(
+        selection = matching.select(
             listed, session, self._now, in_channel=self._in_channel, everything=everything
         )
         try:
@@ -305,7 +306,7 @@ class Attempt:
                 delay = self._delay_for_readiness()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, error=error)
             case Throttled():
-                delay = schedule.throttled_delay(delay, failure.retry_after)
+                delay = backoff.throttled_delay(delay, failure.retry_after)
                 return Verdict(Result.FAILED, self.meeting, delay=delay, error=error)
             case _:
                 return Verdict(Result.FAILED, self.meeting, delay=delay, error=error)
@@ -334,7 +335,7 @@ class Attempt:
 
     def _delay(self, *, denied: bool = False) -> int | None:
         """Until when trouble may pass: a window after this series of attempts began."""
-        return schedule.delay(
+        return backoff.delay(
             since=self._signal.since or self._signal.first_seen,
             attempt=self._signal.attempt - self._signal.base,
             now=self._now,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import logs, times
-from .crypto import decryption
-from .doors.notifications import join_url
-from .errors import NotGenuine, Undecipherable
-from .messages.rich_notifications import Encrypted, Item
-from .messages.signals import Signal, message, of_call_event
-from .services import Services
+from .. import logs, times
+from ..crypto import decryption
+from ..doors.notifications import join_url
+from ..errors import NotGenuine, Undecipherable
+from ..messages.rich_notifications import Encrypted, Item
+from ..messages.signals import Signal, message, of_call_event
+from ..services import Services
 
 ENDED = "callended"
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from . import callevents, logs, poison, schedule, times
+from .. import logs, times
+from ..errors import NotOurMessage
+from ..ledger.fence import partitions, stays
+from ..ledger.outcome import Outcome, Result
+from ..ledger.outcomes import Filed, overtaken
+from ..messages import rich_notifications
+from ..messages.rich_notifications import Encrypted
+from ..messages.signals import FoundBy, Kind, Signal, message
+from ..services import Services
+from ..storage import access, heartbeat
+from ..storage.clients import SIGNALS_QUEUE
+from . import backoff, call_events, dead_letters
 from .attempt import Attempt, Verdict
-from .errors import NotOurMessage
-from .ledger.fence import partitions, stays
-from .ledger.outcome import Outcome, Result
-from .ledger.outcomes import Filed, overtaken
-from .messages import rich_notifications
-from .messages.rich_notifications import Encrypted
-from .messages.signals import FoundBy, Kind, Signal, message
 from .ready import ReadyAttempt
-from .services import Services
-from .storage import access, heartbeat
-from .storage.clients import SIGNALS_QUEUE
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 # Looked at again after days; a look at what is stored that tells less must not be the last one either.
@@ -36,11 +37,11 @@ def handle(text: str, services: Services) -> None:
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        poison.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
         return
     if isinstance(found, Encrypted):
         with logs.about(traceparent=found.traceparent):
-            callevents.open_all(found, services)
+            call_events.open_all(found, services)
         return
     if len(found) == 1:
         with logs.about(signal=found[0].id, traceparent=found[0].traceparent):
@@ -137,7 +138,7 @@ def _outcome(signal: Signal, verdict: Verdict, filed: Filed | None, services: Se
     told_less = verdict.result is not Result.STORED and {verdict.result, before} & _MAY_CHANGE
     if not again and (verdict.doubtful or told_less):
         closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
-        following = schedule.look_again(closed, now)
+        following = backoff.look_again(closed, now)
     return Outcome(
         signal_id=signal.id,
         result=Result.PENDING if pending else verdict.result,

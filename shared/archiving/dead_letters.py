@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from . import logs, schedule, times
-from .errors import NotOurMessage
-from .ledger.fence import partitions
-from .ledger.outcome import Buried, Outcome, Result
-from .ledger.outcomes import Superseded, overtaken
-from .messages import rich_notifications, tasks
-from .messages.rich_notifications import Encrypted
-from .messages.signals import Meeting, Signal, message
-from .messages.tasks import Backfill, Redrive
-from .services import Services
-from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .. import logs, times
+from ..errors import NotOurMessage
+from ..ledger.fence import partitions
+from ..ledger.outcome import Buried, Outcome, Result
+from ..ledger.outcomes import Superseded, overtaken
+from ..messages import rich_notifications, tasks
+from ..messages.rich_notifications import Encrypted
+from ..messages.signals import Meeting, Signal, message
+from ..messages.tasks import Backfill, Redrive
+from ..services import Services
+from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from . import backoff
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
@@ -83,7 +84,7 @@ def _bury_signal(signal: Signal, services: Services) -> None:
         first_seen=signal.first_seen,
         attempt=signal.attempt + 1,
         settled=now,
-        next_attempt=schedule.look_again(max(closed, now), now),
+        next_attempt=backoff.look_again(max(closed, now), now),
         meeting=(filed.outcome.meeting if filed else signal.meeting) or Meeting(),
         last_error=TRIED_OUT,
         buried=Buried(SIGNALS_QUEUE, message(signal)),

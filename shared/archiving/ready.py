@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import NotFound, Refused
+from ..graph import events
+from ..graph.reports import EventReports, Report
+from ..ledger.outcome import Result
 from .attempt import Attempt, Verdict, is_in_scope
-from .errors import NotFound, Refused
-from .graph import events
-from .graph.reports import EventReports, Report
-from .ledger.outcome import Result
 
 
 class ReadyAttempt(Attempt):
