@@ -80,10 +80,11 @@ def do_upkeep(message: func.QueueMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="%MAINTAIN_SCHEDULE%")
 def maintain_subscriptions(timer: func.TimerRequest) -> None:
     """Create, renew and mend the app's Graph subscriptions."""
-    from shared import maintenance, services
+    from shared import services
+    from shared.subscriptions import maintain
 
     logs.info("subscriptions.started", pastDue=timer.past_due)
-    maintenance.maintain(services.current())
+    maintain.maintain(services.current())
 
 
 @app.function_name("sweep")

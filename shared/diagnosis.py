@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from . import standing
 from .days.sealing import LATENESS
 from .errors import AccessDenied, GraphError
 from .ledger.outcome import Result
@@ -19,9 +18,10 @@ from .messages.envelope import VERSION
 from .messages.tasks import Kind
 from .reads import Silence
 from .settings import Operator, Settings
-from .standing import Watched
 from .storage.access import MOST
 from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from .subscriptions import status
+from .subscriptions.status import Watched
 from .times import shown
 from .vitals import Vitals
 
@@ -75,7 +75,7 @@ def diagnose(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Di
     problems = (
         *_silences(vitals),
         *_graph(vitals, settings),
-        *standing.problems(watched or (), vitals.maintenance),
+        *status.problems(watched or (), vitals.maintenance),
         *_forgeries(vitals, now),
         *_poison(vitals),
         *_stopped_sweep(vitals, now),
@@ -83,7 +83,7 @@ def diagnose(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Di
     warnings = (
         *_unstarted_sweep(vitals, now),
         *_failing_sweep(vitals),
-        *standing.warnings(watched or (), vitals.maintenance),
+        *status.warnings(watched or (), vitals.maintenance),
         *_denied(vitals),
         *_pending(vitals, settings, now),
         *_open_days(vitals, now.date()),

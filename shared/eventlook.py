@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from . import logs, missing, spans, subscriptions, times, wanted
+from . import logs, missing, spans, times
 from .archiving.attempt import is_in_scope
 from .errors import AccessDenied, GraphError, NotFound, Throttled
 from .graph import events, reports
@@ -24,6 +24,7 @@ from .messages.tasks import Subscribe, Task
 from .missing import Known
 from .services import Services
 from .storage.scans import Look
+from .subscriptions import desired, plan
 
 SKIP_AFTER = 5  # failures in a row, of one event
 EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it
@@ -62,12 +63,12 @@ class EventLook:
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
-            event.goes_on(times.now(), wanted.REPORTS_LATE)
+            event.goes_on(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._with_subscription()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
         everything = self.look.found_by is FoundBy.BACKFILL
-        if everything or event.may_touch(self.look.start - EARLIER, self.look.end, wanted.REPORTS_LATE):
+        if everything or event.may_touch(self.look.start - EARLIER, self.look.end, desired.REPORTS_LATE):
             self._try(event, everything=everything)
 
     def _try(self, event: Event, *, everything: bool) -> None:
@@ -116,8 +117,8 @@ class EventLook:
         if self._subscribed is None:
             ours = [
                 each
-                for each in subscriptions.listed(self._services.graph)
-                if subscriptions.is_ours(each, self._services.settings)
+                for each in plan.listed(self._services.graph)
+                if plan.is_ours(each, self._services.settings)
             ]
-            self._subscribed = {found for each in ours if (found := wanted.event_of(each.resource))}
+            self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
         return self._subscribed

@@ -14,15 +14,16 @@ from typing import Any
 import jwt
 from azure.core.exceptions import AzureError
 
-from . import __version__, logs, maintenance, times
+from . import __version__, logs, times
 from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
 from .graph.client import Graph, segment
 from .graph.credentials import graph_token
 from .messages.tasks import Examine
 from .services import Services
 from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
-from .standing import Standing, Watched
 from .storage import access, clients
+from .subscriptions import maintain
+from .subscriptions.status import Standing, Watched
 from .times import shown
 
 FOLDER = "doctor/"
@@ -113,7 +114,7 @@ def _write(services: Services) -> None:
 
 
 def _handshake(services: Services) -> None:
-    maintenance.shake_hands(services.settings)
+    maintain.shake_hands(services.settings)
 
 
 def _permissions(services: Services) -> Iterator[Finding]:
@@ -139,7 +140,7 @@ def _permissions(services: Services) -> Iterator[Finding]:
 
 def _subscriptions(services: Services) -> Iterator[Finding]:
     try:
-        found = maintenance.standings(services)
+        found = maintain.standings(services)
     except GraphError as failure:
         cure = "CallRecords.Read.All lets it list them; else look again in some minutes."
         yield Finding("subscriptions", State.PROBLEM, f"Graph's list cannot be read ({failure}).", cure)

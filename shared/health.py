@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from . import __version__, page, standing, style, times, vitals
+from . import __version__, page, style, times, vitals
 from . import settings as app_settings
 from .days.manifests import Manifest
 from .diagnosis import Report, diagnose, oldest_pending
 from .errors import SettingError
 from .reads import Silence
 from .storage.scans import Look
+from .subscriptions import status as standing
 from .vitals import Vitals
 
 ANSWERS = "answers"

@@ -14,9 +14,9 @@ from .days.manifests import Manifest
 from .diagnosis import Report, at_most, oldest_pending
 from .elements import element, section, table
 from .reads import Silence
-from .standing import Standing, Watched
 from .storage.clients import SIGNALS_QUEUE
 from .storage.scans import Look
+from .subscriptions.status import Standing, Watched
 from .times import shown
 from .vitals import Denied, Vitals
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import examination, logs, maintenance, sweep
+from . import examination, logs, sweep
 from .archiving import backoff, dead_letters, redrive
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from .messages import tasks
@@ -27,6 +27,7 @@ from .messages.tasks import (
 )
 from .services import Services
 from .storage.clients import UPKEEP_QUEUE
+from .subscriptions import maintain
 
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
@@ -58,7 +59,7 @@ def handle(text: str, services: Services) -> None:
 def _do(job: Job, services: Services) -> None:
     match job:
         case Renew() | Maintain() | Subscribe() | Delete():
-            maintenance.do(job, services)
+            maintain.do(job, services)
         case Examine():
             examination.answer(job, services)
         case Refused(count):

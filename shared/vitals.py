@@ -19,17 +19,18 @@ from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
-from . import standing, subscriptions, times, wanted
+from . import times
 from .days.manifests import Manifest, Manifests
 from .errors import GraphError, Unavailable
 from .graph.client import Graph, Rate
 from .graph.credentials import credential, graph_token
 from .reads import GRAPH_SECONDS, Reads, Silence
 from .settings import STATE_SUFFIX, Settings
-from .standing import Maintenance, Watched
 from .storage import access, clients, heartbeat
 from .storage.scans import FULL, RECENT, Look, Looks
 from .storage.state import Entry, State
+from .subscriptions import desired, plan, status
+from .subscriptions.status import Maintenance, Watched
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
@@ -135,7 +136,7 @@ def read(sources: Sources, today: date) -> Vitals:
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_refused(beat[heartbeat.REFUSED]),
-            maintenance=standing.maintenance(beat[heartbeat.MAINTENANCE]),
+            maintenance=status.maintenance(beat[heartbeat.MAINTENANCE]),
             recent=kept.look if (kept := look[RECENT]) else None,
             full=kept.look if (kept := look[FULL]) else None,
             days={day: _given(answer) for day, answer in days_read.items()},
@@ -176,13 +177,13 @@ def sources(
 
 def _subscriptions(graph: Graph, settings: Settings) -> Sequence[Watched]:
     with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
-        listed = subscriptions.listed(graph)
-    return standing.standings(listed, wanted.always(settings), settings, times.now())
+        listed = plan.listed(graph)
+    return status.standings(listed, desired.always(settings), settings, times.now())
 
 
 def _put_down(state: State) -> Sequence[Watched]:
     entry = state.read(heartbeat.MAINTENANCE)
-    run = standing.maintenance(entry.content) if entry else None
+    run = status.maintenance(entry.content) if entry else None
     if run is None or run.subscriptions is None:
         raise Unavailable("list subscriptions", "the app has not put them down yet")
     return run.subscriptions

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from shared.messages.signals import EventKind
 from shared.settings import fingerprint, load
 from shared.storage.watchlist import Watched
-from shared.subscriptions import Plan, Subscription, notification_url, plan
-from shared.wanted import EVENT_LIFETIME, LIFETIME, Wanted, always, event_of, of_event, of_meetings
+from shared.subscriptions.desired import (
+    EVENT_LIFETIME,
+    LIFETIME,
+    Wanted,
+    always,
+    event_of,
+    of_event,
+    of_meetings,
+)
+from shared.subscriptions.plan import Plan, Subscription, notification_url, plan
 
 BASE = "https://app.azurewebsites.net/api"
 SETTINGS = load(

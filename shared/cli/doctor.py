@@ -14,10 +14,10 @@ from rich.text import Text
 from .. import examination, settings
 from ..errors import AttendanceError, SettingError
 from ..examination import Finding, State
-from ..handshake import handshake
 from ..messages import tasks
 from ..messages.tasks import MOST_EXAMINED, Examine, Task
 from ..settings import GUID
+from ..subscriptions.handshake import handshake
 from . import output
 from .output import UNWELL, told
 from .session import Session, current

@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
-from .. import standing, times
+from .. import times
 from ..errors import AttendanceError
 from ..messages import tasks
 from ..messages.tasks import Delete, Maintain, Renew, Task
-from ..standing import Maintenance, Standing
 from ..storage import heartbeat
+from ..subscriptions import status
+from ..subscriptions.status import Maintenance, Standing
 from . import output
 from .output import told
 from .session import current
@@ -83,12 +84,12 @@ def _is_after(run: Maintenance, began: datetime) -> bool:
 
 def _last() -> Maintenance | None:
     entry = current().state.read(heartbeat.MAINTENANCE)
-    return standing.maintenance(entry.content) if entry else None
+    return status.maintenance(entry.content) if entry else None
 
 
 def _show(run: Maintenance) -> None:
     output.rows(
-        [standing.fields(each) for each in run.subscriptions or ()],
+        [status.fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )

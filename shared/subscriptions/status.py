@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from . import times
-from .settings import Settings
-from .subscriptions import Subscription, answers, is_accepted, is_ours
-from .times import shown
-from .wanted import Wanted
+from .. import times
+from ..settings import Settings
+from ..times import shown
+from .desired import Wanted
+from .plan import Subscription, answers, is_accepted, is_ours
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 

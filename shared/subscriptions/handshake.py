@@ -10,7 +10,7 @@ import secrets
 
 import requests
 
-from .errors import SubscriptionError
+from ..errors import SubscriptionError
 
 TIMEOUT = 10.0  # seconds; what Graph allows
 TRIES = 3  # the first may wake a cold app

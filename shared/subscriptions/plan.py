@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
-from . import times
-from .graph.client import Graph
-from .settings import Settings, fingerprint
-from .wanted import Wanted
+from .. import times
+from ..graph.client import Graph
+from ..settings import Settings, fingerprint
+from .desired import Wanted
 
 
 @dataclass(frozen=True)

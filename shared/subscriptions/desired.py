@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
-from .messages.signals import EVENT_ID, EventKind
-from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from .storage.watchlist import Watched
+from ..messages.signals import EVENT_ID, EventKind
+from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
+from ..storage.watchlist import Watched
 
 LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
 EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day

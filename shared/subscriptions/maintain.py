@@ -11,18 +11,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from . import logs, standing, times, wanted
-from .errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
-from .graph import events
-from .graph.client import BETA, Graph, segment
+from .. import logs, times
+from ..errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
+from ..graph import events
+from ..graph.client import BETA, Graph, segment
+from ..messages.signals import EventKind
+from ..messages.tasks import Delete, Maintain, Renew, Subscribe
+from ..services import Services
+from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from ..storage import heartbeat
+from . import desired, status
+from .desired import Wanted
 from .handshake import handshake
-from .messages.signals import EventKind
-from .messages.tasks import Delete, Maintain, Renew, Subscribe
-from .services import Services
-from .settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
-from .standing import Watched
-from .storage import heartbeat
-from .subscriptions import (
+from .plan import (
     Subscription,
     answers,
     is_accepted,
@@ -34,7 +35,7 @@ from .subscriptions import (
     parse,
     plan,
 )
-from .wanted import Wanted
+from .status import Watched
 
 CREATE_TRIES = 3
 
@@ -66,7 +67,7 @@ def maintain(services: Services) -> None:
         problems.append(str(failure))
         raise
     finally:
-        told = None if found is None else [standing.fields(each) for each in found]
+        told = None if found is None else [status.fields(each) for each in found]
         services.heartbeat.tell(heartbeat.MAINTENANCE, {"problems": problems, "subscriptions": told})
     if problems:
         raise SubscriptionError(" ".join(problems))
@@ -94,22 +95,22 @@ def _run(services: Services, problems: list[str]) -> tuple[Watched, ...]:
         )
     if todo.renew or todo.delete or todo.create:
         there = listed(services.graph)
-    return standing.overview(there, wants, settings, services.graph.now())
+    return status.overview(there, wants, settings, services.graph.now())
 
 
 def standings(services: Services) -> tuple[Watched, ...]:
     """How all subscriptions of the app's identity stand now. Raises GraphError."""
     there = listed(services.graph)
-    return standing.overview(there, _wants(there, services), services.settings, services.graph.now())
+    return status.overview(there, _wants(there, services), services.settings, services.graph.now())
 
 
 def _wants(there: Sequence[Subscription], services: Services) -> list[Wanted]:
     """All that is wanted now. Of an event, what there is is wanted on while the event goes on."""
     settings = services.settings
-    wants = [*wanted.always(settings)]
+    wants = [*desired.always(settings)]
     if CALL_EVENTS in settings.signals:
-        wants += wanted.of_meetings(settings, services.watch.listed())
-    of_events = [each for each in there if is_ours(each, settings) and wanted.event_of(each.resource)]
+        wants += desired.of_meetings(settings, services.watch.listed())
+    of_events = [each for each in there if is_ours(each, settings) and desired.event_of(each.resource)]
     if VIRTUAL_EVENTS in settings.signals:
         found = {want: None for each in of_events if (want := _of_event_that_goes_on(each, services))}
         wants += found
@@ -118,14 +119,14 @@ def _wants(there: Sequence[Subscription], services: Services) -> list[Wanted]:
 
 def _of_event_that_goes_on(there: Subscription, services: Services) -> Wanted | None:
     """What is wanted of an event that has a subscription. Asks Graph only where that is due or cannot be used."""
-    event = wanted.event_of(there.resource)
+    event = desired.event_of(there.resource)
     if event is None:
         return None
-    want, now = wanted.of_event(*event), services.graph.now()
+    want, now = desired.of_event(*event), services.graph.now()
     if is_usable(there, services.settings, now) and not is_due(there, want, now):
         return want
     try:
-        goes_on = events.event(services.graph, *event).goes_on(now, wanted.REPORTS_LATE)
+        goes_on = events.event(services.graph, *event).goes_on(now, desired.REPORTS_LATE)
     except NotFound:
         return None
     except GraphError:
@@ -147,10 +148,10 @@ def subscribe(services: Services, kind: EventKind, event_id: str) -> None:
         return
     organizers = services.settings.organizers
     in_scope = not organizers or (event.organizer_id or "").lower() in organizers
-    if not in_scope or not event.goes_on(services.graph.now(), wanted.REPORTS_LATE):
+    if not in_scope or not event.goes_on(services.graph.now(), desired.REPORTS_LATE):
         logs.info("event.passed", meeting=event_id, requestId=services.graph.request_id)
         return
-    _create(services, wanted.of_event(kind, event_id))
+    _create(services, desired.of_event(kind, event_id))
 
 
 def renew(services: Services, subscription_id: str) -> None:
@@ -160,7 +161,7 @@ def renew(services: Services, subscription_id: str) -> None:
         there = parse(graph.get(f"subscriptions/{segment(subscription_id)}", "get subscription"))
         if there is None:
             raise NotFound("get subscription", "it has no resource")
-        _extend(services, there, wanted.longest(there.resource))
+        _extend(services, there, desired.longest(there.resource))
     except NotFound:
         maintain(services)
 
