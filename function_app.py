@@ -92,7 +92,7 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
 def sweep(timer: func.TimerRequest) -> None:
     """Find what nobody announced, and seal the days that are over."""
     from shared import services
-    from shared import sweep as app_sweep
+    from shared.reconcile import sweep as app_sweep
 
     logs.info("sweep.due", pastDue=timer.past_due)
     app_sweep.run(services.current())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import examination, logs, sweep
+from . import examination, logs
 from .archiving import backoff, dead_letters, redrive
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
 from .messages import tasks
@@ -25,6 +25,7 @@ from .messages.tasks import (
     Subscribe,
     Sweep,
 )
+from .reconcile import sweep
 from .services import Services
 from .storage.clients import UPKEEP_QUEUE
 from .subscriptions import maintain

@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient
 
 import shared.settings
 from benchmarks.scale.blobs import Blob
-from shared import limits, missing, sweep, times, upkeep
+from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive
 from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
@@ -25,6 +25,7 @@ from shared.ledger.fence import LATE, REPEATS
 from shared.ledger.outcome import Outcome, Result, parse
 from shared.ledger.outcomes import Superseded
 from shared.messages.signals import message, of_call_record, pack
+from shared.reconcile import call_records, sweep
 from shared.services import Services, assemble
 from shared.storage import clients
 from shared.tables import attendee_table
@@ -361,7 +362,7 @@ def simulated(history: History) -> Iterator[None]:
         for module in (limits, redrive, sweep):
             patch.setattr(module, "time", clock)
         patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (attendee_table, missing, redrive):
+        for pooled in (attendee_table, call_records, redrive):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

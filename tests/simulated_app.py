@@ -21,12 +21,13 @@ from azure.core.exceptions import ServiceRequestError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from shared import limits, sweep, times, upkeep
+from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.outcome import Outcome, Result, parse
 from shared.messages.signals import message, of_call_record
+from shared.reconcile import sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients

@@ -9,9 +9,9 @@ import pytest
 
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
-from shared.eventlook import SKIP_AFTER, EventLook
 from shared.messages.signals import FoundBy, Signal, call_record_id, report_ready_id
-from shared.missing import Known
+from shared.reconcile.call_records import Known
+from shared.reconcile.events import SKIP_AFTER, EventLook
 from shared.services import Services
 from shared.storage.scans import Look
 from tests.app_settings import ENVIRON

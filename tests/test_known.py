@@ -14,7 +14,7 @@ from shared import times
 from shared.ledger.outcome import Outcome, Result
 from shared.ledger.outcomes import Outcomes
 from shared.messages.signals import Meeting
-from shared.missing import Known, Listed, listed
+from shared.reconcile.call_records import Known, Listed, listed
 from tests.doubles import Container, Steps
 from tests.simulated_app import NOW, call
 

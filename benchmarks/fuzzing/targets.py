@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from benchmarks.fuzzing import oracle
-from shared import missing, settings
+from shared import settings
 from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, meetings, report_json, reports, verbatim_json
@@ -23,6 +23,7 @@ from shared.graph.client import Graph
 from shared.ledger import outcome
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import EventKind, EventSession
+from shared.reconcile import call_records
 from shared.tables import rows
 
 CORE: dict[ModuleType, tuple[str, ...]] = {
@@ -35,7 +36,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     ),
     meetings: ("parse_call_record", "parse_join_url", "_organizer", "_guid"),
     envelope: (),
-    missing: ("listed",),
+    call_records: ("listed",),
     notifications: (),
     outcome: ("parse", "_event"),
     report_json: (),
@@ -326,7 +327,7 @@ def _upkeep_message(body: bytes, _: Random) -> None:
 
 def _call_record(body: bytes, _: Random) -> None:
     content = _json(body)
-    missing.listed(content)
+    call_records.listed(content)
     if isinstance(content, dict):
         with suppress(AttendanceError):
             meetings.parse_call_record(content, "get call record")

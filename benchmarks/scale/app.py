@@ -25,10 +25,11 @@ from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
 from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
-from shared import limits, logs, missing, sweep, times, upkeep
+from shared import limits, logs, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
+from shared.reconcile import call_records, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients
@@ -207,7 +208,7 @@ def virtual(clock: Clock) -> Iterator[None]:
         stack.enter_context(mock.patch.object(times, "now", clock.datetime))
         for module in (graph, limits, redrive, sweep):
             stack.enter_context(mock.patch.object(module, "time", ticking))
-        for pooled in (attendee_table, missing, redrive):
+        for pooled in (attendee_table, call_records, redrive):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(sweep, "_LISTING", listing))

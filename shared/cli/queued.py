@@ -12,8 +12,8 @@ from ..errors import AttendanceError
 from ..ledger.outcome import Result
 from ..messages import tasks
 from ..messages.tasks import Backfill, Redrive, Task
+from ..reconcile.sweep import backfill_name
 from ..storage.scans import Look, Looks
-from ..sweep import backfill_name
 from . import days, output
 from .output import told
 from .session import current

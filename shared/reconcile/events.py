@@ -11,20 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from . import logs, missing, spans, times
-from .archiving.attempt import is_in_scope
-from .errors import AccessDenied, GraphError, NotFound, Throttled
-from .graph import events, reports
-from .graph.client import items, next_link
-from .graph.events import Event
-from .graph.reports import EventReports
-from .messages import tasks
-from .messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
-from .messages.tasks import Subscribe, Task
-from .missing import Known
-from .services import Services
-from .storage.scans import Look
-from .subscriptions import desired, plan
+from .. import logs, times
+from ..archiving.attempt import is_in_scope
+from ..errors import AccessDenied, GraphError, NotFound, Throttled
+from ..graph import events, reports
+from ..graph.client import items, next_link
+from ..graph.events import Event
+from ..graph.reports import EventReports
+from ..messages import tasks
+from ..messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
+from ..messages.tasks import Subscribe, Task
+from ..services import Services
+from ..storage.scans import Look
+from ..subscriptions import desired, plan
+from . import call_records, windows
+from .call_records import Known
 
 SKIP_AFTER = 5  # failures in a row, of one event
 EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it
@@ -83,7 +84,7 @@ class EventLook:
             if isinstance(failure, Throttled) or self.look.failures < SKIP_AFTER:
                 raise
             logs.error("sweep.skipped", look=self.look.name, meeting=event.id, error=str(failure))
-            self.look = replace(self.look, unclear=spans.all_unclear(self.look))
+            self.look = replace(self.look, unclear=windows.all_unclear(self.look))
 
     def _reports(self, event: Event, *, everything: bool) -> None:
         """Signal the reports of an event that have no outcome."""
@@ -101,7 +102,7 @@ class EventLook:
                 )
                 if not self._known.has(signal.id, report.end.date()):
                     signals.append(signal)
-        missing.enqueue(signals, self._services)
+        call_records.enqueue(signals, self._services)
         self.look = replace(self.look, missing=self.look.missing + len(signals))
         for signal in signals:
             logs.info(

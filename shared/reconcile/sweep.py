@@ -12,23 +12,24 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from . import logs, spans, times
-from .archiving import backoff, dead_letters, redrive
-from .days.sealing import REACH
-from .errors import GraphError, NotFound, Refused, Unavailable, retry_after
-from .eventlook import EventLook
-from .graph.client import items, segment
-from .ledger.outcome import Result
-from .ledger.outcomes import Glance, Outcomes
-from .limits import Pace
-from .messages import tasks
-from .messages.signals import EventKind, FoundBy, call_record_id
-from .messages.tasks import Backfill, Refresh, Sweep, Task
-from .missing import Known, Listed, announce, listed
-from .services import Services
-from .settings import CALL_RECORDS, VIRTUAL_EVENTS
-from .storage import access
-from .storage.scans import FULL, RECENT, Look
+from .. import logs, times
+from ..archiving import backoff, dead_letters, redrive
+from ..days.sealing import REACH
+from ..errors import GraphError, NotFound, Refused, Unavailable, retry_after
+from ..graph.client import items, segment
+from ..ledger.outcome import Result
+from ..ledger.outcomes import Glance, Outcomes
+from ..limits import Pace
+from ..messages import tasks
+from ..messages.signals import EventKind, FoundBy, call_record_id
+from ..messages.tasks import Backfill, Refresh, Sweep, Task
+from ..services import Services
+from ..settings import CALL_RECORDS, VIRTUAL_EVENTS
+from ..storage import access
+from ..storage.scans import FULL, RECENT, Look
+from . import windows
+from .call_records import Known, Listed, announce, listed
+from .events import EventLook
 
 DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0
@@ -42,9 +43,9 @@ def run(services: Services) -> None:
     """What the timer does: begin or resume the looks that are due, and have open days' manifests written."""
     now = times.now()
     services.looks.resume()
-    services.looks.begin(_scoped(spans.recent(_last(RECENT, services), now), services))
-    if spans.full_is_due(_last(FULL, services), services.settings, now):
-        look = spans.full(services.sealing.unsealed(), services.settings, now)
+    services.looks.begin(_scoped(windows.recent(_last(RECENT, services), now), services))
+    if windows.full_is_due(_last(FULL, services), services.settings, now):
+        look = windows.full(services.sealing.unsealed(), services.settings, now)
         if services.looks.begin(_scoped(look, services)):
             redrive.probe(services)
     if services.access.open_organizers():
@@ -169,7 +170,7 @@ class _Slice:
         """The next full look will try the events of this kind again; until then no day of this one is final."""
         look = self.look
         logs.error("sweep.skipped", look=look.name, start=look.start, error=look.error)
-        kinds, unclear = look.kinds[1:], spans.all_unclear(look)
+        kinds, unclear = look.kinds[1:], windows.all_unclear(look)
         self.look = replace(look, kinds=kinds, link=None, done=0, failures=0, restarts=0, unclear=unclear)
 
     def _has_time(self) -> bool:
@@ -277,7 +278,7 @@ class _Slice:
 def _finish(look: Look, services: Services) -> None:
     logs.info("sweep.finished", look=look.name, records=look.records, missing=look.missing)
     if look.name == FULL:
-        services.sealing.known(spans.covered(look, services.settings))
+        services.sealing.known(windows.covered(look, services.settings))
         _refresh(services)
 
 

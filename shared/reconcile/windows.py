@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from . import times
-from .days.sealing import REACH, ready_at
-from .settings import Settings
-from .storage.scans import FULL, RECENT, Look
+from .. import times
+from ..days.sealing import REACH, ready_at
+from ..settings import Settings
+from ..storage.scans import FULL, RECENT, Look
 
 SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the look before, for records that come late

@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from . import times
-from .archiving.attempt import decided
-from .errors import Unavailable
-from .graph import meetings
-from .graph.meetings import CallRecord
-from .ledger.outcome import Outcome, Result
-from .ledger.outcomes import Outcomes, Superseded
-from .messages.envelope import OPAQUE_ID
-from .messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
-from .services import Services
-from .settings import Settings
+from .. import times
+from ..archiving.attempt import decided
+from ..errors import Unavailable
+from ..graph import meetings
+from ..graph.meetings import CallRecord
+from ..ledger.outcome import Outcome, Result
+from ..ledger.outcomes import Outcomes, Superseded
+from ..messages.envelope import OPAQUE_ID
+from ..messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
+from ..services import Services
+from ..settings import Settings
 
 THREADS = 8
 MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
