@@ -108,7 +108,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     import asyncio
 
     def look() -> func.HttpResponse:
-        from shared import health as app_health
+        from shared.health import endpoint as app_health
 
         reply = app_health.answer(os.environ, req.headers.get("Accept", ""))
         return func.HttpResponse(

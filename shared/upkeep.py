@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import examination, logs
+from . import logs
 from .archiving import backoff, dead_letters, redrive
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
+from .health import self_check
 from .messages import tasks
 from .messages.tasks import (
     Backfill,
@@ -62,7 +63,7 @@ def _do(job: Job, services: Services) -> None:
         case Renew() | Maintain() | Subscribe() | Delete():
             maintain.do(job, services)
         case Examine():
-            examination.answer(job, services)
+            self_check.answer(job, services)
         case Refused(count):
             services.heartbeat.refused(count)
         case Sweep():

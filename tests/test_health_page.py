@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from local.stack import Stack
-from shared import diagnosis, page, settings, style, times
-from shared.diagnosis import Report
+from shared import settings, times
+from shared.health import diagnosis, page, style
+from shared.health.diagnosis import Report
+from shared.health.readings import Denied, Organizer, Vitals
 from shared.storage import access
-from shared.vitals import Denied, Organizer, Vitals
 from tests.app_settings import ENVIRON
 from tests.front import Front, own_stack
 from tests.health_states import CURE, HOSTILE, ORGANIZER, world

@@ -11,9 +11,10 @@ import typer
 from azure.core.exceptions import AzureError, HttpResponseError
 from rich.text import Text
 
-from .. import examination, settings
+from .. import settings
 from ..errors import AttendanceError, SettingError
-from ..examination import Finding, State
+from ..health import self_check
+from ..health.self_check import Finding, State
 from ..messages import tasks
 from ..messages.tasks import MOST_EXAMINED, Examine, Task
 from ..settings import GUID
@@ -149,7 +150,7 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
     if sent.state is not State.OK:
         yield sent
         return
-    name = examination.path(identifier)
+    name = self_check.path(identifier)
     entry = output.awaited(lambda: session.state.read(name), "The app looks at what it may …", seconds)
     if entry is None:
         cure = "See in the log whether do_upkeep runs, and whether the app has started at all."

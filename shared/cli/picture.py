@@ -22,8 +22,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .. import elements
-from ..elements import element
+from ..health import html
+from ..health.html import element
 from .timeline import Someone, Timeline
 
 FORMATS = ("svg", "png", "html")
@@ -190,9 +190,9 @@ def _page(known: Timeline) -> str:
         element("p", title),
         element("p", f"Report {known.report_id}"),
         element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
-        elements.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
+        html.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
     )
-    page = elements.text(element("html", head, body, lang="en"))
+    page = html.text(element("html", head, body, lang="en"))
     return page.replace(mark, written(known, "svg").decode().partition("<svg")[2].join(("<svg", "")))
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 import typer
 from rich.text import Text
 
-from .. import health, settings, times, vitals
-from ..diagnosis import Report, diagnose
+from .. import settings, times
+from ..health import endpoint, readings
+from ..health.diagnosis import Report, diagnose
+from ..health.readings import Vitals
 from ..times import shown
-from ..vitals import Vitals
 from . import output
 from .output import UNWELL, told
 from .session import Session, current
@@ -29,7 +30,7 @@ def status() -> None:
     with told():
         found = report(current())
         if current().as_json:
-            output.show(health.document(found))
+            output.show(endpoint.document(found))
         elif found.vitals:
             _print(found, found.vitals)
     if not found.healthy:
@@ -39,8 +40,8 @@ def status() -> None:
 def report(session: Session) -> Report:
     """What health would say now."""
     now, operator = times.now(), session.operator
-    sources = vitals.sources(operator.container, session.blobs, session.queues)
-    read = vitals.read(sources, now.date())
+    sources = readings.sources(operator.container, session.blobs, session.queues)
+    read = readings.read(sources, now.date())
     return Report(now, settings.shown(session.environ), read, diagnose(read, operator, now))
 
 

@@ -14,17 +14,17 @@ from typing import Any
 import jwt
 from azure.core.exceptions import AzureError
 
-from . import __version__, logs, times
-from .errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
-from .graph.client import Graph, segment
-from .graph.credentials import graph_token
-from .messages.tasks import Examine
-from .services import Services
-from .settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
-from .storage import access, clients
-from .subscriptions import maintain
-from .subscriptions.status import Standing, Watched
-from .times import shown
+from .. import __version__, logs, times
+from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
+from ..graph.client import Graph, segment
+from ..graph.credentials import graph_token
+from ..messages.tasks import Examine
+from ..services import Services
+from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
+from ..storage import access, clients
+from ..subscriptions import maintain
+from ..subscriptions.status import Standing, Watched
+from ..times import shown
 
 FOLDER = "doctor/"
 NOBODYS_MEETING = "https://teams.microsoft.com/l/meetup-join/doctor"

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from xml.etree.ElementTree import Element
 
-from . import __version__, elements, style
-from .days.manifests import Manifest
+from .. import __version__
+from ..days.manifests import Manifest
+from ..storage.clients import SIGNALS_QUEUE
+from ..storage.scans import Look
+from ..subscriptions.status import Standing, Watched
+from ..times import shown
+from . import html as elements
+from . import style
 from .diagnosis import Report, at_most, oldest_pending
-from .elements import element, section, table
-from .reads import Silence
-from .storage.clients import SIGNALS_QUEUE
-from .storage.scans import Look
-from .subscriptions.status import Standing, Watched
-from .times import shown
-from .vitals import Denied, Vitals
+from .html import element, section, table
+from .parallel_reads import Silence
+from .readings import Denied, Vitals
 
 NONE_YET = "none yet"
 FEW = 5  # organizers that are shown without being asked for

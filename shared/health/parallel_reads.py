@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from .errors import GraphError, Unavailable
+from ..errors import GraphError, Unavailable
 
 THREADS = 8
 STORAGE_SECONDS = 8.0  # from the beginning, for all reads together

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from .days.sealing import LATENESS
-from .errors import AccessDenied, GraphError
-from .ledger.outcome import Result
-from .messages.envelope import VERSION
-from .messages.tasks import Kind
-from .reads import Silence
-from .settings import Operator, Settings
-from .storage.access import MOST
-from .storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
-from .subscriptions import status
-from .subscriptions.status import Watched
-from .times import shown
-from .vitals import Vitals
+from ..days.sealing import LATENESS
+from ..errors import AccessDenied, GraphError
+from ..ledger.outcome import Result
+from ..messages.envelope import VERSION
+from ..messages.tasks import Kind
+from ..settings import Operator, Settings
+from ..storage.access import MOST
+from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from ..subscriptions import status
+from ..subscriptions.status import Watched
+from ..times import shown
+from .parallel_reads import Silence
+from .readings import Vitals
 
 POISON = "-poison"
 FORGERY_COUNTS = timedelta(hours=24)  # a wrong clientState is a problem for so long

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from . import __version__, page, style, times, vitals
-from . import settings as app_settings
-from .days.manifests import Manifest
+from .. import __version__, times
+from .. import settings as app_settings
+from ..days.manifests import Manifest
+from ..errors import SettingError
+from ..storage.scans import Look
+from ..subscriptions import status as standing
+from . import page, readings, style
 from .diagnosis import Report, diagnose, oldest_pending
-from .errors import SettingError
-from .reads import Silence
-from .storage.scans import Look
-from .subscriptions import status as standing
-from .vitals import Vitals
+from .parallel_reads import Silence
+from .readings import Vitals
 
 ANSWERS = "answers"
 _HEADERS = {
@@ -59,7 +60,7 @@ def report(environ: Mapping[str, str]) -> Report:
         settings = app_settings.load(environ)
     except SettingError as failure:
         return Report(now, shown, wrong_setting=str(failure))
-    read = vitals.read(vitals.of_app(settings), now.date())
+    read = readings.read(readings.of_app(settings), now.date())
     return Report(now, shown, read, diagnose(read, settings, now))
 
 

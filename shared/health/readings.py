@@ -19,18 +19,18 @@ from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
-from . import times
-from .days.manifests import Manifest, Manifests
-from .errors import GraphError, Unavailable
-from .graph.client import Graph, Rate
-from .graph.credentials import credential, graph_token
-from .reads import GRAPH_SECONDS, Reads, Silence
-from .settings import STATE_SUFFIX, Settings
-from .storage import access, clients, heartbeat
-from .storage.scans import FULL, RECENT, Look, Looks
-from .storage.state import Entry, State
-from .subscriptions import desired, plan, status
-from .subscriptions.status import Maintenance, Watched
+from .. import times
+from ..days.manifests import Manifest, Manifests
+from ..errors import GraphError, Unavailable
+from ..graph.client import Graph, Rate
+from ..graph.credentials import credential, graph_token
+from ..settings import STATE_SUFFIX, Settings
+from ..storage import access, clients, heartbeat
+from ..storage.scans import FULL, RECENT, Look, Looks
+from ..storage.state import Entry, State
+from ..subscriptions import desired, plan, status
+from ..subscriptions.status import Maintenance, Watched
+from .parallel_reads import GRAPH_SECONDS, Reads, Silence
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
