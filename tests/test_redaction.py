@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shared.archive.reports import ERASED
-from shared.cli.redaction import Person, of_outcome, of_report, roles
 from shared.ledger.outcome import Buried, Outcome, Result
 from shared.messages.signals import Meeting
+from shared.privacy.redact import Person, of_outcome, of_report, roles
 
 WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
 WHEN = "2026-11-24T00:00:00.000Z"

@@ -27,10 +27,10 @@ from ..graph import verbatim_json
 from ..ledger import outcome
 from ..messages import tasks
 from ..messages.tasks import Refresh, Task
+from ..privacy.redact import Person, of_outcome, of_report, roles
 from ..storage import access
 from ..storage.clients import Blob, get, put
 from ..storage.watchlist import Watch
-from .redaction import Person, of_outcome, of_report, roles
 from .session import Session
 
 MAX_RACES = 8

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ..errors import AttendanceError
+from ..privacy.redact import Person, roles
 from . import days, output, reading
 from .erasing import Erasing
 from .output import told
-from .redaction import Person, roles
 from .session import current
 
 LEAST = 3  # characters of an id or an address
