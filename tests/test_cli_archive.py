@@ -17,8 +17,8 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.graph.orders import NewMeeting, NewPast
-from shared.cli import erasing
-from shared.cli.tables import COLUMNS, Table
+from shared.cli.erasure import erase
+from shared.cli.export.tables import COLUMNS, Table
 from shared.tables import rows
 from tests.command_line import command, environment, run, told
 from tests.front import Front, own_stack
@@ -275,6 +275,6 @@ def test_versions_before_go_and_the_current_ones_stay() -> None:
     container.get_blob_client.side_effect = lambda name, version_id: SimpleNamespace(
         delete_blob=lambda: deleted.append((name, version_id))
     )
-    assert erasing.forget_versions(container, blob, blob) == 1
+    assert erase.forget_versions(container, blob, blob) == 1
     assert deleted == [(blob, "1")]
     container.list_blobs.assert_called_once_with(name_starts_with=blob, include=["versions"])

@@ -16,7 +16,8 @@ import local.identity
 from local import appsettings
 from local.graph.faults import Fault
 from local.graph.orders import NewMeeting
-from shared.cli import doctor, root, session
+from shared.cli import main, session
+from shared.cli.commands import doctor
 from shared.errors import AttendanceError
 from tests.command_line import command, environment, run, told
 from tests.front import Front, eventually, own_stack
@@ -227,7 +228,7 @@ def test_without_a_local_stack_local_says_how_to_start_one(
     ],
 )
 def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -> None:
-    assert root.hoisted(given) == first
+    assert main.hoisted(given) == first
 
 
 def test_who_may_not_read_storage_is_told_so(front: Front) -> None:

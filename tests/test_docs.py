@@ -27,7 +27,7 @@ from local.stack import Stack
 from shared import settings, times
 from shared.archive import reports as archive
 from shared.archiving import backoff
-from shared.cli import root
+from shared.cli import main
 from shared.days import manifests, sealing
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
@@ -255,9 +255,9 @@ def command_lines(path: Path) -> list[str]:
 
 def wrong_with(line: str) -> str:
     """What the command line would not take; "" for nothing."""
-    command: Any = typer.main.get_command(root.app)
+    command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
-    words = root.hoisted(shlex.split(line, comments=True)[1:])
+    words = main.hoisted(shlex.split(line, comments=True)[1:])
     while words and hasattr(command, "commands"):
         word = words.pop(0)
         if not word.startswith("-"):

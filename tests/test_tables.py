@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from shared.cli import tables
-from shared.cli.pseudonyms import Pseudonyms
-from shared.cli.tables import COLUMNS, Format, Table
+from shared.cli.export import tables
+from shared.cli.export.pseudonyms import Pseudonyms
+from shared.cli.export.tables import COLUMNS, Format, Table
 from shared.errors import AttendanceError
 from shared.tables import rows
 from tests.test_rows import LINE, record

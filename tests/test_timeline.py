@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from shared.cli import picture, terminal, timeline
+from shared.cli.draw import image, terminal, timeline
 from tests.test_rows import ANYTHING, RECORDS
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -119,13 +119,13 @@ def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
 def test_where_there_is_nothing_to_draw_it_says_so(content: dict[str, Any]) -> None:
     words = "It tells no times." if content.get("attendanceRecords") else "Nobody attended."
     assert words in text(content)
-    assert words in picture.written(timeline.read(content), "svg").decode()
+    assert words in image.written(timeline.read(content), "svg").decode()
 
 
 @pytest.mark.parametrize("size", [1, 3, 60, 61, 3_000])
-@pytest.mark.parametrize("form", picture.FORMATS)
+@pytest.mark.parametrize("form", image.FORMATS)
 def test_a_picture_of_any_number_of_people(size: int, form: str) -> None:
-    made = picture.written(timeline.read(crowd(size)), form)
+    made = image.written(timeline.read(crowd(size)), form)
     assert made.startswith({"svg": b"<?xml", "png": b"\x89PNG", "html": b"<!doctype html>"}[form])
     if form == "html":
         assert made.count(b"<tr>") == size + 1
@@ -134,20 +134,20 @@ def test_a_picture_of_any_number_of_people(size: int, form: str) -> None:
 
 def test_the_same_report_makes_the_same_picture() -> None:
     known = timeline.read(crowd(5))
-    for form in picture.FORMATS:
-        assert picture.written(known, form) == picture.written(known, form)
+    for form in image.FORMATS:
+        assert image.written(known, form) == image.written(known, form)
 
 
 def test_another_format_is_named() -> None:
     with pytest.raises(ValueError, match="'gif' is none of svg, png, html"):
-        picture.written(timeline.read(report()), "gif")
+        image.written(timeline.read(report()), "gif")
 
 
 def test_a_hostile_name_is_a_name() -> None:
     known = timeline.read(report(person(HOSTILE, (0, 60), role=HOSTILE)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg, page = (picture.written(known, form).decode() for form in ("svg", "html"))
+        svg, page = (image.written(known, form).decode() for form in ("svg", "html"))
     shown = "".join(ElementTree.fromstring(svg).itertext())
     assert "<script>" in shown
     assert "\\frac" in shown
@@ -164,5 +164,5 @@ def test_a_hostile_name_is_a_name() -> None:
 def test_any_report_is_drawn(fields: dict[str, Any], records: list[Any]) -> None:
     content = {**fields, "attendanceRecords": records}
     assert text(content)
-    for form in picture.FORMATS:
-        assert picture.written(timeline.read(content), form)
+    for form in image.FORMATS:
+        assert image.written(timeline.read(content), form)

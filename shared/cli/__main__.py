@@ -1,5 +1,5 @@
 """`python -m shared.cli`, which is the same as `attendance`."""
 
-from .root import main
+from .main import main
 
 main()

@@ -25,8 +25,8 @@ from ..settings import STATE_SUFFIX, Operator
 from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import State
-from . import signin
-from .signin import SignIn
+from . import sign_in
+from .sign_in import SignIn
 
 LOCAL = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
 RATE = 5.0  # Graph requests per second
@@ -50,7 +50,7 @@ class Session:
     @cached_property
     def credential(self) -> TokenCredential:
         """Who signs in to storage."""
-        return signin.chosen(self.sign_in or SignIn.AUTO, self.operator, self.client_id)
+        return sign_in.chosen(self.sign_in or SignIn.AUTO, self.operator, self.client_id)
 
     @cached_property
     def blobs(self) -> BlobServiceClient:
@@ -83,8 +83,8 @@ class Session:
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
-        source = signin.chosen(self.sign_in or usual, self.operator, self.client_id)
-        token = signin.graph_token(source, self.operator.graph_scope)
+        source = sign_in.chosen(self.sign_in or usual, self.operator, self.client_id)
+        token = sign_in.graph_token(source, self.operator.graph_scope)
         return Graph(self.operator.graph_root, token, Rate(RATE))
 
 

@@ -19,19 +19,19 @@ from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from .. import times
-from ..archive.reports import ERASED, folder
-from ..days.manifests import index_name, manifest_name
-from ..errors import AttendanceError
-from ..graph import verbatim_json
-from ..ledger import outcome
-from ..messages import tasks
-from ..messages.tasks import Refresh, Task
-from ..privacy.redact import Person, of_outcome, of_report, roles
-from ..storage import access
-from ..storage.clients import Blob, get, put
-from ..storage.watchlist import Watch
-from .session import Session
+from ... import times
+from ...archive.reports import ERASED, folder
+from ...days.manifests import index_name, manifest_name
+from ...errors import AttendanceError
+from ...graph import verbatim_json
+from ...ledger import outcome
+from ...messages import tasks
+from ...messages.tasks import Refresh, Task
+from ...privacy.redact import Person, of_outcome, of_report, roles
+from ...storage import access
+from ...storage.clients import Blob, get, put
+from ...storage.watchlist import Watch
+from ..session import Session
 
 MAX_RACES = 8
 THREADS = 16

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from .. import times
-from ..errors import AttendanceError
-from ..storage import watchlist
-from . import output
-from .output import told
-from .session import current
+from ... import times
+from ...errors import AttendanceError
+from ...storage import watchlist
+from .. import output
+from ..output import told
+from ..session import current
 
 app = typer.Typer(no_args_is_help=True, help="The meetings whose end Graph tells the app within seconds.")
 JoinUrl = Annotated[str, typer.Argument(help="The meeting's join URL.")]

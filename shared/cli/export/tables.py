@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
-from ..tables import rows
+from ...tables import rows
 
 ROWS_AT_ONCE = 20_000
 

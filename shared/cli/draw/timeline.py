@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..tables import rows
+from ...tables import rows
 
 LONGEST_NAME = 48
 NOBODY = "(unknown)"

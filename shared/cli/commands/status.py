@@ -7,14 +7,14 @@ from datetime import datetime
 import typer
 from rich.text import Text
 
-from .. import settings, times
-from ..health import endpoint, readings
-from ..health.diagnosis import Report, diagnose
-from ..health.readings import Vitals
-from ..times import shown
-from . import output
-from .output import UNWELL, told
-from .session import Session, current
+from ... import settings, times
+from ...health import endpoint, readings
+from ...health.diagnosis import Report, diagnose
+from ...health.readings import Vitals
+from ...times import shown
+from .. import output
+from ..output import UNWELL, told
+from ..session import Session, current
 
 
 def register(app: typer.Typer) -> None:

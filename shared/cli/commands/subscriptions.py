@@ -10,16 +10,16 @@ from typing import Annotated
 
 import typer
 
-from .. import times
-from ..errors import AttendanceError
-from ..messages import tasks
-from ..messages.tasks import Delete, Maintain, Renew, Task
-from ..storage import heartbeat
-from ..subscriptions import status
-from ..subscriptions.status import Maintenance, Standing
-from . import output
-from .output import told
-from .session import current
+from ... import times
+from ...errors import AttendanceError
+from ...messages import tasks
+from ...messages.tasks import Delete, Maintain, Renew, Task
+from ...storage import heartbeat
+from ...subscriptions import status
+from ...subscriptions.status import Maintenance, Standing
+from .. import output
+from ..output import told
+from ..session import current
 
 LOOK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
 WAIT = 180

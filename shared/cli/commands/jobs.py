@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from .. import times
-from ..errors import AttendanceError
-from ..ledger.outcome import Result
-from ..messages import tasks
-from ..messages.tasks import Backfill, Redrive, Task
-from ..reconcile.sweep import backfill_name
-from ..storage.scans import Look, Looks
-from . import days, output
-from .output import told
-from .session import current
+from ... import times
+from ...errors import AttendanceError
+from ...ledger.outcome import Result
+from ...messages import tasks
+from ...messages.tasks import Backfill, Redrive, Task
+from ...reconcile.sweep import backfill_name
+from ...storage.scans import Look, Looks
+from .. import options, output
+from ..output import told
+from ..session import current
 
 REACH = 30  # days of call records that Graph keeps
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the app has listed all of it.")]
@@ -29,13 +29,13 @@ def register(app: typer.Typer) -> None:
     app.command()(redrive)
 
 
-def backfill(first: days.First, last: days.Last, wait: Wait = False, timeout: Timeout = 3_600) -> None:
+def backfill(first: options.First, last: options.Last, wait: Wait = False, timeout: Timeout = 3_600) -> None:
     """Have the app fetch the reports of a window of the past, as far as Graph still has them.
 
     Graph lists the calls of the last 30 days; of each meeting found, all reports that it still lists are fetched too.
     """
     with told():
-        window = days.between(first, last)
+        window = options.between(first, last)
         job = Backfill(times.midnight(window[0]), times.midnight(window[-1]) + timedelta(days=1))
         if job.end <= times.now() - timedelta(days=REACH):
             raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
@@ -60,14 +60,14 @@ def redrive(
             help="First day (UTC). Default: 30 days ago.",
         ),
     ] = None,
-    last: days.MaybeLast = None,
+    last: options.MaybeLast = None,
 ) -> None:
     """Have the app take up again what has settled; of what is stored, each report is read once more.
 
     Example: attendance redrive --outcome accessDenied
     """
     with told():
-        window = days.between(first, last, REACH)
+        window = options.between(first, last, REACH)
         chosen = frozenset(outcome or [Result.FAILED])
         if Result.PENDING in chosen:
             raise AttendanceError("What is pending is not taken up again: it comes again by itself.")

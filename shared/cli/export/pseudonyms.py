@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import AttendanceError
+from ...errors import AttendanceError
 
 LEAST = 16  # characters of a key
 _IDS = frozenset({"reportId", "meetingId", "organizerId", "eventId", "sessionId", "recordId", "personId"})

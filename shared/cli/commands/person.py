@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ..errors import AttendanceError
-from ..privacy.redact import Person, roles
-from . import days, output, reading
-from .erasing import Erasing
-from .output import told
-from .session import current
+from ...errors import AttendanceError
+from ...privacy.redact import Person, roles
+from .. import options, output, reading
+from ..erasure.erase import Erasing
+from ..output import told
+from ..session import current
 
 LEAST = 3  # characters of an id or an address
 
@@ -25,11 +25,11 @@ Who = Annotated[
 
 
 @app.command()
-def find(who: Who, first: days.First, last: days.Last) -> None:
+def find(who: Who, first: options.First, last: options.Last) -> None:
     """List the reports in which a person appears, as organizer or attendee."""
     with told():
         person, container = _person(who), current().container
-        window = days.between(first, last)
+        window = options.between(first, last)
         found = []
         with output.progress("Reading reports") as done:
             archived = (report for _, report in reading.each_report(container, window))
@@ -43,8 +43,8 @@ def find(who: Who, first: days.First, last: days.Last) -> None:
 @app.command()
 def erase(
     who: Who,
-    first: days.First,
-    last: days.Last,
+    first: options.First,
+    last: options.Last,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     wait: Annotated[int, typer.Option(help="Seconds to wait for the app, for each day.", min=1)] = 600,
 ) -> None:
@@ -55,7 +55,7 @@ def erase(
     the state container. A command that was interrupted is finished by giving it again.
     """
     with told():
-        person, window = _person(who), days.between(first, last)
+        person, window = _person(who), options.between(first, last)
         if not yes:
             typer.confirm(
                 f"Erase from {window[0]} to {window[-1]}? This cannot be undone.", abort=True, err=True

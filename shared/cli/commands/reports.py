@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from ..archive.reports import folder
-from ..errors import AttendanceError
-from ..storage.clients import get
-from . import days, output, reading
-from .output import told
-from .session import current
+from ...archive.reports import folder
+from ...errors import AttendanceError
+from ...storage.clients import get
+from .. import options, output, reading
+from ..output import told
+from ..session import current
 
 FOUR_WEEKS = 30
 PICTURES = (".svg", ".png", ".html")
@@ -36,8 +36,8 @@ class What(StrEnum):
 
 @app.command("list")
 def list_reports(
-    first: days.MaybeFirst = None,
-    last: days.MaybeLast = None,
+    first: options.MaybeFirst = None,
+    last: options.MaybeLast = None,
     organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
     meeting: Annotated[
         str | None, typer.Option(help="Only of this meeting (its id or its join URL).")
@@ -47,7 +47,7 @@ def list_reports(
     with told():
         container = current().container
         found = (
-            reading.fields(each) for _, each in reading.each_report(container, days.between(first, last))
+            reading.fields(each) for _, each in reading.each_report(container, options.between(first, last))
         )
         wanted = (
             each
@@ -68,28 +68,28 @@ def show(
     everybody: Annotated[
         bool, typer.Option("--all", help="Show every person, however many there are.")
     ] = False,
-    first: days.MaybeFirst = None,
-    last: days.MaybeLast = None,
+    first: options.MaybeFirst = None,
+    last: options.MaybeLast = None,
 ) -> None:
     """Draw who attended a meeting and when: here, or as a picture. With --json, the report as it is stored."""
     with told():
         if picture and picture.suffix.lower() not in PICTURES:
             raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.located(container, report, days.between(first, last, FOUR_WEEKS))
+        name = reading.located(container, report, options.between(first, last, FOUR_WEEKS))
         blob = get(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
             output.write(blob.body + b"\n", picture)
             return
-        from . import terminal, timeline  # draw what other commands need not load
+        from ..draw import terminal, timeline  # draw what other commands need not load
 
         drawn = timeline.read(reading.parsed(blob.body, name))
         if picture is None:
             output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
             return
-        from . import picture as pictures
+        from ..draw import image as pictures
 
         output.write(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
 
@@ -99,8 +99,8 @@ def download(
     folder_: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Where the copy lies; it is made where needed.")
     ],
-    first: days.MaybeFirst = None,
-    last: days.MaybeLast = None,
+    first: options.MaybeFirst = None,
+    last: options.MaybeLast = None,
     what: Annotated[
         list[What] | None, typer.Option(help="Which parts; may be given several times. Default: reports.")
     ] = None,
@@ -111,7 +111,7 @@ def download(
     """
     with told():
         container, chosen = current().container, what or [What.REPORTS]
-        window = days.between(first, last)
+        window = options.between(first, last)
         fetched = kept = 0
         with output.progress("Copying") as done:
             for blob in _blobs(container, chosen, window):

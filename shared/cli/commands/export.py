@@ -13,13 +13,14 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ..archive.reports import Archive, Archived, folder
-from ..errors import AttendanceError
-from . import days, output, reading, tables
-from .output import told
-from .pseudonyms import Pseudonyms
-from .session import current
-from .tables import Format, Row, Table
+from ...archive.reports import Archive, Archived, folder
+from ...errors import AttendanceError
+from .. import options, output, reading
+from ..export import tables
+from ..export.pseudonyms import Pseudonyms
+from ..export.tables import Format, Row, Table
+from ..output import told
+from ..session import current
 
 KEY = "ATTENDANCE_PSEUDONYM_KEY"
 SPOOL_BYTES = 16 * 1024 * 1024
@@ -32,8 +33,8 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    first: days.First,
-    last: days.Last,
+    first: options.First,
+    last: options.Last,
     form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
     table: Annotated[
         list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all three.")
@@ -59,7 +60,7 @@ def export(
     A day without reports has none. The same command again writes the same files.
     """
     with told():
-        window = days.between(first, last)
+        window = options.between(first, last)
         if (folder_ is None) is not into_container:
             raise AttendanceError("Give either --output FOLDER or --into-container.")
         pseudonyms = _pseudonyms() if pseudonymise else None

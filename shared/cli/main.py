@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import archived, doctor, exporting, personal, persons, queued, session, status, subscribing, watching
+from . import session
+from .commands import doctor, export, fetch, jobs, person, reports, status, subscriptions, watch
 from .output import told
 from .session import Session
-from .signin import SignIn
+from .sign_in import SignIn
 
 HELP = """Look after the attendance archive, and read what is in it.
 
@@ -87,13 +88,13 @@ def options(
         session.begin(Session(environ, sign_in, client_id, as_json))
 
 
-for _module in (status, doctor, queued, personal, exporting):
+for _module in (status, doctor, jobs, fetch, export):
     _module.register(app)
-app.add_typer(subscribing.app, name="subscriptions")
-app.add_typer(watching.app, name="watch")
-app.add_typer(archived.app, name="reports")
-app.add_typer(personal.me, name="me")
-app.add_typer(persons.app, name="person")
+app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(watch.app, name="watch")
+app.add_typer(reports.app, name="reports")
+app.add_typer(fetch.me, name="me")
+app.add_typer(person.app, name="person")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,8 +22,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..health import html
-from ..health.html import element
+from ...health import html
+from ...health.html import element
 from .timeline import Someone, Timeline
 
 FORMATS = ("svg", "png", "html")

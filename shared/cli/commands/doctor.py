@@ -11,17 +11,17 @@ import typer
 from azure.core.exceptions import AzureError, HttpResponseError
 from rich.text import Text
 
-from .. import settings
-from ..errors import AttendanceError, SettingError
-from ..health import self_check
-from ..health.self_check import Finding, State
-from ..messages import tasks
-from ..messages.tasks import MOST_EXAMINED, Examine, Task
-from ..settings import GUID
-from ..subscriptions.handshake import handshake
-from . import output
-from .output import UNWELL, told
-from .session import Session, current
+from ... import settings
+from ...errors import AttendanceError, SettingError
+from ...health import self_check
+from ...health.self_check import Finding, State
+from ...messages import tasks
+from ...messages.tasks import MOST_EXAMINED, Examine, Task
+from ...settings import GUID
+from ...subscriptions.handshake import handshake
+from .. import output
+from ..output import UNWELL, told
+from ..session import Session, current
 from .status import report
 
 _COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red", State.UNKNOWN: "yellow"}

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from .. import times
-from ..errors import AttendanceError, NotFound
-from ..graph import reports, verbatim_json
-from ..graph.client import Graph, items, segment
-from ..messages import resource_paths
-from . import output
-from .output import told
-from .session import current
-from .signin import SignIn
+from ... import times
+from ...errors import AttendanceError, NotFound
+from ...graph import reports, verbatim_json
+from ...graph.client import Graph, items, segment
+from ...messages import resource_paths
+from .. import output
+from ..output import told
+from ..session import current
+from ..sign_in import SignIn
 
 me = typer.Typer(no_args_is_help=True, help="Reports of your own meetings, for a person who signs in.")
 
