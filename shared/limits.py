@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 
+MAX_RATE_WAIT = 30.0  # seconds in the instance's own queue
+
 
 class Pace:
     """Lets at most `calls` pass in any `seconds`, among all threads of the instance."""
@@ -56,3 +58,24 @@ class Once:
         """Let `key` pass again at once."""
         with self._lock:
             self._passed.pop(key, None)
+
+
+class Rate:
+    """A budget of requests per second, shared by the threads of one instance."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1 / per_second
+        self._burst = max(per_second, 1.0)  # one second's worth may go at once
+        self._clock = clock
+        self._next = clock() - self._burst * self._interval
+        self._lock = threading.Lock()
+
+    def take(self) -> float:
+        """Seconds to wait before the request; the place is taken unless that is over MAX_RATE_WAIT."""
+        with self._lock:
+            now = self._clock()
+            start = max(self._next, now - self._burst * self._interval)
+            wait = start + self._interval - now
+            if wait <= MAX_RATE_WAIT:
+                self._next = start + self._interval
+            return max(0.0, wait)

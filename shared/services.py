@@ -16,13 +16,14 @@ from .crypto.signing_keys import SigningKeys
 from .crypto.validation_tokens import Validator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
-from .graph.client import Graph, Rate
+from .graph.client import Graph
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
+from .ledger.access import Access
 from .ledger.outcomes import Outcomes
+from .limits import Rate
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
-from .storage.access import Access
 from .storage.heartbeat import Heartbeat
 from .storage.scans import Looks
 from .storage.state import State
@@ -82,7 +83,7 @@ def assemble(
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
-        Sealing(state, manifests, daily, upkeep, settings),
+        Sealing(state, manifests, settings),
         Looks(state, upkeep),
         Watch(state),
         keys or NoKeys(),

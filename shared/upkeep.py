@@ -6,6 +6,7 @@ What fails at Graph comes again later, for longer than Graph holds notifications
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
@@ -25,6 +26,7 @@ from .messages.tasks import (
     Renew,
     Subscribe,
     Sweep,
+    Task,
 )
 from .reconcile import sweep
 from .services import Services
@@ -73,6 +75,13 @@ def _do(job: Job, services: Services) -> None:
         case Redrive():
             redrive.redrive(job, services)
         case Refresh(day):
-            services.sealing.refresh(day)
+            _refresh(day, services)
         case Part():
             services.daily.write(job)
+
+
+def _refresh(day: date, services: Services) -> None:
+    """Write a day's manifest, then its table, a message for each part."""
+    if services.sealing.refresh(day):
+        for part in services.daily.plan(day):
+            services.tasks.send(tasks.message(Task(part)))

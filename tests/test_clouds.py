@@ -13,7 +13,8 @@ from local.identity import CLIENT_ID, Identity
 from shared import settings
 from shared.errors import SettingError, Unavailable
 from shared.graph import credentials
-from shared.graph.client import Graph, Rate
+from shared.graph.client import Graph
+from shared.limits import Rate
 from shared.settings import CLOUDS, Cloud, Settings, load
 from shared.storage.clients import blob_service, queue_service
 from tests.app_settings import ENVIRON

@@ -33,6 +33,7 @@ from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import outcome as outcome_form
 from shared.messages import signals, tasks
+from shared.storage import names
 from shared.tables import attendee_table, rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +75,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
     end = times.parse(report["meetingEndDateTime"])
     assert end
     report_name = archive.report_name(report["id"], end)
-    outcome_name = archive.partition("outcomes", outcome.day, outcome.signal_id)
+    outcome_name = names.partition("outcomes", outcome.day, outcome.signal_id)
     day = end.date().isoformat()
     for what, placeholder, identifier, name in (
         ("report", "<reportId>", report["id"], report_name),
@@ -93,7 +94,7 @@ def test_characters_that_a_blob_name_keeps() -> None:
     assert kept
     printable = "".join(map(chr, range(0x21, 0x7F)))
     assert sorted(kept[1]) == [
-        char for char in printable if archive.name_part(char) == char and not char.isalnum()
+        char for char in printable if names.name_part(char) == char and not char.isalnum()
     ]
 
 
@@ -124,7 +125,7 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
     with reports.read(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
-        metadata = {key: archive.decoded(value) for key, value in archive.metadata(read, where).items()}
+        metadata = {key: names.decoded(value) for key, value in archive.metadata(read, where).items()}
         written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
@@ -392,11 +393,11 @@ def literals(event: ast.expr) -> list[str]:
 
 def markdown_files() -> Iterator[Path]:
     """The project's own documents."""
-    for folder, folders, names in os.walk(ROOT):
+    for folder, folders, files in os.walk(ROOT):
         folders[:] = [
             name for name in folders if name == ".github" or not name.startswith((".", "node_modules"))
         ]
-        yield from (Path(folder, name) for name in names if name.endswith(".md"))
+        yield from (Path(folder, name) for name in files if name.endswith(".md"))
 
 
 def relative_links(path: Path) -> list[str]:

@@ -71,7 +71,7 @@ def looked(
 ) -> tuple[EventLook, list[Signal], Queue]:
     signals: list[Signal] = []
     tasks = Queue()
-    monkeypatch.setattr("shared.missing.enqueue", lambda found, _: signals.extend(found))
+    monkeypatch.setattr("shared.reconcile.call_records.enqueue", lambda found, _: signals.extend(found))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks))
     knows = cast(Known, SimpleNamespace(has=lambda signal_id, _: signal_id in (known or set())))
     work = EventLook(look, services, knows, lambda: True)

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
 from shared.graph import client as graph_module
-from shared.graph.client import MANY_FAILURES, MAX_RATE_WAIT, MAX_TRIES, Graph, Rate, next_link, segment
+from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
+from shared.limits import MAX_RATE_WAIT, Rate
 
 
 @dataclass

@@ -15,7 +15,7 @@ from shared import settings, times
 from shared.health import diagnosis, page, style
 from shared.health.diagnosis import Report
 from shared.health.readings import Denied, Organizer, Vitals
-from shared.storage import access
+from shared.ledger import access
 from tests.app_settings import ENVIRON
 from tests.front import Front, own_stack
 from tests.health_states import CURE, HOSTILE, ORGANIZER, world

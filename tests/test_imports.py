@@ -19,6 +19,23 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "shared").rglob("*.py"))
 }
+# The stages through which a signal flows: each imports only from lines above its own.
+LAYERS = (
+    {"errors", "times", "logs", "limits", "settings"},
+    {"crypto", "messages"},
+    {"doors", "graph"},
+    {"privacy"},
+    {"storage"},
+    {"archive", "ledger"},
+    {"days"},
+    {"tables"},
+    {"services"},
+    {"archiving", "subscriptions"},
+    {"reconcile"},
+    {"health"},
+    {"upkeep"},
+    {"cli"},
+)
 HEAVY = (
     "azure.core",
     "azure.identity",
@@ -108,6 +125,39 @@ def test_imports_in_the_product_point_one_way() -> None:
     assert set(order) == MODULES.keys()
 
 
+def test_a_package_imports_only_from_stages_before_its_own() -> None:
+    stage = {unit: number for number, units in enumerate(LAYERS) for unit in units}
+    wrong = []
+    for module in MODULES.keys() - {"shared"}:
+        unit = module.split(".")[1]
+        for name in imported(module) & MODULES.keys() - {"shared"}:
+            other = name.split(".")[1]
+            if other != unit and not (stage[other] < stage[unit] or stage[other] == stage[unit] == 0):
+                wrong.append(f"{module} imports {name}")
+    assert wrong == []
+    assert stage.keys() == {module.split(".")[1] for module in MODULES.keys() - {"shared"}}
+
+
+def test_the_doors_are_imported_by_triggers_alone() -> None:
+    assert [m for m in MODULES if not m.startswith("shared.doors") and "shared.doors" in imported(m)] == []
+
+
+def test_imports_inside_the_product_are_relative() -> None:
+    """The command line is packaged under a name of its own, so no module may name `shared`."""
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.append(node.module or "")
+            assert not [name for name in names if name.split(".")[0] == "shared"], module
+
+
+def test_packages_have_empty_init_modules() -> None:
+    """Each line of one would cost the cold start."""
+    filled = [m for m, path in MODULES.items() if path.name == "__init__.py" and path.read_bytes().strip()]
+    assert filled == ["shared"]
+
+
 def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
     tree = ast.parse((ROOT / "function_app.py").read_bytes())
     top = {ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
@@ -115,5 +165,6 @@ def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
         "import os",
         "from typing import List",
         "import azure.functions as func",
-        "from shared import logs, webhook",
+        "from shared import logs",
+        "from shared.doors import webhook",
     }

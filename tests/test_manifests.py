@@ -25,12 +25,13 @@ from hypothesis import strategies as st
 import local.storage
 from local.azurite import Azurite
 from local.identity import Identity
-from shared.archive.reports import Archive, Stored, partition
+from shared.archive.reports import Archive, Stored
 from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.outcome import Outcome, Result
 from shared.ledger.outcomes import Outcomes
+from shared.storage.names import partition
 
 DAY = date(2026, 11, 23)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -83,7 +83,7 @@ def test_it_indexes_with_its_own_packages_alone(unpacked: Path, bare: Path, runt
         pytest.skip("the packages are for Linux on x86-64")
     packages = unpacked / ".python_packages/lib/site-packages"
     assert set(index(bare, unpacked, path=f"{packages}:{runtime}")) == FUNCTIONS
-    code = "import shared.pipeline, shared.upkeep, shared.health, shared.services, shared.vault"
+    code = "import shared.archiving.worker, shared.upkeep, shared.health.endpoint, shared.crypto.key_vault"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{unpacked}:{packages}"}
     subprocess.run([bare, "-c", code], cwd=unpacked, env=environment, check=True, timeout=60)
 

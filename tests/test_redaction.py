@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.archive.reports import ERASED
+from shared.cli.erasure.erase import of_outcome
 from shared.ledger.outcome import Buried, Outcome, Result
 from shared.messages.signals import Meeting
-from shared.privacy.redact import Person, of_outcome, of_report, roles
+from shared.privacy.redact import ERASED, Person, of_report, roles
 
 WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
 WHEN = "2026-11-24T00:00:00.000Z"

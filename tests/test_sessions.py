@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archiving.matching import CLOCK_SKEW, Listed, Selection, Session, select
+from shared.archiving.matching import CLOCK_SKEW, Selection, Session, select
+from shared.graph.reports import ReportHeader
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 NOW = DAY + timedelta(hours=12)
@@ -21,22 +22,22 @@ def session(start: float, end: float) -> Session:
     return Session(at(start), at(end))
 
 
-def report(start: float, end: float, name: str = "r") -> Listed:
-    return Listed(name, at(start), at(end))
+def report(start: float, end: float, name: str = "r") -> ReportHeader:
+    return ReportHeader(name, at(start), at(end))
 
 
-def ids(reports: tuple[Listed, ...]) -> list[str]:
+def ids(reports: tuple[ReportHeader, ...]) -> list[str]:
     return [each.id for each in reports]
 
 
-def groups(selection: Selection) -> list[Listed]:
+def groups(selection: Selection) -> list[ReportHeader]:
     return [*selection.conclusive, *selection.near, *selection.others, *selection.early]
 
 
 MINUTES = st.integers(-3 * 24 * 60, 180).map(float)
 SPANS = st.tuples(MINUTES, st.integers(0, 300)).map(lambda span: (span[0], span[0] + span[1]))
 TIMES = st.none() | MINUTES.map(at)
-LISTS = st.lists(st.builds(Listed, st.uuids().map(str), TIMES, TIMES), unique_by=lambda each: each.id)
+LISTS = st.lists(st.builds(ReportHeader, st.uuids().map(str), TIMES, TIMES), unique_by=lambda each: each.id)
 
 
 @given(call=SPANS, span=SPANS)
@@ -58,7 +59,7 @@ def test_an_overlap_that_clocks_can_explain_does_not_settle_a_restarted_session(
 
 
 @given(reports=LISTS, call=SPANS)
-def test_a_report_is_in_one_group_at_most(reports: list[Listed], call: tuple[float, float]) -> None:
+def test_a_report_is_in_one_group_at_most(reports: list[ReportHeader], call: tuple[float, float]) -> None:
     found = groups(select(reports, session(*call), NOW))
     assert len(found) == len(set(found))
     assert set(found) <= set(reports)
@@ -66,7 +67,7 @@ def test_a_report_is_in_one_group_at_most(reports: list[Listed], call: tuple[flo
 
 @given(reports=LISTS, call=SPANS, data=st.data())
 def test_the_order_of_the_list_does_not_matter(
-    reports: list[Listed], call: tuple[float, float], data: st.DataObject
+    reports: list[ReportHeader], call: tuple[float, float], data: st.DataObject
 ) -> None:
     one = select(reports, session(*call), NOW)
     other = select(data.draw(st.permutations(reports)), session(*call), NOW)
@@ -76,7 +77,7 @@ def test_the_order_of_the_list_does_not_matter(
 
 @given(reports=LISTS, call=SPANS)
 def test_every_ended_report_of_the_last_day_is_in_a_group(
-    reports: list[Listed], call: tuple[float, float]
+    reports: list[ReportHeader], call: tuple[float, float]
 ) -> None:
     found = groups(select(reports, session(*call), NOW))
     recent = [each for each in reports if each.end and NOW - timedelta(hours=24) <= each.end <= NOW]
@@ -84,7 +85,9 @@ def test_every_ended_report_of_the_last_day_is_in_a_group(
 
 
 @given(reports=LISTS, call=SPANS)
-def test_a_report_that_has_not_ended_is_in_no_group(reports: list[Listed], call: tuple[float, float]) -> None:
+def test_a_report_that_has_not_ended_is_in_no_group(
+    reports: list[ReportHeader], call: tuple[float, float]
+) -> None:
     found = groups(select(reports, session(*call), NOW))
     assert all(each.end and each.end <= NOW + CLOCK_SKEW for each in found)
 
@@ -121,13 +124,16 @@ def test_of_a_recurring_series_only_the_days_report_settles() -> None:
 
 
 def test_a_running_meeting_has_no_report_yet() -> None:
-    running = [Listed("no end", at(0), None), Listed("ends later", at(0), NOW + timedelta(minutes=3))]
+    running = [
+        ReportHeader("no end", at(0), None),
+        ReportHeader("ends later", at(0), NOW + timedelta(minutes=3)),
+    ]
     assert groups(select(running, session(0, 30), NOW)) == []
 
 
 def test_a_clock_that_is_two_minutes_ahead_is_forgiven() -> None:
     call = Session(NOW - timedelta(minutes=30), NOW)
-    ahead = Listed("r", NOW - timedelta(minutes=30), NOW + timedelta(minutes=2))
+    ahead = ReportHeader("r", NOW - timedelta(minutes=30), NOW + timedelta(minutes=2))
     assert ids(select([ahead], call, NOW).conclusive) == ["r"]
 
 
@@ -171,7 +177,7 @@ def test_where_only_the_end_is_known_a_report_that_began_later_is_another_sessio
     ],
 )
 def test_a_foreign_report_is_archived_for_a_day_after_its_end(age: timedelta, taken: bool) -> None:
-    foreign = Listed("r", NOW - age - timedelta(minutes=5), NOW - age)
+    foreign = ReportHeader("r", NOW - age - timedelta(minutes=5), NOW - age)
     call = Session(NOW - timedelta(days=10), NOW - timedelta(days=10) + timedelta(hours=1))
     assert ids(select([foreign], call, NOW).others) == (["r"] if taken else [])
 
@@ -179,17 +185,17 @@ def test_a_foreign_report_is_archived_for_a_day_after_its_end(age: timedelta, ta
 def test_a_report_within_the_tolerance_is_archived_at_any_age() -> None:
     start = NOW - timedelta(days=10)
     call = Session(start, start + timedelta(hours=1))
-    before = Listed("r", start - timedelta(hours=1), start - timedelta(minutes=15))
+    before = ReportHeader("r", start - timedelta(hours=1), start - timedelta(minutes=15))
     assert ids(select([before], call, NOW).near) == ["r"]
 
 
 def test_a_report_without_a_start_counts_by_its_end() -> None:
-    assert ids(select([Listed("r", None, at(58))], session(0, 60), NOW).conclusive) == ["r"]
+    assert ids(select([ReportHeader("r", None, at(58))], session(0, 60), NOW).conclusive) == ["r"]
 
 
 def test_in_a_channel_the_report_of_a_meeting_held_at_the_same_time_is_not_the_sessions() -> None:
-    neighbour = Listed("neighbour", NOW - timedelta(minutes=60), NOW - timedelta(minutes=5))
-    own = Listed("own", NOW - timedelta(minutes=45, seconds=-20), NOW - timedelta(seconds=3))
+    neighbour = ReportHeader("neighbour", NOW - timedelta(minutes=60), NOW - timedelta(minutes=5))
+    own = ReportHeader("own", NOW - timedelta(minutes=45, seconds=-20), NOW - timedelta(seconds=3))
     session = Session(NOW - timedelta(minutes=45), NOW)
     found = select([neighbour, own], session, NOW, in_channel=True)
     assert (found.conclusive, found.near) == ((own,), (neighbour,))

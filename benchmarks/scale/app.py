@@ -121,7 +121,7 @@ class App:
             self.clock, queue, buried, make, most, self.assumed, self._draw.randrange(2**32), cpu
         )
 
-    def client(self, rate: graph.Rate) -> graph.Graph:
+    def client(self, rate: limits.Rate) -> graph.Graph:
         """A client of Graph within this budget."""
         client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
         client._session = cast(Any, self.tenant)
@@ -145,7 +145,7 @@ class _Process:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._rate = graph.Rate(app.settings.graph_rate, lambda: app.clock.now)
+        self._rate = limits.Rate(app.settings.graph_rate, lambda: app.clock.now)
         self.listing = limits.Pace(*sweep.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
@@ -28,15 +28,13 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..errors import AttendanceError
 from ..graph.reports import MeetingReports, Report, Where
-from ..storage.clients import put
+from ..privacy.redact import ERASED
+from ..storage.blobs import put
+from ..storage.names import decoded, folder, partition
 
 MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
-ERASED = (
-    "erased"  # metadata of a report from which a person was taken out: Graph's would bring the person back
-)
-_KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
 
 class Stored(StrEnum):
@@ -46,21 +44,6 @@ class Stored(StrEnum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     KEPT = "kept"
-
-
-def name_part(identifier: str) -> str:
-    """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
-    return quote(identifier, safe=_KEPT, errors="surrogatepass")
-
-
-def folder(prefix: str, day: date) -> str:
-    """What the names of all blobs in the partition of `day` (UTC) begin with."""
-    return f"{prefix}/date={day.isoformat()}/"
-
-
-def partition(prefix: str, day: date, identifier: str) -> str:
-    """The name of the JSON blob of `identifier` in the partition of `day` (UTC)."""
-    return f"{folder(prefix, day)}{name_part(identifier)}.json"
 
 
 def report_name(report_id: str, end: datetime) -> str:
@@ -180,8 +163,3 @@ def metadata(report: Report, reports: Where) -> dict[str, str]:
 def _header(value: str) -> str:
     """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
-
-
-def decoded(text: str) -> str:
-    """The value behind a part of a name, or behind a header."""
-    return unquote(text, errors="surrogatepass")

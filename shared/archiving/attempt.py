@@ -15,14 +15,14 @@ from ..archive.reports import LONGEST_MEETING, Stored, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import meetings, reports
 from ..graph.meetings import CallRecord
-from ..graph.reports import MeetingReports, Report, Where
+from ..graph.reports import MeetingReports, Report, ReportHeader, Where
 from ..ledger.outcome import Outcome, Result, StoredReport
 from ..ledger.outcomes import Filed, overtaken
 from ..messages.signals import FoundBy, Kind, Meeting, Signal
 from ..services import Services
 from ..settings import Settings
 from . import backoff, matching
-from .matching import Listed, Selection, Session
+from .matching import Selection, Session
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
@@ -72,7 +72,7 @@ class Attempt:
         self._settings = services.settings
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._missing: tuple[Where, tuple[Listed, ...]] | None = None
+        self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
         self.filed = filed
         self.meeting = (filed.outcome.meeting if filed else signal.meeting) or Meeting()
 
@@ -225,7 +225,7 @@ class Attempt:
         if self._missing:
             self._store_others(*self._missing)
 
-    def _store_others(self, where: Where, others: tuple[Listed, ...]) -> GraphError | None:
+    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
         """Store those that are not stored yet. What kept from going on; a report that is refused is passed over."""
         for report in others:
             try:
@@ -253,7 +253,7 @@ class Attempt:
         for number in range((last - first).days + 1):
             self._services.sealing.note(first + timedelta(days=number))
 
-    def _has(self, report: Listed) -> bool:
+    def _has(self, report: ReportHeader) -> bool:
         return report.end is not None and self._services.archive.has(report.id, report.end)
 
     def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:

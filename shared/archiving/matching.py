@@ -10,18 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ..graph.reports import ReportHeader
+
 TOLERANCE = timedelta(minutes=15)  # call and report are timed by different services
 RECENT = timedelta(hours=24)
 CLOCK_SKEW = timedelta(minutes=2)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A report as the list shows it; a time that Graph has not set is None."""
-
-    id: str
-    start: datetime | None
-    end: datetime | None
 
 
 @dataclass(frozen=True)
@@ -47,14 +40,14 @@ class Selection:
     they are missing. `early` looks finished although the call went on: the report of a running meeting.
     """
 
-    conclusive: tuple[Listed, ...]
-    near: tuple[Listed, ...]
-    others: tuple[Listed, ...]
-    early: tuple[Listed, ...]
+    conclusive: tuple[ReportHeader, ...]
+    near: tuple[ReportHeader, ...]
+    others: tuple[ReportHeader, ...]
+    early: tuple[ReportHeader, ...]
 
 
 def select(
-    reports: Iterable[Listed],
+    reports: Iterable[ReportHeader],
     session: Session,
     now: datetime,
     *,
@@ -66,10 +59,10 @@ def select(
     The list of a meeting `in_channel` holds the reports of all of the channel's meetings, and two of them can be held
     at once: there only a report with the call's own times is the session's.
     """
-    conclusive: list[Listed] = []
-    near: list[Listed] = []
-    others: list[Listed] = []
-    early: list[Listed] = []
+    conclusive: list[ReportHeader] = []
+    near: list[ReportHeader] = []
+    others: list[ReportHeader] = []
+    early: list[ReportHeader] = []
     for report in reports:
         if report.end is None or report.end > now + CLOCK_SKEW:
             continue  # still running

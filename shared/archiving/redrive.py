@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from .. import logs, times
+from ..ledger import access
 from ..ledger.fence import again
 from ..ledger.outcome import Result
 from ..ledger.outcomes import Filed, Glance
@@ -22,7 +23,6 @@ from ..messages import tasks
 from ..messages.signals import FoundBy, Signal, pack
 from ..messages.tasks import Redrive, Task
 from ..services import Services
-from ..storage import access
 from ..storage.clients import SIGNALS_QUEUE
 
 SLICE_SECONDS = 120.0

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from .. import logs, times
 from ..errors import NotOurMessage
+from ..ledger import access
 from ..ledger.fence import partitions, stays
 from ..ledger.outcome import Outcome, Result
 from ..ledger.outcomes import Filed, overtaken
@@ -17,7 +18,7 @@ from ..messages import rich_notifications
 from ..messages.rich_notifications import Encrypted
 from ..messages.signals import FoundBy, Kind, Signal, message
 from ..services import Services
-from ..storage import access, heartbeat
+from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
 from . import backoff, call_events, dead_letters
 from .attempt import Attempt, Verdict

@@ -1,1 +1,0 @@
-"""The command line `attendance`, for operators and consumers. Never deployed; `shared.cli.root` has the commands."""

@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from ..archive.reports import Archive, Archived, report_name
 from ..days.manifests import line
 from ..errors import AttendanceError
-from ..storage.clients import get
+from ..storage.blobs import get
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most

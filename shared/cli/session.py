@@ -20,7 +20,8 @@ from azure.storage.queue import QueueServiceClient
 
 from .. import settings
 from ..errors import AttendanceError
-from ..graph.client import Graph, Rate
+from ..graph.client import Graph
+from ..limits import Rate
 from ..settings import STATE_SUFFIX, Operator
 from ..storage import clients
 from ..storage.clients import Queue

@@ -26,12 +26,13 @@ from typing import IO, Any
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, Archived, folder
+from ..archive.reports import Archive, Archived
 from ..errors import AttendanceError
 from ..graph import verbatim_json
 from ..ledger.outcome import Result
 from ..ledger.outcomes import Outcomes
-from ..storage.clients import get, properties, put
+from ..storage.blobs import get, properties, put
+from ..storage.names import folder
 
 MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file

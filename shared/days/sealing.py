@@ -13,12 +13,8 @@ from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..limits import Once
-from ..messages import tasks
-from ..messages.tasks import Task
 from ..settings import Settings
-from ..storage.clients import Queue
 from ..storage.state import State
-from ..tables.attendee_table import Daily
 from .manifests import COMPLETE, WHOLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
@@ -39,13 +35,9 @@ def ready_at(day: date, settings: Settings) -> datetime:
 class Sealing:
     """The days of one archive."""
 
-    def __init__(
-        self, state: State, manifests: Manifests, daily: Daily, upkeep: Queue, settings: Settings
-    ) -> None:
+    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
         self._state = state
         self._manifests = manifests
-        self._daily = daily
-        self._tasks = upkeep
         self._settings = settings
         self._noted = Once(NOTED_EVERY)
 
@@ -83,13 +75,13 @@ class Sealing:
         content = {"days": sorted({*before, *(day.isoformat() for day in days)})}
         self._state.put(FINAL, content)
 
-    def refresh(self, day: date) -> None:
+    def refresh(self, day: date) -> bool:
         """Write the day's manifest; it is complete when the day is final and nothing is pending.
 
-        Then its table is written, part by part.
+        Return whether the day is complete and its table is still to be written.
         """
         if day > times.now().date():
-            return
+            return False
         marker = f"{CHANGED}{day.isoformat()}.json"
         noted = self._state.read(marker)
         final = self._state.read(FINAL)
@@ -98,9 +90,7 @@ class Sealing:
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
             self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
-        if manifest.complete and not manifest.is_whole:
-            for part in self._daily.plan(day):
-                self._tasks.send(tasks.message(Task(part)))
+        return manifest.complete and not manifest.is_whole
 
 
 def _day(name: str) -> date | None:

@@ -28,6 +28,7 @@ from urllib3.util import parse_url
 
 from .. import __version__
 from ..errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from ..limits import MAX_RATE_WAIT, Rate
 from ..settings import THREADS
 from . import verbatim_json
 
@@ -36,7 +37,6 @@ MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets on
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0
-MAX_RATE_WAIT = 30.0  # seconds in the instance's own queue
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0  # between two packets
 CREATE_READ_TIMEOUT = 75.0  # Graph makes two handshakes of up to 10 s, with retries, before it answers
@@ -53,27 +53,6 @@ type TokenSource = Callable[[bool], str]
 def segment(value: str) -> str:
     """`value` percent-encoded once, as one segment of a path or one value in a query."""
     return quote(value, safe="", errors="surrogatepass")
-
-
-class Rate:
-    """A budget of requests per second, shared by the threads of one instance."""
-
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = 1 / per_second
-        self._burst = max(per_second, 1.0)  # one second's worth may go at once
-        self._clock = clock
-        self._next = clock() - self._burst * self._interval
-        self._lock = threading.Lock()
-
-    def take(self) -> float:
-        """Seconds to wait before the request; the place is taken unless that is over MAX_RATE_WAIT."""
-        with self._lock:
-            now = self._clock()
-            start = max(self._next, now - self._burst * self._interval)
-            wait = start + self._interval - now
-            if wait <= MAX_RATE_WAIT:
-                self._next = start + self._interval
-            return max(0.0, wait)
 
 
 BETA = "beta/"  # begins the paths of what v1.0 does not have

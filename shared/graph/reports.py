@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import IO, Any
 
 from .. import times
-from ..archiving.matching import Listed
 from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
@@ -132,6 +131,15 @@ class Report:
     read_at: datetime
 
 
+@dataclass(frozen=True)
+class ReportHeader:
+    """A report as the list shows it; a time that Graph has not set is None."""
+
+    id: str
+    start: datetime | None
+    end: datetime | None
+
+
 def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: Any) -> dict[str, Any]:
     """GET /me/onlineMeetings/{id}/attendanceReports/{id}: a report of a meeting of the signed-in user.
 
@@ -206,10 +214,10 @@ def where(address: resource_paths.MeetingReport | resource_paths.EventReport) ->
     return MeetingReports(address.user_id, address.meeting_id)
 
 
-def listed(graph: Graph, reports: Where) -> list[Listed]:
+def listed(graph: Graph, reports: Where) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
-    found: dict[str, Listed] = {}
+    found: dict[str, ReportHeader] = {}
     for page in graph.pages(reports.path, operation):
         for item in page:
             report = _listed(item, operation)
@@ -254,7 +262,7 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         yield records
 
 
-def _listed(item: object, operation: str) -> Listed:
+def _listed(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
         raise Unavailable(operation, "a report has no id")
@@ -262,4 +270,4 @@ def _listed(item: object, operation: str) -> Listed:
         start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
     except ValueError:
         raise Unavailable(operation, "the times of a report are not times") from None
-    return Listed(report_id, start, end)
+    return ReportHeader(report_id, start, end)

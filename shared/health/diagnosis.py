@@ -13,11 +13,11 @@ from datetime import date, datetime, timedelta
 
 from ..days.sealing import LATENESS
 from ..errors import AccessDenied, GraphError
+from ..ledger.access import MOST
 from ..ledger.outcome import Result
 from ..messages.envelope import VERSION
 from ..messages.tasks import Kind
 from ..settings import Operator, Settings
-from ..storage.access import MOST
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions import status
 from ..subscriptions.status import Watched

@@ -22,10 +22,12 @@ from azure.storage.queue import QueueServiceClient
 from .. import times
 from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
-from ..graph.client import Graph, Rate
+from ..graph.client import Graph
 from ..graph.credentials import credential, graph_token
+from ..ledger import access
+from ..limits import Rate
 from ..settings import STATE_SUFFIX, Settings
-from ..storage import access, clients, heartbeat
+from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Look, Looks
 from ..storage.state import Entry, State
 from ..subscriptions import desired, plan, status

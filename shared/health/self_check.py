@@ -18,10 +18,11 @@ from .. import __version__, logs, times
 from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused
 from ..graph.client import Graph, segment
 from ..graph.credentials import graph_token
+from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS
-from ..storage import access, clients
+from ..storage import blobs
 from ..subscriptions import maintain
 from ..subscriptions.status import Standing, Watched
 from ..times import shown
@@ -110,7 +111,7 @@ def _code(failure: Exception) -> str:
 
 
 def _write(services: Services) -> None:
-    clients.put(services.reports, f"{FOLDER}probe", b"", etag=_OTHERS_ETAG)
+    blobs.put(services.reports, f"{FOLDER}probe", b"", etag=_OTHERS_ETAG)
 
 
 def _handshake(services: Services) -> None:

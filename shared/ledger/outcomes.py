@@ -17,9 +17,10 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import ERASED, partition
 from ..messages.signals import Signal
-from ..storage.clients import get, properties, put
+from ..privacy.redact import ERASED
+from ..storage.blobs import get, properties, put
+from ..storage.names import partition
 from .fence import better, is_stale, partitions
 from .outcome import Outcome, Result, dumps, metadata, parse
 

@@ -1,4 +1,4 @@
-"""What is taken out of a report or an outcome when a person is erased. Nothing here reads or writes storage.
+"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
 
 A person is told by ids and e-mail addresses. Of a redacted record only what says nothing of the person stays: its role
 and times, so that sums and pictures remain right.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ..archive.reports import ERASED
 from ..graph import report_json
 from ..graph.report_json import RECORDS
-from ..ledger.outcome import Outcome, Result
-from ..messages.signals import Meeting
 
+ERASED = "erased"  # metadata of a blob from which a person was erased: Graph's answer must not replace it
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 _OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
 _KEPT = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
@@ -74,26 +72,6 @@ def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person
     body, canonical = io.BytesIO(), io.BytesIO()
     metadata["sha256"], _ = report_json.write(content, iter([records]), body, canonical)
     return Redacted(body.getvalue(), metadata)
-
-
-def of_outcome(outcome: Outcome, person: Person) -> Outcome | None:
-    """The outcome without its organizer, if that is the person; it is not taken up again then.
-
-    None where there is nothing to take out, and for one that is pending, for its message would bring it back.
-    """
-    meeting, buried = outcome.meeting, outcome.buried
-    is_theirs = person.is_named(meeting.organizer_id) or person.is_in(meeting.join_url or "")
-    is_buried = buried is not None and person.is_in(buried.text)
-    if outcome.result is Result.PENDING or not (is_theirs or is_buried):
-        return None
-    return replace(
-        outcome,
-        meeting=Meeting(meeting.start, meeting.end, event=meeting.event),
-        next_attempt=None,
-        ticket=None,
-        last_error=None,
-        buried=None,
-    )
 
 
 def _of_record(record: dict[str, Any], number: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..archiving import backoff, dead_letters, redrive
 from ..days.sealing import REACH
 from ..errors import GraphError, NotFound, Refused, Unavailable, retry_after
 from ..graph.client import items, segment
+from ..ledger import access
 from ..ledger.outcome import Result
 from ..ledger.outcomes import Glance, Outcomes
 from ..limits import Pace
@@ -25,7 +26,6 @@ from ..messages.signals import EventKind, FoundBy, call_record_id
 from ..messages.tasks import Backfill, Refresh, Sweep, Task
 from ..services import Services
 from ..settings import CALL_RECORDS, VIRTUAL_EVENTS
-from ..storage import access
 from ..storage.scans import FULL, RECENT, Look
 from . import windows
 from .call_records import Known, Listed, announce, listed

@@ -16,7 +16,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from .clients import get, no_container, put
+from .blobs import get, no_container, put
 
 TRIES = 3  # of a write that is refused although nobody else wrote
 _JSON = ContentSettings(content_type="application/json")

@@ -26,11 +26,11 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs
-from ..archive.reports import folder
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import Part
-from ..storage.clients import get, no_container, properties, put
+from ..storage.blobs import get, no_container, properties, put
+from ..storage.names import folder
 from . import rows
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed

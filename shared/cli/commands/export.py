@@ -13,8 +13,9 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ...archive.reports import Archive, Archived, folder
+from ...archive.reports import Archive, Archived
 from ...errors import AttendanceError
+from ...storage.names import folder
 from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from ...archive.reports import folder
 from ...errors import AttendanceError
-from ...storage.clients import get
+from ...storage.blobs import get
+from ...storage.names import folder
 from .. import options, output, reading
 from ..output import told
 from ..session import current

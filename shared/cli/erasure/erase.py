@@ -13,23 +13,24 @@ import json
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
-from ...archive.reports import ERASED, folder
 from ...days.manifests import index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
-from ...ledger import outcome
+from ...ledger import access, outcome
+from ...ledger.outcome import Outcome, Result
 from ...messages import tasks
+from ...messages.signals import Meeting
 from ...messages.tasks import Refresh, Task
-from ...privacy.redact import Person, of_outcome, of_report, roles
-from ...storage import access
-from ...storage.clients import Blob, get, put
+from ...privacy.redact import ERASED, Person, of_report, roles
+from ...storage.blobs import Blob, get, put
+from ...storage.names import folder
 from ...storage.watchlist import Watch
 from ..session import Session
 
@@ -201,3 +202,23 @@ def forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
             container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
             count += 1
     return count
+
+
+def of_outcome(outcome: Outcome, person: Person) -> Outcome | None:
+    """The outcome without its organizer, if that is the person; it is not taken up again then.
+
+    None where there is nothing to take out, and for one that is pending, for its message would bring it back.
+    """
+    meeting, buried = outcome.meeting, outcome.buried
+    is_theirs = person.is_named(meeting.organizer_id) or person.is_in(meeting.join_url or "")
+    is_buried = buried is not None and person.is_in(buried.text)
+    if outcome.result is Result.PENDING or not (is_theirs or is_buried):
+        return None
+    return replace(
+        outcome,
+        meeting=Meeting(meeting.start, meeting.end, event=meeting.event),
+        next_attempt=None,
+        ticket=None,
+        last_error=None,
+        buried=None,
+    )

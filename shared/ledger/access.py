@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from .. import logs, times
-from ..archive.reports import name_part
-from ..ledger.outcome import Result
 from ..limits import Once
 from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
-from .clients import Queue
-from .state import State
+from ..storage.clients import Queue
+from ..storage.names import name_part
+from ..storage.state import State
+from .outcome import Result
 
 DENIED = "access/"
 OPENED = "opened/"

@@ -1,0 +1,28 @@
+"""Names of blobs: partitions by UTC date, and opaque ids as parts of a name."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import quote, unquote
+
+_KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
+
+
+def name_part(identifier: str) -> str:
+    """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
+    return quote(identifier, safe=_KEPT, errors="surrogatepass")
+
+
+def decoded(text: str) -> str:
+    """The value behind a part of a name, or behind a header."""
+    return unquote(text, errors="surrogatepass")
+
+
+def folder(prefix: str, day: date) -> str:
+    """The beginning of the names of all blobs in the partition of `day` (UTC)."""
+    return f"{prefix}/date={day.isoformat()}/"
+
+
+def partition(prefix: str, day: date, identifier: str) -> str:
+    """The name of the JSON blob of `identifier` in the partition of `day` (UTC)."""
+    return f"{folder(prefix, day)}{name_part(identifier)}.json"
