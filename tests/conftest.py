@@ -13,7 +13,7 @@ from local.azurite import Azurite
 from local.identity import Identity
 from local.program import Log
 from local.stack import Stack
-from tests.front import HURRY, Front
+from tests.support.front import HURRY, Front
 
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)

@@ -1,0 +1,57 @@
+"""The load script for a deployment, against the local stack: its figures, and what it needs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import load_azure
+from local import appsettings
+from shared.errors import AttendanceError
+from tests.support.command_line import ROOT, SECONDS
+from tests.support.front import Front, own_stack
+
+stack = own_stack(CONFIRM_AFTER="0")
+
+
+def measured(front: Front, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the script as a deployment's operator does."""
+    file = folder / "settings.json"
+    file.write_text(json.dumps(appsettings.for_people(front.stack.settings)))
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.load_azure", "--settings", str(file), *arguments],
+        env={**os.environ, "CLIENT_STATE": front.stack.settings["CLIENT_STATE"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def test_an_app_is_measured_with_what_it_has_archived(front: Front, tmp_path: Path) -> None:
+    nothing = measured(front, tmp_path)
+    assert nothing.returncode == 1
+    assert "No report of a call was stored" in nothing.stderr
+    made = [front.session() for _ in range(3)]
+    front.notify(*[each.call_id for each in made])
+    before = [front.outcome(each.call_id, "stored") for each in made]
+    done = measured(front, tmp_path, "--pairs", "2", "--burst", "20", "--archive", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["refused"] == 0
+    assert found["archived"]["outcomes"] == 3
+    after = [front.outcome(each.call_id, "stored") for each in made]
+    assert all(new["attempt"] > old["attempt"] for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("name", ["CLIENT_STATE", "NOTIFICATION_BASE_URL"])
+def test_a_setting_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIENT_STATE", raising=False)
+    told = {"NOTIFICATION_BASE_URL": "https://app/api", "CLIENT_STATE": "@Microsoft.KeyVault(SecretUri=x)"}
+    with pytest.raises(AttendanceError, match=name):
+        load_azure.target(
+            {**told, "CLIENT_STATE": "known"} | {name: told[name] if name == "CLIENT_STATE" else ""}
+        )

@@ -1,0 +1,421 @@
+"""The documents say what the code does: each test compares a table, an example or a link with its source.
+
+A failure prints what the document should say. Nothing here needs the local stack.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import MagicMock
+
+import pytest
+import typer
+
+from local.stack import Stack
+from shared import settings, times
+from shared.archive import reports as archive
+from shared.archiving import backoff
+from shared.cli import main
+from shared.days import manifests, sealing
+from shared.graph import reports, verbatim_json
+from shared.graph.client import Graph
+from shared.ledger import outcome as outcome_form
+from shared.messages import signals, tasks
+from shared.storage import names
+from shared.tables import attendee_table, rows
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+CONSUMERS = (ROOT / "docs/consumers.md").read_text()
+OPERATORS = (ROOT / "docs/operators.md").read_text()
+LOCAL = (ROOT / "docs/local.md").read_text()
+
+
+def test_readme_settings_are_those_of_the_code() -> None:
+    shown = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", README, re.DOTALL)
+    assert shown
+    assert shown[1] == settings_table()
+
+
+def test_readme_names_no_make_target_that_is_missing() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    documents = [path.read_text() for path in markdown_files()]
+    named = set(re.findall(r"(?:`|^)(?:[A-Z_]+=\S+ )?make ([a-z]+)", "\n".join(documents), re.MULTILINE))
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        pytest.param(CONSUMERS, "| `outcome` | Is there a report? |", id="consumers"),
+        pytest.param(OPERATORS, "| `outcome` | Meaning | What to do |", id="operators"),
+    ],
+)
+def test_outcome_tables_hold_every_result_and_no_other(document: str, heading: str) -> None:
+    listed = names_in(document, heading)
+    assert sorted(listed) == sorted(outcome_form.Result)
+
+
+def test_blob_names_are_those_that_the_code_makes() -> None:
+    report, outcome = example("report"), outcome_form.parse(json.dumps(example("outcome")).encode())
+    end = times.parse(report["meetingEndDateTime"])
+    assert end
+    report_name = archive.report_name(report["id"], end)
+    outcome_name = names.partition("outcomes", outcome.day, outcome.signal_id)
+    day = end.date().isoformat()
+    for what, placeholder, identifier, name in (
+        ("report", "<reportId>", report["id"], report_name),
+        ("outcome", "<signalId>", outcome.signal_id, outcome_name),
+        ("manifest of a day", "", "", manifests.manifest_name(end.date())),
+        ("index of a day's reports", "", "", manifests.index_name(end.date())),
+        ("part of a day's table of attendees", "NNNNN", "00000", attendee_table.part_name(end.date(), 0)),
+    ):
+        pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
+        assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS
+    assert set(re.findall(r"(?:reports|outcomes)/date=\d\S+?\.json", README)) == {report_name, outcome_name}
+
+
+def test_characters_that_a_blob_name_keeps() -> None:
+    kept = re.search(r"letters, digits and `([^`]+)` stand for themselves", CONSUMERS)
+    assert kept
+    printable = "".join(map(chr, range(0x21, 0x7F)))
+    assert sorted(kept[1]) == [
+        char for char in printable if names.name_part(char) == char and not char.isalnum()
+    ]
+
+
+def test_example_outcome_is_written_as_it_is_shown() -> None:
+    shown = example("outcome")
+    written = json.loads(outcome_form.dumps(outcome_form.parse(json.dumps(shown).encode())))
+    assert list(written.items()) == list(shown.items())
+    table = names_in(CONSUMERS, "| Property | Meaning |")
+    assert sorted(table) == sorted(written)
+
+
+def test_report_metadata_is_what_the_code_writes() -> None:
+    report, outcome = example("report"), example("outcome")
+    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    with reports.read(graph_with(report), where, report["id"]) as read:
+        written = archive.metadata(read, where)
+    shown = dict(
+        re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
+    )
+    assert shown == written
+    longest = re.search(r"more than ([\d,]+) characters", section(CONSUMERS, "Metadata of a report"))
+    assert longest
+    assert longest[1] == f"{archive.MAX_HEADER:,}"
+
+
+def test_example_line_of_the_index_is_what_the_code_writes() -> None:
+    report, outcome, shown = example("report"), example("outcome"), example("line")
+    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    with reports.read(graph_with(report), where, report["id"]) as read:
+        name = archive.report_name(read.id, read.end)
+        metadata = {key: names.decoded(value) for key, value in archive.metadata(read, where).items()}
+        written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
+    assert list(written.items()) == list(shown.items())
+    assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
+
+
+def test_example_manifest_is_written_as_it_is_shown() -> None:
+    shown = example("manifest")
+    written = json.loads(manifests.dumps(manifests.parse(json.dumps(shown).encode())))
+    assert list(written.items()) == list(shown.items())
+    assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
+    assert set(shown["outcomes"]) <= set(outcome_form.Result)
+
+
+def test_example_row_of_the_table_is_what_the_code_writes() -> None:
+    (row, *_) = rows.attendees(example("report"), example("line"))
+    assert list(example("row").items()) == list(row.items())
+    section_of_rows = section(CONSUMERS, "The daily table")
+    named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(named)) == list(row)
+
+
+def test_manifest_metadata_is_what_the_code_writes() -> None:
+    manifest = manifests.parse(json.dumps(example("manifest")).encode())
+    told = section(CONSUMERS, "Manifests")
+    _, _, sentence = told.partition("The blob's metadata")
+    named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
+    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+
+
+def test_day_is_final_when_the_code_says_so() -> None:
+    window = timedelta(seconds=int({each.name: each.default for each in settings.TABLE}["RETRY_WINDOW"] or 0))
+    told = section(CONSUMERS, "When a day is final")
+    hours = (window + sealing.LATENESS) // timedelta(hours=1)
+    assert f"ended more than {hours} hours ago" in told
+    assert f"reaches back {sealing.REACH.days} days" in told
+
+
+def test_sha256_snippet_gives_what_the_code_stores() -> None:
+    snippet = re.search(r"<!-- sha256 -->\n```python\n(.*?)```", CONSUMERS, re.DOTALL)
+    assert snippet
+    assert snippet[1].count("\n") <= 14
+    names: dict[str, Any] = {}
+    exec(snippet[1], names)
+    for report in (example("report"), awkward_report()):
+        with reports.read(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
+            assert names["sha256"](read.body.read()) == read.sha256
+
+
+def test_queue_message_table_has_the_fields_that_are_written() -> None:
+    signal = signals.Signal(
+        id="cr-e523d2ed-2966-4b6b-925b-754a88034cc5",
+        first_seen=datetime(2026, 11, 23, 9, 44, 2, 218_000, UTC),
+        attempt=2,
+        ticket="5f0c1a9be27d4438",
+        denied=True,
+        filed=date(2026, 11, 23),
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        found_by=signals.FoundBy.SWEEP,
+        meeting=signals.Meeting(
+            datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC),
+            datetime(2026, 11, 23, 9, 31, 42, tzinfo=UTC),
+            "https://teams.microsoft.com/meet/2345?p=x",
+            "8b081ef6-4792-4def-b2c9-c363a1bf41d5",
+            "MSo4YjA4",
+            signals.EventSession(signals.EventKind.WEBINAR, "f5b19e0c@7f1d3c52", "8c36cbd4"),
+        ),
+        since=datetime(2026, 11, 25, 10, tzinfo=UTC),
+        base=1,
+        confirms=True,
+    )
+    unset = [each.name for each in fields(signal) if getattr(signal, each.name) == each.default]
+    assert not unset
+    written = json.loads(signals.message(signal))
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]+)` \|",
+        section(OPERATORS, "Queue messages").split("On `upkeep`")[0],
+        re.MULTILINE,
+    )
+    assert dict(rows) == {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
+    }
+
+
+def test_messages_sent_by_hand_are_tasks() -> None:
+    texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
+    assert {type(tasks.parse(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+
+
+def test_table_of_upkeep_has_every_kind() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]*\| ", section(OPERATORS, "Queue messages"), re.MULTILINE)
+    assert set(tasks.Kind) <= set(rows)
+
+
+def test_retry_table_is_what_the_schedule_gives() -> None:
+    defaults = {setting.name: setting.default or "" for setting in settings.TABLE}
+    first, now, attempts = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), ["0:00"]
+    while (
+        delay := backoff.delay(
+            since=first,
+            attempt=len(attempts) - 1,
+            now=now,
+            first_delay=int(defaults["RETRY_FIRST_DELAY"]),
+            window=int(defaults["RETRY_WINDOW"]),
+        )
+    ) is not None:
+        now += timedelta(seconds=delay)
+        minutes = (now - first) // timedelta(minutes=1)
+        attempts.append(f"{minutes // 60}:{minutes % 60:02}")
+    assert f"| after | {' | '.join(attempts)} |" in OPERATORS
+
+
+def test_log_events_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| (\w+) \|", section(OPERATORS, "Log events"), re.MULTILINE)
+    assert sorted(rows) == sorted(logged_events())
+
+
+def test_commands_in_the_documents_are_those_of_the_command_line() -> None:
+    told = [line for path in markdown_files() for line in command_lines(path)]
+    assert len(told) > 20
+    assert [problem for line in told if (problem := wrong_with(line))] == []
+
+
+def command_lines(path: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if re.match(r"(\.venv/bin/)?attendance ", line)]
+
+
+def wrong_with(line: str) -> str:
+    """What the command line would not take; "" for nothing."""
+    command: Any = typer.main.get_command(main.app)
+    common = {option for each in command.params for option in each.opts}
+    words = main.hoisted(shlex.split(line, comments=True)[1:])
+    while words and hasattr(command, "commands"):
+        word = words.pop(0)
+        if not word.startswith("-"):
+            if word not in command.commands:
+                return f"{line}: there is no command {word}"
+            command = command.commands[word]
+            continue
+        known = common | {"--help"} | {option for each in command.params for option in each.opts}
+        if word not in known:
+            return f"{line}: there is no option {word}"
+        if word in ("--settings", "--sign-in", "--client-id"):
+            words.pop(0)
+    options = {option for each in command.params for option in each.opts if option.startswith("-")}
+    unknown = [word for word in words if word.startswith("--") and word not in options]
+    missing = [
+        each.name
+        for each in command.params
+        if each.required and each.param_type_name == "option" and not set(each.opts) & set(words)
+    ]
+    return f"{line}: {unknown} {missing}" if unknown or missing else ""
+
+
+def test_options_of_the_local_stack() -> None:
+    command = [sys.executable, "-m", "local", "up", "--help"]
+    usage = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    options = set(re.findall(r"^  (--[a-z-]+)", usage, re.MULTILINE))
+    assert set(re.findall(r"^\| `(--[a-z-]+)", LOCAL, re.MULTILINE)) == options
+
+
+def test_announcement_of_the_local_stack() -> None:
+    shown = re.search(r"<!-- announcement -->\n```json\n(.*?)```", LOCAL, re.DOTALL)
+    assert shown
+    assert list(json.loads(shown[1])) == list(Stack.announcement(MagicMock()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_every_document_is_on_the_entry_page(path: Path) -> None:
+    entry = (ROOT / "docs/README.md").read_text()
+    assert path.name == "README.md" or f"({path.name})" in entry
+
+
+def test_relative_links_resolve() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}: {link}"
+        for path in markdown_files()
+        for link in relative_links(path)
+        if not resolves(path, link)
+    ]
+    assert not broken
+
+
+def settings_table() -> str:
+    """The README's table, as the code knows the settings."""
+    rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
+    for setting in settings.TABLE:
+        default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
+        rows.append(f"| `{setting.name}` | {default} | {setting.meaning} |")
+    return "\n".join(rows)
+
+
+def names_in(document: str, heading: str) -> list[str]:
+    """The names in the first column of the table with this heading, also where a row names several."""
+    _, _, rest = document.partition(heading + "\n")
+    table = rest[: rest.index("\n\n")].splitlines()[1:]
+    return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+
+def section(document: str, heading: str) -> str:
+    """The text under a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", document, re.DOTALL | re.MULTILINE)
+    assert found, heading
+    return found[1]
+
+
+def example(name: str) -> dict[str, Any]:
+    """The JSON example that consumers.md marks with this name."""
+    found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", CONSUMERS, re.DOTALL)
+    assert found, name
+    content: dict[str, Any] = json.loads(found[1])
+    return content
+
+
+def awkward_report() -> dict[str, Any]:
+    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    content: dict[str, Any] = verbatim_json.loads(
+        '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
+        '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
+        '[{"id":"b","name":"Zoë \\ud83d\\ude00 \\ud800"},{"id":"a","score":0.10},{"emailAddress":null}]}'
+    )
+    return content
+
+
+def graph_with(report: dict[str, Any]) -> Graph:
+    """A Graph that has one report, whose records come in two pages."""
+    first, *others = report["attendanceRecords"]
+    link = "attendanceRecords@odata.nextLink"
+    page = {**report, "attendanceRecords": [first], link: "https://graph.microsoft.com/next"}
+
+    def get(path: str, operation: str) -> dict[str, Any]:
+        assert path.endswith("?$expand=attendanceRecords")
+        return page
+
+    def following(link: object, operation: str) -> Iterator[dict[str, Any]]:
+        assert link == page["attendanceRecords@odata.nextLink"]
+        yield {"value": others}
+
+    return cast(Graph, SimpleNamespace(get=get, following=following))
+
+
+def logged_events() -> set[tuple[str, str]]:
+    """Every event that the product logs, with its level, as its source names them."""
+    events: set[tuple[str, str]] = set()
+    for path in (ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="logs"), attr=level), args=[ast.expr() as event]
+                ):
+                    events |= {(name, level) for name in literals(event)}
+    return events
+
+
+def literals(event: ast.expr) -> list[str]:
+    """The event names that an argument can be."""
+    match event:
+        case ast.Constant(value=str(name)):
+            return [name]
+        case ast.IfExp(body=body, orelse=orelse):
+            return literals(body) + literals(orelse)
+    raise AssertionError(f"line {event.lineno}: an event is not named by a literal")
+
+
+def markdown_files() -> Iterator[Path]:
+    """The project's own documents."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            name for name in folders if name == ".github" or not name.startswith((".", "node_modules"))
+        ]
+        yield from (Path(folder, name) for name in files if name.endswith(".md"))
+
+
+def relative_links(path: Path) -> list[str]:
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s]+)\)", prose)
+    return [link for link in links if not re.match(r"[a-z]+:", link)]
+
+
+def resolves(path: Path, link: str) -> bool:
+    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    name, _, fragment = link.partition("#")
+    target = (path.parent / name).resolve() if name else path
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return False
+    return not fragment or fragment in anchors(target)
+
+
+def anchors(path: Path) -> set[str]:
+    """The fragments of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

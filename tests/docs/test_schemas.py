@@ -1,0 +1,131 @@
+"""The published schemas: valid, and true of everything that the local stack stores and sends."""
+
+import gzip
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from local.graph.orders import NewEvent, NewPast, NewSession
+from shared.ledger.outcome import Outcome, Result, dumps
+from shared.messages import rich_notifications, signals, tasks
+from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.signals import EventKind, EventSession
+from shared.messages.tasks import Task
+from shared.storage.watchlist import Watched
+from shared.tables import rows
+from tests.support.front import Front, own_stack
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+URL = "https://teams.microsoft.com/meet/1"
+
+stack = own_stack(SIGNALS="call-records,virtual-events")
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def problems(name: str, content: object) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(content)]
+
+
+@pytest.mark.parametrize("file", sorted(SCHEMAS.glob("*.json")), ids=lambda file: file.name)
+def test_a_schema_is_one(file: Path) -> None:
+    schema = json.loads(file.read_text())
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert f"`{file.name.removesuffix('.schema.json')}`" in (SCHEMAS / "README.md").read_text()
+
+
+SIGNALS = [
+    signals.of_call_record("a", NOW),
+    signals.of_call_record(
+        "a", NOW, attempt=3, ticket="t", denied=True, filed=date(2026, 11, 23), confirms=True
+    ),
+    signals.of_report("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
+    signals.of_call_event(URL, NOW, NOW, "o", found_by=signals.FoundBy.SWEEP, since=NOW, base=2),
+]
+
+
+def test_every_signal_message_is_as_published() -> None:
+    sealed = Encrypted((Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A")),), ("t",), NOW)
+    texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *rich_notifications.pack(sealed)[0]]
+    assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"kind": "pack"}, {"kind": "party"}, {"kind": "reportReady"}, {"version": 2}]
+)
+def test_a_signal_message_of_another_form_is_not(changes: dict[str, Any]) -> None:
+    assert problems("signal-message", json.loads(signals.message(SIGNALS[0])) | changes)
+
+
+def test_every_upkeep_message_is_as_published() -> None:
+    jobs: list[tasks.Job] = [
+        tasks.Renew("s"),
+        tasks.Maintain(),
+        tasks.Refused(3),
+        tasks.Sweep("full", 2),
+        tasks.Backfill(NOW, NOW + timedelta(days=1)),
+        tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
+        tasks.Refresh(NOW.date()),
+        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.Subscribe(EventKind.TOWNHALL, "e"),
+        tasks.Delete("s"),
+        tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
+    ]
+    texts = [tasks.message(Task(job)) for job in jobs]
+    assert {json.loads(text)["kind"] for text in texts} == set(tasks.Kind)
+    assert [problems("upkeep-message", json.loads(text)) for text in texts] == [[]] * len(texts)
+
+
+def test_every_outcome_is_as_published() -> None:
+    for result in Result:
+        assert problems("outcome", json.loads(dumps(Outcome("cr-a", result, NOW, 1)))) == []
+
+
+def test_a_watched_meeting_is_as_published() -> None:
+    watched = Watched(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
+    content = {"joinWebUrl": watched.join_url, "organizerId": watched.organizer_id, "until": None}
+    assert problems("watch", content) == []
+    assert problems("watch", content | {"organizerId": "frida"})
+
+
+def test_a_row_names_every_column_of_its_schema() -> None:
+    (row,) = rows.attendees({"id": "r", "attendanceRecords": [{}]}, {})
+    assert set(json.loads((SCHEMAS / "daily-row.schema.json").read_text())["required"]) == set(row)
+
+
+def test_everything_that_is_stored_is_as_published(front: Front) -> None:
+    front.control.add_past(NewPast(days=3, meetings_per_day=3))
+    event = front.control.add_event(NewEvent(announce=False))
+    held = NewSession(event.sessions[0].meeting_id, announce=False, announce_report=False)
+    made = front.control.add_session(held)
+    past = (datetime.now(UTC) - timedelta(days=3)).date()
+    front.table(past)
+    front.outcome(made.report_id, "stored", prefix="ve-")
+    seen = set()
+    for name in list(front.container.list_blob_names()):
+        body = front.container.download_blob(name).readall()
+        kind = name.split("/")[0]
+        if kind == "daily":
+            found = [("daily-row", json.loads(line)) for line in gzip.decompress(body).splitlines()]
+        elif name.endswith("reports.jsonl"):
+            found = [("index-line", json.loads(line)) for line in body.splitlines()]
+        else:
+            found = [
+                (
+                    {"reports": "report", "outcomes": "outcome", "manifests": "manifest"}[kind],
+                    json.loads(body),
+                )
+            ]
+        for schema, content in found:
+            seen.add(schema)
+            assert problems(schema, content) == [], name
+    assert seen == {"report", "outcome", "manifest", "index-line", "daily-row"}

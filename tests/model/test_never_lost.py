@@ -1,0 +1,425 @@
+"""What a crash, a refusal of Graph or a stranger's blob must not cost: each test is a history that once lost a report.
+
+They take days or weeks of the app's life, so they run on doubles, with simulated time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from azure.core.exceptions import ResourceModifiedError
+
+from benchmarks.scale.blobs import coded
+from shared.archiving import redrive, worker
+from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
+from shared.ledger.outcome import Result
+from shared.ledger.outcomes import Outcomes
+from shared.messages.envelope import MAX_MESSAGE_BYTES
+from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
+from shared.storage import clients
+from tests.support.doubles import Fault
+from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
+
+JUST_NOW = NOW - timedelta(minutes=10)
+DENIED = f"access/{ORGANIZER}.json"
+WINDOW = timedelta(seconds=SETTINGS.retry_window)
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    with running() as app:
+        yield app
+
+
+# An organizer without access
+
+
+def test_a_worker_puts_a_denied_organizer_down_before_it_settles_the_signal(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, opens=NOW + 2 * DAY))
+    app.announce("one")
+    app.before("write access/", crash)
+    app.run(hours=2, every=DAY)
+    assert app.results() == {"one": Result.ACCESS_DENIED}
+    assert DENIED in app.state.blobs
+
+
+def test_a_denied_organizer_is_probed_although_the_worker_died_before_saying_so(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, opens=NOW + 2 * DAY))
+    app.announce("one")
+    app.run(hours=2)
+    del app.state.blobs[DENIED]
+    app.run(days=3)
+    assert app.results() == {"one": Result.STORED}
+
+
+def test_an_organizer_is_opened_although_the_worker_died_after_the_probe_that_succeeded(app: App) -> None:
+    for name in ("one", "two"):
+        app.calls.append(call(name, JUST_NOW, opens=NOW + 2 * DAY))
+        app.announce(name)
+    app.before("write opened/", crash)
+    app.run(days=4)
+    assert app.results() == {"one": Result.STORED, "two": Result.STORED}
+    assert not app.state.below("access/")
+
+
+def test_an_organizer_is_probed_with_another_outcome_when_the_one_put_down_is_gone(app: App) -> None:
+    app.calls += [
+        call("one", JUST_NOW, opens=NOW + 4 * DAY),
+        call("two", NOW + DAY, opens=NOW + 4 * DAY),
+    ]
+    app.announce("one")
+    app.run(hours=12)
+    app.container.blobs.clear()
+    app.calls[0] = replace(app.calls[0], readable=None, listed=None)
+    app.run(days=6)
+    assert app.results() == {"two": Result.STORED}
+
+
+def test_access_given_after_40_days_brings_back_every_report_denied_since(app: App) -> None:
+    opens = NOW + 40 * DAY
+    ends = {f"day-{days}": JUST_NOW + days * DAY for days in (0, 1, 2, 3, 39)}
+    for name, end in ends.items():
+        app.calls.append(call(name, end, opens=opens))
+    for name, end in ends.items():
+        app.run(hours=(end + 2 * HOUR - app.now) / HOUR, every=6 * HOUR)
+        app.announce(name)
+    app.run(days=4)
+    assert app.results() == dict.fromkeys(ends, Result.STORED)
+    assert not app.state.below("access/")
+    assert not app.state.below("opened/")
+
+
+def test_a_meeting_that_comes_into_scope_is_archived_after_its_call_record_is_gone(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW))
+    others = frozenset({"bbbbbbbb-0000-4000-8000-000000000000"})
+    app.services = app.another_instance(replace(SETTINGS, organizers=others))
+    app.announce("one")
+    app.deliver()
+    assert app.results() == {"one": Result.OUT_OF_SCOPE}
+    app.steps.now += 35 * DAY
+    app.calls[0] = replace(app.calls[0], readable=None, listed=None)
+    app.services = app.another_instance()
+    app.ask("redrive", "2026-11-20", "2026-11-24", Result.OUT_OF_SCOPE)
+    app.run(hours=1)
+    assert app.results() == {"one": Result.STORED}
+
+
+# What settled without a report
+
+
+def test_a_look_at_no_report_that_is_refused_with_403_is_followed_by_others(app: App) -> None:
+    closed = NOW + WINDOW
+    app.calls.append(call("one", JUST_NOW, ready=closed + 5 * DAY))
+    app.announce("one")
+    app.graph.refusal = lambda path, operation: (
+        AccessDenied(operation, "refused by Graph", status=403)
+        if path.startswith("users/") and closed + DAY / 2 < app.now < closed + 2 * DAY
+        else None
+    )
+    app.run(hours=(closed + 2 * DAY - app.now) / HOUR)
+    assert app.results() == {"one": Result.NO_REPORT}
+    app.run(days=6, every=3 * HOUR)
+    assert app.results() == {"one": Result.STORED}
+
+
+@pytest.mark.parametrize("ended", [JUST_NOW, NOW - 28 * DAY], ids=["fresh", "found late"])
+def test_no_report_is_looked_at_1_3_7_14_and_30_days_after_the_window(app: App, ended: datetime) -> None:
+    app.calls.append(call("one", ended, ready=NOW + 90 * DAY))
+    app.run(days=34, every=3 * HOUR)
+    closed = NOW + WINDOW
+    looks = {
+        (moment - closed) // DAY for moment, asked in app.graph.seen if asked == "list attendance reports"
+    }
+    assert {days for days in looks if days > 0} == {1, 3, 7, 14, 30}
+
+
+@pytest.mark.parametrize("kind", [NotFound, AccessDenied])
+def test_a_report_of_a_channel_that_was_refused_once_is_looked_at_again(
+    app: App, kind: type[GraphError]
+) -> None:
+    ended = NOW - 3 * DAY
+    made = call("one", ended)
+    made.record["joinWebUrl"] = "https://teams.microsoft.com/l/meetup-join/19%3ax%40thread.tacv2/one"
+    app.calls.append(made)
+    app.graph.refusal = lambda path, operation: (
+        kind(operation, "refused by Graph", status=404 if kind is NotFound else 403)
+        if "attendanceReports/" in path and app.now < NOW + 3 * HOUR
+        else None
+    )
+    app.run(hours=2)
+    assert app.results() == {"one": Result.NOT_SUPPORTED}
+    app.run(days=3, every=3 * HOUR)
+    assert app.results() == {"one": Result.STORED}
+
+
+def participants(app: App, call_id: str) -> int:
+    """As its stored report has them."""
+    bodies = [json.loads(blob.body) for blob in app.container.below("reports/")]
+    (report,) = [body for body in bodies if body["id"] == call_id]
+    return len(report["attendanceRecords"])
+
+
+@pytest.mark.parametrize("last", ["in the window", "after it"])
+@pytest.mark.parametrize("kind", [NotFound, AccessDenied, Unavailable])
+def test_a_second_reading_that_fails_is_not_the_last_one(app: App, kind: type[GraphError], last: str) -> None:
+    made = call("one", JUST_NOW)
+    ready, report = made.readings[0]
+    grown = report | {"totalParticipantCount": 2, "attendanceRecords": [{"id": "somebody"}, {"id": "late"}]}
+    app.calls.append(replace(made, readings=((ready, report), (NOW + HOUR, grown))))
+    until = NOW + (WINDOW + HOUR if last == "after it" else timedelta(seconds=SETTINGS.confirm_after) + HOUR)
+    app.graph.refusal = lambda path, operation: (
+        kind(operation, "refused by Graph", status=404) if NOW + HOUR < app.now < until else None
+    )
+    app.announce("one")
+    app.run(hours=(until - NOW) / HOUR)
+    assert app.results() == {"one": Result.STORED}
+    assert participants(app, "one") == 1
+    app.run(days=2 if last == "after it" else 1)
+    assert app.results() == {"one": Result.STORED}
+    assert participants(app, "one") == 2
+    assert app.outcomes()[0].next_attempt is None
+
+
+# A look at Graph's list that breaks off
+
+
+def refused() -> None:
+    raise coded(ResourceModifiedError("412"), "ConditionNotMet")
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["its reply was lost", "it was not made"])
+@pytest.mark.parametrize("writes", [1, 2], ids=["to begin", "to go on"])
+def test_a_look_goes_on_when_its_write_is_refused_though_nobody_else_wrote(
+    app: App, writes: int, is_made: bool
+) -> None:
+    left = writes
+
+    def strike() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            app.before("write sweep/full", strike)
+        elif is_made:
+            app.steps.pause = twice
+        else:
+            refused()
+
+    def twice() -> Fault:
+        app.steps.pause = lambda: None
+        return Fault.MADE_TWICE
+
+    app.calls.append(call("one", NOW - 3 * DAY))
+    app.before("write sweep/full", strike)
+    app.run(hours=1)
+    assert left == 0
+    assert app.look("full").finished
+    assert app.results() == {"one": Result.STORED}
+
+
+def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
+    app.calls += [call(f"call-{number}", NOW - 10 * DAY - number * HOUR) for number in range(6)]
+    app.run(hours=3)
+    app.graph.refusal = lambda path, operation: Unavailable(operation, "down", status=503)
+    app.ask("backfill", "2026-11-01", "2026-11-24")
+    app.run(hours=0.75)
+    assert not app.look("backfill-").finished
+    assert not app.queues[clients.UPKEEP_QUEUE].messages
+    app.graph.refusal = lambda path, operation: None
+    app.run(hours=3)
+    assert app.look("backfill-").finished
+    assert app.look("backfill-").records == 6
+
+
+def test_a_backfill_that_died_before_its_first_message_goes_on_when_it_is_asked_for_again(app: App) -> None:
+    app.calls.append(call("one", NOW - 10 * DAY))
+    app.before(f"send {clients.UPKEEP_QUEUE}", crash)
+    app.ask("backfill", "2026-11-01", "2026-11-20")
+    app.run(hours=1, every=DAY)
+    assert app.look("backfill-").finished
+    assert app.results() == {"one": Result.STORED}
+
+
+@pytest.mark.parametrize(
+    ("ended", "missed", "within"),
+    [(NOW, HOUR, 3 * HOUR), (NOW - 3 * DAY, 8 * HOUR, DAY)],
+    ids=["in the look at the last hours", "in the look at all days"],
+)
+@pytest.mark.parametrize("status", [500, None], ids=["it fails", "it leads elsewhere"])
+def test_a_page_that_never_comes_keeps_no_other_call_from_being_found(
+    app: App, ended: datetime, missed: timedelta, within: timedelta, status: int | None
+) -> None:
+    pages = [call(f"call-{number}", ended - timedelta(minutes=20 + number)) for number in range(8)]
+    app.calls += pages
+    dead: list[str] = []
+
+    def refusal(path: str, operation: str) -> Unavailable | None:
+        if "$skip=2" in path and not dead:
+            dead.append(path)
+        return Unavailable(operation, "no answer", status=status) if path in dead else None
+
+    app.graph.refusal = refusal
+    app.run(days=1.5)
+    app.calls.append(call("unannounced", app.now - missed))
+    app.run(hours=within / HOUR)
+    assert dead
+    assert app.results()["unannounced"] is Result.STORED
+    app.run(days=2)
+    assert app.results() == {each.id: Result.STORED for each in app.calls}
+    assert app.manifest(ended.date()).complete
+
+
+# An outcome that another version or another hand wrote
+
+
+@pytest.mark.parametrize(
+    ("body", "next_attempt"),
+    [(b'{"outcome":"of a later version"}', "2026-11-24T10:00:00.000Z"), (b"{}", "soon")],
+    ids=["its body", "its metadata"],
+)
+def test_an_outcome_that_cannot_be_read_does_not_stop_the_sweep(
+    app: App, body: bytes, next_attempt: str
+) -> None:
+    app.container.upload_blob(
+        "outcomes/date=2026-11-24/cr-strange.json",
+        body,
+        overwrite=True,
+        metadata={"outcome": "pending", "nextattempt": next_attempt},
+    )
+    app.calls.append(call("unannounced", JUST_NOW))
+    app.run(hours=6)
+    assert app.results()["unannounced"] is Result.STORED
+    assert app.look("full").finished
+    assert app.manifest(NOW.date()).outcomes[Result.STORED] == 1
+
+
+def test_an_announced_call_is_archived_over_an_outcome_that_cannot_be_read(app: App) -> None:
+    app.container.upload_blob(
+        "outcomes/date=2026-11-24/cr-one.json",
+        b'{"signalId":"cr-one"}',
+        overwrite=True,
+        metadata={"outcome": "pending"},
+    )
+    app.calls.append(call("one", JUST_NOW))
+    app.announce("one")
+    app.deliver()
+    assert app.results() == {"one": Result.STORED}
+
+
+# A day that changes after it was sealed
+
+
+def seal_without_report(app: App) -> date:
+    """A sealed day, long past, of which a report has come meanwhile."""
+    end = NOW - 3 * DAY
+    app.calls.append(call("one", end, ready=NOW + DAY))
+    app.run(hours=6)
+    manifest = app.manifest(end.date())
+    assert (manifest.complete, manifest.revision, manifest.reports) == (True, 1, 0)
+    app.steps.now = NOW + DAY + timedelta(minutes=1)
+    return manifest.day
+
+
+def assert_tells_the_truth(app: App, day: date) -> None:
+    there = Counter(outcome.result for outcome in app.outcomes() if outcome.day == day)
+    assert app.manifest(day).outcomes == there
+    assert app.manifest(day).reports == len(app.container.below(f"reports/date={day.isoformat()}/"))
+    assert app.manifest(day).complete
+
+
+def test_a_sealed_day_is_published_anew_although_its_change_could_not_be_noted_at_first(app: App) -> None:
+    day = seal_without_report(app)
+    app.before("write sweep/changed/", fail)
+    app.ask("redrive", "2026-11-20", "2026-11-22", Result.NO_REPORT)
+    app.run(days=1)
+    assert app.results() == {"one": Result.STORED}
+    assert_tells_the_truth(app, day)
+
+
+def test_a_change_noted_while_the_manifest_is_being_written_is_published_later(app: App) -> None:
+    day = seal_without_report(app)
+    name = f"sweep/changed/{day.isoformat()}.json"
+    app.services.sealing.note(day)
+    app.steps.now += HOUR
+
+    def change() -> None:
+        redrive.take_up([Outcomes.name("cr-one", day)], app.another_instance())
+        app.services = app.another_instance()
+        app.deliver()
+
+    app.before(f"delete {name}", change)
+    app.services.sealing.refresh(day)
+    assert app.results() == {"one": Result.STORED}
+    app.run(days=1)
+    assert_tells_the_truth(app, day)
+    assert name not in app.state.blobs
+
+
+def test_a_sealed_day_is_published_anew_when_an_outcome_is_filed_on_another(app: App) -> None:
+    end = datetime(2026, 11, 24, 23, 50, tzinfo=UTC)
+    first_seen = date(2026, 11, 25)
+    app.calls.append(call("one", end, readable=end + 6 * DAY))
+    app.steps.now = end + timedelta(minutes=20)
+    app.announce("one")
+    app.run(days=4.5, every=3 * HOUR)
+    assert_tells_the_truth(app, first_seen)
+    assert app.manifest(first_seen).outcomes == {Result.NOT_FOUND: 1}
+    app.run(days=5, every=3 * HOUR)
+    assert app.results() == {"one": Result.STORED}
+    assert_tells_the_truth(app, end.date())
+    assert_tells_the_truth(app, first_seen)
+
+
+def test_a_sealed_day_is_published_anew_when_a_buried_message_is_sent_again(app: App) -> None:
+    day = NOW.date()
+    app.calls.append(call("one", NOW + 2 * HOUR))
+    app.receive(clients.SIGNALS_QUEUE, '{"version":9,"kind":"later"}')
+    app.run(days=3.5)
+    assert app.manifest(day).outcomes == {Result.FAILED: 1, Result.STORED: 1}
+    app.ask("redrive", day.isoformat(), day.isoformat(), Result.FAILED)
+    app.run(days=1)
+    assert app.manifest(day).outcomes == {Result.STORED: 1}
+    assert_tells_the_truth(app, day)
+
+
+# A worker that is slower than the message it sent
+
+
+def test_an_outcome_written_after_its_next_attempt_was_made_is_not_left_pending(app: App) -> None:
+    app.calls.append(call("one", NOW - 3 * DAY, readable=NOW + timedelta(minutes=1)))
+
+    def next_attempt() -> None:
+        app.steps.now += timedelta(minutes=2)
+        with ThreadPoolExecutor(1) as another:
+            another.submit(app.deliver).result()
+        assert app.results() == {"one": Result.STORED}
+
+    app.before("write outcomes/", next_attempt)
+    worker.handle(message(of_call_record("one", NOW)), app.services)
+    app.deliver()
+    assert [each.result for each in app.outcomes()] == [Result.STORED]
+
+
+# What a list may hold
+
+
+def test_a_join_url_too_long_for_a_message_is_left_to_the_call_record() -> None:
+    url = f"https://teams.microsoft.com/l/meetup-join/{'x' * 60_000}"
+    known = Meeting(NOW, NOW, url, ORGANIZER)
+    signals = [of_call_record("long", NOW, meeting=known), of_call_record("short", NOW)]
+    texts = pack(signals)
+    assert max(len(text) for text in texts) <= MAX_MESSAGE_BYTES
+    assert [each.subject for text in texts for each in unpack(text)] == ["long", "short"]
+
+
+def test_a_call_listed_without_an_end_gets_one_outcome(app: App) -> None:
+    made = call("one", NOW - 3 * DAY)
+    made.record.update({"type": "peerToPeer", "endDateTime": None})
+    app.calls.append(made)
+    app.run(days=4)
+    assert len(app.outcomes()) == 1

@@ -1,0 +1,242 @@
+"""Call events of watched meetings: encrypted, verified, and archived within seconds; what is forged changes nothing."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import local.stack
+from local import ports
+from local.functions import FunctionsHost
+from local.graph.client import MeetingMade, SessionMade
+from local.graph.orders import NewCallEvent, NewMeeting, NewSession
+from local.program import ROOT, Log
+from local.stack import Stack
+from shared.messages.signals import call_event_id
+from tests.support.front import HURRY, Front, eventually
+
+TOKENS = [
+    *(
+        "forged",
+        "unknownKid",
+        "noKid",
+        "otherIssuersKey",
+        "algNone",
+        "hs256",
+        "expired",
+        "notYetValid",
+        "noExpiry",
+    ),
+    *(
+        "wrongAudience",
+        "wrongIssuer",
+        "otherTenant",
+        "mismatchedTenant",
+        "wrongPublisher",
+        "misplacedPublisher",
+    ),
+    *("unknownVersion", "garbage", "missing"),
+]
+CONTENTS = [
+    *(
+        "tamperedData",
+        "tamperedSignature",
+        "tamperedKey",
+        "unknownCertificate",
+        "pkcs1",
+        "oaepSha256",
+        "shortKey",
+    ),
+    *("swapped", "notUtf8", "notJson", "notAnObject", "noContent"),
+]
+
+
+def pem(bits: int = 2048) -> bytes:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+
+
+@pytest.fixture(scope="module")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("keys") / "keys.pem"
+    file.write_bytes(pem())
+    return file
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, log: Log, key_file: Path) -> Iterator[Stack]:
+    settings = {"SIGNALS": "call-records,call-events", "ENCRYPTION_KEY_ID": str(key_file)}
+    with local.stack.up(tmp_path_factory.mktemp("own"), settings=HURRY | settings, log=log) as stack:
+        yield stack
+
+
+class Scene(Front):
+    """The front, with a meeting that is watched."""
+
+    def watch(self, order: NewMeeting | None = None) -> MeetingMade:
+        made = self.control.add_meeting(order)
+        name = hashlib.sha256(made.join_web_url.encode()).hexdigest()
+        content = {"joinWebUrl": made.join_web_url, "organizerId": made.organizer_id, "until": None}
+        self.apart.upload_blob(f"watch/{name}.json", json.dumps(content), overwrite=True)
+        self.run("maintain_subscriptions")
+        eventually(lambda: self.subscription(made), "a subscription to its call events")
+        return made
+
+    def subscription(self, meeting: MeetingMade) -> dict[str, Any]:
+        encoded = quote(meeting.join_web_url, safe="")
+        found = [each for each in self.control.subscriptions() if encoded in each["resource"]]
+        assert len(found) <= 1
+        return found[0] if found else {}
+
+    def held(self, meeting: MeetingMade, **fields: Any) -> SessionMade:
+        return self.control.add_session(
+            NewSession(meeting_id=meeting.meeting_id, **({"announce": False} | fields))
+        )
+
+    def is_settled(self, join_url: str) -> bool:
+        """Whether the meeting has outcomes of call events, and each says that its report is stored."""
+        told = [self.content(name) for name in self.events()]
+        return {each["outcome"] for each in told if each.get("joinWebUrl") == join_url} == {"stored"}
+
+    def events(self) -> list[str]:
+        names = self.container.list_blob_names(name_starts_with="outcomes/")
+        return [name for name in names if "/ce-" in name]
+
+
+@pytest.fixture
+def scene(stack: Stack) -> Scene:
+    return Scene(stack)
+
+
+def stored(scene: Scene, made: SessionMade) -> None:
+    eventually(lambda: scene.reports(made.report_id), "the report")
+
+
+def test_a_watched_meeting_is_archived_when_its_call_ends(scene: Scene) -> None:
+    meeting = scene.watch()
+    there = scene.subscription(meeting)
+    assert there["encryptionCertificateId"]
+    before = scene.events()
+    made = scene.held(meeting, participants=4)
+    stored(scene, made)
+    (name,) = eventually(lambda: set(scene.events()) - set(before), "an outcome")
+    eventually(lambda: scene.content(name).get("outcome") == "stored", "stored")
+    outcome = scene.content(name)
+    assert outcome["organizerId"] == meeting.organizer_id
+    assert outcome["joinWebUrl"] == meeting.join_web_url
+    assert [each["id"] for each in outcome["reports"]] == [made.report_id]
+
+
+@pytest.mark.parametrize("form", ["eventType", "callEventType", "both"])
+@pytest.mark.parametrize("tokens", ["1.0", "2.0", "both"])
+def test_both_forms_of_events_and_tokens_are_read(scene: Scene, form: str, tokens: str) -> None:
+    scene.control.change_settings(callEventName=form, validationTokens=tokens)
+    meeting = scene.watch()
+    stored(scene, scene.held(meeting))
+
+
+def test_a_short_link_needs_the_organizer_that_the_operator_told(scene: Scene) -> None:
+    meeting = scene.watch(NewMeeting(kind="short"))
+    stored(scene, scene.held(meeting))
+
+
+def test_told_by_call_event_call_record_and_sweep_on_two_instances_it_is_one_report(
+    scene: Scene, log: Log
+) -> None:
+    """All at once and three times each: one report, and each signal's outcome says that it is stored."""
+    second = FunctionsHost(ROOT, ports.pick(0), log)
+    second.start(scene.stack.settings)
+    try:
+        apps = (scene.stack.functions.url, second.url)
+        made = {
+            meeting.join_web_url: scene.held(meeting, announce=3)
+            for meeting in (scene.watch(), scene.watch())
+        }
+        posts = [
+            (f"{app}/api/notifications", body)
+            for url, session in made.items()
+            for body in (
+                {"value": [scene.item(session.call_id)]},
+                *scene.control.written(NewCallEvent(url, send=False)),
+            )
+            for app in apps
+        ]
+        with ThreadPoolExecutor(8) as threads:
+            for app in apps:
+                requests.post(f"{app}/admin/functions/sweep", json={"input": ""}, timeout=10)
+            replies = threads.map(lambda post: requests.post(post[0], json=post[1], timeout=30), posts)
+            assert {reply.status_code for reply in replies} == {202}
+        for url, session in made.items():
+            scene.outcome(session.call_id, "stored")
+            assert len(scene.reports(session.report_id)) == 1
+            eventually(partial(scene.is_settled, url), "every call event's outcome")
+    finally:
+        second.stop()
+
+
+@pytest.mark.parametrize("forgery", [*TOKENS, *CONTENTS])
+def test_nothing_comes_of_what_was_forged(scene: Scene, forgery: str) -> None:
+    """The reply tells nothing; no report is read for it, and no outcome says that one was."""
+    meeting = scene.watch()
+    made = scene.held(meeting, call_events=(), record_delay=3600.0)  # the sweep must not find it
+    bodies = scene.control.written(NewCallEvent(meeting.join_web_url, send=False), forgery)
+    reply = requests.post(f"{scene.url}/notifications", json=bodies[0], timeout=30)
+    assert (reply.status_code, reply.text) == (202, "")
+    scene.control.clear_forgeries()
+    stored(scene, scene.held(scene.watch()))  # one that came later is handled
+    if forgery == "noContent":
+        return  # a meeting that is to be looked at
+    told = [scene.content(name) for name in scene.events()]
+    assert [each for each in told if each["joinWebUrl"] == meeting.join_web_url] == []
+    assert scene.reports(made.report_id) == []
+
+
+def test_an_old_key_is_used_until_its_subscriptions_have_the_new_one(scene: Scene, key_file: Path) -> None:
+    meeting = scene.watch()
+    old = scene.subscription(meeting)["encryptionCertificateId"]
+    key_file.write_bytes(pem() + key_file.read_bytes())
+    stored(scene, scene.held(meeting))
+    soon = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    scene.control.change_subscription(scene.subscription(meeting)["id"], expiration=soon)
+    scene.run("maintain_subscriptions")
+    eventually(lambda: scene.subscription(meeting)["encryptionCertificateId"] != old, "the new certificate")
+    stored(scene, scene.held(meeting))
+
+
+def test_a_meeting_that_is_watched_no_more_loses_its_subscription(scene: Scene) -> None:
+    meeting = scene.watch()
+    scene.apart.delete_blob(f"watch/{hashlib.sha256(meeting.join_web_url.encode()).hexdigest()}.json")
+    scene.run("maintain_subscriptions")
+    eventually(lambda: not scene.subscription(meeting), "its subscription to go")
+
+
+def test_what_is_encrypted_for_nobody_is_in_no_log_and_no_blob(scene: Scene) -> None:
+    """What is refused, and what is buried, leaves neither ciphertext nor tokens behind."""
+    meeting = scene.watch()
+    (body,) = scene.control.written(NewCallEvent(meeting.join_web_url, send=False))
+    sealed = body["value"][0]["encryptedContent"]
+    message = {
+        "version": 1,
+        "kind": "encryptedCallEvents",
+        "firstSeen": "2026-11-27T10:00:00Z",
+        "validationTokens": body["validationTokens"],
+        "items": [{"joinWebUrl": meeting.join_web_url, "encryptedContent": sealed}],
+    }
+    scene.put("meeting-signals-poison", json.dumps(message))
+    seen = datetime(2026, 11, 27, 10, tzinfo=UTC)
+    name = f"outcomes/date=2026-11-27/{call_event_id(meeting.join_web_url, seen)}.json"
+    outcome = eventually(lambda: scene.content(name), "the buried look")
+    assert outcome["buried"]
+    for secret in (sealed["data"][:40], body["validationTokens"][0][:40]):
+        assert secret not in json.dumps(outcome)

@@ -1,0 +1,523 @@
+"""No secret, e-mail address or name leaves through a log, a queue message, an outcome or operational state.
+
+Every place where one can come in holds a canary; then every path is driven, and all that came out is searched. Only
+reports may hold what they are about, and only a buried message may hold the text of one that is not ours.
+"""
+
+import base64
+import gzip
+import json
+import re
+import secrets
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+from azure.core.exceptions import AzureError
+from azure.storage.blob import BlobClient, LinearRetry
+
+import local.stack
+from local.graph.faults import Fault
+from local.graph.orders import NewMeeting, NewSession
+from local.identity import Identity, _Handler
+from shared.days.manifests import Manifests
+from shared.graph.credentials import credential
+from shared.ledger import outcome as outcome_form
+from shared.ledger import outcomes
+from shared.ledger.outcome import Outcome, Result
+from shared.messages import tasks
+from shared.messages.tasks import Task
+from shared.tables.attendee_table import Daily
+from tests.support.canaries import (
+    CANARY,
+    CLIENT_STATE,
+    OF_EVENTS,
+    PERSON,
+    PREVIOUS,
+    STRANGER,
+    TROUBLED,
+    TROUBLES,
+    Scene,
+    encoded,
+)
+from tests.support.front import eventually
+from tests.support.heard import Heard
+
+DOCUMENTED = set(
+    re.findall(
+        r"^\| `([a-z]+\.[a-zA-Z]+)` \|",
+        (Path(__file__).parents[2] / "docs/operators.md").read_text(),
+        re.MULTILINE,
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A system whose secrets are canaries; so are its tokens, whose signature nobody checks."""
+    issue, answer = Identity.token, _Handler.do_GET
+    trouble: list[Any] = [*TROUBLES[0]]
+
+    def token(identity: Identity, resource: str) -> dict[str, str]:
+        issued = issue(identity, resource)
+        body = issued["access_token"].rpartition(".")[0]
+        return issued | {"access_token": f"{body}.{CANARY * 4}"}
+
+    def do_get(handler: Any) -> None:
+        if TROUBLED in handler.path:
+            status, body = trouble
+            say(handler, status, body)
+        else:
+            answer(handler)
+
+    heard, folder = Heard(), tmp_path_factory.mktemp("canaries")
+    settings = {
+        "CLIENT_STATE": CLIENT_STATE,
+        "CLIENT_STATE_PREVIOUS": PREVIOUS,
+        "RETRY_FIRST_DELAY": "1",
+        "RETRY_WINDOW": "4",
+        "CONFIRM_AFTER": "1",
+        "LOCAL_LEASE_SECONDS": "4",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Identity, "token", token)
+        patch.setattr(_Handler, "do_GET", do_get)
+        with local.stack.up(folder, settings=settings, log=heard) as stack:
+            scene = Scene(stack, folder, heard, trouble)
+            yield scene
+    assert not [text for text in heard.texts() if scene.holds(text)]
+
+
+def say(handler: Any, status: int, body: str) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body.encode())
+
+
+def a_report_is_stored(scene: Scene) -> None:
+    meeting = scene.control.add_meeting(NewMeeting(subject=f"{CANARY} subject"))
+    made = scene.control.add_session(NewSession(meeting.meeting_id, announce=False))
+    now = datetime.now(UTC)
+    span = {"startDateTime": (now - timedelta(minutes=9)).isoformat(), "endDateTime": now.isoformat()}
+    known = {"id": made.call_id, "type": "groupCall", "joinWebUrl": meeting.join_web_url, **span}
+    person = PERSON | {"id": meeting.organizer_id}
+    people = {"organizer_v2": {"identity": {"user": person}}, "participants_v2": [{"identity": person}]}
+    scene.fault(f"callRecords/{made.call_id}", body=known | people)
+    found = {"id": meeting.meeting_id, "subject": f"{CANARY} subject", "participants": {"organizer": PERSON}}
+    scene.fault(rf"{meeting.organizer_id}/onlineMeetings\?", body={"value": [found]})
+    report = {
+        "id": made.report_id,
+        "meetingStartDateTime": span["startDateTime"],
+        "meetingEndDateTime": span["endDateTime"],
+        "attendanceRecords": [
+            {"id": "1", "emailAddress": f"{CANARY}@contoso.example", "identity": PERSON},
+        ],
+    }
+    scene.fault(f"attendanceReports/{made.report_id}", body=report, times=2)
+    scene.notify(made.call_id)
+    scene.outcome(made.call_id, "stored", attempt=2)  # confirmed
+    assert CANARY in scene.body(made.report_id).decode()
+    assert scene.was_queued(made.call_id)
+    scene.notify(made.call_id, scene.session(participants=30).call_id)
+    scene.wait_for("signal.dropped", signal=f"cr-{made.call_id}")
+
+
+def a_report_grew_past_midnight(scene: Scene) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    made = scene.session(start=midnight - timedelta(minutes=30), end=midnight + timedelta(seconds=1))
+    yesterday = (midnight - timedelta(days=1)).date()
+    scene.container.upload_blob(f"reports/date={yesterday}/{made.report_id}.json", b"{}")
+    scene.notify(made.call_id)
+    scene.outcome(made.call_id, "stored")
+
+
+def there_is_no_report(scene: Scene) -> None:
+    made = scene.session(no_report=True)
+    scene.notify(made.call_id)
+    scene.outcome(made.call_id, "noReport")
+
+
+def graph_refuses(scene: Scene) -> None:
+    """At each call of an attempt, with every kind of status."""
+    expected: dict[str, str] = {}
+    results = {
+        403: "accessDenied",
+        404: "notFound",
+        400: "failed",
+        500: "failed",
+        503: "failed",
+        429: "failed",
+    }
+    for status, result in results.items():
+        meeting = scene.control.add_meeting(NewMeeting(organizer=str(uuid4())))
+        made = scene.control.add_session(NewSession(meeting.meeting_id, announce=False))
+        scene.fault(made.call_id, status, times=-1, headers={"Retry-After": "1"} if status == 429 else {})
+        expected[made.call_id] = result
+    for call in (r"onlineMeetings\?", "attendanceReports$", r"attendanceReports/.*\?"):
+        for status in (403, 404, 400):
+            meeting = scene.control.add_meeting(NewMeeting(organizer=str(uuid4())))
+            made = scene.control.add_session(NewSession(meeting.meeting_id, announce=False))
+            scene.fault(f"{meeting.organizer_id}/{'.*' if 'Reports' in call else ''}{call}", status, times=-1)
+            in_a_meeting = "notFound" if (status, call) == (400, r"onlineMeetings\?") else "failed"
+            expected[made.call_id] = in_a_meeting if status == 400 else results[status]
+    scene.notify(*expected)
+    for call_id, result in expected.items():
+        scene.outcome(call_id, result)
+    scene.health()
+    # Access is granted: what was denied is taken up again.
+    scene.control.clear_faults()
+    day = datetime.now(UTC).date()
+    scene.ask("redrive", outcomes=["accessDenied"], start=day - timedelta(days=1), end=day)
+
+
+def another_session_of_the_meeting_is_refused(scene: Scene) -> None:
+    series = scene.control.add_meeting(NewMeeting("recurring"))
+    earlier = datetime.now(UTC) - timedelta(hours=5)
+    refused = scene.control.add_session(NewSession(series.meeting_id, end=earlier, announce=False))
+    made = scene.control.add_session(NewSession(series.meeting_id, announce=False))
+    scene.fault(refused.report_id, 403)
+    scene.notify(made.call_id)
+    scene.outcome(made.call_id, "stored")
+
+
+def graph_answers_with_something_else(scene: Scene) -> None:
+    broken: list[dict[str, Any]] = [
+        {"body": f'{{"displayName": "{CANARY}'},
+        {"body": f"<html>{CANARY}</html>"},
+        {"body": {"startDateTime": CANARY, "endDateTime": CANARY, "organizer_v2": PERSON}},
+        {"body": {"type": "groupCall", "joinWebUrl": CANARY, "startDateTime": None, "organizer": PERSON}},
+        {"body": [PERSON]},
+        {"status": 401, "headers": {"WWW-Authenticate": f'Bearer error="{CANARY}"'}},
+        {"status": 302, "headers": {"Location": f"https://{CANARY}.example"}},
+        {"status": 403, "body": CANARY},
+        {"status": 403, "body": {"error": CANARY}},
+    ]
+    made = [scene.session() for _ in broken]
+    for each, answer in zip(made, broken, strict=True):
+        scene.fault(each.call_id, times=-1, **answer)
+    for action in ("cut", "garble", "reset"):
+        made.append(scene.session(participants=30))
+        path = f"attendanceReports/{made[-1].report_id}"
+        scene.control.add_fault(Fault(path, action=action, times=-1))
+    away = scene.session()
+    link = {
+        "id": away.report_id,
+        "meetingEndDateTime": datetime.now(UTC).isoformat(),
+        "attendanceRecords": [],
+    }
+    link["attendanceRecords@odata.nextLink"] = f"https://{CANARY}.example/"
+    scene.fault(f"attendanceReports/{away.report_id}", body=link, times=-1)
+    made.append(away)
+    scene.notify(*(each.call_id for each in made))
+    for each in made[:7] + made[9:]:
+        scene.outcome(each.call_id, "failed")
+    for each in made[7:9]:
+        scene.outcome(each.call_id, "accessDenied")
+
+
+def another_worker_knew_more(scene: Scene) -> None:
+    meeting, now = scene.control.add_meeting(NewMeeting(organizer=str(uuid4()))), datetime.now(UTC)
+    made = scene.control.add_session(NewSession(meeting.meeting_id, announce=False))
+    scene.fault(f"attendanceReports/{made.report_id}", 403, action="delay", seconds=8.0)
+    scene.notify(made.call_id)
+    eventually(lambda: len(scene.calls(meeting.organizer_id)) == 2, "the last call to begin")
+    better = Outcome(f"cr-{made.call_id}", Result.STORED, now, 9, settled=now)
+    name = outcomes.Outcomes.name(better.signal_id, better.day)
+    scene.container.upload_blob(name, outcome_form.dumps(better), metadata={"outcome": "stored"})
+    scene.wait_for("outcome.kept", signal=better.signal_id)
+
+
+def storage_refuses(scene: Scene) -> None:
+    with scene.restarted(ATTENDANCE_CONTAINER="missing"):
+        start = scene.mark()
+        scene.notify(scene.session().call_id)
+        eventually(
+            lambda: any("ContainerNotFound" in text for text in scene.heard.texts(start)), "a failed attempt"
+        )
+        scene.health()
+
+
+def there_is_no_token_for_graph(scene: Scene) -> None:
+    storage = dict.fromkeys(
+        ("AttendanceStorage__clientId", "AzureWebJobsStorage__clientId"), local.identity.CLIENT_ID
+    )
+    with scene.restarted(AZURE_CLIENT_ID=TROUBLED, **storage):
+        for trouble in TROUBLES:
+            scene.trouble[:] = trouble
+            made = scene.session()
+            scene.notify(made.call_id)
+            scene.outcome(made.call_id, "failed")
+        scene.health()
+
+
+def messages_are_buried(scene: Scene) -> None:
+    known = {"version": 1, "kind": "callRecord", "firstSeen": datetime.now(UTC).isoformat()}
+    scene.put("meeting-signals-poison", json.dumps(known | {"callId": str(uuid4())}))
+    strange = [f"{STRANGER} text", json.dumps({"version": 7, "name": STRANGER})]
+    strange.append(json.dumps({"version": 1, "kind": STRANGER, "callId": STRANGER}))
+    strange.append(json.dumps(known | {"callId": f"{STRANGER}@{STRANGER}.example"}))
+    for queue in ("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"):
+        for text in strange:
+            scene.put(queue, f"{text}{' ' * len(queue)}")  # the same text would be buried once
+    scene.put("upkeep-poison", f"{STRANGER} that is not base64", plain=True)
+    scene.put("upkeep-poison", json.dumps({"version": 1, "kind": "sweep", "look": "full", "step": 0}))
+    asked = {"version": 1, "kind": "backfill", "from": "2026-01-01", "to": "2026-01-02"}
+    scene.put("upkeep-poison", json.dumps(asked))
+    scene.run("sweep")
+    scene.wait_for("task.dropped")
+    eventually(lambda: count(scene, "message.buried") >= 4 * len(strange), "the burials")
+    day = datetime.now(UTC).date().isoformat()
+    scene.ask("redrive", outcomes=["failed"], start=day, end=day)
+    scene.wait_for("message.repeated")
+    scene.health()
+
+
+def an_operator_asks_for_an_examination(scene: Scene) -> None:
+    """Of organizers who are refused and who are none, while Graph answers with something else."""
+    organizers = [scene.control.add_meeting(NewMeeting(denied=True)).organizer_id, str(uuid4())]
+    for id_ in ("0" * 32, "1" * 32):
+        scene.fault(r"/subscriptions|onlineMeetings", 400)
+        scene.ask("examine", id=id_, organizers=organizers)
+        eventually(partial(scene.state, f"doctor/{id_}.json"), "the findings")
+
+
+def count(scene: Scene, event: str) -> int:
+    return sum(line.event == event for line in scene.heard.lines())
+
+
+def the_sweep_looks(scene: Scene) -> None:
+    """Refused, overtaken, resumed, shown what it cannot read, and at last as it should be."""
+    start = scene.mark()
+    eventually(lambda: not_under_way(scene), "the looks before to end")
+    for look in ("recent", "full"):
+        if look_of(scene, look):
+            scene.apart.delete_blob(f"sweep/{look}.json")
+    scene.fault(r"callRecords\?", 403, times=2)
+    scene.run("sweep")
+    for look in ("recent", "full"):
+        scene.wait_for("sweep.failed", start, look=look)
+    scene.health()
+    scene.run("sweep")
+    scene.wait_for("sweep.running", start, look="full")
+    page = {"value": [PERSON | {"id": None}, CANARY, {"id": f"{CANARY}@contoso.example"}]}
+    scene.fault(r"callRecords\?", body=page)
+    for look in ("recent", "full"):
+        overdue = look_of(scene, look) | {"next": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+        scene.apart.upload_blob(f"sweep/{look}.json", json.dumps(overdue), overwrite=True)
+    scene.run("sweep")
+    for look in ("recent", "full"):
+        scene.wait_for("sweep.finished", start, look=look)
+    made = scene.session()
+    scene.ask("sweep", look="full", step=99)
+    scene.run("sweep")
+    scene.wait_for("signal.found", signal=f"cr-{made.call_id}")
+    scene.outcome(made.call_id, "stored")
+    scene.run("sweep")
+    scene.wait_for("manifest.written", start)
+    scene.health()
+
+
+def look_of(scene: Scene, look: str) -> dict[str, Any]:
+    if not scene.apart.get_blob_client(f"sweep/{look}.json").exists():
+        return {}
+    content: dict[str, Any] = json.loads(scene.apart.download_blob(f"sweep/{look}.json").readall())
+    return content
+
+
+def not_under_way(scene: Scene) -> bool:
+    looks = [look_of(scene, look) for look in ("recent", "full")]
+    return all(not look or look["finished"] for look in looks)
+
+
+def a_day_gets_its_table(scene: Scene) -> None:
+    """A day is sealed; then a part of it is asked for that its index does not have, and one whose report is gone."""
+    day = date(2026, 1, 5)
+    someone = {"emailAddress": f"{CANARY}@contoso.example"}
+    report = {"id": "r", "meetingEndDateTime": f"{day}T10:00:00Z", "attendanceRecords": [someone]}
+    name = f"reports/date={day}/r.json"
+    scene.container.upload_blob(name, json.dumps(report), metadata={"sha256": "0" * 64})
+    scene.apart.upload_blob("sweep/final.json", json.dumps({"days": [str(day)]}), overwrite=True)
+    scene.ask("refreshDay", date=day)
+    (table,) = eventually(lambda: scene.manifest(day).get("daily"), "a table")
+    assert scene.holds(gzip.decompress(scene.container.download_blob(table).readall()).decode())
+    (part,) = Daily(scene.container, Manifests(scene.container)).plan(day)
+    scene.container.delete_blob(name)
+    scene.container.delete_blob(table)
+    for each in (part, replace(part, index="0" * 64)):
+        scene.put("upkeep", tasks.message(Task(each)))
+
+
+def an_operator_asks_again(scene: Scene) -> None:
+    made = scene.session(NewMeeting(subject=f"{CANARY} subject"))
+    scene.notify(made.call_id)
+    scene.outcome(made.call_id, "stored")
+    today = datetime.now(UTC).date()
+    span = {"start": today - timedelta(days=1), "end": today}
+    scene.ask("backfill", **span)
+    scene.wait_for("signal.repeated", signal=f"cr-{made.call_id}", task="sweep")
+    scene.ask("backfill", start="2020-01-01", end="2020-01-02")
+    unreadable = f"outcomes/date={today}/cr-{uuid4()}.json"
+    scene.container.upload_blob(unreadable, b"of another version", metadata={"outcome": "stored"})
+    scene.ask("redrive", outcomes=["stored"], **span)
+    scene.wait_for("outcomes.redriven")
+
+
+def anyone_posts_anything(scene: Scene) -> None:
+    item = scene.item(str(uuid4()))
+    items: list[object] = [
+        item | {"clientState": f"{CANARY} wrong"},
+        item | {"clientState": {"name": CANARY}},
+        item | {"tenantId": CANARY},
+        item | {"resource": f"users/{CANARY}@contoso.example"},
+        item | {"lifecycleEvent": CANARY},
+        item | {"lifecycleEvent": "reauthorizationRequired", "subscriptionId": f"{CANARY} Person"},
+        item | {"lifecycleEvent": "missed", "organizationId": CANARY, "resourceData": PERSON},
+        item | {"clientState": PREVIOUS, "encryptedContent": CANARY, "resourceData": PERSON},
+        CANARY,
+    ]
+    headers = {"traceparent": CANARY, "tracestate": CANARY, "User-Agent": CANARY, "Authorization": CANARY}
+    bodies = [json.dumps({"value": items}), f"{CANARY} is no JSON", json.dumps([CANARY]), CANARY * 200_000]
+    for route in ("notifications", "lifecycle"):
+        for body, status in zip(bodies, (202, 400, 400, 413), strict=True):
+            reply = requests.post(f"{scene.url}/{route}", body, headers=headers, timeout=30)
+            assert reply.status_code == status
+            assert not scene.holds(reply.text)
+        validation = {"validationToken": f"{CANARY} token"}
+        assert requests.post(f"{scene.url}/{route}", params=validation, timeout=30).text == f"{CANARY} token"
+    eventually(lambda: scene.apart.get_blob_client("heartbeat/refused.json").exists(), "the refusals")
+    scene.health()
+
+
+def subscriptions_are_kept(scene: Scene) -> None:
+    def maintained(event: str, **fields: object) -> None:
+        start = scene.mark()
+        scene.run("maintain_subscriptions")
+        scene.wait_for(event, start, **fields)
+
+    for each in scene.control.subscriptions():
+        scene.control.remove_subscription(each["id"])
+    maintained("subscription.created")
+    maintained("subscription.kept")
+    (subscription,) = scene.control.subscriptions()
+    scene.control.send_lifecycle(subscription["id"])
+    scene.wait_for("subscription.renewed", subscription=subscription["id"])
+    scene.fault(f"subscriptions/{subscription['id']}", 403, method="PATCH", times=2)
+    scene.control.send_lifecycle(subscription["id"])
+    scene.wait_for("task.postponed")
+    scene.fault("subscriptions$", body={"value": []})
+    maintained("subscription.adopted")
+    address = subscription["notificationUrl"].partition("?")[0]
+    scene.control.change_subscription(subscription["id"], notificationUrl=f"{address}?k=00000000")
+    maintained("subscription.created")
+    (subscription,) = scene.control.subscriptions()
+    scene.control.remove_subscription(subscription["id"])
+    for status in (400, 403, 500):
+        scene.fault("subscriptions$", status, method="POST")
+        maintained("subscription.failed")
+    scene.fault("subscriptions$", 403, method="GET")
+    scene.run("maintain_subscriptions")
+    for address in ("http://127.0.0.1:9", scene.stack.graph):
+        with scene.restarted(NOTIFICATION_BASE_URL=f"{address}/api"):
+            maintained("subscription.failed")
+            scene.health()
+
+
+def settings_are_wrong(scene: Scene) -> None:
+    with scene.restarted(CLIENT_STATE=f"{CANARY}\x07"):
+        reply = scene.post(scene.item("1"))
+        assert reply.status_code == 503
+        assert not scene.holds(reply.text)
+        scene.run("maintain_subscriptions")
+        scene.run("sweep")
+        scene.health()
+
+
+PATHS: dict[Callable[[Scene], None], set[str]] = {
+    a_report_is_stored: {
+        "notification.received",
+        "pack.opened",
+        "report.stored",
+        "signal.settled",
+        "signal.dropped",
+    },
+    a_report_grew_past_midnight: {"report.moved"},
+    there_is_no_report: {"signal.pending", "signal.settled"},
+    graph_refuses: {"signal.pending", "signal.settled", "access.denied", "access.opened"},
+    another_session_of_the_meeting_is_refused: {"report.skipped"},
+    graph_answers_with_something_else: {"signal.pending", "signal.settled"},
+    another_worker_knew_more: {"outcome.kept"},
+    storage_refuses: {"heartbeat.failed"},
+    there_is_no_token_for_graph: {"signal.settled"},
+    messages_are_buried: {"message.buried", "message.repeated", "signal.buried", "task.dropped"},
+    the_sweep_looks: {
+        *("sweep.due", "sweep.started", "sweep.running", "sweep.resumed", "sweep.dropped", "sweep.failed"),
+        *("sweep.finished", "record.unreadable", "signal.found", "day.refreshed", "manifest.written"),
+    },
+    an_operator_asks_for_an_examination: {"doctor.answered"},
+    an_operator_asks_again: {
+        *("backfill.empty", "signal.repeated", "outcomes.redriven", "outcome.unreadable"),
+    },
+    a_day_gets_its_table: {"daily.written", "daily.named", "daily.dropped", "daily.skipped"},
+    anyone_posts_anything: {"notification.dropped", "notification.refused", "handshake.answered"},
+    subscriptions_are_kept: {
+        *("subscriptions.started", "subscription.created", "subscription.kept", "subscription.renewed"),
+        *("subscription.adopted", "subscription.deleted", "subscription.failed", "task.postponed"),
+    },
+    settings_are_wrong: {"settings.wrong"},
+}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
+def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> None:
+    scene.control.clear_faults()
+    start = scene.mark()
+    path(scene)
+    for event in PATHS[path]:
+        scene.wait_for(event, start)
+    assert not scene.leaks()
+
+
+def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
+    after_hours_of_failures = {"sweep.skipped"}
+    assert set().union(*PATHS.values()) | after_hours_of_failures | OF_EVENTS == DOCUMENTED
+
+
+def test_a_text_in_a_base64_message_is_found_wherever_it_stands() -> None:
+    for before in range(6):
+        message = base64.b64encode(b"x" * before + CANARY.encode() + secrets.token_bytes(5))
+        assert any(form in message for form in encoded(CANARY))
+
+
+@pytest.mark.parametrize(("status", "body"), TROUBLES)
+def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_call(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: str
+) -> None:
+    """Such an error fails the function, and the platform logs it with all that it says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            say(self, status, body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", f"{CANARY}-header")
+        once = LinearRetry(backoff=0, retry_total=0)
+        blob = BlobClient("https://127.0.0.1:9/a", "c", "b", credential=credential("x"), retry_policy=once)
+        with pytest.raises((AzureError, ValueError)) as failed:
+            blob.exists()
+        server.shutdown()
+    assert CANARY not in "".join(traceback.format_exception(failed.value))

@@ -1,0 +1,280 @@
+"""Reports, exports and persons at the command line, on an archive with a past."""
+
+import csv
+import gzip
+import json
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from pyarrow import parquet
+from rich.cells import cell_len
+
+from local.graph.orders import NewMeeting, NewPast
+from shared.cli.erasure import erase
+from shared.cli.export.tables import COLUMNS, Table
+from shared.tables import rows
+from tests.support.command_line import command, environment, run, told
+from tests.support.front import Front, own_stack
+
+stack = own_stack()
+TODAY = datetime.now(UTC).date()
+DAYS = 4
+FIRST, LAST = TODAY - timedelta(days=DAYS), TODAY
+WINDOW = ("--from", str(FIRST), "--to", str(LAST))
+
+
+@pytest.fixture(scope="module")
+def past(stack: Any) -> list[dict[str, Any]]:
+    """What `reports list` tells of an archive in which the past was filled in, and sealed."""
+    front = Front(stack)
+    front.control.add_past(NewPast(days=DAYS, meetings_per_day=3, participants=3))
+    made = told(front, "backfill", *WINDOW, "--wait")
+    assert made[0]["error"] is None
+    front.table(TODAY - timedelta(days=DAYS - 1))
+    found: list[dict[str, Any]] = told(front, "reports", "list", *WINDOW)
+    assert len(found) == made[0]["missing"]
+    return found
+
+
+def of_day(past: list[dict[str, Any]], back: int) -> list[dict[str, Any]]:
+    return [each for each in past if each["end"].startswith(str(TODAY - timedelta(days=back)))]
+
+
+def stored(front: Front, path: str) -> dict[str, Any]:
+    return front.content(path)
+
+
+def test_reports_are_listed_and_picked(front: Front, past: list[dict[str, Any]]) -> None:
+    one = past[0]
+    assert stored(front, one["path"])["id"] == one["id"]
+    of_organizer = told(front, "reports", "list", *WINDOW, "--organizer", one["organizerId"].upper())
+    assert of_organizer == [each for each in past if each["organizerId"] == one["organizerId"]]
+    of_meeting = told(front, "reports", "list", *WINDOW, "--meeting", one["joinWebUrl"])
+    assert of_meeting == [each for each in past if each["meetingId"] == one["meetingId"]]
+    table = run(front, "reports", "list", *WINDOW)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert all(each["id"] in table.stdout for each in past)
+
+
+def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: Path) -> None:
+    one = past[0]
+    drawn = run(front, "reports", "show", one["id"])
+    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.stdout.startswith(f"Report {one['id']}\n{one['start'][:10]}")
+    assert max(map(cell_len, drawn.stdout.splitlines())) <= 100
+    assert run(front, "reports", "show", one["path"]).stdout == drawn.stdout
+    assert told(front, "reports", "show", one["id"]) == stored(front, one["path"])
+    for ending, begins in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("html", b"<!doctype html>")):
+        made = run(front, "reports", "show", one["id"], "--output", str(tmp_path / f"x.{ending}"))
+        assert made.returncode == 0, made.stderr
+        assert (tmp_path / f"x.{ending}").read_bytes().startswith(begins)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more", "sentence"),
+    [
+        ("nobody", (), "There is no report of this id on these days"),
+        ("reports/date=2026-01-01/x.json", (), "There is no blob reports/date=2026-01-01/x.json."),
+        ("x", ("--output", "x.gif"), "x.gif is none of .svg, .png, .html."),
+    ],
+)
+def test_what_cannot_be_shown_is_said(
+    front: Front, wanted: str, more: tuple[str, ...], sentence: str
+) -> None:
+    done = run(front, "reports", "show", wanted, *more)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"attendance: {sentence}")
+
+
+def test_a_copy_has_the_same_names_and_fetches_what_changed(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    parts = ("--what", "reports", "--what", "manifests", "--what", "daily")
+    first = told(front, "reports", "download", str(tmp_path), *WINDOW, *parts)
+    one = tmp_path / past[0]["path"]
+    assert json.loads(one.read_bytes()) == stored(front, past[0]["path"])
+    assert one.stat().st_mode & 0o077 == 0
+    one.write_bytes(b" " * one.stat().st_size)
+    again = told(front, "reports", "download", str(tmp_path), *WINDOW, *parts)
+    assert again == {"fetched": 1, "unchanged": first["fetched"] - 1}
+    assert json.loads(one.read_bytes()) == stored(front, past[0]["path"])
+
+
+def test_an_interrupted_copy_leaves_whole_files(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        command("reports", "download", str(tmp_path), *WINDOW),
+        env=environment(front),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.rglob("*.json")) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) in ((130, ""), (0, ""))  # 0: it was done before
+    assert "Traceback" not in err
+    assert all(json.loads(each.read_bytes()) for each in tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("table", list(Table))
+def test_an_export_has_a_row_for_each_and_its_columns(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: Table
+) -> None:
+    made = of_day(past, 2)
+    day = TODAY - timedelta(days=2)
+    window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
+    source = {
+        Table.MEETINGS: lambda report, line: [rows.meeting(report, line)],
+        Table.ATTENDEES: rows.attendees,
+        Table.INTERVALS: rows.intervals,
+    }[table]
+    wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
+    for form in ("csv", "parquet"):
+        assert told(front, "export", *window, "--format", form) == [{"table": table, "rows": len(wanted)}]
+    folder = tmp_path / table / f"date={day}"
+    with (folder / "part-00000.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert tuple(read[0]) == COLUMNS[table]
+    assert [row["reportId"] for row in read] == [row["reportId"] for row in wanted]
+    packed = parquet.read_table(folder / "part-00000.parquet", partitioning=None)
+    assert tuple(packed.column_names) == COLUMNS[table]
+    assert packed["meetingStart"][0].as_py() == datetime.fromisoformat(wanted[0]["meetingStart"])
+    assert packed["reportId"].to_pylist() == [row["reportId"] for row in wanted]
+    assert sorted(each.name for each in folder.iterdir()) == ["part-00000.csv", "part-00000.parquet"]
+
+
+def test_an_export_into_the_container_is_written_and_taken_away(
+    front: Front, past: list[dict[str, Any]]
+) -> None:
+    assert sum(each["rows"] for each in told(front, "export", *WINDOW, "--into-container")) > len(past)
+    names = list(front.container.list_blob_names(name_starts_with="tables/meetings/"))
+    assert f"tables/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
+    front.container.upload_blob(f"tables/meetings/date={TODAY}/part-00000.csv", b"old")
+    told(front, "export", *WINDOW, "--into-container", "--format", "csv")
+    day_without = f"tables/meetings/date={TODAY}/part-00000.csv"
+    assert bool(of_day(past, 0)) == (day_without in front.container.list_blob_names())
+
+
+def test_an_export_with_pseudonyms_names_nobody(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    ask = ("export", *WINDOW, "--format", "csv", "--pseudonymise", "--output")
+    for folder in ("a", "b"):
+        told(front, *ask, str(tmp_path / folder), ATTENDANCE_PSEUDONYM_KEY="a key that is long enough")
+    told(front, *ask, str(tmp_path / "c"))
+    text, same, other = (
+        "".join(each.read_text() for each in sorted((tmp_path / folder).rglob("*.csv"))) for folder in "abc"
+    )
+    assert text == same
+    assert text != other
+    for line in past:
+        report = stored(front, line["path"])
+        known = [line["id"], line["meetingId"], line["organizerId"], line["joinWebUrl"]]
+        for record in report["attendanceRecords"]:
+            identity = record.get("identity") or {}
+            known += [record.get("emailAddress"), identity.get("id"), identity.get("displayName")]
+        assert not [each for each in known if each and each in text]
+    short = run(front, *ask, str(tmp_path / "d"), ATTENDANCE_PSEUDONYM_KEY="short")
+    assert (short.returncode, "fewer than 16" in short.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("where", [(), ("--output", "x", "--into-container")])
+def test_an_export_goes_to_one_place(front: Front, where: tuple[str, ...]) -> None:
+    done = run(front, "export", *WINDOW, *where)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "attendance: Give either --output FOLDER or --into-container.\n",
+    )
+
+
+def everything(front: Front) -> str:
+    """All that lies in both containers, but for logs of nobody."""
+    found = []
+    for container in (front.container, front.apart):
+        for blob in container.list_blobs(include=["metadata"]):
+            body = container.download_blob(blob.name).readall()
+            body = gzip.decompress(body) if blob.name.endswith(".gz") else body
+            found.append(f"{blob.name} {blob.metadata} {body.decode(errors='replace')}")
+    return "\n".join(found)
+
+
+def test_a_person_is_found_and_erased_and_does_not_come_back(
+    front: Front, past: list[dict[str, Any]]
+) -> None:
+    line = of_day(past, DAYS - 1)[0]
+    who, before = line["organizerId"], stored(front, line["path"])
+    told(front, "export", *WINDOW, "--into-container", "--format", "csv")
+    found = told(front, "person", "find", who.upper(), *WINDOW)
+    assert line["path"] in [each["path"] for each in found]
+    assert told(front, "person", "find", "nobody@contoso.example", *WINDOW) == []
+    revision = front.manifest(TODAY - timedelta(days=DAYS - 1))["revision"]
+
+    (done,) = told(front, "person", "erase", who, *WINDOW, "--yes")
+    assert (done["reports"], done["pending"]) == (len(found), 0)
+    assert done["outcomes"] >= 1
+    assert done["exports"] >= 3
+    assert who not in everything(front)
+    assert told(front, "person", "find", who, *WINDOW) == []
+    after = stored(front, line["path"])
+    assert after["totalParticipantCount"] == before["totalParticipantCount"]
+    seconds = "totalAttendanceInSeconds"
+    assert [each[seconds] for each in after["attendanceRecords"]] == [
+        each[seconds] for each in before["attendanceRecords"]
+    ]
+    manifest = front.manifest(TODAY - timedelta(days=DAYS - 1))
+    assert (manifest["complete"], manifest["revision"] > revision, bool(manifest["daily"])) == (True,) * 3
+
+    (record,) = front.apart.list_blob_names(name_starts_with="erasures/")
+    assert front.state(record)["complete"] is True
+
+    told(front, "backfill", *WINDOW, "--wait")  # Graph still has the report
+    assert stored(front, line["path"]) == after
+    (again,) = told(front, "person", "erase", who, *WINDOW, "--yes")
+    assert (again["reports"], again["outcomes"]) == (0, 0)
+
+
+def test_a_pending_outcome_is_said_to_name_the_person_still(front: Front, past: list[dict[str, Any]]) -> None:
+    made = front.session(
+        NewMeeting(organizer="c0c0c0c0-0000-4000-8000-000000000001"), report_delay=3600, announce=False
+    )
+    front.notify(made.call_id)
+    front.outcome(made.call_id, "pending", organizerId="c0c0c0c0-0000-4000-8000-000000000001")
+    done = run(front, "person", "erase", "c0c0c0c0-0000-4000-8000-000000000001", *WINDOW, "--yes")
+    assert done.returncode == 1
+    assert "still pending" in done.stderr
+
+
+def test_nobody_is_erased_without_a_yes(front: Front, past: list[dict[str, Any]]) -> None:
+    done = run(front, "person", "erase", past[-1]["organizerId"], *WINDOW)
+    assert done.returncode == 1
+    assert stored(front, past[-1]["path"]).get("id") == past[-1]["id"]
+
+
+def test_versions_before_go_and_the_current_ones_stay() -> None:
+    container, deleted = MagicMock(), []
+    blob = "reports/date=2026-11-23/r.json"
+    container.list_blobs.return_value = [
+        SimpleNamespace(name=blob, version_id="1", is_current_version=None),
+        SimpleNamespace(name=blob, version_id="2", is_current_version=True),
+        SimpleNamespace(name=f"{blob}x", version_id="1", is_current_version=None),
+        SimpleNamespace(name=blob, version_id=None, is_current_version=None),
+    ]
+    container.get_blob_client.side_effect = lambda name, version_id: SimpleNamespace(
+        delete_blob=lambda: deleted.append((name, version_id))
+    )
+    assert erase.forget_versions(container, blob, blob) == 1
+    assert deleted == [(blob, "1")]
+    container.list_blobs.assert_called_once_with(name_starts_with=blob, include=["versions"])

@@ -1,0 +1,208 @@
+"""The examples for consumers, each run on the local stack and compared with what the simulated Graph has."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from local.graph.orders import NewPast
+from shared import times
+from tests.host.test_indexing import index
+from tests.support.command_line import environment, told
+from tests.support.front import Front, own_stack
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TODAY = datetime.now(UTC).date()
+PAST = TODAY - timedelta(days=3)
+WINDOW = ("--from", str(TODAY - timedelta(days=4)), "--to", str(TODAY))
+ENGINES = ("duckdb", "pandas", "pyspark")
+LATE = 60  # seconds; nobody of the simulated Graph is later than some minutes
+
+stack = own_stack()
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        f"example_{name.replace('/', '_')}", EXAMPLES / f"{name}.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def engine(name: str) -> ModuleType:
+    if name == "pyspark":
+        if shutil.which("java") is None:
+            pytest.skip("PySpark needs Java, and there is none here")
+        pytest.importorskip("pyspark")
+    return example(f"{name}_questions")
+
+
+@pytest.fixture(scope="module")
+def copy(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of an archive with a sealed past."""
+    front, folder = Front(stack), tmp_path_factory.mktemp("copy")
+    front.control.add_past(NewPast(days=4, meetings_per_day=3, participants=6))
+    told(front, "backfill", *WINDOW, "--wait")
+    front.table(PAST)
+    parts = ("--what", "reports", "--what", "manifests", "--what", "daily")
+    assert told(front, "reports", "download", str(folder), *WINDOW, *parts)["fetched"] > 10
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(copy: Path) -> dict[str, Any]:
+    """The reports of the copy, by id, as Graph has them."""
+    return {file.stem: json.loads(file.read_bytes()) for file in copy.glob("reports/date=*/*.json")}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_who_attended_and_how_long(name: str, copy: Path, truth: dict[str, Any]) -> None:
+    report_id, report = next(iter(truth.items()))
+    wanted = [
+        (each["id"], each["identity"]["displayName"], each["totalAttendanceInSeconds"])
+        for each in report["attendanceRecords"]
+    ]
+    found = engine(name).who_attended(str(copy), report_id)
+    assert found == sorted(wanted, key=lambda row: (-row[2], row[0]))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_attendance_per_organizer_and_week(name: str, copy: Path) -> None:
+    meetings: Counter[tuple[str, str]] = Counter()
+    participants: Counter[tuple[str, str]] = Counter()
+    for file in copy.glob("manifests/date=*/reports.jsonl"):
+        for line in map(json.loads, file.read_text().splitlines()):
+            day = datetime.fromisoformat(line["end"]).date()
+            key = line["organizerId"], str(day - timedelta(days=day.weekday()))
+            meetings[key] += 1
+            participants[key] += line["participants"]
+    wanted = [(*key, meetings[key], participants[key]) for key in sorted(meetings)]
+    assert engine(name).per_organizer_and_week(str(copy)) == wanted
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_late_joiners(name: str, copy: Path, truth: dict[str, Any]) -> None:
+    in_table = {file.parent.name for file in copy.glob("daily/date=*/*.gz")}
+    wanted = []
+    for report in truth.values():
+        if f"date={report['meetingEndDateTime'][:10]}" not in in_table:
+            continue
+        start = datetime.fromisoformat(report["meetingStartDateTime"])
+        for record in report["attendanceRecords"]:
+            first = min(
+                datetime.fromisoformat(each["joinDateTime"]) for each in record["attendanceIntervals"]
+            )
+            if first - start > timedelta(minutes=1):
+                wanted.append((report["id"], record["id"], (first - start).total_seconds()))
+    found = engine(name).late_joiners(str(copy), 1)
+    assert [row[:2] for row in found] == [row[:2] for row in sorted(wanted)]
+    assert len(found) > 3
+    assert all(abs(row[3] - want[2]) <= 1 for row, want in zip(found, sorted(wanted), strict=True))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_example_is_a_program(name: str, copy: Path) -> None:
+    engine(name)
+    program = [sys.executable, str(EXAMPLES / f"{name}_questions.py")]
+    done = subprocess.run([*program, str(copy)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith(("Who", "Att", "Join"))] == [
+        "Who attended, and how long",
+        "Attendance per organizer and week",
+        "Joined more than 10 minutes late",
+    ]
+    assert subprocess.run(program, capture_output=True, timeout=120).returncode != 0
+
+
+def test_a_reader_loads_what_is_final_and_what_was_corrected(
+    front: Front, copy: Path, tmp_path: Path
+) -> None:
+    incremental = example("incremental")
+    first = incremental.run(front.container, tmp_path)
+    assert str(PAST) in {day.date for day in first}
+    assert not {str(TODAY)} & {day.date for day in first}
+    loaded = list((tmp_path / "daily" / f"date={PAST}").iterdir())
+    assert [file.read_bytes() for file in loaded] == [
+        file.read_bytes() for file in sorted((copy / "daily" / f"date={PAST}").iterdir())
+    ]
+    assert incremental.run(front.container, tmp_path) == []
+
+    who = told(front, "reports", "list", "--from", str(PAST), "--to", str(PAST))[0]["organizerId"]
+    told(front, "person", "erase", who, "--from", str(PAST), "--to", str(PAST), "--yes")
+    (again,) = incremental.run(front.container, tmp_path)
+    assert again == incremental.Day(str(PAST), front.manifest(PAST)["revision"])
+    assert incremental.run(front.container, tmp_path) == []
+    assert not list(tmp_path.rglob(f".date={PAST}"))
+
+
+def test_a_reader_is_a_program(front: Front, copy: Path, tmp_path: Path) -> None:
+    program = [sys.executable, str(EXAMPLES / "incremental.py"), str(tmp_path / "x")]
+    told_first, then = (
+        subprocess.run(program, env=environment(front), capture_output=True, text=True, timeout=120)
+        for _ in range(2)
+    )
+    assert f"{PAST} at revision" in told_first.stdout, told_first.stderr
+    assert then.stdout == "Nothing is new.\n"
+
+
+@pytest.fixture
+def subscriber(front: Front, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = example("event_grid/function_app")
+    for name, value in environment(front).items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+    return module
+
+
+def event(**changes: Any) -> func.EventGridEvent:
+    told = json.loads((EXAMPLES / "event_grid" / "event.json").read_text()) | changes
+    when = times.parse(told["eventTime"])
+    return func.EventGridEvent(
+        id=told["id"],
+        data=told["data"],
+        topic=told["topic"],
+        subject=told["subject"],
+        event_type=told["eventType"],
+        event_time=when,
+        data_version=told["dataVersion"],
+    )
+
+
+def test_a_subscriber_reads_the_report_that_an_event_names(
+    subscriber: ModuleType, copy: Path, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[dict[str, Any]] = []
+    monkeypatch.setattr(subscriber, "use", used.append)
+    (name, *_) = front.container.list_blob_names(name_starts_with="reports/")
+    prefix = "/blobServices/default/containers/attendance/blobs/"
+    handle = subscriber.report_stored._function.get_user_function()
+    handle(event(subject=prefix + name))
+    assert used == [front.content(name)]
+    for other in (
+        {"subject": f"{prefix}outcomes/date=2026-11-23/x.json"},
+        {"subject": f"/blobServices/default/containers/other/blobs/{name}"},
+        {"subject": prefix + name, "eventType": "Microsoft.Storage.BlobDeleted"},
+        {},  # a report that is gone
+    ):
+        handle(event(**other))
+    assert len(used) == 1
+
+
+def test_the_subscriber_indexes_under_the_runtime() -> None:
+    bindings = index(Path(sys.executable), EXAMPLES / "event_grid")
+    assert list(bindings) == ["report_stored"]
+    assert '"type": "eventGridTrigger"' in bindings["report_stored"][0]

@@ -1,0 +1,253 @@
+"""The health page in a real browser: Chromium as the system has it, on the local stack."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from local.stack import Stack
+from shared import settings, times
+from shared.health import diagnosis, page, style
+from shared.health.diagnosis import Report
+from shared.health.readings import Denied, Organizer, Vitals
+from shared.ledger import access
+from tests.support.app_settings import ENVIRON
+from tests.support.front import Front, own_stack
+from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
+
+stack = own_stack()
+
+CHROMIUM = next(
+    filter(
+        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
+    ),
+    None,
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine")
+PHONE, DESK = 390, 1280
+# What a browser itself writes about the page's own status.
+STATUS_LINE = "Failed to load resource: the server responded with a status of 503 (Service Unavailable)"
+
+# The texts whose contrast with what is behind them is below WCAG 2's 4.5 to 1.
+PALE = """() => {
+  const channels = color => color.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map(value => value / 255)
+    .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = element => {
+    for (; element; element = element.parentElement) {
+      const color = channels(getComputedStyle(element).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const pale = [];
+  let seen = 0;
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || element.closest('svg')) continue;
+    seen += 1;
+    const light = [getComputedStyle(element).color, null].map((color, at) =>
+      luminance(at ? behind(element) : channels(color))).sort((a, b) => b - a);
+    const contrast = (light[0] + 0.05) / (light[1] + 0.05);
+    if (contrast < 4.5) pale.push([contrast, texts.currentNode.data]);
+  }
+  return {seen, pale};
+}"""
+
+
+@dataclass(frozen=True)
+class View:
+    """The page as it was opened, with what the browser wrote and asked for meanwhile."""
+
+    page: Page
+    console: list[str]
+    requests: list[str]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[(PHONE, "light"), (PHONE, "dark"), (DESK, "light"), (DESK, "dark")], ids=str)
+def view(browser: Browser, request: pytest.FixtureRequest) -> Iterator[View]:
+    """A new window: a phone or a desk, light or dark."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    opened = View(context.new_page(), [], [])
+    opened.page.on("console", lambda message: opened.console.append(message.text))
+    opened.page.on("pageerror", lambda error: opened.console.append(str(error)))
+    opened.page.on("request", lambda asked: opened.requests.append(asked.url))
+    yield opened
+    context.close()
+
+
+def open_fully(view: View, url: str) -> None:
+    """Load the page, unfold all of it, and see that it is sound."""
+    view.page.goto(url)
+    view.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert [line for line in view.console if line != STATUS_LINE] == []
+    assert view.requests == [url]
+    assert view.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert view.page.locator("script, img, link, iframe, form, [style], [onclick]").count() == 0
+    contrast = view.page.evaluate(PALE)
+    assert contrast["seen"] >= 4
+    assert contrast["pale"] == []
+
+
+@pytest.fixture(scope="module", params=["new", "well", "ill"])
+def state(request: pytest.FixtureRequest) -> str:
+    """How the app is."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack, state: str) -> Iterator[str]:
+    """Where the page of an app in that state is."""
+    front = Front(stack)
+    poison = stack.queue_service().get_queue_client("upkeep-poison")
+    with world(stack) as made:
+        stack.restart_functions(made.changes)
+        match state:
+            case "well":
+                front.subscribe()
+                made.alive()
+            case "ill":
+                made.ill()
+                poison.send_message("e30=")
+        yield f"{front.url}/health"
+    poison.clear_messages()
+    for each in front.control.subscriptions():
+        front.control.remove_subscription(each["id"])
+    stack.restart_functions()
+
+
+@needs_browser
+class TestOnTheLocalStack:
+    def test_the_page_is_sound_and_says_how_it_stands(self, view: View, url: str, state: str) -> None:
+        open_fully(view, url)
+        headline = view.page.get_by_role("heading", level=1)
+        problems = view.page.locator("section:has(h2:text-is('Problems')) li")
+        expected = {"new": 1, "well": 0, "ill": 4}[state]
+        assert headline.is_visible()
+        assert (
+            headline.inner_text()
+            == {
+                "new": "Needs attention: 1 problem",
+                "well": "Healthy",
+                "ill": "Needs attention: 4 problems",
+            }[state]
+        )
+        assert problems.count() == expected
+        assert all(problem.is_visible() for problem in problems.all())
+        if state == "ill":
+            assert HOSTILE in problems.all_inner_texts()[0]
+
+    def test_the_chart_has_a_bar_a_day_that_says_what_it_means(
+        self, view: View, url: str, state: str
+    ) -> None:
+        view.page.goto(url)
+        bars = view.page.get_by_role("img")
+        today = times.now().date()
+        assert bars.count() == 14
+        assert all(bar.is_visible() for bar in bars.all())
+        if state == "new":
+            assert view.page.get_by_role("img", name=f"{today}: not known").count() == 1
+        else:
+            name = f"{today}: open, 242 signals, 161 reports"
+            assert view.page.get_by_role("img", name=name).count() == 1
+            name = f"{today - timedelta(days=2)}: complete, 1,320 signals, 924 reports"
+            assert view.page.get_by_role("img", name=name).count() == 1
+
+    def test_every_table_names_its_columns_and_rows(self, view: View, url: str) -> None:
+        view.page.goto(url)
+        tables = view.page.locator("table").all()
+        assert len(tables) >= 4
+        for table in tables:
+            assert table.locator("thead th:not([scope=col])").count() == 0
+            rows = table.locator("tbody tr").count()
+            assert table.locator("tbody tr th[scope=row]:first-child").count() == rows > 0
+
+
+@needs_browser
+class TestAsRendered:
+    """What would take a deployment long to come to, from a report made here."""
+
+    URL = "http://health.test/api/health"
+
+    def show(self, view: View, report: Report) -> None:
+        headers: Mapping[str, str] = {"Content-Security-Policy": style.POLICY}
+        body = page.html(report)
+        view.page.route(
+            self.URL,
+            lambda route: route.fulfill(
+                body=body, headers={**headers, "Content-Type": "text/html; charset=utf-8"}
+            ),
+        )
+        open_fully(view, self.URL)
+
+    def test_5000_organizers_without_access_are_counted_and_50_are_shown(self, view: View) -> None:
+        organizers = [
+            Organizer(ORGANIZER.format(n), times.now(), CURE.format(ORGANIZER.format(n))) for n in range(50)
+        ]
+        self.show(view, report(denied=Denied(access.MOST, tuple(organizers))))
+        section = view.page.locator("section:has(h2:text-is('Organizers without access'))")
+        assert section.locator("tbody tr").count() == 50
+        assert "5,000 or more organizers." in section.inner_text()
+
+    def test_a_wrong_setting_is_all_there_is(self, view: View) -> None:
+        self.show(view, Report(times.now(), {}, wrong_setting="App setting TENANT_ID is not a GUID."))
+        assert view.page.get_by_role("heading", level=1).inner_text() == "Needs attention: 1 problem"
+        assert view.page.get_by_text("App setting TENANT_ID is not a GUID.").is_visible()
+        assert view.page.locator("table, svg").count() == 0
+
+
+@needs_browser
+def test_light_and_dark_are_two_pages(browser: Browser) -> None:
+    seen = set()
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme="light" if scheme == "light" else "dark")
+        window = context.new_page()
+        window.set_content(page.html(report()))
+        seen.add(window.evaluate("getComputedStyle(document.body).backgroundColor"))
+        context.close()
+    assert seen == {"rgb(255, 255, 255)", "rgb(20, 24, 29)"}
+
+
+def test_whatever_a_text_holds_it_stays_a_text() -> None:
+    told = replace(report(), diagnosis=replace(report().diagnosis, problems=(HOSTILE,), warnings=(HOSTILE,)))
+    text = page.html(told)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert text.count("&lt;script&gt;") == 2
+
+
+def report(**changes: object) -> Report:
+    """What health tells of a new deployment, but for `changes` in what it read."""
+    now = times.now()
+    config = settings.load(ENVIRON)
+    known: dict[str, object] = {
+        "queues": dict.fromkeys(("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"), 0),
+        "containers": {"attendance": None, "attendance-state": None},
+        "subscriptions": (),
+        "last_notification": None,
+        "last_report": None,
+        "refused": None,
+        "maintenance": None,
+        "recent": None,
+        "full": None,
+        "days": {now.date() - timedelta(days=back): None for back in reversed(range(14))},
+        "denied": Denied(0, ()),
+    }
+    read = Vitals(**known | changes)  # type: ignore[arg-type]
+    return Report(now, settings.shown(ENVIRON), read, diagnosis.diagnose(read, config, now))

@@ -1,0 +1,217 @@
+"""Webinars and town halls: each report of each session is announced or found, and stored once, as the event's own."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+
+from local.graph.client import EventMade, SessionMade
+from local.graph.orders import NewEvent, NewMeeting, NewSession
+from local.stack import Stack
+from tests.support.front import Front, eventually, own_stack
+
+stack = own_stack(SIGNALS="call-records,virtual-events")
+
+EVENTS = "solutions/virtualEvents/events"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def subscribed(stack: Stack) -> None:
+    front = Front(stack)
+    front.run("maintain_subscriptions")
+    eventually(lambda: len(front.control.subscriptions()) == 2, "both subscriptions")
+
+
+def resources(front: Front) -> list[str]:
+    return [each["resource"].strip("/") for each in front.control.subscriptions()]
+
+
+def announced(front: Front, order: NewEvent | None = None) -> EventMade:
+    """An event, once the app has a subscription to its reports."""
+    event = front.control.add_event(order)
+    wanted = f"{event.path}/getAttendanceReports"
+    eventually(lambda: wanted in resources(front), f"a subscription to {wanted}")
+    return event
+
+
+def held(front: Front, event: EventMade, session: int = 0, **fields: Any) -> SessionMade:
+    order = {"announce": False, "announce_report": True} | fields
+    return front.control.add_session(NewSession(meeting_id=event.sessions[session].meeting_id, **order))
+
+
+def stored(front: Front, made: SessionMade) -> dict[str, Any]:
+    return front.outcome(made.report_id, "stored", prefix="ve-")
+
+
+def said(value: Any) -> Any:
+    """What a report says, without annotations."""
+    if isinstance(value, dict):
+        return {key: said(item) for key, item in value.items() if "@odata." not in key}
+    return [said(item) for item in value] if isinstance(value, list) else value
+
+
+def is_true(front: Front, report_id: str, report: dict[str, Any]) -> bool:
+    return bool(said(report) == said(json.loads(front.control.true_report(report_id))))
+
+
+def blob_of(front: Front, report_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    (name,) = front.reports(report_id)
+    blob = front.container.download_blob(name)
+    return json.loads(blob.readall()), blob.properties.metadata
+
+
+def swept(front: Front) -> None:
+    """Run the sweep from the beginning, and wait until its full look is done."""
+    before = front.state("sweep/full.json").get("started", "")
+    for look in ("recent", "full"):
+        with suppress(ResourceNotFoundError):
+            front.apart.delete_blob(f"sweep/{look}.json")
+    front.run("sweep")
+
+    def done() -> bool:
+        found = front.state("sweep/full.json")
+        return bool(found and found["started"] > before and found["finished"])
+
+    eventually(done, "the full look to finish")
+
+
+@pytest.mark.parametrize("kind", ["webinar", "townhall"])
+def test_a_report_that_is_announced_is_stored_as_the_events_own(front: Front, kind: Any) -> None:
+    event = announced(front, NewEvent(kind=kind))
+    made = held(front, event, participants=7)
+    outcome = stored(front, made)
+    assert (outcome["source"], outcome["eventId"], outcome["sessionId"]) == (
+        kind, event.event_id, event.sessions[0].session_id,
+    )  # fmt: skip
+    assert outcome["organizerId"] == event.organizer_id
+    report, metadata = blob_of(front, made.report_id)
+    assert is_true(front, made.report_id, report)
+    assert len(report["attendanceRecords"]) == 7
+    assert (metadata["source"], metadata["eventid"]) == (kind, event.event_id)
+    assert metadata["sessionid"] == event.sessions[0].session_id
+
+
+def test_it_costs_two_calls(front: Front) -> None:
+    event = announced(front)
+    front.control.clear_calls()
+    stored(front, held(front, event))
+    calls = [call for call in front.calls() if "/subscriptions" not in call]
+    assert len(calls) == 2, calls
+
+
+def test_each_session_and_each_restart_has_a_report_of_its_own(front: Front) -> None:
+    event = announced(front, NewEvent(sessions=2))
+    made = [held(front, event), held(front, event), held(front, event, 1)]
+    for each in made:
+        stored(front, each)
+    assert len({each.report_id for each in made}) == 3
+    for each in made:
+        assert len(front.reports(each.report_id)) == 1
+
+
+def test_a_report_of_20_000_people_is_stored_whole(front: Front) -> None:
+    event = announced(front, NewEvent(kind="townhall"))
+    made = held(front, event, participants=20_000)
+    stored(front, made)
+    report, _ = blob_of(front, made.report_id)
+    assert len({each["id"] for each in report["attendanceRecords"]}) == 20_000
+
+
+def test_a_report_that_nobody_announced_is_found_by_the_sweep(front: Front) -> None:
+    event = front.control.add_event(NewEvent(announce=False))
+    made = held(front, event, announce_report=False)
+    swept(front)
+    assert stored(front, made)["firstSeen"] > ""
+    assert f"{event.path}/getAttendanceReports" in eventually(lambda: resources(front), "subscriptions")
+
+
+def test_a_second_look_signals_nothing_again(front: Front) -> None:
+    event = announced(front)
+    stored(front, held(front, event))
+    swept(front)
+    assert front.state("sweep/full.json")["missing"] == 0
+
+
+def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_the_event(
+    front: Front,
+) -> None:
+    event = announced(front, NewEvent(meeting_view="different"))
+    made = held(front, event, announce=True, participants=4)
+    front.notify(made.call_id)
+    swept(front)
+    stored(front, made)
+    front.outcome(made.call_id, "stored")
+    front.notify(made.call_id)  # its meeting's view never replaces the event's
+    report, metadata = blob_of(front, made.report_id)
+    assert metadata["source"] == "webinar"
+    assert is_true(front, made.report_id, report)
+
+
+def test_an_organizer_without_access_is_named_and_taken_up_once_he_has_it(front: Front) -> None:
+    event = announced(front)
+    front.control.deny(event.organizer_id)
+    made = held(front, event)
+    front.outcome(made.report_id, "pending", prefix="ve-")
+    front.control.deny(event.organizer_id, denied=False)
+    day = front.outcomes(made.report_id, "ve-")[0]["name"].split("date=")[1][:10]
+    front.ask("redrive", outcomes=["pending"], start=day, end=day)
+    stored(front, made)
+
+
+def test_a_report_that_is_late_is_waited_for(front: Front) -> None:
+    event = announced(front)
+    made = held(front, event, report_announce_delay=-3.0, report_delay=3.0)
+    assert stored(front, made)["attempt"] > 1
+
+
+def test_an_event_that_is_over_loses_its_subscription(front: Front) -> None:
+    event = announced(front)
+    wanted = f"{event.path}/getAttendanceReports"
+    (there,) = [each for each in front.control.subscriptions() if each["resource"].strip("/") == wanted]
+    front.control.change_event(event.event_id, status="canceled")
+    front.control.change_subscription(
+        there["id"], notificationUrl=there["notificationUrl"].replace("?k=", "?k=0")
+    )
+    front.run("maintain_subscriptions")
+    eventually(lambda: wanted not in resources(front), "the subscription to go")
+
+
+def test_the_subscription_of_an_event_is_renewed_while_it_goes_on(front: Front) -> None:
+    event = announced(front)
+
+    def there() -> dict[str, Any]:
+        wanted = f"{event.path}/getAttendanceReports"
+        (found,) = [each for each in front.control.subscriptions() if each["resource"].strip("/") == wanted]
+        return found
+
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    front.control.change_subscription(there()["id"], expiration=f"{soon:%Y-%m-%dT%H:%M:%SZ}")
+    before = there()
+    front.run("maintain_subscriptions")
+    eventually(lambda: there()["expiration"] > before["expiration"], "the renewal")
+    assert there()["id"] == before["id"]
+
+
+def test_a_subscription_with_another_client_state_is_made_anew_while_the_event_goes_on(front: Front) -> None:
+    event = announced(front)
+    wanted = f"{event.path}/getAttendanceReports"
+    (there,) = [each for each in front.control.subscriptions() if each["resource"].strip("/") == wanted]
+    front.control.change_subscription(
+        there["id"], notificationUrl=there["notificationUrl"].replace("?k=", "?k=0")
+    )
+    front.run("maintain_subscriptions")
+
+    def anew() -> bool:
+        found = [each for each in front.control.subscriptions() if each["resource"].strip("/") == wanted]
+        return [each["id"] for each in found] != [there["id"]] and len(found) == 1
+
+    eventually(anew, "another subscription")
+
+
+def test_a_meeting_beside_them_is_archived_as_ever(front: Front) -> None:
+    made = front.session(NewMeeting())
+    front.notify(made.call_id)
+    assert front.outcome(made.call_id, "stored")["source"] is None

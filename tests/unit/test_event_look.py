@@ -1,0 +1,131 @@
+"""The look through virtual events: one event that keeps failing does not keep the others from being looked at."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import shared.settings
+from shared.errors import GraphError, Throttled, Unavailable
+from shared.messages.signals import FoundBy, Signal, call_record_id, report_ready_id
+from shared.reconcile.call_records import Known
+from shared.reconcile.events import SKIP_AFTER, EventLook
+from shared.services import Services
+from shared.storage.scans import Look
+from tests.support.app_settings import ENVIRON
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+SETTINGS = shared.settings.load(ENVIRON | {"SIGNALS": "virtual-events"})
+
+
+class Graph:
+    """Two webinars on a page each, held an hour ago; `broken` is the one whose sessions fail."""
+
+    request_id = None
+
+    def __init__(self, broken: dict[str, GraphError] | None = None) -> None:
+        self.broken = broken or {}
+        self.asked: list[str] = []
+
+    def get(self, path: str, operation: str) -> dict[str, Any]:
+        self.asked.append(path)
+        if path == "solutions/virtualEvents/webinars":
+            return {"value": [self.event("a")], "@odata.nextLink": "https://graph/next"}
+        if path == "https://graph/next":
+            return {"value": [{"no": "id"}, self.event("b")]}
+        return {"value": []}
+
+    def event(self, event_id: str) -> dict[str, Any]:
+        def at(moment: datetime) -> dict[str, str]:
+            return {"dateTime": f"{moment:%Y-%m-%dT%H:%M:%S}.0000000", "timeZone": "UTC"}
+
+        spans = {"startDateTime": at(NOW - timedelta(hours=2)), "endDateTime": at(NOW - timedelta(hours=1))}
+        return {"id": event_id, "status": "published", "createdBy": {"user": {"id": "o"}}, **spans}
+
+    def pages(self, path: str, operation: str) -> list[list[dict[str, Any]]]:
+        self.asked.append(path)
+        event_id = path.split("/")[3] if path.startswith("solutions") else ""
+        if failure := self.broken.get(event_id):
+            raise failure
+        if path == "subscriptions":
+            return [[]]
+        if path.endswith("/sessions"):
+            return [[{"id": f"s-{event_id}"}]]
+        end = (NOW - timedelta(hours=1)).isoformat()
+        return [[{"id": f"r-{event_id}", "meetingStartDateTime": end, "meetingEndDateTime": end}]]
+
+
+class Queue:
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, text: str, delay: int = 0) -> None:
+        self.sent.append(text)
+
+
+def looked(
+    graph: Graph, look: Look, monkeypatch: pytest.MonkeyPatch, known: set[str] | None = None
+) -> tuple[EventLook, list[Signal], Queue]:
+    signals: list[Signal] = []
+    tasks = Queue()
+    monkeypatch.setattr("shared.reconcile.call_records.enqueue", lambda found, _: signals.extend(found))
+    services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks))
+    knows = cast(Known, SimpleNamespace(has=lambda signal_id, _: signal_id in (known or set())))
+    work = EventLook(look, services, knows, lambda: True)
+    work.run()
+    return work, signals, tasks
+
+
+def look(**changes: Any) -> Look:
+    made = Look("full", NOW, NOW - DAY, NOW, at=NOW, next=NOW, kinds=("webinar",))
+    return replace(made, **changes)
+
+
+def test_each_report_without_an_outcome_becomes_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    work, signals, tasks = looked(Graph(), look(), monkeypatch, {report_ready_id("r-a")})
+    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
+    assert signals[0].found_by is FoundBy.SWEEP
+    assert (work.look.kinds, work.look.records, work.look.missing) == ((), 2, 1)
+    assert len(tasks.sent) == 2  # neither event has a subscription
+
+
+def test_a_look_goes_on_at_its_page_and_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = Graph()
+    _, signals, _ = looked(graph, look(link="https://graph/next", done=1), monkeypatch)
+    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
+    assert graph.asked[0] == "https://graph/next"
+
+
+def test_one_event_that_fails_stops_the_look_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable):
+        looked(Graph({"a": Unavailable("list sessions", "no")}), look(), monkeypatch)
+
+
+def test_one_event_that_keeps_failing_is_passed_over_and_no_day_is_final(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken: dict[str, GraphError] = {"a": Unavailable("list sessions", "no")}
+    work, signals, _ = looked(Graph(broken), look(failures=SKIP_AFTER), monkeypatch)
+    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
+    assert {(NOW - DAY).date().isoformat(), NOW.date().isoformat()} <= set(work.look.unclear)
+
+
+def test_throttling_is_never_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: dict[str, GraphError] = {"a": Throttled("list sessions", "wait")}
+    with pytest.raises(Throttled):
+        looked(Graph(broken), look(failures=SKIP_AFTER), monkeypatch)
+
+
+def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = Graph()
+    later = look(start=NOW + 30 * DAY, end=NOW + 31 * DAY)
+    _, signals, _ = looked(graph, later, monkeypatch)
+    assert signals == []
+    assert not [path for path in graph.asked if path.endswith("/sessions")]
+
+
+def test_ids_of_kinds_never_meet() -> None:
+    assert call_record_id("a") != report_ready_id("a")

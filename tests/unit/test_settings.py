@@ -1,0 +1,264 @@
+"""The app settings: each is named in its own error, none shows its value, and the table tells the truth."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SettingError
+from shared.settings import TABLE, Settings, fingerprint, load, shown
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+ENVIRON = {
+    "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
+    "AzureWebJobsStorage__queueServiceUri": "https://app.queue.core.windows.net",
+    "TENANT_ID": TENANT,
+    "CLIENT_STATE": "current-secret",
+    "CLIENT_STATE_PREVIOUS": "previous-secret",
+    "WEBSITE_HOSTNAME": "app.azurewebsites.net",
+    "MAINTAIN_SCHEDULE": "0 */15 * * * *",
+    "SWEEP_SCHEDULE": "0 10 * * * *",
+}
+
+
+class Noting(Mapping[str, str]):
+    """An environment that remembers which names were asked for."""
+
+    def __init__(self, content: Mapping[str, str]) -> None:
+        self._content = content
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._content[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+
+def without(*names: str) -> dict[str, str]:
+    return {name: value for name, value in ENVIRON.items() if name not in names}
+
+
+def test_what_is_not_set_has_the_default_that_the_table_names() -> None:
+    settings = load(ENVIRON)
+    assert (settings.container, settings.cloud.name) == ("attendance", "global")
+    assert (settings.retry_first_delay, settings.retry_window, settings.confirm_after) == (60, 86_400, 14_400)
+    assert (settings.graph_rate, settings.notification_max_bytes) == (10.0, 1_048_576)
+    assert settings.signals == {"call-records"}
+    assert settings.organizers == frozenset()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AttendanceStorage__blobServiceUri", "TENANT_ID", "CLIENT_STATE", "MAINTAIN_SCHEDULE", "SWEEP_SCHEDULE"],
+)
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_required_setting_that_is_missing_or_blank_is_named(name: str, value: str | None) -> None:
+    environ = without(name) if value is None else ENVIRON | {name: value}
+    with pytest.raises(SettingError, match="is missing") as caught:
+        load(environ)
+    assert caught.value.name == name
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AttendanceStorage__blobServiceUri", "reports.blob.core.windows.net"),
+        ("AttendanceStorage__blobServiceUri", "http://reports.blob.core.windows.net"),
+        ("AttendanceStorage__blobServiceUri", "http://127.0.0.1:10000/devstoreaccount1"),
+        ("AttendanceStorage__blobServiceUri", "https://reports.blob.core.windows.net/?sv=2024&sig=leaked"),
+        ("AttendanceStorage__blobServiceUri", "https://user:leaked@reports.blob.core.windows.net"),
+        ("AzureWebJobsStorage__queueServiceUri", "ftp://app.queue.core.windows.net"),
+        ("TENANT_ID", "contoso.onmicrosoft.com"),
+        ("TENANT_ID", f"{TENANT}\n{TENANT}"),
+        ("CLIENT_STATE", "leaked-" * 20),
+        ("CLIENT_STATE", "leaked\x07bell"),
+        ("CLIENT_STATE_PREVIOUS", "leaked-" * 20),
+        ("GRAPH_CLOUD", "moon"),
+        ("GRAPH_ROOT", "http://graph.example"),
+        ("GRAPH_RATE", "many"),
+        ("GRAPH_RATE", "-77"),
+        ("GRAPH_RATE", "0.0"),
+        ("GRAPH_RATE", "nan"),
+        ("NOTIFICATION_BASE_URL", "http://app.azurewebsites.net/api"),
+        ("NOTIFICATION_BASE_URL", "https://app.azurewebsites.net:99999/api"),
+        ("NOTIFICATION_BASE_URL", "https://[::1/api"),
+        ("NOTIFICATION_BASE_URL", "https://app.azurewebsites.net/api?code=leaked"),
+        ("SIGNALS", "call-records, smoke"),
+        ("SIGNALS", ","),
+        ("ORGANIZERS", f"{TENANT}, megan@contoso.com"),
+        ("ATTENDANCE_CONTAINER", "Attendance"),
+        ("ATTENDANCE_CONTAINER", "two--dashes"),
+        ("ATTENDANCE_CONTAINER", "x" * 58),
+        ("RETRY_FIRST_DELAY", "0"),
+        ("RETRY_FIRST_DELAY", "60.5"),
+        ("RETRY_WINDOW", "٦٠"),
+        ("CONFIRM_AFTER", "604801"),
+        ("NOTIFICATION_MAX_BYTES", "1000"),
+        ("MAINTAIN_SCHEDULE", "*/15 * * * *"),
+        ("MAINTAIN_SCHEDULE", "00:15:00"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        load(ENVIRON | {name: value})
+    assert caught.value.name == name
+    said = str(caught.value).removeprefix(f"App setting {name} ")
+    assert value not in said or value in {"0", ","}  # part of "from 0 to …", or of a sentence
+    assert "leaked" not in said
+
+
+@given(name=st.sampled_from([setting.name for setting in TABLE]), value=st.text())
+def test_whatever_a_setting_holds_nothing_but_a_setting_error_is_raised(name: str, value: str) -> None:
+    for text in (value, f"https://{value}", f"{ENVIRON.get(name, '')}{value}"):
+        try:
+            assert isinstance(load(ENVIRON | {name: text}), Settings)
+        except SettingError as failure:
+            assert failure.name in {name, "AzureWebJobsStorage__queueServiceUri"}  # noqa: PT017 - or none at all
+
+
+def test_a_required_address_of_slashes_alone_is_refused() -> None:
+    with pytest.raises(SettingError, match="AttendanceStorage__blobServiceUri"):
+        load(ENVIRON | {"AttendanceStorage__blobServiceUri": "/"})
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a.b/api?", "https://a.b/api#", "https://a b/api", "https://a.b\t/api"]
+)
+def test_an_address_that_cannot_be_extended_by_a_route_is_refused(value: str) -> None:
+    with pytest.raises(SettingError, match="NOTIFICATION_BASE_URL"):
+        load(ENVIRON | {"NOTIFICATION_BASE_URL": value})
+
+
+@pytest.mark.parametrize(
+    ("cloud", "graph", "queue"),
+    [
+        ("global", "https://graph.microsoft.com", "https://jobs.queue.core.windows.net"),
+        ("usgov", "https://graph.microsoft.us", "https://jobs.queue.core.usgovcloudapi.net"),
+        ("usgovdod", "https://dod-graph.microsoft.us", "https://jobs.queue.core.usgovcloudapi.net"),
+    ],
+)
+def test_a_cloud_brings_its_own_graph_and_storage_addresses(cloud: str, graph: str, queue: str) -> None:
+    environ = without("AzureWebJobsStorage__queueServiceUri")
+    settings = load(environ | {"AzureWebJobsStorage__accountName": "jobs", "GRAPH_CLOUD": cloud})
+    assert (settings.graph_root, settings.graph_scope) == (graph, f"{graph}/.default")
+    assert settings.queue_url == queue
+
+
+def test_china_is_refused_with_the_reason() -> None:
+    with pytest.raises(SettingError, match=r"21Vianet.* has no attendance report API"):
+        load(ENVIRON | {"GRAPH_CLOUD": "china"})
+
+
+def test_a_graph_root_for_local_use_changes_the_address_and_not_the_scope() -> None:
+    settings = load(ENVIRON | {"GRAPH_ROOT": "http://127.0.0.1:8080/"})
+    assert settings.graph_root == "http://127.0.0.1:8080"
+    assert settings.graph_scope == "https://graph.microsoft.com/.default"
+
+
+@pytest.mark.parametrize("name", ["CLIENT_STATE", "CLIENT_STATE_PREVIOUS", "GRAPH_ROOT", "ORGANIZERS"])
+def test_a_key_vault_reference_that_was_not_resolved_is_no_value(name: str) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://vault.vault.azure.net/secrets/state)"
+    with pytest.raises(SettingError, match=f"{name} is a Key Vault reference"):
+        load(ENVIRON | {name: reference})
+
+
+def test_the_notification_address_follows_from_the_platforms_host_name() -> None:
+    assert load(ENVIRON).notification_base_url == "https://app.azurewebsites.net/api"
+
+
+def test_a_notification_address_of_ones_own_wins_over_the_platforms() -> None:
+    own = ENVIRON | {"NOTIFICATION_BASE_URL": "https://front.example.com/teams/"}
+    assert load(own).notification_base_url == "https://front.example.com/teams"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7071", "localhost:7071", "[::1]:7071"])
+def test_a_notification_address_on_this_machine_needs_no_tls(host: str) -> None:
+    settings = load(ENVIRON | {"NOTIFICATION_BASE_URL": f"http://{host}/api"})
+    assert settings.notification_base_url == f"http://{host}/api"
+
+
+def test_without_any_notification_address_the_setting_to_make_is_named() -> None:
+    with pytest.raises(SettingError, match="NOTIFICATION_BASE_URL is missing"):
+        load(without("WEBSITE_HOSTNAME"))
+
+
+def test_queues_need_an_address_or_an_account_name() -> None:
+    environ = without("AzureWebJobsStorage__queueServiceUri")
+    with pytest.raises(SettingError, match="AzureWebJobsStorage__queueServiceUri is missing"):
+        load(environ)
+    with pytest.raises(SettingError, match="AzureWebJobsStorage__accountName is not the name"):
+        load(environ | {"AzureWebJobsStorage__accountName": "evil.example/"})
+
+
+def test_storage_uses_the_apps_identity_unless_it_has_its_own() -> None:
+    shared_one = load(ENVIRON | {"AZURE_CLIENT_ID": "app-id"})
+    assert (shared_one.client_id, shared_one.blob_client_id, shared_one.queue_client_id) == ("app-id",) * 3
+    apart = {"AttendanceStorage__clientId": "blobs", "AzureWebJobsStorage__clientId": "queues"}
+    own = load(ENVIRON | {"AZURE_CLIENT_ID": "app-id"} | apart)
+    assert (own.client_id, own.blob_client_id, own.queue_client_id) == ("app-id", "blobs", "queues")
+
+
+def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
+    settings = load(ENVIRON | {"TENANT_ID": TENANT.upper(), "ORGANIZERS": f" {TENANT.upper()} ,"})
+    assert settings.tenant_id == TENANT
+    assert settings.organizers == {TENANT}
+
+
+def test_both_client_states_are_accepted_and_the_current_one_comes_first() -> None:
+    assert load(ENVIRON).client_states == ("current-secret", "previous-secret")
+    assert load(without("CLIENT_STATE_PREVIOUS")).client_states == ("current-secret",)
+
+
+def test_a_fingerprint_is_the_start_of_the_sha256() -> None:
+    assert fingerprint("abc") == "ba7816bf"
+
+
+def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
+    values = shown(ENVIRON)
+    assert not {"CLIENT_STATE", "CLIENT_STATE_PREVIOUS"} & values.keys()
+    for text in (repr(load(ENVIRON)), f"{load(ENVIRON)}", str(values)):
+        assert "current-secret" not in text
+        assert "previous-secret" not in text
+
+
+def test_settings_are_shown_with_their_defaults_filled_in() -> None:
+    values = shown(ENVIRON)
+    assert values["RETRY_WINDOW"] == "86400"
+    assert values["TENANT_ID"] == TENANT
+    assert values["ORGANIZERS"] == ""
+
+
+def test_every_setting_of_the_table_is_used_and_every_used_one_is_in_the_table() -> None:
+    environ = Noting(
+        without("AzureWebJobsStorage__queueServiceUri") | {"AzureWebJobsStorage__accountName": "jobs"}
+    )
+    load(environ)
+    triggers = (Path(__file__).parents[2] / "function_app.py").read_text()
+    used = environ.asked | set(re.findall(r'"%(\w+)%"', triggers))
+    assert used - {"WEBSITE_HOSTNAME"} == {setting.name for setting in TABLE}  # the platform sets that one
+
+
+def test_the_documented_defaults_are_themselves_accepted() -> None:
+    defaults = {setting.name: setting.default for setting in TABLE if setting.default}
+    assert load(ENVIRON | defaults) == load(ENVIRON)
+
+
+def test_call_events_need_to_know_the_app_that_graph_sees() -> None:
+    told = ENVIRON | {"SIGNALS": "call-events", "ENCRYPTION_KEY_ID": "key.pem"}
+    with pytest.raises(SettingError, match="AZURE_CLIENT_ID is missing, and SIGNALS names call-events"):
+        load(told)
+    assert load(told | {"GRAPH_CLIENT_ID": "5c000000-0000-4000-8000-000000000001"}).signals == {"call-events"}
+
+
+def test_call_events_need_a_key() -> None:
+    with pytest.raises(SettingError, match="ENCRYPTION_KEY_ID is missing, and SIGNALS names call-events"):
+        load(ENVIRON | {"SIGNALS": "call-events", "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68"})

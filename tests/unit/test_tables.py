@@ -1,0 +1,92 @@
+"""Tables of an export, and rows without names."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from shared.cli.export import tables
+from shared.cli.export.pseudonyms import Pseudonyms
+from shared.cli.export.tables import COLUMNS, Format, Table
+from shared.errors import AttendanceError
+from shared.tables import rows
+from tests.unit.test_rows import LINE, record
+
+REPORT = {
+    "id": "r",
+    "meetingStartDateTime": "2026-11-23T09:00:00.1234567Z",
+    "meetingEndDateTime": "2026-11-23T10:00:00Z",
+    "totalParticipantCount": 2,
+    "attendanceRecords": [record(), {}],
+}
+
+
+def written(table: Table, form: Format, found: list[Any]) -> bytes:
+    file = io.BytesIO()
+    assert tables.write(table, found, form, file) == len(found)
+    return file.getvalue()
+
+
+def csv_rows(body: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+
+
+@pytest.mark.parametrize("table", list(Table))
+def test_both_formats_hold_the_same(table: Table) -> None:
+    found = list(tables.rows_of(table, REPORT, LINE))
+    text = csv_rows(written(table, Format.CSV, found))
+    packed = parquet.read_table(io.BytesIO(written(table, Format.PARQUET, found))).to_pylist()
+    assert len(text) == len(packed) == len(found) > 0
+    for line, row in zip(text, packed, strict=True):
+        assert list(line) == list(row) == list(COLUMNS[table])
+        for name, value in row.items():
+            if isinstance(value, datetime):
+                assert datetime.fromisoformat(line[name]) == value
+            else:
+                assert line[name] == ("" if value is None else str(value))
+
+
+def test_times_and_numbers_have_their_types() -> None:
+    (row, _) = parquet.read_table(
+        io.BytesIO(written(Table.ATTENDEES, Format.PARQUET, list(rows.attendees(REPORT, LINE))))
+    ).to_pylist()
+    assert row["meetingStart"] == datetime(2026, 11, 23, 9, 0, 0, 123_000, tzinfo=UTC)
+    assert row["attendedSeconds"] == 90
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_name_is_no_formula(name: str) -> None:
+    (row,) = csv_rows(written(Table.ATTENDEES, Format.CSV, [{"displayName": name}]))
+    assert row["displayName"] == f"'{name}"
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_half_a_letter_costs_no_export(form: Format) -> None:
+    assert written(Table.ATTENDEES, form, [{"displayName": "\ud83d"}])
+
+
+def test_pseudonyms_are_the_same_for_the_same_person_and_key() -> None:
+    row = {
+        "personId": "A-1",
+        "organizerId": "a-1",
+        "displayName": "P",
+        "emailAddress": "p@x",
+        "role": "Attendee",
+    }
+    one, other = Pseudonyms("k" * 16).row(row), Pseudonyms("l" * 16).row(row)
+    assert one["personId"] == one["organizerId"] != other["personId"]
+    assert (one["displayName"], one["emailAddress"], one["role"]) == (None, None, "Attendee")
+    with pytest.raises(AttendanceError, match="fewer than 16"):
+        Pseudonyms("short")
+
+
+@pytest.mark.parametrize("table", list(Table))
+def test_every_column_that_tells_who_is_a_pseudonym_or_left_out(table: Table) -> None:
+    plain = {"tenantId", "identityType", "role", "source"}
+    row = {name: f"secret-{name}" for name in COLUMNS[table]}
+    told = {name for name, value in Pseudonyms("k" * 16).row(row).items() if value == f"secret-{name}"}
+    kept = tables.TIMES | tables.COUNTS
+    assert told - plain <= kept

@@ -1,0 +1,168 @@
+"""The picture of a report: in a terminal, and as SVG, PNG and HTML."""
+
+import io
+import re
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from shared.cli.draw import image, terminal, timeline
+from tests.unit.test_rows import ANYTHING, RECORDS
+
+START = datetime(2026, 11, 23, 9, tzinfo=UTC)
+HOSTILE = "<script>$\\frac{1}{2}$[bold]\x1b[31m\u202e& 王小明 محمد 😀"
+
+
+def person(
+    name: str | None, *stays: tuple[int, int], role: str = "Attendee", **more: object
+) -> dict[str, Any]:
+    """An attendance record; a stay is from one minute to another."""
+    return {
+        "id": "p",
+        "emailAddress": "",
+        "role": role,
+        "totalAttendanceInSeconds": 60 * sum(leave - join for join, leave in stays),
+        "identity": {"id": "p", "displayName": name},
+        "attendanceIntervals": [
+            {
+                "joinDateTime": f"{(START + timedelta(minutes=join)):%Y-%m-%dT%H:%M:%S}.1234567Z",
+                "leaveDateTime": f"{(START + timedelta(minutes=leave)):%Y-%m-%dT%H:%M:%S}.1234567Z",
+            }
+            for join, leave in stays
+        ],
+    } | more
+
+
+def report(*people: dict[str, Any], **more: object) -> dict[str, Any]:
+    return {
+        "id": "r",
+        "totalParticipantCount": len(people),
+        "meetingStartDateTime": "2026-11-23T09:00:00.1234567Z",
+        "meetingEndDateTime": "2026-11-23T10:00:00.1234567Z",
+        "attendanceRecords": list(people),
+    } | more
+
+
+def crowd(size: int) -> dict[str, Any]:
+    return report(*(person(f"P {n}", (n % 30, 31 + n % 29), (61, 62)) for n in range(size)))
+
+
+def text(content: dict[str, Any], rows: int | None = terminal.ROWS, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(terminal.drawn(timeline.read(content), rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_people_come_by_their_first_joining_and_the_curve_counts_them() -> None:
+    known = timeline.read(report(person("B", (10, 20), (30, 40)), person("A", (0, 60)), person("C")))
+    assert [each.name for each in known.people] == ["A", "B", "C"]
+    minutes = [(round((when - START).total_seconds() / 60), count) for when, count in known.curve]
+    assert minutes == [(0, 1), (10, 2), (20, 1), (30, 2), (40, 1), (60, 0)]
+    assert (known.peak, known.participants) == (2, 3)
+
+
+def test_an_interval_without_end_lasts_to_the_end_of_the_meeting() -> None:
+    record = person("A", attendanceIntervals=[{"joinDateTime": "2026-11-23T09:30:00Z"}])
+    (stay,) = timeline.read(report(record)).people[0].stays
+    assert (stay.join.minute, stay.leave.hour) == (30, 10)
+
+
+def test_a_person_without_name_has_the_address_and_else_none() -> None:
+    known = timeline.read(report(person(None, (0, 1), emailAddress="a@contoso.example"), person(None)))
+    assert [each.name for each in known.people] == ["a@contoso.example", timeline.NOBODY]
+
+
+@pytest.mark.parametrize("nasty", ["\x1b[2J", "\u202eabc", "\u2066x", "\x00", "\x9b31m", "\ud800", "a\nb\rc"])
+def test_a_name_cannot_direct_what_shows_it(nasty: str) -> None:
+    assert timeline.harmless(nasty).isprintable()
+
+
+def test_the_drawing_has_a_bar_for_each_person_within_80_columns() -> None:
+    drawn = text(report(person("Frida", (0, 60), role="Organizer"), person("王小明", (30, 60))))
+    lines = drawn.splitlines()
+    assert lines[:2] == ["Report r", "2026-11-23 09:00 to 10:00 UTC, 2 participants, at most 2 at once"]
+    frida, wang = (next(line for line in lines if name in line) for name in ("Frida", "王小明"))
+    assert "60 m" in frida
+    assert frida.count("█") == 38
+    assert abs(wang.count("█") - 19) <= 1
+    assert max(map(len, lines)) <= 80
+
+
+def test_of_many_people_the_first_are_drawn_and_the_rest_counted() -> None:
+    drawn = text(crowd(3_000))
+    assert "and 2,960 more who joined later" in drawn
+    assert len(drawn.splitlines()) < 60
+    assert len(text(crowd(100), None).splitlines()) > 100
+
+
+def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, "ascii") as stream:
+        Console(file=stream, width=80, color_system=None).print(
+            terminal.drawn(timeline.read(report(person("王", (0, 60)))), None)
+        )
+        stream.flush()
+        assert b"?" in raw.getvalue()
+        assert b"####" in raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [{}, report(), report(person("A"), meetingStartDateTime=None, meetingEndDateTime=None)]
+)
+def test_where_there_is_nothing_to_draw_it_says_so(content: dict[str, Any]) -> None:
+    words = "It tells no times." if content.get("attendanceRecords") else "Nobody attended."
+    assert words in text(content)
+    assert words in image.written(timeline.read(content), "svg").decode()
+
+
+@pytest.mark.parametrize("size", [1, 3, 60, 61, 3_000])
+@pytest.mark.parametrize("form", image.FORMATS)
+def test_a_picture_of_any_number_of_people(size: int, form: str) -> None:
+    made = image.written(timeline.read(crowd(size)), form)
+    assert made.startswith({"svg": b"<?xml", "png": b"\x89PNG", "html": b"<!doctype html>"}[form])
+    if form == "html":
+        assert made.count(b"<tr>") == size + 1
+    assert len(made) < 3_000_000
+
+
+def test_the_same_report_makes_the_same_picture() -> None:
+    known = timeline.read(crowd(5))
+    for form in image.FORMATS:
+        assert image.written(known, form) == image.written(known, form)
+
+
+def test_another_format_is_named() -> None:
+    with pytest.raises(ValueError, match="'gif' is none of svg, png, html"):
+        image.written(timeline.read(report()), "gif")
+
+
+def test_a_hostile_name_is_a_name() -> None:
+    known = timeline.read(report(person(HOSTILE, (0, 60), role=HOSTILE)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg, page = (image.written(known, form).decode() for form in ("svg", "html"))
+    shown = "".join(ElementTree.fromstring(svg).itertext())
+    assert "<script>" in shown
+    assert "\\frac" in shown
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=\"(?!#)", page)
+    assert "\x1b" not in svg + page + text(report(person(HOSTILE, (0, 60), role=HOSTILE)))
+
+
+@settings(max_examples=25)
+@given(
+    st.dictionaries(st.sampled_from(["id", "meetingStartDateTime", "totalParticipantCount"]), ANYTHING),
+    st.lists(RECORDS, max_size=4),
+)
+def test_any_report_is_drawn(fields: dict[str, Any], records: list[Any]) -> None:
+    content = {**fields, "attendanceRecords": records}
+    assert text(content)
+    for form in image.FORMATS:
+        assert image.written(timeline.read(content), form)
