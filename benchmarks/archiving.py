@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from local import stack
-from local.graph.client import Control, MeetingMade, SessionMade
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
 from local.program import Log
+from local.simulator.control.client import Control, MeetingMade, SessionMade
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import stack
-from local.graph.client import Control
-from local.graph.orders import NewSession
 from local.program import Log
+from local.simulator.control.client import Control
+from local.simulator.tenant.orders import NewSession
 
 ROOT = Path(__file__).parents[1]
 MEBIBYTE = 1024

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from local.graph.client import Control
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.control.client import Control
+from local.simulator.tenant.orders import NewMeeting, NewSession
 
 SPREAD = timedelta(days=3)
 FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"

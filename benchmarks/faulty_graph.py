@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from local.graph.client import Control
-from local.graph.faults import Fault
+from local.simulator.control.client import Control
+from local.simulator.faults.responses import Fault
 
 HUNG = 35.0  # seconds, longer than a client waits
 ANY, RECORDS, REPORTS = r"/v1\.0/", r"/callRecords/", r"attendanceReports"

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from local import stack
-from local.graph.client import Control
-from local.graph.orders import NewSession
+from local.simulator.control.client import Control
+from local.simulator.tenant.orders import NewSession
 
 ROOT = Path(__file__).parents[1]
 SIZES = (20, 1_000, 20_000)

@@ -27,8 +27,8 @@ from benchmarks.ended_meetings import end_meetings
 from benchmarks.findings import Outcomes
 from benchmarks.recovery_result import Result, operations, shown
 from local import stack
-from local.graph.client import Control
 from local.program import Log
+from local.simulator.control.client import Control
 from local.stack import Stack
 
 WINDOW = timedelta(seconds=20)  # longer than anything is late here

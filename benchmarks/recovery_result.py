@@ -11,7 +11,7 @@ import requests
 from benchmarks.announcements import TIMES
 from benchmarks.ended_meetings import DENIED_ORGANIZER
 from benchmarks.findings import Findings
-from local.graph.calls import Call
+from local.simulator.calls import Call
 
 # What a sweep may call when nothing is missing: pages of the list, and one probe of an organizer without access.
 EXPECTED = re.compile(r"GET /communications/callRecords\?|GET /users/\{denied\}/")

@@ -21,8 +21,8 @@ from benchmarks.measured import Page, machine
 from benchmarks.recovery import Recovery
 from benchmarks.recovery_result import Result
 from local import stack
-from local.graph.client import Control
 from local.program import Log
+from local.simulator.control.client import Control
 from local.stack import Stack
 
 WINDOW = timedelta(seconds=90)  # longer than faults in a row last

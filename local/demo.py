@@ -28,9 +28,9 @@ from rich.live import Live
 from rich.table import Table
 
 from local import stack, visit
-from local.graph.client import Control, SessionMade
-from local.graph.orders import NewMeeting, NewSession
 from local.program import Log, StartError
+from local.simulator.control.client import Control, SessionMade
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 
 SECONDS_TO_SETTLE = 90.0

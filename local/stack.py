@@ -211,7 +211,7 @@ def _simulator(
 ) -> Program:
     last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
     command = [
-        *(sys.executable, "-m", "local.graph", "--exit-with-parent"),
+        *(sys.executable, "-m", "local.simulator", "--exit-with-parent"),
         *("--port", str(ports.free_or_any(last.get("graph", 0)))),
         *("--login-port", str(ports.free_or_any(last.get("login", 0)))),
         *("--certificate", str(certificates.made(held.folder).server)),

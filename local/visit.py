@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.tree import Tree
 
 from local import appsettings
-from local.graph.client import Control
-from local.graph.orders import NewSession
+from local.simulator.control.client import Control
+from local.simulator.tenant.orders import NewSession
 
 
 class NoStackError(RuntimeError):

@@ -23,10 +23,10 @@ from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import MEETING, RECORD, REPORT, REPORTS, Held, Trouble, call_id
 from benchmarks.scale.results import span
 from local import stack
-from local.graph.client import Control
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
 from local.program import Log
+from local.simulator.control.client import Control
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 
 NEVER = "0 0 0 29 2 *"

@@ -8,10 +8,10 @@ from typing import Any
 
 import requests
 
-from local.graph import wire
-from local.graph.calls import Call
-from local.graph.faults import Fault
 from local.login.grants import LoginSettings
+from local.simulator import wire
+from local.simulator.calls import Call
+from local.simulator.faults.responses import Fault
 
 SECONDS = 30.0
 

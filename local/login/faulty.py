@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from local.graph import moments
-from local.graph.calls import Call
-from local.graph.faults import HANG_SECONDS, Fault, Faults
-from local.graph.interruptions import body_of, hang, reset
+from local.simulator import moments
+from local.simulator.calls import Call
+from local.simulator.faults.interruptions import body_of, hang, reset
+from local.simulator.faults.responses import HANG_SECONDS, Fault, Faults
 
 
 class Faulty:

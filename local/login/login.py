@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp
 
-from local.graph.calls import Call
-from local.graph.faults import Faults
 from local.login.apps import Apps
 from local.login.faulty import Faulty
 from local.login.grants import Grants, LoginSettings, User
@@ -16,6 +14,8 @@ from local.login.metadata import issuer
 from local.login.service import LoginService
 from local.login.signing import SigningKeys
 from local.login.signins import SignIns
+from local.simulator.calls import Call
+from local.simulator.faults.responses import Faults
 
 CALLS_KEPT = 10_000
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from local.graph.orders import NewEvent, NewPast, NewSession
+from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from shared.ledger.outcome import Outcome, Result, dumps
 from shared.messages import rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item

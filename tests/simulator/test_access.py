@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from local.graph.faults import Fault
-from local.graph.orders import NewPast, NewSession
-from local.graph.world import World
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewPast, NewSession
+from local.simulator.tenant.world import World
 from tests.support.simulator_process import AUDIENCE, Graph, token
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from local.graph.client import APP_ID, TENANT
-from local.graph.orders import NewCallEvent, NewMeeting, NewSession
+from local.simulator.control.client import APP_ID, TENANT
+from local.simulator.tenant.orders import NewCallEvent, NewMeeting, NewSession
 from tests.support.simulator_process import Endpoint, Graph, token, until
 from tests.support.simulator_process import endpoint as endpoint
 from tests.support.simulator_process import graph as graph

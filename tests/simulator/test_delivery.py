@@ -5,11 +5,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from local.graph.client import TENANT
-from local.graph.endpoints import WINDOW
-from local.graph.endpoints import Endpoint as State
-from local.graph.notifications import Attempt
-from local.graph.orders import NewSession
+from local.simulator.control.client import TENANT
+from local.simulator.delivery.endpoints import WINDOW
+from local.simulator.delivery.endpoints import Endpoint as State
+from local.simulator.delivery.notifications import Attempt
+from local.simulator.tenant.orders import NewSession
 from tests.simulator.test_subscriptions import created
 from tests.support.simulator_process import Answer, Endpoint, Graph, Received, listening, until, well_behaved
 from tests.support.simulator_process import endpoint as endpoint

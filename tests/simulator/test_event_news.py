@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from local.graph.client import TENANT, EventMade
-from local.graph.orders import NewEvent, NewSession
+from local.simulator.control.client import TENANT, EventMade
+from local.simulator.tenant.orders import NewEvent, NewSession
 from tests.support.simulator_process import Endpoint, Graph, token, until
 from tests.support.simulator_process import endpoint as endpoint
 from tests.support.simulator_process import graph as graph

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from local.graph.client import APP_ID, EventMade, SessionMade
-from local.graph.orders import NewEvent, NewSession
+from local.simulator.control.client import APP_ID, EventMade, SessionMade
+from local.simulator.tenant.orders import NewEvent, NewSession
 from tests.support.simulator_process import Graph, token, until
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

@@ -12,8 +12,8 @@ import jwt
 import pytest
 import requests
 
-from local.graph.client import APP_ID, TENANT
-from local.graph.orders import NewCallEvent
+from local.simulator.control.client import APP_ID, TENANT
+from local.simulator.tenant.orders import NewCallEvent
 from tests.simulator.test_call_events import OTHER_APP, bodies, subscribe, watched
 from tests.simulator.test_call_events import mine as mine
 from tests.support.simulator_process import Endpoint, Graph, token, until

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from local.graph.client import MeetingMade
-from local.graph.orders import NewEvent, NewSession
+from local.simulator.control.client import MeetingMade
+from local.simulator.tenant.orders import NewEvent, NewSession
 from tests.support.simulator_process import Graph, token
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

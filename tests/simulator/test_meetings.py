@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.simulator_process import Graph
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.graph.orders import NewEvent, NewMeeting, NewSession
+from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from tests.support.simulator_process import Graph
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

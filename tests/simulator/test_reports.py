@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.graph.client import MeetingMade, SessionMade
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.control.client import MeetingMade, SessionMade
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.simulator_process import Graph, reports_of, until
 from tests.support.simulator_process import graph as graph
 from tests.support.simulator_process import simulator as simulator

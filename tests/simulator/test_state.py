@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from local.graph.client import TENANT, running
-from local.graph.orders import NewEvent, NewMeeting, NewSession
+from local.simulator.control.client import TENANT, running
+from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from tests.simulator.test_call_events import subscribe
 from tests.simulator.test_subscriptions import created
 from tests.support.simulator_process import Graph, listening, reports_of, token, until

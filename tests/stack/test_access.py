@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from local.graph.client import SessionMade
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.control.client import SessionMade
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.front import Front, eventually, own_stack
 
 # The wait after a 403 is cut to the window, and that is short.

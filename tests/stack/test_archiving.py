@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.front import Front, eventually
 
 HOUR = timedelta(hours=1)

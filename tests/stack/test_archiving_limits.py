@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.graph.client import SessionMade
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.control.client import SessionMade
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 from tests.support.front import Front, eventually
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.graph.faults import Fault
+from local.simulator.faults.responses import Fault
 from tests.support.front import Front, eventually, own_stack
 
 VALID = {"version": 1, "kind": "callRecord", "callId": "buried", "firstSeen": "2026-11-23T10:12:00Z"}

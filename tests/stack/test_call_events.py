@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import local.stack
 from local import ports
 from local.functions import FunctionsHost
-from local.graph.client import MeetingMade, SessionMade
-from local.graph.orders import NewCallEvent, NewMeeting, NewSession
 from local.program import ROOT, Log
+from local.simulator.control.client import MeetingMade, SessionMade
+from local.simulator.tenant.orders import NewCallEvent, NewMeeting, NewSession
 from local.stack import Stack
 from shared.messages.signals import call_event_id
 from tests.support.front import HURRY, Front, eventually

@@ -26,9 +26,9 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobClient, LinearRetry
 
 import local.stack
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
 from local.identity import Identity, _Handler
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
 from shared.ledger import outcome as outcome_form

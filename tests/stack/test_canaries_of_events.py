@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import local.stack
-from local.graph.client import MeetingMade
-from local.graph.faults import Fault
-from local.graph.orders import NewCallEvent, NewEvent, NewMeeting, NewSession
+from local.simulator.control.client import MeetingMade
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewCallEvent, NewEvent, NewMeeting, NewSession
 from tests.support.canaries import CANARY, CLIENT_STATE, OF_EVENTS, PERSON, PREVIOUS, STRANGER, Scene
 from tests.support.front import HURRY, eventually
 from tests.support.heard import Heard

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from local.graph.client import MeetingMade, SessionMade
-from local.graph.orders import NewEvent, NewMeeting, NewSession
+from local.simulator.control.client import MeetingMade, SessionMade
+from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from tests.support.command_line import command, environment, run
 from tests.support.front import Front, eventually
 

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 from rich.cells import cell_len
 
-from local.graph.orders import NewMeeting, NewPast
+from local.simulator.tenant.orders import NewMeeting, NewPast
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, Table
 from shared.tables import rows

@@ -14,8 +14,8 @@ from azure.core.exceptions import HttpResponseError
 
 import local.identity
 from local import appsettings
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting
 from shared.cli import main, session
 from shared.cli.commands import doctor
 from shared.errors import AttendanceError

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.front import Front, eventually
 
 

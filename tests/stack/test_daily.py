@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from azure.storage.blob import ContainerClient
 
-from local.graph.orders import NewPast
+from local.simulator.tenant.orders import NewPast
 from shared.days.manifests import Manifests, index_name
 from shared.messages.tasks import Part
 from shared.tables import attendee_table

@@ -15,7 +15,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from local.graph.orders import NewPast
+from local.simulator.tenant.orders import NewPast
 from shared import times
 from tests.host.test_indexing import index
 from tests.support.command_line import environment, told

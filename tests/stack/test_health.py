@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from function_app import app
-from local.graph.faults import Fault
+from local.simulator.faults.responses import Fault
 from local.stack import Stack
 from shared import times
 from shared.health import endpoint

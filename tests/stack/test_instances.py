@@ -11,9 +11,9 @@ import requests
 
 from local import ports
 from local.functions import FunctionsHost
-from local.graph.client import Control, SessionMade
-from local.graph.orders import NewSession
 from local.program import ROOT, Log
+from local.simulator.control.client import Control, SessionMade
+from local.simulator.tenant.orders import NewSession
 from local.stack import Stack
 from tests.support.front import Front, eventually, own_stack
 

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 import local.stack
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 from shared import logs
 from tests.support.front import Front, eventually

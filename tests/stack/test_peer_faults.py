@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from local.graph.orders import NewMeeting, NewSession
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 from shared.subscriptions import plan
 from tests.support.front import Front, eventually

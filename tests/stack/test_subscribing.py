@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.graph.faults import Fault
+from local.simulator.faults.responses import Fault
 from local.stack import Stack
 from shared.settings import fingerprint
 from tests.support.front import Front, eventually

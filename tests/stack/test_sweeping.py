@@ -7,8 +7,8 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from local.graph.faults import Fault
-from local.graph.orders import NewMeeting, NewPast, NewSession
+from local.simulator.faults.responses import Fault
+from local.simulator.tenant.orders import NewMeeting, NewPast, NewSession
 from local.stack import Stack
 from tests.support.front import Front, eventually, own_stack
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from local.graph.client import EventMade, SessionMade
-from local.graph.orders import NewEvent, NewMeeting, NewSession
+from local.simulator.control.client import EventMade, SessionMade
+from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from local.stack import Stack
 from tests.support.front import Front, eventually, own_stack
 

@@ -14,9 +14,9 @@ from benchmarks import findings, recovery
 from benchmarks.ended_meetings import Call
 from benchmarks.recovery_result import operations
 from local.azurite import Azurite
-from local.graph.calls import Call as GraphCall
 from local.identity import Identity
 from local.program import Log
+from local.simulator.calls import Call as GraphCall
 
 MEETINGS = 30
 NOW = datetime.now(UTC)

@@ -11,9 +11,9 @@ from benchmarks import faulty_graph, faulty_storage, storm
 from benchmarks.faulty_storage import Chances
 from benchmarks.findings import Findings
 from benchmarks.recovery_result import Result
-from local.graph.client import Control
 from local.identity import Identity
 from local.program import Log
+from local.simulator.control.client import Control
 from local.stack import Stack
 from shared.graph.credentials import credential
 

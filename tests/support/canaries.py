@@ -11,7 +11,7 @@ import requests
 from azure.core.exceptions import ResourceNotFoundError
 
 import local.identity
-from local.graph.faults import Fault
+from local.simulator.faults.responses import Fault
 from local.stack import Stack
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard

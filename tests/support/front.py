@@ -13,9 +13,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 import local.stack
-from local.graph.client import Control, SessionMade
-from local.graph.orders import NewMeeting, NewSession
 from local.program import Log
+from local.simulator.control.client import Control, SessionMade
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import Stack
 
 SECONDS = 60.0  # a bound for what takes a second or two

@@ -13,9 +13,9 @@ import jwt
 import pytest
 import requests
 
-from local.graph import wire
-from local.graph.client import Control, MeetingMade, running
-from local.graph.settings import Settings
+from local.simulator import wire
+from local.simulator.control.client import Control, MeetingMade, running
+from local.simulator.settings import Settings
 
 AUDIENCE = "https://graph.microsoft.com"
 PATIENCE = 15.0

@@ -1,0 +1,134 @@
+"""Attendance reports: the list, one report, and its attendance records page by page, wherever they can be read.
+
+The list holds the 50 newest of the series in no order, without records; a channel meeting lists those of the whole
+channel. The reports of a webinar's or town hall's session may also be read as those of an online meeting.
+Sources: List meetingAttendanceReports, Get meetingAttendanceReport, List attendanceRecords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from local.simulator import moments, odata
+from local.simulator.api.routing import GraphRequest, Route
+from local.simulator.odata import Entity, GraphError, Reply
+from local.simulator.settings import Settings
+from local.simulator.tenant import attendance
+from local.simulator.tenant.attendance import Attendee, Form
+from local.simulator.tenant.sessions import Meeting, Session
+from local.simulator.tenant.world import World
+
+LISTED = 50
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where reports are read: of which meeting, with which context, and in which form."""
+
+    meeting: Meeting
+    context: str
+    form: Form
+
+
+class AttendanceReports:
+    """The routes below one address; `place` says what a request is about, or refuses it."""
+
+    def __init__(
+        self, world: World, settings: Settings, address: str, place: Callable[[GraphRequest], Place]
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._address = f"{address}/attendanceReports"
+        self._place = place
+
+    def routes(self) -> list[Route]:
+        """The routes of this resource."""
+        return [
+            Route("GET", self._address, self.listed),
+            Route("GET", self._address + "/{report}", self.get),
+            Route("GET", self._address + "/{report}/attendanceRecords", self.records),
+        ]
+
+    async def listed(self, request: GraphRequest) -> Reply:
+        """The newest reports, shuffled the same way every time."""
+        place = self._place(request)
+        at = moments.now()
+        sessions = self._world.newest_reports(place.meeting, at, LISTED)
+        Random(place.meeting.id).shuffle(sessions)
+        select = request.query.get("$select")
+        size = request.page_size(self._settings.report_page_size or LISTED)
+        start = odata.offset_of(request.query.get("$skiptoken"))
+        next_link = None
+        if start + size < len(sessions):
+            next_link = odata.link(
+                request.address, select=select, skiptoken=odata.skip_token(str(start + size))
+            )
+        page = sessions[start : start + size]
+        items = [
+            odata.selected(
+                attendance.report(session, attendance.attendees_at(self._world, session, at), at, place.form),
+                select,
+            )
+            for session in page
+        ]
+        return Reply(body=odata.collection(request.context(place.context), items, next_link))
+
+    async def get(self, request: GraphRequest) -> Reply:
+        """One report, with the first page of its records where `$expand=attendanceRecords` asks for them."""
+        place = self._place(request)
+        session = self._session(request, place)
+        at = moments.now()
+        everyone = attendance.attendees_at(self._world, session, at)
+        select = request.query.get("$select")
+        properties = {"@odata.context": odata.text(request.context(f"{place.context}/$entity"))}
+        properties |= odata.selected(attendance.report(session, everyone, at, place.form), select)
+        expand = request.query.get("$expand")
+        if expand is not None:
+            if expand.strip() != "attendanceRecords":
+                raise GraphError(400, "BadRequest", f"Could not find a property named '{expand}'.")
+            records, next_link = self._page(
+                request, everyone, f"{request.address}/attendanceRecords", place.form
+            )
+            properties["attendanceRecords@odata.context"] = odata.text(
+                request.context(f"{place.context}('{session.report_id}')/attendanceRecords")
+            )
+            properties["attendanceRecords"] = (
+                "[" + ",".join(odata.rendered(record) for record in records) + "]"
+            )
+            if next_link is not None:
+                top = self._settings.next_link_form == "top"
+                name = "@odata.nextLink" if top else "attendanceRecords@odata.nextLink"
+                properties[name] = odata.text(next_link)
+        return Reply(body=odata.rendered(properties))
+
+    async def records(self, request: GraphRequest) -> Reply:
+        """A page of the records of one report."""
+        place = self._place(request)
+        session = self._session(request, place)
+        everyone = attendance.attendees_at(self._world, session, moments.now())
+        page, next_link = self._page(request, everyone, request.address, place.form)
+        context = request.context(f"{place.context}('{session.report_id}')/attendanceRecords")
+        return Reply(body=odata.collection(context, page, next_link))
+
+    def _session(self, request: GraphRequest, place: Place) -> Session:
+        session = self._world.report(place.meeting, request.parameters["report"], moments.now())
+        if session is None:
+            raise GraphError(404, "NotFound", "Attendance report is not found.")
+        if session.report_refused is not None:
+            raise GraphError(session.report_refused, "BadRequest", "This report cannot be read.")
+        return session
+
+    def _page(
+        self, request: GraphRequest, everyone: tuple[Attendee, ...], address: str, form: Form
+    ) -> tuple[list[Entity], str | None]:
+        size = request.page_size(self._settings.record_page_size)
+        start = odata.offset_of(request.query.get("$skiptoken"))
+        following = start + size
+        if form.reversed:
+            everyone = everyone[::-1]
+        next_link = None
+        if following < len(everyone):
+            next_link = odata.link(address, skiptoken=odata.skip_token(str(following)))
+        return [each.entity(form) for each in everyone[start:following]], next_link

@@ -1,0 +1,231 @@
+"""Who attended a session: attendance records and the report about them, as Graph returns them.
+
+A pure function of the seed and the session; nothing is stored. A report that is early or may still grow is the same
+report with fewer records. The last properties of report and record are ones that no client knows yet, with
+numbers that must not be rewritten.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from random import Random
+
+from local.simulator import moments, odata
+from local.simulator.odata import Entity
+from local.simulator.tenant.orders import View
+from local.simulator.tenant.people import Person, full_name, guid, staff
+from local.simulator.tenant.sessions import Session
+from local.simulator.tenant.world import World
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+USER = "#microsoft.graph.communicationsUserIdentity"
+PHONE = "#microsoft.graph.communicationsPhoneIdentity"
+CRM = uuid.UUID("1a2b3c4d-0000-4000-8000-00000000c4a1")
+SHARE_BEFORE_GROWTH = 0.6
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a report is written: with what people registered with, and in which order of properties and records."""
+
+    registered: bool = False
+    reversed: bool = False
+
+
+OF_EVENT = Form(registered=True)
+
+
+def form_of(view: View) -> Form:
+    """The form that a report has as one of an online meeting that is seen in this way."""
+    return Form(registered=view in ("same", "reordered"), reversed=view == "reordered")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One stay; `seventh` is the last digit of both times."""
+
+    join: datetime
+    leave: datetime
+    seventh: int
+
+    @property
+    def seconds(self) -> int:
+        """The length, in whole seconds as reports give it."""
+        return int((self.leave - self.join).total_seconds())
+
+
+@dataclass(frozen=True)
+class Attendee:
+    """One attendance record."""
+
+    id: str
+    address: str | None
+    role: str
+    identity: str
+    intervals: tuple[Interval, ...]
+
+    def until(self, cut: datetime) -> Attendee | None:
+        """The record as it was at `cut`, None before the person joined."""
+        stays = tuple(
+            Interval(stay.join, min(stay.leave, cut), stay.seventh)
+            for stay in self.intervals
+            if stay.join < cut
+        )
+        return Attendee(self.id, self.address, self.role, self.identity, stays) if stays else None
+
+    def entity(self, form: Form) -> Entity:
+        """The record as Graph returns it."""
+        intervals = [
+            {
+                "joinDateTime": moments.written(stay.join, stay.seventh),
+                "leaveDateTime": moments.written(stay.leave, stay.seventh),
+                "durationInSeconds": stay.seconds,
+            }
+            for stay in self.intervals
+        ]
+        record = odata.entity(
+            id=self.id,
+            emailAddress=self.address,
+            totalAttendanceInSeconds=sum(stay.seconds for stay in self.intervals),
+            role=self.role,
+            registrationId=None,
+        )
+        record["identity"] = self.identity
+        record["attendanceIntervals"] = odata.text(intervals)
+        record["attentionScore"] = '{"value":1.0,"weight":1E+2}'
+        if form.registered:
+            record |= self._registration()
+        return _ordered(record, form)
+
+    def _registration(self) -> Entity:
+        """How somebody registered for a webinar or town hall; those who present did not."""
+        if self.role in ("Organizer", "Presenter"):
+            return odata.entity(registrationId=None, externalRegistrationInformation=None)
+        registration = uuid.uuid5(CRM, self.id)
+        elsewhere = {"referrer": "newsletter/ä", "registrationId": f"crm-{registration.fields[0]}"}
+        return odata.entity(
+            registrationId=str(registration),
+            externalRegistrationInformation=elsewhere if registration.int % 2 else None,
+        )
+
+
+def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form: Form) -> Entity:
+    """The report's own properties at `at`, without records."""
+    seventh = _seventh(session)
+    properties = odata.entity(
+        id=session.report_id,
+        totalParticipantCount=len(attendees),
+        meetingStartDateTime=moments.written(session.start, seventh),
+        meetingEndDateTime=moments.written(_end(session, at), seventh),
+    )
+    properties["externalEventInformation"] = odata.text(
+        [{"applicationId": str(uuid.UUID(int=session.participants)), "externalEventId": "crm/1 ä"}]
+        if seventh % 2
+        else []
+    )
+    properties["averageEngagement"] = "1.50"
+    return _ordered(properties, form)
+
+
+def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee, ...]:
+    """Those that the report of `session` holds at `at`."""
+    organizer = world.people[session.organizer_id]
+    everyone = _everyone(
+        world.seed, session.call_id, session.start, session.end, session.participants, organizer
+    )
+    if not session.report_is_final(at):
+        return tuple(seen for each in everyone if (seen := each.until(_end(session, at))))
+    if session.grow_after is not None and at < session.end + timedelta(seconds=session.grow_after):
+        return everyone[: int(len(everyone) * SHARE_BEFORE_GROWTH)]
+    return everyone
+
+
+def whole_report(world: World, session: Session) -> str:
+    """The complete report that the session ends up with: all records, no OData annotation of its own."""
+    meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
+    form = Form() if meeting is None or meeting.view == "plain" else OF_EVENT
+    everyone = attendees_at(world, session, END_OF_TIME)
+    records = ",".join(odata.rendered(each.entity(form)) for each in everyone)
+    return odata.rendered(
+        report(session, everyone, END_OF_TIME, form) | {"attendanceRecords": f"[{records}]"}
+    )
+
+
+def _ordered(properties: Entity, form: Form) -> Entity:
+    return dict(reversed(properties.items())) if form.reversed else properties
+
+
+def _end(session: Session, at: datetime) -> datetime:
+    """The end that the report gives: before it is final an earlier one, which moves."""
+    if session.report_is_final(at):
+        return session.end
+    lag = min(timedelta(seconds=60), (session.end - session.start) / 20)
+    return min(at, session.end - lag)
+
+
+def _seventh(session: Session) -> int:
+    return int(session.report_id[0], 16) % 10
+
+
+@lru_cache(maxsize=256)
+def _everyone(
+    seed: int, call_id: str, start: datetime, end: datetime, participants: int, organizer: Person
+) -> tuple[Attendee, ...]:
+    source = Random(f"{seed}:{call_id}:attendance")
+    known = [person for person in _staff(seed) if person != organizer]
+    source.shuffle(known)
+    attendees = []
+    for number in range(participants):
+        stays = _stays(source, start, end)
+        if number == 0:
+            attendees.append(_employee(source, organizer, "Organizer", stays))
+        elif known and source.random() < 0.7:
+            role = source.choice(("Attendee", "Attendee", "Presenter", "None"))
+            attendees.append(_employee(source, known.pop(), role, stays))
+        else:
+            attendees.append(_outsider(source, stays))
+    return tuple(attendees)
+
+
+@lru_cache(maxsize=4)
+def _staff(seed: int) -> tuple[Person, ...]:
+    return tuple(staff(seed).values())
+
+
+def _employee(source: Random, person: Person, role: str, stays: tuple[Interval, ...]) -> Attendee:
+    identity = {"@odata.type": USER, "id": person.id, "displayName": person.display_name, "tenantId": None}
+    address = "" if source.random() < 0.1 else person.address
+    return Attendee(person.id, address, role, odata.text(identity), stays)
+
+
+def _outsider(source: Random, stays: tuple[Interval, ...]) -> Attendee:
+    """A guest without an id, somebody on the phone, or a person of a federated tenant."""
+    kind = source.choice(("guest", "guest", "phone", "federated"))
+    identity: dict[str, str | None]
+    if kind == "phone":
+        number = f"+1425555{source.randrange(10**4):04d}"
+        identity = {"@odata.type": PHONE, "id": number, "displayName": None}
+    else:
+        identity = {
+            "@odata.type": USER,
+            "id": guid(source) if kind == "federated" else None,
+            "displayName": full_name(source),
+            "tenantId": None,
+        }
+    address = f"visitor{source.randrange(10**6)}@fabrikam.example" if kind == "federated" else None
+    return Attendee(guid(source), address, "Attendee", odata.text(identity), stays)
+
+
+def _stays(source: Random, start: datetime, end: datetime) -> tuple[Interval, ...]:
+    """One to three stays, one after the other, within the session."""
+    count = source.randint(1, 3)
+    length = (end - start) / count
+    stays = []
+    for number in range(count):
+        join = start + length * (number + source.uniform(0.0, 0.2))
+        leave = start + length * (number + source.uniform(0.7, 1.0))
+        stays.append(Interval(join, leave, source.randrange(10)))
+    return tuple(stays)
