@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from local.azurite import Azurite
 from local.identity import CLIENT_ID, TENANT, Identity
-from local.login.metadata import AUTHORITIES
+from local.sign_in.metadata import AUTHORITIES
 from shared.settings import TABLE
 
 # Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.

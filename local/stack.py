@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 from local import appsettings, azurite, certificates, identity, ports, storage
 from local.functions import FunctionsHost
-from local.login.apps import IDENTITY_KEY
-from local.login.metadata import AUTHORITIES
 from local.program import ROOT, Log, Program, StartError
+from local.sign_in.apps import IDENTITY_KEY
+from local.sign_in.metadata import AUTHORITIES
 from local.state import State, hold, write
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from local.children import exit_with_parent
-from local.login.apps import IDENTITY_KEY, NewApp
-from local.login.login import Login
-from local.login.metadata import AUTHORITIES
+from local.sign_in.apps import IDENTITY_KEY, NewApp
+from local.sign_in.login import Login
+from local.sign_in.metadata import AUTHORITIES
 from local.simulator.api.tokens import TokenCheck
 from local.simulator.control.routes import ControlRoutes
 from local.simulator.service import GraphService

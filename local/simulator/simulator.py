@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from local.login.apps import NewApp
-from local.login.login import Login
+from local.sign_in.apps import NewApp
+from local.sign_in.login import Login
 from local.simulator import wire
 from local.simulator.api.call_records import CallRecords
 from local.simulator.api.online_meetings import OnlineMeetings

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from local.certificates import Certificates
 from local.identity import Identity
-from local.login.apps import IDENTITY_KEY
-from local.login.client import LoginControl
+from local.sign_in.apps import IDENTITY_KEY
+from local.sign_in.client import LoginControl
 from local.simulator import wire
 from local.simulator.calls import Call
 from local.simulator.delivery.notifications import Attempt

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.login.apps import NewApp
-from local.login.grants import LoginSettings
-from local.login.login import Login
+from local.sign_in.apps import NewApp
+from local.sign_in.grants import LoginSettings
+from local.sign_in.login import Login
 from local.simulator import wire
 from local.simulator.control.controls import DONE, Controls, body, read
 from local.simulator.faults.responses import Fault

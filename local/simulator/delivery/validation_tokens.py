@@ -12,9 +12,9 @@ import time
 import uuid
 from typing import Literal
 
-from local.login import signing
-from local.login.metadata import issuer
-from local.login.signing import SigningKey, SigningKeys
+from local.sign_in import signing
+from local.sign_in.metadata import issuer
+from local.sign_in.signing import SigningKey, SigningKeys
 from local.simulator.faults.forgeries import TokenFault
 
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"

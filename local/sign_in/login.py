@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp
 
-from local.login.apps import Apps
-from local.login.faulty import Faulty
-from local.login.grants import Grants, LoginSettings, User
-from local.login.metadata import issuer
-from local.login.service import LoginService
-from local.login.signing import SigningKeys
-from local.login.signins import SignIns
+from local.sign_in.apps import Apps
+from local.sign_in.faulty import Faulty
+from local.sign_in.grants import Grants, LoginSettings, User
+from local.sign_in.metadata import issuer
+from local.sign_in.service import LoginService
+from local.sign_in.sign_ins import SignIns
+from local.sign_in.signing import SigningKeys
 from local.simulator.calls import Call
 from local.simulator.faults.responses import Faults
 

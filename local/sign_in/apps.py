@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import jwt
 
-from local.login.errors import LoginError
+from local.sign_in.errors import LoginError
 
 AUDIENCE = "api://AzureADTokenExchange"
 IDENTITY_KEY = "LOCAL_IDENTITY_KEY"  # of the environment, so that no list of processes shows it

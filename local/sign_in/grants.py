@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from local.login import signing
-from local.login.apps import Apps, service_principal
-from local.login.errors import LoginError
-from local.login.metadata import SHARED, issuer
-from local.login.signing import SigningKeys
-from local.login.signins import SignIn, SignIns
+from local.sign_in import signing
+from local.sign_in.apps import Apps, service_principal
+from local.sign_in.errors import LoginError
+from local.sign_in.metadata import SHARED, issuer
+from local.sign_in.sign_ins import SignIn, SignIns
+from local.sign_in.signing import SigningKeys
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -11,8 +11,8 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from local.login.errors import LoginError
-from local.login.signing import encoded
+from local.sign_in.errors import LoginError
+from local.sign_in.signing import encoded
 
 SECONDS_TO_SIGN_IN = 900
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ23456789"

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from local.login import metadata
-from local.login.errors import LoginError
-from local.login.grants import Grants
-from local.login.signins import SignIn
+from local.sign_in import metadata
+from local.sign_in.errors import LoginError
+from local.sign_in.grants import Grants
+from local.sign_in.sign_ins import SignIn
 
 PEOPLE_SHOWN = 10
 PAGE = "<!doctype html><meta charset=utf-8><title>Sign in</title><body style='font: 1.1rem system-ui; margin: 3rem'>{}"

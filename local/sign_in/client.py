@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from local.login.grants import LoginSettings
+from local.sign_in.grants import LoginSettings
 from local.simulator import wire
 from local.simulator.calls import Call
 from local.simulator.faults.responses import Fault
