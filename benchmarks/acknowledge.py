@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from benchmarks import posts, slow_queue
 from benchmarks.measured import new_figure
 from benchmarks.posts import Connection
-from local import stack
-from local.program import Log
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 NEVER = "0 0 0 29 2 *"
 # On the platform, too, the instances that answer are not those that archive: each queue's function has its own.
@@ -68,12 +68,12 @@ class Acknowledged:
 def run(pairs: int, burst: int) -> Acknowledged:
     """Measure all."""
     log = Log(os.open(os.devnull, os.O_WRONLY))
-    with tempfile.TemporaryDirectory() as folder, stack.up(settings=SETTINGS, log=log) as running:
+    with tempfile.TemporaryDirectory() as folder, compose.up(settings=SETTINGS, log=log) as running:
         app = Path(folder)
         (app / "function_app.py").write_text(BARE)
         (app / "host.json").write_text('{"version": "2.0"}')
         running.queue_service().create_queue("bare")
-        with stack.up(app=app, settings=SETTINGS, log=log) as other:
+        with compose.up(app=app, settings=SETTINGS, log=log) as other:
             other.queue_service().create_queue("bare")
             ours, theirs = _in_turn(running, other, pairs)
         alone, refused = _burst(running, burst)

@@ -9,7 +9,7 @@ from random import Random
 import requests
 
 from benchmarks import posts
-from local.stack import Stack
+from local.stack.compose import Stack
 
 TIMES = 3
 LARGEST_POST = 20

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from local import stack
-from local.program import Log
 from local.simulator.control.client import Control, MeetingMade, SessionMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 ROOT = Path(__file__).parents[1]
 NEVER = "0 0 0 29 2 *"
@@ -50,7 +50,7 @@ class Cost:
 
 def run(count: int) -> Cost:
     """Measure all, with so many reports each time."""
-    with stack.up(settings=SETTINGS, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
+    with compose.up(settings=SETTINGS, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
         recorded, counted, swept, sdk, slow = (_ended(control, count) for _ in range(5))
         announced = _ended(control, count, ago=timedelta(days=2))

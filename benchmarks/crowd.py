@@ -8,10 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import stack
-from local.program import Log
 from local.simulator.control.client import Control
 from local.simulator.tenant.orders import NewSession
+from local.stack import compose
+from local.stack.program import Log
 
 ROOT = Path(__file__).parents[1]
 MEBIBYTE = 1024
@@ -50,7 +50,7 @@ class Crowd:
 def run(at_once: int = 16, people: int = 20_000, many: int = 10_000) -> Crowd:
     """Measure both."""
     settings = {"GRAPH_RATE": "100000", "MAINTAIN_SCHEDULE": "0 0 0 29 2 *", "SWEEP_SCHEDULE": "0 0 0 29 2 *"}
-    with stack.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
+    with compose.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
         control.change_settings(recordPageSize=1_000)
 

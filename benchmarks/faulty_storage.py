@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from urllib.parse import urlsplit
 
-from local.stack import Stack
+from local.stack.compose import Stack
 
 FAULTS = ("503 before", "503 after", "500 before", "reset before", "reset after")
 RACES = {"If-None-Match": (409, "BlobAlreadyExists"), "If-Match": (412, "ConditionNotMet")}

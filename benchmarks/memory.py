@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local import stack
 from local.simulator.control.client import Control
 from local.simulator.tenant.orders import NewSession
+from local.stack import compose
 
 ROOT = Path(__file__).parents[1]
 SIZES = (20, 1_000, 20_000)
@@ -27,7 +27,7 @@ print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 
 
 def main() -> None:
-    with stack.up() as running:
+    with compose.up() as running:
         control = Control(running.graph)
         container = running.blob_service().get_container_client(running.container)
         for page in PAGES:

@@ -26,10 +26,10 @@ from benchmarks.announcements import Announcer
 from benchmarks.ended_meetings import end_meetings
 from benchmarks.findings import Outcomes
 from benchmarks.recovery_result import Result, operations, shown
-from local import stack
-from local.program import Log
 from local.simulator.control.client import Control
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 WINDOW = timedelta(seconds=20)  # longer than anything is late here
 NEVER = "0 0 0 29 2 *"  # the run itself says when a timer's function runs
@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument("--log", default=os.devnull, metavar="FILE", help="where the stack is heard")
     options = parser.parse_args()
     descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with stack.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
+    with compose.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
         result = Recovery(running, options.kills, options.seed).run(options.meetings)
     print(json.dumps(asdict(result), indent=2) if options.json else shown(result))
     for problem in result.problems:

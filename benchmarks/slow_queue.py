@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.faulty_storage import Chances, serve
-from local.stack import Stack
+from local.stack.compose import Stack
 
 
 class Delay(Chances):

@@ -20,10 +20,10 @@ from benchmarks.faulty_storage import Chances
 from benchmarks.measured import Page, machine
 from benchmarks.recovery import Recovery
 from benchmarks.recovery_result import Result
-from local import stack
-from local.program import Log
 from local.simulator.control.client import Control
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 WINDOW = timedelta(seconds=90)  # longer than faults in a row last
 UNANNOUNCED = 0.1
@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plot here")
     options = parser.parse_args()
     descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with stack.up(settings=settings(), seed=options.seed, log=Log(descriptor)) as running:
+    with compose.up(settings=settings(), seed=options.seed, log=Log(descriptor)) as running:
         storm = run(running, options.meetings, options.kills, options.seed)
     if options.json:
         print(json.dumps(asdict(storm), indent=2))

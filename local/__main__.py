@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from local import stack
-from local.program import ROOT, StartError
-from local.state import StateInUseError
+from local.stack import compose
+from local.stack.program import ROOT, StartError
+from local.stack.state import StateInUseError
 
 WELCOME = """
 The stack runs; Ctrl-C stops it, and the next start goes on where it was. Try, from another terminal:
@@ -52,7 +52,7 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     if options.command == "demo":
         # Here, so that `up` does not load what only the demo shows.
-        from local import demo
+        from local.stack import demo
 
         return demo.main(rest)
     if rest:
@@ -85,7 +85,7 @@ def _visit(options: argparse.Namespace) -> int:
     import requests
     from azure.core.exceptions import AzureError, ResourceNotFoundError, ServiceRequestError
 
-    from local import visit
+    from local.stack import visit
 
     try:
         if options.command == "show":
@@ -108,7 +108,7 @@ def _up(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
-        with stack.up(
+        with compose.up(
             options.state,
             graph_root=options.graph_root,
             login_root=options.login_root,
@@ -121,7 +121,7 @@ def _up(options: argparse.Namespace) -> int:
                 _subscribe(running.functions.port)
                 sys.stderr.write(WELCOME.format(functions=running.functions.url, state=options.state))
             running.watch()
-    except (StartError, StateInUseError, stack.StackError) as error:
+    except (StartError, StateInUseError, compose.StackError) as error:
         sys.stderr.write(f"stack: {error}\n")
     return 1
 

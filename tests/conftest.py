@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-import local.azurite
-import local.identity
-import local.stack
-from local.azurite import Azurite
-from local.identity import Identity
-from local.program import Log
-from local.stack import Stack
+import local.stack.azurite
+import local.stack.identity
+from local.stack import compose
+from local.stack.azurite import Azurite
+from local.stack.compose import Stack
+from local.stack.identity import Identity
+from local.stack.program import Log
 from tests.support.front import HURRY, Front
 
 # No deadline: a busy machine is no fault of the code.
@@ -32,21 +32,21 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
 @pytest.fixture(scope="session")
 def identity() -> Iterator[Identity]:
     """An identity endpoint."""
-    with local.identity.serve() as identity:
+    with local.stack.identity.serve() as identity:
         yield identity
 
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azurite]:
     """An empty storage account; a test that writes takes a container or queue of its own."""
-    with local.azurite.start(tmp_path_factory.mktemp("azurite"), log=log) as azurite:
+    with local.stack.azurite.start(tmp_path_factory.mktemp("azurite"), log=log) as azurite:
         yield azurite
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    with local.stack.up(tmp_path_factory.mktemp("stack"), settings=HURRY, log=log) as stack:
+    with compose.up(tmp_path_factory.mktemp("stack"), settings=HURRY, log=log) as stack:
         yield stack
 
 

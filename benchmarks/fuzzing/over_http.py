@@ -14,9 +14,9 @@ from benchmarks.fuzzing import oracle
 from benchmarks.fuzzing.mutations import mutated
 from benchmarks.fuzzing.targets import TENANT, item, notifications_of
 from benchmarks.measured import resident
-from local import stack
-from local.program import Log
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 ROUTES = ("/api/notifications", "/api/lifecycle")
 TYPES = (
@@ -50,7 +50,7 @@ def run(count: int, seed: int) -> Result:
     """Start a stack of its own, and send so many requests."""
     settings = {"MAINTAIN_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER, "RETRY_FIRST_DELAY": "3600"}
     descriptor = os.open(os.devnull, os.O_WRONLY)
-    with stack.up(settings=settings, log=Log(descriptor)) as running:
+    with compose.up(settings=settings, log=Log(descriptor)) as running:
         return send(running, count, seed)
 
 

@@ -22,12 +22,12 @@ from benchmarks.scale.assumptions import BEGIN, Assumptions
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import MEETING, RECORD, REPORT, REPORTS, Held, Trouble, call_id
 from benchmarks.scale.results import span
-from local import stack
-from local.program import Log
 from local.simulator.control.client import Control
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 NEVER = "0 0 0 29 2 *"
 LATENCY = 0.2  # seconds that Graph takes for each call, on both sides
@@ -96,7 +96,7 @@ def measured(trace: Trace) -> Run:
         "GRAPH_RATE": str(trace.rate),
         "RETRY_FIRST_DELAY": str(FIRST_DELAY),
     }
-    with stack.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
+    with compose.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
         ids = [_ended(control) for _ in range(trace.notifications)]
         _post(running, _ended(control))  # the host is warm, as the modelled one is

@@ -19,11 +19,11 @@ from typing import TextIO
 
 import uvicorn
 
-from local.children import exit_with_parent
 from local.host import logs
 from local.host.admin import Admin
 from local.host.host import Host
 from local.host.runtime import Runtime
+from local.stack.children import exit_with_parent
 
 PATIENCE = 10.0
 # Blocking calls to storage: polls, outputs and settlements of all functions together. Threads are made when needed.

@@ -25,7 +25,6 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from local.children import exit_with_parent
 from local.sign_in.apps import IDENTITY_KEY, NewApp
 from local.sign_in.login import Login
 from local.sign_in.metadata import AUTHORITIES
@@ -34,6 +33,7 @@ from local.simulator.control.routes import ControlRoutes
 from local.simulator.service import GraphService
 from local.simulator.simulator import Simulator
 from local.simulator.tenant.world import World
+from local.stack.children import exit_with_parent
 
 
 class ExposedTransport(H11Protocol):

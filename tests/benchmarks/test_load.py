@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import load_azure
-from local import appsettings
+from local.stack import app_settings
 from shared.errors import AttendanceError
 from tests.support.command_line import ROOT, SECONDS
 from tests.support.front import Front, own_stack
@@ -20,7 +20,7 @@ stack = own_stack(CONFIRM_AFTER="0")
 def measured(front: Front, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Call the script as a deployment's operator does."""
     file = folder / "settings.json"
-    file.write_text(json.dumps(appsettings.for_people(front.stack.settings)))
+    file.write_text(json.dumps(app_settings.for_people(front.stack.settings)))
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.load_azure", "--settings", str(file), *arguments],
         env={**os.environ, "CLIENT_STATE": front.stack.settings["CLIENT_STATE"]},

@@ -23,7 +23,7 @@ from unittest.mock import MagicMock
 import pytest
 import typer
 
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared import settings, times
 from shared.archive import reports as archive
 from shared.archiving import backoff

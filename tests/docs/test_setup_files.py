@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.program import ROOT
+from local.stack.program import ROOT
 
 LOCKS = ["requirements.txt", "requirements-local.txt", "requirements-dev.txt"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

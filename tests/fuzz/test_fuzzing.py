@@ -10,7 +10,7 @@ import pytest
 from benchmarks import fuzz
 from benchmarks.fuzzing import guided, oracle, over_http
 from benchmarks.fuzzing.branches import Branches
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared import limits
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from local import ports
-from local.functions import FunctionsHost
-from local.program import Log
-from local.stack import Stack
+from local.stack import ports
+from local.stack.compose import Stack
+from local.stack.functions import FunctionsHost
+from local.stack.program import Log
 from tests.host.test_indexing import FUNCTIONS, index
 from tests.host.test_indexing import runtime as runtime
 

@@ -14,11 +14,11 @@ import requests
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientAssertionCredential, DeviceCodeCredential, InteractiveBrowserCredential
 
-from local import certificates
-from local.identity import EXCHANGE, OBJECT_ID, Identity, serve
 from local.simulator.control.client import APP_ID, TENANT, Control, running
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting
+from local.stack import certificates
+from local.stack.identity import EXCHANGE, OBJECT_ID, Identity, serve
 from tests.support.simulator_process import AUDIENCE
 from tests.support.simulator_reader import key_set, proven
 

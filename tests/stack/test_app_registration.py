@@ -1,6 +1,6 @@
 """With GRAPH_CLIENT_ID, Graph sees an app registration that trusts the managed identity, and nothing else changes."""
 
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually, own_stack
 
 REGISTRATION = "5c000000-0000-4000-8000-000000000001"

@@ -9,7 +9,7 @@ import pytest
 from local.simulator.control.client import SessionMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually
 
 PILOT = "b1b1b1b1-0000-4000-8000-000000000001"

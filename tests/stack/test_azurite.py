@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import requests
 
-import local.azurite
-from local import storage
-from local.azurite import Azurite
-from local.identity import Identity
-from local.program import ROOT, Log, StartError
-from local.state import hold
+import local.stack.azurite
+from local.stack import storage
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
+from local.stack.program import ROOT, Log, StartError
+from local.stack.state import hold
 
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from local import azurite, identity, state, storage
+from local.stack import azurite, identity, state, storage
 with state.hold(Path(sys.argv[1])) as held, identity.serve() as who:
     with azurite.start(held.folder, lock=held.lock) as account:
         storage.create(account, who, "kept")
@@ -58,7 +58,7 @@ def test_the_bundle_keeps_the_roots_that_were_trusted_before(azurite: Azurite) -
 def test_a_port_that_is_taken_is_replaced(tmp_path: Path, log: Log) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        with local.azurite.start(tmp_path, blob_port=taken, log=log) as azurite:
+        with local.stack.azurite.start(tmp_path, blob_port=taken, log=log) as azurite:
             assert f":{taken}/" not in azurite.blob_url
             assert azurite.running
     assert not azurite.running
@@ -73,7 +73,7 @@ def test_a_failed_start_says_what_azurite_said(
     monkeypatch.setenv("ATTENDANCE_AZURITE", str(tmp_path))
     with (
         pytest.raises(StartError, match=r"(?s)exit code 3.*the disk is full"),
-        local.azurite.start(tmp_path / "state", log=log),
+        local.stack.azurite.start(tmp_path / "state", log=log),
     ):
         pass
 
@@ -82,7 +82,10 @@ def test_a_missing_installation_names_the_command_that_makes_it(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATTENDANCE_AZURITE", str(tmp_path))
-    with pytest.raises(StartError, match="make setup"), local.azurite.start(tmp_path / "state", log=log):
+    with (
+        pytest.raises(StartError, match="make setup"),
+        local.stack.azurite.start(tmp_path / "state", log=log),
+    ):
         pass
 
 
@@ -94,7 +97,7 @@ def test_an_orphan_saves_and_ends(tmp_path: Path, log: Log, identity: Identity) 
     assert killed.returncode == -signal.SIGKILL
     with (
         hold(tmp_path) as held,
-        local.azurite.start(held.folder, log=log) as azurite,
+        local.stack.azurite.start(held.folder, log=log) as azurite,
         storage.blob_service(azurite, identity) as blobs,
     ):
         assert "kept" in {container.name for container in blobs.list_containers()}

@@ -25,10 +25,10 @@ import requests
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobClient, LinearRetry
 
-import local.stack
-from local.identity import Identity, _Handler
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
+from local.stack import compose
+from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
 from shared.ledger import outcome as outcome_form
@@ -91,7 +91,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Identity, "token", token)
         patch.setattr(_Handler, "do_GET", do_get)
-        with local.stack.up(folder, settings=settings, log=heard) as stack:
+        with compose.up(folder, settings=settings, log=heard) as stack:
             scene = Scene(stack, folder, heard, trouble)
             yield scene
     assert not [text for text in heard.texts() if scene.holds(text)]
@@ -249,9 +249,7 @@ def storage_refuses(scene: Scene) -> None:
 
 
 def there_is_no_token_for_graph(scene: Scene) -> None:
-    storage = dict.fromkeys(
-        ("AttendanceStorage__clientId", "AzureWebJobsStorage__clientId"), local.identity.CLIENT_ID
-    )
+    storage = dict.fromkeys(("AttendanceStorage__clientId", "AzureWebJobsStorage__clientId"), CLIENT_ID)
     with scene.restarted(AZURE_CLIENT_ID=TROUBLED, **storage):
         for trouble in TROUBLES:
             scene.trouble[:] = trouble

@@ -11,10 +11,10 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-import local.stack
 from local.simulator.control.client import MeetingMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewCallEvent, NewEvent, NewMeeting, NewSession
+from local.stack import compose
 from tests.support.canaries import CANARY, CLIENT_STATE, OF_EVENTS, PERSON, PREVIOUS, STRANGER, Scene
 from tests.support.front import HURRY, eventually
 from tests.support.heard import Heard
@@ -34,7 +34,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "SIGNALS": "virtual-events,call-events",
         "ENCRYPTION_KEY_ID": str(folder / "keys.pem"),
     }
-    with local.stack.up(folder, settings=settings, log=heard) as stack:
+    with compose.up(folder, settings=settings, log=heard) as stack:
         yield Scene(stack, folder, heard, [])
 
 

@@ -12,10 +12,10 @@ from unittest.mock import MagicMock
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-import local.identity
-from local import appsettings
+import local.stack.identity
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting
+from local.stack import app_settings
 from shared.cli import main, session
 from shared.cli.commands import doctor
 from shared.errors import AttendanceError
@@ -75,7 +75,9 @@ def test_doctor_names_the_permission_that_the_apps_token_has_not(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front.subscribe()
-    monkeypatch.setattr(local.identity, "GRAPH_ROLES", ("CallRecords.Read.All", "OnlineMeetings.Read.All"))
+    monkeypatch.setattr(
+        local.stack.identity, "GRAPH_ROLES", ("CallRecords.Read.All", "OnlineMeetings.Read.All")
+    )
     (problem,) = found(told(front, "doctor", code=3), "problem")
     assert problem.startswith(
         "app: graph permissions: OnlineMeetingArtifact.Read.All is missing from the app's token. Grant it with"
@@ -176,7 +178,7 @@ def test_what_makes_no_sense_is_one_sentence(front: Front, arguments: tuple[str,
 def test_settings_come_from_a_file_wherever_the_option_stands(front: Front, tmp_path: Path) -> None:
     front.subscribe()
     file = tmp_path / "app.json"
-    file.write_text(json.dumps(appsettings.for_people(front.stack.settings)))
+    file.write_text(json.dumps(app_settings.for_people(front.stack.settings)))
     bare = {name: value for name, value in environment(front).items() if not _is_told(front, name)}
     for arguments in (
         ("--settings", str(file), "watch", "list", "--json"),
@@ -191,11 +193,11 @@ def test_settings_come_from_a_file_wherever_the_option_stands(front: Front, tmp_
 
 
 def _is_told(front: Front, name: str) -> bool:
-    return name in {each["name"] for each in appsettings.for_people(front.stack.settings)}
+    return name in {each["name"] for each in app_settings.for_people(front.stack.settings)}
 
 
 def test_no_secret_is_in_the_settings_of_the_local_stack(front: Front) -> None:
-    text = json.dumps(appsettings.for_people(front.stack.settings))
+    text = json.dumps(app_settings.for_people(front.stack.settings))
     assert front.stack.settings["CLIENT_STATE"] not in text
 
 

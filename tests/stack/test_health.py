@@ -14,7 +14,7 @@ import requests
 
 from function_app import app
 from local.simulator.faults.responses import Fault
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared import times
 from shared.health import endpoint
 from shared.settings import fingerprint

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared import settings, times
 from shared.health import diagnosis, page, style
 from shared.health.diagnosis import Report

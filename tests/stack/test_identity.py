@@ -10,10 +10,10 @@ import pytest
 import requests
 from azure.identity import ClientAssertionCredential, ManagedIdentityCredential
 
-import local.stack
-from local.identity import EXCHANGE, OBJECT_ID, Identity, serve
-from local.program import Log
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.identity import EXCHANGE, OBJECT_ID, Identity, serve
+from local.stack.program import Log
 
 STORAGE = "https://storage.azure.com"
 
@@ -99,7 +99,7 @@ def test_the_stacks_identity_stands_for_the_registration_of_graph_client_id(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registration = "99999999-aaaa-4bbb-8ccc-dddddddddddd"
-    with local.stack.up(tmp_path, settings={"GRAPH_CLIENT_ID": registration}, log=log) as stack:
+    with compose.up(tmp_path, settings={"GRAPH_CLIENT_ID": registration}, log=log) as stack:
         monkeypatch.setenv("IDENTITY_ENDPOINT", stack.identity.endpoint)
         monkeypatch.setenv("IDENTITY_HEADER", stack.identity.header)
         with (

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import requests
 
-from local import ports
-from local.functions import FunctionsHost
-from local.program import ROOT, Log
 from local.simulator.control.client import Control, SessionMade
 from local.simulator.tenant.orders import NewSession
-from local.stack import Stack
+from local.stack import ports
+from local.stack.compose import Stack
+from local.stack.functions import FunctionsHost
+from local.stack.program import ROOT, Log
 from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack()

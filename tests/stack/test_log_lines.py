@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 import requests
 
-import local.stack
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
 from shared import logs
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard, Line
@@ -28,7 +28,7 @@ def heard() -> Heard:
 def stack(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Stack]:
     """A system of its own, whose every word is heard."""
     settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
-    with local.stack.up(tmp_path_factory.mktemp("log-lines"), settings=settings, log=heard) as stack:
+    with compose.up(tmp_path_factory.mktemp("log-lines"), settings=settings, log=heard) as stack:
         yield stack
 
 

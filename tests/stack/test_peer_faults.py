@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared.subscriptions import plan
 from tests.support.front import Front, eventually
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from local.program import Log, Program, StartError
+from local.stack.program import Log, Program, StartError
 
 DEAF = (
     "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually
 
 ROUTES = ["notifications", "lifecycle"]

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from local import appsettings
-from local.azurite import Azurite
-from local.identity import Identity
+from local.stack import app_settings
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
 from shared import settings
 
 if TYPE_CHECKING:
-    from local.program import Program
+    from local.stack.program import Program
 
 ACCOUNT = Azurite(
     "https://127.0.0.1:1/account", "https://127.0.0.1:2/account", Path("ca.pem"), cast("Program", None)
@@ -17,8 +17,8 @@ ACCOUNT = Azurite(
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
-    return appsettings.with_addresses(
-        appsettings.with_defaults(given),
+    return app_settings.with_addresses(
+        app_settings.with_defaults(given),
         azurite=ACCOUNT,
         identity=Identity("http://127.0.0.1:3/msi/token", "tenant", "client", 60),
         graph_root="http://127.0.0.1:4",
@@ -50,5 +50,5 @@ def test_a_proxy_keeps_its_exceptions_and_never_gets_loopback_calls() -> None:
 
 
 def test_graphs_tokens_are_for_the_cloud_of_the_settings() -> None:
-    chosen = appsettings.with_defaults({"GRAPH_CLOUD": "usgov"})
-    assert appsettings.audience(chosen) == "https://graph.microsoft.us"
+    chosen = app_settings.with_defaults({"GRAPH_CLOUD": "usgov"})
+    assert app_settings.audience(chosen) == "https://graph.microsoft.us"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.simulator.faults.responses import Fault
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared.settings import fingerprint
 from tests.support.front import Front, eventually
 

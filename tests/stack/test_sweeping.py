@@ -9,7 +9,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewPast, NewSession
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually, own_stack
 
 DAY = timedelta(days=1)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import requests
 
-import local.stack
-import local.state
-from local.program import ROOT, Log, StartError
-from local.stack import Stack
+import local.stack.state
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import ROOT, Log, StartError
 
 # Nothing here calls Graph, so these stacks do without the simulator.
 NO_GRAPH = "http://127.0.0.1:9"
@@ -43,7 +43,7 @@ def shakes_hands(functions: str) -> bool:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-    with local.stack.up(tmp_path_factory.mktemp("bare"), graph_root=NO_GRAPH, log=log) as stack:
+    with compose.up(tmp_path_factory.mktemp("bare"), graph_root=NO_GRAPH, log=log) as stack:
         yield stack
 
 
@@ -59,7 +59,7 @@ def test_one_line_says_where_everything_is_and_sigterm_ends_all(tmp_path: Path) 
         process.terminate()
         rest, _ = process.communicate(timeout=30)
         assert (process.returncode, rest) == (0, b"")
-    with local.state.hold(tmp_path):
+    with local.stack.state.hold(tmp_path):
         assert not (tmp_path / "stack.json").exists()
 
 
@@ -68,9 +68,9 @@ def test_a_killed_stack_leaves_no_program_and_the_next_one_goes_on(tmp_path: Pat
         process.kill()
         process.wait()
     # Every program of the stack holds the lock as long as it lives.
-    with local.state.hold(tmp_path):
+    with local.stack.state.hold(tmp_path):
         pass
-    with local.stack.up(tmp_path, graph_root=NO_GRAPH, log=log) as second:
+    with compose.up(tmp_path, graph_root=NO_GRAPH, log=log) as second:
         said = second.announcement()
         same = ("functions", "blob", "queue", "graph", "container", "ca")
         assert {name: said[name] for name in same} == {name: first[name] for name in same}
@@ -79,7 +79,7 @@ def test_a_killed_stack_leaves_no_program_and_the_next_one_goes_on(tmp_path: Pat
             blobs.get_blob_client("attendance", "reports/kept.json").upload_blob(b"{}")
         secret = second.settings["CLIENT_STATE"]
     with (
-        local.stack.up(tmp_path, graph_root=NO_GRAPH, log=log) as third,
+        compose.up(tmp_path, graph_root=NO_GRAPH, log=log) as third,
         third.blob_service() as blobs,
     ):
         assert blobs.get_blob_client("attendance", "reports/kept.json").download_blob().readall() == b"{}"
@@ -122,17 +122,17 @@ def test_the_containers_and_queues_are_there(bare: Stack) -> None:
 
 def test_an_outer_login_endpoint_is_the_apps(tmp_path: Path, log: Log) -> None:
     outer = "https://127.0.0.1:9"
-    with local.stack.up(tmp_path, graph_root=NO_GRAPH, login_root=outer, log=log) as stack:
+    with compose.up(tmp_path, graph_root=NO_GRAPH, login_root=outer, log=log) as stack:
         assert stack.announcement()["login"] == stack.settings["LOGIN_ROOT"] == outer
 
 
 def test_a_second_stack_on_the_same_state_is_refused(
     bare: Stack, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
-    monkeypatch.setattr(local.state, "SECONDS_TO_LET_GO", 0.2)
+    monkeypatch.setattr(local.stack.state, "SECONDS_TO_LET_GO", 0.2)
     with (
-        pytest.raises(local.state.StateInUseError),
-        local.stack.up(Path(bare.azurite.ca).parent, graph_root=NO_GRAPH, log=log),
+        pytest.raises(local.stack.state.StateInUseError),
+        compose.up(Path(bare.azurite.ca).parent, graph_root=NO_GRAPH, log=log),
     ):
         pass
 
@@ -140,7 +140,7 @@ def test_a_second_stack_on_the_same_state_is_refused(
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(bare: Stack, tmp_path: Path, log: Log) -> None:
     with (
         pytest.raises(StartError, match="is taken"),
-        local.stack.up(tmp_path, graph_root=NO_GRAPH, functions_port=bare.functions.port, log=log),
+        compose.up(tmp_path, graph_root=NO_GRAPH, functions_port=bare.functions.port, log=log),
     ):
         pass
 
@@ -152,7 +152,7 @@ def test_an_app_that_cannot_be_loaded_is_reported_in_its_own_words(tmp_path: Pat
     (app / "host.json").write_text('{"version": "2.0"}')
     with (
         pytest.raises(StartError, match="left_pad"),
-        local.stack.up(tmp_path / "state", app=app, graph_root=NO_GRAPH, log=log),
+        compose.up(tmp_path / "state", app=app, graph_root=NO_GRAPH, log=log),
     ):
         pass
 

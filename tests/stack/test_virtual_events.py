@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from local.simulator.control.client import EventMade, SessionMade
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack(SIGNALS="call-records,virtual-events")

@@ -8,22 +8,21 @@ from uuid import uuid4
 import pytest
 from azure.storage.blob import ContainerClient
 
-import local.stack
-import local.storage
 from benchmarks import findings, recovery
 from benchmarks.ended_meetings import Call
 from benchmarks.recovery_result import operations
-from local.azurite import Azurite
-from local.identity import Identity
-from local.program import Log
 from local.simulator.calls import Call as GraphCall
+from local.stack import compose, storage
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
+from local.stack.program import Log
 
 MEETINGS = 30
 NOW = datetime.now(UTC)
 
 
 def test_every_report_is_stored_once_although_a_fifth_is_never_announced(tmp_path: Path, log: Log) -> None:
-    with local.stack.up(tmp_path, settings=recovery.SETTINGS, log=log) as stack:
+    with compose.up(tmp_path, settings=recovery.SETTINGS, log=log) as stack:
         result = recovery.Recovery(stack, kills=1, seed=1).run(MEETINGS)
     assert result.problems == []
     assert result.kills == 1
@@ -33,7 +32,7 @@ def test_every_report_is_stored_once_although_a_fifth_is_never_announced(tmp_pat
 
 @pytest.fixture
 def container(azurite: Azurite, identity: Identity) -> ContainerClient:
-    service = local.storage.blob_service(azurite, identity)
+    service = storage.blob_service(azurite, identity)
     return service.create_container(f"test-{uuid4()}")
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import requests
 
-import local.stack
 from benchmarks import faulty_graph, faulty_storage, storm
 from benchmarks.faulty_storage import Chances
 from benchmarks.findings import Findings
 from benchmarks.recovery_result import Result
-from local.identity import Identity
-from local.program import Log
 from local.simulator.control.client import Control
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.identity import Identity
+from local.stack.program import Log
 from shared.graph.credentials import credential
 
 
@@ -100,7 +100,7 @@ def test_a_small_storm_loses_nothing_doubles_nothing_and_leaves_nothing_wrong(
     tmp_path: Path, log: Log
 ) -> None:
     window = timedelta(seconds=25)
-    with local.stack.up(tmp_path, settings=storm.settings(window), log=log) as running:
+    with compose.up(tmp_path, settings=storm.settings(window), log=log) as running:
         made = storm.run(running, 30, kills=2, seed=5, often=3, window=window)
     assert made.problems == []
     assert made.result.kills == 2

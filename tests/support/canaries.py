@@ -10,9 +10,9 @@ from typing import Any
 import requests
 from azure.core.exceptions import ResourceNotFoundError
 
-import local.identity
+import local.stack.identity
 from local.simulator.faults.responses import Fault
-from local.stack import Stack
+from local.stack.compose import Stack
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard
 
@@ -24,7 +24,7 @@ PERSON = {
     "id": "0a0b0c0d-0000-4000-8000-00000000c0de",
     "displayName": f"{CANARY} Person",
     "userPrincipalName": f"{CANARY}@contoso.example",
-    "tenantId": local.identity.TENANT,
+    "tenantId": local.stack.identity.TENANT,
 }
 TROUBLED = "7a57e000-0000-4000-8000-000000000bad"  # a client id that gets no usable token
 TROUBLES = [

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local import appsettings
+from local.stack import app_settings
 from tests.support.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ SECONDS = 120  # a bound for what takes a few
 
 def environment(front: Front, **more: str) -> dict[str, str]:
     """This machine's environment and the app's settings."""
-    told = {each["name"]: each["value"] for each in appsettings.for_people(front.stack.settings)}
+    told = {each["name"]: each["value"] for each in app_settings.for_people(front.stack.settings)}
     return {**os.environ, **told, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **more}
 
 

@@ -12,11 +12,11 @@ import requests
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-import local.stack
-from local.program import Log
 from local.simulator.control.client import Control, SessionMade
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack import compose
+from local.stack.compose import Stack
+from local.stack.program import Log
 
 SECONDS = 60.0  # a bound for what takes a second or two
 HURRY = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
@@ -28,7 +28,7 @@ def own_stack(**settings: str) -> Any:
     @pytest.fixture(scope="module")
     def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
         folder = tmp_path_factory.mktemp("own")
-        with local.stack.up(folder, settings=HURRY | settings, log=log) as stack:
+        with compose.up(folder, settings=HURRY | settings, log=log) as stack:
             yield stack
 
     return stack

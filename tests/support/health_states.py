@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from azure.storage.blob import BlobServiceClient
 
-from local.stack import Stack
+from local.stack.compose import Stack
 from shared import times
 from shared.days import manifests
 from shared.days.manifests import Manifest

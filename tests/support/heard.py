@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from local.program import Log
+from local.stack.program import Log
 
 _LINE = re.compile(r"\S+ (?P<level>[A-Z]+) \[(?P<function>\w+)\] (?P<text>.*)", re.DOTALL)
 

@@ -25,9 +25,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueClient
 
-from local import storage
-from local.azurite import Azurite
-from local.identity import Identity
+from local.stack import storage
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0

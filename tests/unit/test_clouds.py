@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from local.identity import CLIENT_ID, Identity
+from local.stack.identity import CLIENT_ID, Identity
 from shared import settings
 from shared.errors import SettingError, Unavailable
 from shared.graph import credentials

@@ -22,9 +22,9 @@ from azure.storage.blob import ContainerClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-import local.storage
-from local.azurite import Azurite
-from local.identity import Identity
+from local.stack import storage
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
 from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
 from shared.errors import AttendanceError
@@ -46,7 +46,7 @@ NAMES = [f"{FOLDER}manifest.json", f"{FOLDER}reports.jsonl"]
 @pytest.fixture
 def container(azurite: Azurite, identity: Identity) -> ContainerClient:
     """A container of this test's own."""
-    container = local.storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}")
+    container = storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}")
     container.create_container()
     return container
 
@@ -352,7 +352,7 @@ def interrupted(container: ContainerClient, name: str, times: int, rival: Callab
 
 def another(container: ContainerClient, azurite: Azurite, identity: Identity) -> ContainerClient:
     """Another instance's client of the same container."""
-    return local.storage.blob_service(azurite, identity).get_container_client(container.container_name)
+    return storage.blob_service(azurite, identity).get_container_client(container.container_name)
 
 
 @pytest.mark.parametrize("name", ["reports/", "reports.jsonl", "manifest.json"])
@@ -452,7 +452,7 @@ def test_refreshes_at_once_end_with_all_that_was_stored(
 
 
 def test_a_container_that_is_missing_is_a_fault(azurite: Azurite, identity: Identity) -> None:
-    missing = Manifests(local.storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}"))
+    missing = Manifests(storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}"))
     with pytest.raises(ResourceNotFoundError):
         missing.read(DAY)
     with pytest.raises(ResourceNotFoundError):

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from local.azurite import Azurite
-from local.identity import Identity
-from local.storage import Tokens
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
+from local.stack.storage import Tokens
 from shared.settings import THREADS
 from shared.storage.clients import blob_service, queue_service
 

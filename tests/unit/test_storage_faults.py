@@ -9,9 +9,9 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-import local.storage
-from local.azurite import Azurite
-from local.identity import Identity
+from local.stack import storage
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.outcome import Outcome, Result
@@ -25,7 +25,7 @@ WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")
 @pytest.fixture
 def container(azurite: Azurite, identity: Identity) -> ContainerClient:
     """A container of this test's own, not made yet."""
-    return local.storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}")
+    return storage.blob_service(azurite, identity).get_container_client(f"test-{uuid4()}")
 
 
 def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> Report:

@@ -15,7 +15,7 @@ from azure.core.credentials import TokenCredential
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
-from local.identity import CLIENT_ID, Identity
+from local.stack.identity import CLIENT_ID, Identity
 from shared.crypto.decryption import decrypt
 from shared.crypto.key_vault import VaultKeys
 from shared.errors import Unavailable, Undecipherable

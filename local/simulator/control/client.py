@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from local.certificates import Certificates
-from local.identity import Identity
 from local.sign_in.apps import IDENTITY_KEY
 from local.sign_in.client import LoginControl
 from local.simulator import wire
@@ -24,6 +22,8 @@ from local.simulator.delivery.notifications import Attempt
 from local.simulator.faults.responses import Fault
 from local.simulator.settings import Settings
 from local.simulator.tenant.orders import EventKind, NewCallEvent, NewEvent, NewMeeting, NewPast, NewSession
+from local.stack.certificates import Certificates
+from local.stack.identity import Identity
 
 TENANT = "11111111-2222-4333-8444-555555555555"
 APP_ID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"

@@ -12,9 +12,9 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from rich.console import Console
 from rich.tree import Tree
 
-from local import appsettings
 from local.simulator.control.client import Control
 from local.simulator.tenant.orders import NewSession
+from local.stack import app_settings
 
 
 class NoStackError(RuntimeError):
@@ -43,7 +43,9 @@ def show(state: Path, blob: str | None) -> None:
     found = announced(state)
     os.environ["IDENTITY_ENDPOINT"] = found["identity"]["endpoint"]
     os.environ["IDENTITY_HEADER"] = found["identity"]["header"]
-    credential = ManagedIdentityCredential(client_id=appsettings.with_defaults(os.environ)["AZURE_CLIENT_ID"])
+    credential = ManagedIdentityCredential(
+        client_id=app_settings.with_defaults(os.environ)["AZURE_CLIENT_ID"]
+    )
     service = BlobServiceClient(found["blob"], credential=credential, connection_verify=found["ca"])
     container = service.get_container_client(found["container"])
     console = Console(highlight=False, soft_wrap=True)

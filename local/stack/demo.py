@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from local import stack, visit
-from local.program import Log, StartError
 from local.simulator.control.client import Control, SessionMade
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import Stack
+from local.stack import compose, visit
+from local.stack.compose import Stack
+from local.stack.program import Log, StartError
 
 SECONDS_TO_SETTLE = 90.0
 SECONDS_TO_SUBSCRIBE = 30.0
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(console: Console, log: Log) -> int:
     began = time.monotonic()
     console.print("Starting storage, identity, a simulated Graph and the functions host …")
-    with stack.up(settings=SETTINGS, log=log) as running:
+    with compose.up(settings=SETTINGS, log=log) as running:
         control = Control(running.graph)
         container = running.blob_service().get_container_client(running.container)
         console.print("The app makes its own subscription; Graph validates its two webhooks …")

@@ -13,9 +13,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from local.azurite import Azurite
-from local.identity import Identity
-from local.program import StartError
+from local.stack.azurite import Azurite
+from local.stack.identity import Identity
+from local.stack.program import StartError
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken

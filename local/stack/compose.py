@@ -18,12 +18,12 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from local import appsettings, azurite, certificates, identity, ports, storage
-from local.functions import FunctionsHost
-from local.program import ROOT, Log, Program, StartError
 from local.sign_in.apps import IDENTITY_KEY
 from local.sign_in.metadata import AUTHORITIES
-from local.state import State, hold, write
+from local.stack import app_settings, azurite, certificates, identity, ports, storage
+from local.stack.functions import FunctionsHost
+from local.stack.program import ROOT, Log, Program, StartError
+from local.stack.state import State, hold, write
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -146,7 +146,7 @@ def up(
         given["GRAPH_ROOT"] = graph_root
     if login_root:
         given["LOGIN_ROOT"] = login_root
-    chosen = appsettings.with_defaults(given)
+    chosen = app_settings.with_defaults(given)
     log = log or Log(2)
     with ExitStack() as parts:
         folder = state or Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="attendance-")))
@@ -157,7 +157,7 @@ def up(
                 ports.free_or_any(last.get("identity", 0)),
                 tenant=chosen["TENANT_ID"],
                 client_id=chosen["AZURE_CLIENT_ID"],
-                issuer=appsettings.authority(chosen),
+                issuer=app_settings.authority(chosen),
             )
         )
         graph_root, simulated_login = given.get("GRAPH_ROOT"), ""
@@ -177,7 +177,7 @@ def up(
         functions = FunctionsHost(
             app, _functions_port(functions_port, last.get("functions", 0)), log, lock=held.lock
         )
-        environment = appsettings.with_addresses(
+        environment = app_settings.with_addresses(
             chosen,
             azurite=account,
             identity=principal,
@@ -198,7 +198,7 @@ def up(
         )
         parts.callback(held.announcement.unlink, missing_ok=True)
         parts.callback(held.settings.unlink, missing_ok=True)
-        write(held.settings, json.dumps(appsettings.for_people(environment)))
+        write(held.settings, json.dumps(app_settings.for_people(environment)))
         functions.started = lambda: write(held.announcement, json.dumps(stack.announcement()))
         functions.start(environment)
         parts.callback(functions.stop)
@@ -218,7 +218,7 @@ def _simulator(
         *("--tenant", settings["TENANT_ID"]),
         *("--app-id", registration or settings["AZURE_CLIENT_ID"]),
         *("--cloud", settings["GRAPH_CLOUD"] if settings["GRAPH_CLOUD"] in AUTHORITIES else "global"),
-        *("--audience", appsettings.audience(settings)),
+        *("--audience", app_settings.audience(settings)),
         *("--seed", str(seed)),
         *("--state", str(held.folder / "graph.json")),
     ]

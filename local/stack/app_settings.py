@@ -6,9 +6,9 @@ to reach the identity endpoint, and whom to trust. The README's settings table d
 
 from collections.abc import Mapping
 
-from local.azurite import Azurite
-from local.identity import CLIENT_ID, TENANT, Identity
 from local.sign_in.metadata import AUTHORITIES
+from local.stack.azurite import Azurite
+from local.stack.identity import CLIENT_ID, TENANT, Identity
 from shared.settings import TABLE
 
 # Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.

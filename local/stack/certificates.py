@@ -13,7 +13,7 @@ import certifi
 import trustme
 from cryptography import x509
 
-from local import ports, state
+from local.stack import ports, state
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 from time import monotonic, sleep
 
-from local.ports import LOOPBACK
-from local.program import Log, Program, StartError
+from local.stack.ports import LOOPBACK
+from local.stack.program import Log, Program, StartError
 
 SECONDS_TO_START = 60.0
 SECONDS_TO_STOP = 15.0
