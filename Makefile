@@ -38,10 +38,10 @@ format: $(DEV) ## Rewrite the code in the project's style
 	@$(PYTHON) -m ruff format
 
 storm: setup $(CLI) ## Ten thousand meetings while everything fails; writes docs/measured/storm.md
-	@$(PYTHON) -m benchmarks.storm --page docs/measured
+	@$(PYTHON) -m tests.storm.storm --page docs/measured
 
 fuzz: setup $(DEV) $(FUZZ) ## A million hostile bodies; writes docs/measured/fuzz.md
-	@$(PYTHON) -m benchmarks.fuzz --page docs/measured
+	@$(PYTHON) -m tests.fuzz.fuzz --page docs/measured
 
 bench: setup $(DEV) ## All benchmarks; writes docs/measured/benchmarks.md
 	@$(PYTHON) -m benchmarks.bench --page docs/measured

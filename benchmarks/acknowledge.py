@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks import posts, slow_queue
-from benchmarks.measured import new_figure
-from benchmarks.posts import Connection
+from benchmarks import slow_queue
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.support import posts
+from tests.support.measured import new_figure
+from tests.support.posts import Connection
 
 NEVER = "0 0 0 29 2 *"
 # On the platform, too, the instances that answer are not those that archive: each queue's function has its own.

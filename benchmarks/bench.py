@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import acknowledge, archiving, crowd, imports, size
-from benchmarks.measured import Page, machine
+from tests.support.measured import Page, machine
 
 COLUMNS = "What", "Measured", "Goal"
 

@@ -22,9 +22,6 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from benchmarks import posts
-from benchmarks.measured import percentiles
-from benchmarks.posts import Connection
 from shared import times
 from shared.cli import session
 from shared.cli.session import Session
@@ -34,6 +31,9 @@ from shared.ledger.outcomes import Glance, Outcomes
 from shared.messages import tasks
 from shared.messages.signals import Kind, kind_of
 from shared.messages.tasks import Redrive, Task
+from tests.support import posts
+from tests.support.measured import percentiles
+from tests.support.posts import Connection
 
 SIZES = (1, 10, 100, 500)
 TIMES = 5  # each size of a batch is sent

@@ -15,13 +15,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.measured import Page, machine
 from benchmarks.scale import check, results
 from benchmarks.scale.app import Deployment
 from benchmarks.scale.assumptions import HOUR, Assumptions
 from benchmarks.scale.graph import Trouble
 from benchmarks.scale.results import Result
 from benchmarks.scale.scenarios import Day, Scenario
+from tests.support.measured import Page, machine
 
 MILLION = 1_000_000
 LARGE = Deployment(instances=40, graph_rate=300.0)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.faulty_storage import Chances, serve
 from local.stack.compose import Stack
+from tests.storm.faulty_storage import Chances, serve
 
 
 class Delay(Chances):

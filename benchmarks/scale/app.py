@@ -22,7 +22,6 @@ from greenlet import getcurrent
 import shared.settings
 from benchmarks.scale.assumptions import Assumptions
 from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
-from benchmarks.scale.blobs import Blobs
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
 from shared import limits, logs, times, upkeep
@@ -34,6 +33,7 @@ from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients
 from shared.tables import attendee_table
+from tests.support.blobs import Blobs
 
 UPKEEP_INSTANCES = 40
 

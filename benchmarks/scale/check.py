@@ -15,8 +15,6 @@ from functools import partial
 
 import requests
 
-from benchmarks import posts
-from benchmarks.measured import Times, percentiles
 from benchmarks.scale.app import App, Deployment, virtual
 from benchmarks.scale.assumptions import BEGIN, Assumptions
 from benchmarks.scale.clock import Clock
@@ -28,6 +26,8 @@ from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.support import posts
+from tests.support.measured import Times, percentiles
 
 NEVER = "0 0 0 29 2 *"
 LATENCY = 0.2  # seconds that Graph takes for each call, on both sides

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.measured import Times, new_figure, percentiles
 from benchmarks.scale.assumptions import BEGIN, HOUR
 from benchmarks.scale.azure import Bill
 from benchmarks.scale.graph import LIST, MEETING, RECORD, REPORT, REPORTS, series
 from benchmarks.scale.scenarios import Day, Look, Sample, Scenario
+from tests.support.measured import Times, new_figure, percentiles
 
 # US dollars, as in docs/cost.md.
 GB_SECOND, EXECUTION = 0.000026, 0.0000004

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz
-from benchmarks.fuzzing import guided, oracle, over_http
-from benchmarks.fuzzing.branches import Branches
 from local.stack.compose import Stack
 from shared import limits
+from tests.fuzz import fuzz, guided, oracle, over_http
+from tests.fuzz.branches import Branches
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from typing import cast
 from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
-from benchmarks.scale.blobs import Blob
 from shared.days.manifests import Manifests
 from shared.ledger.fence import is_stale
 from shared.ledger.outcome import Result, parse
 from shared.messages.signals import unpack
+from tests.support.blobs import Blob
 from tests.support.doubles import Call
 from tests.support.histories import SIGNALS, History, simulated
 from tests.support.stories import STORIES, Drawn, Story

@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from azure.core.exceptions import ResourceModifiedError
 
-from benchmarks.scale.blobs import coded
 from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.ledger.outcome import Result
@@ -23,6 +22,7 @@ from shared.ledger.outcomes import Outcomes
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
 from shared.storage import clients
+from tests.support.blobs import coded
 from tests.support.doubles import Fault
 from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
 

@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 from azure.storage.blob import ContainerClient
 
-from benchmarks import findings, recovery
-from benchmarks.ended_meetings import Call
-from benchmarks.recovery_result import operations
 from local.simulator.calls import Call as GraphCall
 from local.stack import compose, storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from local.stack.program import Log
+from tests.storm import findings, recovery
+from tests.storm.ended_meetings import Call
+from tests.storm.recovery_result import operations
 
 MEETINGS = 30
 NOW = datetime.now(UTC)

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks import faulty_graph, faulty_storage, storm
-from benchmarks.faulty_storage import Chances
-from benchmarks.findings import Findings
-from benchmarks.recovery_result import Result
 from local.simulator.control.client import Control
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.identity import Identity
 from local.stack.program import Log
 from shared.graph.credentials import credential
+from tests.storm import faulty_graph, faulty_storage, storm
+from tests.storm.faulty_storage import Chances
+from tests.storm.findings import Findings
+from tests.storm.recovery_result import Result
 
 
 class Always(Chances):

@@ -23,9 +23,9 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from benchmarks.scale.blobs import Blob, BlobClient, Folder, check, coded
 from shared.errors import AccessDenied, GraphError, NotFound, Throttled, Unavailable
 from shared.graph import client
+from tests.support.blobs import Blob, BlobClient, Folder, check, coded
 
 PAGE = 2  # call records a page
 

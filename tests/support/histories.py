@@ -15,7 +15,6 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import ContainerClient
 
 import shared.settings
-from benchmarks.scale.blobs import Blob
 from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive
 from shared.archiving import worker as pipeline
@@ -30,6 +29,7 @@ from shared.services import Services, assemble
 from shared.storage import clients
 from shared.tables import attendee_table
 from tests.support.app_settings import ENVIRON
+from tests.support.blobs import Blob
 from tests.support.doubles import Container, Fault, Graph, Message, Queue, Steps
 from tests.support.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
 from tests.support.workers import Crash, InLine, Worker

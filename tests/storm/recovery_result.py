@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
-from benchmarks.announcements import TIMES
-from benchmarks.ended_meetings import DENIED_ORGANIZER
-from benchmarks.findings import Findings
 from local.simulator.calls import Call
+from tests.storm.announcements import TIMES
+from tests.storm.ended_meetings import DENIED_ORGANIZER
+from tests.storm.findings import Findings
 
 # What a sweep may call when nothing is missing: pages of the list, and one probe of an organizer without access.
 EXPECTED = re.compile(r"GET /communications/callRecords\?|GET /users/\{denied\}/")

@@ -8,8 +8,8 @@ from random import Random
 
 import requests
 
-from benchmarks import posts
 from local.stack.compose import Stack
+from tests.support import posts
 
 TIMES = 3
 LARGEST_POST = 20

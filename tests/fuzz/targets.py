@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any, cast
 from urllib.parse import quote
 
-from benchmarks.fuzzing import oracle
 from shared import settings
 from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
@@ -25,6 +24,7 @@ from shared.messages import envelope, resource_paths, rich_notifications, signal
 from shared.messages.signals import EventKind, EventSession
 from shared.reconcile import call_records
 from shared.tables import rows
+from tests.fuzz import oracle
 
 CORE: dict[ModuleType, tuple[str, ...]] = {
     resource_paths: (),

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import quote, unquote, urlsplit
 
-from benchmarks.fuzzing import oracle
-from benchmarks.fuzzing.mutations import mutated
-from benchmarks.fuzzing.targets import TENANT, item, notifications_of
-from benchmarks.measured import resident
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.fuzz import oracle
+from tests.fuzz.mutations import mutated
+from tests.fuzz.targets import TENANT, item, notifications_of
+from tests.support.measured import resident
 
 ROUTES = ("/api/notifications", "/api/lifecycle")
 TYPES = (

@@ -15,7 +15,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from benchmarks.ended_meetings import Call
+from tests.storm.ended_meetings import Call
 
 READERS = 4
 NEXT = "nextattempt"  # in the metadata of an outcome

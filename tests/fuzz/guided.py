@@ -40,7 +40,7 @@ def run(bodies: int, seed: int) -> Guided:
     with tempfile.TemporaryDirectory() as corpus:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "benchmarks.fuzzing.guided"),
+                *(sys.executable, "-m", "tests.fuzz.guided"),
                 *(f"-runs={bodies}", f"-seed={seed}", f"-max_len={LARGEST}", f"-artifact_prefix={corpus}/"),
                 corpus,
             ],
@@ -63,8 +63,8 @@ def _fuzz(arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["shared"]):
-        from benchmarks.fuzzing import targets
-        from benchmarks.fuzzing.mutations import mutated
+        from tests.fuzz import targets
+        from tests.fuzz.mutations import mutated
     logging.disable(logging.CRITICAL)
     every = targets.all_targets(EVENTS)
 

@@ -18,14 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from benchmarks.fuzzing import guided, over_http
-from benchmarks.fuzzing.branches import Branches
-from benchmarks.fuzzing.guided import Guided
-from benchmarks.fuzzing.mutations import mutated
-from benchmarks.fuzzing.targets import CORE, Target, Wrong, all_targets
-from benchmarks.measured import Page, machine, resident
+from tests.fuzz import guided, over_http
+from tests.fuzz.branches import Branches
+from tests.fuzz.guided import Guided
+from tests.fuzz.mutations import mutated
+from tests.fuzz.targets import CORE, Target, Wrong, all_targets
+from tests.support.measured import Page, machine, resident
 
-EVENTS = Path(__file__).resolve().parent.parent / "tests" / "events"
+EVENTS = Path(__file__).resolve().parents[1] / "events"
 MOST_TOLD = 20
 EXHAUSTIVE = "a `match` over every kind that there is has no other way"
 NO_OTHER = {
@@ -164,7 +164,7 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
                 *((f"replies {status}", f"{count:,}") for status, count in sorted(http.statuses.items())),
             ],
         )
-    from benchmarks.measured import new_figure
+    from tests.support.measured import new_figure
 
     figure = new_figure(height=3)
     axes = figure.subplots()
@@ -177,7 +177,7 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.fuzz", description=__doc__)
     parser.add_argument("--bodies", type=int, default=1_000_000, help="at the core")
     parser.add_argument("--guided", type=int, default=500_000, help="under atheris, where it is installed")
     parser.add_argument("--requests", type=int, default=20_000, help="over HTTP; 0 for none")

@@ -21,15 +21,15 @@ from random import Random
 import requests
 from azure.core.exceptions import ResourceNotFoundError
 
-from benchmarks import findings
-from benchmarks.announcements import Announcer
-from benchmarks.ended_meetings import end_meetings
-from benchmarks.findings import Outcomes
-from benchmarks.recovery_result import Result, operations, shown
 from local.simulator.control.client import Control
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.storm import findings
+from tests.storm.announcements import Announcer
+from tests.storm.ended_meetings import end_meetings
+from tests.storm.findings import Outcomes
+from tests.storm.recovery_result import Result, operations, shown
 
 WINDOW = timedelta(seconds=20)  # longer than anything is late here
 NEVER = "0 0 0 29 2 *"  # the run itself says when a timer's function runs
@@ -217,7 +217,7 @@ class Recovery:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.storm.recovery", description=__doc__)
     parser.add_argument("--meetings", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)

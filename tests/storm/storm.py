@@ -1,6 +1,6 @@
 """Ten thousand ended meetings, while Graph, storage and the functions host fail in every way that they can.
 
-As `benchmarks.recovery`, whose parts it uses: call records are announced three times and shuffled, a tenth never. All
+As `tests.storm.recovery`, whose parts it uses: call records are announced three times and shuffled, a tenth never. All
 the while Graph answers with faults, a proxy before storage loses requests and replies, and the host is killed. When the
 first sweep is through, the weather clears and days pass: what the app then looks at again by itself, it looks at now.
 At last all that lies in storage is compared with what Graph has. Exits with 1 when anything is lost, doubled or wrong.
@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks import faulty_graph, faulty_storage, recovery
-from benchmarks.faulty_storage import Chances
-from benchmarks.measured import Page, machine
-from benchmarks.recovery import Recovery
-from benchmarks.recovery_result import Result
 from local.simulator.control.client import Control
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.storm import faulty_graph, faulty_storage, recovery
+from tests.storm.faulty_storage import Chances
+from tests.storm.recovery import Recovery
+from tests.storm.recovery_result import Result
+from tests.support.measured import Page, machine
 
 WINDOW = timedelta(seconds=90)  # longer than faults in a row last
 UNANNOUNCED = 0.1
@@ -133,7 +133,7 @@ def page(storm: Storm, seed: int) -> Page:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.storm.storm", description=__doc__)
     parser.add_argument("--meetings", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
