@@ -19,11 +19,13 @@ INSTANCE = 512
 PROBE = """
 import json, resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from shared import pipeline, services, signals, times
+from shared import services, times
+from shared.archiving import worker
+from shared.messages import signals
 calls, threads = json.load(sys.stdin), int(sys.argv[1])
 peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
 def archive(call):
-    pipeline.handle(signals.message(signals.of_call_record(call, times.now())), services.current())
+    worker.handle(signals.message(signals.of_call_record(call, times.now())), services.current())
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(archive, calls))

@@ -19,9 +19,11 @@ PAGES = (100, 1_000)
 MEBIBYTE = 1024
 PROBE = """
 import json, resource, sys
-from shared import pipeline, services, signals, times
+from shared import services, times
+from shared.archiving import worker
+from shared.messages import signals
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pipeline.handle(signals.message(signals.of_call_record(sys.argv[1], times.now())), services.current())
+worker.handle(signals.message(signals.of_call_record(sys.argv[1], times.now())), services.current())
 print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 
