@@ -1,0 +1,1 @@
+"""The programs of one machine: storage, identity, the functions host, and what brings them up together."""

@@ -1,138 +1,188 @@
-"""The control routes: what tests and the demo use to shape the world and to look behind it. No token is needed.
+"""The control routes: tests and the demo shape the world with them and look behind it. No token is needed.
 
-They are no part of Graph and live under `/_control`.
+They are no part of Graph and live under `/_control`. A handler is given the body, a JSON object, and its path's ids.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local.sign_in.apps import NewApp
+from local.sign_in.login import Login
 from local.simulator import moments, wire
-from local.simulator.control.controls import DONE, Controls, body, read
-from local.simulator.control.events import EventControls
-from local.simulator.control.login import LoginControls
 from local.simulator.delivery import announcing
+from local.simulator.delivery.notifications import Announcement, Notification
 from local.simulator.delivery.subscriptions import Subscription
+from local.simulator.faults.forgeries import Forgery
 from local.simulator.faults.responses import Fault
-from local.simulator.settings import Settings
+from local.simulator.simulator import Simulator
 from local.simulator.tenant import attendance
-from local.simulator.tenant.orders import NewMeeting, NewPast, NewSession
+from local.simulator.tenant.events import VirtualEvent
+from local.simulator.tenant.orders import NewCallEvent, NewEvent, NewMeeting, NewPast, NewSession
 from local.simulator.tenant.sessions import Meeting, Session
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-class ControlRoutes(Controls):
+type Body = dict[str, Any]
+type Handler = Callable[..., object]
+
+
+class ControlRoutes:
     """The routes, acting on one simulator."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._world = simulator.world
+        self._login = simulator.login
 
     def routes(self) -> list[Route]:
         """All routes, below `/_control`."""
+        return [self._route(*entry) for entry in self._table()]
+
+    def _table(self) -> list[tuple[str, str, Handler]]:
         return [
-            *EventControls(self._simulator).routes(),
-            *LoginControls(self._simulator).routes(),
-            self._route("POST", "/meetings", self.add_meeting),
-            self._route("POST", "/sessions", self.add_session),
-            self._route("PUT", "/sessions/{id}", self.change_session),
-            self._route("POST", "/world", self.add_past),
-            self._route("POST", "/organizers/{id}", self.change_organizer),
-            self._route("PUT", "/policy", self.change_policy),
-            self._route("PUT", "/settings", self.change_settings),
-            self._route("POST", "/faults", self.add_fault),
-            self._route("GET", "/faults", self.list_faults),
-            self._route("DELETE", "/faults", self.clear_faults),
-            self._route("GET", "/calls", self.calls),
-            self._route("DELETE", "/calls", self.clear_calls),
-            self._route("GET", "/deliveries", self.deliveries),
-            self._route("GET", "/truth/reports", self.true_reports),
-            self._route("GET", "/truth/reports/{id}", self.true_report),
-            self._route("GET", "/subscriptions", self.subscriptions),
-            self._route("PUT", "/subscriptions/{id}", self.change_subscription),
-            self._route("DELETE", "/subscriptions/{id}", self.remove_subscription),
-            self._route("POST", "/subscriptions/{id}/lifecycle", self.send_lifecycle),
+            ("POST", "/meetings", self.add_meeting),
+            ("POST", "/sessions", self.add_session),
+            ("PUT", "/sessions/{call_id}", self.change_session),
+            ("POST", "/world", self.add_past),
+            ("POST", "/organizers/{organizer}", self.change_organizer),
+            ("PUT", "/policy", self.change_policy),
+            ("POST", "/events", self.add_event),
+            ("PUT", "/events/{event}", self.change_event),
+            ("POST", "/call-events", self.add_call_event),
+            ("POST", "/forgeries", self.add_forgery),
+            ("DELETE", "/forgeries", lambda _: self._simulator.forgeries.clear()),
+            ("GET", "/deliveries", lambda _: _listed(self._simulator.delivery.attempts)),
+            ("GET", "/truth/reports", self.true_reports),
+            ("GET", "/truth/reports/{report}", self.true_report),
+            ("GET", "/subscriptions", lambda _: _listed(self._simulator.subscriptions.living())),
+            ("PUT", "/subscriptions/{subscription}", self.change_subscription),
+            ("DELETE", "/subscriptions/{subscription}", self.remove_subscription),
+            ("POST", "/subscriptions/{subscription}/lifecycle", self.send_lifecycle),
+            ("POST", "/login/keys", self.rotate_keys),
+            ("PUT", "/login/keys", lambda _: self._login.keys.publish()),
+            ("POST", "/login/apps", lambda body: self._login.apps.add(wire.from_wire(NewApp, body))),
+            ("GET", "/login/device-codes", self.device_codes),
+            ("POST", "/login/device-codes/{code}", self.answer_device),
+            *_of_service("", self._simulator),
+            *_of_service("/login", self._login),
         ]
 
-    async def add_meeting(self, request: Request) -> Response:
-        """A new online meeting."""
-        return JSONResponse(_meeting(self._world.add_meeting(await read(request, NewMeeting))), 201)
+    def _route(self, method: str, path: str, handler: Handler) -> Route:
+        """A handler returns a response, or a value as JSON, or None where there is nothing to say."""
 
-    async def add_session(self, request: Request) -> Response:
+        async def endpoint(request: Request) -> Response:
+            try:
+                body = await request.json() if await request.body() else {}
+                if not isinstance(body, dict):
+                    raise ValueError("expected a JSON object")
+                answer = handler(body, **request.path_params)
+            except KeyError as missing:
+                return JSONResponse({"error": f"there is no {missing}"}, 404)
+            except ValueError as wrong:
+                return JSONResponse({"error": str(wrong)}, 400)
+            if method != "GET":
+                self._simulator.changed()
+            if answer is None:
+                return Response(status_code=204)
+            made = 201 if method == "POST" else 200
+            return answer if isinstance(answer, Response) else JSONResponse(answer, made)
+
+        return Route(path, endpoint, methods=[method])
+
+    def add_meeting(self, body: Body) -> object:
+        """A new online meeting."""
+        return _meeting(self._world.add_meeting(wire.from_wire(NewMeeting, body)))
+
+    def add_session(self, body: Body) -> object:
         """A new session; its call record is announced when its time comes."""
-        order = await read(request, NewSession)
+        order = wire.from_wire(NewSession, body)
         session = self._world.add_session(order, moments.now())
         for news in announcing.of_session(self._simulator.events, session, order):
             self._simulator.delivery.announce(news)
-        return JSONResponse({"callId": session.call_id, "reportId": session.report_id}, 201)
+        return _session(session)
 
-    async def change_session(self, request: Request) -> Response:
+    def change_session(self, body: Body, call_id: str) -> object:
         """Changes fields of a session; announcements that are planned stay as they are."""
-        changes = wire.partial_from_wire(Session, await request.json())
+        changes = wire.partial_from_wire(Session, body)
         if changes.keys() & {"call_id", "report_id", "meeting_id"}:
             raise ValueError("ids cannot be changed")
-        return JSONResponse(wire.to_wire(self._world.change_session(request.path_params["id"], **changes)))
+        return wire.to_wire(self._world.change_session(call_id, **changes))
 
-    async def add_past(self, request: Request) -> Response:
+    def add_past(self, body: Body) -> object:
         """A past of ended meetings."""
-        sessions = self._world.add_past(await read(request, NewPast), moments.now())
-        made = [{"callId": each.call_id, "reportId": each.report_id} for each in sessions]
-        return JSONResponse(made, 201)
+        sessions = self._world.add_past(wire.from_wire(NewPast, body), moments.now())
+        return [_session(each) for each in sessions]
 
-    async def change_organizer(self, request: Request) -> Response:
+    def change_organizer(self, body: Body, organizer: str) -> None:
         """Takes the application access policy of an organizer away, or grants it, to all or to some `apps`."""
-        organizer = request.path_params["id"].lower()
-        asked = await body(request)
-        if asked.get("denied", False):
-            self._world.policies.denied.add(organizer)
+        if body.get("denied", False):
+            self._world.policies.denied.add(organizer.lower())
         else:
-            self._world.policies.allow(organizer, asked.get("apps"))
-        return Response(status_code=DONE)
+            self._world.policies.allow(organizer, body.get("apps"))
 
-    async def change_policy(self, request: Request) -> Response:
+    def change_policy(self, body: Body) -> None:
         """The tenant's own policy: the `apps` that may act for whoever has none; null: all."""
-        apps = (await body(request))["apps"]
+        apps = body["apps"]
         self._world.policies.everyone = None if apps is None else [app.lower() for app in apps]
-        return Response(status_code=DONE)
 
-    async def change_settings(self, request: Request) -> Response:
-        """Changes settings of the service; answers all of them."""
-        settings = self._simulator.settings
-        changes = wire.to_wire(settings) | await request.json()
-        vars(settings).update(vars(wire.from_wire(Settings, changes)))
-        return JSONResponse(wire.to_wire(settings))
+    def add_event(self, body: Body) -> object:
+        """A new webinar or town hall, announced when its time comes."""
+        order, at = wire.from_wire(NewEvent, body), moments.now()
+        event = self._simulator.events.add(order, at)
+        self._simulator.delivery.announce(announcing.of_event(event, order, at))
+        sessions = [
+            {
+                "sessionId": each.id,
+                "meetingId": each.meeting_id,
+                "joinWebUrl": self._world.meetings[each.meeting_id].join_web_url,
+                "start": each.start.isoformat(),
+                "end": each.end.isoformat(),
+            }
+            for each in self._simulator.events.sessions[event.id]
+        ]
+        return {
+            "eventId": event.id,
+            "kind": event.kind,
+            "organizerId": event.organizer_id,
+            "sessions": sessions,
+        }
 
-    async def add_fault(self, request: Request) -> Response:
-        """A fault to come."""
-        self._simulator.faults.add(await read(request, Fault))
-        return Response(status_code=DONE)
+    def change_event(self, body: Body, event: str) -> object:
+        """Changes fields of an event, its sessions stay as they are."""
+        changes = wire.partial_from_wire(VirtualEvent, body)
+        if changes.keys() & {"id", "kind", "organizer_id"}:
+            raise ValueError("id, kind and organizer cannot be changed")
+        return wire.to_wire(self._simulator.events.change(event, **changes))
 
-    async def list_faults(self, _: Request) -> Response:
-        """The faults that are not used up, and how often each has struck."""
-        found = self._simulator.faults.struck()
-        return JSONResponse([{"fault": wire.to_wire(fault), "struck": struck} for fault, struck in found])
+    def add_call_event(self, body: Body) -> Response | None:
+        """A call event, told at once; or with `send: false` the bodies that would be POSTed, one a subscription."""
+        kind = body.pop("forgery", None)
+        forgery = None if kind is None else wire.from_wire(Forgery, {"kind": kind})
+        order = wire.from_wire(NewCallEvent, body)
+        news = announcing.of_call_event(self._world, order, moments.now())
+        if not order.send:
+            watching = self._simulator.subscriptions.to(news.topic)
+            parcels = [[(_unsent(news, each), each)] for each in watching]
+            return JSONResponse([self._simulator.bodies.written(each, forgery) for each in parcels])
+        if forgery is not None:
+            self._simulator.forgeries.add(forgery)
+        self._simulator.delivery.announce(news)
+        return None
 
-    async def clear_faults(self, _: Request) -> Response:
-        """No more faults."""
-        self._simulator.faults.clear()
-        return Response(status_code=DONE)
+    def add_forgery(self, body: Body) -> None:
+        """What is wrong with encrypted notifications to come."""
+        self._simulator.forgeries.add(wire.from_wire(Forgery, body))
 
-    async def calls(self, _: Request) -> Response:
-        """The calls that the Graph side has answered."""
-        return JSONResponse([wire.to_wire(call) for call in self._simulator.calls])
-
-    async def clear_calls(self, _: Request) -> Response:
-        """Forgets the calls so far."""
-        self._simulator.calls.clear()
-        return Response(status_code=DONE)
-
-    async def deliveries(self, _: Request) -> Response:
-        """Every attempt to deliver notifications."""
-        return JSONResponse([wire.to_wire(attempt) for attempt in self._simulator.delivery.attempts])
-
-    async def true_reports(self, _: Request) -> Response:
+    def true_reports(self, _: Body) -> Response:
         """Every report of an ended or running session that Graph gives or will give, complete, by id."""
         sessions = [
             session
@@ -150,40 +200,79 @@ class ControlRoutes(Controls):
 
         return StreamingResponse(text(), media_type="application/json")
 
-    async def true_report(self, request: Request) -> Response:
+    def true_report(self, _: Body, report: str) -> Response:
         """One report, complete, whether Graph gives it or not."""
-        session = self._world.session_of_report(request.path_params["id"])
+        session = self._world.session_of_report(report)
         if session is None or session.meeting_id is None or session.no_report:
-            raise KeyError(request.path_params["id"])
+            raise KeyError(report)
         return Response(attendance.whole_report(self._world, session), media_type="application/json")
 
-    async def subscriptions(self, _: Request) -> Response:
-        """All living subscriptions with what Graph never shows, such as clientState."""
-        return JSONResponse([wire.to_wire(each) for each in self._simulator.subscriptions.living()])
-
-    async def change_subscription(self, request: Request) -> Response:
-        """Changes any field of a subscription."""
-        found = self._subscription(request)
-        changed = wire.from_wire(Subscription, wire.to_wire(found) | await request.json())
+    def change_subscription(self, body: Body, subscription: str) -> object:
+        """Changes any field of a subscription, also those that Graph never shows, such as clientState."""
+        found = self._subscription(subscription)
+        changed = wire.from_wire(Subscription, wire.to_wire(found) | body)
         self._simulator.subscriptions.put(changed)
         self._simulator.delivery.resume(changed.id)
-        return JSONResponse(wire.to_wire(changed))
+        return wire.to_wire(changed)
 
-    async def remove_subscription(self, request: Request) -> Response:
+    def remove_subscription(self, _: Body, subscription: str) -> None:
         """A subscription vanishes silently."""
-        self._simulator.subscriptions.remove(self._subscription(request).id)
-        return Response(status_code=DONE)
+        self._simulator.subscriptions.remove(self._subscription(subscription).id)
 
-    async def send_lifecycle(self, request: Request) -> Response:
+    def send_lifecycle(self, body: Body, subscription: str) -> None:
         """Sends a lifecycle event of a subscription."""
-        self._simulator.delivery.lifecycle(self._subscription(request), (await request.json())["event"])
-        return Response(status_code=DONE)
+        self._simulator.delivery.lifecycle(self._subscription(subscription), body["event"])
 
-    def _subscription(self, request: Request) -> Subscription:
-        found = self._simulator.subscriptions.find(request.path_params["id"])
+    def rotate_keys(self, body: Body) -> object:
+        """A new key signs from now on."""
+        key = self._login.keys.rotate(keep=body.get("keep", True), publish=body.get("publish", True))
+        return {"kid": key.kid}
+
+    def device_codes(self, _: Body) -> object:
+        """The device codes that wait for their user."""
+        return [
+            {"userCode": each.user_code, "appId": each.app_id, "scopes": each.scopes}
+            for each in self._login.sign_ins.waiting()
+        ]
+
+    def answer_device(self, body: Body, code: str) -> None:
+        """A user signs in with the code of a device, or declines (`user` null)."""
+        user = body["user"]
+        if user is not None and user.lower() not in self._login.users:
+            raise ValueError(f"{user} is no user of the tenant")
+        self._login.sign_ins.answer(code, user and user.lower())
+
+    def _subscription(self, name: str) -> Subscription:
+        found = self._simulator.subscriptions.find(name)
         if found is None:
-            raise KeyError(request.path_params["id"])
+            raise KeyError(name)
         return found
+
+
+def _of_service(prefix: str, service: Simulator | Login) -> list[tuple[str, str, Handler]]:
+    """Settings, faults and calls, which Graph and the login endpoint have alike."""
+
+    def change_settings(body: Body) -> object:
+        settings = service.settings
+        vars(settings).update(vars(wire.from_wire(type(settings), wire.to_wire(settings) | body)))
+        return wire.to_wire(settings)
+
+    def list_faults(_: Body) -> object:
+        found = service.faults.struck()
+        return [{"fault": wire.to_wire(fault), "struck": struck} for fault, struck in found]
+
+    return [
+        ("PUT", f"{prefix}/settings", change_settings),
+        ("POST", f"{prefix}/faults", lambda body: service.faults.add(wire.from_wire(Fault, body))),
+        ("GET", f"{prefix}/faults", list_faults),
+        ("DELETE", f"{prefix}/faults", lambda _: service.faults.clear()),
+        ("GET", f"{prefix}/calls", lambda _: _listed(service.calls)),
+        ("DELETE", f"{prefix}/calls", lambda _: service.calls.clear()),
+    ]
+
+
+def _listed(entries: Iterable[DataclassInstance]) -> list[dict[str, Any]]:
+    return [wire.to_wire(each) for each in entries]
 
 
 def _meeting(meeting: Meeting) -> dict[str, Any]:
@@ -193,3 +282,11 @@ def _meeting(meeting: Meeting) -> dict[str, Any]:
         "joinWebUrl": meeting.join_web_url,
         "joinMeetingId": meeting.join_meeting_id,
     }
+
+
+def _session(session: Session) -> dict[str, Any]:
+    return {"callId": session.call_id, "reportId": session.report_id}
+
+
+def _unsent(news: Announcement, subscription: Subscription) -> Notification:
+    return Notification(1, subscription.id, "updated", news.kind, news.subject, 0.0, 0.0, detail=news.detail)

@@ -1,0 +1,1 @@
+"""Subscriptions, and the notifications that Graph delivers for them."""

@@ -1,0 +1,1 @@
+"""Faults on demand: wrong responses, broken connections, forged notifications."""

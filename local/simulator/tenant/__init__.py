@@ -1,0 +1,1 @@
+"""The simulated tenant: people, meetings, events and the calls held in them."""
