@@ -60,7 +60,7 @@ param diagnostics ('reports' | 'vault')[] = ['vault']
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 512
 
-@description('Most instances of each function group: all HTTP functions together, and each queue function alone. Ten archive some 16,000 reports an hour with the default rate. Regions that still refuse less than 40 need 40.')
+@description('Most instances of each function group: all HTTP functions together, and each queue function alone. Regions that still refuse less than 40 need 40.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstances int = 10
@@ -70,7 +70,7 @@ param maximumInstances int = 10
 @maxValue(5)
 param alwaysReadyInstances int = 1
 
-@description('Requests per second that all instances together may send to Graph. GRAPH_RATE of one instance is this over all instances that may run at once and call Graph: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. 75 is Graph\'s limit for reading call records, which are one request in five.')
+@description('Requests per second that all instances together may send to Graph. GRAPH_RATE of one instance is this over all instances that may run at once and call Graph: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. So the archive alone has about a third of it, which in the default is 16,000 reports an hour. 75 is Graph\'s limit for reading call records, which are one request in five: a tenant with more meetings may give it three to four times that, and more instances.')
 @minValue(1)
 param graphRequestsPerSecond int = 75
 

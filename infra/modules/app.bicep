@@ -31,7 +31,7 @@ var groups = ['http', 'archive_reports', 'do_upkeep'] // http: health, on the in
 var timers = ['maintain_subscriptions']
 var instances = length(groups) * maximumInstances + alwaysReadyInstances + length(timers)
 
-// In hundredths, for there are no fractions, and rounded down: 75 a second over 32 instances are 2.34 each.
+// In hundredths, because there are no fractions, and rounded down: 75 a second over 32 instances are 2.34 each.
 var hundredths = graphRequestsPerSecond * 100 / instances
 var graphRate = hundredths > 0
   ? '${hundredths / 100}.${padLeft(hundredths % 100, 2, '0')}'

@@ -47,7 +47,7 @@ resource clientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   properties: { value: newClientState, contentType: 'text/plain' }
 }
 
-// Always there, so that a rotation changes values in the vault alone and outlives every deployment.
+// Always there: a rotation changes values in the vault alone and outlives every deployment.
 @onlyIfNotExists()
 resource previousClientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
