@@ -28,10 +28,11 @@ SETTINGS = {CURRENT: "CLIENT_STATE", PREVIOUS: "CLIENT_STATE_PREVIOUS"}
 TAG = "accepted-until"
 ACCEPTED = timedelta(days=3)
 BYTES = 48  # 64 characters of base64url
-DESCRIPTION = """Rotate the client state, the secret that Graph sends back with each notification. First without
---finish: a new secret is made, and notifications with the old one are still accepted. Three days later with --finish: the
-old one is no longer accepted. If the old one was leaked, run it with --finish --leaked at once: what Graph still sends
-with it is lost.
+DESCRIPTION = """Rotate the client state, the secret that Graph sends back with each notification.
+
+First without --finish: a new secret is made, and notifications with the old one are still accepted. Three days later
+with --finish: the old one is no longer accepted. If the old one was leaked, run it with --finish --leaked at once: what
+Graph still sends with it is lost.
 
 Needs the role Key Vault Secrets Officer on the vault, and with privateNetwork a machine inside that network.
 """
