@@ -17,6 +17,7 @@ import pytest
 from deployment import deploying, settingsfile
 from deployment.azurecli import AUDIENCES
 from shared import settings
+from shared.cli import session
 from tests.azure_doubles import (
     KEY,
     SECRET,
@@ -28,6 +29,7 @@ from tests.azure_doubles import (
     outputs,
     served,
 )
+from tests.bicep import bicep, compiler
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = "func-attendance-abc123"
@@ -428,6 +430,7 @@ def test_the_settings_file_is_private_and_holds_no_secret(deploy: Any, root: Pat
     assert [each["name"] for each in json.loads(text)] == [
         "AttendanceStorage__blobServiceUri", "CLIENT_STATE", "SIGNALS", "TENANT_ID",
     ]  # fmt: skip
+    assert session.read(file)["SIGNALS"] == "call-records"
     assert f"make cli && .venv/bin/attendance doctor --settings {file}" in done.err
 
 
@@ -513,6 +516,19 @@ def test_a_wrong_parameter_file_is_said(deploy: Any, root: Path, name: str) -> N
     done = deploy(str(root / name))
     assert done.code == 1
     assert name in done.err
+
+
+@pytest.mark.skipif(compiler() is None, reason="Bicep is not installed: see docs/deployers.md")
+def test_the_deployment_is_named_as_the_compiler_reads_the_parameters(
+    deploy: Any, az: RecordingAz, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_ENV_NAME", "pilot-2")
+    monkeypatch.setenv("AZURE_LOCATION", "northeurope")
+    done = bicep("build-params", ROOT / "infra/main.bicepparam", "--stdout")
+    az.answer("bicep build-params", json.loads(done.stdout))
+    assert deploy().code == 0
+    created = next(each for each in az.calls if each.startswith("deployment sub create"))
+    assert "--name attendance-pilot-2-northeurope --location northeurope" in created
 
 
 def test_a_failed_deployment_of_the_infrastructure_ends_it(

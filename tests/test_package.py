@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from deployment import probing
+from deployment.waiting import Clock
 from local import ports
 from local.functions import FunctionsHost
 from local.program import Log
@@ -102,6 +104,7 @@ def test_it_answers_graphs_handshake(unpacked: Path, stack: Stack, log: Log) -> 
         reply = requests.post(f"{host.url}/api/notifications?validationToken=a%20b", timeout=30)
         assert (reply.status_code, reply.text) == (200, "a b")
         assert requests.get(f"{host.url}/api/health", timeout=60).status_code in (200, 503)
+        assert probing.handshake(f"{host.url}/api", Clock()), "as scripts/deploy tries it"
     finally:
         host.stop()
 

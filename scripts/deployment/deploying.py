@@ -60,7 +60,7 @@ def _deploy(given: argparse.Namespace, clock: Clock, root: Path) -> int:
     found = target.find(given)
     if found.parameters and "infrastructure" in steps:
         say(f"Deploying infra/main.bicep as {found.parameters.deployment}; this takes some minutes")
-        infrastructure.deploy(found.az, found.parameters, root / "infra/main.bicep")
+        infrastructure.deploy(found.az, found.parameters)
     outputs = found.outputs()
     site = Site(found.az, found.account, outputs)
     if "package" in steps:

@@ -82,13 +82,13 @@ def check_cloud(parameters: Parameters, account: Account) -> None:
         )
 
 
-def deploy(az: AzureCli, parameters: Parameters, template: Path) -> None:
+def deploy(az: AzureCli, parameters: Parameters) -> None:
     """Make or change everything in Azure."""
     try:
         az.show(
             *("deployment", "sub", "create"),
             *("--name", parameters.deployment, "--location", parameters.location),
-            *("--template-file", str(template), "--parameters", str(parameters.file)),
+            *("--parameters", str(parameters.file)),
         )
     except DeploymentError as failure:
         raise DeploymentError(
