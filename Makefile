@@ -49,7 +49,7 @@ bench: setup $(DEV) ## All benchmarks; writes docs/measured/benchmarks.md
 simulate: setup $(DEV) ## Days of a million meetings, simulated; writes docs/measured/scale.md
 	@$(PYTHON) -m benchmarks.simulate --page docs/measured
 
-package: $(LOCAL) ## Build what is deployed, into .local/package/app.zip
+package: $(LOCAL) ## Build what is deployed, into .local/package
 	@$(PYTHON) scripts/package
 
 lock: $(LOCAL) ## Resolve all lock files anew

@@ -1,6 +1,8 @@
-// What the app may ask of Microsoft Graph. Apart from main.bicep, for it needs another role: the deployer must be able to
-// consent for the tenant (Privileged Role Administrator).
-targetScope = 'tenant'
+// What the app may ask of Microsoft Graph: deployed by a Privileged Role Administrator who is Contributor of the group.
+// az deployment group create --resource-group AZURE_RESOURCE_GROUP --template-file infra/graph.bicep
+//   --parameters principalId=IDENTITY_PRINCIPAL_ID
+// A permission that the cloud lacks ends the deployment with an error. In US Government use infra/grant-permissions.sh.
+targetScope = 'resourceGroup'
 
 extension microsoftGraphV1
 
@@ -23,7 +25,7 @@ resource graph 'Microsoft.Graph/servicePrincipals@v1.0' existing = {
 
 resource grants 'Microsoft.Graph/appRoleAssignedTo@v1.0' = [
   for permission in permissions: {
-    appRoleId: filter(graph.appRoles, role => role.value == permission)[0].id
+    appRoleId: first(filter(graph.appRoles, role => role.value == permission)).?id ?? fail('The Graph of this cloud has no permission ${permission}.')
     principalId: principalId
     resourceId: graph.id
   }

@@ -1,12 +1,15 @@
 // The whole system in one resource group: az deployment sub create --location … --template-file infra/main.bicep …
+// US Government: Flex Consumption was not offered there in 2026. See for yourself: az functionapp list-flexconsumption-locations
 targetScope = 'subscription'
+
+import { network } from 'modules/types.bicep'
 
 @description('Name of this deployment, in names and tags: lower-case letters, digits and hyphens.')
 @minLength(2)
 @maxLength(20)
 param environmentName string
 
-@description('Azure region of everything.')
+@description('Azure region of everything: one with Flex Consumption (az functionapp list-flexconsumption-locations).')
 param location string
 
 @description('Resource group that is made for it.')
@@ -15,7 +18,7 @@ param resourceGroupName string = 'rg-${environmentName}'
 @description('Where the news of an ended meeting comes from.')
 param signals ('call-records' | 'virtual-events' | 'call-events')[] = ['call-records']
 
-@description('The national cloud of the tenant\'s Microsoft Graph.')
+@description('The national cloud of the tenant\'s Microsoft Graph: usgov is L4 (GCC High), usgovdod L5. China (21Vianet) and other national clouds are refused: their Graph has no attendance reports, or no call records.')
 @allowed(['global', 'usgov', 'usgovdod'])
 param graphCloud string = 'global'
 
@@ -25,15 +28,19 @@ param organizers string[] = []
 @description('Client id of an app registration that trusts the identity, used for Graph in its place; empty: the identity.')
 param graphClientId string = ''
 
-@description('Days for which reports, outcomes and tables are kept; 0: for ever.')
+@description('Days for which reports, outcomes and tables are kept, 31 or more, as the sweep looks 30 days back; 0: for ever. Deleted data stays for versionDays more.')
 @minValue(0)
 @maxValue(36500)
 param retentionDays int = 0
 
-@description('Days for which earlier versions of a blob, and deleted ones, are kept.')
+@description('Days for which earlier versions of a report or table, and deleted ones, are kept.')
 @minValue(1)
 @maxValue(365)
 param versionDays int = 30
+
+@description('Redundancy of both storage accounts. Without Standard_ZRS are West US, North Central US, UK West, US Gov Arizona and US Gov Texas: take Standard_GRS or Standard_LRS there.')
+@allowed(['Standard_ZRS', 'Standard_GZRS', 'Standard_RAGZRS', 'Standard_GRS', 'Standard_RAGRS', 'Standard_LRS'])
+param storageRedundancy string = 'Standard_ZRS'
 
 @description('Object id of the Microsoft Entra group that may read the reports; empty: nobody but the app.')
 param consumersGroupId string = ''
@@ -41,32 +48,60 @@ param consumersGroupId string = ''
 @description('E-mail address that alerts go to; empty: alerts are raised and sent to nobody.')
 param alertEmail string = ''
 
-@description('Memory of one instance, in MB.')
+@description('Most GB of logs that are taken in a day; 0: no limit. A thousand meetings are some 12 MB. When it is reached, logs stop until the next day and the alerts that miss a sign of life fire.')
+@minValue(0)
+@maxValue(4000)
+param logDailyCapGB int = 1
+
+@description('Whose use is put down in the workspace: reports (every read, write and delete of a blob, by whom: some 20 MB for 1,000 meetings, and personal data of the readers) and vault (every use of a secret or key).')
+param diagnostics ('reports' | 'vault')[] = ['vault']
+
+@description('Memory of one instance, in MB. 512 (a quarter of a core) is enough: 16 reports of 20,000 people at once take 335 MiB, 10,000 ordinary reports 150 MiB at most, and the platform adds 272 MB that are not billed for its own processes. Choose 2048 where meetings of thousands of people are frequent, or instances are ended for want of memory.')
 @allowed([512, 2048, 4096])
-param instanceMemoryMB int = 2048
+param instanceMemoryMB int = 512
 
-@description('Most instances of one function.')
-@minValue(40)
+@description('Most instances of each function group: all HTTP functions together, and each queue function alone. Regions that still refuse less than 40 need 40.')
+@minValue(1)
 @maxValue(1000)
-param maximumInstances int = 40
+param maximumInstances int = 10
 
-@description('Instances that always wait for notifications; 0 saves money and risks slow answers to Graph.')
+@description('Instances that always wait for notifications, on top of maximumInstances; 0 saves money and risks slow answers to Graph.')
 @minValue(0)
 @maxValue(5)
 param alwaysReadyInstances int = 1
 
-@description('Requests per second that all instances together may send to Graph.')
+@description('Requests per second that all instances together may send to Graph. GRAPH_RATE of one instance is this over all instances that may run at once and call Graph: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. So the archive alone has about a third of it, which in the default is 16,000 reports an hour. 75 is Graph\'s limit for reading call records, which are one request in five: a tenant with more meetings may give it three to four times that, and more instances.')
 @minValue(1)
 param graphRequestsPerSecond int = 75
 
-@description('Whether storage and Key Vault are reached through private endpoints alone.')
+@description('Whether storage and Key Vault are reached through private endpoints alone. The app keeps its public address, at which Graph delivers, and so does the SCM site: deploying the package needs no machine inside. From outside the network cannot be reached: reports (consumers, Fabric, Databricks), the state and queues (the command line) and the vault (az keyvault, rotating the client state).')
 param privateNetwork bool = false
+
+@description('Address range (CIDR, /25 or larger) of the network that privateNetwork makes. Choose one of your own to peer it.')
+param networkAddressSpace string = '10.0.0.0/24'
+
+@description('With privateNetwork: subnets of a network that is there, in place of a new one.')
+param existingNetwork network?
 
 @description('Address ranges (CIDR) that may call the app; empty: all. Risk: Graph\'s own ranges change without notice.')
 param allowedAddresses string[] = []
 
+@description('Whether allowedAddresses hold for the SCM site too, to which packages are deployed. It shuts out hosted runners and every other machine that is not listed.')
+param restrictScm bool = false
+
 @description('Whether an Event Grid topic tells consumers of new blobs.')
 param blobEvents bool = false
+
+@description('Days for which a deleted vault is kept, and its name with it: nobody can purge it before. Fixed when the vault is made. 7 suits a pilot.')
+@minValue(7)
+@maxValue(90)
+param vaultRetentionDays int = 90
+
+@description('True for one deployment, when the same environment was deleted less than vaultRetentionDays ago: its vault is taken back, with the client state. Azure refuses it where there is no deleted vault.')
+param recoverVault bool = false
+
+@description('App settings over and above those of the template, or in their place. A setting that is made by hand is lost with the next deployment.')
+param extraAppSettings object = {}
 
 @description('Tags of every resource.')
 param tags object = {}
@@ -74,10 +109,16 @@ param tags object = {}
 var allTags = union(tags, { 'azd-env-name': environmentName, application: 'teams-attendance-reports' })
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var identityName = 'id-${environmentName}'
-var storageName = 'st${token}'
-var callEvents = contains(signals, 'call-events')
+var hostStorageName = 'sthost${token}'
+var dataStorageName = 'st${token}'
+var daysKept = retentionDays == 0 || retentionDays > 30
+  ? retentionDays
+  : fail('retentionDays is ${retentionDays}: it must be 0 (for ever), or 31 or more, as the sweep looks 30 days back.')
+var isPrivate = existingNetwork == null || privateNetwork
+  ? privateNetwork
+  : fail('existingNetwork is given, and privateNetwork is false: set it to true.')
 
-resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: resourceGroupName
   location: location
   tags: allTags
@@ -97,21 +138,39 @@ module monitoring 'modules/monitoring.bicep' = {
     appPrincipalId: identity.outputs.principalId
     identityName: identityName
     alertEmail: alertEmail
+    dailyCapGB: logDailyCapGB
   }
 }
 
-module storage 'modules/storage.bicep' = {
+module host 'modules/host.bicep' = {
   scope: group
   params: {
-    name: storageName
+    name: hostStorageName
     location: location
     tags: allTags
+    redundancy: storageRedundancy
+    appPrincipalId: identity.outputs.principalId
+    identityName: identityName
+    retentionDays: daysKept
+    publicAccess: !isPrivate
+  }
+}
+
+module data 'modules/data.bicep' = {
+  scope: group
+  params: {
+    name: dataStorageName
+    location: location
+    tags: allTags
+    redundancy: storageRedundancy
     appPrincipalId: identity.outputs.principalId
     identityName: identityName
     consumersGroupId: consumersGroupId
-    retentionDays: retentionDays
+    retentionDays: daysKept
     versionDays: versionDays
-    publicAccess: !privateNetwork
+    publicAccess: !isPrivate
+    audited: contains(diagnostics, 'reports')
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
@@ -123,18 +182,25 @@ module vault 'modules/vault.bicep' = {
     tags: allTags
     appPrincipalId: identity.outputs.principalId
     identityName: identityName
-    callEvents: callEvents
-    publicAccess: !privateNetwork
+    callEvents: contains(signals, 'call-events')
+    publicAccess: !isPrivate
+    deletedDays: vaultRetentionDays
+    recover: recoverVault
+    audited: contains(diagnostics, 'vault')
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
-module network 'modules/network.bicep' = if (privateNetwork) {
+module privateEndpoints 'modules/network.bicep' = if (isPrivate) {
   scope: group
   params: {
     name: environmentName
     location: location
     tags: allTags
-    storageId: storage.outputs.id
+    addressSpace: networkAddressSpace
+    existing: existingNetwork
+    hostStorageId: host.outputs.id
+    dataStorageId: data.outputs.id
     vaultId: vault.outputs.id
   }
 }
@@ -147,21 +213,26 @@ module app 'modules/app.bicep' = {
     tags: allTags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
-    storageName: storageName
-    packageContainer: storage.outputs.packageContainer
+    hostStorageName: hostStorageName
+    dataBlobEndpoint: data.outputs.blobEndpoint
+    packageContainer: host.outputs.packageContainer
     insightsConnection: monitoring.outputs.connectionString
     clientStateUri: vault.outputs.clientStateUri
+    previousClientStateUri: vault.outputs.previousClientStateUri
     encryptionKeyId: vault.outputs.encryptionKeyId
     signals: signals
     graphCloud: graphCloud
     graphClientId: graphClientId
     organizers: organizers
+    retentionDays: daysKept
     instanceMemoryMB: instanceMemoryMB
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReadyInstances
     graphRequestsPerSecond: graphRequestsPerSecond
     allowedAddresses: allowedAddresses
-    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    restrictScm: restrictScm
+    subnetId: isPrivate ? privateEndpoints!.outputs.appSubnetId : ''
+    extraAppSettings: extraAppSettings
   }
 }
 
@@ -188,7 +259,7 @@ module workbook 'modules/workbook.bicep' = {
 
 module events 'modules/events.bicep' = if (blobEvents) {
   scope: group
-  params: { name: 'evgt-${environmentName}', location: location, tags: allTags, storageId: storage.outputs.id }
+  params: { name: 'evgt-${environmentName}', location: location, tags: allTags, storageId: data.outputs.id }
 }
 
 output AZURE_RESOURCE_GROUP string = group.name
@@ -196,4 +267,6 @@ output AZURE_FUNCTION_APP_NAME string = app.outputs.name
 output NOTIFICATION_BASE_URL string = app.outputs.baseUrl
 output IDENTITY_CLIENT_ID string = identity.outputs.clientId
 output IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
-output STORAGE_ACCOUNT string = storage.outputs.name
+output STORAGE_ACCOUNT string = data.outputs.name
+output HOST_STORAGE_ACCOUNT string = host.outputs.name
+output KEY_VAULT_NAME string = vault.outputs.name

@@ -4,31 +4,45 @@ param location string
 param tags object
 param identityId string
 param identityClientId string
-param storageName string
+param hostStorageName string
+param dataBlobEndpoint string
 param packageContainer string
 param insightsConnection string
 param clientStateUri string
+param previousClientStateUri string
 param encryptionKeyId string
 param signals string[]
 param graphCloud string
 param graphClientId string
 param organizers string[]
+param retentionDays int
 param instanceMemoryMB int
 param maximumInstances int
 param alwaysReadyInstances int
 param graphRequestsPerSecond int
 param allowedAddresses string[]
+param restrictScm bool
 param subnetId string
+param extraAppSettings object
 
-// In hundredths, for there are no fractions: 75 a second over 40 instances are 1.87 each.
-var hundredths = max(1, graphRequestsPerSecond * 100 / maximumInstances)
-var graphRate = '${hundredths / 100}.${padLeft(hundredths % 100, 2, '0')}'
+// What calls Graph. Flex scales each group apart, up to maximumInstances whatever the others do; always-ready instances
+// come on top; no limit can be given for one group alone. A timer runs on one instance at a time.
+var groups = ['http', 'archive_reports', 'do_upkeep'] // http: health, on the instances of the webhooks
+var timers = ['maintain_subscriptions']
+var instances = length(groups) * maximumInstances + alwaysReadyInstances + length(timers)
 
-resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
-  name: storageName
+// In hundredths, because there are no fractions, and rounded down: 75 a second over 32 instances are 2.34 each.
+var hundredths = graphRequestsPerSecond * 100 / instances
+var graphRate = hundredths > 0
+  ? '${hundredths / 100}.${padLeft(hundredths % 100, 2, '0')}'
+  : fail('graphRequestsPerSecond is too small for ${instances} instances: raise it, or lower maximumInstances.')
+
+resource host 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
+  name: hostStorageName
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+// 2024-04-01 is the newest version of Microsoft.Web that US Government takes.
+resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   name: 'plan-${name}'
   location: location
   tags: tags
@@ -37,7 +51,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   properties: { reserved: true }
 }
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2024-04-01' = {
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'app' })
@@ -59,12 +73,13 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           priority: 100 + index
         }
       ]
+      scmIpSecurityRestrictionsUseMain: restrictScm
     }
     functionAppConfig: {
       deployment: {
         storage: {
           type: 'blobContainer'
-          value: '${storage.properties.primaryEndpoints.blob}${packageContainer}'
+          value: '${host.properties.primaryEndpoints.blob}${packageContainer}'
           authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identityId }
         }
       }
@@ -79,35 +94,58 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   }
 }
 
-resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
+// Only Microsoft Entra opens the ways to publish: no user name and password.
+resource basicOfScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'scm'
+  properties: { allow: false }
+}
+
+resource basicOfFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: app
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+// A deployment replaces the whole set: what is set by hand and not here is lost.
+resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: app
   name: 'appsettings'
-  properties: {
-    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-    APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
-    ATTENDANCE_CONTAINER: 'attendance'
-    AZURE_CLIENT_ID: identityClientId
-    AttendanceStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
-    AttendanceStorage__clientId: identityClientId
-    AttendanceStorage__credential: 'managedidentity'
-    AzureWebJobsStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
-    AzureWebJobsStorage__clientId: identityClientId
-    AzureWebJobsStorage__credential: 'managedidentity'
-    AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
-    AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
-    CLIENT_STATE: '@Microsoft.KeyVault(SecretUri=${clientStateUri})'
-    ENCRYPTION_KEY_ID: encryptionKeyId
-    GRAPH_CLIENT_ID: graphClientId
-    GRAPH_CLOUD: graphCloud
-    GRAPH_RATE: graphRate
-    MAINTAIN_SCHEDULE: '0 */15 * * * *'
-    NOTIFICATION_BASE_URL: 'https://${app.properties.defaultHostName}/api'
-    ORGANIZERS: join(organizers, ',')
-    PYTHON_THREADPOOL_THREAD_COUNT: '32'
-    SIGNALS: join(signals, ',')
-    SWEEP_SCHEDULE: '0 10 * * * *'
-    TENANT_ID: tenant().tenantId
-  }
+  properties: union(
+    {
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+      APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
+      ATTENDANCE_CONTAINER: 'attendance'
+      AZURE_CLIENT_ID: identityClientId
+      AttendanceStorage__blobServiceUri: dataBlobEndpoint
+      AttendanceStorage__clientId: identityClientId
+      AttendanceStorage__credential: 'managedidentity'
+      AzureWebJobsStorage__blobServiceUri: host.properties.primaryEndpoints.blob
+      AzureWebJobsStorage__clientId: identityClientId
+      AzureWebJobsStorage__credential: 'managedidentity'
+      AzureWebJobsStorage__queueServiceUri: host.properties.primaryEndpoints.queue
+      AzureWebJobsStorage__tableServiceUri: host.properties.primaryEndpoints.table
+      CLIENT_STATE: '@Microsoft.KeyVault(SecretUri=${clientStateUri})'
+      CLIENT_STATE_PREVIOUS: '@Microsoft.KeyVault(SecretUri=${previousClientStateUri})'
+      ENCRYPTION_KEY_ID: encryptionKeyId
+      FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152' // 2 MiB; the app takes 1 MiB at most, the platform's default is 100
+      GRAPH_CLIENT_ID: graphClientId
+      GRAPH_CLOUD: graphCloud
+      GRAPH_RATE: graphRate
+      MAINTAIN_SCHEDULE: '0 */15 * * * *'
+      NOTIFICATION_BASE_URL: 'https://${app.properties.defaultHostName}/api'
+      ORGANIZERS: join(organizers, ',')
+      PYTHON_THREADPOOL_THREAD_COUNT: '32'
+      RETENTION_DAYS: string(retentionDays)
+      SIGNALS: join(signals, ',')
+      SWEEP_SCHEDULE: '0 10 * * * *'
+      TENANT_ID: tenant().tenantId
+    },
+    // With the addresses alone the host sometimes cannot make its client (azure-functions-host 11787). The suffix that
+    // follows from a name is the public cloud's.
+    graphCloud == 'global' ? { AzureWebJobsStorage__accountName: hostStorageName } : {},
+    extraAppSettings
+  )
 }
 
 output name string = app.name

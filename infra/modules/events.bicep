@@ -1,10 +1,10 @@
-// An Event Grid topic of the storage account, to which consumers subscribe: a blob was created.
+// An Event Grid topic of the data account, to which consumers subscribe: a blob was created.
 param name string
 param location string
 param tags object
 param storageId string
 
-resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
+resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' = {
   name: name
   location: location
   tags: tags

@@ -7,14 +7,16 @@ param tags object
 param appPrincipalId string
 param identityName string
 param alertEmail string
+param dailyCapGB int
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2022-10-01' = {
   name: 'log-${name}'
   location: location
   tags: tags
   properties: {
     sku: { name: 'PerGB2018' }
     retentionInDays: 30
+    workspaceCapping: { dailyQuotaGb: dailyCapGB == 0 ? -1 : dailyCapGB }
     features: { disableLocalAuth: true }
   }
 }

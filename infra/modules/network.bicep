@@ -1,34 +1,48 @@
-// A network of the app's own, in which storage and Key Vault answer at private addresses alone.
+// Private endpoints of both storage accounts and of Key Vault, in a new network or in one that is there.
+import { network as existingNetwork } from 'types.bicep'
+
 param name string
 param location string
 param tags object
-param storageId string
+param addressSpace string
+param existing existingNetwork?
+param hostStorageId string
+param dataStorageId string
 param vaultId string
 
+// The suffix is .vault.azure.net in the public cloud, and the zone privatelink.vaultcore.azure.net.
+var vaultZone = 'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
 var zones = [
   { group: 'blob', zone: 'privatelink.blob.${environment().suffixes.storage}' }
   { group: 'queue', zone: 'privatelink.queue.${environment().suffixes.storage}' }
   { group: 'table', zone: 'privatelink.table.${environment().suffixes.storage}' }
   { group: 'vault', zone: vaultZone }
 ]
-// The suffix is .vault.azure.net in the public cloud, and the zone privatelink.vaultcore.azure.net.
-var vaultZone = 'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
+var endpoints = [
+  { of: 'host', group: 'blob', zone: 0 }
+  { of: 'host', group: 'queue', zone: 1 }
+  { of: 'host', group: 'table', zone: 2 }
+  { of: 'data', group: 'blob', zone: 0 }
+  { of: 'key', group: 'vault', zone: 3 }
+]
+var isNew = existing == null
+var zoneIds = existing.?dnsZoneIds
 
-resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2023-11-01' = if (isNew) {
   name: 'vnet-${name}'
   location: location
   tags: tags
   properties: {
-    addressSpace: { addressPrefixes: ['10.0.0.0/24'] }
+    addressSpace: { addressPrefixes: [addressSpace] }
     subnets: [
       {
         name: 'app'
         properties: {
-          addressPrefix: '10.0.0.0/26'
+          addressPrefix: cidrSubnet(addressSpace, 26, 0)
           delegations: [{ name: 'flex', properties: { serviceName: 'Microsoft.App/environments' } }]
         }
       }
-      { name: 'endpoints', properties: { addressPrefix: '10.0.0.64/27' } }
+      { name: 'endpoints', properties: { addressPrefix: cidrSubnet(addressSpace, 27, 2) } }
     ]
   }
 
@@ -41,16 +55,16 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   }
 }
 
-resource dns 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for each in zones: {
+resource dns 'Microsoft.Network/privateDnsZones@2020-06-01' = [
+  for each in zones: if (isNew) {
     name: each.zone
     location: 'global'
     tags: tags
   }
 ]
 
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for (each, index) in zones: {
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = [
+  for (each, index) in zones: if (isNew) {
     parent: dns[index]
     name: 'vnet-${name}'
     location: 'global'
@@ -58,31 +72,36 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 ]
 
-resource endpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [
-  for each in zones: {
-    name: 'pe-${name}-${each.group}'
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2023-11-01' = [
+  for each in endpoints: {
+    name: 'pe-${name}-${each.of}-${each.group}'
     location: location
     tags: tags
     properties: {
-      subnet: { id: network::endpointSubnet.id }
+      subnet: { id: existing.?endpointSubnetId ?? network::endpointSubnet.id }
       privateLinkServiceConnections: [
         {
-          name: each.group
-          properties: { privateLinkServiceId: (each.group == 'vault' ? vaultId : storageId), groupIds: [each.group] }
+          name: '${each.of}-${each.group}'
+          properties: {
+            privateLinkServiceId: (each.of == 'host' ? hostStorageId : each.of == 'data' ? dataStorageId : vaultId)
+            groupIds: [each.group]
+          }
         }
       ]
     }
   }
 ]
 
-resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = [
-  for (each, index) in zones: {
-    parent: endpoints[index]
+resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2023-11-01' = [
+  for (each, index) in endpoints: if (isNew || zoneIds != null) {
+    parent: privateEndpoints[index]
     name: 'default'
     properties: {
-      privateDnsZoneConfigs: [{ name: each.group, properties: { privateDnsZoneId: dns[index].id } }]
+      privateDnsZoneConfigs: [
+        { name: each.group, properties: { privateDnsZoneId: zoneIds[?each.group] ?? dns[each.zone].id } }
+      ]
     }
   }
 ]
 
-output appSubnetId string = network::appSubnet.id
+output appSubnetId string = existing.?appSubnetId ?? network::appSubnet.id

@@ -1,4 +1,4 @@
-// Key Vault: the client state, which is made once, and with call events the key that decrypts notifications.
+// Key Vault: two client states, each made once, and with call events the key that decrypts notifications.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -8,21 +8,32 @@ param appPrincipalId string
 param identityName string
 param callEvents bool
 param publicAccess bool
+param deletedDays int
+param recover bool
 
-@description('Only a value for the first deployment: an existing secret is kept.')
+@description('Whether the workspace is told of every access.')
+param audited bool
+param workspaceId string
+
+@description('Only a value for the first deployment: an existing secret is kept. 72 characters, of 0-9, a-f and -.')
 @secure()
 param newClientState string = '${newGuid()}${newGuid()}'
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
+@description('The same for the secret before, which nobody knows until the first rotation.')
+@secure()
+param newPreviousClientState string = '${newGuid()}${newGuid()}'
+
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
   location: location
   tags: tags
   properties: {
+    createMode: recover ? 'recover' : 'default'
     tenantId: tenant().tenantId
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
     enablePurgeProtection: true
-    softDeleteRetentionInDays: 90
+    softDeleteRetentionInDays: deletedDays
     publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'
     networkAcls: { bypass: 'AzureServices', defaultAction: publicAccess ? 'Allow' : 'Deny' }
   }
@@ -30,13 +41,21 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
 
 // Deployed again, the first value stays: a new one would turn away every notification that is under way.
 @onlyIfNotExists()
-resource clientState 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = {
+resource clientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
   name: 'client-state'
   properties: { value: newClientState, contentType: 'text/plain' }
 }
 
-resource encryption 'Microsoft.KeyVault/vaults/keys@2024-11-01' = if (callEvents) {
+// Always there: a rotation changes values in the vault alone and outlives every deployment.
+@onlyIfNotExists()
+resource previousClientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
+  parent: vault
+  name: 'client-state-previous'
+  properties: { value: newPreviousClientState, contentType: 'text/plain' }
+}
+
+resource encryption 'Microsoft.KeyVault/vaults/keys@2023-07-01' = if (callEvents) {
   parent: vault
   name: 'notifications'
   properties: {
@@ -47,10 +66,27 @@ resource encryption 'Microsoft.KeyVault/vaults/keys@2024-11-01' = if (callEvents
   }
 }
 
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (audited) {
+  scope: vault
+  name: 'audit'
+  properties: { workspaceId: workspaceId, logs: [{ category: 'AuditEvent', enabled: true }] }
+}
+
 // Key Vault Secrets User on the secret: Functions resolves the setting CLIENT_STATE.
 resource readsClientState 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: clientState
   name: guid(clientState.id, identityName, roles.keyVaultSecretsUser)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+// Key Vault Secrets User on the secret: Functions resolves the setting CLIENT_STATE_PREVIOUS.
+resource readsPreviousClientState 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: previousClientState
+  name: guid(previousClientState.id, identityName, roles.keyVaultSecretsUser)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
     principalId: appPrincipalId
@@ -70,5 +106,7 @@ resource usesKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (call
 }
 
 output id string = vault.id
+output name string = vault.name
 output clientStateUri string = clientState.properties.secretUri
+output previousClientStateUri string = previousClientState.properties.secretUri
 output encryptionKeyId string = callEvents ? encryption!.properties.keyUri : ''

@@ -1,4 +1,5 @@
-// US Government L4. Deploy it in that cloud: az cloud set --name AzureUSGovernment
+// US Government L4, deployed in that cloud: az cloud set --name AzureUSGovernment. Flex Consumption was not offered there in
+// 2026: when az functionapp list-flexconsumption-locations names no region, this cannot be deployed yet.
 using '../main.bicep'
 
 param environmentName = 'attendance'

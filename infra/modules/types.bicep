@@ -1,0 +1,13 @@
+// Types of parameters that main.bicep hands to its modules.
+@export()
+@description('A network that is there already, in the same region.')
+type network = {
+  @description('Resource id of the subnet of the app: delegated to Microsoft.App/environments, used by nothing else, /27 or larger, no underscore in its name.')
+  appSubnetId: string
+
+  @description('Resource id of the subnet for five private endpoints.')
+  endpointSubnetId: string
+
+  @description('Resource ids of private DNS zones that the network resolves; without them no record is made, and a policy of yours must.')
+  dnsZoneIds: { blob: string, queue: string, table: string, vault: string }?
+}

@@ -1,0 +1,32 @@
+"""Time: bounded waits on a clock that tests replace."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """The real time."""
+
+    def now(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def attempts(clock: Clock, *, every: float, within: float) -> Iterator[None]:
+    """Yield at once, then every `every` seconds, and end when the next attempt would come after `within` seconds."""
+    end = clock.now() + within
+    while True:
+        yield
+        if clock.now() + every > end:
+            return
+        clock.sleep(every)
+
+
+def say(text: str) -> None:
+    """Print progress to stderr, because stdout is for the names of what was deployed."""
+    print(text, file=sys.stderr, flush=True)
