@@ -10,8 +10,8 @@ import pytest
 
 from deployment import rotation
 from shared.settings import MAX_CLIENT_STATE
-from tests.azure_doubles import SUBSCRIPTION, Azure, RecordingAz, SteppedClock, outputs
-from tests.test_deploying import compiled
+from tests.deployment.test_deploying import compiled
+from tests.support.azure_doubles import SUBSCRIPTION, Azure, RecordingAz, SteppedClock, outputs
 
 FIRST, STAND_IN = "f" * 40, "p" * 40
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

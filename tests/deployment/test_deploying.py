@@ -18,7 +18,7 @@ from deployment import deploying, settingsfile
 from deployment.azurecli import AUDIENCES
 from shared import settings
 from shared.cli import session
-from tests.azure_doubles import (
+from tests.support.azure_doubles import (
     KEY,
     SECRET,
     SUBSCRIPTION,
@@ -31,7 +31,7 @@ from tests.azure_doubles import (
 )
 from tests.support.bicep import bicep, compiler
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 APP = "func-attendance-abc123"
 FORBIDDEN = (
     "BlobUploadFailedException: Response status code does not indicate success: 403 (This request is not …)"
