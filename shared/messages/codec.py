@@ -1,0 +1,203 @@
+"""A strict codec between frozen dataclasses and JSON: queue messages, and the product's own records in blobs.
+
+A field `join_url` is `joinUrl` in JSON, and its type says how it is read: str, bool, int (from 0 on), date, datetime,
+a StrEnum, another dataclass, `X | None`, `tuple[X, ...]`, `frozenset[X]` (sorted) or `Mapping[str, X]`. `Annotated`
+adds, in any order, another name (a str; FLAT puts the fields of a dataclass beside those of its parent), a pattern
+that a string matches, or a function that reads the JSON value in place of the type.
+
+Reading raises NotOurMessage, which names the field and quotes nothing. Conditions on several fields belong into
+`__post_init__`: its ValueError, and that of a reading function, continues the sentence ("is not an id"). Properties
+without a field are ignored. Writing leaves out a field that has its default; that of an `X | None` is None.
+Types are resolved once per class. Standard library only: the webhook loads this module.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import date, datetime
+from enum import EnumType
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+
+from .. import times
+from ..errors import NotOurMessage
+
+FLAT = ""
+
+type _Function = Callable[[Any], Any]
+type _Functions = tuple[_Function, _Function]  # one that reads, one that writes
+type _Names = tuple[str, ...]
+
+
+def loads[T](cls: type[T], text: str | bytes) -> T:
+    """Read a dataclass from JSON. Raises NotOurMessage."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NotOurMessage(f"{cls.__name__} is not JSON.") from None
+    return read(cls, content)
+
+
+def read[T](cls: type[T], content: object) -> T:
+    """Read a dataclass from an object that JSON was parsed into. Raises NotOurMessage."""
+    try:
+        return cast(T, _record(cls)[0](content))
+    except ValueError as wrong:
+        problem, *path = wrong.args
+        raise NotOurMessage(f"{'.'.join([cls.__name__, *path])} {problem}.") from None
+
+
+def dumps(value: Any, *, full: bool = False) -> str:
+    """Write a dataclass as compact ASCII JSON; `full` writes defaults and null too."""
+    return json.dumps(write(value, full=full), separators=(",", ":"))
+
+
+def write(value: Any, *, full: bool = False) -> dict[str, Any]:
+    """The object that JSON is made of; `full` writes defaults and null too."""
+    return cast(dict[str, Any], _record(type(value), full)[1](value))
+
+
+def moment(value: object) -> datetime:
+    """Read a point in time."""
+    try:
+        found = times.parse(value)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError("is not a time")
+    return _plausible(found)
+
+
+def day(value: object) -> date:
+    """Read a date."""
+    try:
+        found = date.fromisoformat(cast(str, value))
+    except (ValueError, TypeError):
+        raise ValueError("is not a date") from None
+    return _plausible(found)
+
+
+def _plausible[T: date](value: T) -> T:
+    """Days can be added to it, and looked through, without end."""
+    if not 2000 <= value.year < 3000:
+        raise ValueError("is before 2000 or after 2999")
+    return value
+
+
+def _checked(kind: type, problem: str, holds: _Function = lambda _: True) -> _Function:
+    def read(value: Any) -> Any:
+        if type(value) is kind and holds(value):
+            return value
+        raise ValueError(problem)
+
+    return read
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_list = _checked(list, "is not a list")
+_object = _checked(dict, "is not a JSON object")
+_PLAIN: dict[Any, tuple[_Function, _Function]] = {
+    str: (_checked(str, "is not a string"), _same),
+    bool: (_checked(bool, "is not true or false"), _same),
+    int: (_checked(int, "is not a whole number from 0 on", lambda value: value >= 0), _same),
+    date: (day, date.isoformat),
+    datetime: (moment, times.text),
+}
+
+
+def _compile(cls: Any, full: bool = False) -> tuple[*_Functions, _Names]:
+    """The functions that read and write a dataclass, and the names of its properties."""
+    hints = get_type_hints(cls, include_extras=True)
+    plan = [(field.name, *_field(field, hints[field.name], full)) for field in fields(cls)]
+
+    def read(content: Any) -> Any:
+        values = {}
+        _object(content)
+        for attribute, name, default, reader, *_ in plan:
+            value = content.get(name, default) if name else content
+            if value is MISSING:
+                raise ValueError("is missing", name)
+            try:
+                values[attribute] = value if value is default else reader(value)
+            except ValueError as wrong:
+                problem, *path = wrong.args
+                raise ValueError(problem, *([name] if name else []), *path) from None
+        return cls(**values)
+
+    def write(value: Any) -> Any:
+        content: dict[str, Any] = {}
+        for attribute, name, default, _, writer, _ in plan:
+            each = getattr(value, attribute)
+            if full or each != default:
+                content |= {name: writer(each)} if name else writer(each)
+        return content
+
+    return read, write, tuple(name for *_, names in plan for name in names)
+
+
+_record: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
+
+
+def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functions, _Names]:
+    """A field's name in JSON, its default, the functions that read and write it, and the names of its properties."""
+    bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    camel = re.sub("_(.)", lambda found: found[1].upper(), field.name)
+    name = next((extra for extra in extras if isinstance(extra, str)), camel)
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    optional = NoneType in get_args(bare)
+    reader, writer = _functions(hint, full)
+    if name:
+        return name, None if optional and default is MISSING else default, reader, writer, (name,)
+    names = _record(get_args(bare)[0] if optional else bare)[2]
+
+    def read(content: Any) -> Any:
+        absent = optional and all(content.get(each) is None for each in names)
+        return None if absent else reader(content)
+
+    return name, default, read, lambda value: writer(value) or dict.fromkeys(names if full else ()), names
+
+
+def _functions(hint: Any, full: bool) -> _Functions:
+    """The functions that read and write a type."""
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    if is_dataclass(hint):
+        return _record(hint, full)[:2]
+    if isinstance(hint, EnumType):
+        members: dict[str, Any] = {each.value: each for each in cast(Iterable[Any], hint)}
+        known = _checked(str, "is unknown", members.__contains__)
+        return lambda value: members[known(value)], _same
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind not in (Annotated, Union, UnionType, Mapping, tuple, frozenset):
+        raise TypeError(f"{hint} has no form in JSON.")
+    return _composed(kind, parts[1:], *_functions(parts[1 if kind is Mapping else 0], full))
+
+
+def _composed(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
+    """The functions that read and write a type made of another."""
+    if kind is Annotated:
+        for extra in extras:
+            if isinstance(extra, re.Pattern):
+                read = _checked(str, "is not of its form", extra.match)
+            elif callable(extra):
+                read = extra
+        return read, write
+    if kind is Mapping:
+        return (
+            lambda value: {key: read(each) for key, each in _object(value).items()},
+            lambda value: {key: write(each) for key, each in value.items()},
+        )
+    if kind in (tuple, frozenset):
+        ordered = sorted if kind is frozenset else list
+        return lambda value: kind(map(read, _list(value))), lambda value: ordered(map(write, value))
+    return (  # with None
+        lambda value: None if value is None else read(value),
+        lambda value: None if value is None else write(value),
+    )
