@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -46,6 +46,18 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Call:
+    kind: ClassVar[str] = "call"
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    kind: ClassVar[str] = "event"
+    session: Session
+
+
+@dataclass(frozen=True)
 class Record:
     id: WORD
     day: date
@@ -59,6 +71,7 @@ class Record:
     counts: Mapping[str, int] = field(default_factory=dict)
     checked: WORD | None = None
     unset: int | None = 7
+    news: Call | Event | None = None
 
     def __post_init__(self) -> None:
         if self.count > 10**6:
@@ -86,6 +99,7 @@ RECORDS = st.builds(
     st.dictionaries(st.text(), st.integers(0, 9), max_size=2),
     st.none() | WORDS,
     st.none() | st.integers(0, 9),
+    st.none() | st.builds(Call, MILLISECONDS) | st.builds(Event, SESSIONS),
 )
 ANY = st.recursive(
     st.none()
@@ -111,7 +125,12 @@ def test_what_is_written_is_read_again(record: Record, full: bool) -> None:
 @given(RECORDS, st.data())
 def test_any_value_in_any_field_is_read_or_refused(record: Record, data: st.DataObject) -> None:
     content = json.loads(codec.dumps(record, full=True))
-    places = [content, content["meeting"], *content["attempts"], *filter(None, [content["next"]])]
+    places = [
+        content,
+        content["meeting"],
+        *content["attempts"],
+        *filter(None, [content["next"], content["news"]]),
+    ]
     place = data.draw(st.sampled_from(places))
     place[data.draw(st.sampled_from(sorted(place)))] = data.draw(ANY)
     problem = ""
@@ -146,6 +165,7 @@ def test_full_json_has_every_property() -> None:
         "counts": {},
         "checked": None,
         "unset": 7,
+        "news": None,
     }
 
 
@@ -158,6 +178,7 @@ def test_names_and_values_are_those_of_json() -> None:
         next=Attempt(NOON, Step.STORE, 403),
         steps=frozenset(Step),
         unset=None,
+        news=Call(NOON),
     )
     assert json.loads(codec.dumps(record)) == {
         **LEAST,
@@ -170,6 +191,7 @@ def test_names_and_values_are_those_of_json() -> None:
         "next": {"at": "2026-11-23T12:00:00.000Z", "step": "store", "status": 403},
         "steps": ["read", "store"],
         "unset": None,
+        "news": {"kind": "call", "at": "2026-11-23T12:00:00.000Z"},
     }
 
 
@@ -193,6 +215,10 @@ def test_names_and_values_are_those_of_json() -> None:
         ({"attempts": [{"at": SECRET}]}, "Record.attempts.at is not a time."),
         ({"steps": [SECRET]}, "Record.steps is unknown."),
         ({"counts": {SECRET: "1"}}, "Record.counts is not a whole number from 0 on."),
+        ({"news": SECRET}, "Record.news is not a JSON object."),
+        ({"news": {}}, "Record.news.kind is unknown."),
+        ({"news": {"kind": [SECRET]}}, "Record.news.kind is unknown."),
+        ({"news": {"kind": "call"}}, "Record.news.at is missing."),
         ({"joinWebUrl": 7}, "Record.joinWebUrl is not a string."),
     ],
 )

@@ -1,9 +1,10 @@
 """A strict codec between frozen dataclasses and JSON: queue messages, and the product's own records in blobs.
 
 A field `join_url` is `joinUrl` in JSON, and its type says how it is read: str, bool, int (from 0 on), date, datetime,
-a StrEnum, another dataclass, `X | None`, `tuple[X, ...]`, `frozenset[X]` (sorted) or `Mapping[str, X]`. `Annotated`
-adds, in any order, another name (a str; FLAT puts the fields of a dataclass beside those of its parent), a pattern
-that a string matches, or a function that reads the JSON value in place of the type.
+a StrEnum, another dataclass, one of several by the `kind` that each has as a class variable, `X | None`,
+`tuple[X, ...]`, `frozenset[X]` (sorted) or `Mapping[str, X]`. `Annotated` adds, in any order, another name (a str; FLAT
+puts the fields of a dataclass beside those of its parent), a pattern that a string matches, or a function that reads
+the JSON value instead of the type.
 
 Reading raises NotOurMessage, which names the field and quotes nothing. Conditions on several fields belong into
 `__post_init__`: its ValueError, and that of a reading function, continues the sentence ("is not an id"). Properties
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date, datetime
 from enum import EnumType
@@ -62,14 +63,14 @@ def write(value: Any, *, full: bool = False) -> dict[str, Any]:
 
 
 def moment(value: object) -> datetime:
-    """Read a point in time."""
+    """Read a point in time, as exactly as it is written."""
     try:
         found = times.parse(value)
     except ValueError:
         found = None
     if found is None:
         raise ValueError("is not a time")
-    return _plausible(found)
+    return plausible(found.replace(microsecond=found.microsecond // 1000 * 1000))
 
 
 def day(value: object) -> date:
@@ -78,11 +79,11 @@ def day(value: object) -> date:
         found = date.fromisoformat(cast(str, value))
     except (ValueError, TypeError):
         raise ValueError("is not a date") from None
-    return _plausible(found)
+    return plausible(found)
 
 
-def _plausible[T: date](value: T) -> T:
-    """Days can be added to it, and looked through, without end."""
+def plausible[T: date](value: T) -> T:
+    """`value`, unless adding days to it or counting up to it could have no end."""
     if not 2000 <= value.year < 3000:
         raise ValueError("is before 2000 or after 2999")
     return value
@@ -148,17 +149,18 @@ _record: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
 def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functions, _Names]:
     """A field's name in JSON, its default, the functions that read and write it, and the names of its properties."""
     bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    variants = get_args(bare) or (bare,)
     camel = re.sub("_(.)", lambda found: found[1].upper(), field.name)
     name = next((extra for extra in extras if isinstance(extra, str)), camel)
     default = field.default if field.default_factory is MISSING else field.default_factory()
-    optional = NoneType in get_args(bare)
     reader, writer = _functions(hint, full)
     if name:
-        return name, None if optional and default is MISSING else default, reader, writer, (name,)
-    names = _record(get_args(bare)[0] if optional else bare)[2]
+        default = None if default is MISSING and NoneType in variants else default
+        return name, default, reader, writer, (name,)
+    names = tuple(name for each in variants if each is not NoneType for name in _record(each)[2])
 
     def read(content: Any) -> Any:
-        absent = optional and all(content.get(each) is None for each in names)
+        absent = NoneType in variants and all(content.get(each) is None for each in names)
         return None if absent else reader(content)
 
     return name, default, read, lambda value: writer(value) or dict.fromkeys(names if full else ()), names
@@ -166,6 +168,7 @@ def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functi
 
 def _functions(hint: Any, full: bool) -> _Functions:
     """The functions that read and write a type."""
+    kind, parts = get_origin(hint), get_args(hint)
     if hint in _PLAIN:
         return _PLAIN[hint]
     if is_dataclass(hint):
@@ -174,10 +177,30 @@ def _functions(hint: Any, full: bool) -> _Functions:
         members: dict[str, Any] = {each.value: each for each in cast(Iterable[Any], hint)}
         known = _checked(str, "is unknown", members.__contains__)
         return lambda value: members[known(value)], _same
-    kind, parts = get_origin(hint), get_args(hint)
-    if kind not in (Annotated, Union, UnionType, Mapping, tuple, frozenset):
-        raise TypeError(f"{hint} has no form in JSON.")
-    return _composed(kind, parts[1:], *_functions(parts[1 if kind is Mapping else 0], full))
+    if kind in (Union, UnionType):
+        return _union([part for part in parts if part is not NoneType], full, optional=NoneType in parts)
+    if kind in (Annotated, Mapping, tuple, frozenset):
+        return _composed(kind, parts[1:], *_functions(parts[1 if kind is Mapping else 0], full))
+    raise TypeError(f"{hint} has no form in JSON.")
+
+
+def _union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
+    """The functions that read and write one of some dataclasses, which `kind` tells apart, or a type or None."""
+    if optional:
+        read, write = _functions(parts[0], full) if len(parts) == 1 else _union(parts, full, optional=False)
+        return (
+            lambda value: None if value is None else read(value),
+            lambda value: None if value is None else write(value),
+        )
+    kinds = {part.kind: _record(part, full) for part in parts}
+
+    def read_kind(value: Any) -> Any:
+        kind = _object(value).get("kind")
+        if type(kind) is not str or kind not in kinds:
+            raise ValueError("is unknown", "kind")
+        return kinds[kind][0](value)
+
+    return read_kind, lambda value: {"kind": value.kind, **kinds[value.kind][1](value)}
 
 
 def _composed(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
@@ -194,10 +217,5 @@ def _composed(kind: Any, extras: Any, read: _Function, write: _Function) -> _Fun
             lambda value: {key: read(each) for key, each in _object(value).items()},
             lambda value: {key: write(each) for key, each in value.items()},
         )
-    if kind in (tuple, frozenset):
-        ordered = sorted if kind is frozenset else list
-        return lambda value: kind(map(read, _list(value))), lambda value: ordered(map(write, value))
-    return (  # with None
-        lambda value: None if value is None else read(value),
-        lambda value: None if value is None else write(value),
-    )
+    ordered = sorted if kind is frozenset else list
+    return lambda value: kind(map(read, _list(value))), lambda value: ordered(map(write, value))
