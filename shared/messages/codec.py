@@ -70,23 +70,26 @@ def moment(value: object) -> datetime:
         found = None
     if found is None:
         raise ValueError("is not a time")
-    return plausible(found.replace(microsecond=found.microsecond // 1000 * 1000))
+    return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
 def day(value: object) -> date:
     """Read a date."""
     try:
-        found = date.fromisoformat(cast(str, value))
+        return date.fromisoformat(cast(str, value))
     except (ValueError, TypeError):
         raise ValueError("is not a date") from None
-    return plausible(found)
 
 
 def plausible[T: date](value: T) -> T:
-    """`value`, unless adding days to it or counting up to it could have no end."""
+    """A time within reach, for one that others chose: days can be added to it and counted up to it."""
     if not 2000 <= value.year < 3000:
         raise ValueError("is before 2000 or after 2999")
     return value
+
+
+Moment = Annotated[datetime, lambda value: plausible(moment(value))]
+Day = Annotated[date, lambda value: plausible(day(value))]
 
 
 def _checked(kind: type, problem: str, holds: _Function = lambda _: True) -> _Function:

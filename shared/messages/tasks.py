@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 
 from .. import times
 from ..settings import GUID
 from . import codec, envelope
-from .codec import FLAT
+from .codec import FLAT, Day, Moment
 from .envelope import VERSION, OpaqueId, TraceParent
 from .signals import EVENT_ID, EventKind
 
@@ -24,9 +24,10 @@ MOST_EXAMINED = 50
 def _end(value: object) -> datetime:
     """A time; a day is meant to its end."""
     try:
-        return codec.plausible(times.midnight(codec.day(value)) + timedelta(days=1))
-    except ValueError:
-        return codec.moment(value)
+        end = times.midnight(codec.day(value)) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        end = codec.moment(value)
+    return codec.plausible(end)
 
 
 def _object_id(value: object) -> str:
@@ -73,7 +74,7 @@ class Backfill:
     """Begin a look at all calls that started in [start, end)."""
 
     kind: ClassVar[str] = "backfill"
-    start: Annotated[datetime, "from"]
+    start: Annotated[Moment, "from"]
     end: Annotated[datetime, "to", _end]
 
     def __post_init__(self) -> None:
@@ -91,10 +92,10 @@ class Redrive:
 
     kind: ClassVar[str] = "redrive"
     outcomes: frozenset[str]
-    first: Annotated[date, "from"]
-    last: Annotated[date, "to"]
+    first: Annotated[Day, "from"]
+    last: Annotated[Day, "to"]
     opened: bool = False
-    started: datetime | None = None
+    started: Moment | None = None
     after: str | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +110,7 @@ class Refresh:
     """Write a day's manifest anew."""
 
     kind: ClassVar[str] = "refreshDay"
-    day: Annotated[date, "date"]
+    day: Annotated[Day, "date"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Part:
     """Write a part of a day's table: `length` bytes of the index with this sha256, from `offset`; one of `parts`."""
 
     kind: ClassVar[str] = "writeDaily"
-    day: Annotated[date, "date"]
+    day: Annotated[Day, "date"]
     index: Annotated[str, re.compile(r"[0-9a-f]{64}\Z")]
     number: Annotated[int, "part"]
     parts: int
