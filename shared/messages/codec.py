@@ -9,7 +9,7 @@ the JSON value instead of the type.
 Reading raises NotOurMessage, which names the field and quotes nothing. Conditions on several fields belong into
 `__post_init__`: its ValueError, and that of a reading function, continues the sentence ("is not an id"). Properties
 without a field are ignored. Writing leaves out a field that has its default; that of an `X | None` is None.
-Types are resolved once per class. Standard library only: the webhook loads this module.
+Types are resolved once per class, when it is first met. Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLAT = ""
 
 type _Function = Callable[[Any], Any]
 type _Functions = tuple[_Function, _Function]  # one that reads, one that writes
-type _Names = tuple[str, ...]
+type _Names = Callable[[], tuple[str, ...]]  # of properties; seldom asked for
 
 
 def loads[T](cls: type[T], text: str | bytes) -> T:
@@ -139,11 +139,15 @@ def _compile(cls: Any, full: bool = False) -> tuple[*_Functions, _Names]:
         content: dict[str, Any] = {}
         for attribute, name, default, _, writer, _ in plan:
             each = getattr(value, attribute)
-            if full or each != default:
-                content |= {name: writer(each)} if name else writer(each)
+            if not full and each == default:
+                continue
+            if name:
+                content[name] = writer(each)
+            else:
+                content |= writer(each)
         return content
 
-    return read, write, tuple(name for *_, names in plan for name in names)
+    return read, write, cache(lambda: tuple(name for *_, names in plan for name in names()))
 
 
 _record: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
@@ -159,14 +163,15 @@ def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functi
     reader, writer = _functions(hint, full)
     if name:
         default = None if default is MISSING and NoneType in variants else default
-        return name, default, reader, writer, (name,)
-    names = tuple(name for each in variants if each is not NoneType for name in _record(each)[2])
+        return name, default, reader, writer, lambda: (name,)
+    parts = [each for each in variants if each is not NoneType]
+    names = cache(lambda: tuple(name for part in parts for name in _record(part)[2]()))
 
     def read(content: Any) -> Any:
-        absent = NoneType in variants and all(content.get(each) is None for each in names)
+        absent = NoneType in variants and all(content.get(each) is None for each in names())
         return None if absent else reader(content)
 
-    return name, default, read, lambda value: writer(value) or dict.fromkeys(names if full else ()), names
+    return name, default, read, lambda value: writer(value) or dict.fromkeys(names() if full else ()), names
 
 
 def _functions(hint: Any, full: bool) -> _Functions:
@@ -195,15 +200,15 @@ def _union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
             lambda value: None if value is None else read(value),
             lambda value: None if value is None else write(value),
         )
-    kinds = {part.kind: _record(part, full) for part in parts}
+    kinds = {part.kind: part for part in parts}
 
     def read_kind(value: Any) -> Any:
         kind = _object(value).get("kind")
         if type(kind) is not str or kind not in kinds:
             raise ValueError("is unknown", "kind")
-        return kinds[kind][0](value)
+        return _record(kinds[kind], full)[0](value)
 
-    return read_kind, lambda value: {"kind": value.kind, **kinds[value.kind][1](value)}
+    return read_kind, lambda value: {"kind": value.kind, **_record(type(value), full)[1](value)}
 
 
 def _composed(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
