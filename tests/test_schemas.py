@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from local.graph.orders import NewEvent, NewPast, NewSession
 from shared.ledger.outcome import Outcome, Result, dumps
-from shared.messages import rich_notifications, signals, tasks
+from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession
 from shared.messages.tasks import Task
@@ -93,7 +93,7 @@ def test_every_outcome_is_as_published() -> None:
 
 def test_a_watched_meeting_is_as_published() -> None:
     watched = Watched(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
-    content = {"joinWebUrl": watched.join_url, "organizerId": watched.organizer_id, "until": None}
+    content = codec.write(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})
 
