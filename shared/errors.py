@@ -3,7 +3,7 @@
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator mends it
     ├── NotANotification      a request body that is no notification collection: answer 400
-    ├── NotOurMessage         a queue message that this version cannot read
+    ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
@@ -40,7 +40,7 @@ class NotANotification(AttendanceError):
 
 
 class NotOurMessage(AttendanceError):
-    """A queue message whose version or kind is unknown, or that is no JSON object."""
+    """A queue message or stored record that this version cannot read; the text names the field and quotes nothing."""
 
 
 class NotGenuine(AttendanceError):

@@ -5,8 +5,9 @@ What fails at Graph comes again later, for longer than Graph holds notifications
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from typing import Any
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
@@ -43,9 +44,9 @@ def handle(text: str, services: Services) -> None:
     except NotOurMessage as failure:
         dead_letters.bury_unread(text, UPKEEP_QUEUE, str(failure), services)
         return
-    with logs.about(task=tasks.kind(task.job), traceparent=task.traceparent):
+    with logs.about(task=task.job.kind, traceparent=task.traceparent):
         try:
-            _do(task.job, services)
+            HANDLERS[type(task.job)](task.job, services)
         except (GraphError, SubscriptionError) as failure:
             if task.attempt + 1 >= MAX_ATTEMPTS:
                 raise
@@ -60,28 +61,23 @@ def handle(text: str, services: Services) -> None:
             )
 
 
-def _do(job: Job, services: Services) -> None:
-    match job:
-        case Renew() | Maintain() | Subscribe() | Delete():
-            maintain.do(job, services)
-        case Examine():
-            self_check.answer(job, services)
-        case Refused(count):
-            services.heartbeat.refused(count)
-        case Sweep():
-            sweep.do_slice(job, services)
-        case Backfill():
-            sweep.backfill(job, services)
-        case Redrive():
-            redrive.redrive(job, services)
-        case Refresh(day):
-            _refresh(day, services)
-        case Part():
-            services.daily.write(job)
-
-
-def _refresh(day: date, services: Services) -> None:
+def _refresh(job: Refresh, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
-    if services.sealing.refresh(day):
-        for part in services.daily.plan(day):
+    if services.sealing.refresh(job.day):
+        for part in services.daily.plan(job.day):
             services.tasks.send(tasks.message(Task(part)))
+
+
+HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
+    Renew: lambda job, services: maintain.renew(services, job.subscription_id),
+    Maintain: lambda _, services: maintain.maintain(services),
+    Subscribe: lambda job, services: maintain.subscribe(services, job.source, job.event_id),
+    Delete: lambda job, services: maintain.delete(services, job.subscription_id),
+    Examine: self_check.answer,
+    Refused: lambda job, services: services.heartbeat.refused(job.count),
+    Sweep: sweep.do_slice,
+    Backfill: sweep.backfill,
+    Redrive: redrive.redrive,
+    Refresh: _refresh,
+    Part: lambda job, services: services.daily.write(job),
+}

@@ -55,7 +55,7 @@ def drain(services: Services) -> None:
         if isinstance(job, Backfill | Redrive):
             bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services)
         else:
-            logs.error("task.dropped", task=tasks.kind(job), error=TRIED_OUT)
+            logs.error("task.dropped", task=job.kind, error=TRIED_OUT)
 
 
 def bury_unread(text: str, queue: str, problem: str, services: Services) -> None:

@@ -21,16 +21,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import IO, Any
+from typing import IO, Annotated
 
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..archive.reports import Archive, Archived
-from ..errors import AttendanceError
+from ..errors import AttendanceError, NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.outcome import Result
 from ..ledger.outcomes import Outcomes
+from ..messages import codec
 from ..storage.blobs import get, properties, put
 from ..storage.names import folder
 
@@ -52,7 +53,7 @@ class Manifest:
     any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
     """
 
-    day: date
+    day: Annotated[date, "date"]
     complete: bool
     revision: int
     outcomes: Mapping[str, int]
@@ -193,8 +194,8 @@ class Manifests:
         if blob is None:
             return _Filed()
         try:
-            manifest = parse(blob.body)
-        except (ValueError, KeyError, TypeError):
+            manifest = codec.loads(Manifest, blob.body)
+        except NotOurMessage:
             manifest = None
         return _Filed(blob.etag, blob.metadata.get(_INDEX), manifest)
 
@@ -216,35 +217,7 @@ def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_c
 
 def dumps(manifest: Manifest) -> bytes:
     """The manifest's blob: one line of JSON; schema in docs/consumers.md."""
-    content = {
-        "date": manifest.day.isoformat(),
-        "complete": manifest.complete,
-        "revision": manifest.revision,
-        "outcomes": manifest.outcomes,
-        "reports": manifest.reports,
-        "daily": manifest.daily,
-        "oldestPending": times.optional_text(manifest.oldest_pending),
-        "updated": times.text(manifest.updated),
-    }
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def parse(body: bytes) -> Manifest:
-    """Read a manifest's blob. Raises ValueError, KeyError or TypeError for one that this product did not write."""
-    content: dict[str, Any] = json.loads(body)
-    updated = times.parse(content["updated"])
-    if updated is None:
-        raise ValueError("a manifest has no updated")
-    return Manifest(
-        day=date.fromisoformat(content["date"]),
-        complete=content["complete"],
-        revision=content["revision"],
-        outcomes=content["outcomes"],
-        reports=content["reports"],
-        daily=tuple(content["daily"]),
-        oldest_pending=times.parse(content["oldestPending"]),
-        updated=updated,
-    )
+    return codec.dumps(manifest, full=True).encode()
 
 
 def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:

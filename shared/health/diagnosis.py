@@ -16,7 +16,7 @@ from ..errors import AccessDenied, GraphError
 from ..ledger.access import MOST
 from ..ledger.outcome import Result
 from ..messages.envelope import VERSION
-from ..messages.tasks import Kind
+from ..messages.tasks import Redrive
 from ..settings import Operator, Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions import status
@@ -247,7 +247,7 @@ def _failed(vitals: Vitals) -> Iterator[str]:
         count = sum(failed.values())
         message = {
             "version": VERSION,
-            "kind": Kind.REDRIVE,
+            "kind": Redrive.kind,
             "outcomes": [Result.FAILED],
             "from": min(failed),
             "to": max(failed),

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from .. import times
 from ..errors import NotOurMessage
@@ -20,6 +20,7 @@ MAX_MESSAGE_BYTES = 40 * 1024
 
 # An id goes into addresses and blob names: it begins with a letter or digit, so it is never `.` or `..`.
 OPAQUE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=-]{0,127}\Z")
+OpaqueId = Annotated[str, OPAQUE_ID]
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -45,6 +46,9 @@ def loads(text: str) -> dict[str, Any]:
 def trace_parent(value: object) -> str | None:
     """`value` if it is a W3C traceparent, else None."""
     return value if isinstance(value, str) and _TRACE_PARENT.match(value) else None
+
+
+TraceParent = Annotated[str | None, trace_parent]
 
 
 def whole(content: Mapping[str, Any], name: str) -> int:

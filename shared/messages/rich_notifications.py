@@ -7,27 +7,42 @@ is to be looked at. Standard library only: the webhook loads this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
-from .. import times
 from ..errors import NotOurMessage
-from . import envelope
-from .envelope import MAX_MESSAGE_BYTES, VERSION
+from . import codec, envelope
+from .codec import Moment
+from .envelope import MAX_MESSAGE_BYTES, VERSION, TraceParent
 from .signals import MAX_JOIN_URL, Signal, of_call_event, unpack
 
 KIND = "encryptedCallEvents"
 FIELDS = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")
 
 
+def content_of(value: object) -> dict[str, str] | None:
+    """`encryptedContent` of a notification, or None for what has not its shape. What it does not name is left out."""
+    if not isinstance(value, dict):
+        return None
+    content = {name: value[name] for name in FIELDS if isinstance(value.get(name), str)}
+    return content if len(content) >= len(FIELDS) - 1 and set(FIELDS[:4]) <= set(content) else None
+
+
+def _content(value: object) -> dict[str, str]:
+    content = content_of(value)
+    if content is None:
+        raise ValueError("lacks a part of encrypted content")
+    return content
+
+
 @dataclass(frozen=True)
 class Item:
     """One rich item: the meeting that it is about, and its `encryptedContent` as it came."""
 
-    join_url: str
-    content: Mapping[str, str]
+    join_url: Annotated[str, "joinWebUrl", re.compile(rf"(?s).{{1,{MAX_JOIN_URL}}}\Z")]
+    content: Annotated[Mapping[str, str], "encryptedContent", _content]
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,9 @@ class Encrypted:
     """The rich items of one POST, and its validation tokens."""
 
     items: tuple[Item, ...]
-    tokens: tuple[str, ...]
-    first_seen: datetime
-    traceparent: str | None = None
+    tokens: Annotated[tuple[str, ...], "validationTokens"]
+    first_seen: Moment
+    traceparent: TraceParent = None
 
     def looks(self) -> tuple[Signal, ...]:
         """What is left without ciphertext and tokens: these meetings are to be looked at."""
@@ -49,12 +64,12 @@ class Encrypted:
 
 def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
     """As few messages as hold the items; and signals in place of those that no message can hold."""
-    empty = len(_message(encrypted, ()))
+    empty = len(_message(replace(encrypted, items=())))
     packs: list[list[Item]] = []
     too_large: list[Item] = []
     size = MAX_MESSAGE_BYTES
     for item in encrypted.items:
-        length = len(envelope.dumps(_fields(item))) + 1
+        length = len(codec.dumps(item)) + 1
         if empty + length > MAX_MESSAGE_BYTES:
             too_large.append(item)
             continue
@@ -63,7 +78,7 @@ def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
             size = empty
         packs[-1].append(item)
         size += length
-    texts = [_message(encrypted, items) for items in packs]
+    texts = [_message(replace(encrypted, items=tuple(items))) for items in packs]
     return texts, Encrypted(tuple(too_large), (), encrypted.first_seen, encrypted.traceparent).looks()
 
 
@@ -75,44 +90,11 @@ def read(text: str) -> Sequence[Signal] | Encrypted:
 
 def parse(content: Mapping[str, Any]) -> Encrypted:
     """Read a message of this kind. Raises NotOurMessage, which quotes nothing of it."""
-    first_seen = envelope.moment(content, "firstSeen")
-    items, tokens = content.get("items"), content.get("validationTokens", [])
-    if first_seen is None or not isinstance(items, list) or not items:
-        raise NotOurMessage("firstSeen or items of a message is missing.")
-    if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
-        raise NotOurMessage("validationTokens of a message is not a list of strings.")
-    found = tuple(_item(each) for each in items)
-    return Encrypted(found, tuple(tokens), first_seen, envelope.trace_parent(content.get("traceparent")))
+    found = codec.read(Encrypted, content)
+    if not found.items:
+        raise NotOurMessage("Encrypted.items is empty.")
+    return found
 
 
-def content_of(value: object) -> dict[str, str] | None:
-    """`encryptedContent` of a notification, or None for what has not its shape. What it does not name is left out."""
-    if not isinstance(value, dict):
-        return None
-    content = {name: value[name] for name in FIELDS if isinstance(value.get(name), str)}
-    return content if len(content) >= len(FIELDS) - 1 and set(FIELDS[:4]) <= set(content) else None
-
-
-def _item(content: object) -> Item:
-    url = content.get("joinWebUrl") if isinstance(content, dict) else None
-    sealed = content_of(content.get("encryptedContent")) if isinstance(content, dict) else None
-    if not isinstance(url, str) or not 0 < len(url) <= MAX_JOIN_URL or sealed is None:
-        raise NotOurMessage("An item of a message has no joinWebUrl or no encryptedContent.")
-    return Item(url, sealed)
-
-
-def _message(encrypted: Encrypted, items: Iterable[Item]) -> str:
-    return envelope.dumps(
-        {
-            "version": VERSION,
-            "kind": KIND,
-            "firstSeen": times.text(encrypted.first_seen),
-            "validationTokens": list(encrypted.tokens),
-            "items": [_fields(item) for item in items],
-            "traceparent": encrypted.traceparent,
-        }
-    )
-
-
-def _fields(item: Item) -> dict[str, Any]:
-    return {"joinWebUrl": item.join_url, "encryptedContent": dict(item.content)}
+def _message(encrypted: Encrypted) -> str:
+    return envelope.dumps({"version": VERSION, "kind": KIND, **codec.write(encrypted)})

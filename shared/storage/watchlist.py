@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 from .. import logs, times
-from ..errors import WatchError
+from ..errors import NotOurMessage, WatchError
 from ..graph.meetings import parse_join_url
+from ..messages import codec
 from ..messages.signals import MAX_JOIN_URL
 from ..settings import GUID
 from .state import State
@@ -25,7 +27,7 @@ MOST = 5_000
 class Watched:
     """A meeting whose end is to be told at once."""
 
-    join_url: str
+    join_url: Annotated[str, "joinWebUrl"]
     organizer_id: str
     until: datetime | None = None
 
@@ -54,9 +56,7 @@ class Watch:
 
     def add(self, watched: Watched) -> None:
         """Watch a meeting, or change how it is watched."""
-        until = times.optional_text(watched.until)
-        content = {"joinWebUrl": watched.join_url, "organizerId": watched.organizer_id, "until": until}
-        self._state.put(_path(watched.join_url), content)
+        self._state.put(_path(watched.join_url), codec.write(watched, full=True))
 
     def find(self, join_url: str) -> Watched | None:
         """The meeting with this join URL, if it is watched."""
@@ -83,14 +83,13 @@ class Watch:
         entry = self._state.read(name)
         if entry is None:
             return None
-        content = entry.content
         try:
-            url, organizer = content["joinWebUrl"], content["organizerId"]
-            watched = checked(url, organizer, times.parse(content.get("until")))
-        except (WatchError, ValueError, KeyError, TypeError, AttributeError) as failure:
+            found = codec.read(Watched, entry.content)
+            watched = checked(found.join_url, found.organizer_id, found.until)
+        except (NotOurMessage, WatchError) as failure:
             logs.warning("watch.unreadable", path=name, error=str(failure))
             return None
-        if _path(url) != name:
+        if _path(watched.join_url) != name:
             logs.warning("watch.unreadable", path=name, error="The name is not that of its join URL.")
             return None
         return watched

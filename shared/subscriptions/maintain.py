@@ -16,7 +16,6 @@ from ..errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFou
 from ..graph import events
 from ..graph.client import BETA, Graph, segment
 from ..messages.signals import EventKind
-from ..messages.tasks import Delete, Maintain, Renew, Subscribe
 from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
@@ -38,19 +37,6 @@ from .plan import (
 from .status import Watched
 
 CREATE_TRIES = 3
-
-
-def do(job: Renew | Maintain | Subscribe | Delete, services: Services) -> None:
-    """Do a task about subscriptions. Raises GraphError or SubscriptionError."""
-    match job:
-        case Renew(subscription_id):
-            renew(services, subscription_id)
-        case Maintain():
-            maintain(services)
-        case Subscribe(source, event_id):
-            subscribe(services, source, event_id)
-        case Delete(subscription_id):
-            _remove(services.graph, subscription_id, None)
 
 
 def maintain(services: Services) -> None:
@@ -164,6 +150,11 @@ def renew(services: Services, subscription_id: str) -> None:
         _extend(services, there, desired.longest(there.resource))
     except NotFound:
         maintain(services)
+
+
+def delete(services: Services, subscription_id: str) -> None:
+    """Delete one subscription of the app's identity. Raises GraphError."""
+    _remove(services.graph, subscription_id, None)
 
 
 def _tried(problems: list[str], step: Callable[[], None]) -> bool:

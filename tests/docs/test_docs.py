@@ -29,12 +29,14 @@ from shared.archive import reports as archive
 from shared.archiving import backoff
 from shared.cli import main
 from shared.days import manifests, sealing
+from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import outcome as outcome_form
-from shared.messages import signals, tasks
+from shared.messages import codec, signals, tasks
 from shared.storage import names
 from shared.tables import attendee_table, rows
+from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -133,7 +135,7 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(manifests.parse(json.dumps(shown).encode())))
+    written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(outcome_form.Result)
@@ -148,7 +150,7 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:
-    manifest = manifests.parse(json.dumps(example("manifest")).encode())
+    manifest = codec.read(Manifest, example("manifest"))
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
@@ -216,7 +218,7 @@ def test_messages_sent_by_hand_are_tasks() -> None:
 
 def test_table_of_upkeep_has_every_kind() -> None:
     rows = re.findall(r"^\| `(\w+)` \| [^|]*\| ", section(OPERATORS, "Queue messages"), re.MULTILINE)
-    assert set(tasks.Kind) <= set(rows)
+    assert {job.kind for job in HANDLERS} <= set(rows)
 
 
 def test_retry_table_is_what_the_schedule_gives() -> None:

@@ -11,12 +11,13 @@ from jsonschema import Draft202012Validator
 
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from shared.ledger.outcome import Outcome, Result, dumps
-from shared.messages import rich_notifications, signals, tasks
+from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession
 from shared.messages.tasks import Task
 from shared.storage.watchlist import Watched
 from shared.tables import rows
+from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
@@ -81,7 +82,7 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
     texts = [tasks.message(Task(job)) for job in jobs]
-    assert {json.loads(text)["kind"] for text in texts} == set(tasks.Kind)
+    assert {json.loads(text)["kind"] for text in texts} == {job.kind for job in HANDLERS}
     assert [problems("upkeep-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
 
@@ -92,7 +93,7 @@ def test_every_outcome_is_as_published() -> None:
 
 def test_a_watched_meeting_is_as_published() -> None:
     watched = Watched(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
-    content = {"joinWebUrl": watched.join_url, "organizerId": watched.organizer_id, "until": None}
+    content = codec.write(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})
 

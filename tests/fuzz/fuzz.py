@@ -29,7 +29,7 @@ EVENTS = Path(__file__).resolve().parents[1] / "events"
 MOST_TOLD = 20
 EXHAUSTIVE = "a `match` over every kind that there is has no other way"
 NO_OTHER = {
-    **dict.fromkeys(("signals._subject", "tasks._fields", "tasks._of_subscriptions"), EXHAUSTIVE),
+    "signals._subject": EXHAUSTIVE,
     **dict.fromkeys(
         ("missing.listed", "webhook.Refusals.add"), "the other way is an error that nothing raises"
     ),

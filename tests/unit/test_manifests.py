@@ -26,11 +26,12 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
-from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, following, parse
+from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, following
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.outcome import Outcome, Result
 from shared.ledger.outcomes import Outcomes
+from shared.messages import codec
 from shared.storage.names import partition
 
 DAY = date(2026, 11, 23)
@@ -546,7 +547,7 @@ MANIFESTS = st.builds(
 def test_a_manifest_survives_its_blob(manifest: Manifest) -> None:
     body = dumps(manifest)
     assert b"\n" not in body
-    assert parse(body) == manifest
+    assert codec.loads(Manifest, body) == manifest
 
 
 @given(st.lists(st.tuples(SEEN, st.booleans(), st.booleans()), max_size=12))

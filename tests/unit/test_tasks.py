@@ -1,47 +1,105 @@
 """Tasks: a message says the same when it is read again, and foreign messages are refused."""
 
+import contextlib
 import json
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
+from shared.messages.envelope import OPAQUE_ID
+from shared.messages.signals import EVENT_ID, EventKind
 from shared.messages.tasks import (
     Backfill,
+    Delete,
+    Examine,
     Job,
     Maintain,
+    Part,
     Redrive,
     Refresh,
     Refused,
     Renew,
+    Subscribe,
     Sweep,
     Task,
     message,
     parse,
 )
+from shared.upkeep import HANDLERS
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 START = datetime(2026, 10, 25, tzinfo=UTC)
-DAY = date(2026, 11, 23)
-JOBS: list[Job] = [
-    Renew("5522bd62"),
-    Maintain(),
-    Refused(3),
-    Sweep("full", 7),
-    Backfill(START, START + timedelta(days=1, hours=2)),
-    Redrive(frozenset({"failed", "accessDenied"}), DAY, DAY),
-    Redrive(frozenset({"accessDenied"}), DAY, DAY, opened=True, started=START, after="outcomes/x"),
-    Refresh(DAY),
-]
+MILLISECONDS = st.integers(0, 8 * 10**11).map(
+    lambda number: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
+)
+DAYS = st.dates(date(2000, 1, 1), date(2999, 12, 31))
+IDS = st.from_regex(OPAQUE_ID, fullmatch=True)
+WHOLE = st.integers(0, 2**40)
+JOBS = st.one_of(
+    st.builds(Renew, IDS),
+    st.builds(Delete, IDS),
+    st.builds(Maintain),
+    st.builds(Refused, WHOLE),
+    st.builds(Sweep, st.sampled_from(["full", "recent", "backfill-1"]), WHOLE),
+    st.tuples(MILLISECONDS, MILLISECONDS)
+    .filter(lambda ends: ends[0] < ends[1])
+    .map(lambda ends: Backfill(*ends)),
+    st.tuples(DAYS, DAYS).flatmap(
+        lambda days: st.builds(
+            Redrive,
+            st.frozensets(st.text(), min_size=1, max_size=3),
+            st.just(min(days)),
+            st.just(max(days)),
+            st.booleans(),
+            st.none() | MILLISECONDS,
+            st.none() | st.text(),
+        )
+    ),
+    st.builds(Refresh, DAYS),
+    st.builds(Part, DAYS, st.from_regex(r"[0-9a-f]{64}\Z", fullmatch=True), WHOLE, WHOLE, WHOLE, WHOLE),
+    st.builds(Subscribe, st.sampled_from(EventKind), st.from_regex(EVENT_ID, fullmatch=True)),
+    st.builds(
+        Examine,
+        st.from_regex(r"[0-9a-f]{32}\Z", fullmatch=True),
+        st.lists(st.uuids().map(str), max_size=2).map(tuple),
+    ),
+)
+TASKS = st.builds(Task, JOBS, st.none() | st.just(TRACE), WHOLE)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | DAYS.map(str)
+    | st.datetimes().map(str)
+    | st.sampled_from(["renewSubscription", "backfill", TRACE, "9999-12-31", "2999-12-31"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
 
 
-@pytest.mark.parametrize("job", JOBS, ids=lambda job: type(job).__name__)
-@pytest.mark.parametrize("trace", [None, TRACE])
-def test_a_task_survives_its_message(job: Job, trace: str | None) -> None:
-    task = Task(job, trace, 3)
+def test_every_job_has_a_handler() -> None:
+    assert set(HANDLERS) == set(get_args(Job))
+    assert len({job.kind for job in HANDLERS}) == len(HANDLERS)
+
+
+@given(TASKS)
+def test_a_task_survives_its_message(task: Task) -> None:
     assert parse(message(task)) == task
+
+
+@given(TASKS, st.data())
+def test_any_value_in_any_field_is_a_task_or_not_ours(task: Task, data: st.DataObject) -> None:
+    content = json.loads(message(task))
+    content[data.draw(st.sampled_from(sorted(content)))] = data.draw(VALUES)
+    with contextlib.suppress(NotOurMessage):
+        read = parse(json.dumps(content))
+        assert parse(message(read)) == read
 
 
 def test_a_window_given_in_days_holds_its_last_day() -> None:
