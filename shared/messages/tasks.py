@@ -72,10 +72,14 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Backfill:
-    """Begin a look at all calls that started in [start, end)."""
+    """Begin a look at all calls that started in [start, end).
+
+    `missing_only`: what has an outcome is left as it is, as the sweep does.
+    """
 
     start: datetime
     end: datetime
+    missing_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,9 @@ def _fields(job: Job) -> dict[str, Any]:
             return {"kind": Kind.REFUSED, "count": count}
         case Sweep(look, step):
             return {"kind": Kind.SWEEP, "look": look, "step": step}
-        case Backfill(start, end):
-            return {"kind": Kind.BACKFILL, "from": times.text(start), "to": times.text(end)}
+        case Backfill(start, end, missing_only):
+            window = {"from": times.text(start), "to": times.text(end)}
+            return {"kind": Kind.BACKFILL, **window, "missingOnly": missing_only or None}
         case Redrive():
             return {
                 "kind": Kind.REDRIVE,
@@ -240,7 +245,7 @@ def _backfill(content: Mapping[str, Any]) -> Backfill:
         end += timedelta(days=1)
     if end <= start:
         raise NotOurMessage("to of a message is not after its from.")
-    return Backfill(start, end)
+    return Backfill(start, end, content.get("missingOnly") is True)
 
 
 def _redrive(content: Mapping[str, Any]) -> Redrive:
