@@ -169,7 +169,7 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
 def _poison(readings: Readings) -> Iterator[str]:
     cures = {
         SIGNALS_QUEUE: "bury_poison makes a failed outcome of each; if they stay, its log says why.",
-        UPKEEP_QUEUE: "The next run of the sweep puts them back; if they return, see in the log why do_upkeep fails.",
+        UPKEEP_QUEUE: "The next run of the sweep clears it; if it fills again, see in the log why do_upkeep fails.",
     }
     for queue, cure in cures.items():
         length = readings.queues.get(queue + POISON)
