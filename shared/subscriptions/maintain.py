@@ -137,6 +137,7 @@ class _Run:
         self._upkeep = upkeep
         self._validation = before.validation if before else ""
         self._own_handshake = before.own_handshake if before else ""
+        self._ran_before = before is not None
         self._awake = False
         self._sweep_queued = False
 
@@ -197,7 +198,8 @@ class _Run:
 
     def _create(self, target: DesiredSubscription) -> None:
         self._wake()
-        self._try(self._queue_sweep)
+        if self._ran_before:  # else nothing can have been missed
+            self._try(self._queue_sweep)
         self._changes.create(target)
 
     def _wake(self) -> None:
