@@ -165,6 +165,12 @@ def endpoint_unknown() -> Finding:
 # The app's own rights
 
 
+def failed(failure: Exception) -> str:
+    """The text of an error that has none for people: its code, or its type."""
+    code = getattr(failure, "error_code", None)
+    return f"It failed ({getattr(code, 'value', code) or type(failure).__name__})."
+
+
 def app_writes(failure: str = "") -> Finding:
     """The app's access to its container; `failure` is why it has none."""
     return _access(

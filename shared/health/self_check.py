@@ -78,8 +78,7 @@ def _failure(step: Callable[[], Any]) -> str:
     except AttendanceError as failure:
         return str(failure)
     except (AzureError, ValueError, OSError) as failure:
-        code = getattr(failure, "error_code", None)
-        return f"It failed ({getattr(code, 'value', code) or type(failure).__name__})."
+        return findings.failed(failure)
     return ""
 
 
