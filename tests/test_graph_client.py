@@ -392,22 +392,20 @@ def test_an_error_is_named_for_what_the_caller_can_do(
     assert "token-1" not in said
 
 
+FAILED = "Subscription validation request failed. "
+RULE = "Notification endpoint must respond with 200 OK to validation request."
+
+
 @pytest.mark.parametrize(
     ("code", "message", "hint"),
     [
         ("InvalidRequest", "Subscription validation request timed out.", "validation timed out"),
         (
             "ValidationError",
-            "Subscription validation request failed. HTTP status code is 'Forbidden'. Notification endpoint must "
-            "respond with 200 OK to validation request.",
+            f"{FAILED}HTTP status code is 'Forbidden'. {RULE}",
             "validation failed: Forbidden",
         ),
-        (
-            "ValidationError",
-            "Subscription validation request failed. Notification endpoint must respond with 200 OK to validation "
-            "request. HTTP status code is '<script>megan'.",
-            "validation failed",
-        ),
+        ("ValidationError", f"{FAILED}{RULE} HTTP status code is '<script>megan'.", "validation failed"),
     ],
 )
 def test_that_graphs_handshake_failed_is_told_from_other_refusals(

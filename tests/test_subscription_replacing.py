@@ -30,10 +30,11 @@ from shared.messages import tasks
 from shared.messages.tasks import Backfill
 from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
+from shared.storage.watchlist import checked
 from shared.subscriptions import maintain, status
-from shared.subscriptions.desired import LIFETIME
+from shared.subscriptions.desired import LIFETIME, of_meetings
 from shared.subscriptions.status import Maintenance
-from tests.simulated_app import SETTINGS, App, Crash, WatchedGraph, call, fail, running
+from tests.simulated_app import ORGANIZER, SETTINGS, App, Crash, WatchedGraph, call, fail, running
 
 MINUTE = timedelta(minutes=1)
 ROTATED = replace(SETTINGS, client_state="the-next-state", client_state_previous=SETTINGS.client_state)
@@ -225,6 +226,23 @@ def test_without_a_sweep_on_the_queue_nothing_is_deleted(app: Subscribed) -> Non
 def test_the_first_run_of_all_queues_no_sweep(app: Subscribed) -> None:
     assert app.maintain() == ""
     assert app.sweeps() == []
+
+
+def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> None:
+    settings = replace(SETTINGS, signals=frozenset({"call-events"}))
+    app.services = app.another_instance(settings)  # without a key
+    app.services.watch.add(checked("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
+    (desired,) = of_meetings(settings, app.services.watch.listed())
+    former = {
+        "id": "former",
+        "resource": desired.resource,
+        "changeType": "updated",
+        "notificationUrl": f"{BASE}/notifications?k=00000000",
+        "expirationDateTime": times.text(app.now + LIFETIME),
+    }
+    app.graph.existing["former"] = former
+    assert "ENCRYPTION_KEY_ID" in app.maintain()
+    assert app.only() == former
 
 
 def test_a_missing_subscription_is_created_also_when_the_sweep_cannot_be_queued(app: Subscribed) -> None:
