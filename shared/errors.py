@@ -15,6 +15,7 @@
         ├── NotFound          404, or an empty answer: not there (yet)
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: asking the same again will not help
+            └── ValidationFailed  Graph's handshake with our address failed: let Graph reach it
 
 A message never holds a token, a clientState, an e-mail address or a name: Graph's own message text can, so
 only its status, code and request-id are kept.
@@ -63,8 +64,8 @@ class GraphError(AttendanceError):
     """A call to Microsoft Graph failed.
 
     `operation` says what was asked for, `status` is the HTTP status (None: no answer), `code` is Graph's
-    error code, `hint` the number some services put before their message ("3004"), `request_id` is what
-    Microsoft's support asks for.
+    error code, `hint` the number some services put before their message ("3004") or the result of Graph's
+    validation handshake, `request_id` is what Microsoft's support asks for.
     """
 
     def __init__(
@@ -119,6 +120,10 @@ class Conflict(GraphError):
 
 class Refused(GraphError):
     """Any other 4xx."""
+
+
+class ValidationFailed(Refused):
+    """400 to a subscription, because the notification address did not answer Graph's validation handshake."""
 
 
 def retry_after(failure: Exception) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from . import logs
 from .archiving import backoff, dead_letters, redrive
 from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
+from .graph.subscriptions import delete_subscription
 from .health import self_check
 from .messages import tasks
 from .messages.tasks import (
@@ -61,6 +62,11 @@ def handle(text: str, services: Services) -> None:
             )
 
 
+def _subscribe(job: Subscribe, services: Services) -> None:
+    changes = maintain.changes(services)
+    maintain.subscribe(services.graph, services.settings, changes, job.source, job.event_id)
+
+
 def _refresh(job: Refresh, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
     if services.sealing.refresh(job.day):
@@ -71,8 +77,8 @@ def _refresh(job: Refresh, services: Services) -> None:
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Renew: lambda job, services: maintain.renew(services, job.subscription_id),
     Maintain: lambda _, services: maintain.maintain(services),
-    Subscribe: lambda job, services: maintain.subscribe(services, job.source, job.event_id),
-    Delete: lambda job, services: maintain.delete(services, job.subscription_id),
+    Subscribe: _subscribe,
+    Delete: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.answer,
     Refused: lambda job, services: services.heartbeat.refused(job.count),
     Sweep: sweep.do_slice,

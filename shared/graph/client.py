@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import math
 import random
+import re
 import threading
 import time
 import uuid
@@ -27,7 +28,16 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from .. import __version__
-from ..errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from ..errors import (
+    AccessDenied,
+    Conflict,
+    GraphError,
+    NotFound,
+    Refused,
+    Throttled,
+    Unavailable,
+    ValidationFailed,
+)
 from ..limits import MAX_RATE_WAIT, Rate
 from ..settings import THREADS
 from . import verbatim_json
@@ -46,6 +56,10 @@ MAX_PAGES = 5_000
 CHUNK = 64 * 1024
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 DOWN = RETRIED - {429}
+
+VALIDATION = "validation"  # begins the hint of a failed handshake
+_VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
+_VALIDATION_STATUS = re.compile(r"HTTP status code is '([A-Za-z0-9]{1,40})'")
 
 type TokenSource = Callable[[bool], str]
 
@@ -301,25 +315,32 @@ def _parsed(response: requests.Response, content: bytes, operation: str) -> dict
         raise _Unauthorized(details)
     if status in RETRIED:
         raise _Again("Graph asks to come back", _retry_after(response), **details)
-    raise _error_class(status)(operation, "refused by Graph", **details)
+    raise _error_class(status, details.get("hint", ""))(operation, "refused by Graph", **details)
 
 
-def _error_class(status: int) -> type[GraphError]:
+def _error_class(status: int, hint: str) -> type[GraphError]:
     classes: dict[int, type[GraphError]] = {403: AccessDenied, 404: NotFound, 409: Conflict}
+    if hint.startswith(VALIDATION):
+        return ValidationFailed
     return classes.get(status, Refused if 400 <= status < 500 else Unavailable)
 
 
 def _code_and_hint(content: bytes) -> dict[str, str]:
-    """Graph's error code, and the number before its message; the message itself may name people."""
+    """Graph's error code and a hint from its message; the message itself may name people."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
         error = verbatim_json.loads(content)["error"]
         code, message = str(error.get("code", "")), str(error.get("message", ""))
-        number = message.split(":")[0].strip()
-        return {
-            "code": code if code.isalnum() and len(code) <= 64 else "",
-            "hint": number if number.isdigit() and len(number) <= 8 else "",
-        }
+        return {"code": code if code.isalnum() and len(code) <= 64 else "", "hint": _hint(message)}
     return {}
+
+
+def _hint(message: str) -> str:
+    """The number before a message, or how Graph's validation handshake ended ("validation failed: Forbidden")."""
+    if validation := _VALIDATION.match(message):
+        status = _VALIDATION_STATUS.search(message)
+        return f"{VALIDATION} {validation[1]}" + (f": {status[1]}" if status else "")
+    number = message.split(":")[0].strip()
+    return number if number.isdigit() and len(number) <= 8 else ""
 
 
 def _skew(response: requests.Response) -> timedelta:

@@ -1,29 +1,28 @@
-"""What is wrong, in sentences: each names the thing and the cure. Nothing here reads or writes anything.
+"""Problems and warnings, in sentences that name the fault and its remedy. Nothing here reads or writes anything.
 
-A problem makes the app unhealthy: meetings are being lost, or will be unless somebody mends something. A warning is
-about meetings that are late, or reports that nobody will get until something is granted.
+A problem makes the app unhealthy: meetings are being lost, or will be unless somebody fixes something. A warning is
+about meetings that are late, or reports that nobody gets until something is granted. Sentences about subscriptions and
+the webhooks' address are those of `findings`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from ..days.sealing import LATENESS
-from ..errors import AccessDenied, GraphError
+from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.outcome import Result
-from ..messages.envelope import VERSION
-from ..messages.tasks import Redrive
 from ..settings import Operator, Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
-from ..subscriptions import status
-from ..subscriptions.status import Watched
+from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import shown
-from .parallel_reads import Silence
-from .readings import Vitals
+from . import findings
+from .findings import ASSIGN_IDENTITY, Severity
+from .parallel_reads import ReadFailure
+from .readings import Readings
 
 POISON = "-poison"
 FORGERY_COUNTS = timedelta(hours=24)  # a wrong clientState is a problem for so long
@@ -33,25 +32,24 @@ OPEN_DAYS = 3  # a day may stay open for so long
 _MISSING = {"QueueNotFound", "ContainerNotFound"}
 _FORBIDDEN = {"AuthorizationFailure", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}
 _TOKENLESS = {"ClientAuthenticationError", "CredentialUnavailableError"}  # errors of azure.identity
-_ASSIGN = "Assign the managed identity to the app, and let AZURE_CLIENT_ID name it."
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Problems and warnings, the worst first, and the wanted subscriptions, None where Graph did not tell."""
+    """Problems and warnings, the worst first, and the desired subscriptions, None where Graph gave no list."""
 
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    watched: tuple[Watched, ...] | None = None
+    subscriptions: tuple[SubscriptionView, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that health tells. With a `wrong_setting`, a sentence, nothing else was looked at."""
+    """The whole of health. With a `wrong_setting`, a sentence, nothing else was read."""
 
     at: datetime
     settings: Mapping[str, str]
-    vitals: Vitals | None = None
+    readings: Readings | None = None
     diagnosis: Diagnosis = Diagnosis()
     wrong_setting: str | None = None
 
@@ -59,7 +57,7 @@ class Report:
     def problems(self) -> tuple[str, ...]:
         """The sentences that make the app unhealthy."""
         if self.wrong_setting:
-            return (f"{self.wrong_setting} Mend it in the app's settings; until then nothing is archived.",)
+            return (f"{self.wrong_setting} Fix this app setting; nothing is archived until then.",)
         return self.diagnosis.problems
 
     @property
@@ -68,33 +66,35 @@ class Report:
         return not self.problems
 
 
-def diagnose(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Diagnosis:
+def diagnose(readings: Readings, settings: Settings | Operator, now: datetime) -> Diagnosis:
     """Judge what was read at `now`."""
-    listed = vitals.subscriptions
-    watched = None if isinstance(listed, GraphError) else tuple(listed)
+    listed, run = readings.subscriptions, readings.maintenance
+    views = None if isinstance(listed, GraphError) else tuple(listed)
+    desired = [each for each in views or () if not _is_foreign(each)]
     problems = (
-        *_silences(vitals),
-        *_graph(vitals, settings),
-        *status.problems(watched or (), vitals.maintenance),
-        *_forgeries(vitals, now),
-        *_poison(vitals),
-        *_stopped_sweep(vitals, now),
+        *_read_failures(readings),
+        *_unreadable_list(readings, settings),
+        *_subscriptions(desired, run, Severity.PROBLEM),
+        *_forgeries(readings, now),
+        *_poison(readings),
+        *_stopped_sweep(readings, now),
     )
     warnings = (
-        *_unstarted_sweep(vitals, now),
-        *_failing_sweep(vitals),
-        *status.warnings(watched or (), vitals.maintenance),
-        *_denied(vitals),
-        *_pending(vitals, settings, now),
-        *_open_days(vitals, now.date()),
-        *_failed(vitals),
+        *_unstarted_sweep(readings, now),
+        *_failing_sweep(readings),
+        *_subscriptions(desired, run, Severity.WARNING),
+        *_maintenance(desired, run),
+        *_denied(readings),
+        *_pending(readings, settings, now),
+        *_open_days(readings, now.date()),
+        *_failed(readings),
     )
-    return Diagnosis(problems, warnings, watched)
+    return Diagnosis(problems, warnings, views)
 
 
-def oldest_pending(vitals: Vitals) -> datetime | None:
+def oldest_pending(readings: Readings) -> datetime | None:
     """When the oldest signal that is pending was first seen, as far as manifests tell."""
-    times = [manifest.oldest_pending for manifest in vitals.days.values() if manifest]
+    times = [manifest.oldest_pending for manifest in readings.days.values() if manifest]
     return min((time for time in times if time), default=None)
 
 
@@ -103,47 +103,60 @@ def at_most(count: int) -> str:
     return f"{count:,} or more" if count >= MOST else f"{count:,}"
 
 
-def _silences(vitals: Vitals) -> Iterator[str]:
-    for name, length in vitals.queues.items():
-        if isinstance(length, Silence):
-            yield _silence(f"Queue {name}", length, "Storage Queue Data Contributor")
-    for name, silence in vitals.containers.items():
-        if silence:
-            yield _silence(f"Container {name}", silence, "Storage Blob Data Contributor")
+def _read_failures(readings: Readings) -> Iterator[str]:
+    for name, length in readings.queues.items():
+        if isinstance(length, ReadFailure):
+            yield _read_failure(f"Queue {name}", length, "Storage Queue Data Contributor")
+    for name, failure in readings.containers.items():
+        if failure:
+            yield _read_failure(f"Container {name}", failure, "Storage Blob Data Contributor")
 
 
-def _silence(what: str, silence: Silence, role: str) -> str:
-    if silence.reason in _MISSING:
+def _read_failure(what: str, failure: ReadFailure, role: str) -> str:
+    if failure.reason in _MISSING:
         return f"{what} is missing. Make it, or deploy again."
-    if silence.reason in _FORBIDDEN:
+    if failure.reason in _FORBIDDEN:
         cure = f"Make the app's identity {role} on the storage account, and let the account's network rules take it."
-    elif silence.reason in _TOKENLESS:
-        cure = _ASSIGN
+    elif failure.reason in _TOKENLESS:
+        cure = ASSIGN_IDENTITY
     else:
         cure = (
             "See whether the storage account is up, and whether its address is right in the app's settings."
         )
-    return f"{what} does not answer ({silence.reason}). {cure}"
+    return f"{what} does not answer ({failure.reason}). {cure}"
 
 
-def _graph(vitals: Vitals, settings: Settings | Operator) -> Iterator[str]:
-    failure = vitals.subscriptions
-    if not isinstance(failure, GraphError):
+def _unreadable_list(readings: Readings, settings: Settings | Operator) -> Iterator[str]:
+    if isinstance(readings.subscriptions, GraphError):
+        yield findings.unreadable_list(readings.subscriptions, settings.graph_root).text
+
+
+def _is_foreign(view: SubscriptionView) -> bool:
+    """Whether nobody asks for it: the app archives whether it exists or not."""
+    return view.id is not None and view.status in (SubscriptionStatus.UNWANTED, SubscriptionStatus.ELSEWHERE)
+
+
+def _subscriptions(
+    views: Sequence[SubscriptionView], run: Maintenance | None, severity: Severity
+) -> Iterator[str]:
+    for view in views:
+        finding = findings.subscription(view, run)
+        if finding.severity is severity:
+            yield finding.text
+
+
+def _maintenance(views: Sequence[SubscriptionView], run: Maintenance | None) -> Iterator[str]:
+    if run is None:
         return
-    if isinstance(failure, AccessDenied):
-        cure = (
-            "Grant the application permission CallRecords.Read.All to the app's identity. "
-            "Its token keeps the permissions that it was made with, for up to a day."
-        )
-    elif failure.operation == "get a token":
-        cure = _ASSIGN
-    else:
-        cure = f"Look again in some minutes; if it stays, see whether the app reaches {settings.graph_root}."
-    yield f"The list of subscriptions cannot be read ({failure}). {cure}"
+    if run.problems and views and all(each.status is SubscriptionStatus.ACTIVE for each in views):
+        yield findings.last_maintenance(run).text
+    if run.own_handshake:
+        accepted = findings.is_accepted_by_graph(views, run)
+        yield findings.closed_to("the app", run.own_handshake, accepted=accepted).text
 
 
-def _forgeries(vitals: Vitals, now: datetime) -> Iterator[str]:
-    refused = vitals.refused
+def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
+    refused = readings.refused
     if refused and now - refused.last < FORGERY_COUNTS:
         yield (
             f"Notifications with a wrong clientState: {refused.count:,} since {shown(refused.first)}, the last at "
@@ -153,69 +166,69 @@ def _forgeries(vitals: Vitals, now: datetime) -> Iterator[str]:
         )
 
 
-def _poison(vitals: Vitals) -> Iterator[str]:
+def _poison(readings: Readings) -> Iterator[str]:
     cures = {
         SIGNALS_QUEUE: "bury_poison makes a failed outcome of each; if they stay, its log says why.",
-        UPKEEP_QUEUE: "See in the log why do_upkeep failed, mend that, put their text back on upkeep, and delete them.",
+        UPKEEP_QUEUE: "The next run of the sweep clears it; if it fills again, see in the log why do_upkeep fails.",
     }
     for queue, cure in cures.items():
-        length = vitals.queues.get(queue + POISON)
+        length = readings.queues.get(queue + POISON)
         if isinstance(length, int) and length > 0:
             what = "1 message that was" if length == 1 else f"{length:,} messages that were"
             yield f"Queue {queue}{POISON} holds {what} given up. {cure}"
 
 
-def _last_sweep(vitals: Vitals) -> datetime | None:
+def _last_sweep(readings: Readings) -> datetime | None:
     """When a look last finished, or began where one is under way."""
-    looks = [look for look in (vitals.recent, vitals.full) if look]
+    looks = [look for look in (readings.recent, readings.full) if look]
     return max((when for look in looks if (when := look.finished or look.started)), default=None)
 
 
-def _has_run_long(vitals: Vitals, now: datetime) -> bool:
+def _has_run_long(readings: Readings, now: datetime) -> bool:
     """Whether the app showed a sign of life so long ago that a look should have finished since."""
-    first = vitals.refused.first if vitals.refused else None
-    signs = [sign for sign in (vitals.last_notification, vitals.last_report, first) if sign]
+    first = readings.refused.first if readings.refused else None
+    signs = [sign for sign in (readings.last_notification, readings.last_report, first) if sign]
     return any(now - sign > SWEEP_EVERY for sign in signs)
 
 
-def _stopped_sweep(vitals: Vitals, now: datetime) -> Iterator[str]:
-    last = _last_sweep(vitals)
-    if last is None and not _has_run_long(vitals, now):
+def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
+    last = _last_sweep(readings)
+    if last is None and not _has_run_long(readings, now):
         return
     if last is not None and now - last <= SWEEP_EVERY:
         return
-    looks = [look for look in (vitals.recent, vitals.full) if look]
+    looks = [look for look in (readings.recent, readings.full) if look]
     finished = max((look.finished for look in looks if look.finished), default=None)
     since = f"since {shown(finished)}" if finished else "yet"
     error = next((look.error for look in looks if look.error), None)
-    told = f" The last error was: {error}." if error else ""
+    last_error = f" The last error was: {error}." if error else ""
     yield (
         f"No look of the sweep has finished {since}, so meetings that Graph did not announce are not looked for."
-        f"{told} See in the log whether the functions sweep and do_upkeep run."
+        f"{last_error} See in the log whether the functions sweep and do_upkeep run."
     )
 
 
-def _failing_sweep(vitals: Vitals) -> Iterator[str]:
+def _failing_sweep(readings: Readings) -> Iterator[str]:
     """A look that Graph does not let go on."""
-    errors = {look.error for look in (vitals.recent, vitals.full) if look and look.error}
+    errors = {look.error for look in (readings.recent, readings.full) if look and look.error}
     for error in sorted(errors):
         yield f"The sweep cannot go on: {error}. A 403 means that CallRecords.Read.All is missing."
 
 
-def _unstarted_sweep(vitals: Vitals, now: datetime) -> Iterator[str]:
-    if _last_sweep(vitals) is None and not _has_run_long(vitals, now):
+def _unstarted_sweep(readings: Readings, now: datetime) -> Iterator[str]:
+    if _last_sweep(readings) is None and not _has_run_long(readings, now):
         yield "No run of the sweep is known yet. SWEEP_SCHEDULE says when it runs."
 
 
-def _denied(vitals: Vitals) -> Iterator[str]:
-    count = vitals.denied.count
+def _denied(readings: Readings) -> Iterator[str]:
+    count = readings.denied.count
     if count:
         who = "1 organizer" if count == 1 else f"{at_most(count)} organizers"
         yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
 
 
-def _pending(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Iterator[str]:
-    oldest = oldest_pending(vitals)
+def _pending(readings: Readings, settings: Settings | Operator, now: datetime) -> Iterator[str]:
+    oldest = oldest_pending(readings)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (
             f"A signal has been pending since {shown(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
@@ -223,11 +236,11 @@ def _pending(vitals: Vitals, settings: Settings | Operator, now: datetime) -> It
         )
 
 
-def _open_days(vitals: Vitals, today: date) -> Iterator[str]:
+def _open_days(readings: Readings, today: date) -> Iterator[str]:
     last = today - timedelta(days=OPEN_DAYS)
     days = [
         day.isoformat()
-        for day, manifest in vitals.days.items()
+        for day, manifest in readings.days.items()
         if manifest and not manifest.complete and day < last
     ]
     if days:
@@ -237,23 +250,16 @@ def _open_days(vitals: Vitals, today: date) -> Iterator[str]:
         )
 
 
-def _failed(vitals: Vitals) -> Iterator[str]:
+def _failed(readings: Readings) -> Iterator[str]:
     failed = {
         day.isoformat(): count
-        for day, manifest in vitals.days.items()
+        for day, manifest in readings.days.items()
         if manifest and (count := manifest.outcomes.get(Result.FAILED))
     }
     if failed:
         count = sum(failed.values())
-        message = {
-            "version": VERSION,
-            "kind": Redrive.kind,
-            "outcomes": [Result.FAILED],
-            "from": min(failed),
-            "to": max(failed),
-        }
         what = "1 signal" if count == 1 else f"{count:,} signals"
         yield (
-            f"{what} of the last {len(vitals.days)} days failed. Read lastError in the outcome, mend the cause, and "
-            f"put on the queue {UPKEEP_QUEUE}: {json.dumps(message)}"
+            f"{what} of the last {len(readings.days)} days failed. Read lastError in the outcome, fix the cause, "
+            f"and run: attendance redrive --outcome {Result.FAILED} --from {min(failed)} --to {max(failed)}"
         )

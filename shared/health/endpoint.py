@@ -1,7 +1,7 @@
 """Health: whether the app archives what it should, for probes as JSON and for people as a page.
 
 Both say the same with the same status, 200 or 503, within some ten seconds whatever hangs. What it costs is in
-`vitals`. No token, clientState, join URL, e-mail address or person's name is on either.
+`readings`. No token, clientState, join URL, e-mail address or person's name is on either.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .. import settings as app_settings
 from ..days.manifests import Manifest
 from ..errors import SettingError
 from ..storage.scans import Look
-from ..subscriptions import status as standing
-from . import page, readings, style
+from ..subscriptions import status as subscription_status
+from . import page, readings
 from .diagnosis import Report, diagnose, oldest_pending
-from .parallel_reads import Silence
-from .readings import Vitals
+from .parallel_reads import ReadFailure
+from .readings import Readings
 
 ANSWERS = "answers"
 _HEADERS = {
@@ -34,7 +34,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What the route answers."""
+    """The answer of the route."""
 
     status: int
     text: str
@@ -44,12 +44,12 @@ class Reply:
 
 def answer(environ: Mapping[str, str], accept: str) -> Reply:
     """The page where the header `accept` prefers HTML to JSON, else JSON."""
-    found = report(environ)
-    status = 200 if found.healthy else 503
+    result = report(environ)
+    status = 200 if result.healthy else 503
     if prefers_html(accept):
-        headers = {**_HEADERS, "Content-Security-Policy": style.POLICY}
-        return Reply(status, page.html(found), "text/html", headers)
-    return Reply(status, json.dumps(document(found), indent=2), "application/json", _HEADERS)
+        headers = {**_HEADERS, "Content-Security-Policy": page.POLICY}
+        return Reply(status, page.html(result), "text/html", headers)
+    return Reply(status, json.dumps(document(result), indent=2), "application/json", _HEADERS)
 
 
 def report(environ: Mapping[str, str]) -> Report:
@@ -64,24 +64,24 @@ def report(environ: Mapping[str, str]) -> Report:
     return Report(now, shown, read, diagnose(read, settings, now))
 
 
-def document(found: Report) -> dict[str, Any]:
+def document(report: Report) -> dict[str, Any]:
     """The report as JSON has it; its fields are described in docs/operators.md."""
-    told: dict[str, Any] = {
-        "healthy": found.healthy,
+    summary: dict[str, Any] = {
+        "healthy": report.healthy,
         "version": __version__,
-        "at": times.text(found.at),
-        "problems": found.problems,
-        "warnings": found.diagnosis.warnings,
+        "at": times.text(report.at),
+        "problems": report.problems,
+        "warnings": report.diagnosis.warnings,
     }
-    if found.vitals is None:
-        return {**told, "problem": found.wrong_setting}
-    read, watched = found.vitals, found.diagnosis.watched
+    if report.readings is None:
+        return {**summary, "problem": report.wrong_setting}
+    read, views = report.readings, report.diagnosis.subscriptions
     refused, run, denied = read.refused, read.maintenance, read.denied
     return {
-        **told,
-        "settings": found.settings,
+        **summary,
+        "settings": report.settings,
         "checks": _checks(read),
-        "subscriptions": None if watched is None else [standing.fields(each) for each in watched],
+        "subscriptions": None if views is None else [subscription_status.fields(each) for each in views],
         "lastNotification": times.optional_text(read.last_notification),
         "lastReport": times.optional_text(read.last_report),
         "refused": refused
@@ -91,7 +91,7 @@ def document(found: Report) -> dict[str, Any]:
             "count": refused.count,
         },
         "queues": {
-            name: None if isinstance(length, Silence) else length for name, length in read.queues.items()
+            name: None if isinstance(length, ReadFailure) else length for name, length in read.queues.items()
         },
         "oldestPending": times.optional_text(oldest_pending(read)),
         "days": [_day(day, manifest) for day, manifest in read.days.items()],
@@ -127,11 +127,11 @@ def _quality(accept: str, media_type: str) -> float:
     return found[1]
 
 
-def _checks(read: Vitals) -> dict[str, str]:
+def _checks(read: Readings) -> dict[str, str]:
     answers = {f"queue {name}": length for name, length in read.queues.items()}
     answers |= {f"container {name}": silence or 0 for name, silence in read.containers.items()}
     return {
-        what: f"does not answer: {answer.reason}" if isinstance(answer, Silence) else ANSWERS
+        what: f"does not answer: {answer.reason}" if isinstance(answer, ReadFailure) else ANSWERS
         for what, answer in answers.items()
     }
 

@@ -5,6 +5,8 @@ It says what the JSON says, loads nothing and runs nothing. Problems come first,
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from xml.etree.ElementTree import Element
@@ -13,14 +15,12 @@ from .. import __version__
 from ..days.manifests import Manifest
 from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Look
-from ..subscriptions.status import Standing, Watched
+from ..subscriptions.status import SubscriptionStatus, SubscriptionView
 from ..times import shown
-from . import html as elements
-from . import style
 from .diagnosis import Report, at_most, oldest_pending
-from .html import element, section, table
-from .parallel_reads import Silence
-from .readings import Denied, Vitals
+from .html import element, section, table, text
+from .parallel_reads import ReadFailure
+from .readings import Denied, Readings
 
 NONE_YET = "none yet"
 FEW = 5  # organizers that are shown without being asked for
@@ -28,14 +28,14 @@ _TALLEST = 100  # of a bar
 _SHORTEST = 4  # so that a day with few signals is seen beside one with many
 
 _STATES = {"complete": ("✓", "complete"), "open": ("…", "open"), "unknown": ("?", "not known")}
-_STANDINGS = {
-    Standing.ACTIVE: "active",
-    Standing.RENEWAL_OVERDUE: "renewal overdue",
-    Standing.EXPIRED: "expired",
-    Standing.NOT_ACCEPTED: "not accepted",
-    Standing.ELSEWHERE: "at another address",
-    Standing.MISSING: "missing",
-    Standing.UNWANTED: "not asked for",
+_STATUSES = {
+    SubscriptionStatus.ACTIVE: "active",
+    SubscriptionStatus.RENEWAL_OVERDUE: "renewal overdue",
+    SubscriptionStatus.EXPIRED: "expired",
+    SubscriptionStatus.NOT_ACCEPTED: "not accepted",
+    SubscriptionStatus.ELSEWHERE: "at another address",
+    SubscriptionStatus.MISSING: "missing",
+    SubscriptionStatus.UNWANTED: "not asked for",
 }
 
 
@@ -47,10 +47,10 @@ def html(report: Report) -> str:
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", f"{title} - attendance reports"),
-        element("style", style.SHEET),
+        element("style", _SHEET),
     )
     page = element("html", head, element("body", *_body(report, title)), lang="en")
-    return elements.text(page)
+    return text(page)
 
 
 def _headline(report: Report) -> str:
@@ -70,7 +70,7 @@ def _body(report: Report, title: str) -> Iterator[Element]:
     sections = [
         *_sentences("Problems", report.problems, "list bad"),
         *_sentences("Warnings", report.diagnosis.warnings, "list"),
-        *(_sections(report.vitals, report) if report.vitals else ()),
+        *(_sections(report.readings, report) if report.readings else ()),
     ]
     yield element("main", *sections)
     yield element(
@@ -79,14 +79,14 @@ def _body(report: Report, title: str) -> Iterator[Element]:
     )
 
 
-def _sections(vitals: Vitals, report: Report) -> Iterator[Element]:
-    yield section("Now", _figures(vitals, report.at))
-    yield section("Last 14 days", *_days(vitals))
-    yield section("Subscriptions", _subscriptions(report.diagnosis.watched))
-    yield section("Queues", _queues(vitals))
-    yield section("Organizers without access", *_denied(vitals.denied))
-    yield section("Sweep", *_sweep(vitals))
-    rows = [(name, silence.reason if silence else "answers") for name, silence in vitals.containers.items()]
+def _sections(readings: Readings, report: Report) -> Iterator[Element]:
+    yield section("Now", _figures(readings, report.at))
+    yield section("Last 14 days", *_days(readings))
+    yield section("Subscriptions", _subscriptions(report.diagnosis.subscriptions))
+    yield section("Queues", _queues(readings))
+    yield section("Organizers without access", *_denied(readings.denied))
+    yield section("Sweep", *_sweep(readings))
+    rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
     listed = table(("Container or setting", "State or value"), rows)
     yield section("Storage and settings", element("details", element("summary", "Show"), listed))
@@ -98,14 +98,14 @@ def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[
         yield section(heading, element("ul", *items, class_=class_))
 
 
-def _figures(vitals: Vitals, now: datetime) -> Element:
-    refused, run = vitals.refused, vitals.maintenance
-    length = vitals.queues[SIGNALS_QUEUE]
+def _figures(readings: Readings, now: datetime) -> Element:
+    refused, run = readings.refused, readings.maintenance
+    length = readings.queues[SIGNALS_QUEUE]
     figures = {
-        "Last notification": _ago(vitals.last_notification, now),
-        "Last stored report": _ago(vitals.last_report, now),
-        "Oldest pending signal": _ago(oldest_pending(vitals), now, "none"),
-        "Messages waiting or delayed": "not known" if isinstance(length, Silence) else f"{length:,}",
+        "Last notification": _ago(readings.last_notification, now),
+        "Last stored report": _ago(readings.last_report, now),
+        "Oldest pending signal": _ago(oldest_pending(readings), now, "none"),
+        "Messages waiting or delayed": "not known" if isinstance(length, ReadFailure) else f"{length:,}",
         "Wrong client states": f"{refused.count:,}, last {_ago(refused.last, now)}" if refused else "none",
         "Subscriptions last maintained": _ago(run.at if run else None, now),
     }
@@ -113,8 +113,8 @@ def _figures(vitals: Vitals, now: datetime) -> Element:
     return element("dl", *pairs)
 
 
-def _days(vitals: Vitals) -> Iterator[Element]:
-    days = vitals.days
+def _days(readings: Readings) -> Iterator[Element]:
+    days = readings.days
     most = max((_signals(manifest) for manifest in days.values()), default=0)
     yield element("ol", *[_bar(day, manifest, most) for day, manifest in days.items()], class_="days")
     yield element(
@@ -140,12 +140,12 @@ def _bar(day: date, manifest: Manifest | None, most: int) -> Element:
     state, signals = _state(manifest), _signals(manifest)
     height = max(_SHORTEST, round(_TALLEST * signals / most)) if most else _SHORTEST
     mark, word = _STATES[state]
-    text = f"{day.isoformat()}: {word}"
+    title = f"{day.isoformat()}: {word}"
     if manifest:
-        text += f", {_counted(signals, 'signal')}, {_counted(manifest.reports, 'report')}"
+        title += f", {_counted(signals, 'signal')}, {_counted(manifest.reports, 'report')}"
     drawn = element(
         "svg",
-        element("title", text),
+        element("title", title),
         element("rect", x="0", y=str(_TALLEST - height), width="10", height=str(height)),
         role="img",
         viewBox=f"0 0 10 {_TALLEST}",
@@ -172,20 +172,20 @@ def _tally(manifest: Manifest | None) -> str:
     return f"{_signals(manifest):,}: {counts}" if counts else "0"
 
 
-def _subscriptions(watched: Sequence[Watched] | None) -> Element:
-    if watched is None:
+def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
+    if views is None:
         return element("p", "Not known: Graph did not tell.")
     rows = [
-        (each.resource, _STANDINGS[each.standing], shown(each.expires) if each.expires else "-")
-        for each in watched
+        (each.resource, _STATUSES[each.status], shown(each.expires) if each.expires else "-")
+        for each in views
     ]
     return table(("Resource", "State", "Expires"), rows)
 
 
-def _queues(vitals: Vitals) -> Element:
+def _queues(readings: Readings) -> Element:
     rows = [
-        (name, f"does not answer: {length.reason}" if isinstance(length, Silence) else f"{length:,}")
-        for name, length in vitals.queues.items()
+        (name, f"does not answer: {length.reason}" if isinstance(length, ReadFailure) else f"{length:,}")
+        for name, length in readings.queues.items()
     ]
     return table(("Queue", "Messages"), rows, numbers=(1,))
 
@@ -206,8 +206,8 @@ def _denied(denied: Denied) -> Iterator[Element]:
     yield element("details", element("summary", f"Show {len(rows)}, with their cures"), shown_here)
 
 
-def _sweep(vitals: Vitals) -> Iterator[Element]:
-    looks = {"Last hours": vitals.recent, "All open days": vitals.full}
+def _sweep(readings: Readings) -> Iterator[Element]:
+    looks = {"Last hours": readings.recent, "All open days": readings.full}
     rows = [(name, *_look(look)) for name, look in looks.items()]
     yield table(("Look", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
     for name, look in looks.items():
@@ -239,3 +239,52 @@ def _ago(when: datetime | None, now: datetime, otherwise: str = NONE_YET) -> str
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+# The look of the page, and the policy that lets a browser use this sheet, named by its hash, and nothing else.
+_SHEET = """
+:root { color-scheme: light dark;
+  --page: #fff; --panel: #f4f6f8; --text: #1c2126; --soft: #545d68; --line: #ced5dc;
+  --good: #146c34; --bad: #b3261e; --warn: #7d5200; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #14181d; --panel: #1d232a; --text: #e4e8ec; --soft: #a5afba; --line: #3a434d;
+  --good: #57c785; --bad: #ff8f85; --warn: #e3b04b; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--page); color: var(--text);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+header { border-left: .4rem solid; padding: .25rem 0 .25rem 1rem; color: var(--good); }
+header.bad { color: var(--bad); }
+h1 { margin: 0; font-size: 1.4rem; line-height: 1.25; }
+h2 { margin: 2rem 0 .5rem; font-size: 1.1rem; }
+p { margin: .5rem 0; }
+header p, .soft, dt, footer { color: var(--soft); font-size: .875rem; }
+.list { margin: 0; padding: 0; list-style: none; }
+.list li { margin: .5rem 0; padding: .6rem .8rem; background: var(--panel); border-left: .25rem solid var(--warn); }
+.list.bad li { border-color: var(--bad); }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .75rem 1.5rem; margin: 0; }
+dd { margin: 0; }
+table { width: 100%; border-collapse: collapse; }
+th, td { padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
+  overflow-wrap: normal; }
+thead th { color: var(--soft); font-size: .875rem; font-weight: 600; }
+tbody th { min-width: 7rem; font-weight: 400; }
+tbody th, td:last-child { overflow-wrap: anywhere; }
+th.number, td.number { width: 1%; text-align: right; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
+th:last-child, td:last-child { padding-right: 0; }
+@media (max-width: 30rem) { tbody th, td { font-size: .875rem; } }
+summary { cursor: pointer; padding: .4rem 0; }
+.days { display: grid; grid-template-columns: repeat(14, 1fr); gap: .2rem; margin: 0; padding: 0; list-style: none; }
+.days li { min-width: 0; text-align: center; font-size: .8rem; line-height: 1.35; }
+.days svg { display: block; width: 100%; height: 6rem; border-bottom: 1px solid var(--line); }
+rect { vector-effect: non-scaling-stroke; stroke-width: 1.5; }
+.complete rect { fill: var(--good); stroke: var(--good); }
+.open rect { fill: var(--panel); stroke: var(--warn); }
+.unknown rect { fill: none; stroke: var(--soft); stroke-dasharray: 3 3; }
+.days b { display: block; }
+.complete b { color: var(--good); }
+.open b { color: var(--warn); }
+.unknown b { color: var(--soft); }
+footer { margin-top: 2rem; }
+"""
+_HASH = base64.b64encode(hashlib.sha256(_SHEET.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

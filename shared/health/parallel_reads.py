@@ -1,6 +1,6 @@
-"""Reads side by side, and waits for none longer than allowed: whatever does not answer becomes a value.
+"""Run reads in parallel with a deadline; a failed read returns `ReadFailure` instead of raising.
 
-Health uses it. A read that hangs is left to its own time limits and keeps nobody; its thread ends with it.
+A read that hangs is left to its own time limits and delays nobody; its thread ends with it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ type Reading[T] = Callable[[float], T]  # waits at most so many seconds, then ra
 
 
 @dataclass(frozen=True)
-class Silence:
-    """What a read that failed leaves: an error code or a few words."""
+class ReadFailure:
+    """A failed read: an error code or a few words."""
 
     reason: str
 
 
-class Reads:
+class ParallelReads:
     """A group of reads; as a context, which ends without waiting for those that hang."""
 
     def __enter__(self) -> Self:
@@ -45,18 +45,18 @@ class Reads:
         """Begin a read as soon as a thread is free."""
         return self._pool.submit(read).result
 
-    def answer[T](self, reading: Reading[T]) -> T | Silence:
-        """What a read of storage gave."""
+    def answer[T](self, reading: Reading[T]) -> T | ReadFailure:
+        """The result of a read of storage."""
         try:
             return reading(self._left(STORAGE_SECONDS))
         except TimeoutError:
-            return Silence("no answer in time")
-        except Exception as failure:  # noqa: BLE001 - whatever the SDK lets through, health must tell it
+            return ReadFailure("no answer in time")
+        except Exception as failure:  # noqa: BLE001 - whatever the SDK raises, health must show it
             code = getattr(failure, "error_code", None)
-            return Silence(str(getattr(code, "value", code) or type(failure).__name__))
+            return ReadFailure(str(getattr(code, "value", code) or type(failure).__name__))
 
     def graph_answer[T](self, reading: Reading[T]) -> T | GraphError:
-        """What a call to Graph gave."""
+        """The result of a call to Graph."""
         try:
             return reading(self._left(GRAPH_SECONDS))
         except TimeoutError:

@@ -1,6 +1,6 @@
-"""What health looks at: queues, manifests, operational state and Graph's list of subscriptions, read side by side.
+"""Collect everything that health reports, in parallel and within ten seconds.
 
-Whatever does not answer becomes a value and not an exception, within a bounded time. The cost does not grow with the
+Whatever does not answer becomes a value and not an exception. The cost does not grow with the
 volume. Storage: 4 queues, 14 manifests, 6 blobs of state and 1 listing (of up to 5,000 names), and one blob for each
 of the organizers without access that are shown, at most 50: 25 to 75 requests. Graph: 1 request for each page of the
 app's own subscriptions, in practice 1.
@@ -24,15 +24,16 @@ from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
 from ..graph.client import Graph
 from ..graph.credentials import credential, graph_token
+from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import Rate
 from ..settings import STATE_SUFFIX, Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Look, Looks
 from ..storage.state import Entry, State
-from ..subscriptions import desired, plan, status
-from ..subscriptions.status import Maintenance, Watched
-from .parallel_reads import GRAPH_SECONDS, Reads, Silence
+from ..subscriptions import desired, status
+from ..subscriptions.status import Maintenance, SubscriptionView
+from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
@@ -72,15 +73,15 @@ class Denied:
     organizers: tuple[Organizer, ...]
 
 
-type Listed = Callable[[], Sequence[Watched]]
+type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where it is read. `listed` tells how the subscriptions stand, and raises GraphError."""
+    """The connections to read from. `subscriptions` raises GraphError."""
 
     container: str
-    listed: Listed
+    subscriptions: SubscriptionSource
     queues: QueueServiceClient
     manifests: Manifests
     state: State
@@ -88,15 +89,15 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Vitals:
-    """All that was read. What is None is not there yet, or lies in a container that does not answer.
+class Readings:
+    """Everything that was read. What is None does not exist yet, or lies in a container that does not answer.
 
     `days` are the last 14, oldest first; `recent` and `full` are the sweep's last looks.
     """
 
-    queues: Mapping[str, int | Silence]
-    containers: Mapping[str, Silence | None]
-    subscriptions: Sequence[Watched] | GraphError
+    queues: Mapping[str, int | ReadFailure]
+    containers: Mapping[str, ReadFailure | None]
+    subscriptions: Sequence[SubscriptionView] | GraphError
     last_notification: datetime | None
     last_report: datetime | None
     refused: Refused | None
@@ -107,10 +108,10 @@ class Vitals:
     denied: Denied
 
 
-def read(sources: Sources, today: date) -> Vitals:
+def read(sources: Sources, today: date) -> Readings:
     """Everything, within some ten seconds; `today` is the last day."""
-    with Reads() as reads:
-        listed = reads.start(sources.listed)
+    with ParallelReads() as reads:
+        subscriptions = reads.start(sources.subscriptions)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
         looks = {name: reads.start(partial(sources.looks.read, name)) for name in (RECENT, FULL)}
@@ -128,13 +129,13 @@ def read(sources: Sources, today: date) -> Vitals:
         of_state = [denied, *beats_read.values(), *looks_read.values(), *refusals_read]
         beat = {name: _content(answer) for name, answer in beats_read.items()}
         look = {name: _given(answer) for name, answer in looks_read.items()}
-        return Vitals(
+        return Readings(
             queues=lengths_read,
             containers={
-                sources.container: _silence(days_read.values()),
-                sources.container + STATE_SUFFIX: _silence(of_state),
+                sources.container: _failure(days_read.values()),
+                sources.container + STATE_SUFFIX: _failure(of_state),
             },
-            subscriptions=reads.graph_answer(listed),
+            subscriptions=reads.graph_answer(subscriptions),
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_refused(beat[heartbeat.REFUSED]),
@@ -163,13 +164,16 @@ def of_app(settings: Settings) -> Sources:
 
 
 def sources(
-    container: str, blobs: BlobServiceClient, queues: QueueServiceClient, listed: Listed | None = None
+    container: str,
+    blobs: BlobServiceClient,
+    queues: QueueServiceClient,
+    subscriptions: SubscriptionSource | None = None,
 ) -> Sources:
-    """Where to read. Without `listed` the subscriptions are those that the app put down last."""
+    """Where to read. Without `subscriptions` they are those that the app published last."""
     state = State(blobs.get_container_client(container + STATE_SUFFIX))
     return Sources(
         container,
-        listed or partial(_put_down, state),
+        subscriptions or partial(_published, state),
         queues,
         Manifests(blobs.get_container_client(container)),
         state,
@@ -177,17 +181,16 @@ def sources(
     )
 
 
-def _subscriptions(graph: Graph, settings: Settings) -> Sequence[Watched]:
+def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
     with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
-        listed = plan.listed(graph)
-    return status.standings(listed, desired.always(settings), settings, times.now())
+        existing = list_subscriptions(graph)
+    return status.statuses(existing, desired.always(settings), settings, times.now())
 
 
-def _put_down(state: State) -> Sequence[Watched]:
-    entry = state.read(heartbeat.MAINTENANCE)
-    run = status.maintenance(entry.content) if entry else None
+def _published(state: State) -> Sequence[SubscriptionView]:
+    run = status.last_run(state)
     if run is None or run.subscriptions is None:
-        raise Unavailable("list subscriptions", "the app has not put them down yet")
+        raise Unavailable("list subscriptions", "the app has not published them yet")
     return run.subscriptions
 
 
@@ -200,15 +203,15 @@ def _first(denied: Sequence[str]) -> list[str]:
     return sorted(denied, key=lambda name: access.CALL_RECORDS not in name)[:MOST_SHOWN]
 
 
-def _given[T](answer: T | Silence) -> T | None:
-    return None if isinstance(answer, Silence) else answer
+def _given[T](answer: T | ReadFailure) -> T | None:
+    return None if isinstance(answer, ReadFailure) else answer
 
 
-def _silence(answers: Iterable[object]) -> Silence | None:
-    return next((answer for answer in answers if isinstance(answer, Silence)), None)
+def _failure(answers: Iterable[object]) -> ReadFailure | None:
+    return next((answer for answer in answers if isinstance(answer, ReadFailure)), None)
 
 
-def _content(answer: Entry | Silence | None) -> dict[str, Any]:
+def _content(answer: Entry | ReadFailure | None) -> dict[str, Any]:
     return answer.content if isinstance(answer, Entry) else {}
 
 

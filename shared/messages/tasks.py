@@ -71,11 +71,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Backfill:
-    """Begin a look at all calls that started in [start, end)."""
+    """Begin a look at all calls that started in [start, end).
+
+    `missing_only`: what has an outcome is left as it is, as the sweep does.
+    """
 
     kind: ClassVar[str] = "backfill"
     start: Annotated[Moment, "from"]
     end: Annotated[datetime, "to", _end]
+    missing_only: bool = False
 
     def __post_init__(self) -> None:
         if self.end <= self.start:

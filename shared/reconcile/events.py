@@ -18,12 +18,14 @@ from ..graph import events, reports
 from ..graph.client import items, next_link
 from ..graph.events import Event
 from ..graph.reports import EventReports
+from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
 from ..messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
 from ..messages.tasks import Subscribe, Task
 from ..services import Services
 from ..storage.scans import Look
-from ..subscriptions import desired, plan
+from ..subscriptions import desired
+from ..subscriptions.plan import is_ours
 from . import call_records, windows
 from .call_records import Known
 
@@ -118,8 +120,8 @@ class EventLook:
         if self._subscribed is None:
             ours = [
                 each
-                for each in plan.listed(self._services.graph)
-                if plan.is_ours(each, self._services.settings)
+                for each in list_subscriptions(self._services.graph)
+                if is_ours(each, self._services.settings)
             ]
             self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
         return self._subscribed

@@ -32,6 +32,7 @@ from .call_records import Known, Listed, announce, listed
 from .events import EventLook
 
 DAY = timedelta(days=1)
+GAP = "gap"  # the look at the time around a gap between two subscriptions
 SLICE_SECONDS = 120.0
 REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
 MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
@@ -55,18 +56,21 @@ def run(services: Services) -> None:
 
 
 def backfill(job: Backfill, services: Services) -> None:
-    """Begin a look at a window that an operator asks for, as far as Graph still lists it."""
+    """Begin a look at a window that somebody asks for, as far as Graph still lists it."""
     now = times.now()
     start, end = max(job.start, now - REACH), min(job.end, now)
     if start >= end:
         logs.warning("backfill.empty", start=job.start, end=job.end)
         return
-    look = Look(backfill_name(job), now, start, end, at=start, next=now, found_by=FoundBy.BACKFILL)
+    found_by = FoundBy.SWEEP if job.missing_only else FoundBy.BACKFILL
+    look = Look(backfill_name(job), now, start, end, at=start, next=now, found_by=found_by)
     services.looks.begin(_scoped(look, services))
 
 
 def backfill_name(job: Backfill) -> str:
-    """The name of the look that a backfill begins."""
+    """The name of the look that a backfill begins; those for missing calls, which the app asks for, share one."""
+    if job.missing_only:
+        return GAP
     return f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
 
 

@@ -1,4 +1,4 @@
-"""Which subscriptions the app wants: resource, change, how long each may live, and whether it is encrypted.
+"""The subscriptions that the app needs: resource, change type, lifetime, and whether each is encrypted.
 
 Sources: https://learn.microsoft.com/graph/change-notifications-overview (the longest lifetimes),
 .../changenotifications-for-virtualevent and .../changenotifications-for-onlinemeeting
@@ -26,8 +26,8 @@ _OF_EVENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A subscription that the app wants. A `rich` one is encrypted, and Graph has it in its beta version only."""
+class DesiredSubscription:
+    """A subscription that the app needs. A `rich` one is encrypted, and Graph has it in its beta version only."""
 
     resource: str
     change_type: str
@@ -35,29 +35,30 @@ class Wanted:
     rich: bool = False
 
 
-def always(settings: Settings) -> tuple[Wanted, ...]:
-    """What SIGNALS asks for, whatever meetings there are."""
-    found = []
+def always(settings: Settings) -> tuple[DesiredSubscription, ...]:
+    """The subscriptions that SIGNALS asks for, whatever meetings there are."""
+    desired = []
     if CALL_RECORDS in settings.signals:
-        found.append(Wanted("communications/callRecords", "created"))
+        desired.append(DesiredSubscription("communications/callRecords", "created"))
     if VIRTUAL_EVENTS in settings.signals:
-        found.append(Wanted("solutions/virtualEvents/events", "created", EVENT_LIFETIME))
-    return tuple(found)
+        desired.append(DesiredSubscription("solutions/virtualEvents/events", "created", EVENT_LIFETIME))
+    return tuple(desired)
 
 
-def of_meetings(settings: Settings, watched: Iterable[Watched]) -> tuple[Wanted, ...]:
+def of_meetings(settings: Settings, watched: Iterable[Watched]) -> tuple[DesiredSubscription, ...]:
     """One for each watched meeting. Its join URL, encoded as Graph shows it, is encoded once more as a whole."""
     if CALL_EVENTS not in settings.signals:
         return ()
     resource = "communications/onlineMeetings(joinWebUrl='{}')/meetingCallEvents"
     return tuple(
-        Wanted(resource.format(quote(each.join_url, safe="")), "updated", rich=True) for each in watched
+        DesiredSubscription(resource.format(quote(each.join_url, safe="")), "updated", rich=True)
+        for each in watched
     )
 
 
-def of_event(kind: EventKind, event_id: str) -> Wanted:
-    """The one that announces the reports of a webinar or town hall."""
-    return Wanted(
+def of_event(kind: EventKind, event_id: str) -> DesiredSubscription:
+    """The subscription that announces the reports of a webinar or town hall."""
+    return DesiredSubscription(
         f"solutions/virtualEvents/{kind}s/{event_id}/getAttendanceReports", "created", EVENT_LIFETIME
     )
 

@@ -1,6 +1,7 @@
 """The app's own validation handshake on its webhook routes, as Graph makes it before it creates a subscription.
 
-It warms a cold app, and it names the fault that Graph's answer would hide. Source:
+It wakes a cold app and describes a fault that Graph's answer would hide. It decides nothing: an access restriction or
+a private DNS may shut the app, or an operator, out of an address that Graph reaches. Source:
 https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
 """
 
@@ -9,40 +10,55 @@ from __future__ import annotations
 import secrets
 
 import requests
+from urllib3.exceptions import NameResolutionError
 
-from ..errors import SubscriptionError
-
-TIMEOUT = 10.0  # seconds; what Graph allows
+ROUTES = ("notifications", "lifecycle")
+TIMEOUT = 10.0  # seconds; as long as Graph waits
 TRIES = 3  # the first may wake a cold app
 MAX_BYTES = 4_096
 
 
-def handshake(url: str) -> None:
-    """Validate `url` as Graph will. Raises SubscriptionError with what it would object to."""
+def handshake_problem(base_url: str) -> str:
+    """Do the handshake on both routes; the first address that fails and why, or "" where both answer."""
+    for route in ROUTES:
+        url = f"{base_url}/{route}"
+        problem = ""
+        for _ in range(TRIES):
+            problem = _problem(url)
+            if not problem:
+                break
+        else:
+            return f"{url} {problem}"
+    return ""
+
+
+def _problem(url: str) -> str:
     token = f"{secrets.token_urlsafe(16)} +%3A&"
-    problem = ""
-    for _ in range(TRIES):
-        try:
-            problem = _handshake_problem(url, token)
-        except requests.RequestException as failure:
-            problem = f"did not answer within {TIMEOUT:.0f} s or cannot be reached ({type(failure).__name__})"
-        if not problem:
-            return
-    raise SubscriptionError(f"The app's own handshake on {url.partition('?')[0]} failed: it {problem}.")
-
-
-def _handshake_problem(url: str, token: str) -> str:
-    with requests.post(
-        url,
-        params={"validationToken": token},
-        headers={"Content-Type": "text/plain; charset=utf-8"},
-        timeout=TIMEOUT,
-        allow_redirects=False,
-        stream=True,
-    ) as response:
-        body = response.raw.read(MAX_BYTES, decode_content=True)
+    try:
+        with requests.post(
+            url,
+            params={"validationToken": token},
+            headers={"Content-Type": "text/plain; charset=utf-8"},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = response.raw.read(MAX_BYTES, decode_content=True)
+    except requests.Timeout:
+        return f"did not answer within {TIMEOUT:.0f} s"
+    except requests.RequestException as failure:
+        return _connection_problem(failure)
+    if response.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+        return f"answered {response.status_code}, as an access restriction does"
     if response.status_code != requests.codes.ok:
         return f"answered {response.status_code} instead of 200"
     if not response.headers.get("Content-Type", "").lower().startswith("text/plain"):
         return "did not answer with text/plain"
     return "" if body == token.encode() else "did not answer with the token alone"
+
+
+def _connection_problem(failure: requests.RequestException) -> str:
+    reason = getattr(failure.args[0], "reason", None) if failure.args else None
+    if isinstance(reason, NameResolutionError):
+        return "has no address in this network's DNS"
+    return f"cannot be reached ({type(failure).__name__})"

@@ -1,292 +1,270 @@
-"""The upkeep of the app's Graph subscriptions: made, renewed, adopted and deleted, with what came of it put down.
+"""Maintenance of the app's Graph subscriptions: compare, renew, replace, create, delete, and publish the result.
 
-What there is and what is wanted is compared in `subscriptions`; how each wanted one stands is told in `standing`.
+`plan` decides the steps, `changes` makes them, and `status` describes each subscription afterwards.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
+
+from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..errors import AccessDenied, AttendanceError, Conflict, GraphError, NotFound, SubscriptionError
+from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
 from ..graph import events
-from ..graph.client import BETA, Graph, segment
+from ..graph.client import Graph
+from ..graph.subscriptions import (
+    Subscription,
+    delete_subscription,
+    get_subscription,
+    list_subscriptions,
+)
+from ..messages import tasks
 from ..messages.signals import EventKind
+from ..messages.tasks import Backfill, Task
 from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
+from ..storage.clients import Queue
+from ..storage.state import State
+from ..storage.watchlist import Watch
 from . import desired, status
-from .desired import Wanted
-from .handshake import handshake
-from .plan import (
-    Subscription,
-    answers,
-    is_accepted,
-    is_due,
-    is_ours,
-    is_usable,
-    listed,
-    notification_url,
-    parse,
-    plan,
-)
-from .status import Watched
+from .changes import Changes
+from .desired import DesiredSubscription
+from .handshake import handshake_problem
+from .plan import is_accepted, is_due, is_ours, plan
+from .status import Maintenance, SubscriptionView
 
-CREATE_TRIES = 3
+GAP_REACH = timedelta(hours=6)  # before a gap, for calls that began earlier; the daily scan finds longer ones
+GAP_DELAY = 600  # seconds from a gap's begin until its sweep: longer than three creations take
+
+
+def changes(services: Services) -> Changes:
+    """The changes to Graph's list that these services can make."""
+    return Changes(services.graph, services.settings, services.keys)
 
 
 def maintain(services: Services) -> None:
-    """One run: list, compare, then delete, renew and create; what came of it is put down for people.
+    """Do one run and publish what came of it in the state container.
 
-    Every step is tried even when another fails. Raises SubscriptionError in the end when a wanted subscription
-    could not be had, and GraphError when Graph's list could not be read.
+    Every step is tried even when another fails. Raises SubscriptionError in the end when a desired subscription
+    is not as it should be, and GraphError when Graph's list could not be read.
     """
-    problems: list[str] = []
-    found: tuple[Watched, ...] | None = None
+    run = _Run(
+        services.graph,
+        services.settings,
+        changes(services),
+        services.watch,
+        services.tasks,
+        _last_run(services.state),
+    )
+    views: tuple[SubscriptionView, ...] | None = None
     try:
-        found = _run(services, problems)
+        views = run.all_steps()
     except GraphError as failure:
-        problems.append(str(failure))
+        run.problems.append(str(failure))
         raise
     finally:
-        told = None if found is None else [status.fields(each) for each in found]
-        services.heartbeat.tell(heartbeat.MAINTENANCE, {"problems": problems, "subscriptions": told})
-    if problems:
-        raise SubscriptionError(" ".join(problems))
+        services.heartbeat.tell(heartbeat.MAINTENANCE, run.result(views))
+    if run.problems:
+        raise SubscriptionError(" ".join(run.problems))
 
 
-def _run(services: Services, problems: list[str]) -> tuple[Watched, ...]:
-    """The steps of one run, with their problems; how the subscriptions stand after it."""
-    settings, there = services.settings, listed(services.graph)
-    wants = _wants(there, services)
-    todo = plan(there, wants, settings, services.graph.now())
-    for subscription, want in todo.renew:
-        _tried(problems, partial(_renew, services, subscription, want))
-    # What is to be made anew is deleted only when the new one can be made.
-    reachable = not todo.create or _tried(problems, partial(shake_hands, settings))
-    for subscription in todo.delete if reachable else ():
-        _tried(problems, partial(_delete, services.graph, subscription))
-    for want in todo.create if reachable else ():
-        _tried(problems, partial(_create, services, want))
-    for subscription in todo.keep:
-        logs.info(
-            "subscription.kept",
-            subscription=subscription.id,
-            expires=subscription.expires,
-            requestId=services.graph.request_id,
-        )
-    if todo.renew or todo.delete or todo.create:
-        there = listed(services.graph)
-    return status.overview(there, wants, settings, services.graph.now())
-
-
-def standings(services: Services) -> tuple[Watched, ...]:
-    """How all subscriptions of the app's identity stand now. Raises GraphError."""
-    there = listed(services.graph)
-    return status.overview(there, _wants(there, services), services.settings, services.graph.now())
-
-
-def _wants(there: Sequence[Subscription], services: Services) -> list[Wanted]:
-    """All that is wanted now. Of an event, what there is is wanted on while the event goes on."""
-    settings = services.settings
-    wants = [*desired.always(settings)]
-    if CALL_EVENTS in settings.signals:
-        wants += desired.of_meetings(settings, services.watch.listed())
-    of_events = [each for each in there if is_ours(each, settings) and desired.event_of(each.resource)]
-    if VIRTUAL_EVENTS in settings.signals:
-        found = {want: None for each in of_events if (want := _of_event_that_goes_on(each, services))}
-        wants += found
-    return wants
-
-
-def _of_event_that_goes_on(there: Subscription, services: Services) -> Wanted | None:
-    """What is wanted of an event that has a subscription. Asks Graph only where that is due or cannot be used."""
-    event = desired.event_of(there.resource)
-    if event is None:
-        return None
-    want, now = desired.of_event(*event), services.graph.now()
-    if is_usable(there, services.settings, now) and not is_due(there, want, now):
-        return want
+def renew(services: Services, subscription_id: str) -> None:
+    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all."""
     try:
-        goes_on = events.event(services.graph, *event).goes_on(now, desired.REPORTS_LATE)
+        subscription = get_subscription(services.graph, subscription_id)
+        changes(services).renew(subscription, desired.longest(subscription.resource))
     except NotFound:
-        return None
-    except GraphError:
-        return want  # the next run will know more
-    return want if goes_on else None
+        maintain(services)
 
 
-def subscribe(services: Services, kind: EventKind, event_id: str) -> None:
+def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKind, event_id: str) -> None:
     """Have Graph announce the reports of one event, if it goes on and its organizer is one of ours.
 
     Raises a GraphError or SubscriptionError.
     """
     try:
-        event = events.event(services.graph, kind, event_id)
+        event = events.event(graph, kind, event_id)
     except AccessDenied as failure:  # once access is given, the sweep finds the event
         logs.warning(
             "event.denied", meeting=event_id, error=str(failure), requestId=failure.request_id or None
         )
         return
-    organizers = services.settings.organizers
+    organizers = settings.organizers
     in_scope = not organizers or (event.organizer_id or "").lower() in organizers
-    if not in_scope or not event.goes_on(services.graph.now(), desired.REPORTS_LATE):
-        logs.info("event.passed", meeting=event_id, requestId=services.graph.request_id)
+    if not in_scope or not event.goes_on(graph.now(), desired.REPORTS_LATE):
+        logs.info("event.passed", meeting=event_id, requestId=graph.request_id)
         return
-    _create(services, desired.of_event(kind, event_id))
+    changes.create(desired.of_event(kind, event_id))
 
 
-def renew(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; when it is gone, go through all."""
-    graph = services.graph
-    try:
-        there = parse(graph.get(f"subscriptions/{segment(subscription_id)}", "get subscription"))
-        if there is None:
-            raise NotFound("get subscription", "it has no resource")
-        _extend(services, there, desired.longest(there.resource))
-    except NotFound:
-        maintain(services)
+def all_statuses(graph: Graph, settings: Settings, watch: Watch) -> tuple[SubscriptionView, ...]:
+    """All subscriptions of the app's identity as they are now. Raises GraphError."""
+    existing = list_subscriptions(graph)
+    return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
 
 
-def delete(services: Services, subscription_id: str) -> None:
-    """Delete one subscription of the app's identity. Raises GraphError."""
-    _remove(services.graph, subscription_id, None)
+class _Run:
+    """One run of maintenance; `problems` are the steps that failed."""
 
+    def __init__(
+        self,
+        graph: Graph,
+        settings: Settings,
+        changes: Changes,
+        watch: Watch,
+        upkeep: Queue,
+        before: Maintenance | None,
+    ) -> None:
+        self.problems: list[str] = []
+        self._graph = graph
+        self._settings = settings
+        self._changes = changes
+        self._watch = watch
+        self._upkeep = upkeep
+        self._validation = before.validation if before else ""
+        self._own_handshake = before.own_handshake if before else ""
+        self._ran_before = before is not None
+        self._awake = False
+        self._sweep_queued = False
 
-def _tried(problems: list[str], step: Callable[[], None]) -> bool:
-    try:
-        step()
-    except AttendanceError as failure:
-        logs.error(
-            "subscription.failed",
-            error=str(failure),
-            requestId=getattr(failure, "request_id", None) or None,
-        )
-        problems.append(str(failure))
-        return False
-    return True
-
-
-def shake_hands(settings: Settings) -> None:
-    """Validate both webhooks as Graph will. Raises SubscriptionError."""
-    for route in ("notifications", "lifecycle"):
-        handshake(notification_url(settings, route))
-
-
-def _create(services: Services, want: Wanted) -> None:
-    graph, path = services.graph, "subscriptions"
-    for _ in range(CREATE_TRIES):
-        try:
-            created = graph.post(
-                BETA + path if want.rich else path, "create subscription", _body(services, want)
+    def all_steps(self) -> tuple[SubscriptionView, ...]:
+        """Go from what exists to what is desired; all subscriptions as they are afterwards. Raises GraphError."""
+        graph, settings = self._graph, self._settings
+        existing = list_subscriptions(graph)
+        targets = _desired(existing, graph, settings, self._watch)
+        todo = plan(existing, targets, settings, graph.now())
+        if self._own_handshake:
+            self._wake()  # to see whether it still fails
+        for subscription, each in todo.renew:
+            self._try(partial(self._renew, subscription, each))
+        for subscription, each in todo.replace:
+            self._try(partial(self._replace, subscription, each))
+        for each in todo.create:
+            self._try(partial(self._create, each))
+        for subscription in todo.delete:
+            self._try(partial(delete_subscription, graph, subscription.id, subscription.resource))
+        for subscription in todo.keep:
+            logs.info(
+                "subscription.kept",
+                subscription=subscription.id,
+                expires=subscription.expires,
+                requestId=graph.request_id,
             )
-        except Conflict as conflict:
-            if _adopt(services, want, conflict):
+        if todo.renew or todo.replace or todo.create or todo.delete:
+            existing = list_subscriptions(graph)
+        return status.all_statuses(existing, targets, settings, graph.now())
+
+    def result(self, views: Sequence[SubscriptionView] | None) -> dict[str, object]:
+        """The run as it is published; `views` is None where Graph's list could not be read."""
+        if self._changes.validation is not None:
+            self._validation = self._changes.validation
+        return {
+            "problems": self.problems,
+            "ownHandshake": self._own_handshake or None,
+            "validation": self._validation or None,
+            "subscriptions": None if views is None else [status.fields(each) for each in views],
+        }
+
+    def _renew(self, subscription: Subscription, target: DesiredSubscription) -> None:
+        try:
+            self._changes.renew(subscription, target.lifetime)
+        except NotFound:
+            self._create(target)
+        except GraphError as failure:
+            if isinstance(failure, Refused) and subscription.expires <= self._graph.now():
+                self._replace(subscription, target)  # neither Graph nor the clock takes it for alive
                 return
-            continue
-        logs.info(
-            "subscription.created",
-            subscription=created.get("id"),
-            resource=want.resource,
-            requestId=graph.request_id,
-        )
-        return
-    raise SubscriptionError(
-        f"Graph says that a subscription to {want.resource} exists, but lists none of ours."
-    )
+            # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.
+            raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None
+
+    def _replace(self, former: Subscription, target: DesiredSubscription) -> None:
+        self._wake()
+        self._queue_sweep()
+        self._changes.replace(former, target)
+
+    def _create(self, target: DesiredSubscription) -> None:
+        self._wake()
+        if self._ran_before:  # else nothing can have been missed
+            self._try(self._queue_sweep)
+        self._changes.create(target)
+
+    def _wake(self) -> None:
+        """Do the app's own handshake, once a run. Whether the address is good is for Graph to say."""
+        if self._awake:
+            return
+        self._awake = True
+        self._own_handshake = handshake_problem(self._settings.notification_base_url)
+        if self._own_handshake:
+            logs.warning("handshake.failed", error=self._own_handshake)
+
+    def _queue_sweep(self) -> None:
+        """Have the sweep look, once the gap is over, for what nobody announced before and in it; once a run.
+
+        Raises SubscriptionError.
+        """
+        if self._sweep_queued:
+            return
+        now = times.now()
+        window = Backfill(now - GAP_REACH, now + timedelta(seconds=GAP_DELAY), missing_only=True)
+        try:
+            self._upkeep.send(tasks.message(Task(window)), GAP_DELAY)
+        except AzureError as failure:
+            raise SubscriptionError(
+                f"The sweep that covers the gap could not be queued ({type(failure).__name__})."
+            ) from None
+        self._sweep_queued = True
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except AttendanceError as failure:
+            logs.error(
+                "subscription.failed",
+                error=str(failure),
+                requestId=getattr(failure, "request_id", None) or None,
+            )
+            self.problems.append(str(failure))
 
 
-def _adopt(services: Services, want: Wanted, conflict: Conflict) -> bool:
-    """After a 409: keep the one that is there if it delivers what we accept, clear the way if it is ours.
-
-    Whether it was adopted. Raises SubscriptionError when it is not at our URL, for such a one is left alone.
-    """
-    graph, settings = services.graph, services.settings
-    same = [each for each in listed(graph) if answers(each, want)]
-    ours = [each for each in same if is_ours(each, settings)]
-    if same and not ours:
-        raise SubscriptionError(
-            f"This identity already has a subscription to {want.resource} at another address ({conflict}). "
-            "Delete it there, or give this deployment an identity of its own."
-        )
-    accepted = [each for each in ours if is_accepted(each, settings)]
-    for each in ours:
-        if each not in accepted:
-            _delete(graph, each)
-    if accepted:
-        logs.info(
-            "subscription.adopted",
-            subscription=accepted[0].id,
-            resource=want.resource,
-            requestId=graph.request_id,
-        )
-        _extend(services, accepted[0], want.lifetime)
-    return bool(accepted)
-
-
-def _renew(services: Services, subscription: Subscription, want: Wanted) -> None:
+def _last_run(state: State) -> Maintenance | None:
     try:
-        _extend(services, subscription, want.lifetime)
-    except NotFound:
-        shake_hands(services.settings)
-        _create(services, want)
-    except GraphError as failure:
-        # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.
-        raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None
+        return status.last_run(state)
+    except AzureError:
+        return None  # maintenance goes on without it
 
 
-def _extend(services: Services, subscription: Subscription, lifetime: timedelta) -> None:
-    """Move the expiry as far as it goes; what is encrypted is so with the current certificate from then on."""
-    graph = services.graph
-    expires = graph.now() + lifetime
-    body = {"expirationDateTime": times.text(expires)}
-    path = f"subscriptions/{segment(subscription.id)}"
-    if subscription.certificate_id:
-        body |= _certificate(services)
-        path = BETA + path
-    graph.patch(path, "renew subscription", body)
-    logs.info(
-        "subscription.renewed",
-        subscription=subscription.id,
-        expires=expires,
-        requestId=graph.request_id,
-    )
+def _desired(
+    existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watch
+) -> list[DesiredSubscription]:
+    """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
+    targets = [*desired.always(settings)]
+    if CALL_EVENTS in settings.signals:
+        targets += desired.of_meetings(settings, watch.listed())
+    if VIRTUAL_EVENTS in settings.signals:
+        ours = (each for each in existing if is_ours(each, settings))
+        going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)
+        targets += {each: None for each in going_on if each}
+    return targets
 
 
-def _delete(graph: Graph, subscription: Subscription) -> None:
-    _remove(graph, subscription.id, subscription.resource)
-
-
-def _remove(graph: Graph, subscription_id: str, resource: str | None) -> None:
+def _of_event_that_goes_on(
+    subscription: Subscription, graph: Graph, settings: Settings
+) -> DesiredSubscription | None:
+    """The desired subscription of an event that has one. Asks Graph only where that is due or not accepted."""
+    event = desired.event_of(subscription.resource)
+    if event is None:
+        return None
+    target, now = desired.of_event(*event), graph.now()
+    if is_accepted(subscription, settings) and not is_due(subscription, target, now):
+        return target
     try:
-        graph.delete(f"subscriptions/{segment(subscription_id)}", "delete subscription")
+        goes_on = events.event(graph, *event).goes_on(now, desired.REPORTS_LATE)
     except NotFound:
-        return
-    logs.info(
-        "subscription.deleted", subscription=subscription_id, resource=resource, requestId=graph.request_id
-    )
-
-
-def _body(services: Services, want: Wanted) -> dict[str, Any]:
-    settings = services.settings
-    body: dict[str, Any] = {
-        "changeType": want.change_type,
-        "resource": want.resource,
-        "notificationUrl": notification_url(settings),
-        "lifecycleNotificationUrl": notification_url(settings, "lifecycle"),
-        "expirationDateTime": times.text(services.graph.now() + want.lifetime),
-        "clientState": settings.client_state,
-    }
-    return body | {"includeResourceData": True, **_certificate(services)} if want.rich else body
-
-
-def _certificate(services: Services) -> dict[str, str]:
-    certificate = services.keys.current()
-    return {
-        "encryptionCertificate": base64.b64encode(certificate.der).decode(),
-        "encryptionCertificateId": certificate.id,
-    }
+        return None
+    except GraphError:
+        return target  # the next run will know more
+    return target if goes_on else None

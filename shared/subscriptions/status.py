@@ -1,26 +1,25 @@
-"""How the subscriptions stand that the settings ask for, and the sentences about those that do not stand well.
-
-Nothing here asks Graph or changes anything: `subscriptions` does.
-"""
+"""Compare Graph's subscriptions with those that the app needs. Nothing here asks Graph or changes anything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from .. import times
+from ..graph.subscriptions import Subscription
 from ..settings import Settings
-from ..times import shown
-from .desired import Wanted
-from .plan import Subscription, answers, is_accepted, is_ours
+from ..storage import heartbeat
+from ..storage.state import State
+from .desired import DesiredSubscription
+from .plan import answers, is_accepted, is_ours
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 
 
-class Standing(StrEnum):
+class SubscriptionStatus(StrEnum):
     """How a subscription is.
 
     `elsewhere`: this identity has it, but at another address; `unwanted`: nobody asks for it.
@@ -35,143 +34,120 @@ class Standing(StrEnum):
     UNWANTED = "unwanted"
 
 
+DELIVERING = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.RENEWAL_OVERDUE})
+
+
 @dataclass(frozen=True)
-class Watched:
-    """A subscription that is asked for, as the best one in Graph's list has it, or one that is there besides."""
+class SubscriptionView:
+    """A desired subscription, as the best one in Graph's list has it, or one that exists besides."""
 
     resource: str
     expires: datetime | None
-    standing: Standing
+    status: SubscriptionStatus
     id: str | None = None
 
 
 @dataclass(frozen=True)
 class Maintenance:
-    """The last run of `maintain_subscriptions`: what it could not do, and how the subscriptions stood after it.
+    """The last run of `maintain_subscriptions`: the steps that failed, and the subscriptions after it.
 
-    `subscriptions` is None where Graph did not tell.
+    `subscriptions` is None where Graph's list could not be read. `own_handshake` says how the app failed to reach its
+    own address, `validation` how Graph did when it last tried; each is "" where there was no failure.
     """
 
     at: datetime
     problems: tuple[str, ...] = ()
-    subscriptions: tuple[Watched, ...] | None = None
+    subscriptions: tuple[SubscriptionView, ...] | None = None
+    own_handshake: str = ""
+    validation: str = ""
 
 
-def standings(
-    listed: Sequence[Subscription], wants: Iterable[Wanted], settings: Settings, now: datetime
-) -> tuple[Watched, ...]:
-    """How each wanted subscription stands in Graph's list."""
-    return tuple(_watched(want, listed, settings, now) for want in wants)
+def statuses(
+    existing: Sequence[Subscription],
+    desired: Iterable[DesiredSubscription],
+    settings: Settings,
+    now: datetime,
+) -> tuple[SubscriptionView, ...]:
+    """Each desired subscription as Graph's list has it."""
+    return tuple(_view(each, existing, settings, now) for each in desired)
 
 
-def overview(
-    listed: Sequence[Subscription], wants: Iterable[Wanted], settings: Settings, now: datetime
-) -> tuple[Watched, ...]:
-    """As `standings`, and then all others of the list."""
-    found = standings(listed, wants, settings, now)
-    known = {each.id for each in found}
-    others = [each for each in listed if each.id not in known]
-    return found + tuple(
-        Watched(
+def all_statuses(
+    existing: Sequence[Subscription],
+    desired: Iterable[DesiredSubscription],
+    settings: Settings,
+    now: datetime,
+) -> tuple[SubscriptionView, ...]:
+    """As `statuses`, and then all others of the list."""
+    views = statuses(existing, desired, settings, now)
+    ids = {each.id for each in views}
+    return views + tuple(
+        SubscriptionView(
             each.resource,
             each.expires,
-            Standing.UNWANTED if is_ours(each, settings) else Standing.ELSEWHERE,
+            SubscriptionStatus.UNWANTED if is_ours(each, settings) else SubscriptionStatus.ELSEWHERE,
             each.id,
         )
-        for each in others
+        for each in existing
+        if each.id not in ids
     )
 
 
-def fields(each: Watched) -> dict[str, str | None]:
+def fields(view: SubscriptionView) -> dict[str, str | None]:
     """A subscription as JSON has it."""
     return {
-        "id": each.id,
-        "resource": each.resource,
-        "expires": times.optional_text(each.expires),
-        "state": each.standing,
+        "id": view.id,
+        "resource": view.resource,
+        "expires": times.optional_text(view.expires),
+        "state": view.status,
     }
 
 
+def last_run(state: State) -> Maintenance | None:
+    """The last run, or None where there was none. Raises azure.core errors."""
+    entry = state.read(heartbeat.MAINTENANCE)
+    return maintenance(entry.content) if entry else None
+
+
 def maintenance(content: Mapping[str, Any]) -> Maintenance | None:
-    """The last run as it was put down; None where nothing was."""
+    """A run as it was published; None for what is none."""
     try:
         at = times.parse(content.get("at"))
-        told, listed = content.get("problems"), content.get("subscriptions")
-        problems = tuple(str(problem) for problem in told) if isinstance(told, list) else ()
-        found = tuple(map(_read, listed)) if isinstance(listed, list) else None
+        problems, listed = content.get("problems"), content.get("subscriptions")
+        views = tuple(map(_read, listed)) if isinstance(listed, list) else None
     except (ValueError, KeyError, TypeError):
         return None
-    return Maintenance(at, problems, found) if at else None
+    if at is None:
+        return None
+    return Maintenance(
+        at,
+        tuple(map(str, problems)) if isinstance(problems, list) else (),
+        views,
+        str(content.get("ownHandshake") or ""),
+        str(content.get("validation") or ""),
+    )
 
 
-def _read(content: Mapping[str, Any]) -> Watched:
+def _read(content: Mapping[str, Any]) -> SubscriptionView:
     expires = times.parse(content["expires"])
-    return Watched(content["resource"], expires, Standing(content["state"]), content["id"])
+    return SubscriptionView(content["resource"], expires, SubscriptionStatus(content["state"]), content["id"])
 
 
-def problems(watched: Sequence[Watched], run: Maintenance | None) -> Iterator[str]:
-    """A sentence and its cure for each through which Graph announces nothing that the app takes."""
-    for each in watched:
-        match each.standing:
-            case Standing.MISSING | Standing.ELSEWHERE:
-                what = "is missing, so Graph announces no meeting"
-            case Standing.EXPIRED:
-                what = f"expired at {shown(each.expires)}, so Graph announces no meeting"
-            case Standing.NOT_ACCEPTED:
-                what = "carries a clientState or a lifecycle address that the app does not take"
-            case _:
-                continue
-        yield f"The subscription to {each.resource} {what}. {_cure(each, run)}"
-
-
-def warnings(watched: Sequence[Watched], run: Maintenance | None) -> Iterator[str]:
-    """A sentence for each that still delivers, but was not renewed or not seen to."""
-    told = " ".join(run.problems) if run else ""
-    for each in watched:
-        if each.standing is Standing.RENEWAL_OVERDUE:
-            why = (
-                f"Its last run, at {shown(run.at)}, said: {told}"
-                if run and told
-                else "See why it does not run."
-            )
-            yield (
-                f"The subscription to {each.resource} should have been renewed; it expires at "
-                f"{shown(each.expires)}. maintain_subscriptions renews it. {why}"
-            )
-        elif each.standing is Standing.ACTIVE and run and told:
-            yield f"The last run of maintain_subscriptions, at {shown(run.at)}, had problems: {told}"
-
-
-def _watched(want: Wanted, listed: Sequence[Subscription], settings: Settings, now: datetime) -> Watched:
-    same = [each for each in listed if answers(each, want)]
+def _view(
+    desired: DesiredSubscription, existing: Sequence[Subscription], settings: Settings, now: datetime
+) -> SubscriptionView:
+    same = [each for each in existing if answers(each, desired)]
     ours = [each for each in same if is_ours(each, settings)]
     if not ours:
-        return Watched(want.resource, None, Standing.ELSEWHERE if same else Standing.MISSING)
+        missing = SubscriptionStatus.ELSEWHERE if same else SubscriptionStatus.MISSING
+        return SubscriptionView(desired.resource, None, missing)
     best = max(ours, key=lambda each: (is_accepted(each, settings) and each.expires > now, each.expires))
     if best.expires <= now:
-        standing = Standing.EXPIRED
+        status = SubscriptionStatus.EXPIRED
     elif not is_accepted(best, settings):
-        standing = Standing.NOT_ACCEPTED
-    elif best.expires - now < want.lifetime / 2 - OVERDUE:
-        standing = Standing.RENEWAL_OVERDUE
+        status = SubscriptionStatus.NOT_ACCEPTED
+    elif best.expires - now < desired.lifetime / 2 - OVERDUE:
+        status = SubscriptionStatus.RENEWAL_OVERDUE
     else:
-        standing = Standing.ACTIVE
-    return Watched(want.resource, best.expires, standing, best.id)
-
-
-def _cure(each: Watched, run: Maintenance | None) -> str:
-    if each.standing is Standing.ELSEWHERE:
-        return (
-            "The app's identity has one at another address, which is in the way: delete that one, or give this "
-            "deployment an identity of its own."
-        )
-    if run is None:
-        return (
-            "maintain_subscriptions makes it, but no run is known yet: MAINTAIN_SCHEDULE says when it runs."
-        )
-    if run.problems:
-        return f"maintain_subscriptions tried to make it at {shown(run.at)}: {' '.join(run.problems)}"
-    return (
-        f"maintain_subscriptions makes it; its last run was at {shown(run.at)}. Run it now, or see why it does "
-        "not run."
-    )
+        status = SubscriptionStatus.ACTIVE
+    return SubscriptionView(desired.resource, best.expires, status, best.id)

@@ -471,6 +471,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     subscriptions_are_kept: {
         *("subscriptions.started", "subscription.created", "subscription.kept", "subscription.renewed"),
         *("subscription.adopted", "subscription.deleted", "subscription.failed", "task.postponed"),
+        "handshake.failed",
     },
     settings_are_wrong: {"settings.wrong"},
 }

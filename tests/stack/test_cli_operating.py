@@ -79,19 +79,24 @@ def test_doctor_names_the_permission_that_the_apps_token_has_not(
         local.stack.identity, "GRAPH_ROLES", ("CallRecords.Read.All", "OnlineMeetings.Read.All")
     )
     (problem,) = found(told(front, "doctor", code=3), "problem")
+    name = "OnlineMeetingArtifact.Read.All"
     assert problem.startswith(
-        "app: graph permissions: OnlineMeetingArtifact.Read.All is missing from the app's token. Grant it with"
+        f"app: graph permissions: {name} is missing from the app's token. Grant the application permission {name} "
     )
 
 
 def test_doctor_says_that_an_app_that_does_not_run_does_not_answer(front: Front) -> None:
+    front.subscribe()
+    eventually(lambda: front.state("heartbeat/maintenance.json"), "the end of a run")
     front.stack.functions.stop()
     try:
         findings = told(front, "doctor", "--wait", "1", code=3)
     finally:
         front.stack.restart_functions()
     problems = " ".join(found(findings, "problem"))
-    assert "endpoint: The app's own handshake" in problems
+    (endpoint,) = (each for each in findings if each["check"] == "endpoint")
+    assert endpoint["state"] == "warning"  # for Graph has accepted the address
+    assert endpoint["says"].startswith(f"The webhooks are closed to this machine: {front.url}/notifications ")
     assert "queue: The app has not answered within 1 s." in problems
 
 
@@ -266,5 +271,5 @@ def test_doctor_names_the_role_without_which_it_cannot_ask_the_app() -> None:
     refusal = HttpResponseError(response=MagicMock(status_code=403))
     session_ = MagicMock(**{"upkeep.send.side_effect": refusal})
     (finding,) = doctor._of_app(session_, (), 1)
-    assert finding.state == "problem"
-    assert "Storage Queue Data Message Sender" in finding.cure
+    assert finding.severity == "problem"
+    assert "Storage Queue Data Message Sender" in finding.remedy

@@ -129,8 +129,13 @@ class TestSubscriptions:
         for each in front.control.subscriptions():
             front.control.remove_subscription(each["id"])
         assert "is missing" in the_problem(fresh)
-        fresh.beat("maintenance", timedelta(minutes=1), problems=["The handshake failed."])
-        assert "The handshake failed." in the_problem(fresh)
+        fresh.beat("maintenance", timedelta(minutes=1), problems=["It was refused."])
+        assert "It was refused." in the_problem(fresh)
+        fresh.beat("maintenance", timedelta(minutes=1), problems=["It was refused."], validation="Forbidden")
+        problem = the_problem(fresh)
+        assert "The webhooks are closed to Graph, whose validation handshake failed: Forbidden." in problem
+        assert "public DNS" in problem
+        assert "It was refused." not in problem
         assert told(fresh)["subscriptions"] == [
             {"id": None, "resource": "communications/callRecords", "expires": None, "state": "missing"}
         ]
@@ -275,13 +280,13 @@ class TestWarnings:
         (warning,) = told(busy)["warnings"]
         assert (times.now().date() - timedelta(days=4)).isoformat() in warning
 
-    def test_failed_outcomes_come_with_the_message_that_redrives_them(self, busy: World) -> None:
+    def test_failed_outcomes_come_with_the_command_that_redrives_them(self, busy: World) -> None:
         busy.day(6, {"failed": 3}, complete=True)
         busy.day(8, {"failed": 1, "stored": 4}, complete=True)
         (warning,) = told(busy)["warnings"]
         first, last = (str(times.now().date() - timedelta(days=back)) for back in (8, 6))
         assert warning.startswith("4 signals of the last 14 days failed.")
-        assert f'"kind": "redrive", "outcomes": ["failed"], "from": "{first}", "to": "{last}"' in warning
+        assert warning.endswith(f"attendance redrive --outcome failed --from {first} --to {last}")
 
     def test_organizers_without_access_are_listed_with_their_cures(self, busy: World) -> None:
         busy.deny(3)
@@ -299,6 +304,14 @@ class TestWarnings:
             "cure": "Grant it to all.",
         }
         assert report["denied"]["organizers"][1]["organizerId"] == ORGANIZER.format(0)
+
+    def test_an_app_that_cannot_reach_its_own_address(self, busy: World) -> None:
+        closed = "https://app.example/api/notifications answered 403, as an access restriction does"
+        busy.beat("maintenance", timedelta(minutes=2), problems=[], ownHandshake=closed)
+        report = told(busy)
+        (warning,) = report["warnings"]
+        assert report["healthy"] is True
+        assert warning.startswith(f"The webhooks are closed to the app: {closed}. Graph has accepted their")
 
     def test_what_maintenance_could_not_do(self, busy: World) -> None:
         busy.beat("maintenance", timedelta(minutes=2), problems=["One was not deleted."])

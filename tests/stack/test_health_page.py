@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from local.stack.compose import Stack
 from shared import settings, times
-from shared.health import diagnosis, page, style
+from shared.health import diagnosis, page
 from shared.health.diagnosis import Report
-from shared.health.readings import Denied, Organizer, Vitals
+from shared.health.readings import Denied, Organizer, Readings
 from shared.ledger import access
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
@@ -186,7 +186,7 @@ class TestAsRendered:
     URL = "http://health.test/api/health"
 
     def show(self, view: View, report: Report) -> None:
-        headers: Mapping[str, str] = {"Content-Security-Policy": style.POLICY}
+        headers: Mapping[str, str] = {"Content-Security-Policy": page.POLICY}
         body = page.html(report)
         view.page.route(
             self.URL,
@@ -249,5 +249,5 @@ def report(**changes: object) -> Report:
         "days": {now.date() - timedelta(days=back): None for back in reversed(range(14))},
         "denied": Denied(0, ()),
     }
-    read = Vitals(**known | changes)  # type: ignore[arg-type]
+    read = Readings(**known | changes)  # type: ignore[arg-type]
     return Report(now, settings.shown(ENVIRON), read, diagnosis.diagnose(read, config, now))

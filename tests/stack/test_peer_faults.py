@@ -14,7 +14,7 @@ import requests
 
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack.compose import Stack
-from shared.subscriptions import plan
+from shared.graph.subscriptions import list_subscriptions
 from tests.support.front import Front, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_the_list_of_subscriptions_is_read_to_its_last_page() -> None:
                     }
                 ]
 
-    found = plan.listed(Paged())  # type: ignore[arg-type]
+    found = list_subscriptions(Paged())  # type: ignore[arg-type]
     assert [each.id for each in found] == ["0", "1", "2"]
 
 

@@ -17,7 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import AccessDenied, Conflict, GraphError, NotFound, Refused, Throttled, Unavailable
+from shared.errors import (
+    AccessDenied,
+    Conflict,
+    GraphError,
+    NotFound,
+    Refused,
+    Throttled,
+    Unavailable,
+    ValidationFailed,
+)
 from shared.graph import client as graph_module
 from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
@@ -381,6 +390,32 @@ def test_an_error_is_named_for_what_the_caller_can_do(
     assert "megan" not in said
     assert "Specified" not in said
     assert "token-1" not in said
+
+
+FAILED = "Subscription validation request failed. "
+RULE = "Notification endpoint must respond with 200 OK to validation request."
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hint"),
+    [
+        ("InvalidRequest", "Subscription validation request timed out.", "validation timed out"),
+        (
+            "ValidationError",
+            f"{FAILED}HTTP status code is 'Forbidden'. {RULE}",
+            "validation failed: Forbidden",
+        ),
+        ("ValidationError", f"{FAILED}{RULE} HTTP status code is '<script>megan'.", "validation failed"),
+    ],
+)
+def test_that_graphs_handshake_failed_is_told_from_other_refusals(
+    client: Client, service: Service, code: str, message: str, hint: str
+) -> None:
+    service.answers = [error(400, message, code)]
+    with pytest.raises(ValidationFailed) as caught:
+        client.get()
+    assert caught.value.hint == hint
+    assert f"(status 400, code {code}, hint {hint}, " in str(caught.value)
 
 
 @pytest.mark.parametrize(

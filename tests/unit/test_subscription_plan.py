@@ -1,4 +1,4 @@
-"""The plan of a subscription run: what is kept, renewed, made anew, deleted and left alone."""
+"""The plan of a subscription run: what is kept, renewed, replaced, created, deleted and left alone."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.graph.subscriptions import Subscription
 from shared.messages.signals import EventKind
 from shared.settings import fingerprint, load
 from shared.storage.watchlist import Watched
 from shared.subscriptions.desired import (
     EVENT_LIFETIME,
     LIFETIME,
-    Wanted,
+    DesiredSubscription,
     always,
     event_of,
     of_event,
     of_meetings,
 )
-from shared.subscriptions.plan import Plan, Subscription, notification_url, plan
+from shared.subscriptions.plan import Plan, notification_url, plan
 
 BASE = "https://app.azurewebsites.net/api"
 SETTINGS = load(
@@ -35,7 +36,7 @@ SETTINGS = load(
     }
 )
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-CALL_RECORDS = Wanted("communications/callRecords", "created")
+CALL_RECORDS = DesiredSubscription("communications/callRecords", "created")
 CURRENT, PREVIOUS = fingerprint("current"), fingerprint("previous")
 
 
@@ -53,7 +54,7 @@ def steps(*existing: Subscription) -> Plan:
     return plan(existing, always(SETTINGS), SETTINGS, NOW)
 
 
-def test_call_records_are_wanted() -> None:
+def test_call_records_are_desired() -> None:
     assert always(SETTINGS) == (CALL_RECORDS,)
 
 
@@ -63,50 +64,50 @@ def test_the_notification_address_carries_the_fingerprint_and_not_the_client_sta
 
 
 def test_where_there_is_none_one_is_created() -> None:
-    assert steps() == Plan((CALL_RECORDS,), (), (), ())
+    assert steps() == Plan(create=(CALL_RECORDS,))
 
 
 def test_a_young_one_is_kept() -> None:
     young = subscription(LIFETIME / 2)
-    assert steps(young) == Plan((), (), (young,), ())
+    assert steps(young) == Plan(keep=(young,))
 
 
 def test_one_past_half_of_its_life_is_renewed() -> None:
     due = subscription(LIFETIME / 2 - timedelta(seconds=1))
-    assert steps(due) == Plan((), ((due, CALL_RECORDS),), (), ())
+    assert steps(due) == Plan(renew=((due, CALL_RECORDS),))
 
 
 @pytest.mark.parametrize("left", [timedelta(0), timedelta(hours=-1)])
-def test_an_expired_one_is_made_anew(left: timedelta) -> None:
+def test_no_clock_decides_that_one_is_deleted_what_looks_expired_is_renewed(left: timedelta) -> None:
     expired = subscription(left)
-    assert steps(expired) == Plan((CALL_RECORDS,), (), (), (expired,))
+    assert steps(expired) == Plan(renew=((expired, CALL_RECORDS),))
 
 
 @pytest.mark.parametrize("key", [fingerprint("stranger"), CURRENT.upper(), CURRENT[:-1], None])
-def test_one_whose_notifications_we_would_refuse_is_made_anew(key: str | None) -> None:
+def test_one_whose_notifications_we_would_refuse_is_replaced(key: str | None) -> None:
     foreign = subscription(key=key)
-    assert steps(foreign) == Plan((CALL_RECORDS,), (), (), (foreign,))
+    assert steps(foreign) == Plan(replace=((foreign, CALL_RECORDS),))
 
 
 def test_one_with_the_previous_client_state_is_kept_until_its_renewal() -> None:
     before = subscription(key=PREVIOUS)
-    assert steps(before) == Plan((), (), (before,), ())
+    assert steps(before) == Plan(keep=(before,))
 
 
 def test_one_with_the_previous_client_state_is_replaced_when_its_renewal_is_due() -> None:
     before = subscription(LIFETIME / 3, key=PREVIOUS)
-    assert steps(before) == Plan((CALL_RECORDS,), (), (), (before,))
+    assert steps(before) == Plan(replace=((before, CALL_RECORDS),))
 
 
 def test_one_with_the_current_client_state_wins_over_one_that_lives_longer() -> None:
     before, current = subscription(key=PREVIOUS, name="p"), subscription(LIFETIME / 3, name="c")
-    assert steps(before, current) == Plan((), ((current, CALL_RECORDS),), (), (before,))
+    assert steps(before, current) == Plan(renew=((current, CALL_RECORDS),), delete=(before,))
 
 
 @pytest.mark.parametrize("lifecycle", ["", "https://elsewhere.example/api/lifecycle", at(CURRENT)])
-def test_one_without_our_lifecycle_address_is_made_anew(lifecycle: str) -> None:
+def test_one_without_our_lifecycle_address_is_replaced(lifecycle: str) -> None:
     lacking = replace(subscription(), lifecycle_url=lifecycle)
-    assert steps(lacking) == Plan((CALL_RECORDS,), (), (), (lacking,))
+    assert steps(lacking) == Plan(replace=((lacking, CALL_RECORDS),))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_one_without_our_lifecycle_address_is_made_anew(lifecycle: str) -> None:
 )
 def test_one_at_another_address_is_left_alone(url: str) -> None:
     elsewhere = replace(subscription(), notification_url=url)
-    assert steps(elsewhere) == Plan((CALL_RECORDS,), (), (), ())
+    assert steps(elsewhere) == Plan(create=(CALL_RECORDS,))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_one_at_our_address_is_ours_however_it_is_written(base: str) -> None:
 @pytest.mark.parametrize("resource", ["/communications/callRecords", "Communications/CallRecords/"])
 def test_a_resource_is_the_same_in_another_casing_and_with_slashes(resource: str) -> None:
     same = replace(subscription(), resource=resource)
-    assert steps(same) == Plan((), (), (same,), ())
+    assert steps(same) == Plan(keep=(same,))
 
 
 @pytest.mark.parametrize(
@@ -145,13 +146,13 @@ def test_a_resource_is_the_same_in_another_casing_and_with_slashes(resource: str
 )
 def test_one_of_ours_that_nobody_wants_is_deleted(changes: dict[str, str]) -> None:
     other = replace(subscription(), **changes)  # type: ignore[arg-type]
-    assert steps(other) == Plan((CALL_RECORDS,), (), (), (other,))
+    assert steps(other) == Plan(create=(CALL_RECORDS,), delete=(other,))
 
 
 def test_when_signals_no_longer_asks_for_call_records_theirs_is_deleted() -> None:
     existing = subscription()
     without = replace(SETTINGS, signals=frozenset())
-    assert plan([existing], always(without), without, NOW) == Plan((), (), (), (existing,))
+    assert plan([existing], always(without), without, NOW) == Plan(delete=(existing,))
 
 
 def test_of_duplicates_the_one_that_lives_longest_stays() -> None:
@@ -159,7 +160,7 @@ def test_of_duplicates_the_one_that_lives_longest_stays() -> None:
         subscription(LIFETIME * part, name=name)
         for part, name in ((0.6, "short"), (0.9, "long"), (0.8, "middle"))
     )
-    assert steps(short, long, middle) == Plan((), (), (long,), (short, middle))
+    assert steps(short, long, middle) == Plan(keep=(long,), delete=(short, middle))
 
 
 EXISTING = st.lists(
@@ -182,24 +183,34 @@ EXISTING = st.lists(
 
 
 @given(EXISTING)
-def test_after_a_run_each_wanted_subscription_exists_exactly_once(existing: list[Subscription]) -> None:
+def test_after_a_run_each_desired_subscription_exists_exactly_once(existing: list[Subscription]) -> None:
     todo = plan(existing, always(SETTINGS), SETTINGS, NOW)
-    assert len(todo.create) + len(todo.renew) + len(todo.keep) == 1
-    staying = {*todo.keep, *(each for each, _ in todo.renew)}
+    assert len(todo.create) + len(todo.replace) + len(todo.renew) + len(todo.keep) == 1
+    used = {*todo.keep, *(each for each, _ in (*todo.renew, *todo.replace))}
     ours = {each for each in existing if each.notification_url.startswith(BASE)}
-    assert {*todo.delete} == ours - staying
-    assert staying <= ours
-    assert all(each.expires > NOW and each.lifecycle_url for each in staying)
+    assert {*todo.delete} == ours - used
+    assert used <= ours
+    assert all(each.expires > NOW for each in todo.keep)
+    assert all(each.lifecycle_url for each in (*todo.keep, *(one for one, _ in todo.renew)))
+    topics = {(each.resource.strip("/").lower(), each.change_type) for each in ours}
+    assert bool(todo.create) == ((CALL_RECORDS.resource.lower(), "created") not in topics)
+
+
+@given(EXISTING)
+def test_a_clock_alone_makes_the_plan_delete_nothing(existing: list[Subscription]) -> None:
+    early, late = (plan(existing, always(SETTINGS), SETTINGS, now) for now in (NOW, NOW + 9 * LIFETIME))
+    assert len(early.delete) == len(late.delete)
 
 
 @given(EXISTING)
 def test_the_order_of_graphs_list_does_not_matter(existing: list[Subscription]) -> None:
-    there, back = (
+    forth, back = (
         plan(existing, always(SETTINGS), SETTINGS, NOW),
         plan(existing[::-1], always(SETTINGS), SETTINGS, NOW),
     )
-    assert there.create == back.create
-    assert len(there.delete) == len(back.delete)
+    assert forth.create == back.create
+    assert len(forth.replace) == len(back.replace)
+    assert len(forth.delete) == len(back.delete)
 
 
 # Of events and watched meetings
@@ -214,7 +225,7 @@ def test_for_virtual_events_the_tenants_events_are_wanted_for_a_day() -> None:
 
 def test_the_reports_of_an_event_are_known_by_its_subscription() -> None:
     want = of_event(EventKind.TOWNHALL, "a@b")
-    assert want == Wanted(
+    assert want == DesiredSubscription(
         "solutions/virtualEvents/townhalls/a@b/getAttendanceReports", "created", EVENT_LIFETIME
     )
     for resource in (want.resource, f"/{want.resource.upper().replace('@', '%40')}/"):

@@ -1,11 +1,11 @@
-"""`doctor`: looks at everything that must hold, here and in the app, and says how to mend what does not."""
+"""`doctor`: examines everything that must hold, here and in the app, and names the remedy for what does not."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated
 
 import typer
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -13,18 +13,23 @@ from rich.text import Text
 
 from ... import settings
 from ...errors import AttendanceError, SettingError
-from ...health import self_check
-from ...health.self_check import Finding, State
+from ...health import findings, self_check
+from ...health.findings import Finding, Severity
 from ...messages import tasks
 from ...messages.tasks import MOST_EXAMINED, Examine, Task
 from ...settings import GUID
-from ...subscriptions.handshake import handshake
+from ...subscriptions.handshake import handshake_problem
 from .. import output
 from ..output import UNWELL, told
 from ..session import Session, current
 from .status import report
 
-_COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red", State.UNKNOWN: "yellow"}
+_COLOURS = {
+    Severity.OK: "green",
+    Severity.WARNING: "yellow",
+    Severity.PROBLEM: "bold red",
+    Severity.UNKNOWN: "yellow",
+}
 _REFERENCE = "@Microsoft.KeyVault("
 _STAND_IN = "resolved-in-azure"  # for a secret that this machine cannot and need not see
 
@@ -41,7 +46,7 @@ def doctor(
     ] = None,
     wait: Annotated[int, typer.Option(help="Seconds to wait for the app's answer.", min=1)] = 120,
 ) -> None:
-    """Look at settings, sign-in, roles, the endpoint, the queue, and through the app at its Graph permissions.
+    """Examine settings, sign-in, roles, the endpoint, the queue, and through the app its Graph permissions.
 
     A task through the queue asks the app itself: what it may do is not what you may do. Ends with 3 when something is
     not well.
@@ -51,32 +56,35 @@ def doctor(
         if len(organizers) > MOST_EXAMINED or not all(GUID.match(each) for each in organizers):
             raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MOST_EXAMINED}.")
         found: list[Finding] = []
-        for each in findings(current(), organizers, wait):
+        for each in examine(current(), organizers, wait):
             found.append(each)
             if not current().as_json:
                 _print(each)
         if current().as_json:
-            output.show([asdict(each) for each in found])
-    if any(each.state is State.PROBLEM for each in found):
+            output.show([findings.fields(each) for each in found])
+    if any(each.severity is Severity.PROBLEM for each in found):
         raise typer.Exit(UNWELL)
 
 
-def findings(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
+def examine(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """Everything, one after another; the app's own findings last."""
     yield _settings(session)
     roles = list(_roles(session))
     yield from roles
-    yield from _endpoint(session)
-    if any(each.state is State.PROBLEM for each in roles):
-        yield Finding("app", State.UNKNOWN, "Without those roles the app cannot be asked.")
+    if any(each.severity is Severity.PROBLEM for each in roles):
+        yield from _endpoint(session, accepted=False)
+        yield findings.app_not_asked()
         return
     found = report(session)
+    readings, views = found.readings, found.diagnosis.subscriptions or ()
+    run = readings.maintenance if readings else None
+    yield from _endpoint(session, accepted=findings.is_accepted_by_graph(views, run))
     for problem in found.problems:
-        yield Finding("status", State.PROBLEM, problem)
+        yield Finding("status", Severity.PROBLEM, problem)
     for warning in found.diagnosis.warnings:
-        yield Finding("status", State.WARNING, warning)
-    for each in found.vitals.denied.organizers if found.vitals else ():
-        yield Finding(f"access to {each.id or 'call records'}", State.WARNING, "Graph refused it.", each.cure)
+        yield Finding("status", Severity.WARNING, warning)
+    for each in readings.denied.organizers if readings else ():
+        yield findings.denied(each.id, each.cure)
     yield from _of_app(session, organizers, seconds)
 
 
@@ -88,8 +96,8 @@ def _settings(session: Session) -> Finding:
     try:
         settings.load(environ)
     except SettingError as failure:
-        return Finding("settings", State.PROBLEM, str(failure), "README.md has the table of settings.")
-    return Finding("settings", State.OK, "All are there and of the right form.")
+        return findings.settings(str(failure))
+    return findings.settings()
 
 
 def _roles(session: Session) -> Iterator[Finding]:
@@ -101,45 +109,31 @@ def _roles(session: Session) -> Iterator[Finding]:
         next(iter(listed), None)
 
     for container in (operator.container, operator.container + settings.STATE_SUFFIX):
-        yield _allowed(
-            f"container {container}", lambda name=container: first(name), "Storage Blob Data Reader"
-        )
+        yield _allowed(f"container {container}", partial(first, container), "Storage Blob Data Reader")
     for queue in ("upkeep", "meeting-signals"):
         client = session.queues.get_queue_client(queue)
         yield _allowed(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
 
 
-def _allowed(what: str, look: Any, role: str) -> Finding:
+def _allowed(check: str, look: Callable[[], object], role: str) -> Finding:
     try:
         look()
     except HttpResponseError as failure:
-        cure = (
-            f"Give your account the role {role} there, and see whether the account's network rules let you in."
-            if failure.status_code in (401, 403)
-            else "Deploy again, or see whether the settings name the right account."
-        )
-        return Finding(what, State.PROBLEM, f"It does not let you in ({output.code(failure)}).", cure)
+        refused = failure.status_code in (401, 403)
+        return findings.not_allowed(check, output.code(failure), role, refused=refused)
     except AzureError as failure:
-        cure = "Sign in with `az login`, and see whether the settings name the right account."
-        return Finding(what, State.PROBLEM, f"It cannot be reached ({output.code(failure)}).", cure)
-    return Finding(what, State.OK, "You may read it.")
+        return findings.not_reached(check, output.code(failure))
+    return findings.may_read(check)
 
 
-def _endpoint(session: Session) -> Iterator[Finding]:
+def _endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
     base = session.operator.notification_base_url
     if not base:
-        yield Finding(
-            "endpoint", State.UNKNOWN, "NOTIFICATION_BASE_URL is not set here; the app tries it itself."
-        )
-        return
-    for route in ("notifications", "lifecycle"):
-        try:
-            handshake(f"{base}/{route}")
-        except AttendanceError as failure:
-            cure = "Graph needs to reach it from the internet: see whether the app runs and what restricts access."
-            yield Finding("endpoint", State.PROBLEM, str(failure), cure)
-        else:
-            yield Finding("endpoint", State.OK, f"{base}/{route} answers the handshake from here.")
+        yield findings.endpoint_unknown()
+    elif problem := handshake_problem(base):
+        yield findings.closed_to("this machine", problem, accepted=accepted)
+    else:
+        yield findings.endpoint_open("this machine")
 
 
 def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
@@ -147,21 +141,18 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
     identifier = secrets.token_hex(16)
     text = tasks.message(Task(Examine(identifier, organizers)))
     sent = _allowed("queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender")
-    if sent.state is not State.OK:
+    if sent.severity is not Severity.OK:
         yield sent
         return
     name = self_check.path(identifier)
-    entry = output.awaited(lambda: session.state.read(name), "The app looks at what it may …", seconds)
+    entry = output.awaited(lambda: session.state.read(name), "The app examines itself …", seconds)
     if entry is None:
-        cure = "See in the log whether do_upkeep runs, and whether the app has started at all."
-        yield Finding("queue", State.PROBLEM, f"The app has not answered within {seconds:.0f} s.", cure)
+        yield findings.app_silent(seconds)
         return
-    version = output.clean(entry.content.get("version"))
-    yield Finding("queue", State.OK, f"The app, version {version}, took a task and answered.")
+    yield findings.app_answered(output.clean(entry.content.get("version")))
     for each in entry.content.get("findings", []):
-        yield Finding(
-            f"app: {each.get('check')}", State(each.get("state")), each.get("says", ""), each.get("cure", "")
-        )
+        severity = Severity(each.get("state"))
+        yield Finding(f"app: {each.get('check')}", severity, each.get("says", ""), each.get("cure", ""))
     try:
         session.state.remove(name)
     except AzureError:
@@ -170,7 +161,7 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
 
 def _print(finding: Finding) -> None:
     console = output.stdout()
-    line = Text(f"{finding.state:8}", _COLOURS[finding.state])
-    console.print(line.append(f"{output.clean(finding.check)}: {output.clean(finding.says)}", "default"))
-    if finding.cure and finding.state is not State.OK:
-        console.print(Text(f"        {output.clean(finding.cure)}", "dim"))
+    line = Text(f"{finding.severity:8}", _COLOURS[finding.severity])
+    console.print(line.append(f"{output.clean(finding.check)}: {output.clean(finding.message)}", "default"))
+    if finding.remedy and finding.severity is not Severity.OK:
+        console.print(Text(f"        {output.clean(finding.remedy)}", "dim"))

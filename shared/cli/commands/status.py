@@ -10,7 +10,7 @@ from rich.text import Text
 from ... import settings, times
 from ...health import endpoint, readings
 from ...health.diagnosis import Report, diagnose
-from ...health.readings import Vitals
+from ...health.readings import Readings
 from ...times import shown
 from .. import output
 from ..output import UNWELL, told
@@ -23,16 +23,16 @@ def register(app: typer.Typer) -> None:
 
 
 def status() -> None:
-    """Show whether every meeting is archived: subscriptions, queues, the last 14 days, problems and their cures.
+    """Show whether every meeting is archived: subscriptions, queues, the last 14 days, problems and their remedies.
 
-    Ends with 3 when there is a problem. Subscriptions are as the app put them down last.
+    Ends with 3 when there is a problem. Subscriptions are as the app published them last.
     """
     with told():
         found = report(current())
         if current().as_json:
             output.show(endpoint.document(found))
-        elif found.vitals:
-            _print(found, found.vitals)
+        elif found.readings:
+            _print(found, found.readings)
     if not found.healthy:
         raise typer.Exit(UNWELL)
 
@@ -45,7 +45,7 @@ def report(session: Session) -> Report:
     return Report(now, settings.shown(session.environ), read, diagnose(read, operator, now))
 
 
-def _print(found: Report, read: Vitals) -> None:
+def _print(found: Report, read: Readings) -> None:
     console = output.stdout()
     console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
     for problem in found.problems:
@@ -59,10 +59,10 @@ def _print(found: Report, read: Vitals) -> None:
         console.print(f"Queue {name:28} {length if isinstance(length, int) else 'does not answer'}")
     console.print()
     subscriptions = [
-        {"subscription": each.resource, "state": each.standing, "expires": _when(each.expires)}
-        for each in found.diagnosis.watched or ()
+        {"subscription": each.resource, "state": each.status, "expires": _when(each.expires)}
+        for each in found.diagnosis.subscriptions or ()
     ]
-    output.rows(subscriptions, nothing="The app has put down no subscriptions.")
+    output.rows(subscriptions, nothing="The app has published no subscriptions.")
     console.print()
     output.rows(
         [

@@ -1,4 +1,4 @@
-"""`subscriptions`: those of the app's identity, as the app put them down, and what it is asked to do with them.
+"""`subscriptions`: those of the app's identity, as the app published them, and requests to change them.
 
 Graph shows and changes a subscription for the app that made it, so nothing here asks Graph.
 """
@@ -14,9 +14,8 @@ from ... import times
 from ...errors import AttendanceError
 from ...messages import tasks
 from ...messages.tasks import Delete, Maintain, Renew, Task
-from ...storage import heartbeat
 from ...subscriptions import status
-from ...subscriptions.status import Maintenance, Standing
+from ...subscriptions.status import Maintenance, SubscriptionStatus
 from .. import output
 from ..output import told
 from ..session import current
@@ -35,7 +34,7 @@ def list_subscriptions() -> None:
         run = _last()
         if run is None:
             raise AttendanceError(
-                "The app has put down no subscriptions yet: ask with `subscriptions renew`."
+                "The app has published no subscriptions yet: ask with `subscriptions renew`."
             )
         _show(run)
 
@@ -50,7 +49,7 @@ def renew(
     with told():
         before = _last()
         known = before.subscriptions or () if before else ()
-        wanted = [each.id for each in known if each.id and each.standing is not Standing.ELSEWHERE]
+        wanted = [each.id for each in known if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
         for each in [identifier] if identifier else wanted:
             current().upkeep.send(tasks.message(Task(Renew(each))))
         _show(_after())
@@ -83,8 +82,7 @@ def _is_after(run: Maintenance, began: datetime) -> bool:
 
 
 def _last() -> Maintenance | None:
-    entry = current().state.read(heartbeat.MAINTENANCE)
-    return status.maintenance(entry.content) if entry else None
+    return status.last_run(current().state)
 
 
 def _show(run: Maintenance) -> None:

@@ -1,0 +1,144 @@
+"""Changes to the app's subscriptions at Graph: create, renew, replace, and adopt what exists already.
+
+    replace:  queue a sweep (the caller) ─▶ delete ─▶ create ─┬─▶ done
+                                                              └─▶ failed: create the former one again
+
+Graph allows one subscription per app, change type and resource, so a successor cannot exist before its predecessor is
+gone. What is announced in the gap is found by the sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from .. import logs
+from ..crypto.decryption import Keys
+from ..errors import AttendanceError, Conflict, SubscriptionError, ValidationFailed
+from ..graph.client import Graph
+from ..graph.subscriptions import (
+    NewSubscription,
+    Subscription,
+    create_subscription,
+    delete_subscription,
+    list_subscriptions,
+    renew_subscription,
+)
+from ..settings import Settings
+from .desired import DesiredSubscription
+from .plan import answers, client_state_of, is_accepted, is_ours, notification_url
+
+CREATE_TRIES = 3
+
+
+class Changes:
+    """Changes to subscriptions. `validation` is how Graph's last handshake with our address failed.
+
+    It is "" after one that passed, and None as long as Graph made none.
+    """
+
+    def __init__(self, graph: Graph, settings: Settings, keys: Keys) -> None:
+        self._graph = graph
+        self._settings = settings
+        self._keys = keys
+        self.validation: str | None = None
+
+    def create(self, desired: DesiredSubscription) -> None:
+        """Create a subscription, or adopt the one that exists. Raises a GraphError or SubscriptionError."""
+        self._create(self._new(desired))
+
+    def renew(self, subscription: Subscription, lifetime: timedelta) -> None:
+        """Move the expiry as far as it goes. Raises a GraphError."""
+        certificate = self._keys.current() if subscription.certificate_id else None
+        renew_subscription(self._graph, subscription, lifetime, certificate)
+
+    def replace(self, former: Subscription, desired: DesiredSubscription) -> None:
+        """Delete a subscription and create its successor; where that fails, create the former one again.
+
+        Raises a GraphError where nothing was changed, and SubscriptionError where there is no successor.
+        """
+        new = self._new(desired)  # first, because it may need the key vault
+        delete_subscription(self._graph, former.id, former.resource)
+        try:
+            self._create(new)
+        except AttendanceError as failure:
+            restored = self._restore(former, new)
+            raise SubscriptionError(
+                f"The subscription to {desired.resource} was deleted, but its successor could not be created "
+                f"({failure}). {restored}"
+            ) from failure
+
+    def _restore(self, former: Subscription, new: NewSubscription) -> str:
+        """Create a deleted subscription again, and tell how that went."""
+        client_state = client_state_of(former, self._settings)
+        if client_state is None:
+            return (
+                "The former one sent a client state that the app does not accept and was not created again."
+            )
+        again = replace(
+            new,
+            notification_url=former.notification_url,
+            lifecycle_url=former.lifecycle_url or new.lifecycle_url,
+            client_state=client_state,
+        )
+        try:
+            self._create(again)
+        except AttendanceError as failure:
+            return f"The former one could not be created again ({failure}); the next run tries anew."
+        return "The former one was created again; its renewal tries anew."
+
+    def _new(self, desired: DesiredSubscription) -> NewSubscription:
+        return NewSubscription(
+            desired.resource,
+            desired.change_type,
+            notification_url(self._settings),
+            notification_url(self._settings, "lifecycle"),
+            self._settings.client_state,
+            desired.lifetime,
+            self._keys.current() if desired.rich else None,
+        )
+
+    def _create(self, new: NewSubscription) -> None:
+        timed_out = False
+        for _ in range(CREATE_TRIES):
+            try:
+                create_subscription(self._graph, new)
+            except Conflict as conflict:
+                if self._adopt(new, conflict):
+                    return
+            except ValidationFailed as failure:
+                self.validation = str(failure)
+                if timed_out or "timed out" not in failure.hint:
+                    raise
+                timed_out = True  # which has woken a cold app: once more
+            else:
+                self.validation = ""
+                return
+        raise SubscriptionError(
+            f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
+        )
+
+    def _adopt(self, new: NewSubscription, conflict: Conflict) -> bool:
+        """After a 409: renew ours if it delivers what we accept, delete it if not. Whether one was adopted.
+
+        Raises SubscriptionError for one at another address, which is left alone.
+        """
+        same = [each for each in list_subscriptions(self._graph) if answers(each, new)]
+        ours = [each for each in same if is_ours(each, self._settings)]
+        if same and not ours:
+            raise SubscriptionError(
+                f"This identity already has a subscription to {new.resource} at another address ({conflict})."
+            )
+        accepted = next((each for each in ours if is_accepted(each, self._settings)), None)
+        for each in ours:
+            if each is not accepted:
+                delete_subscription(self._graph, each.id, each.resource)
+        if accepted:
+            logs.info(
+                "subscription.adopted",
+                subscription=accepted.id,
+                resource=new.resource,
+                requestId=self._graph.request_id,
+            )
+            self.renew(accepted, new.lifetime)
+        return accepted is not None

@@ -1,0 +1,382 @@
+"""Maintenance when something fails in between: no gap is left unswept, and no resource without a subscription.
+
+Graph here is a double that allows one subscription per resource and change type, whatever its address; the same
+through the front is in `test_subscribing`.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import times
+from shared.errors import (
+    Conflict,
+    GraphError,
+    NotFound,
+    Refused,
+    SubscriptionError,
+    Unavailable,
+    ValidationFailed,
+)
+from shared.health import findings
+from shared.ledger.outcome import Result
+from shared.messages import tasks
+from shared.messages.tasks import Backfill
+from shared.settings import fingerprint
+from shared.storage.heartbeat import MAINTENANCE
+from shared.storage.watchlist import checked
+from shared.subscriptions import maintain, status
+from shared.subscriptions.desired import LIFETIME, of_meetings
+from shared.subscriptions.status import Maintenance
+from tests.support.simulated_app import ORGANIZER, SETTINGS, App, Crash, WatchedGraph, call, fail, running
+
+MINUTE = timedelta(minutes=1)
+ROTATED = replace(SETTINGS, client_state="the-next-state", client_state_previous=SETTINGS.client_state)
+BASE = SETTINGS.notification_base_url
+CALL_RECORDS = "communications/callRecords"
+
+
+def unavailable() -> GraphError:
+    return Unavailable("create subscription", "Graph asks to come back", status=503)
+
+
+def closed() -> GraphError:
+    hint = "validation failed: Forbidden"
+    return ValidationFailed("create subscription", "refused by Graph", status=400, hint=hint)
+
+
+def timed_out() -> GraphError:
+    return ValidationFailed(
+        "create subscription", "refused by Graph", status=400, hint="validation timed out"
+    )
+
+
+@dataclass
+class SubscriptionGraph(WatchedGraph):
+    """Microsoft Graph's `/subscriptions`; `faults` are what the next calls of a method meet instead."""
+
+    existing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faults: dict[str, list[Callable[[], BaseException]]] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    ids: Iterator[int] = field(default_factory=itertools.count)
+
+    def now(self) -> datetime:
+        return self.steps.now
+
+    def get(self, path: str, operation: str) -> dict[str, Any]:
+        if path != "subscriptions":
+            return super().get(path, operation)
+        shown = [{**each, "clientState": None} for each in self.existing.values()]
+        return {"value": shown}
+
+    def post(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._meet("POST")
+        topic = (body["resource"].lower(), body["changeType"])
+        if topic in [(each["resource"].lower(), each["changeType"]) for each in self.existing.values()]:
+            raise Conflict(operation, "refused by Graph", status=409)
+        made = {**body, "id": f"s{next(self.ids)}"}
+        self.existing[made["id"]] = made
+        return made
+
+    def patch(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._meet("PATCH")
+        self._one(path, operation).update(body)
+        return {}
+
+    def delete(self, path: str, operation: str) -> None:
+        self._meet("DELETE")
+        self._one(path, operation)
+        del self.existing[path.rpartition("/")[2]]
+
+    def _one(self, path: str, operation: str) -> dict[str, Any]:
+        found = self.existing.get(path.rpartition("/")[2])
+        if found is None:
+            raise NotFound(operation, "refused by Graph", status=404)
+        return found
+
+    def _meet(self, method: str) -> None:
+        self.done.append(method)
+        if faults := self.faults.get(method):
+            raise faults.pop(0)()
+
+
+class Subscribed(App):
+    """An installed app whose Graph keeps subscriptions."""
+
+    graph: SubscriptionGraph
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph = SubscriptionGraph(self.steps, self.calls)
+        self.services = self.another_instance()
+
+    def maintain(self) -> str:
+        """A run; its error, or "" where all is well."""
+        try:
+            maintain.maintain(self.services)
+        except (SubscriptionError, GraphError) as failure:
+            return str(failure)
+        return ""
+
+    def rotate(self) -> dict[str, Any]:
+        """A subscription whose renewal is due after its client state was rotated."""
+        assert self.maintain() == ""
+        former = self.only()
+        former["expirationDateTime"] = times.text(self.now + LIFETIME / 3)
+        self.services = self.another_instance(ROTATED)
+        self.queues["upkeep"].messages.clear()
+        self.graph.done.clear()
+        return former
+
+    def only(self) -> dict[str, Any]:
+        (one,) = self.graph.existing.values()
+        return one
+
+    def sweeps(self) -> list[Backfill]:
+        """The sweeps that wait for their time."""
+        jobs = [tasks.parse(each.text).job for each in self.queues["upkeep"].messages]
+        return [job for job in jobs if isinstance(job, Backfill)]
+
+    def last_run(self) -> Maintenance:
+        run = status.last_run(self.services.state)
+        assert run
+        return run
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscribed]:
+    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    monkeypatch.setattr("tests.simulated_app.App", Subscribed)
+    with running() as app:
+        assert isinstance(app, Subscribed)
+        yield app
+
+
+def test_a_rotation_queues_a_sweep_then_deletes_then_creates(app: Subscribed) -> None:
+    former = app.rotate()
+    app.before("send upkeep", lambda: app.graph.done.append("sweep"))
+    assert app.maintain() == ""
+    assert app.graph.done == ["sweep", "DELETE", "POST"]
+    assert (app.only()["id"] == former["id"], app.only()["clientState"]) == (False, "the-next-state")
+    (sweep,) = app.sweeps()
+    assert sweep.missing_only
+    assert sweep.start < app.now < sweep.end
+    (message,) = app.queues["upkeep"].messages
+    assert message.due >= sweep.end - MINUTE
+
+
+@pytest.mark.parametrize("failure", [unavailable, closed])
+def test_where_the_create_fails_the_former_one_is_created_again(
+    app: Subscribed, failure: Callable[[], GraphError]
+) -> None:
+    former = app.rotate()
+    app.graph.faults["POST"] = [failure]
+    error = app.maintain()
+    assert "its successor could not be created (create subscription: " in error
+    assert "The former one was created again" in error
+    again = app.only()
+    for name in ("notificationUrl", "lifecycleNotificationUrl", "clientState", "resource", "changeType"):
+        assert again[name] == former[name]
+    assert again["notificationUrl"].endswith(f"?k={fingerprint(SETTINGS.client_state)}")
+    assert app.last_run().problems == (error,)
+    assert len(app.sweeps()) == 1
+    app.graph.done.clear()
+    assert app.maintain() == ""  # it delivers what we accept, so its renewal is soon enough
+    assert app.graph.done == []
+
+
+def test_where_neither_can_be_created_the_next_run_tries_again(app: Subscribed) -> None:
+    app.rotate()
+    app.graph.faults["POST"] = [unavailable, unavailable]
+    assert "could not be created again" in app.maintain()
+    assert not app.graph.existing
+    assert app.maintain() == ""
+    assert app.only()["clientState"] == "the-next-state"
+
+
+def test_after_a_crash_between_delete_and_create_nothing_of_the_gap_is_lost(app: Subscribed) -> None:
+    app.rotate()
+    app.graph.faults["POST"] = [Crash]
+    with pytest.raises(Crash):
+        app.maintain()
+    assert not app.graph.existing
+    app.services = app.another_instance(ROTATED)
+    app.calls.append(call("in-the-gap", app.now + 2 * MINUTE))  # and nobody is told
+    app.run(hours=0.25, every=timedelta(days=1))
+    assert app.maintain() == ""
+    assert app.only()["clientState"] == "the-next-state"
+    app.calls.append(call("at-its-end", app.now - 3 * MINUTE))
+    app.run(hours=0.5, every=timedelta(days=1))
+    assert app.results() == {"in-the-gap": Result.STORED, "at-its-end": Result.STORED}
+
+
+def test_without_a_sweep_on_the_queue_nothing_is_deleted(app: Subscribed) -> None:
+    former = app.rotate()
+    app.before("send upkeep", fail)
+    assert "The sweep that covers the gap could not be queued" in app.maintain()
+    assert (app.only(), app.graph.done) == (former, [])
+
+
+def test_the_first_run_of_all_queues_no_sweep(app: Subscribed) -> None:
+    assert app.maintain() == ""
+    assert app.sweeps() == []
+
+
+def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> None:
+    settings = replace(SETTINGS, signals=frozenset({"call-events"}))
+    app.services = app.another_instance(settings)  # without a key
+    app.services.watch.add(checked("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
+    (desired,) = of_meetings(settings, app.services.watch.listed())
+    former = {
+        "id": "former",
+        "resource": desired.resource,
+        "changeType": "updated",
+        "notificationUrl": f"{BASE}/notifications?k=00000000",
+        "expirationDateTime": times.text(app.now + LIFETIME),
+    }
+    app.graph.existing["former"] = former
+    assert "ENCRYPTION_KEY_ID" in app.maintain()
+    assert app.only() == former
+
+
+def test_a_missing_subscription_is_created_also_when_the_sweep_cannot_be_queued(app: Subscribed) -> None:
+    assert app.maintain() == ""
+    app.graph.existing.clear()
+    app.before("send upkeep", fail)
+    assert "could not be queued" in app.maintain()
+    assert app.only()["resource"] == CALL_RECORDS
+
+
+def test_the_former_one_is_not_created_again_where_its_client_state_is_unknown(app: Subscribed) -> None:
+    app.rotate()
+    app.services = app.another_instance(replace(ROTATED, client_state_previous=""))
+    app.graph.faults["POST"] = [unavailable]
+    assert "was not created again" in app.maintain()
+    assert not app.graph.existing
+    assert app.maintain() == ""
+
+
+def test_one_without_a_lifecycle_address_is_replaced_and_gets_one_back(app: Subscribed) -> None:
+    assert app.maintain() == ""
+    app.only()["lifecycleNotificationUrl"] = None
+    app.graph.faults["POST"] = [unavailable]
+    assert "The former one was created again" in app.maintain()
+    assert app.only()["lifecycleNotificationUrl"].startswith(f"{BASE}/lifecycle")
+
+
+@pytest.mark.parametrize("seconds", [0, 3 * 86_400])
+def test_one_that_looks_expired_is_renewed_not_deleted(app: Subscribed, seconds: int) -> None:
+    assert app.maintain() == ""
+    app.only()["expirationDateTime"] = times.text(app.now - timedelta(seconds=seconds))
+    app.graph.done.clear()
+    assert app.maintain() == ""
+    assert app.graph.done == ["PATCH"]
+    assert app.last_run().subscriptions
+
+
+def refused() -> GraphError:
+    return Refused("renew subscription", "refused by Graph", status=400)
+
+
+def test_one_that_graph_does_not_renew_is_replaced_when_it_has_expired_too(app: Subscribed) -> None:
+    assert app.maintain() == ""
+    living = app.only()
+    for left, done in ((LIFETIME / 3, ["PATCH"]), (-MINUTE, ["PATCH", "DELETE", "POST"])):
+        living["expirationDateTime"] = times.text(app.now + left)
+        app.graph.faults["PATCH"] = [refused]
+        app.graph.done.clear()
+        assert ("was not renewed" in app.maintain()) == (left > MINUTE)
+        assert app.graph.done == done
+    assert app.only()["id"] != living["id"]
+
+
+def test_a_run_queues_one_sweep_however_many_it_creates(app: Subscribed) -> None:
+    both = frozenset({"call-records", "virtual-events"})
+    app.services = app.another_instance(replace(SETTINGS, signals=both))
+    assert app.maintain() == ""
+    app.graph.existing.clear()
+    assert app.maintain() == ""
+    assert len(app.graph.existing) == 2
+    assert len(app.sweeps()) == 1
+
+
+def test_an_app_that_cannot_reach_its_own_address_subscribes_and_says_so(
+    app: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = f"{BASE}/notifications answered 403, as an access restriction does"
+    monkeypatch.setattr(maintain, "handshake_problem", lambda base: problem)
+    assert app.maintain() == ""
+    run = app.last_run()
+    assert (run.problems, run.own_handshake, run.validation) == ((), problem, "")
+    assert findings.is_accepted_by_graph(run.subscriptions or (), run)
+    assert app.maintain() == ""
+    assert app.last_run().own_handshake == problem
+    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    assert app.maintain() == ""  # it creates nothing, and looks again because of the last result
+    assert app.last_run().own_handshake == ""
+
+
+def test_that_graph_cannot_reach_the_app_is_kept_until_it_can(app: Subscribed) -> None:
+    app.graph.faults["POST"] = [closed]
+    assert "validation failed: Forbidden" in app.maintain()
+    assert "validation failed: Forbidden" in app.last_run().validation
+    app.graph.faults["POST"] = [unavailable]  # which says nothing about the address
+    assert app.maintain()
+    assert "validation failed: Forbidden" in app.last_run().validation
+    assert app.maintain() == ""
+    assert app.last_run().validation == ""
+
+
+def test_a_handshake_of_graphs_that_timed_out_is_asked_for_once_more(app: Subscribed) -> None:
+    app.graph.faults["POST"] = [timed_out]
+    assert app.maintain() == ""
+    assert app.graph.done == ["POST", "POST"]
+    app.graph.existing.clear()
+    app.graph.done.clear()
+    app.graph.faults["POST"] = [timed_out] * 9
+    assert "validation timed out" in app.maintain()
+    assert app.graph.done == ["POST", "POST"]
+
+
+def test_the_last_run_that_cannot_be_read_stops_nobody(app: Subscribed) -> None:
+    app.services.state.put(MAINTENANCE, {"at": 7})
+    assert app.maintain() == ""
+    assert app.only()
+
+
+FAULTS = st.lists(st.sampled_from(["ok", "unavailable", "closed", "crash"]), min_size=1, max_size=8)
+
+
+@given(faults=FAULTS, due=st.booleans())
+def test_whatever_fails_a_later_run_leaves_exactly_one_that_we_accept(faults: list[str], due: bool) -> None:
+    raised: dict[str, Callable[[], BaseException]] = {
+        "unavailable": unavailable,
+        "closed": closed,
+        "crash": Crash,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maintain, "handshake_problem", lambda base: "")
+        patch.setattr("tests.simulated_app.App", Subscribed)
+        with running() as app:
+            assert isinstance(app, Subscribed)
+            app.rotate()
+            if not due:
+                app.only()["notificationUrl"] = f"{BASE}/notifications?k=00000000"
+            for fault in faults:
+                app.graph.faults["POST"] = [raised[fault]] if fault in raised else []
+                before = dict(app.graph.existing)
+                try:
+                    app.maintain()
+                except Crash:
+                    app.services = app.another_instance(ROTATED)
+                if before.keys() - app.graph.existing.keys():
+                    assert app.sweeps()
+            app.graph.faults.clear()
+            app.maintain()
+            assert app.only()["clientState"] in ROTATED.client_states
