@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parent.parent / "shared"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 # Modules that read, decide or print what is wrong, and leave the wording to health/findings.py and diagnosis.py.
 WITHOUT_SENTENCES = [
     *(SHARED / "health" / f"{name}.py" for name in ("endpoint", "readings", "parallel_reads", "self_check")),

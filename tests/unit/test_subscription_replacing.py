@@ -152,7 +152,7 @@ class Subscribed(App):
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscribed]:
     monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
-    monkeypatch.setattr("tests.simulated_app.App", Subscribed)
+    monkeypatch.setattr("tests.support.simulated_app.App", Subscribed)
     with running() as app:
         assert isinstance(app, Subscribed)
         yield app
@@ -362,7 +362,7 @@ def test_whatever_fails_a_later_run_leaves_exactly_one_that_we_accept(faults: li
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maintain, "handshake_problem", lambda base: "")
-        patch.setattr("tests.simulated_app.App", Subscribed)
+        patch.setattr("tests.support.simulated_app.App", Subscribed)
         with running() as app:
             assert isinstance(app, Subscribed)
             app.rotate()
