@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from benchmarks.fuzzing import oracle
 from benchmarks.fuzzing.mutations import mutated
-from benchmarks.fuzzing.targets import TENANT, item, notifications_of
+from benchmarks.fuzzing.targets import STATE, TENANT, item, notifications_of
 from benchmarks.measured import resident
 from local import stack
 from local.program import Log
@@ -140,7 +140,7 @@ class _Sender:
 
 def _seeds(state: str, tenant: str) -> list[str]:
     texts = map(json.dumps, notifications_of({}))
-    return [text.replace('"the-state"', json.dumps(state)).replace(TENANT, tenant) for text in texts]
+    return [text.replace(json.dumps(STATE), json.dumps(state)).replace(TENANT, tenant) for text in texts]
 
 
 def _headers(source: Random) -> dict[str, str]:
