@@ -31,7 +31,6 @@ OF_THE_PLATFORM = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "AttendanceStorage__credential",
-    "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__tableServiceUri",
     "PYTHON_THREADPOOL_THREAD_COUNT",
@@ -143,9 +142,10 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
     known_at_deployment = {
         "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68",
         "TENANT_ID": "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10",
-        "CLIENT_STATE": "resolved",
+        "CLIENT_STATE": "resolved-from-key-vault-0123456789",
         "NOTIFICATION_BASE_URL": "https://app.example/api",
         "AttendanceStorage__blobServiceUri": f"https://st.blob.{cloud.storage_suffix}/",
+        "AzureWebJobsStorage__blobServiceUri": f"https://st.blob.{cloud.storage_suffix}/",
         "AzureWebJobsStorage__queueServiceUri": f"https://st.queue.{cloud.storage_suffix}/",
     }
     if values["ENCRYPTION_KEY_ID"]:

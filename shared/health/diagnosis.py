@@ -17,7 +17,7 @@ from ..ledger.access import MOST
 from ..ledger.outcome import Result
 from ..messages.envelope import VERSION
 from ..messages.tasks import Kind
-from ..settings import Operator, Settings
+from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions import status
 from ..subscriptions.status import Watched
@@ -68,7 +68,7 @@ class Report:
         return not self.problems
 
 
-def diagnose(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Diagnosis:
+def diagnose(vitals: Vitals, settings: Settings, now: datetime) -> Diagnosis:
     """Judge what was read at `now`."""
     listed = vitals.subscriptions
     watched = None if isinstance(listed, GraphError) else tuple(listed)
@@ -126,7 +126,7 @@ def _silence(what: str, silence: Silence, role: str) -> str:
     return f"{what} does not answer ({silence.reason}). {cure}"
 
 
-def _graph(vitals: Vitals, settings: Settings | Operator) -> Iterator[str]:
+def _graph(vitals: Vitals, settings: Settings) -> Iterator[str]:
     failure = vitals.subscriptions
     if not isinstance(failure, GraphError):
         return
@@ -214,7 +214,7 @@ def _denied(vitals: Vitals) -> Iterator[str]:
         yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
 
 
-def _pending(vitals: Vitals, settings: Settings | Operator, now: datetime) -> Iterator[str]:
+def _pending(vitals: Vitals, settings: Settings, now: datetime) -> Iterator[str]:
     oldest = oldest_pending(vitals)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (

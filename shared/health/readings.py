@@ -26,7 +26,7 @@ from ..graph.client import Graph
 from ..graph.credentials import credential, graph_token
 from ..ledger import access
 from ..limits import Rate
-from ..settings import STATE_SUFFIX, Settings
+from ..settings import Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Look, Looks
 from ..storage.state import Entry, State
@@ -79,7 +79,7 @@ type Listed = Callable[[], Sequence[Watched]]
 class Sources:
     """Where it is read. `listed` tells how the subscriptions stand, and raises GraphError."""
 
-    container: str
+    settings: Settings
     listed: Listed
     queues: QueueServiceClient
     manifests: Manifests
@@ -131,8 +131,8 @@ def read(sources: Sources, today: date) -> Vitals:
         return Vitals(
             queues=lengths_read,
             containers={
-                sources.container: _silence(days_read.values()),
-                sources.container + STATE_SUFFIX: _silence(of_state),
+                sources.settings.container: _silence(days_read.values()),
+                sources.settings.state_container: _silence(of_state),
             },
             subscriptions=reads.graph_answer(listed),
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
@@ -152,26 +152,31 @@ def read(sources: Sources, today: date) -> Vitals:
 @lru_cache(maxsize=1)
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
-    blob_identity, queue_identity = credential(settings.blob_client_id), credential(settings.queue_client_id)
+    host_identity = credential(settings.host_client_id)
     graph = Graph(settings.graph_root, graph_token(settings), Rate(GRAPH_RATE))
     return sources(
-        settings.container,
-        clients.blob_service(settings.blob_url, blob_identity, **_BLOBS),
-        clients.queue_service(settings.queue_url, queue_identity, **_QUEUES),
+        settings,
+        clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.state_url, host_identity, **_BLOBS),
+        clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),
     )
 
 
 def sources(
-    container: str, blobs: BlobServiceClient, queues: QueueServiceClient, listed: Listed | None = None
+    settings: Settings,
+    data_blobs: BlobServiceClient,
+    host_blobs: BlobServiceClient,
+    queues: QueueServiceClient,
+    listed: Listed | None = None,
 ) -> Sources:
     """Where to read. Without `listed` the subscriptions are those that the app put down last."""
-    state = State(blobs.get_container_client(container + STATE_SUFFIX))
+    state = State(host_blobs.get_container_client(settings.state_container))
     return Sources(
-        container,
+        settings,
         listed or partial(_put_down, state),
         queues,
-        Manifests(blobs.get_container_client(container)),
+        Manifests(data_blobs.get_container_client(settings.container)),
         state,
         Looks(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from azure.core.exceptions import AzureError, HttpResponseError
+from azure.storage.blob import ContainerClient
 from rich.text import Text
 
 from ... import settings
@@ -26,7 +28,7 @@ from .status import report
 
 _COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red", State.UNKNOWN: "yellow"}
 _REFERENCE = "@Microsoft.KeyVault("
-_STAND_IN = "resolved-in-azure"  # for a secret that this machine cannot and need not see
+_STAND_IN = secrets.token_urlsafe(32)  # for a secret that this machine cannot and need not see
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +66,10 @@ def doctor(
 def findings(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """Everything, one after another; the app's own findings last."""
     yield _settings(session)
+    try:
+        _ = session.settings
+    except SettingError:
+        return  # which has been said
     roles = list(_roles(session))
     yield from roles
     yield from _endpoint(session)
@@ -94,15 +100,13 @@ def _settings(session: Session) -> Finding:
 
 def _roles(session: Session) -> Iterator[Finding]:
     """Whether the one who asks may read the containers and the queue."""
-    operator = session.operator
 
-    def first(container: str) -> None:
-        listed = session.blobs.get_container_client(container).list_blob_names(results_per_page=1)
-        next(iter(listed), None)
+    def first(container: ContainerClient) -> None:
+        next(iter(container.list_blob_names(results_per_page=1)), None)
 
-    for container in (operator.container, operator.container + settings.STATE_SUFFIX):
+    for container in (session.container, session.state_container):
         yield _allowed(
-            f"container {container}", lambda name=container: first(name), "Storage Blob Data Reader"
+            f"container {container.container_name}", partial(first, container), "Storage Blob Data Reader"
         )
     for queue in ("upkeep", "meeting-signals"):
         client = session.queues.get_queue_client(queue)
@@ -126,7 +130,7 @@ def _allowed(what: str, look: Any, role: str) -> Finding:
 
 
 def _endpoint(session: Session) -> Iterator[Finding]:
-    base = session.operator.notification_base_url
+    base = session.settings.notification_base_url
     if not base:
         yield Finding(
             "endpoint", State.UNKNOWN, "NOTIFICATION_BASE_URL is not set here; the app tries it itself."
