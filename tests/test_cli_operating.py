@@ -187,7 +187,7 @@ def test_settings_come_from_a_file_wherever_the_option_stands(front: Front, tmp_
         assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
     without = subprocess.run(command("watch", "list"), env=bare, capture_output=True, text=True, timeout=60)
     assert without.returncode == 1
-    assert "AttendanceStorage__blobServiceUri is not set: give the app's settings" in without.stderr
+    assert "AzureWebJobsStorage__blobServiceUri is not set: give the app's settings" in without.stderr
 
 
 def _is_told(front: Front, name: str) -> bool:
@@ -232,7 +232,7 @@ def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -
 
 
 def test_who_may_not_read_storage_is_told_so(front: Front) -> None:
-    done = run(front, "watch", "list", AttendanceStorage__blobServiceUri="https://127.0.0.1:1/x")
+    done = run(front, "watch", "list", AzureWebJobsStorage__blobServiceUri="https://127.0.0.1:1/x")
     assert (done.returncode, done.stderr.startswith("attendance: Storage did not do it (")) == (1, True)
 
 

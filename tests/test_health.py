@@ -192,10 +192,9 @@ class TestGraph:
         problem = the_problem(busy, AZURE_CLIENT_ID=unknown)
         assert problem.startswith("The list of subscriptions cannot be read (get a token: ")
         assert "AZURE_CLIENT_ID" in problem
-        report = told(
-            busy, AZURE_CLIENT_ID=unknown, AttendanceStorage__clientId="", AzureWebJobsStorage__clientId=""
-        )
-        assert sum("AZURE_CLIENT_ID" in each for each in report["problems"]) == 3  # and two containers
+        for account, parts in (("AttendanceStorage", 1), ("AzureWebJobsStorage", 5)):  # containers and queues
+            report = told(busy, AZURE_CLIENT_ID=unknown, **{f"{account}__clientId": ""})
+            assert sum("AZURE_CLIENT_ID" in each for each in report["problems"]) == 1 + parts
 
 
 class TestNotifications:
