@@ -23,7 +23,7 @@ MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
 THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
 MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the most is that of Graph v1.0
 LEAST_VARIETY = 8  # of the characters of a random secret, and of the steps from one to the next
-GRAPH_DAYS = 31  # Graph keeps call records for 30: what is deleted earlier would be archived once more
+LEAST_RETENTION = 31  # days; Graph lists calls for 30, and what is deleted earlier would be archived again
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
@@ -210,7 +210,10 @@ def _webhooks(known: _Known) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """One app setting as declared; `default` None means that it is required."""
+    """One app setting as declared; `default` None means that it is required.
+
+    `read` checks a text; `unset` gives what stands for one that is neither set nor has a default.
+    """
 
     name: str
     read: Callable[[str, str], Any]
@@ -296,7 +299,7 @@ class Settings:
         "attendance"
     )
     retention_days: int = setting(
-        "RETENTION_DAYS", _whole(GRAPH_DAYS, 36_500, or_zero=True),
+        "RETENTION_DAYS", _whole(LEAST_RETENTION, 36_500, or_zero=True),
         "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 "
         "and more. Deploy both from the parameter `retentionDays`.",
         "0"

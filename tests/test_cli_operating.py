@@ -67,6 +67,7 @@ def test_doctor_names_what_is_wrong_with_a_setting(front: Front) -> None:
     assert found(findings, "problem")[0].startswith(
         "settings: App setting GRAPH_RATE is not a number above 0."
     )
+    assert [each["state"] for each in findings] == ["problem", "unknown"]
     unseen = told(front, "doctor", CLIENT_STATE="@Microsoft.KeyVault(SecretUri=https://v/secrets/s)")
     assert "settings" in {each["check"] for each in unseen if each["state"] == "ok"}
 

@@ -69,7 +69,8 @@ def findings(session: Session, organizers: tuple[str, ...], seconds: float) -> I
     try:
         _ = session.settings
     except SettingError:
-        return  # which has been said
+        yield Finding("app", State.UNKNOWN, "Nothing else can be looked at before that setting is right.")
+        return
     roles = list(_roles(session))
     yield from roles
     yield from _endpoint(session)
