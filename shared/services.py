@@ -100,12 +100,21 @@ def assemble(
 
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
-    blobs = clients.blob_service(settings.blob_url, credential(settings.blob_client_id))
-    queues = clients.queue_service(settings.queue_url, credential(settings.queue_client_id))
+    host_identity = credential(settings.host_client_id)
+    data_blobs = clients.blob_service(settings.blob_url, credential(settings.blob_client_id))
+    host_blobs = clients.blob_service(settings.state_url, host_identity)
+    queues = clients.queue_service(settings.queue_url, host_identity)
     token = graph_token(settings)
     graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
     queue = partial(clients.Queue, queues)
-    return assemble(settings, graph, *clients.containers(settings, blobs), queue, _keys(settings))
+    return assemble(
+        settings,
+        graph,
+        data_blobs.get_container_client(settings.container),
+        host_blobs.get_container_client(settings.state_container),
+        queue,
+        _keys(settings),
+    )
 
 
 def _keys(settings: Settings) -> Keys:

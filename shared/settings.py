@@ -1,4 +1,4 @@
-"""The app settings: every one is named, read and checked here, and nowhere else.
+"""The app settings: each is declared once, as a field of `Settings`, and read and checked nowhere else.
 
 Uses the standard library alone, because the webhook reads its settings before it answers. Where Azure
 Functions has a name for a setting, that name is used (identity-based connections). A secret's value never
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingError
@@ -18,7 +21,9 @@ from .errors import SettingError
 DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
 THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
-MAX_CLIENT_STATE = 128  # Graph v1.0
+MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the most is that of Graph v1.0
+LEAST_VARIETY = 8  # of the characters of a random secret, and of the steps from one to the next
+LEAST_RETENTION = 31  # days; Graph lists calls for 30, and what is deleted earlier would be archived again
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
@@ -26,6 +31,8 @@ STATE_SUFFIX = "-state"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
+_REFERENCE = "@Microsoft.KeyVault("
+_HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
 
 @dataclass(frozen=True)
@@ -75,117 +82,331 @@ CLOUDS = {
 }
 
 
+# What a value must be: functions of the setting's name and its text, which raise SettingError.
+
+
+def _text(_: str, text: str) -> str:
+    return text
+
+
+def _guid(name: str, text: str) -> str:
+    if not GUID.match(text):
+        raise SettingError(name, "is not a GUID")
+    return text.lower()
+
+
+def _whole(least: int, most: int, *, or_zero: bool = False) -> Callable[[str, str], int]:
+    words = f"is {'neither 0 nor' if or_zero else 'not'} a whole number from {least} to {most}"
+
+    def read(name: str, text: str) -> int:
+        value = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else -1
+        if not (least <= value <= most or (or_zero and value == 0)):
+            raise SettingError(name, words)
+        return value
+
+    return read
+
+
+def _rate(name: str, text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
+        raise SettingError(name, "is not a number above 0")
+    return float(text)
+
+
+def _schedule(name: str, text: str) -> str:
+    """Functions itself reads it; checked, so that the health page can name it."""
+    if not _NCRONTAB.match(text):
+        raise SettingError(name, "is not an NCRONTAB expression of six fields")
+    return text
+
+
+def _client_state(name: str, text: str) -> str:
+    if len(text) < MIN_CLIENT_STATE:
+        raise SettingError(name, f"has fewer than {MIN_CLIENT_STATE} characters")
+    if len(text) > MAX_CLIENT_STATE or not text.isprintable():
+        raise SettingError(name, f"has more than {MAX_CLIENT_STATE} characters or unprintable ones")
+    steps = {ord(after) - ord(before) for before, after in pairwise(text)}
+    if min(len(set(text)), len(steps)) < LEAST_VARIETY:
+        raise SettingError(name, "is not random: make one with `openssl rand -hex 32`")
+    return text
+
+
+def _https(name: str, text: str, *, loopback: bool = False) -> str:
+    """An https address without query and trailing slash; with `loopback` also an http one on this machine."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise SettingError(name, "is not a URL") from None
+    local = loopback and host in {"127.0.0.1", "localhost", "::1"}
+    if not host or parts.username is not None or re.search(r"[\s?#]", text):
+        raise SettingError(name, "is not a URL without user, query, fragment and white space")
+    if parts.scheme != "https" and not (local and parts.scheme == "http"):
+        raise SettingError(name, "is not an https URL")
+    return text.rstrip("/")
+
+
+def _address(name: str, text: str) -> str:
+    return _https(name, text, loopback=True)
+
+
+def _account(name: str, text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]{3,24}", text):
+        raise SettingError(name, "is not the name of a storage account")
+    return text
+
+
+def _container(name: str, text: str) -> str:
+    if not _CONTAINER.match(text):
+        raise SettingError(name, f"is not a container name that leaves room for {STATE_SUFFIX}")
+    return text
+
+
+def _cloud(name: str, text: str) -> Cloud:
+    if text == "china":
+        raise SettingError(name, "is china, where Microsoft Graph (21Vianet) has no attendance report API")
+    if text not in CLOUDS:
+        raise SettingError(name, f"is none of {', '.join(CLOUDS)}")
+    return CLOUDS[text]
+
+
+def _signals(name: str, text: str) -> frozenset[str]:
+    names = frozenset(_listed(text))
+    if not names or not names <= set(SIGNALS):
+        raise SettingError(name, f"names something else than {', '.join(SIGNALS)}")
+    return names
+
+
+def _object_ids(name: str, text: str) -> frozenset[str]:
+    if not all(GUID.match(each) for each in _listed(text)):
+        raise SettingError(name, "holds something that is not an object id (GUID)")
+    return frozenset(each.lower() for each in _listed(text))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+# What stands for a setting that is not set: functions of the values read before it.
+
+type _Known = Mapping[str, Any]
+
+
+def _host_endpoint(service: str) -> Callable[[_Known], str]:
+    """Follows from the account's name where Functions itself makes it: it knows the global cloud's suffix alone."""
+
+    def endpoint(known: _Known) -> str:
+        account, cloud = known["host_account"], known["cloud"]
+        is_global = cloud.name == "global"
+        return f"https://{account}.{service}.{cloud.storage_suffix}" if account and is_global else ""
+
+    return endpoint
+
+
+def _webhooks(known: _Known) -> str:
+    host = known[_HOST]
+    return _https("NOTIFICATION_BASE_URL", f"https://{host}/api") if host else ""
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One app setting as documented: `default` None means that it is required."""
+    """One app setting as declared; `default` None means that it is required.
+
+    `read` checks a text; `unset` gives what stands for one that is neither set nor has a default.
+    """
 
     name: str
+    read: Callable[[str, str], Any]
     meaning: str
-    default: str | None = ""
-    secret: bool = False
+    default: str | None
+    secret: bool
+    unset: Callable[[_Known], Any]
+    missing: str  # the problem with a value that is not set and does not follow from others; "" for none
+
+    def value(self, text: str | None, known: _Known, *, complete: bool) -> Any:
+        """The checked value. Unless `complete`, "" stands for what is missing, and for a secret in Key Vault."""
+        text = (text or "").strip() or self.default or ""
+        if text.startswith(_REFERENCE):
+            if complete or not self.secret:
+                raise SettingError(self.name, _UNRESOLVED)
+            text = ""
+        value = self.read(self.name, text) if text else self.unset(known)
+        if complete and self.missing and value == "":
+            raise SettingError(self.name, self.missing)
+        return value
 
 
-TABLE = (
-    Setting(
-        "AzureWebJobsStorage__queueServiceUri",
-        "Queue endpoint of the storage account; required unless `AzureWebJobsStorage__accountName` is set. "
-        "Functions itself also needs `…__blobServiceUri`, `…__credential` = `managedidentity` and `…__clientId`.",
-    ),
-    Setting("AzureWebJobsStorage__accountName", "Name of the storage account; the endpoint follows from it."),
-    Setting("AzureWebJobsStorage__clientId", "Identity for the queues. Empty: `AZURE_CLIENT_ID`."),
-    Setting(
-        "AttendanceStorage__blobServiceUri", "Blob endpoint that the reports are written to, https.", None
-    ),
-    Setting("AttendanceStorage__clientId", "Identity for the reports' storage. Empty: `AZURE_CLIENT_ID`."),
-    Setting("ATTENDANCE_CONTAINER", "Container of reports and outcomes.", "attendance"),
-    Setting("TENANT_ID", "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.", None),
-    Setting(
-        "AZURE_CLIENT_ID",
-        "Client id of the user-assigned managed identity. Empty: the system-assigned one.",
-    ),
-    Setting("GRAPH_CLOUD", "`global`, `usgov` (L4) or `usgovdod` (L5).", "global"),
-    Setting("GRAPH_ROOT", "Address used instead of the cloud's Graph; for local use."),
-    Setting(
-        "GRAPH_CLIENT_ID",
-        "Client id of an app registration that trusts the managed identity; used for Graph in its place. For tenants "
-        "whose application access policy does not take an identity.",
-    ),
-    Setting("LOGIN_ROOT", "Address used instead of the cloud's sign-in; for local use."),
-    Setting(
-        "GRAPH_RATE",
-        "Graph requests per second of one instance: the tenant's limit over the maximum of instances.",
-        "10",
-    ),
-    Setting(
-        "NOTIFICATION_BASE_URL",
-        "Public address of the app's routes, https (http on a loopback address). Empty: "
-        "`https://$WEBSITE_HOSTNAME/api`.",
-    ),
-    Setting(
-        "CLIENT_STATE",
-        "Secret that Graph sends back with each notification; 1 to 128 characters, random.",
-        None,
-        secret=True,
-    ),
-    Setting(
-        "CLIENT_STATE_PREVIOUS", "The secret before; accepted too while you rotate.", secret=True
-    ),
-    Setting(
-        "SIGNALS",
-        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` (webinars "
-        "and town halls), `call-events` (chosen meetings, within seconds).",
-        CALL_RECORDS,
-    ),
-    Setting(
-        "ENCRYPTION_KEY_ID",
-        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the path of a "
-        "PEM file. Required with `call-events`.",
-    ),
-    Setting("ORGANIZERS", "Object ids for a pilot, comma-separated. Empty: everyone."),
-    Setting("RETRY_FIRST_DELAY", "Seconds until a report that is not ready is looked for again; doubles.", "60"),
-    Setting("RETRY_WINDOW", "Seconds after which looking for a report ends.", "86400"),
-    Setting("CONFIRM_AFTER", "Seconds after which a fresh report is read once more. 0: never.", "14400"),
-    Setting("NOTIFICATION_MAX_BYTES", "Largest notification body that is read; larger ones get 413.", "1048576"),
-    Setting(
-        "MAINTAIN_SCHEDULE",
-        "When subscriptions are checked, as a six-field NCRONTAB expression in UTC. `0 */15 * * * *` suits; "
-        "used by the trigger, so it has no default.",
-        None,
-    ),
-    Setting(
-        "SWEEP_SCHEDULE",
-        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.",
-        None,
-    ),
-)  # fmt: skip
+_UNRESOLVED = (
+    "is a Key Vault reference that the platform has not resolved (yet): see whether the secret is there, whether the "
+    "app's identity is Key Vault Secrets User on it and whether the vault's firewall lets the app in; then refresh the "
+    "app's references, or change a setting"
+)
+
+
+def setting(
+    name: str,
+    read: Callable[[str, str], Any],
+    meaning: str,
+    default: str = "",
+    *,
+    required: bool = False,
+    secret: bool = False,
+    unset: Callable[[_Known], Any] = lambda _: "",
+    missing: str = "",
+) -> Any:
+    """Declare a setting as a field of `Settings`; see `Setting`."""
+    missing = "is missing" if required else missing
+    declared = Setting(name, read, meaning, None if required else default, secret, unset, missing)
+    return field(metadata={"setting": declared})
 
 
 @dataclass(frozen=True)
 class Settings:
     """All settings, checked. Durations are in seconds, URLs have no trailing slash."""
 
-    cloud: Cloud
-    graph_root: str
-    graph_rate: float
-    tenant_id: str
-    client_id: str
-    graph_client_id: str
-    login_root: str
-    encryption_key_id: str
-    notification_base_url: str
-    client_state: str
-    client_state_previous: str
-    signals: frozenset[str]
-    organizers: frozenset[str]
-    blob_url: str
-    blob_client_id: str
-    queue_url: str
-    queue_client_id: str
-    container: str
-    retry_first_delay: int
-    retry_window: int
-    confirm_after: int
-    notification_max_bytes: int
+    # fmt: off
+    tenant_id: str = setting(
+        "TENANT_ID", _guid,
+        "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.",
+        required=True
+    )
+    cloud: Cloud = setting(  # noqa: RUF009 - makes a field
+        "GRAPH_CLOUD", _cloud, "`global`, `usgov` (L4) or `usgovdod` (L5).", "global"
+    )
+    client_id: str = setting(
+        "AZURE_CLIENT_ID", _text,
+        "Client id of the user-assigned managed identity. Empty: the system-assigned one."
+    )
+    graph_client_id: str = setting(
+        "GRAPH_CLIENT_ID", _guid,
+        "Client id of an app registration that trusts the managed identity; used for Graph in its place. "
+        "For tenants whose application access policy does not take an identity."
+    )
+    blob_url: str = setting(
+        "AttendanceStorage__blobServiceUri", _https,
+        "Blob endpoint of the data account, which holds reports, outcomes and tables; https.",
+        required=True
+    )
+    blob_client_id: str = setting(
+        "AttendanceStorage__clientId", _text,
+        "Identity for the data account. Empty: `AZURE_CLIENT_ID`.",
+        unset=lambda known: known["client_id"]
+    )
+    container: str = setting(
+        "ATTENDANCE_CONTAINER", _container,
+        "Container of reports and outcomes in the data account. Operational state is in the host account, "
+        "in the container of this name with `-state`.",
+        "attendance"
+    )
+    retention_days: int = setting(
+        "RETENTION_DAYS", _whole(LEAST_RETENTION, 36_500, or_zero=True),
+        "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 "
+        "and more. Deploy both from the parameter `retentionDays`.",
+        "0"
+    )
+    host_account: str = setting(
+        "AzureWebJobsStorage__accountName", _account,
+        "Name of the host account, which holds the queues, the operational state and what Functions keeps. "
+        "Functions itself also needs `…__credential` = `managedidentity` and `…__clientId`."
+    )
+    state_url: str = setting(
+        "AzureWebJobsStorage__blobServiceUri", _https,
+        "Blob endpoint of the host account, https. Empty: follows from `AzureWebJobsStorage__accountName`, "
+        "in the global cloud only.",
+        unset=_host_endpoint("blob"),
+        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
+    )
+    queue_url: str = setting(
+        "AzureWebJobsStorage__queueServiceUri", _https,
+        "Queue endpoint of the host account, https. Empty: as above.",
+        unset=_host_endpoint("queue"),
+        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
+    )
+    host_client_id: str = setting(
+        "AzureWebJobsStorage__clientId", _text,
+        "Identity for the host account. Empty: `AZURE_CLIENT_ID`.",
+        unset=lambda known: known["client_id"]
+    )
+    notification_base_url: str = setting(
+        "NOTIFICATION_BASE_URL", _address,
+        "Public address of the app's routes, https (http on a loopback address). Empty: "
+        "`https://$WEBSITE_HOSTNAME/api`.",
+        unset=_webhooks, missing=f"is missing, and {_HOST} is not set either"
+    )
+    client_state: str = setting(
+        "CLIENT_STATE", _client_state,
+        "Secret that Graph sends back with each notification; 32 to 128 random characters.",
+        required=True, secret=True
+    )
+    client_state_previous: str = setting(
+        "CLIENT_STATE_PREVIOUS", _client_state,
+        "A second secret that is accepted: the former one while you rotate, else any that nobody knows.",
+        secret=True
+    )
+    signals: frozenset[str] = setting(
+        "SIGNALS", _signals,
+        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` "
+        "(webinars and town halls), `call-events` (chosen meetings, within seconds).",
+        CALL_RECORDS
+    )
+    encryption_key_id: str = setting(
+        "ENCRYPTION_KEY_ID", _text,
+        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the "
+        "path of a PEM file. Required with `call-events`."
+    )
+    organizers: frozenset[str] = setting(
+        "ORGANIZERS", _object_ids,
+        "Object ids for a pilot, comma-separated. Empty: everyone.",
+        unset=lambda _: frozenset()
+    )
+    retry_first_delay: int = setting(
+        "RETRY_FIRST_DELAY", _whole(1, DAY),
+        "Initial retry delay in seconds of a report that is not ready; doubles after each attempt.",
+        "60"
+    )
+    retry_window: int = setting(
+        "RETRY_WINDOW", _whole(1, 30 * DAY),
+        "Seconds after which looking for a report ends; at most 30 days.",
+        "86400"
+    )
+    confirm_after: int = setting(
+        "CONFIRM_AFTER", _whole(0, MAX_QUEUE_DELAY),
+        "Seconds after which a fresh report is read once more. 0: never.",
+        "14400"
+    )
+    notification_max_bytes: int = setting(
+        "NOTIFICATION_MAX_BYTES", _whole(1024, 100 * 1024 * 1024),
+        "Largest notification body that is read; larger ones get 413.",
+        "1048576"
+    )
+    graph_rate: float = setting(
+        "GRAPH_RATE", _rate,
+        "Graph requests per second of one instance: the tenant's limit over the instances of all function "
+        "groups that call Graph.",
+        "10"
+    )
+    maintain_schedule: str = setting(
+        "MAINTAIN_SCHEDULE", _schedule,
+        "When subscriptions are checked, as a six-field NCRONTAB expression in UTC. `0 */15 * * * *` suits; "
+        "used by the trigger, so it has no default.",
+        required=True
+    )
+    sweep_schedule: str = setting(
+        "SWEEP_SCHEDULE", _schedule,
+        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.",
+        required=True
+    )
+    graph_root: str = setting(
+        "GRAPH_ROOT", _address,
+        "Address used instead of the cloud's Graph; for local use.",
+        unset=lambda known: known["cloud"].graph_root
+    )
+    login_root: str = setting(
+        "LOGIN_ROOT", _address,
+        "Address used instead of the cloud's sign-in; for local use.",
+        unset=lambda known: known["cloud"].login_root
+    )
+    # fmt: on
 
     def __repr__(self) -> str:
         return "Settings(…)"  # a traceback that shows its locals must not show the client state
@@ -194,6 +415,11 @@ class Settings:
     def client_states(self) -> tuple[str, ...]:
         """The accepted client states, the current one first."""
         return tuple(state for state in (self.client_state, self.client_state_previous) if state)
+
+    @property
+    def state_container(self) -> str:
+        """The container of operational state, in the host account."""
+        return self.container + STATE_SUFFIX
 
     @property
     def graph_app_id(self) -> str:
@@ -206,237 +432,54 @@ class Settings:
         return f"{self.cloud.graph_root}/.default"
 
 
-@dataclass(frozen=True)
-class Operator:
-    """What the command line needs of the settings; "" for what is not set."""
+_DECLARED: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
+TABLE = tuple(_DECLARED.values())
+_READ = (*(each.name for each in TABLE), _HOST)
 
-    cloud: Cloud
-    graph_root: str
-    login_root: str
-    tenant_id: str
-    client_id: str
-    notification_base_url: str
-    blob_url: str
-    queue_url: str
-    container: str
-    retry_window: int
 
-    @property
-    def graph_scope(self) -> str:
-        """What a token for Graph is asked for."""
-        return f"{self.cloud.graph_root}/.default"
+def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
+    """Read and check all settings. Raises SettingError for the first one that is missing or wrong.
+
+    Unless `complete`, "" stands for what is missing and for secrets in Key Vault: the command line does without.
+    """
+    return _load(tuple(map(environ.get, _READ)), complete=complete)
+
+
+@lru_cache(maxsize=2)  # each notification asks, and the settings of a process hardly change
+def _load(texts: tuple[str | None, ...], *, complete: bool) -> Settings:
+    known: dict[str, Any] = {_HOST: texts[-1]}
+    for (name, declared), text in zip(_DECLARED.items(), texts, strict=False):
+        known[name] = declared.value(text, known, complete=complete)
+    settings = Settings(**{name: known[name] for name in _DECLARED})
+    if complete:
+        _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Check what depends on more than one setting."""
+    cloud, key = settings.cloud, settings.encryption_key_id
+    if settings.signals & {VIRTUAL_EVENTS, CALL_EVENTS} and not cloud.has_events:
+        raise SettingError(
+            "SIGNALS",
+            f"names {VIRTUAL_EVENTS} or {CALL_EVENTS}, which Microsoft Graph has in the global cloud only",
+        )
+    if CALL_EVENTS in settings.signals:
+        for name, value in (("AZURE_CLIENT_ID", settings.graph_app_id), ("ENCRYPTION_KEY_ID", key)):
+            if not value:
+                raise SettingError(name, f"is missing, and SIGNALS names {CALL_EVENTS}")
+    vault = rf"https://[0-9A-Za-z-]{{3,24}}\.{re.escape(cloud.vault_suffix)}"
+    if "://" in key and not re.fullmatch(rf"{vault}/keys/[0-9A-Za-z-]{{1,127}}(/[0-9a-f]{{32}})?", key):
+        raise SettingError(
+            "ENCRYPTION_KEY_ID", f"is not the address of a key in a vault of {cloud.vault_suffix}"
+        )
+
+
+def shown(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings' values for people: defaults filled in, secrets left out."""
+    return {each.name: environ.get(each.name) or each.default or "" for each in TABLE if not each.secret}
 
 
 def fingerprint(client_state: str) -> str:
     """The first eight hex digits of its SHA-256: tells client states apart without showing them."""
     return hashlib.sha256(client_state.encode()).hexdigest()[:8]
-
-
-def load(environ: Mapping[str, str]) -> Settings:
-    """Read and check all settings. Raises SettingError for the first one that is missing or wrong."""
-    read = _Reader(environ)
-    read.schedule("MAINTAIN_SCHEDULE")
-    read.schedule("SWEEP_SCHEDULE")
-    cloud = _cloud(read.text("GRAPH_CLOUD"))
-    client_id = read.text("AZURE_CLIENT_ID")
-    signals = _signals(read.text("SIGNALS"), cloud)
-    if CALL_EVENTS in signals and not (client_id or read.text("GRAPH_CLIENT_ID")):
-        raise SettingError("AZURE_CLIENT_ID", f"is missing, and SIGNALS names {CALL_EVENTS}")
-    return Settings(
-        cloud=cloud,
-        graph_root=read.url("GRAPH_ROOT") or cloud.graph_root,
-        graph_rate=read.rate("GRAPH_RATE"),
-        tenant_id=read.guid("TENANT_ID"),
-        client_id=client_id,
-        graph_client_id=read.optional_guid("GRAPH_CLIENT_ID"),
-        login_root=read.url("LOGIN_ROOT") or cloud.login_root,
-        encryption_key_id=_encryption_key(read, cloud, signals),
-        notification_base_url=_notification_base_url(read, environ),
-        client_state=read.client_state("CLIENT_STATE"),
-        client_state_previous=read.client_state("CLIENT_STATE_PREVIOUS"),
-        signals=signals,
-        organizers=_organizers(read.text("ORGANIZERS")),
-        blob_url=read.url("AttendanceStorage__blobServiceUri", loopback=False),
-        blob_client_id=read.text("AttendanceStorage__clientId") or client_id,
-        queue_url=_queue_url(read, cloud),
-        queue_client_id=read.text("AzureWebJobsStorage__clientId") or client_id,
-        container=_container(read.text("ATTENDANCE_CONTAINER")),
-        retry_first_delay=read.whole("RETRY_FIRST_DELAY", 1, DAY),
-        retry_window=read.whole("RETRY_WINDOW", 1, 30 * DAY),
-        confirm_after=read.whole("CONFIRM_AFTER", 0, MAX_QUEUE_DELAY),
-        notification_max_bytes=read.whole("NOTIFICATION_MAX_BYTES", 1024, 100 * 1024 * 1024),
-    )
-
-
-def for_operator(environ: Mapping[str, str]) -> Operator:
-    """Read and check those settings that the command line needs. Raises SettingError for one that is wrong.
-
-    None is required here: a command that needs one says so.
-    """
-    read = _Reader(environ, required=False)
-    cloud = _cloud(read.text("GRAPH_CLOUD"))
-    return Operator(
-        cloud=cloud,
-        graph_root=read.url("GRAPH_ROOT") or cloud.graph_root,
-        login_root=read.url("LOGIN_ROOT") or cloud.login_root,
-        tenant_id=read.optional_guid("TENANT_ID"),
-        client_id=read.text("AZURE_CLIENT_ID"),
-        notification_base_url=_notification_base_url(read, environ),
-        blob_url=read.url("AttendanceStorage__blobServiceUri", loopback=False),
-        queue_url=_queue_url(read, cloud),
-        container=_container(read.text("ATTENDANCE_CONTAINER")),
-        retry_window=read.whole("RETRY_WINDOW", 1, 30 * DAY),
-    )
-
-
-def shown(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings' values for people: defaults filled in, secrets left out."""
-    return {
-        setting.name: environ.get(setting.name) or setting.default or ""
-        for setting in TABLE
-        if not setting.secret
-    }
-
-
-class _Reader:
-    """Reads single settings; the kind of value decides what is checked."""
-
-    def __init__(self, environ: Mapping[str, str], *, required: bool = True) -> None:
-        self._environ = environ
-        self._required = required
-
-    def text(self, name: str) -> str:
-        setting = next(setting for setting in TABLE if setting.name == name)
-        value = self._environ.get(name, "").strip() or setting.default
-        if value is None:
-            return self.missing(name, "is missing")
-        if value.startswith("@Microsoft.KeyVault("):
-            raise SettingError(name, "is a Key Vault reference that the platform could not resolve")
-        return value
-
-    def missing(self, name: str, problem: str) -> str:
-        """What stands for a required setting that is not set: nothing, where none is required."""
-        if self._required:
-            raise SettingError(name, problem)
-        return ""
-
-    def guid(self, name: str) -> str:
-        value = self.text(name)
-        if not GUID.match(value):
-            raise SettingError(name, "is not a GUID")
-        return value.lower()
-
-    def optional_guid(self, name: str) -> str:
-        """A GUID, or "" where it is not set."""
-        return self.guid(name) if self.text(name) else ""
-
-    def whole(self, name: str, least: int, most: int) -> int:
-        value = self.text(name)
-        if not re.fullmatch(r"[0-9]{1,12}", value) or not least <= int(value) <= most:
-            raise SettingError(name, f"is not a whole number from {least} to {most}")
-        return int(value)
-
-    def rate(self, name: str) -> float:
-        value = self.text(name)
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) <= 0:
-            raise SettingError(name, "is not a number above 0")
-        return float(value)
-
-    def schedule(self, name: str) -> None:
-        """Checks a setting that Functions itself reads, so that the health page can name it."""
-        if not _NCRONTAB.match(self.text(name)):
-            raise SettingError(name, "is not an NCRONTAB expression of six fields")
-
-    def client_state(self, name: str) -> str:
-        value = self.text(name)
-        if len(value) > MAX_CLIENT_STATE or not value.isprintable():
-            raise SettingError(name, f"has more than {MAX_CLIENT_STATE} characters or unprintable ones")
-        return value
-
-    def url(self, name: str, *, loopback: bool = True) -> str:
-        """An https address, or with `loopback` also an http one on this machine; no trailing slash."""
-        value = self.text(name)
-        return value and checked_url(name, value, loopback=loopback).rstrip("/")
-
-
-def checked_url(name: str, value: str, *, loopback: bool) -> str:
-    """`value` if it is an https address without query (http only on a loopback one)."""
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise SettingError(name, "is not a URL") from None
-    local = loopback and host in {"127.0.0.1", "localhost", "::1"}
-    if not host or parts.username is not None or re.search(r"[\s?#]", value):
-        raise SettingError(name, "is not a URL without user, query, fragment and white space")
-    if parts.scheme != "https" and not (local and parts.scheme == "http"):
-        raise SettingError(name, "is not an https URL")
-    return value
-
-
-def _cloud(name: str) -> Cloud:
-    if name == "china":
-        raise SettingError(
-            "GRAPH_CLOUD", "is china, where Microsoft Graph (21Vianet) has no attendance report API"
-        )
-    if name not in CLOUDS:
-        raise SettingError("GRAPH_CLOUD", f"is none of {', '.join(CLOUDS)}")
-    return CLOUDS[name]
-
-
-def _signals(value: str, cloud: Cloud) -> frozenset[str]:
-    names = frozenset(name.strip() for name in value.split(",") if name.strip())
-    if not names or not names <= set(SIGNALS):
-        raise SettingError("SIGNALS", f"names something else than {', '.join(SIGNALS)}")
-    if names & {VIRTUAL_EVENTS, CALL_EVENTS} and not cloud.has_events:
-        raise SettingError(
-            "SIGNALS",
-            f"names {VIRTUAL_EVENTS} or {CALL_EVENTS}, which Microsoft Graph has in the global cloud only",
-        )
-    return names
-
-
-def _encryption_key(read: _Reader, cloud: Cloud, signals: frozenset[str]) -> str:
-    value = read.text("ENCRYPTION_KEY_ID")
-    if not value and CALL_EVENTS in signals:
-        raise SettingError("ENCRYPTION_KEY_ID", f"is missing, and SIGNALS names {CALL_EVENTS}")
-    if not value or "://" not in value:
-        return value
-    shape = rf"https://[0-9A-Za-z-]{{3,24}}\.{re.escape(cloud.vault_suffix)}/keys/[0-9A-Za-z-]{{1,127}}(/[0-9a-f]{{32}})?"
-    if not re.fullmatch(shape, value):
-        raise SettingError(
-            "ENCRYPTION_KEY_ID", f"is not the address of a key in a vault of {cloud.vault_suffix}"
-        )
-    return value
-
-
-def _organizers(value: str) -> frozenset[str]:
-    ids = [part.strip() for part in value.split(",") if part.strip()]
-    if not all(GUID.match(each) for each in ids):
-        raise SettingError("ORGANIZERS", "holds something that is not an object id (GUID)")
-    return frozenset(each.lower() for each in ids)
-
-
-def _container(value: str) -> str:
-    if not _CONTAINER.match(value):
-        raise SettingError("ATTENDANCE_CONTAINER", "is not a container name that leaves room for -state")
-    return value
-
-
-def _queue_url(read: _Reader, cloud: Cloud) -> str:
-    if url := read.url("AzureWebJobsStorage__queueServiceUri", loopback=False):
-        return url
-    account = read.text("AzureWebJobsStorage__accountName")
-    if not account:
-        return read.missing("AzureWebJobsStorage__queueServiceUri", "is missing")
-    if not re.fullmatch(r"[a-z0-9]{3,24}", account):
-        raise SettingError("AzureWebJobsStorage__accountName", "is not the name of a storage account")
-    return f"https://{account}.queue.{cloud.storage_suffix}"
-
-
-def _notification_base_url(read: _Reader, environ: Mapping[str, str]) -> str:
-    if url := read.url("NOTIFICATION_BASE_URL"):
-        return url
-    if host := environ.get("WEBSITE_HOSTNAME"):
-        return checked_url("NOTIFICATION_BASE_URL", f"https://{host}/api", loopback=False)
-    return read.missing("NOTIFICATION_BASE_URL", "is missing, and WEBSITE_HOSTNAME is not set either")

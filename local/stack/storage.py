@@ -1,6 +1,6 @@
-"""The storage account of the stack: what the deployment makes in it, and clients with the identity's tokens.
+"""The storage accounts of the stack: what the deployment makes in them, and clients with the identity's tokens.
 
-Nothing here is the product's: tests and the demo look into the account without it. The SDK is loaded only by
+Nothing here is the product's: tests and the demo look into the accounts without it. The SDK is loaded only by
 those who ask for a client, because it takes a second, for which every start of the stack would wait.
 """
 
@@ -43,14 +43,23 @@ class Tokens:
 
 
 def blob_service(azurite: Azurite, identity: Identity) -> BlobServiceClient:
-    """A client for all containers."""
+    """A client for the containers of the data account."""
+    return _blobs(azurite.blob_url, azurite, identity)
+
+
+def state_service(azurite: Azurite, identity: Identity) -> BlobServiceClient:
+    """A client for the containers of the host account."""
+    return _blobs(azurite.state_url, azurite, identity)
+
+
+def _blobs(url: str, azurite: Azurite, identity: Identity) -> BlobServiceClient:
     from azure.storage.blob import BlobServiceClient
 
-    return BlobServiceClient(azurite.blob_url, credential=Tokens(identity), **_transport(azurite))
+    return BlobServiceClient(url, credential=Tokens(identity), **_transport(azurite))
 
 
 def queue_service(azurite: Azurite, identity: Identity) -> QueueServiceClient:
-    """A client for all queues; it shows messages as stored: the product's are base64."""
+    """A client for the queues of the host account; it shows messages as stored: the product's are base64."""
     from azure.storage.queue import QueueServiceClient
 
     return QueueServiceClient(azurite.queue_url, credential=Tokens(identity), **_transport(azurite))
@@ -58,14 +67,18 @@ def queue_service(azurite: Azurite, identity: Identity) -> QueueServiceClient:
 
 def create(azurite: Azurite, identity: Identity, container: str) -> None:
     """Makes the containers and queues that the deployment makes, where they do not exist. Raises StartError."""
-    containers = [f"{name}?restype=container" for name in (container, f"{container}-state")]
     trusted = ssl.create_default_context(cafile=azurite.ca)
     headers = {
         "Authorization": f"Bearer {identity.token(RESOURCE)['access_token']}",
         "x-ms-version": API_VERSION,
         "Content-Length": "0",
     }
-    for service, names in ((azurite.blob_url, containers), (azurite.queue_url, QUEUES)):
+    wanted = (
+        (azurite.blob_url, [f"{container}?restype=container"]),
+        (azurite.state_url, [f"{container}-state?restype=container"]),
+        (azurite.queue_url, QUEUES),
+    )
+    for service, names in wanted:
         address = urlsplit(service)
         connection = http.client.HTTPSConnection(address.netloc, timeout=30, context=trusted)
         try:

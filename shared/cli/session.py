@@ -22,7 +22,7 @@ from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph
 from ..limits import Rate
-from ..settings import STATE_SUFFIX, Operator
+from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import State
@@ -44,38 +44,50 @@ class Session:
     as_json: bool
 
     @cached_property
-    def operator(self) -> Operator:
-        """The settings that the command line needs."""
-        return settings.for_operator(self.environ)
+    def settings(self) -> Settings:
+        """The app's settings, as far as they are known here."""
+        return settings.load(self.environ, complete=False)
 
     @cached_property
     def credential(self) -> TokenCredential:
         """Who signs in to storage."""
-        return sign_in.chosen(self.sign_in or SignIn.AUTO, self.operator, self.client_id)
+        return sign_in.chosen(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
 
     @cached_property
-    def blobs(self) -> BlobServiceClient:
-        """The account of the reports."""
-        if not self.operator.blob_url:
+    def data_blobs(self) -> BlobServiceClient:
+        """The data account."""
+        if not self.settings.blob_url:
             raise AttendanceError(_unset("AttendanceStorage__blobServiceUri"))
-        return clients.blob_service(self.operator.blob_url, self.credential)
+        return clients.blob_service(self.settings.blob_url, self.credential)
+
+    @cached_property
+    def host_blobs(self) -> BlobServiceClient:
+        """The host account's blobs."""
+        if not self.settings.state_url:
+            raise AttendanceError(_unset("AzureWebJobsStorage__blobServiceUri"))
+        return clients.blob_service(self.settings.state_url, self.credential)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
-        """The account of the queues."""
-        if not self.operator.queue_url:
+        """The host account's queues."""
+        if not self.settings.queue_url:
             raise AttendanceError(_unset("AzureWebJobsStorage__queueServiceUri"))
-        return clients.queue_service(self.operator.queue_url, self.credential)
+        return clients.queue_service(self.settings.queue_url, self.credential)
 
     @property
     def container(self) -> ContainerClient:
         """The container of the reports."""
-        return self.blobs.get_container_client(self.operator.container)
+        return self.data_blobs.get_container_client(self.settings.container)
+
+    @property
+    def state_container(self) -> ContainerClient:
+        """The container of operational state."""
+        return self.host_blobs.get_container_client(self.settings.state_container)
 
     @property
     def state(self) -> State:
-        """The container of operational state."""
-        return State(self.blobs.get_container_client(self.operator.container + STATE_SUFFIX))
+        """The operational state."""
+        return State(self.state_container)
 
     @property
     def upkeep(self) -> Queue:
@@ -84,9 +96,9 @@ class Session:
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
-        source = sign_in.chosen(self.sign_in or usual, self.operator, self.client_id)
-        token = sign_in.graph_token(source, self.operator.graph_scope)
-        return Graph(self.operator.graph_root, token, Rate(RATE))
+        source = sign_in.chosen(self.sign_in or usual, self.settings, self.client_id)
+        token = sign_in.graph_token(source, self.settings.graph_scope)
+        return Graph(self.settings.graph_root, token, Rate(RATE))
 
 
 _CURRENT: ContextVar[Session] = ContextVar("session")

@@ -26,7 +26,7 @@ from azure.identity import (
 
 from ..errors import Unavailable
 from ..graph.credentials import credential
-from ..settings import Operator
+from ..settings import Settings
 
 WAIT = 900  # seconds in which a device code is to be entered
 
@@ -41,33 +41,33 @@ class SignIn(StrEnum):
     MANAGED_IDENTITY = "managed-identity"
 
 
-def chosen(how: SignIn, operator: Operator, client_id: str | None) -> TokenCredential:
+def chosen(how: SignIn, settings: Settings, client_id: str | None) -> TokenCredential:
     """The credential; `client_id` is that of a public client registration, for device code and browser."""
-    options: dict[str, Any] = {"tenant_id": operator.tenant_id or None}
+    options: dict[str, Any] = {"tenant_id": settings.tenant_id or None}
     if client_id:
         options["client_id"] = client_id
     interactive = options | {
-        "authority": operator.login_root,
-        "disable_instance_discovery": operator.login_root != operator.cloud.login_root,
+        "authority": settings.login_root,
+        "disable_instance_discovery": settings.login_root != settings.cloud.login_root,
         "timeout": WAIT,
     }
     match how:
         case SignIn.AUTO:
-            return _found(operator)
+            return _found(settings)
         case SignIn.AZURE_CLI:
-            return AzureCliCredential(tenant_id=operator.tenant_id or "")
+            return AzureCliCredential(tenant_id=settings.tenant_id or "")
         case SignIn.DEVICE_CODE:
             return DeviceCodeCredential(prompt_callback=_prompt, **interactive)
         case SignIn.BROWSER:
             return InteractiveBrowserCredential(**interactive)
         case SignIn.MANAGED_IDENTITY:
-            return credential(operator.client_id)
+            return credential(settings.client_id)
 
 
-def _found(operator: Operator) -> TokenCredential:
+def _found(settings: Settings) -> TokenCredential:
     if "IDENTITY_ENDPOINT" in os.environ:  # App Service, Functions, the local stack
-        return credential(operator.client_id)
-    tenant = operator.tenant_id or ""
+        return credential(settings.client_id)
+    tenant = settings.tenant_id or ""
     return ChainedTokenCredential(
         AzureCliCredential(tenant_id=tenant), AzureDeveloperCliCredential(tenant_id=tenant)
     )

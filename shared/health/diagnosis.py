@@ -15,7 +15,7 @@ from ..days.sealing import LATENESS
 from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.outcome import Result
-from ..settings import Operator, Settings
+from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import shown
@@ -66,7 +66,7 @@ class Report:
         return not self.problems
 
 
-def diagnose(readings: Readings, settings: Settings | Operator, now: datetime) -> Diagnosis:
+def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis:
     """Judge what was read at `now`."""
     listed, run = readings.subscriptions, readings.maintenance
     views = None if isinstance(listed, GraphError) else tuple(listed)
@@ -126,7 +126,7 @@ def _read_failure(what: str, failure: ReadFailure, role: str) -> str:
     return f"{what} does not answer ({failure.reason}). {cure}"
 
 
-def _unreadable_list(readings: Readings, settings: Settings | Operator) -> Iterator[str]:
+def _unreadable_list(readings: Readings, settings: Settings) -> Iterator[str]:
     if isinstance(readings.subscriptions, GraphError):
         yield findings.unreadable_list(readings.subscriptions, settings.graph_root).text
 
@@ -227,7 +227,7 @@ def _denied(readings: Readings) -> Iterator[str]:
         yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
 
 
-def _pending(readings: Readings, settings: Settings | Operator, now: datetime) -> Iterator[str]:
+def _pending(readings: Readings, settings: Settings, now: datetime) -> Iterator[str]:
     oldest = oldest_pending(readings)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (

@@ -270,6 +270,11 @@ def app_not_asked() -> Finding:
     return Finding("app", Severity.UNKNOWN, "Without those roles the app cannot be asked.")
 
 
+def setting_first() -> Finding:
+    """A setting is wrong, so nothing else can be examined."""
+    return Finding("app", Severity.UNKNOWN, "Nothing else can be examined before that setting is right.")
+
+
 def app_answered(version: str) -> Finding:
     """The app did a task of the queue."""
     return Finding("queue", Severity.OK, f"The app, version {version}, took a task and answered.")

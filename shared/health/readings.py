@@ -27,7 +27,7 @@ from ..graph.credentials import credential, graph_token
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import Rate
-from ..settings import STATE_SUFFIX, Settings
+from ..settings import Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Look, Looks
 from ..storage.state import Entry, State
@@ -80,7 +80,7 @@ type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
 class Sources:
     """The connections to read from. `subscriptions` raises GraphError."""
 
-    container: str
+    settings: Settings
     subscriptions: SubscriptionSource
     queues: QueueServiceClient
     manifests: Manifests
@@ -132,8 +132,8 @@ def read(sources: Sources, today: date) -> Readings:
         return Readings(
             queues=lengths_read,
             containers={
-                sources.container: _failure(days_read.values()),
-                sources.container + STATE_SUFFIX: _failure(of_state),
+                sources.settings.container: _failure(days_read.values()),
+                sources.settings.state_container: _failure(of_state),
             },
             subscriptions=reads.graph_answer(subscriptions),
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
@@ -153,29 +153,31 @@ def read(sources: Sources, today: date) -> Readings:
 @lru_cache(maxsize=1)
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
-    blob_identity, queue_identity = credential(settings.blob_client_id), credential(settings.queue_client_id)
+    host_identity = credential(settings.host_client_id)
     graph = Graph(settings.graph_root, graph_token(settings), Rate(GRAPH_RATE))
     return sources(
-        settings.container,
-        clients.blob_service(settings.blob_url, blob_identity, **_BLOBS),
-        clients.queue_service(settings.queue_url, queue_identity, **_QUEUES),
+        settings,
+        clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.state_url, host_identity, **_BLOBS),
+        clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),
     )
 
 
 def sources(
-    container: str,
-    blobs: BlobServiceClient,
+    settings: Settings,
+    data_blobs: BlobServiceClient,
+    host_blobs: BlobServiceClient,
     queues: QueueServiceClient,
     subscriptions: SubscriptionSource | None = None,
 ) -> Sources:
     """Where to read. Without `subscriptions` they are those that the app published last."""
-    state = State(blobs.get_container_client(container + STATE_SUFFIX))
+    state = State(host_blobs.get_container_client(settings.state_container))
     return Sources(
-        container,
+        settings,
         subscriptions or partial(_published, state),
         queues,
-        Manifests(blobs.get_container_client(container)),
+        Manifests(data_blobs.get_container_client(settings.container)),
         state,
         Looks(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )

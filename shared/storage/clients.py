@@ -12,7 +12,7 @@ from typing import Any
 import requests
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import BlobServiceClient
 from azure.storage.blob import ExponentialRetry as BlobRetry
 from azure.storage.queue import ExponentialRetry as QueueRetry
 from azure.storage.queue import (
@@ -23,7 +23,7 @@ from azure.storage.queue import (
 )
 from requests.adapters import HTTPAdapter
 
-from ..settings import STATE_SUFFIX, THREADS, Settings
+from ..settings import THREADS
 
 SIGNALS_QUEUE = "meeting-signals"
 UPKEEP_QUEUE = "upkeep"
@@ -38,7 +38,7 @@ _RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_tota
 
 
 def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobServiceClient:
-    """The account that holds reports and outcomes; `options` of the client win over the usual ones."""
+    """The blobs of an account; `options` of the client win over the usual ones."""
     usual: dict[str, Any] = {
         "retry_policy": BlobRetry(**_RETRY),
         "max_single_put_size": BLOCK_BYTES,
@@ -49,7 +49,7 @@ def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobS
 
 
 def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
-    """The account that holds the app's queues; `options` as for `blob_service`."""
+    """The queues of an account; `options` as for `blob_service`."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
     return QueueServiceClient(url, credential=credential, **_connected(usual | options))
 
@@ -59,14 +59,6 @@ def _connected(options: dict[str, Any]) -> dict[str, Any]:
     session = requests.Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
     return {"transport": RequestsTransport(session=session, **options), **options}
-
-
-def containers(settings: Settings, service: BlobServiceClient) -> tuple[ContainerClient, ContainerClient]:
-    """The container for consumers, and the one for operational state."""
-    return (
-        service.get_container_client(settings.container),
-        service.get_container_client(settings.container + STATE_SUFFIX),
-    )
 
 
 class Queue:

@@ -1,7 +1,8 @@
-"""Operational state: small JSON blobs in the container `<container>-state`, apart from what consumers read.
+"""Operational state: small JSON blobs in the container `<container>-state` of the host account.
 
-Nothing here is the only copy of anything: without it the next runs begin anew. A write is conditional on what was
-read, so that of two instances one sees that it was overtaken.
+The right to read reports, which are in the data account, shows none of it. Nothing here is the only copy of
+anything: without it the next runs begin anew. A write is conditional on what was read, so that of two instances one
+sees that it was overtaken.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 
 from shared import settings
 from shared.storage import clients
+from tests.support.app_settings import PREVIOUS_STATE, STATE
 from tests.support.bicep import INFRA, ROOT, bicep, compiled, compiler, graph_extension
 
 ROLES = {
@@ -212,8 +213,8 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
     known_at_deployment = {
         "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68",
         "TENANT_ID": "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10",
-        "CLIENT_STATE": "resolved-" * 4,
-        "CLIENT_STATE_PREVIOUS": "resolved-before-" * 3,
+        "CLIENT_STATE": STATE,
+        "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
         "NOTIFICATION_BASE_URL": "https://app.example/api",
         "AttendanceStorage__blobServiceUri": f"https://st.blob.{cloud.storage_suffix}/",
         "AzureWebJobsStorage__accountName": "sthost" if values["GRAPH_CLOUD"] == "global" else "",

@@ -15,7 +15,7 @@ from local.stack.compose import Stack
 from local.stack.program import Log
 from tests.fuzz import oracle
 from tests.fuzz.mutations import mutated
-from tests.fuzz.targets import TENANT, item, notifications_of
+from tests.fuzz.targets import STATE, TENANT, item, notifications_of
 from tests.support.measured import resident
 
 ROUTES = ("/api/notifications", "/api/lifecycle")
@@ -140,7 +140,7 @@ class _Sender:
 
 def _seeds(state: str, tenant: str) -> list[str]:
     texts = map(json.dumps, notifications_of({}))
-    return [text.replace('"the-state"', json.dumps(state)).replace(TENANT, tenant) for text in texts]
+    return [text.replace(json.dumps(STATE), json.dumps(state)).replace(TENANT, tenant) for text in texts]
 
 
 def _headers(source: Random) -> dict[str, str]:

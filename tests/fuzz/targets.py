@@ -60,12 +60,13 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     tasks: (),
     webhook: (),
 }
+STATE = "the-client-state-0123456789abcdef"
 TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
 ENVIRON = {
     "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
-    "AzureWebJobsStorage__queueServiceUri": "https://app.queue.core.windows.net",
+    "AzureWebJobsStorage__accountName": "app",
     "TENANT_ID": TENANT,
-    "CLIENT_STATE": "the-state",
+    "CLIENT_STATE": STATE,
     "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68",
     "WEBSITE_HOSTNAME": "app.azurewebsites.net",
     "MAINTAIN_SCHEDULE": "0 */15 * * * *",
@@ -106,7 +107,7 @@ def item(**changes: Any) -> dict[str, Any]:
     """A change notification of a call record."""
     return {
         "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
-        "clientState": "the-state",
+        "clientState": STATE,
         "changeType": "created",
         "resource": f"communications/callRecords/{CALL}",
         "resourceData": {"@odata.id": f"communications/callRecords/{CALL}", "id": CALL},
@@ -182,7 +183,7 @@ def notifications_of(real: dict[str, Any]) -> list[Any]:
         item(tenantId="0f0e0d0c-0b0a-4908-8706-050403020100"),
     ]
     sent = [each for body in real.values() if isinstance(body, dict) for each in body.get("value", [])]
-    items += [{**each, "clientState": "the-state", "tenantId": TENANT} for each in sent]
+    items += [{**each, "clientState": STATE, "tenantId": TENANT} for each in sent]
     return [{"value": [each], "validationTokens": ["a.b.c"]} for each in items] + [{"value": items}]
 
 
@@ -211,7 +212,7 @@ def _webhook(body: bytes, source: Random) -> None:
         refusals = webhook.Refusals(lambda: next(clock))
         counted = [refusals.add(count) for count in (0, 2, 3, 0)]
         _check(counted == [0, 2, 0, 3], "refusals are counted wrongly")
-    wanted = oracle.verdict(body, "the-state", TENANT, MOST)
+    wanted = oracle.verdict(body, STATE, TENANT, MOST)
     _check(reply.status == wanted.status, f"status {reply.status}, not {wanted.status}")
     _check(reply.status == 202 or not sent, "something was enqueued and refused")
     found = [each for text in reply.signals for each in _ids(json.loads(text))]

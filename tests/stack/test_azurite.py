@@ -34,8 +34,14 @@ def test_the_deployments_containers_and_queues_can_be_made_twice(
 ) -> None:
     for _ in range(2):
         storage.create(azurite, identity, "twice")
-    with storage.blob_service(azurite, identity) as blobs, storage.queue_service(azurite, identity) as queues:
-        assert {"twice", "twice-state"} <= {container.name for container in blobs.list_containers()}
+    with (
+        storage.blob_service(azurite, identity) as data,
+        storage.state_service(azurite, identity) as host,
+        storage.queue_service(azurite, identity) as queues,
+    ):
+        assert "twice" in {each.name for each in data.list_containers()}
+        assert "twice-state" not in {each.name for each in data.list_containers()}
+        assert "twice-state" in {each.name for each in host.list_containers()}
         assert {queue.name for queue in queues.list_queues()} >= set(storage.QUEUES)
 
 

@@ -67,6 +67,7 @@ def test_doctor_names_what_is_wrong_with_a_setting(front: Front) -> None:
     assert found(findings, "problem")[0].startswith(
         "settings: App setting GRAPH_RATE is not a number above 0."
     )
+    assert [each["state"] for each in findings] == ["problem", "unknown"]
     unseen = told(front, "doctor", CLIENT_STATE="@Microsoft.KeyVault(SecretUri=https://v/secrets/s)")
     assert "settings" in {each["check"] for each in unseen if each["state"] == "ok"}
 
@@ -194,7 +195,7 @@ def test_settings_come_from_a_file_wherever_the_option_stands(front: Front, tmp_
         assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
     without = subprocess.run(command("watch", "list"), env=bare, capture_output=True, text=True, timeout=60)
     assert without.returncode == 1
-    assert "AttendanceStorage__blobServiceUri is not set: give the app's settings" in without.stderr
+    assert "AzureWebJobsStorage__blobServiceUri is not set: give the app's settings" in without.stderr
 
 
 def _is_told(front: Front, name: str) -> bool:
@@ -239,7 +240,7 @@ def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -
 
 
 def test_who_may_not_read_storage_is_told_so(front: Front) -> None:
-    done = run(front, "watch", "list", AttendanceStorage__blobServiceUri="https://127.0.0.1:1/x")
+    done = run(front, "watch", "list", AzureWebJobsStorage__blobServiceUri="https://127.0.0.1:1/x")
     assert (done.returncode, done.stderr.startswith("attendance: Storage did not do it (")) == (1, True)
 
 

@@ -14,17 +14,19 @@ import requests
 
 from function_app import app
 from local.simulator.faults.responses import Fault
+from local.stack.azurite import DATA_ACCOUNT, HOST_ACCOUNT
 from local.stack.compose import Stack
 from shared import times
 from shared.health import endpoint
 from shared.settings import fingerprint
 from shared.storage.scans import FULL, RECENT
+from tests.support.app_settings import STATE
 from tests.support.front import Front, own_stack
 from tests.support.health_states import ORGANIZER, World, world
 
 stack = own_stack(MAINTAIN_SCHEDULE="0 0 0 1 1 *")  # so that a subscription that is removed stays so
 
-CLOSED = "https://127.0.0.1:9/devstoreaccount1"
+CLOSED = "https://127.0.0.1:9/attendancehost"
 POISON = "upkeep-poison"
 
 
@@ -148,12 +150,12 @@ class TestSubscriptions:
         assert "at another address" in the_problem(busy)
 
     def test_one_with_another_client_state_is_a_problem(self, busy: World) -> None:
-        assert "clientState" in the_problem(busy, CLIENT_STATE="another-one")
-        assert told(busy, CLIENT_STATE="another-one")["subscriptions"][0]["state"] == "notAccepted"
+        assert "clientState" in the_problem(busy, CLIENT_STATE=STATE)
+        assert told(busy, CLIENT_STATE=STATE)["subscriptions"][0]["state"] == "notAccepted"
 
     def test_one_with_the_previous_client_state_is_none(self, busy: World) -> None:
         before = busy.settings["CLIENT_STATE"]
-        report = told(busy, CLIENT_STATE="the-next-one", CLIENT_STATE_PREVIOUS=before)
+        report = told(busy, CLIENT_STATE=STATE, CLIENT_STATE_PREVIOUS=before)
         assert report["healthy"] is True
 
     def test_a_renewal_that_is_overdue_is_a_warning(self, front: Front, busy: World) -> None:
@@ -195,8 +197,9 @@ class TestGraph:
         problem = the_problem(busy, AZURE_CLIENT_ID=unknown)
         assert problem.startswith("The list of subscriptions cannot be read (get a token: ")
         assert "AZURE_CLIENT_ID" in problem
-        report = told(busy, AZURE_CLIENT_ID=unknown, AttendanceStorage__clientId="")
-        assert sum("AZURE_CLIENT_ID" in each for each in report["problems"]) == 3  # and two containers
+        for account, parts in (("AttendanceStorage", 1), ("AzureWebJobsStorage", 5)):  # containers and queues
+            report = told(busy, AZURE_CLIENT_ID=unknown, **{f"{account}__clientId": ""})
+            assert sum("AZURE_CLIENT_ID" in each for each in report["problems"]) == 1 + parts
 
 
 class TestNotifications:
@@ -239,6 +242,7 @@ class TestStorage:
             report = told(
                 busy,
                 AzureWebJobsStorage__queueServiceUri=address,
+                AzureWebJobsStorage__blobServiceUri=address,
                 AttendanceStorage__blobServiceUri=address,
             )
         assert report["healthy"] is False
@@ -350,10 +354,10 @@ class TestCost:
         requests_made.clear()
         assert told(made)["checks"]
 
-        def to(root: str) -> int:
-            return sum(path.startswith(root) for path in requests_made)
+        def to(*roots: str) -> int:
+            return sum(path.startswith(roots) for path in requests_made)
 
-        return to("/devstoreaccount1"), to("/v1.0/")
+        return to(f"/{DATA_ACCOUNT}", f"/{HOST_ACCOUNT}"), to("/v1.0/")
 
     def test_it_is_25_requests_to_storage_and_one_to_graph(
         self, fresh: World, requests_made: list[str]
@@ -427,4 +431,4 @@ def test_busy_workers_do_not_hold_health_up() -> None:
 def test_a_wrong_setting_is_the_only_thing_told(accept: str) -> None:
     reply = endpoint.answer({"TENANT_ID": "contoso"}, accept)
     assert reply.status == 503
-    assert "App setting MAINTAIN_SCHEDULE is missing." in reply.text
+    assert "App setting TENANT_ID is not a GUID." in reply.text

@@ -6,10 +6,11 @@ import pytest
 import requests
 
 from local.stack.compose import Stack
+from tests.support.app_settings import STATE
 from tests.support.front import Front, eventually
 
 ROUTES = ["notifications", "lifecycle"]
-CLOSED = "https://127.0.0.1:9/devstoreaccount1"
+CLOSED = "https://127.0.0.1:9/attendancehost"
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -109,11 +110,11 @@ class TestWhenSomethingIsWrong:
     def test_while_rotating_both_client_states_are_accepted(self, stack: Stack, front: Front) -> None:
         before = stack.settings["CLIENT_STATE"]
         old, new, wrong = front.session(), front.session(), front.session()
-        stack.restart_functions({"CLIENT_STATE": "the-next-one", "CLIENT_STATE_PREVIOUS": before})
+        stack.restart_functions({"CLIENT_STATE": STATE, "CLIENT_STATE_PREVIOUS": before})
         front.post(
             front.item(wrong.call_id, clientState="neither"),
             front.item(old.call_id, clientState=before),
-            front.item(new.call_id, clientState="the-next-one"),
+            front.item(new.call_id, clientState=STATE),
         )
         front.outcome(old.call_id, "stored")
         front.outcome(new.call_id, "stored")

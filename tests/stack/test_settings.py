@@ -11,29 +11,40 @@ from shared import settings
 if TYPE_CHECKING:
     from local.stack.program import Program
 
-ACCOUNT = Azurite(
-    "https://127.0.0.1:1/account", "https://127.0.0.1:2/account", Path("ca.pem"), cast("Program", None)
+AZURITE = Azurite(
+    "https://127.0.0.1:1/data",
+    "https://127.0.0.1:1/host",
+    "https://127.0.0.1:2/host",
+    Path("ca.pem"),
+    cast("Program", None),
 )
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
     return app_settings.with_addresses(
         app_settings.with_defaults(given),
-        azurite=ACCOUNT,
+        azurite=AZURITE,
         identity=Identity("http://127.0.0.1:3/msi/token", "tenant", "client", 60),
         graph_root="http://127.0.0.1:4",
         functions_url="http://127.0.0.1:5",
-        client_state="generated",
+        client_state="generated-for-this-stack-0123456789",
     )
 
 
 def test_the_defaults_are_settings_that_the_product_takes() -> None:
     loaded = settings.load(environment({}))
     assert loaded.notification_base_url == "http://127.0.0.1:5/api"
+    assert loaded.blob_url == "https://127.0.0.1:1/data"
+    assert (loaded.state_url, loaded.queue_url) == ("https://127.0.0.1:1/host", "https://127.0.0.1:2/host")
 
 
 def test_the_environment_wins_over_a_default() -> None:
-    given = {"CLIENT_STATE": "mine", "SIGNALS": "call-events", "GRAPH_RATE": "3", "RETRY_FIRST_DELAY": "1"}
+    given = {
+        "CLIENT_STATE": "of-my-own",
+        "SIGNALS": "call-events",
+        "GRAPH_RATE": "3",
+        "RETRY_FIRST_DELAY": "1",
+    }
     assert given.items() <= environment(given).items()
 
 

@@ -11,6 +11,8 @@ from local.stack.compose import Stack
 from shared.settings import fingerprint
 from tests.support.front import Front, eventually
 
+NEXT_STATE = "the-next-client-state-0123456789abcdef"
+
 
 @pytest.fixture
 def front(stack: Stack) -> Iterator[Front]:
@@ -182,21 +184,21 @@ def test_a_clock_that_is_half_an_hour_off_keeps_nobody_from_subscribing_and_rene
 def test_with_both_client_states_known_notifications_of_either_are_taken(front: Front, stack: Stack) -> None:
     front.subscribe()
     old = stack.settings["CLIENT_STATE"]
-    stack.restart_functions({"CLIENT_STATE": "the-next-state", "CLIENT_STATE_PREVIOUS": old})
+    stack.restart_functions({"CLIENT_STATE": NEXT_STATE, "CLIENT_STATE_PREVIOUS": old})
     try:
         run(front)
         assert the_one(front)["clientState"] == old
         made = [front.session() for _ in range(2)]
         items = [
             front.item(each.call_id, clientState=state)
-            for each, state in zip(made, (old, "the-next-state"), strict=True)
+            for each, state in zip(made, (old, NEXT_STATE), strict=True)
         ]
         assert front.post(*items).status_code == 202
         for each in made:
             front.outcome(each.call_id, "stored")
         front.control.change_subscription(the_one(front)["id"], expiration=soon())
         run(front)
-        eventually(lambda: states(front) == ["the-next-state"], "the new client state")
+        eventually(lambda: states(front) == [NEXT_STATE], "the new client state")
     finally:
         stack.restart_functions()
 
@@ -214,13 +216,13 @@ def test_a_conflict_with_a_subscription_of_ours_adopts_it(front: Front) -> None:
 def test_a_subscription_with_another_fingerprint_is_made_anew(front: Front, stack: Stack) -> None:
     front.subscribe()
     before = the_one(front)["id"]
-    stack.restart_functions({"CLIENT_STATE": "another-state"})
+    stack.restart_functions({"CLIENT_STATE": NEXT_STATE})
     try:
         run(front)
         eventually(
             lambda: [each for each in front.control.subscriptions() if each["id"] != before], "a new one"
         )
-        assert the_one(front)["clientState"] == "another-state"
+        assert the_one(front)["clientState"] == NEXT_STATE
     finally:
         stack.restart_functions()
 

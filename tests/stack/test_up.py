@@ -49,7 +49,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
 
 def test_one_line_says_where_everything_is_and_sigterm_ends_all(tmp_path: Path) -> None:
     with up(tmp_path) as (process, said):
-        parts = {"functions", "blob", "queue", "graph", "login", "identity", "ca", "container", "pids"}
+        parts = {
+            *("functions", "blob", "queue", "state", "graph"),
+            *("login", "identity", "ca", "container", "pids"),
+        }
         assert set(said) == parts
         assert set(said["identity"]) == {"endpoint", "header"}
         assert set(said["pids"]) == {"functions", "azurite"}
@@ -72,7 +75,7 @@ def test_a_killed_stack_leaves_no_program_and_the_next_one_goes_on(tmp_path: Pat
         pass
     with compose.up(tmp_path, graph_root=NO_GRAPH, log=log) as second:
         said = second.announcement()
-        same = ("functions", "blob", "queue", "graph", "container", "ca")
+        same = ("functions", "blob", "queue", "state", "graph", "container", "ca")
         assert {name: said[name] for name in same} == {name: first[name] for name in same}
         assert said["identity"]["endpoint"] == first["identity"]["endpoint"]
         with second.blob_service() as blobs:
@@ -113,8 +116,9 @@ def test_a_restart_takes_settings_over_those_of_the_start(bare: Stack) -> None:
 
 
 def test_the_containers_and_queues_are_there(bare: Stack) -> None:
-    with bare.blob_service() as blobs, bare.queue_service() as queues:
-        assert {"attendance", "attendance-state"} <= {container.name for container in blobs.list_containers()}
+    with bare.blob_service() as data, bare.state_service() as host, bare.queue_service() as queues:
+        assert {each.name for each in data.list_containers()} == {"attendance"}
+        assert "attendance-state" in {each.name for each in host.list_containers()}
         assert {"meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"} <= {
             queue.name for queue in queues.list_queues()
         }

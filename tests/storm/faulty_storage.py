@@ -53,11 +53,12 @@ def before(running: Stack, chances: Chances) -> Iterator[dict[str, str]]:
     azurite = running.azurite
     with (
         serve(azurite.blob_url, running, chances) as blob,
+        serve(azurite.state_url, running, chances) as state,
         serve(azurite.queue_url, running, chances) as queue,
     ):
         yield {
             "AttendanceStorage__blobServiceUri": blob,
-            "AzureWebJobsStorage__blobServiceUri": blob,
+            "AzureWebJobsStorage__blobServiceUri": state,
             "AzureWebJobsStorage__queueServiceUri": queue,
         }
 

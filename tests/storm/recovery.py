@@ -70,9 +70,8 @@ class Recovery:
         self._unannounced, self._window, self._before_end = unannounced, window, before_end
         self._running = running
         self._control = Control(running.graph)
-        blobs = running.blob_service()
-        self._container = blobs.get_container_client(running.container)
-        self._state = blobs.get_container_client(f"{running.container}-state")
+        self._container = running.blob_service().get_container_client(running.container)
+        self._state = running.state_service().get_container_client(f"{running.container}-state")
         self._queues = running.queue_service()
         self._source = Random(seed)
         self._seed = seed

@@ -1,8 +1,8 @@
 """App settings that are right, for tests that need some and are not about them."""
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
-STATE = "a-client-state-for-tests"
-PREVIOUS_STATE = "the-client-state-before"
+STATE = "a-client-state-for-tests-0123456789"
+PREVIOUS_STATE = "the-client-state-before-0123456789"
 ENVIRON = {
     "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
     "AzureWebJobsStorage__accountName": "jobs",

@@ -19,7 +19,7 @@ from tests.support.heard import Heard
 CANARY = "q7canary"  # part of every secret, name and address that this module makes up
 STRANGER = "q7stranger"  # in messages that are not ours
 SIMULATED = ("@contoso.example", "@fabrikam.example")  # of the people whom the simulator makes up
-CLIENT_STATE, PREVIOUS = f"{CANARY}-client-state", f"{CANARY}-client-state-before"
+CLIENT_STATE, PREVIOUS = f"{CANARY}-client-state-0123456789", f"{CANARY}-client-state-before-0123"
 PERSON = {
     "id": "0a0b0c0d-0000-4000-8000-00000000c0de",
     "displayName": f"{CANARY} Person",

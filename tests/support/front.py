@@ -50,9 +50,8 @@ class Front:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.control = Control(stack.graph)
-        blobs = stack.blob_service()
-        self.container = blobs.get_container_client(stack.container)
-        self.apart = blobs.get_container_client(f"{stack.container}-state")
+        self.container = stack.blob_service().get_container_client(stack.container)
+        self.apart = stack.state_service().get_container_client(f"{stack.container}-state")
 
     @property
     def url(self) -> str:

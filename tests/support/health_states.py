@@ -33,6 +33,7 @@ class World:
     """Two containers, and the app settings that lead to them: all of them, and those that differ from the stack's."""
 
     service: BlobServiceClient
+    host: BlobServiceClient
     settings: Mapping[str, str]
     changes: Mapping[str, str]
 
@@ -42,12 +43,14 @@ class World:
 
     @property
     def state(self) -> State:
-        return State(self.service.get_container_client(f"{self.container}-state"))
+        return State(self.host.get_container_client(f"{self.container}-state"))
 
     def empty(self) -> None:
         """As the deployment leaves them."""
-        for each in (self.container, f"{self.container}-state"):
-            container = self.service.get_container_client(each)
+        for container in (
+            self.service.get_container_client(self.container),
+            self.host.get_container_client(f"{self.container}-state"),
+        ):
             for names in batched(container.list_blob_names(), 256, strict=False):
                 container.delete_blobs(*names)
 
@@ -112,15 +115,14 @@ class World:
 
 @contextmanager
 def world(stack: Stack) -> Iterator[World]:
-    """Containers of a test's own in the stack's account, which no timer fills meanwhile."""
+    """Containers of a test's own in the stack's accounts, which no timer fills meanwhile."""
     name = f"health-{uuid4().hex[:12]}"
     never = "0 0 0 1 1 *"
     changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": never, "SWEEP_SCHEDULE": never}
-    service = stack.blob_service()
-    for each in (name, f"{name}-state"):
-        service.create_container(each)
+    service, host = stack.blob_service(), stack.state_service()
+    data, state = service.create_container(name), host.create_container(f"{name}-state")
     try:
-        yield World(service, {**stack.settings, **changes}, changes)
+        yield World(service, host, {**stack.settings, **changes}, changes)
     finally:
-        for each in (name, f"{name}-state"):
-            service.delete_container(each)
+        data.delete_container()
+        state.delete_container()

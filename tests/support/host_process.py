@@ -69,7 +69,7 @@ class Account:
     def settings(self) -> dict[str, str]:
         return {
             "AzureWebJobsStorage__queueServiceUri": self.azurite.queue_url,
-            "AzureWebJobsStorage__blobServiceUri": self.azurite.blob_url,
+            "AzureWebJobsStorage__blobServiceUri": self.azurite.state_url,
             "AzureWebJobsStorage__credential": "managedidentity",
             "AzureWebJobsStorage__clientId": self.identity.client_id,
             "IDENTITY_ENDPOINT": self.identity.endpoint,
@@ -91,7 +91,7 @@ class Account:
         return self.queue(f"{queue.queue_name}-poison")
 
     def container(self, name: str) -> ContainerClient:
-        return storage.blob_service(self.azurite, self.identity).get_container_client(name)
+        return storage.state_service(self.azurite, self.identity).get_container_client(name)
 
 
 def texts(queue: QueueClient) -> list[str]:

@@ -28,12 +28,17 @@ HOSTS = {
         "dod-graph.microsoft.us", "login.microsoftonline.us", "core.usgovcloudapi.net", "vault.usgovcloudapi.net",
     ),
 }  # fmt: skip
-UNSET = ("GRAPH_ROOT", "LOGIN_ROOT", "AzureWebJobsStorage__queueServiceUri")
+UNSET = ("GRAPH_ROOT", "LOGIN_ROOT", "AzureWebJobsStorage__accountName")
 
 
 def environ(cloud: str, **changes: str) -> dict[str, str]:
     known = {name: value for name, value in ENVIRON.items() if name not in UNSET}
-    return known | {"GRAPH_CLOUD": cloud, "AzureWebJobsStorage__accountName": "jobs"} | changes
+    suffix = HOSTS.get(cloud, HOSTS["global"])[2]
+    host = {
+        f"AzureWebJobsStorage__{service}ServiceUri": f"https://jobs.{service}.{suffix}"
+        for service in ("blob", "queue")
+    }
+    return known | {"GRAPH_CLOUD": cloud} | host | changes
 
 
 @pytest.fixture(params=sorted(CLOUDS))
@@ -98,12 +103,10 @@ def test_a_registrations_token_comes_from_the_clouds_sign_in(
 
 
 def test_queues_and_blobs_are_in_the_clouds_storage(config: Settings, cloud: Cloud) -> None:
-    assert config.queue_url == f"https://jobs.queue.{HOSTS[cloud.name][2]}"
-    identity = credentials.credential("")
-    assert (
-        urlsplit(queue_service(config.queue_url, identity).url).hostname
-        == f"jobs.queue.{HOSTS[cloud.name][2]}"
-    )
+    identity, suffix = credentials.credential(""), HOSTS[cloud.name][2]
+    queues, state = queue_service(config.queue_url, identity), blob_service(config.state_url, identity)
+    assert urlsplit(queues.url).hostname == f"jobs.queue.{suffix}"
+    assert urlsplit(state.url).hostname == f"jobs.blob.{suffix}"
     assert blob_service(config.blob_url, identity).url.startswith(config.blob_url)
 
 
@@ -130,9 +133,19 @@ def test_events_are_in_the_global_cloud_only(cloud: Cloud, signals: str) -> None
 
 
 def test_china_is_refused_with_the_reason() -> None:
-    with pytest.raises(SettingError) as refused:
-        load(environ("china"))
-    assert "no attendance report API" in str(refused.value)
+    for complete in (True, False):
+        with pytest.raises(SettingError) as refused:
+            load(environ("china"), complete=complete)
+        assert "GRAPH_CLOUD is china" in str(refused.value)
+        assert "no attendance report API" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["bleu", "Global", "AzureCloud"])
+def test_an_unknown_cloud_is_refused_with_the_names_of_those_that_are_known(name: str) -> None:
+    for complete in (True, False):
+        with pytest.raises(SettingError) as refused:
+            load(environ(name), complete=complete)
+        assert str(refused.value) == "App setting GRAPH_CLOUD is none of global, usgov, usgovdod."
 
 
 def test_the_audience_of_a_federated_token_is_the_clouds() -> None:

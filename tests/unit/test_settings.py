@@ -1,7 +1,9 @@
 """The app settings: each is named in its own error, none shows its value, and the table tells the truth."""
 
 import re
-from collections.abc import Iterator, Mapping
+import secrets
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ from shared.errors import SettingError
 from shared.settings import TABLE, Settings, fingerprint, load, shown
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+CURRENT, PREVIOUS = "current-secret-0123456789abcdefgh", "previous-secret-0123456789abcdefg"
+HOST = ("AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__queueServiceUri")
 ENVIRON = {
     "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
-    "AzureWebJobsStorage__queueServiceUri": "https://app.queue.core.windows.net",
+    "AzureWebJobsStorage__blobServiceUri": "https://app.blob.core.windows.net/",
+    "AzureWebJobsStorage__queueServiceUri": "https://app.queue.core.windows.net/",
     "TENANT_ID": TENANT,
-    "CLIENT_STATE": "current-secret",
-    "CLIENT_STATE_PREVIOUS": "previous-secret",
+    "CLIENT_STATE": CURRENT,
+    "CLIENT_STATE_PREVIOUS": PREVIOUS,
     "WEBSITE_HOSTNAME": "app.azurewebsites.net",
     "MAINTAIN_SCHEDULE": "0 */15 * * * *",
     "SWEEP_SCHEDULE": "0 10 * * * *",
@@ -53,6 +58,7 @@ def test_what_is_not_set_has_the_default_that_the_table_names() -> None:
     assert (settings.graph_rate, settings.notification_max_bytes) == (10.0, 1_048_576)
     assert settings.signals == {"call-records"}
     assert settings.organizers == frozenset()
+    assert settings.retention_days == 0
 
 
 @pytest.mark.parametrize(
@@ -77,11 +83,14 @@ def test_a_required_setting_that_is_missing_or_blank_is_named(name: str, value: 
         ("AttendanceStorage__blobServiceUri", "https://reports.blob.core.windows.net/?sv=2024&sig=leaked"),
         ("AttendanceStorage__blobServiceUri", "https://user:leaked@reports.blob.core.windows.net"),
         ("AzureWebJobsStorage__queueServiceUri", "ftp://app.queue.core.windows.net"),
+        ("AzureWebJobsStorage__blobServiceUri", "http://app.blob.core.windows.net"),
         ("TENANT_ID", "contoso.onmicrosoft.com"),
         ("TENANT_ID", f"{TENANT}\n{TENANT}"),
         ("CLIENT_STATE", "leaked-" * 20),
-        ("CLIENT_STATE", "leaked\x07bell"),
+        ("CLIENT_STATE", "leaked\x07bell-0123456789abcdefghijkl"),
+        ("CLIENT_STATE", "leaked-secret-of-31-characters!"),
         ("CLIENT_STATE_PREVIOUS", "leaked-" * 20),
+        ("CLIENT_STATE_PREVIOUS", "leaked"),
         ("GRAPH_CLOUD", "moon"),
         ("GRAPH_ROOT", "http://graph.example"),
         ("GRAPH_RATE", "many"),
@@ -101,7 +110,11 @@ def test_a_required_setting_that_is_missing_or_blank_is_named(name: str, value: 
         ("RETRY_FIRST_DELAY", "0"),
         ("RETRY_FIRST_DELAY", "60.5"),
         ("RETRY_WINDOW", "٦٠"),
+        ("RETRY_WINDOW", "2592001"),
         ("CONFIRM_AFTER", "604801"),
+        ("RETENTION_DAYS", "30"),
+        ("RETENTION_DAYS", "36501"),
+        ("RETENTION_DAYS", "-1"),
         ("NOTIFICATION_MAX_BYTES", "1000"),
         ("MAINTAIN_SCHEDULE", "*/15 * * * *"),
         ("MAINTAIN_SCHEDULE", "00:15:00"),
@@ -112,7 +125,7 @@ def test_a_wrong_setting_is_named_and_its_value_not_shown(name: str, value: str)
         load(ENVIRON | {name: value})
     assert caught.value.name == name
     said = str(caught.value).removeprefix(f"App setting {name} ")
-    assert value not in said or value in {"0", ","}  # part of "from 0 to …", or of a sentence
+    assert value not in said.split() or value in {"0", ","}  # part of "from 0 to …", or of a sentence
     assert "leaked" not in said
 
 
@@ -122,7 +135,7 @@ def test_whatever_a_setting_holds_nothing_but_a_setting_error_is_raised(name: st
         try:
             assert isinstance(load(ENVIRON | {name: text}), Settings)
         except SettingError as failure:
-            assert failure.name in {name, "AzureWebJobsStorage__queueServiceUri"}  # noqa: PT017 - or none at all
+            assert failure.name in {name, *HOST}  # noqa: PT017 - or none at all
 
 
 def test_a_required_address_of_slashes_alone_is_refused() -> None:
@@ -139,18 +152,38 @@ def test_an_address_that_cannot_be_extended_by_a_route_is_refused(value: str) ->
 
 
 @pytest.mark.parametrize(
-    ("cloud", "graph", "queue"),
+    ("cloud", "graph"),
     [
-        ("global", "https://graph.microsoft.com", "https://jobs.queue.core.windows.net"),
-        ("usgov", "https://graph.microsoft.us", "https://jobs.queue.core.usgovcloudapi.net"),
-        ("usgovdod", "https://dod-graph.microsoft.us", "https://jobs.queue.core.usgovcloudapi.net"),
+        ("global", "https://graph.microsoft.com"),
+        ("usgov", "https://graph.microsoft.us"),
+        ("usgovdod", "https://dod-graph.microsoft.us"),
     ],
 )
-def test_a_cloud_brings_its_own_graph_and_storage_addresses(cloud: str, graph: str, queue: str) -> None:
-    environ = without("AzureWebJobsStorage__queueServiceUri")
-    settings = load(environ | {"AzureWebJobsStorage__accountName": "jobs", "GRAPH_CLOUD": cloud})
+def test_a_cloud_brings_its_own_graph_address(cloud: str, graph: str) -> None:
+    settings = load(ENVIRON | {"GRAPH_CLOUD": cloud})
     assert (settings.graph_root, settings.graph_scope) == (graph, f"{graph}/.default")
-    assert settings.queue_url == queue
+
+
+def test_the_host_accounts_addresses_follow_from_its_name() -> None:
+    settings = load(without(*HOST) | {"AzureWebJobsStorage__accountName": "jobs"})
+    assert settings.state_url == "https://jobs.blob.core.windows.net"
+    assert settings.queue_url == "https://jobs.queue.core.windows.net"
+
+
+def test_the_host_accounts_own_addresses_win_over_its_name() -> None:
+    settings = load(ENVIRON | {"AzureWebJobsStorage__accountName": "jobs"})
+    assert settings.state_url == "https://app.blob.core.windows.net"
+    assert settings.queue_url == "https://app.queue.core.windows.net"
+
+
+@pytest.mark.parametrize("cloud", ["usgov", "usgovdod"])
+@pytest.mark.parametrize("name", HOST)
+def test_functions_makes_addresses_of_the_global_cloud_alone_so_elsewhere_they_are_required(
+    cloud: str, name: str
+) -> None:
+    environ = without(name) | {"AzureWebJobsStorage__accountName": "jobs", "GRAPH_CLOUD": cloud}
+    with pytest.raises(SettingError, match=rf"{name} is missing; .* in the global cloud only"):
+        load(environ)
 
 
 def test_china_is_refused_with_the_reason() -> None:
@@ -167,8 +200,21 @@ def test_a_graph_root_for_local_use_changes_the_address_and_not_the_scope() -> N
 @pytest.mark.parametrize("name", ["CLIENT_STATE", "CLIENT_STATE_PREVIOUS", "GRAPH_ROOT", "ORGANIZERS"])
 def test_a_key_vault_reference_that_was_not_resolved_is_no_value(name: str) -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://vault.vault.azure.net/secrets/state)"
-    with pytest.raises(SettingError, match=f"{name} is a Key Vault reference"):
+    with pytest.raises(SettingError, match=f"{name} is a Key Vault reference .* not resolved") as caught:
         load(ENVIRON | {name: reference})
+    assert "Key Vault Secrets User" in str(caught.value)
+    assert "vault.azure.net" not in str(caught.value)
+
+
+def test_the_command_line_does_without_what_only_the_app_has() -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://vault.vault.azure.net/secrets/state)"
+    settings = load({"CLIENT_STATE": reference, "CLIENT_STATE_PREVIOUS": reference}, complete=False)
+    assert (settings.tenant_id, settings.blob_url, settings.state_url, settings.queue_url) == ("",) * 4
+    assert (settings.notification_base_url, settings.client_states) == ("", ())
+    assert settings.graph_root == "https://graph.microsoft.com"
+    for name, value in {"TENANT_ID": "contoso", "GRAPH_ROOT": reference}.items():
+        with pytest.raises(SettingError, match=f"{name} is"):
+            load({name: value}, complete=False)
 
 
 def test_the_notification_address_follows_from_the_platforms_host_name() -> None:
@@ -191,9 +237,10 @@ def test_without_any_notification_address_the_setting_to_make_is_named() -> None
         load(without("WEBSITE_HOSTNAME"))
 
 
-def test_queues_need_an_address_or_an_account_name() -> None:
-    environ = without("AzureWebJobsStorage__queueServiceUri")
-    with pytest.raises(SettingError, match="AzureWebJobsStorage__queueServiceUri is missing"):
+@pytest.mark.parametrize("name", HOST)
+def test_the_host_account_needs_addresses_or_a_name(name: str) -> None:
+    environ = without(name)
+    with pytest.raises(SettingError, match=f"{name} is missing"):
         load(environ)
     with pytest.raises(SettingError, match="AzureWebJobsStorage__accountName is not the name"):
         load(environ | {"AzureWebJobsStorage__accountName": "evil.example/"})
@@ -201,10 +248,10 @@ def test_queues_need_an_address_or_an_account_name() -> None:
 
 def test_storage_uses_the_apps_identity_unless_it_has_its_own() -> None:
     shared_one = load(ENVIRON | {"AZURE_CLIENT_ID": "app-id"})
-    assert (shared_one.client_id, shared_one.blob_client_id, shared_one.queue_client_id) == ("app-id",) * 3
-    apart = {"AttendanceStorage__clientId": "blobs", "AzureWebJobsStorage__clientId": "queues"}
+    assert (shared_one.client_id, shared_one.blob_client_id, shared_one.host_client_id) == ("app-id",) * 3
+    apart = {"AttendanceStorage__clientId": "data", "AzureWebJobsStorage__clientId": "host"}
     own = load(ENVIRON | {"AZURE_CLIENT_ID": "app-id"} | apart)
-    assert (own.client_id, own.blob_client_id, own.queue_client_id) == ("app-id", "blobs", "queues")
+    assert (own.client_id, own.blob_client_id, own.host_client_id) == ("app-id", "data", "host")
 
 
 def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
@@ -214,8 +261,62 @@ def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
 
 
 def test_both_client_states_are_accepted_and_the_current_one_comes_first() -> None:
-    assert load(ENVIRON).client_states == ("current-secret", "previous-secret")
-    assert load(without("CLIENT_STATE_PREVIOUS")).client_states == ("current-secret",)
+    assert load(ENVIRON).client_states == (CURRENT, PREVIOUS)
+    assert load(without("CLIENT_STATE_PREVIOUS")).client_states == (CURRENT,)
+
+
+@pytest.mark.parametrize("name", ["CLIENT_STATE", "CLIENT_STATE_PREVIOUS"])
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "leaked" * 6,
+        "correct-horse-battery-staple",
+        "0123456789" * 4,
+        "0123456789abcdef" * 4,
+        "aB3" + "x" * 40,
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ",
+        "01" * 30,
+    ],
+)
+def test_a_client_state_that_can_be_guessed_is_refused(name: str, weak: str) -> None:
+    with pytest.raises(SettingError, match=rf"{name} (has fewer than 32 characters|is not random)") as caught:
+        load(ENVIRON | {name: weak})
+    assert weak not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: secrets.token_hex(16),
+        lambda: secrets.token_hex(64),
+        lambda: secrets.token_urlsafe(32),
+        lambda: f"{uuid.uuid4()}{uuid.uuid4()}",
+    ],
+)
+def test_a_random_client_state_is_taken(made: Callable[[], str]) -> None:
+    for _ in range(200):
+        state = made()
+        assert load(ENVIRON | {"CLIENT_STATE": state, "CLIENT_STATE_PREVIOUS": state}).client_state == state
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETENTION_DAYS", 0),
+        ("RETENTION_DAYS", 31),
+        ("RETENTION_DAYS", 36_500),
+        ("RETRY_WINDOW", 30 * 86_400),
+    ],
+)
+def test_the_bounds_of_a_setting_are_taken(name: str, value: int) -> None:
+    loaded = load(ENVIRON | {name: str(value)})
+    assert value in (loaded.retention_days, loaded.retry_window)
+
+
+def test_settings_that_changed_are_read_again() -> None:
+    assert load(ENVIRON) is load(dict(ENVIRON))
+    assert load(ENVIRON | {"RETRY_WINDOW": "7"}).retry_window == 7
+    assert load(ENVIRON).retry_window == 86_400
 
 
 def test_a_fingerprint_is_the_start_of_the_sha256() -> None:
@@ -226,8 +327,8 @@ def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
     values = shown(ENVIRON)
     assert not {"CLIENT_STATE", "CLIENT_STATE_PREVIOUS"} & values.keys()
     for text in (repr(load(ENVIRON)), f"{load(ENVIRON)}", str(values)):
-        assert "current-secret" not in text
-        assert "previous-secret" not in text
+        assert CURRENT not in text
+        assert PREVIOUS not in text
 
 
 def test_settings_are_shown_with_their_defaults_filled_in() -> None:
@@ -238,13 +339,11 @@ def test_settings_are_shown_with_their_defaults_filled_in() -> None:
 
 
 def test_every_setting_of_the_table_is_used_and_every_used_one_is_in_the_table() -> None:
-    environ = Noting(
-        without("AzureWebJobsStorage__queueServiceUri") | {"AzureWebJobsStorage__accountName": "jobs"}
-    )
+    environ = Noting(ENVIRON)
     load(environ)
+    assert environ.asked - {"WEBSITE_HOSTNAME"} == {each.name for each in TABLE}  # the platform sets that one
     triggers = (Path(__file__).parents[2] / "function_app.py").read_text()
-    used = environ.asked | set(re.findall(r'"%(\w+)%"', triggers))
-    assert used - {"WEBSITE_HOSTNAME"} == {setting.name for setting in TABLE}  # the platform sets that one
+    assert set(re.findall(r'"%(\w+)%"', triggers)) <= environ.asked
 
 
 def test_the_documented_defaults_are_themselves_accepted() -> None:

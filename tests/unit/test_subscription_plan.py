@@ -21,6 +21,7 @@ from shared.subscriptions.desired import (
     of_meetings,
 )
 from shared.subscriptions.plan import Plan, notification_url, plan
+from tests.support.app_settings import PREVIOUS_STATE, STATE
 
 BASE = "https://app.azurewebsites.net/api"
 SETTINGS = load(
@@ -31,13 +32,13 @@ SETTINGS = load(
         "MAINTAIN_SCHEDULE": "0 */15 * * * *",
         "SWEEP_SCHEDULE": "0 10 * * * *",
         "TENANT_ID": "72f988bf-86f1-41af-91ab-2d7cd011db47",
-        "CLIENT_STATE": "current",
-        "CLIENT_STATE_PREVIOUS": "previous",
+        "CLIENT_STATE": STATE,
+        "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
     }
 )
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CALL_RECORDS = DesiredSubscription("communications/callRecords", "created")
-CURRENT, PREVIOUS = fingerprint("current"), fingerprint("previous")
+CURRENT, PREVIOUS = fingerprint(STATE), fingerprint(PREVIOUS_STATE)
 
 
 def at(key: str | None, base: str = BASE, route: str = "notifications") -> str:

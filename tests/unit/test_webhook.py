@@ -122,12 +122,12 @@ def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for name in ("call-record-created.json", "batch-of-several-subscriptions.json", "lifecycle-mixed.json"):
         reply_to(event(name))
-    reply_to(b'{"value": "a-client-state-for-tests"}')
+    reply_to(b'{"value": "a-client-state-for-tests-0123456789"}')
     reply_to(b"", token="a-validation-token")
     assert caplog.messages
     for secret in (
-        "a-client-state-for-tests",
-        "the-client-state-before",
+        "a-client-state-for-tests-0123456789",
+        "the-client-state-before-0123456789",
         "somebody-elses",
         "a-validation-token",
     ):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from azure.core.exceptions import AzureError, HttpResponseError
+from azure.storage.blob import ContainerClient
 from rich.text import Text
 
 from ... import settings
@@ -31,7 +32,7 @@ _COLOURS = {
     Severity.UNKNOWN: "yellow",
 }
 _REFERENCE = "@Microsoft.KeyVault("
-_STAND_IN = "resolved-in-azure"  # for a secret that this machine cannot and need not see
+_STAND_IN = secrets.token_urlsafe(32)  # for a secret that this machine cannot and need not see
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +70,11 @@ def doctor(
 def examine(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """Everything, one after another; the app's own findings last."""
     yield _settings(session)
+    try:
+        _ = session.settings
+    except SettingError:
+        yield findings.setting_first()
+        return
     roles = list(_roles(session))
     yield from roles
     if any(each.severity is Severity.PROBLEM for each in roles):
@@ -102,14 +108,13 @@ def _settings(session: Session) -> Finding:
 
 def _roles(session: Session) -> Iterator[Finding]:
     """Whether the one who asks may read the containers and the queue."""
-    operator = session.operator
 
-    def first(container: str) -> None:
-        listed = session.blobs.get_container_client(container).list_blob_names(results_per_page=1)
-        next(iter(listed), None)
+    def first(container: ContainerClient) -> None:
+        next(iter(container.list_blob_names(results_per_page=1)), None)
 
-    for container in (operator.container, operator.container + settings.STATE_SUFFIX):
-        yield _allowed(f"container {container}", partial(first, container), "Storage Blob Data Reader")
+    for container in (session.container, session.state_container):
+        check = f"container {container.container_name}"
+        yield _allowed(check, partial(first, container), "Storage Blob Data Reader")
     for queue in ("upkeep", "meeting-signals"):
         client = session.queues.get_queue_client(queue)
         yield _allowed(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
@@ -127,7 +132,7 @@ def _allowed(check: str, look: Callable[[], object], role: str) -> Finding:
 
 
 def _endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
-    base = session.operator.notification_base_url
+    base = session.settings.notification_base_url
     if not base:
         yield findings.endpoint_unknown()
     elif problem := handshake_problem(base):

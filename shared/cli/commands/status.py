@@ -39,10 +39,10 @@ def status() -> None:
 
 def report(session: Session) -> Report:
     """What health would say now."""
-    now, operator = times.now(), session.operator
-    sources = readings.sources(operator.container, session.blobs, session.queues)
+    now, app = times.now(), session.settings
+    sources = readings.sources(app, session.data_blobs, session.host_blobs, session.queues)
     read = readings.read(sources, now.date())
-    return Report(now, settings.shown(session.environ), read, diagnose(read, operator, now))
+    return Report(now, settings.shown(session.environ), read, diagnose(read, app, now))
 
 
 def _print(found: Report, read: Readings) -> None:
