@@ -26,7 +26,7 @@ from shared import times
 from shared.cli import session
 from shared.cli.session import Session
 from shared.errors import AttendanceError
-from shared.ledger.outcome import Result
+from shared.ledger.record import Result
 from shared.ledger.outcomes import Glance, Outcomes
 from shared.messages import tasks
 from shared.messages.signals import Kind, kind_of

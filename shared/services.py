@@ -20,12 +20,13 @@ from .graph.client import Graph
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
 from .ledger.access import Access
-from .ledger.outcomes import Outcomes
+from .ledger.publish import Outcomes
+from .ledger.store import Ledger
 from .limits import Rate
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Looks
+from .storage.scans import Scans
 from .storage.state import State
 from .storage.watchlist import Watch
 from .tables.attendee_table import Daily
@@ -38,16 +39,17 @@ class Services:
     settings: Settings
     graph: Graph
     archive: Archive
+    ledger: Ledger
     outcomes: Outcomes
     signals: clients.Queue
     tasks: clients.Queue
-    spoilt_tasks: clients.Queue
+    dead_tasks: clients.Queue
     state: State
     heartbeat: Heartbeat
     access: Access
     daily: Daily
     sealing: Sealing
-    looks: Looks
+    scans: Scans
     watch: Watch
     keys: Keys
     validator: Validator
@@ -75,6 +77,7 @@ def assemble(
         settings,
         graph,
         Archive(reports),
+        Ledger(apart),
         Outcomes(reports),
         queue(clients.SIGNALS_QUEUE),
         upkeep,
@@ -84,7 +87,7 @@ def assemble(
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         Sealing(state, manifests, settings),
-        Looks(state, upkeep),
+        Scans(state, upkeep),
         Watch(state),
         keys or NoKeys(),
         Validator(

@@ -146,7 +146,7 @@ class _Process:
     def __init__(self, app: App) -> None:
         self._app = app
         self._rate = limits.Rate(app.settings.graph_rate, lambda: app.clock.now)
-        self.listing = limits.Pace(*sweep.LISTING_RATE)
+        self.listing = limits.SlidingWindow(*sweep.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)
         self._services = assemble(app.settings, app.client(self._rate), container, apart, app.queue)

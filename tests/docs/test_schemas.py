@@ -17,8 +17,8 @@ from shared.messages.signals import EventKind, EventSession
 from shared.messages.tasks import Task
 from shared.storage.watchlist import Watched
 from shared.tables import rows
-from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
+from shared.upkeep import HANDLERS
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

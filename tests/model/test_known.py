@@ -9,10 +9,10 @@ from typing import cast
 
 import pytest
 from azure.storage.blob import ContainerClient
+from shared.ledger.outcome import Outcome, Result
 
 from shared import times
-from shared.ledger.outcome import Outcome, Result
-from shared.ledger.outcomes import Outcomes
+from shared.ledger.publish import Outcomes
 from shared.messages.signals import Meeting
 from shared.reconcile.call_records import Known, Listed, listed
 from tests.support.doubles import Container, Steps

@@ -96,11 +96,11 @@ class Container:
         match_condition: MatchConditions | None = None,
         etag: str | None = None,
         **_: object,
-    ) -> None:
+    ) -> str:
         body = data if isinstance(data, bytes) else data.read()
         assert overwrite, "without it the client adds a condition of its own"
 
-        def upload() -> None:
+        def upload() -> str:
             before = self.blobs.get(name)
             check(before, match_condition, etag)
             now = self.steps.now.replace(microsecond=0)  # as in the headers that carry them
@@ -108,8 +108,9 @@ class Container:
             version = f'"0x{next(self.versions):X}"'
             self.blobs[name] = after = Blob(name, body, dict(metadata or {}), version, created, now)
             self.watch(name, before, after)
+            return version
 
-        self.steps.take(upload)
+        return self.steps.take(upload)
 
     def list_blobs(self, *, name_starts_with: str, include: list[str]) -> Iterator[Blob]:
         assert include == ["metadata"]

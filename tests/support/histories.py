@@ -20,13 +20,14 @@ from shared.archiving import dead_letters, redrive
 from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
-from shared.ledger.fence import LATE, REPEATS
-from shared.ledger.outcome import Outcome, Result, parse
-from shared.ledger.outcomes import Superseded
+from shared.ledger.merge import OVERDUE
+from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.store import FOLDER
+from shared.messages import codec
 from shared.messages.signals import message, of_call_record, pack
-from shared.reconcile import call_records, sweep
+from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
-from shared.storage import clients
+from shared.storage import blobs, clients
 from shared.tables import attendee_table
 from tests.support.app_settings import ENVIRON
 from tests.support.blobs import Blob
@@ -37,7 +38,13 @@ from tests.support.workers import Crash, InLine, Worker
 SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
-FUNCTIONS = {SIGNALS: pipeline.handle, BURIED: dead_letters.bury, UPKEEP: upkeep.handle}
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    SIGNALS: pipeline.handle,
+    BURIED: dead_letters.bury,
+    UPKEEP: upkeep.handle,
+}
+REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
+LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
 OPERATION = timedelta(milliseconds=200)
 LEASE = timedelta(minutes=10)  # of a message; also functionTimeout, after which the process ends
 RELEASE = timedelta(seconds=30)  # visibilityTimeout
@@ -179,7 +186,7 @@ class History:
         if not worker.running:
             self.workers.remove(worker)
             if isinstance(worker.ended, Exception) and not isinstance(
-                worker.ended, AzureError | AttendanceError | Superseded
+                worker.ended, AzureError | AttendanceError
             ):
                 raise worker.ended
 
@@ -209,7 +216,7 @@ class History:
         def run(services: Services) -> None:
             due = self.steps.now + LEASE
             try:
-                FUNCTIONS[name](message.text, services)
+                call(name, message, services)
                 queue.delete(message)
             except Exception:
                 due = self.steps.now + (RELEASE if name != BURIED else LEASE)
@@ -285,7 +292,7 @@ class History:
                 self._poison(name, first)
                 continue
             first.received += 1
-            FUNCTIONS[name](first.text, self.instances[0])
+            call(name, first, self.instances[0])
             self.queues[name].delete(first)
 
     def _run_down(self) -> None:
@@ -311,9 +318,9 @@ class History:
         """When it would find something to do."""
         now = self.steps.now
         for outcome in self.outcomes():
-            if outcome.next_attempt:
+            if outcome.next:
                 under_way = outcome.result in (Result.PENDING, Result.STORED)
-                yield outcome.next_attempt + (redrive.OVERDUE if under_way else timedelta())
+                yield outcome.next.at + (OVERDUE if under_way else timedelta())
             if (ready := ready_at(outcome.day, SETTINGS)) > now:
                 yield ready
         for call in self.calls:
@@ -326,8 +333,13 @@ class History:
 
     # What must hold
 
-    def outcomes(self) -> list[Outcome]:
-        return [parse(blob.body) for blob in self.container.below("outcomes/")]
+    def outcomes(self) -> list[Record]:
+        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+
+    def records(self) -> dict[str, Record]:
+        """The ledger."""
+        found = [codec.loads(Record, blob.body) for blob in self.state.below(FOLDER)]
+        return {record.signal_id: record for record in found}
 
     def is_quiet(self) -> bool:
         """Nobody works, and all messages of signals wait for a later attempt."""
@@ -345,6 +357,12 @@ class History:
         self.told.append(f"{self.steps.now:%d %H:%M:%S} {line}")
 
 
+def call(name: str, message: Message, services: Services) -> None:
+    """Run the function of a queue, as the host does: only one of them asks how often the message has come."""
+    again = {"redelivered": message.received > 1} if name == SIGNALS else {}
+    FUNCTIONS[name](message.text, services, **again)
+
+
 @cache
 def blobs_before() -> tuple[dict[str, Blob], dict[str, Blob]]:
     """What lies in storage when a history begins."""
@@ -359,10 +377,10 @@ def simulated(history: History) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: history.steps.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: history.steps.now)
-        for module in (limits, redrive, sweep):
+        for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
-        patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (attendee_table, call_records, redrive):
+        patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
+        for pooled in (attendee_table, blobs):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

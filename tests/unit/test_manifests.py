@@ -30,7 +30,7 @@ from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, followi
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.outcome import Outcome, Result
-from shared.ledger.outcomes import Outcomes
+from shared.ledger.publish import Outcomes
 from shared.messages import codec
 from shared.storage.names import partition
 

@@ -15,7 +15,7 @@ from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.outcome import Outcome, Result
-from shared.ledger.outcomes import Outcomes, Superseded
+from shared.ledger.publish import Outcomes, Superseded
 from shared.messages.signals import Meeting
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

@@ -1,0 +1,186 @@
+"""The outcomes that consumers read: `outcomes/date=YYYY-MM-DD/<signalId>.json`, one copy for each record.
+
+        put the copy in the record's day, if its revision is greater ─▶ delete those of earlier days ─▶ read the record
+              ▲                                                        again: has its day changed meanwhile? ──┐
+              └───────────────────────────────── yes ──────────────────────────────────────────────────────────┘
+
+Any number of publishers may do this at once, in any order and again after a crash: in the end there is one copy, that
+of the last record (tests/model/test_publishing.py tries every interleaving). Metadata repeats what a listing must tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial
+
+from azure.storage.blob import ContainerClient
+
+from .. import logs, times
+from ..privacy.redact import ERASED
+from ..storage.blobs import delete, get, properties, put, until_written
+from ..storage.names import decoded, folder, partition
+from .merge import merge
+from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
+from .store import Ledger
+
+FOLDER = "outcomes"
+UNREADABLE = "The outcome could not be read."
+
+
+@dataclass(frozen=True)
+class OutcomeSummary:
+    """An outcome as a listing shows it. `organizer_id` only of those without access; `written` is the first time."""
+
+    name: str
+    result: str
+    next_attempt: datetime | None
+    organizer_id: str | None
+    written: datetime
+
+    @property
+    def signal_id(self) -> str:
+        """The signal whose outcome it is."""
+        return signal_id_of(self.name)
+
+
+class Outcomes:
+    """The published outcomes in one container. Raises azure.core errors when storage does not answer."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    @staticmethod
+    def day_of(name: str) -> date:
+        """The partition of the blob `name`."""
+        return date.fromisoformat(name.split("date=", 1)[1][:10])
+
+    @staticmethod
+    def name(signal_id: str, day: date) -> str:
+        """The blob name of a signal's outcome in the partition of `day`."""
+        return partition(FOLDER, day, signal_id)
+
+    def days(self) -> list[date]:
+        """The days that have outcomes, oldest first, in one request for 5,000 of them."""
+        days = []
+        for each in self._container.walk_blobs(name_starts_with=f"{FOLDER}/", delimiter="/"):
+            with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
+                days.append(self.day_of(each.name))
+        return days
+
+    def list(self, day: date) -> Iterator[OutcomeSummary]:
+        """The outcomes in the partition of `day`, 5,000 a request."""
+        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+            told = blob.metadata or {}
+            yield OutcomeSummary(
+                blob.name,
+                told.get("outcome", ""),
+                _next_attempt(told),
+                told.get("organizerid"),
+                blob.creation_time,
+            )
+
+    def result(self, name: str) -> str | None:
+        """The result in the blob `name`, if it is there."""
+        found = properties(self._container, name)
+        return (found.metadata or {}).get("outcome", "") if found else None
+
+    def read(self, name: str) -> Record | None:
+        """The record behind the copy `name`, for a signal whose record is gone."""
+        blob = get(self._container, name)
+        if blob is None:
+            return None
+        try:
+            return of_outcome(blob.body, blob.metadata)
+        except (ValueError, KeyError, TypeError):
+            logs.error("outcome.unreadable", path=name)
+            return self._unreadable(name)
+
+    def _unreadable(self, name: str) -> Record:
+        """What stands for a copy that this product did not write: it is looked at again, and written over."""
+        day = self.day_of(name)
+        seen = times.midnight(day)
+        look = Next(0, seen, Purpose.LOOK)
+        series, signal_id = Series(seen), signal_id_of(name)
+        return Record(signal_id, Result.FAILED, seen, 0, series, look, last_error=UNREADABLE, days=(day,))
+
+    def publish(self, record: Record, ledger: Ledger) -> Record:
+        """Bring the copies of a record up to date. Return the record as it is now.
+
+        Raises Contention after too many lost races.
+        """
+
+        def attempt() -> Record | None:
+            nonlocal record
+            *earlier, day = record.days
+            name = self.name(record.signal_id, day)
+            etag, newer = until_written(lambda: self._put(name, record), name)
+            for each in earlier:
+                delete(self._container, self.name(record.signal_id, each))
+            now = ledger.read(record.signal_id)
+            if now is None:  # it was removed meanwhile: nothing may be left of it
+                if etag:
+                    delete(self._container, name, etag=etag)
+                return record
+            if newer > now.record.revision and (copy := self.read(name)):
+                change = partial(_adopted, copy=copy)
+                adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
+                record = adopted or record
+                return None
+            if now.record.days == record.days:
+                return now.record
+            record = now.record
+            return None
+
+        return until_written(attempt, f"the outcome of {record.signal_id}")
+
+    def _put(self, name: str, record: Record) -> tuple[str | None, int] | None:
+        """Write a copy unless a newer one is there: the ETag if it was written, else the newer one's revision.
+
+        A first copy is written without a look. None when another writer was faster.
+        """
+        told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
+        if record.revision == 1 and (
+            written := put(self._container, name, outcome(record), etag=None, metadata=told)
+        ):
+            return written, 0
+        if found := properties(self._container, name):
+            revision, etag = _revision(found.metadata or {}), found.etag
+            if revision >= record.revision:
+                return None, revision
+        written = put(self._container, name, outcome(record), etag=etag, metadata=told)
+        return (written, 0) if written else None
+
+    def remove(self, record: Record) -> None:
+        """Delete all copies of a record."""
+        for day in record.days:
+            delete(self._container, self.name(record.signal_id, day))
+
+
+def signal_id_of(name: str) -> str:
+    """The signal whose outcome is the blob `name`."""
+    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+
+
+def _adopted(record: Record | None, copy: Record) -> Record | None:
+    """A record that knows what a copy of a greater revision tells: the one before it is gone."""
+    if record is None:
+        return None
+    known = merge(copy, record, max(copy.attempt, record.attempt))
+    return replace(known or record, revision=max(copy.revision, record.revision))
+
+
+def _revision(told: Mapping[str, str]) -> int:
+    """The revision of a copy; 0 for a blob that this product did not write."""
+    value = told.get("revision", "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _next_attempt(told: Mapping[str, str]) -> datetime | None:
+    """What is not a time counts as long past."""
+    try:
+        return times.parse(told.get("nextattempt"))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
