@@ -24,6 +24,7 @@ import pytest
 import requests
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobClient, LinearRetry
+from shared.ledger.outcome import Outcome, Result
 
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
@@ -33,7 +34,6 @@ from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
 from shared.ledger import outcome as outcome_form
 from shared.ledger import outcomes
-from shared.ledger.outcome import Outcome, Result
 from shared.messages import tasks
 from shared.messages.tasks import Task
 from shared.tables.attendee_table import Daily

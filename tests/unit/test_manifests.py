@@ -364,7 +364,7 @@ def interrupted(container: ContainerClient, name: str, times: int, rival: Callab
         if name_starts_with.startswith(name) and next(left, None) is not None:
             rival()
 
-    container.get_blob_client = before_upload(container, after_rival)  # type: ignore[method-assign]
+    container.get_blob_client = before_upload(container, after_rival)  # type: ignore[method-assign, assignment]
     container.list_blobs = before_rival  # type: ignore[method-assign, assignment]
     return Manifests(container)
 

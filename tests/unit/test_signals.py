@@ -181,7 +181,7 @@ def test_the_same_end_of_the_same_meeting_has_one_id() -> None:
     ],
     ids=str,
 )
-def test_news_without_what_its_kind_needs_is_not_ours(changes: dict[str, object]) -> None:
+def test_news_without_what_its_kind_needs_is_not_ours(changes: dict[str, Any]) -> None:
     with pytest.raises(NotOurMessage):
         read(text(**changes))
 

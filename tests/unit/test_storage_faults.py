@@ -21,6 +21,7 @@ from shared.ledger.publish import Outcomes
 from shared.ledger.record import Record, Result, Series, commit
 from shared.ledger.store import Ledger, StoredRecord
 from shared.messages.signals import Meeting
+from shared.storage import blobs
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")
@@ -146,7 +147,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
     """The storage client repeats a PUT whose reply was lost; meanwhile another writer came."""
     container.create_container()
     other = Ledger(storage.blob_service(azurite, identity).get_container_client(container.container_name))
-    put = store.put
+    put = blobs.put
 
     def put_twice(to: ContainerClient, *args: Any, **known: Any) -> str | None:
         if to is container:
