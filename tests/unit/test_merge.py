@@ -46,7 +46,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TROUBLE = {Result.PENDING, Result.FAILED}
 # Answers of Graph but `stored` and `notFound`: the newest one holds.
-ANSWERS = set(Result) - TROUBLE - {Result.STORED, Result.NOT_FOUND}
+ANSWERS = sorted(set(Result) - TROUBLE - {Result.STORED, Result.NOT_FOUND})
 
 MOMENTS = st.integers(0, 10**11).map(
     lambda number: datetime(2025, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
