@@ -75,6 +75,14 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         if now and committed:
             _tell(now, services)
             follow([now], services)
+        else:
+            logs.info(
+                "outcome.kept",
+                outcome=new.result,
+                meeting=new.meeting.meeting_id,
+                error=new.last_error,
+                requestId=services.graph.request_id,
+            )
         attempt.store_missing()
 
 
