@@ -27,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from shared import services, times
 from shared.archiving import worker
 from shared.messages import signals
-from shared.messages.signals import FoundBy, Meeting
+from shared.messages.signals import Meeting
 
 META = "x-ms-meta-"
 
@@ -71,13 +71,10 @@ class Recorder:
 
 def archive(call: str, told: dict[str, dict[str, str]]) -> None:
     """What the function does with one message."""
-    meeting, found_by = None, FoundBy.NOTIFICATION
-    if call in told:
-        now = times.now()
+    now, meeting = times.now(), Meeting()
+    if call in told:  # with the facts that a sweep has from the list
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
-        found_by = FoundBy.SWEEP
-    signal = signals.of_call_record(call, times.now(), meeting=meeting, found_by=found_by)
-    worker.handle(signals.message(signal), services.current())
+    worker.handle(signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current())
 
 
 def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:

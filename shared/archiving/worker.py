@@ -79,6 +79,14 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
             journal.follow([now])
             if now.result is Result.STORED:
                 services.heartbeat.beat(heartbeat.REPORT)
+        else:
+            logs.info(
+                "outcome.kept",
+                outcome=new.result,
+                meeting=new.meeting.meeting_id,
+                error=new.last_error,
+                requestId=services.graph.request_id,
+            )
         attempt.store_missing()
 
 
