@@ -24,10 +24,12 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.storage.blob import ContainerClient
 from requests.adapters import HTTPAdapter
 
-from shared import services, times
+from shared import services, settings, times
 from shared.archiving import worker
+from shared.graph.credentials import credential
 from shared.messages import signals
 from shared.messages.signals import Meeting
+from shared.storage import clients
 
 META = "x-ms-meta-"
 
@@ -86,11 +88,12 @@ def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:
 
 
 def same_with_sdk(
-    container: ContainerClient, session: requests.Session, exchanges: Sequence[Exchange]
+    containers: Sequence[ContainerClient], session: requests.Session, exchanges: Sequence[Exchange]
 ) -> None:
     """Make the calls, those to storage through its SDK."""
     for method, url, headers, body in exchanges:
-        if not url.startswith(container.url):
+        container = next((each for each in containers if url.startswith(f"{each.url}/")), None)
+        if container is None:
             replay(session, [(method, url, headers, body)])
             continue
         name = unquote(urlsplit(url).path.removeprefix(f"{urlsplit(container.url).path}/"))
@@ -98,10 +101,21 @@ def same_with_sdk(
             if method == "GET":
                 container.download_blob(name).readall()
                 continue
+            if method == "HEAD":
+                container.get_blob_client(name).get_blob_properties()
+                continue
             told = {each[len(META) :]: text for each, text in headers.items() if each.startswith(META)}
             container.upload_blob(
                 name, body, length=len(body), overwrite=True, metadata=told, **_condition(headers)
             )
+
+
+def containers() -> tuple[ContainerClient, ContainerClient]:
+    """The containers of the reports and of the state."""
+    known = settings.load(os.environ)
+    data = clients.blob_service(known.blob_url, credential(known.blob_client_id))
+    host = clients.blob_service(known.state_url, credential(known.host_client_id))
+    return data.get_container_client(known.container), host.get_container_client(known.state_container)
 
 
 def _condition(headers: dict[str, str]) -> dict[str, Any]:
@@ -154,10 +168,10 @@ def main() -> None:
         found: requests.Session = local.session
         return found
 
-    reports = services.current().reports
+    both = containers()
     product = Took(lambda call: archive(call, told))
     script = Took(lambda exchanges: replay(session(), exchanges))
-    by_sdk = Took(lambda exchanges: same_with_sdk(reports, session(), exchanges))
+    by_sdk = Took(lambda exchanges: same_with_sdk(both, session(), exchanges))
     turns = (
         itertools.batched(each, job["portion"], strict=False) for each in (job["measure"], recorder.done)
     )

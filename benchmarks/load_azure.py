@@ -1,6 +1,6 @@
 """How a real deployment answers and archives, measured from outside with what it has archived already.
 
-Nothing is made up: calls whose reports are stored are announced again, which costs the app one reading of a record each,
+Nothing is made up: calls whose reports are stored are announced again, which costs one reading of a record each,
 and with --archive it is asked to take up again what it stored, which reads every report once more. Beside each answer
 stands the host's own front page, asked for in turn. Sign in as for `attendance`; the client state is taken from the
 settings, or from CLIENT_STATE where those only refer to the key vault.
