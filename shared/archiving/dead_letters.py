@@ -63,14 +63,14 @@ def drain(services: Services) -> None:
 def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     """Record a message that this version cannot read. The same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
-    content = _parsed(text)
+    content, kept = _parsed(text)
     kind, version = content.get("kind"), content.get("version")
     buried = Buried(
         queue,
         kind if isinstance(kind, str) else None,
-        version if isinstance(version, int) and version >= 0 else None,
+        version if type(version) is int and version >= 0 else None,
         sha256,
-        json.dumps(_without_secrets(content)) if content else text,
+        kept,
     )
     signal_id = f"msg-{sha256[:32]}"
     new = Record(
@@ -110,16 +110,19 @@ def _bury_signal(message: Message, journal: Journal, window: int) -> None:
         logs.error("signal.buried", attempt=attempt, outcome=current.result, error=TRIED_OUT)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
+    has_secrets = False
+
+    def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
+        nonlocal has_secrets
+        kept = {key: value for key, value in content.items() if key not in _SECRETS}
+        has_secrets |= len(kept) < len(content)
+        return kept
+
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _without_secrets(value: Any) -> Any:
-    """JSON without validation tokens and ciphertext."""
-    if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items() if key not in _SECRETS}
-    return [_without_secrets(each) for each in value] if isinstance(value, list) else value
+        content = json.loads(text, object_hook=without_secrets)
+        kept = json.dumps(content) if has_secrets else text
+    except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
+        content, kept = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
+    return content if isinstance(content, dict) else {}, kept
