@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -28,6 +29,7 @@ from . import backoff
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
+_KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, and is published
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
@@ -67,7 +69,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     kind, version = content.get("kind"), content.get("version")
     buried = Buried(
         queue,
-        kind if isinstance(kind, str) else None,
+        kind if isinstance(kind, str) and _KIND.match(kind) else None,
         version if type(version) is int and version >= 0 else None,
         sha256,
         kept,

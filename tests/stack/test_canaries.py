@@ -333,7 +333,7 @@ def look_of(scene: Scene, look: str) -> dict[str, Any]:
 
 def not_under_way(scene: Scene) -> bool:
     looks = [look_of(scene, look) for look in ("recent", "full")]
-    return all(not look or look["finished"] for look in looks)
+    return all(not look or look.get("finished") for look in looks)
 
 
 def a_day_gets_its_table(scene: Scene) -> None:

@@ -90,6 +90,15 @@ def test_tokens_in_what_cannot_be_parsed_are_not_stored_either(app: App) -> None
     assert record.buried.text == ""
 
 
+@pytest.mark.parametrize("kind", ["frida@contoso.example", "a b", "", "x" * 41, "a\n"])
+def test_a_kind_that_may_be_anything_is_not_published(app: App, kind: str) -> None:
+    app.receive(SIGNALS_QUEUE, json.dumps({"version": 2, "kind": kind}))
+    app.run(hours=0.5)
+    record = buried(app)
+    assert record.buried
+    assert (record.buried.kind, record.buried.version) == (None, 2)
+
+
 def test_the_same_text_is_recorded_once(app: App) -> None:
     for _ in range(3):
         app.receive(SIGNALS_QUEUE, "no json")
