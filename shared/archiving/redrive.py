@@ -18,6 +18,7 @@ from .. import logs, times
 from ..ledger import access, merge
 from ..ledger.publish import OutcomeSummary, signal_id_of
 from ..ledger.record import Cause, Record, Result, commit
+from ..ledger.store import StoredRecord
 from ..messages import tasks
 from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
@@ -113,7 +114,7 @@ def _reopen(name: str, cause: Cause, started: datetime, services: Services) -> R
     if known is None:
         return None
     if kind_of(known.signal_id) is None:
-        _send_as_it_was(known, services)
+        _send_as_it_was(known, stored, services)
         return None
 
     def change(old: Record | None) -> Record | None:
@@ -134,14 +135,19 @@ def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None
     return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
 
 
-def _send_as_it_was(record: Record, services: Services) -> None:
-    """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be."""
-    buried = record.buried
-    if buried and buried.text:
+def _send_as_it_was(known: Record, stored: StoredRecord | None, services: Services) -> None:
+    """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
+
+    A copy whose record is gone is what a crash left of doing so.
+    """
+    buried = known.buried
+    if stored and buried:
         queue = services.signals if buried.queue == SIGNALS_QUEUE else services.tasks
         queue.send(buried.text)
-        for day in record.days:
-            services.sealing.mark_changed(day)
-        services.ledger.remove(record.signal_id)
-        services.outcomes.remove(record)
-        logs.info("message.repeated", signal=record.signal_id, queue=buried.queue)
+        logs.info("message.repeated", signal=known.signal_id, queue=buried.queue)
+    for day in known.days:
+        services.sealing.mark_changed(day)
+    if stored:
+        services.ledger.remove(stored)
+    if services.ledger.read(known.signal_id) is None:
+        services.outcomes.remove(known)
