@@ -19,6 +19,7 @@ from ..ledger import access, merge
 from ..ledger.journal import Journal
 from ..ledger.publish import OutcomeSummary, signal_id_of
 from ..ledger.record import Cause, Record, Result, commit
+from ..ledger.store import StoredRecord
 from ..messages import tasks
 from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
@@ -114,7 +115,7 @@ def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep
     if known is None:
         return None
     if kind_of(known.signal_id) is None:
-        _send_as_it_was(known, journal, upkeep)
+        _send_as_it_was(known, stored, journal, upkeep)
         return None
 
     def change(old: Record | None) -> Record | None:
@@ -135,11 +136,14 @@ def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None
     return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
 
 
-def _send_as_it_was(record: Record, journal: Journal, upkeep: Queue) -> None:
-    """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be."""
-    buried = record.buried
-    if buried and buried.text:
+def _send_as_it_was(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
+    """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
+
+    A copy whose record is gone is what a crash left of doing so.
+    """
+    buried = known.buried
+    if stored and buried:
         queue = journal.queue if buried.queue == SIGNALS_QUEUE else upkeep
         queue.send(buried.text)
-        journal.forget(record)
-        logs.info("message.repeated", signal=record.signal_id, queue=buried.queue)
+        logs.info("message.repeated", signal=known.signal_id, queue=buried.queue)
+    journal.forget(known, stored)

@@ -17,7 +17,7 @@ from ..storage.blobs import in_parallel
 from ..storage.clients import Queue
 from .publish import Outcomes
 from .record import Purpose, Record
-from .store import Ledger
+from .store import Ledger, StoredRecord
 
 LONGEST_WAIT = timedelta(days=7)  # for which a queue hides a message; the sweep does what comes later
 
@@ -56,9 +56,11 @@ class Journal:
             self.mark_changed(day)
         return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
-    def forget(self, record: Record) -> None:
-        """Delete a record and its outcome."""
-        for day in record.days:
+    def forget(self, known: Record, stored: StoredRecord | None) -> None:
+        """Delete a record, unless it has changed since it was read, and with it its outcome."""
+        for day in known.days:
             self.mark_changed(day)
-        self.ledger.remove(record.signal_id)
-        self.outcomes.remove(record)
+        if stored:
+            self.ledger.remove(stored)
+        if self.ledger.read(known.signal_id) is None:
+            self.outcomes.remove(known)

@@ -47,6 +47,7 @@ def merge(old: Record | None, new: Record, attempt: int) -> Record | None:
         return None
     merged = replace(
         new,
+        first_seen=old.first_seen,
         meeting=old.meeting.merge(new.meeting),
         reports=_union(old, new),
         stored=old.stored or new.stored,

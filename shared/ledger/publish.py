@@ -96,15 +96,25 @@ class Outcomes:
             return of_outcome(blob.body, blob.metadata)
         except (ValueError, KeyError, TypeError):
             logs.error("outcome.unreadable", path=name)
-            return self._unreadable(name)
+            return self._unreadable(name, blob.metadata)
 
-    def _unreadable(self, name: str) -> Record:
+    def _unreadable(self, name: str, told: Mapping[str, str]) -> Record:
         """What stands for a copy that this product did not write: it is looked at again, and written over."""
         day = self.day_of(name)
-        seen = times.midnight(day)
+        seen = _first_seen(told) or times.midnight(day)
         look = Next(0, seen, Purpose.LOOK)
         series, signal_id = Series(seen), signal_id_of(name)
-        return Record(signal_id, Result.FAILED, seen, 0, series, look, last_error=UNREADABLE, days=(day,))
+        return Record(
+            signal_id,
+            Result.FAILED,
+            seen,
+            0,
+            series,
+            look,
+            last_error=UNREADABLE,
+            revision=_revision(told),
+            days=(day,),
+        )
 
     def publish(self, record: Record, ledger: Ledger) -> Record:
         """Bring the copies of a record up to date. Return the record as it is now.
@@ -116,47 +126,63 @@ class Outcomes:
             nonlocal record
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
-            etag, newer = until_written(lambda: self._put(name, record), name)
+            etag, other = until_written(lambda: self._put(name, record), name)
             for each in earlier:
-                delete(self._container, self.name(record.signal_id, each))
+                self._delete_older(self.name(record.signal_id, each), record.revision)
             now = ledger.read(record.signal_id)
             if now is None:  # it was removed meanwhile: nothing may be left of it
                 if etag:
                     delete(self._container, name, etag=etag)
                 return record
-            if newer > now.record.revision and (copy := self.read(name)):
+            is_unknown, record_before, record = _is_unknown(other, now.record), record, now.record
+            if not is_unknown:
+                return record if record.days == record_before.days else None
+            if copy := self.read(name):
                 change = partial(_adopted, copy=copy)
                 adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
                 record = adopted or record
-                return None
-            if now.record.days == record.days:
-                return now.record
-            record = now.record
             return None
 
         return until_written(attempt, f"the outcome of {record.signal_id}")
 
-    def _put(self, name: str, record: Record) -> tuple[str | None, int] | None:
-        """Write a copy unless a newer one is there: the ETag if it was written, else the newer one's revision.
+    def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
+        """Write a copy, unless one is there that is as new or that the record does not know.
 
-        A first copy is written without a look. None when another writer was faster.
+        A first copy is written without a look. Return the ETag of this revision's copy, if it is there, and the
+        metadata of the copy that was left; None when another writer was faster.
         """
         told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
             written := put(self._container, name, outcome(record), etag=None, metadata=told)
         ):
-            return written, 0
+            return written, {}
         if found := properties(self._container, name):
-            revision, etag = _revision(found.metadata or {}), found.etag
-            if revision >= record.revision:
-                return None, revision
+            other, etag = found.metadata or {}, found.etag
+            if _is_unknown(other, record):
+                return None, other
+            if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
+                return etag, other
         written = put(self._container, name, outcome(record), etag=etag, metadata=told)
-        return (written, 0) if written else None
+        return (written, {}) if written else None
+
+    def _delete_older(self, name: str, revision: int) -> None:
+        """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
+
+        def attempt() -> bool | None:
+            found = properties(self._container, name)
+            if found is None or _revision(found.metadata or {}) > revision:
+                return False
+            return delete(self._container, name, etag=found.etag) or None
+
+        until_written(attempt, name)
 
     def remove(self, record: Record) -> None:
-        """Delete all copies of a record."""
+        """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
         for day in record.days:
-            delete(self._container, self.name(record.signal_id, day))
+            name = self.name(record.signal_id, day)
+            found = properties(self._container, name)
+            if found and not _is_unknown(found.metadata or {}, record):
+                delete(self._container, name, etag=found.etag)
 
 
 def signal_id_of(name: str) -> str:
@@ -165,17 +191,31 @@ def signal_id_of(name: str) -> str:
 
 
 def _adopted(record: Record | None, copy: Record) -> Record | None:
-    """A record that knows what a copy of a greater revision tells: the one before it is gone."""
+    """A record that knows what a copy of another record of its signal tells: that record is gone."""
     if record is None:
         return None
-    known = merge(copy, record, max(copy.attempt, record.attempt))
-    return replace(known or record, revision=max(copy.revision, record.revision))
+    attempt = max(copy.attempt, record.attempt)
+    known = merge(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
+    return replace(known, revision=max(copy.revision, record.revision))
+
+
+def _is_unknown(told: Mapping[str, str], record: Record) -> bool:
+    """Whether a copy with this metadata is newer than the record, or comes from another one: that before it is gone."""
+    revision, seen = _revision(told), times.text(record.first_seen)
+    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(told)) != seen)
 
 
 def _revision(told: Mapping[str, str]) -> int:
     """The revision of a copy; 0 for a blob that this product did not write."""
     value = told.get("revision", "")
-    return int(value) if value.isdecimal() else 0
+    return int(value) if value.isdecimal() and _first_seen(told) else 0
+
+
+def _first_seen(told: Mapping[str, str]) -> datetime | None:
+    """The first sight of the signal, which tells the records of one signal apart."""
+    with contextlib.suppress(ValueError):
+        return times.parse(told.get("firstseen"))
+    return None
 
 
 def _next_attempt(told: Mapping[str, str]) -> datetime | None:

@@ -228,7 +228,7 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """
     content: dict[str, Any] = json.loads(body)
-    first_seen = times.parse(content["firstSeen"])
+    first_seen = times.parse(told.get("firstseen") or content["firstSeen"])
     if first_seen is None:
         raise ValueError("an outcome has no firstSeen")
     next_attempt = times.parse(content["nextAttempt"])

@@ -80,9 +80,9 @@ class Ledger:
 
         return until_written(attempt, f"the record of {signal_id}")
 
-    def remove(self, signal_id: str) -> None:
-        """Delete a record."""
-        delete(self._container, _path(signal_id))
+    def remove(self, stored: StoredRecord) -> None:
+        """Delete a record, unless it has changed since it was read."""
+        delete(self._container, _path(stored.record.signal_id), etag=stored.etag)
 
 
 def _path(signal_id: str) -> str:

@@ -197,11 +197,17 @@ def test_an_outcome_moves_to_its_day_when_that_is_known(container: ContainerClie
     assert names(container) == ["outcomes/date=2026-11-20/cr-1.json"]
 
 
+def remove(ledger: Ledger) -> None:
+    stored = ledger.read("cr-1")
+    assert stored
+    ledger.remove(stored)
+
+
 def test_a_copy_of_a_record_that_is_gone_is_taken_away_by_its_publisher(container: ContainerClient) -> None:
     container.create_container()
     ledger, outcomes = Ledger(container), Outcomes(container)
     first = wrote(ledger, record())
-    ledger.remove("cr-1")
+    remove(ledger)
     outcomes.publish(first, ledger)
     assert list(container.list_blob_names()) == []
 
@@ -216,7 +222,7 @@ def test_a_copy_of_a_greater_revision_is_adopted_by_a_record_that_is_new(contain
             ledger, replace(before, result=Result.STORED, attempt=before.attempt + 1), ledger.read("cr-1")
         )
     outcomes.publish(before, ledger)
-    ledger.remove("cr-1")
+    remove(ledger)
     adopted = outcomes.publish(wrote(ledger, record()), ledger)
     assert (adopted.result, adopted.attempt, adopted.revision) == (Result.STORED, 1, before.revision + 1)
     (name,) = names(container)
