@@ -74,6 +74,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         now, committed = services.ledger.update(record.signal_id, change, told, stored)
         if now and committed:
             _tell(now, services)
+        if now and (committed or redelivered):  # the one who was faster may have died before it followed
             follow([now], services)
         attempt.store_missing()
 
