@@ -76,7 +76,6 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         now, committed = journal.ledger.update(record.signal_id, change, told, stored)
         if now and committed:
             _tell(now, services.graph.request_id)
-            journal.follow([now])
             if now.result is Result.STORED:
                 services.heartbeat.beat(heartbeat.REPORT)
         else:
@@ -87,6 +86,8 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
                 error=new.last_error,
                 requestId=services.graph.request_id,
             )
+        if now and (committed or redelivered):  # the one who was faster may have died before it followed
+            journal.follow([now])
         attempt.store_missing()
 
 

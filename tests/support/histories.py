@@ -21,7 +21,7 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.record import Purpose, Record, Result, of_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
 from shared.messages.signals import message, of_call_record, pack
@@ -32,7 +32,16 @@ from shared.tables import attendee_table
 from tests.support.app_settings import ENVIRON
 from tests.support.blobs import Blob
 from tests.support.doubles import Container, Fault, Graph, Message, Queue, Steps
-from tests.support.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
+from tests.support.stories import (
+    BEGIN,
+    REPLAYED_AFTER,
+    Story,
+    Turn,
+    What,
+    end_of,
+    graph_calls,
+    operators_message,
+)
 from tests.support.workers import Crash, InLine, Worker
 
 SETTINGS = shared.settings.load(ENVIRON)
@@ -54,7 +63,7 @@ MOST_WORKERS = 4
 SWEEPS_AFTER = (1, 2, 3, 4, 30, 55, 80, 105)  # hours after the story; others only where they find something
 FOREVER = datetime.max.replace(tzinfo=UTC)
 ALL_OPEN = BEGIN + timedelta(days=6)  # and probed since
-LAST = BEGIN + timedelta(days=60)  # past the last look at any outcome
+LAST = BEGIN + timedelta(days=100)  # past the last look at any outcome
 WAITS = (1, 60, 300, 2_000, 4 * 3600, 9 * 3600, 30 * 3600)  # seconds
 
 
@@ -72,6 +81,8 @@ class History:
         self.workers: list[Worker] = []  # the first one goes on
         self.started = 0
         self.announced: set[str] = set()
+        self.expired: set[str] = set()
+        self.completed: list[tuple[str, str]] = []
         self.posts = sorted(self._posts())
         self.told: list[str] = []  # for whoever reads of a violation
 
@@ -123,6 +134,9 @@ class History:
             What.SWEEP: self._sweep,
             What.ASK: self._ask,
             What.WAIT: self._wait,
+            What.AGAIN: self._again,
+            What.REPLAY: self._replay,
+            What.EXPIRE: self._expire,
         }
         act[turn.what](turn.which)
 
@@ -162,6 +176,33 @@ class History:
 
     def _ask(self, which: int) -> None:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
+
+    def _again(self, which: int) -> None:
+        """A queue delivers at least once, however late."""
+        if self.completed:
+            name, text = self.completed[which % len(self.completed)]
+            self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
+            self.tell(f"again: {text}")
+
+    def _replay(self, which: int) -> None:
+        moment = self.steps.now + timedelta(days=REPLAYED_AFTER[which % len(REPLAYED_AFTER)])
+        call = self.calls[which // len(REPLAYED_AFTER) % len(self.calls)]
+        if call.id in self.announced:
+            self.posts = sorted([*self.posts, (moment, (call.id,))])
+
+    def _expire(self, which: int) -> None:
+        """Nobody is at work on it: retention takes what has been left alone for a month."""
+        records = [
+            each
+            for each in self.records().values()
+            if each.settled and each.result is not Result.ACCESS_DENIED
+            if each.next is None or each.next.purpose is Purpose.LOOK
+        ]
+        if records and not self.workers:
+            gone = records[which % len(records)].signal_id
+            del self.state.blobs[f"{FOLDER}{gone}.json"]
+            self.expired.add(gone)
+            self.tell(f"expired: {gone}")
 
     def _held(self, *names: str) -> list[tuple[str, Message]]:
         return [(name, each) for name in names for each in self.queues[name].messages if each.held]
@@ -203,7 +244,6 @@ class History:
 
     def _deliver(self, name: str, message: Message) -> None:
         """The Functions host: poison what came too often, run the function, complete or release."""
-        queue = self.queues[name]
         if message.received >= MAX_DEQUEUES and name != BURIED:
             self._poison(name, message)
             return
@@ -217,15 +257,14 @@ class History:
             due = self.steps.now + LEASE
             try:
                 call(name, message, services)
-                queue.delete(message)
+                self._complete(name, message, received)
             except Exception:
-                due = self.steps.now + (RELEASE if name != BURIED else LEASE)
-                if message.received >= MAX_DEQUEUES and name != BURIED:
-                    self._poison(name, message)
+                due = self._failed(name, message, received)
                 raise
             finally:
                 message.held -= 1
-                message.due = due
+                if message.received == received:
+                    message.due = due
 
         self.tell(f"{self.started % INSTANCES} gets {name} #{received}: {message.text}")
         worker = self._start(run)
@@ -235,6 +274,18 @@ class History:
                     self._go(worker)
             if worker.running:
                 self._kill(worker.instance)
+
+    def _complete(self, name: str, message: Message, received: int) -> None:
+        """Delete a message, unless it came again meanwhile and its receipt is another's."""
+        if message.received == received:
+            self.queues[name].delete(message)
+            self.completed.append((name, message.text))
+
+    def _failed(self, name: str, message: Message, received: int) -> datetime:
+        """When a message comes back that could not be handled; the last time it is poison."""
+        if message.received == received >= MAX_DEQUEUES and name != BURIED:
+            self._poison(name, message)
+        return self.steps.now + (RELEASE if name != BURIED else LEASE)
 
     def _poison(self, name: str, message: Message) -> None:
         self.queues[name + "-poison"].messages.append(Message(message.text, self.steps.now))
@@ -324,8 +375,9 @@ class History:
             if (ready := ready_at(outcome.day, SETTINGS)) > now:
                 yield ready
         for call in self.calls:
-            if call.listed and call.listed > now:
-                yield call.listed
+            if call.listed:
+                changes = (call.listed, *(call.earlier[:1] if call.earlier else ()))
+                yield from (change for change in changes if change > now)
         if self.state.below("sweep/changed/"):
             yield now
         if self.state.below("access/") and now < ALL_OPEN:
