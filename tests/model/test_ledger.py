@@ -162,7 +162,7 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
         monkeypatch.undo()
         real(name, *arguments, **known)
         change = partial(_taught, told=listed)
-        other.ledger.update("cr-one", change, commit("sweep"), other.ledger.read("cr-one"))
+        other.journal.ledger.update("cr-one", change, commit("sweep"), other.journal.ledger.read("cr-one"))
         return real(name, *arguments, **known)  # the client repeats what it has no reply to
 
     monkeypatch.setattr(app.state, "upload_blob", upload)
