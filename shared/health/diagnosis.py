@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from ..days.sealing import LATENESS
 from ..errors import GraphError
 from ..ledger.access import MOST
-from ..ledger.outcome import Result
+from ..ledger.record import Result
 from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
