@@ -720,6 +720,20 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
     assert messages(app) == [Nudge("cr-one", 1)]
 
 
+def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.calls.append(call("one", JUST_NOW))
+    news = message(of_call_record("one", NOW))
+    worker.handle(news, app.services)
+    counted = Counted(app, monkeypatch)
+    worker.handle(news, app.services, redelivered=True)
+    assert counted.shown() == [
+        f"download {RECORD}",
+        "upload outcomes/…",
+        "head outcomes/…",
+        f"download {RECORD}",
+    ]
+
+
 def test_a_second_reading_costs_one_look_at_the_copy_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     app.announce("one")
