@@ -20,6 +20,7 @@ from .graph.client import Graph
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
 from .ledger.access import Access
+from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
 from .limits import Rate
@@ -39,9 +40,7 @@ class Services:
     settings: Settings
     graph: Graph
     archive: Archive
-    ledger: Ledger
-    outcomes: Outcomes
-    signals: clients.Queue
+    journal: Journal
     tasks: clients.Queue
     dead_tasks: clients.Queue
     state: State
@@ -53,7 +52,6 @@ class Services:
     watch: Watch
     keys: Keys
     validator: Validator
-    reports: ContainerClient
     meeting_ids: MeetingIds
 
 
@@ -72,21 +70,19 @@ def assemble(
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
     state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
-    daily = Daily(reports, manifests)
+    daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
         graph,
         Archive(reports),
-        Ledger(apart),
-        Outcomes(reports),
-        queue(clients.SIGNALS_QUEUE),
+        Journal(Ledger(apart), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed),
         upkeep,
         queue(clients.UPKEEP_POISON),
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
-        Sealing(state, manifests, settings),
+        sealing,
         Scans(state, upkeep),
         Watch(state),
         keys or NoKeys(),
@@ -96,7 +92,6 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        reports,
         MeetingIds(),
     )
 

@@ -31,6 +31,7 @@ from ..storage.blobs import delete, properties, put, until_written
 from ..storage.names import decoded, folder, partition
 
 LONGEST_MEETING = timedelta(hours=30)
+NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 
 
@@ -67,6 +68,10 @@ class Archive:
     def has(self, report_id: str, end: datetime) -> bool:
         """Whether a report is stored, under the end that it is listed with."""
         return self._container.get_blob_client(report_name(report_id, end)).exists()
+
+    def probe(self) -> None:
+        """Try to write, and change nothing. Raises azure.core errors where the app may not."""
+        put(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
     def listed(self, day: date) -> Iterator[Archived]:
         """The reports in the partition of `day`, ordered by name, 5,000 a request.

@@ -17,6 +17,7 @@ from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
 from ..messages.signals import News, message
 from ..services import Services
+from ..storage.watchlist import Watch
 
 ENDED = "callended"
 
@@ -41,10 +42,10 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
         if not _is_of(item, data):
             logs.warning("notification.undecipherable", reason="its data is of another meeting")
             continue
-        if news := _news(item, data, encrypted, services):
+        if news := _news(item, data, encrypted, services.watch):
             found[news.signal_id] = news
     for news in found.values():
-        services.signals.send(message(news))
+        services.journal.queue.send(message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*found])
 
 
@@ -54,7 +55,7 @@ def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
     return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
-def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services: Services) -> News | None:
+def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch) -> News | None:
     """News of a call's end. Resource type and examples name the property differently."""
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:
@@ -63,5 +64,5 @@ def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services: S
         at = times.parse(data.get("eventDateTime"))
     except ValueError:
         at = None
-    watched = services.watch.find(item.join_url)
+    watched = watchlist.find(item.join_url)
     return encrypted.news(item, at or encrypted.first_seen, watched.organizer_id if watched else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import merge
+from ..ledger.journal import Journal
 from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, commit
 from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import Encrypted
@@ -24,10 +26,10 @@ from ..messages.tasks import Backfill, Redrive
 from ..services import Services
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from . import backoff
-from .follow import follow
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
+_KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, and is published
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
@@ -36,11 +38,11 @@ def bury(text: str, services: Services) -> None:
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
     for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
-            _bury_signal(each, services)
+            _bury_signal(each, services.journal, services.settings.retry_window)
 
 
 def drain(services: Services) -> None:
@@ -52,46 +54,46 @@ def drain(services: Services) -> None:
         try:
             job = tasks.parse(text).job
         except NotOurMessage as failure:
-            bury_unread(text, UPKEEP_QUEUE, str(failure), services)
+            bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue
         if isinstance(job, Backfill | Redrive):
-            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services)
+            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
         else:
             logs.error("task.dropped", task=job.kind, error=TRIED_OUT)
 
 
-def bury_unread(text: str, queue: str, problem: str, services: Services) -> None:
+def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     """Record a message that this version cannot read. The same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
-    content = _parsed(text)
+    content, kept = _parsed(text)
     kind, version = content.get("kind"), content.get("version")
     buried = Buried(
         queue,
-        kind if isinstance(kind, str) else None,
-        version if isinstance(version, int) and version >= 0 else None,
+        kind if isinstance(kind, str) and _KIND.match(kind) else None,
+        version if type(version) is int and version >= 0 else None,
         sha256,
-        json.dumps(_without_secrets(content)) if content else text,
+        kept,
     )
     signal_id = f"msg-{sha256[:32]}"
     new = Record(
         signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
     )
-    record, committed = services.ledger.update(signal_id, lambda old: None if old else new, commit("buried"))
+    record, committed = journal.ledger.update(signal_id, lambda old: None if old else new, commit("buried"))
     if record:
-        follow([record], services)
+        journal.follow([record])
     if committed:
         logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
 
 
-def _bury_signal(message: Message, services: Services) -> None:
-    stored = services.ledger.read(message.signal_id)
+def _bury_signal(message: Message, journal: Journal, window: int) -> None:
+    stored = journal.ledger.read(message.signal_id)
     record = merge.in_turn(message, stored.record if stored else None, times.now())
     if record is None:
         if stored:
-            follow([stored.record], services)
+            journal.follow([stored.record])
         return
     now, attempt = times.now(), record.attempt + 1
-    closed = record.first_seen + timedelta(seconds=services.settings.retry_window)
+    closed = record.first_seen + timedelta(seconds=window)
     look = backoff.look_again(max(closed, now), now)
     new = replace(
         record,
@@ -102,24 +104,27 @@ def _bury_signal(message: Message, services: Services) -> None:
         last_error=TRIED_OUT,
     )
     change = partial(merge.merge, new=new, attempt=record.attempt)
-    current, _ = services.ledger.update(
+    current, _ = journal.ledger.update(
         record.signal_id, change, commit("buried", result=Result.FAILED), stored
     )
     if current:
-        follow([current], services)
+        journal.follow([current])
         logs.error("signal.buried", attempt=attempt, outcome=current.result, error=TRIED_OUT)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
+    has_secrets = False
+
+    def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
+        nonlocal has_secrets
+        kept = {key: value for key, value in content.items() if key not in _SECRETS}
+        has_secrets |= len(kept) < len(content)
+        return kept
+
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _without_secrets(value: Any) -> Any:
-    """JSON without validation tokens and ciphertext."""
-    if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items() if key not in _SECRETS}
-    return [_without_secrets(each) for each in value] if isinstance(value, list) else value
+        content = json.loads(text, object_hook=without_secrets)
+        kept = json.dumps(content) if has_secrets else text
+    except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
+        content, kept = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
+    return content if isinstance(content, dict) else {}, kept

@@ -16,6 +16,7 @@ from functools import partial
 
 from .. import logs, times
 from ..ledger import access, merge
+from ..ledger.journal import Journal
 from ..ledger.publish import OutcomeSummary, signal_id_of
 from ..ledger.record import Cause, Record, Result, commit
 from ..ledger.store import StoredRecord
@@ -24,8 +25,7 @@ from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
 from ..services import Services
 from ..storage.blobs import in_parallel
-from ..storage.clients import SIGNALS_QUEUE
-from .follow import follow
+from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
@@ -44,7 +44,7 @@ def redrive(job: Redrive, services: Services) -> None:
         services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
         return
     until = time.monotonic() + SLICE_SECONDS
-    for day in [day for day in services.outcomes.days() if job.first <= day <= job.last]:
+    for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
         after = job.after if day == job.first else None
         over = time.monotonic() > until
         if not over:
@@ -71,7 +71,7 @@ def reopen_day(
 
     Return the last name that was done when the time was over, None when all are.
     """
-    names = (each.name for each in services.outcomes.list(day) if is_wanted(each))
+    names = (each.name for each in services.journal.outcomes.list(day) if is_wanted(each))
     for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
         reopen(portion, cause, started, services)
         logs.info("outcomes.redriven", date=day, count=len(portion))
@@ -91,11 +91,11 @@ def probe(services: Services) -> None:
     """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
     names: list[str] = []
     for organizer, signal_id in services.access.probes():
-        stored = services.ledger.read(signal_id) if signal_id else None
+        stored = services.journal.ledger.read(signal_id) if signal_id else None
         if stored is None:
             services.access.forget(organizer)
         elif stored.record.result is Result.ACCESS_DENIED:
-            names.append(services.outcomes.name(signal_id, stored.record.day))
+            names.append(services.journal.outcomes.name(signal_id, stored.record.day))
         else:
             services.access.opened(organizer)
     reopen(names, Cause.PROBE, times.now(), services)
@@ -103,24 +103,25 @@ def probe(services: Services) -> None:
 
 def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
     """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`."""
-    found = in_parallel(lambda name: _reopen(name, cause, started, services), list(names))
-    follow([record for record in found if record], services)
+    journal = services.journal
+    found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
+    journal.follow([record for record in found if record])
 
 
-def _reopen(name: str, cause: Cause, started: datetime, services: Services) -> Record | None:
+def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue) -> Record | None:
     """Reopen one signal. Return its record where a message is to be sent."""
-    stored = services.ledger.read(signal_id_of(name))
-    known = stored.record if stored else services.outcomes.read(name)
+    stored = journal.ledger.read(signal_id_of(name))
+    known = stored.record if stored else journal.outcomes.read(name)
     if known is None:
         return None
     if kind_of(known.signal_id) is None:
-        _send_as_it_was(known, stored, services)
+        _send_as_it_was(known, stored, journal, upkeep)
         return None
 
     def change(old: Record | None) -> Record | None:
         return merge.reopen(old or known, cause, started, times.now())
 
-    record, committed = services.ledger.update(known.signal_id, change, commit(cause), stored)
+    record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
     if record is None or not (committed or merge.is_asked_for(record)):
         return None
     logs.info(
@@ -135,19 +136,14 @@ def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None
     return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
 
 
-def _send_as_it_was(known: Record, stored: StoredRecord | None, services: Services) -> None:
+def _send_as_it_was(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
     """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
 
     A copy whose record is gone is what a crash left of doing so.
     """
     buried = known.buried
     if stored and buried:
-        queue = services.signals if buried.queue == SIGNALS_QUEUE else services.tasks
+        queue = journal.queue if buried.queue == SIGNALS_QUEUE else upkeep
         queue.send(buried.text)
         logs.info("message.repeated", signal=known.signal_id, queue=buried.queue)
-    for day in known.days:
-        services.sealing.mark_changed(day)
-    if stored:
-        services.ledger.remove(stored)
-    if services.ledger.read(known.signal_id) is None:
-        services.outcomes.remove(known)
+    journal.forget(known, stored)

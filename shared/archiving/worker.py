@@ -14,6 +14,8 @@ from functools import partial
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import access, merge
+from ..ledger.access import Access
+from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, commit
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications, signals
@@ -24,7 +26,6 @@ from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
 from . import call_events, dead_letters
 from .attempt import Attempt, Verdict, recorded
-from .follow import follow
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 _SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
@@ -35,7 +36,7 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
     if isinstance(found, Encrypted):
         with logs.about(traceparent=found.traceparent):
@@ -43,7 +44,7 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
         return
     if len(found) > 1:
         for each in found:
-            services.signals.send(signals.message(each))
+            services.journal.queue.send(signals.message(each))
         logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
         return
     with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):
@@ -54,15 +55,16 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
     """Make the attempt that a message asks for, commit it, and do what follows from it."""
     if isinstance(message, News):
         services.heartbeat.beat(heartbeat.NOTIFICATION)
-    stored = services.ledger.read(message.signal_id)
+    journal = services.journal
+    stored = journal.ledger.read(message.signal_id)
     record = merge.in_turn(message, stored.record if stored else None, times.now())
     if record is None:
-        _out_of_turn(message, stored, services, redelivered=redelivered)
+        _out_of_turn(message, stored, journal, redelivered=redelivered)
         return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
-        _note_access(record, verdict, services)
+        _note_access(record, verdict, services.access)
         new, failure = recorded(record, verdict, services.settings), verdict.failure
         told = commit(
             failure.operation if failure else "attempt",
@@ -71,24 +73,34 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
             request_id=(failure and failure.request_id) or services.graph.request_id,
         )
         change = partial(merge.merge, new=new, attempt=record.attempt)
-        now, committed = services.ledger.update(record.signal_id, change, told, stored)
+        now, committed = journal.ledger.update(record.signal_id, change, told, stored)
         if now and committed:
-            _tell(now, services)
+            _tell(now, services.graph.request_id)
+            if now.result is Result.STORED:
+                services.heartbeat.beat(heartbeat.REPORT)
+        else:
+            logs.info(
+                "outcome.kept",
+                outcome=new.result,
+                meeting=new.meeting.meeting_id,
+                error=new.last_error,
+                requestId=services.graph.request_id,
+            )
         if now and (committed or redelivered):  # the one who was faster may have died before it followed
-            follow([now], services)
+            journal.follow([now])
         attempt.store_missing()
 
 
 def _out_of_turn(
-    message: Message, stored: StoredRecord | None, services: Services, *, redelivered: bool
+    message: Message, stored: StoredRecord | None, journal: Journal, *, redelivered: bool
 ) -> None:
     """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
     record = stored.record if stored else None
     if stored and isinstance(message, News):
         change = partial(_filled_in, news=message)
-        record, _ = services.ledger.update(message.signal_id, change, commit("announced"), stored)
+        record, _ = journal.ledger.update(message.signal_id, change, commit("announced"), stored)
     if record and redelivered:
-        follow([record], services)
+        journal.follow([record])
     logs.info(
         "signal.dropped",
         attempt=getattr(message, "attempt", 0),
@@ -101,21 +113,21 @@ def _filled_in(record: Record | None, news: News) -> Record | None:
     return merge.fill_in(record, news) if record else None
 
 
-def _note_access(record: Record, verdict: Verdict, services: Services) -> None:
+def _note_access(record: Record, verdict: Verdict, known: Access) -> None:
     """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
 
     Before the commit: after a crash in between, this message would no longer be in turn.
     """
     whose = access.whose(record.signal_id, verdict.meeting.organizer_id)
     if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
-        services.access.denied(whose, record.signal_id)
+        known.denied(whose, record.signal_id)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
     if was_denied and (verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same):
-        services.access.opened(access.whose(record.signal_id, record.meeting.organizer_id))
+        known.opened(access.whose(record.signal_id, record.meeting.organizer_id))
 
 
-def _tell(record: Record, services: Services) -> None:
+def _tell(record: Record, request_id: str | None) -> None:
     logs.info(
         "signal.pending" if record.result is Result.PENDING else "signal.settled",
         outcome=record.result,
@@ -125,5 +137,5 @@ def _tell(record: Record, services: Services) -> None:
         reports=len(record.reports),
         nextAttempt=record.next.at if record.next else None,
         error=record.last_error,
-        requestId=services.graph.request_id,
+        requestId=request_id,
     )

@@ -160,9 +160,9 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
     if refused and now - refused.last < FORGERY_COUNTS:
         yield (
             f"Notifications with a wrong clientState: {refused.count:,} since {shown(refused.first)}, the last at "
-            f"{shown(refused.last)}. They were dropped. If the client state was changed, set "
-            "CLIENT_STATE_PREVIOUS to the old one; if not, they are forged, and nothing is lost. This clears "
-            "24 hours after the last one."
+            f"{shown(refused.last)}. They were dropped. If the client state was changed by hand, "
+            "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, "
+            "and nothing is lost. This clears 24 hours after the last one."
         )
 
 

@@ -37,7 +37,7 @@ from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
-GRAPH_RATE = 2.0  # per second, apart from the workers': a busy app is not an unhealthy one
+GRAPH_RATE = 2.0  # per second at most, apart from the workers': a busy app is not an unhealthy one
 
 _HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
 # Little patience, for somebody waits for the answer.
@@ -154,7 +154,7 @@ def read(sources: Sources, today: date) -> Readings:
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
     host_identity = credential(settings.host_client_id)
-    graph = Graph(settings.graph_root, graph_token(settings), Rate(GRAPH_RATE))
+    graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
     return sources(
         settings,
         clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),

@@ -145,7 +145,7 @@ class Nudge:
 
 
 type Message = News | Nudge
-_KINDS: dict[object, type[News | Nudge]] = {NEWS: News, NUDGE: Nudge}
+_KINDS: dict[str, type[News | Nudge]] = {NEWS: News, NUDGE: Nudge}
 
 
 def kind_of(signal_id: str) -> Kind | None:
@@ -231,7 +231,8 @@ def _item(each: Message) -> str:
 
 
 def _parse(item: object) -> Message:
-    kind = _KINDS.get(item.get("kind")) if isinstance(item, dict) else None
+    name = item.get("kind") if isinstance(item, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise NotOurMessage("The kind of a queue message is unknown.")
     found = codec.read(kind, item)

@@ -18,19 +18,19 @@ from typing import Any
 
 from .. import logs, times
 from ..archiving import redrive
-from ..archiving.follow import follow, publish
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
 from ..graph.client import items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
+from ..ledger.journal import Journal
 from ..ledger.publish import Outcomes
 from ..ledger.record import Cause, Next, Record, Result, Series, commit
+from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import Meeting, Origin, call_record_id
-from ..services import Services
 from ..settings import Settings
 from ..storage.blobs import in_parallel
 from ..storage.scans import CallCursor, Scan
@@ -137,15 +137,15 @@ class Announcement:
     result: Result | None = None
 
 
-def announce_missing(found: Iterable[Announcement], scan: Scan, services: Services) -> None:
+def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _announce(each, cause, services), list(found))
-    follow([each for each in records if merge.is_asked_for(each)], services)
-    publish([each for each in records if not merge.is_asked_for(each)], services)
+    records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
+    journal.follow([each for each in records if merge.is_asked_for(each)])
+    journal.publish([each for each in records if not merge.is_asked_for(each)])
 
 
-def _announce(found: Announcement, cause: Cause, services: Services) -> Record:
+def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
     now = times.now()
     new = Record(
         found.signal_id,
@@ -161,7 +161,7 @@ def _announce(found: Announcement, cause: Cause, services: Services) -> Record:
     def change(old: Record | None) -> Record | None:
         return merge.teach(old, found.meeting) if old else new
 
-    record, _ = services.ledger.update(found.signal_id, change, commit(cause))
+    record, _ = ledger.update(found.signal_id, change, commit(cause))
     return record or new
 
 
@@ -230,7 +230,7 @@ class CallScan:
         announce_missing(
             [Announcement(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
             scan,
-            self._services,
+            self._services.journal,
         )
         for call in missing:
             logs.info(
@@ -243,7 +243,9 @@ class CallScan:
         if scan.is_backfill:
             met = [call for call in readable if self._is_met_first(call) and call not in missing]
             names = [
-                self._services.outcomes.name(call.signal_id, call.end.date()) for call in met if call.end
+                self._services.journal.outcomes.name(call.signal_id, call.end.date())
+                for call in met
+                if call.end
             ]
             redrive.reopen(names, Cause.BACKFILL, scan.started, self._services)
         return len(missing)

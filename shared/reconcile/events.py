@@ -119,7 +119,7 @@ class EventScan:
                         origin=Origin.LIST,
                     )
                     missing.append(Announcement(signal_id, meeting))
-        announce_missing(missing, self._work.scan, self._services)
+        announce_missing(missing, self._work.scan, self._services.journal)
         self._work.update(missing=self._work.scan.missing + len(missing))
         for each in missing:
             logs.info(

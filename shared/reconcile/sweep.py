@@ -97,7 +97,7 @@ class _Parts:
 
     def __init__(self, work: Slice) -> None:
         self.slice = work
-        index = OutcomeIndex(work.services.outcomes)
+        index = OutcomeIndex(work.services.journal.outcomes)
         self._overdue = OverdueScan(work)
         self._calls = CallScan(work, index)
         self._events = EventScan(work, index)
@@ -144,7 +144,7 @@ class OverdueScan:
 
     def _day(self, cursor: OverdueCursor, now: datetime) -> None:
         if self._days is None:
-            self._days = set(self._services.outcomes.days())
+            self._days = set(self._services.journal.outcomes.days())
         if cursor.day in self._days:
             after = redrive.reopen_day(
                 cursor.day,

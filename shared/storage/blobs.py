@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -112,11 +113,12 @@ def until_written[T](attempt: Callable[[], T | None], subject: str) -> T:
 
 
 def in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]:
-    """The results of a function that waits for storage, called for these items; for one alone in this thread."""
+    """The results of a function that waits for storage, called for these items in the context of this thread."""
     if len(items) < 2:
         return [function(each) for each in items]
+    context = copy_context()
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(function, items))
+        return list(threads.map(lambda each: context.copy().run(function, each), items))
 
 
 def no_container(error: HttpResponseError) -> bool:

@@ -37,7 +37,7 @@ def test_nothing_hostile_over_http_is_answered_otherwise_than_the_contract_says(
 
 
 def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
-    with Branches({limits: ("Once",)}) as branches:
+    with Branches({limits: ("Debounce",)}) as branches:
         once = limits.Debounce(10.0, clock=lambda: 0.0)
         assert once.allows("a")
         taken = branches.reached

@@ -55,7 +55,7 @@ def app() -> Iterator[App]:
 
 
 def record(app: App, signal_id: str = "cr-one") -> Record:
-    stored = app.services.ledger.read(signal_id)
+    stored = app.services.journal.ledger.read(signal_id)
     assert stored, f"no record of {signal_id}"
     return stored.record
 
@@ -163,7 +163,7 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
         monkeypatch.undo()
         real(name, *arguments, **known)
         change = partial(_taught, told=listed)
-        other.ledger.update("cr-one", change, commit("sweep"), other.ledger.read("cr-one"))
+        other.journal.ledger.update("cr-one", change, commit("sweep"), other.journal.ledger.read("cr-one"))
         return real(name, *arguments, **known)  # the client repeats what it has no reply to
 
     monkeypatch.setattr(app.state, "upload_blob", upload)
@@ -452,12 +452,12 @@ def test_a_nudge_holds_nothing_of_a_person_or_a_meeting() -> None:
 
 def test_what_was_erased_stays_so_after_its_record_has_expired(app: App) -> None:
     settle(app)
-    stored = app.services.ledger.read("cr-one")
+    stored = app.services.journal.ledger.read("cr-one")
     assert stored
     change = partial(_erased, organizer=None)
-    erased, _ = app.services.ledger.update("cr-one", change, commit("erased"), stored)
+    erased, _ = app.services.journal.ledger.update("cr-one", change, commit("erased"), stored)
     assert erased
-    app.services.outcomes.publish(erased, app.services.ledger)
+    app.services.journal.outcomes.publish(erased, app.services.journal.ledger)
     del app.state.blobs[RECORD]
     app.announce("one")
     app.run(hours=6)

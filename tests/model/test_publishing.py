@@ -24,6 +24,7 @@ from shared import times
 from shared.archiving import redrive
 from shared.errors import Contention
 from shared.ledger import publish, store
+from shared.ledger.journal import Journal
 from shared.ledger.merge import merge
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, metadata, outcome
@@ -33,6 +34,7 @@ from shared.messages.signals import Meeting, Origin
 from shared.privacy.redact import ERASED
 from shared.services import Services
 from shared.storage.blobs import delete
+from shared.storage.clients import Queue
 from tests.support.interleavings import Actor, Explorer, Storage, Stored, World
 
 ID = "cr-one"
@@ -108,12 +110,8 @@ def send_again(storage: Storage) -> None:
     name = Outcomes.name(BURIED.signal_id, BURIED.day)
     if outcomes.result(name) is None:
         return
-    services = SimpleNamespace(
-        ledger=ledger,
-        outcomes=outcomes,
-        signals=storage,
-        sealing=SimpleNamespace(mark_changed=lambda day: None),
-    )
+    journal = Journal(ledger, outcomes, cast(Queue, storage), lambda day: None)
+    services = SimpleNamespace(journal=journal, tasks=storage)
     redrive.reopen([name], Cause.REDRIVE, LATER, cast(Services, services))
 
 

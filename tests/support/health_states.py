@@ -61,7 +61,7 @@ class World:
     def look(self, name: str, ago: timedelta, *, finished: bool = True, **fields: Any) -> None:
         """A look of the sweep that began so long ago."""
         start = times.now() - ago
-        look = Scan(name, start, start - timedelta(hours=6), start, start, start, **fields)
+        look = Scan(name, start, start - timedelta(hours=6), start, next=start, **fields)
         look = Scan(**{**vars(look), "finished": start + timedelta(seconds=9) if finished else None})
         entry = self.state.read(f"sweep/{name}.json")
         assert Scans(self.state, cast(Queue, None)).save(look, StoredScan(look, cast(Any, entry)))

@@ -149,10 +149,12 @@ def test_a_report_may_end_a_quarter_of_an_hour_before_its_call(end: int, group: 
     assert ids(getattr(select([report(0, end)], session(0, 60), NOW), group)) == ["r"]
 
 
-@pytest.mark.parametrize(("gap", "near"), [(1, True), (15, True), (15.1, False)])
-def test_a_report_beside_a_short_call_is_near_within_a_quarter_of_an_hour(gap: float, nearby: bool) -> None:
+@pytest.mark.parametrize(("gap", "is_nearby"), [(1, True), (15, True), (15.1, False)])
+def test_a_report_beside_a_short_call_is_near_within_a_quarter_of_an_hour(
+    gap: float, is_nearby: bool
+) -> None:
     chosen = select([report(gap, gap)], session(0, 0), NOW)
-    assert ids(chosen.nearby) == (["r"] if near else [])
+    assert ids(chosen.nearby) == (["r"] if is_nearby else [])
 
 
 @pytest.mark.parametrize(
