@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from shared.archiving import dead_letters, redrive, worker
-from shared.archiving.follow import follow
 from shared.errors import NotFound
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
@@ -358,9 +357,9 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
 
     def reopen_meanwhile() -> None:
         other = app.another_instance()
-        stored = other.ledger.read("cr-one")
+        stored = other.journal.ledger.read("cr-one")
         change = partial(_reopened_now, now=NOW)
-        other.ledger.update("cr-one", change, commit("redrive"), stored)
+        other.journal.ledger.update("cr-one", change, commit("redrive"), stored)
 
     app.before(f"write {name}", reopen_meanwhile)
     worker.handle(message(of_call_record("one", NOW)), app.services)
@@ -385,9 +384,11 @@ def _reopened_now(old: Record | None, now: datetime) -> Record | None:
 def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
     app: App, following: Next | None, is_sent: bool
 ) -> None:
-    new, _ = app.services.ledger.update("cr-one", lambda old: old or known(next=following), commit("test"))
+    new, _ = app.services.journal.ledger.update(
+        "cr-one", lambda old: old or known(next=following), commit("test")
+    )
     assert new
-    follow([new], app.services)
+    app.services.journal.follow([new])
     assert messages(app) == ([Nudge("cr-one", 3)] if is_sent else [])
 
 
