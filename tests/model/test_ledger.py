@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from shared.archiving import dead_letters, redrive, worker
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Cause, Commit, Next, Purpose, Record, Result, Series, StoredReport, commit
@@ -103,7 +103,9 @@ def test_a_later_version_that_moves_the_end_over_midnight_moves_the_outcome(app:
     app.announce("one")
     app.run(hours=1)
     assert one(app).day == date(2026, 11, 24)
+    before = record(app)
     app.run(hours=3)
+    assert (record(app).first_seen, record(app).announced) == (before.first_seen, before.announced)
     assert one(app).day == date(2026, 11, 25)
     assert one(app).result is Result.STORED
     assert record(app).days == (date(2026, 11, 24), date(2026, 11, 25))
@@ -535,8 +537,11 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     old.record["joinWebUrl"] = app.calls[0].record["joinWebUrl"]
     app.run(hours=3)
     assert app.stored() == {"one"}
+    app.graph.refusal = lambda path, operation: (
+        Unavailable(operation, "down", status=503) if "/old" in path and app.now < NOW + 4 * HOUR else None
+    )
     app.ask("backfill", "2026-11-13", "2026-11-15")
-    app.run(hours=1)
+    app.run(hours=4)
     assert app.stored() == {"one", "old"}
     assert record(app).series.cause is Cause.BACKFILL
 
@@ -719,6 +724,20 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
         f"download {RECORD}",
     ]
     assert messages(app) == [Nudge("cr-one", 1)]
+
+
+def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.calls.append(call("one", JUST_NOW))
+    news = message(of_call_record("one", NOW))
+    worker.handle(news, app.services)
+    counted = Counted(app, monkeypatch)
+    worker.handle(news, app.services, redelivered=True)
+    assert counted.shown() == [
+        f"download {RECORD}",
+        "upload outcomes/…",
+        "head outcomes/…",
+        f"download {RECORD}",
+    ]
 
 
 def test_a_second_reading_costs_one_look_at_the_copy_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
