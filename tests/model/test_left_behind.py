@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.archiving import redrive
+from shared.ledger.publish import OutcomeSummary
 from shared.ledger.record import Cause, Result
 from shared.storage import clients
 from tests.support.simulated_app import HOUR, NOW, App, call, crash, running
@@ -100,3 +101,10 @@ def test_a_record_that_is_removed_during_an_attempt_is_not_written_again(app: Ap
     app.before("write signals/", app.state.blobs.clear)
     app.deliver()
     assert not app.state.below("signals/")
+
+
+@pytest.mark.parametrize(("days", "is_due"), [(1, True), (3, False)])
+def test_an_outcome_is_looked_at_for_two_days_after_it_has_moved(days: int, is_due: bool) -> None:
+    name = f"outcomes/{AFTER}/cr-one.json"
+    moved = OutcomeSummary(name, Result.STORED, None, None, NOW - timedelta(days=days), has_moved=True)
+    assert redrive.is_due(moved, NOW) is is_due
