@@ -78,10 +78,10 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     new = Record(
         signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
     )
-    record, committed = journal.ledger.update(signal_id, lambda old: None if old else new, commit("buried"))
+    # Written although it may be there already: whoever has sent it again is about to remove it as it was.
+    record, _ = journal.ledger.update(signal_id, lambda old: old or new, commit("buried"))
     if record:
         journal.follow([record])
-    if committed:
         logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
 
 

@@ -29,6 +29,7 @@ from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
+MOVED = timedelta(days=2)  # a scan comes by at least once in this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
@@ -81,7 +82,9 @@ def reopen_day(
 
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
-    """Whether it may be time to look at it again, or its message is so late that it will not come."""
+    """Whether it may be time to look at it again, its message is so late that it will not come, or it just moved."""
+    if outcome.has_moved and now < outcome.written + MOVED:
+        return True
     if outcome.next_attempt is None:
         return False
     return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
@@ -102,14 +105,20 @@ def probe(services: Services) -> None:
 
 
 def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
-    """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`."""
+    """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`.
+
+    An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
+    """
     journal = services.journal
     found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
-    journal.follow([record for record in found if record])
+    journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
+    journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
 
 
-def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue) -> Record | None:
-    """Reopen one signal. Return its record where a message is to be sent."""
+def _reopen(
+    name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
+) -> tuple[Record, bool] | None:
+    """Reopen one signal. Return its record, and whether a message is to be sent."""
     stored = journal.ledger.read(signal_id_of(name))
     known = stored.record if stored else journal.outcomes.read(name)
     if known is None:
@@ -122,12 +131,14 @@ def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep
         return merge.reopen(old or known, cause, started, times.now())
 
     record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
-    if record is None or not (committed or merge.is_asked_for(record)):
+    if record is None:
         return None
+    if not committed and not merge.is_asked_for(record):
+        return record, False
     logs.info(
         "signal.repeated", signal=record.signal_id, outcome=record.result, meeting=record.meeting.meeting_id
     )
-    return record
+    return record, True
 
 
 def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None) -> bool:

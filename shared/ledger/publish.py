@@ -32,13 +32,18 @@ UNREADABLE = "The outcome could not be read."
 
 @dataclass(frozen=True)
 class OutcomeSummary:
-    """An outcome as a listing shows it. `organizer_id` only of those without access; `written` is the first time."""
+    """An outcome as a listing shows it.
+
+    `organizer_id` only of those without access; `written` is the first time; `has_moved`: from an earlier day, where a
+    publisher that died may have left a copy.
+    """
 
     name: str
     result: str
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
+    has_moved: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -80,6 +85,7 @@ class Outcomes:
                 _next_attempt(told),
                 told.get("organizerid"),
                 blob.creation_time,
+                "earlierdays" in told,
             )
 
     def result(self, name: str) -> str | None:

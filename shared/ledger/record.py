@@ -218,6 +218,7 @@ def metadata(record: Record) -> dict[str, str]:
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
+        "earlierdays": ",".join(map(str, record.days[:-1])) or None,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -344,10 +344,8 @@ def test_a_message_that_cannot_be_read_is_recorded_once_and_its_text_is_not_publ
     assert set(content["buried"]) == {"queue", "kind", "version", "sha256"}
     assert content["firstSeen"] == "2026-11-24T21:00:00.000Z"
     stored = codec.loads(Record, blob.body)
-    assert (stored.revision, stored.buried and json.loads(stored.buried.text)) == (
-        1,
-        {"version": 9, "kind": "later"},
-    )
+    assert stored.buried
+    assert json.loads(stored.buried.text) == {"version": 9, "kind": "later"}
 
 
 # What follows
