@@ -178,9 +178,10 @@ class History:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """A queue delivers at least once, however late."""
-        if self.completed:
-            name, text = self.completed[which % len(self.completed)]
+        """A queue delivers at least once, however late; but no message lives longer than retention lasts."""
+        known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
+        if known:
+            name, text = known[which % len(known)]
             self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
             self.tell(f"again: {text}")
 
@@ -191,11 +192,12 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Nobody is at work on it: retention takes what has been left alone for a month."""
+        """Retention takes what has been left alone for a month: nobody works on it, no message is of it."""
+        texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
         records = [
             each
             for each in self.records().values()
-            if each.settled and each.result is not Result.ACCESS_DENIED
+            if each.settled and each.result is not Result.ACCESS_DENIED and each.signal_id not in texts
             if each.next is None or each.next.purpose is Purpose.LOOK
         ]
         if records and not self.workers:
