@@ -24,7 +24,7 @@ from shared.ledger.merge import OVERDUE
 from shared.ledger.record import Purpose, Record, Result, of_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
-from shared.messages.signals import message, of_call_record, pack
+from shared.messages.signals import message, of_call_record, pack, subject_of
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
@@ -178,9 +178,10 @@ class History:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """A queue delivers at least once, however late."""
-        if self.completed:
-            name, text = self.completed[which % len(self.completed)]
+        """A queue delivers at least once, however late; but no message lives longer than retention lasts."""
+        known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
+        if known:
+            name, text = known[which % len(known)]
             self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
             self.tell(f"again: {text}")
 
@@ -191,11 +192,15 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Nobody is at work on it: retention takes what has been left alone for a month."""
+        """Retention takes what has been left alone for a month: no message is of it, no version of it is to come."""
+        texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
+        texts += "".join(each.id for each in self.calls if each.earlier and each.earlier[0] > self.steps.now)
         records = [
             each
             for each in self.records().values()
-            if each.settled and each.result is not Result.ACCESS_DENIED
+            if each.settled
+            and each.result is not Result.ACCESS_DENIED
+            and subject_of(each.signal_id) not in texts
             if each.next is None or each.next.purpose is Purpose.LOOK
         ]
         if records and not self.workers:
