@@ -7,7 +7,9 @@ from typing import Any
 
 CALL = re.compile(r"/?communications/callrecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|())/?", re.IGNORECASE)
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=-]{0,127}")  # what may stand in an address and in a blob's name
-GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")  # in any case of letters it is one id
+GUID = re.compile(
+    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)  # in any case of letters it is one id
 
 
 @dataclass(frozen=True)
