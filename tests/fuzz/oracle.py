@@ -7,6 +7,9 @@ from typing import Any
 
 CALL = re.compile(r"/?communications/callrecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|())/?", re.IGNORECASE)
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=-]{0,127}")  # what may stand in an address and in a blob's name
+GUID = re.compile(
+    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)  # in any case of letters it is one id
 
 
 @dataclass(frozen=True)
@@ -49,4 +52,5 @@ def _call(item: dict[str, Any]) -> str:
     data = item.get("resourceData")
     named = data.get("id") if isinstance(data, dict) else None
     found = match[1] or match[2] or (named if isinstance(named, str) else "")
+    found = found.lower() if GUID.fullmatch(found) else found
     return found if ID.fullmatch(found) else ""

@@ -1,15 +1,17 @@
 """Hostile bodies in small: what a million of them must not do, some thousands do not do either."""
 
+import json
 import logging
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from local.stack.compose import Stack
 from shared import limits
-from tests.fuzz import fuzz, guided, oracle, over_http
+from tests.fuzz import fuzz, guided, oracle, over_http, targets
 from tests.fuzz.branches import Branches
 
 
@@ -52,6 +54,16 @@ def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
 )
 def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
     assert oracle.verdict(body, "s", "t", 100).status == status
+
+
+@pytest.mark.usefixtures("silence")
+def test_the_oracle_knows_that_an_id_in_guid_form_is_one_in_any_case() -> None:
+    """Else a body with such an id in upper case is told to have lost one call and let in another."""
+    target = next(each for each in targets.all_targets(fuzz.EVENTS) if each.name == "notification")
+    for call in (targets.CALL.upper(), targets.CALL.title(), "AbC"):
+        body = json.dumps({"value": [targets.item(resource=f"communications/callRecords/{call}")]})
+        for seed in range(20):
+            target.feed(body.encode(), Random(seed))
 
 
 def test_atheris_finds_nothing_that_is_not_handled(tmp_path: Path) -> None:
