@@ -54,6 +54,7 @@ def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
     assert oracle.verdict(body, "s", "t", 100).status == status
 
 
+@pytest.mark.heavy("atheris is there on one platform only, and instruments all that it loads")
 def test_atheris_finds_nothing_that_is_not_handled(tmp_path: Path) -> None:
     if not guided.is_there():
         pytest.skip("atheris is not installed: it runs on Linux and x86-64")
