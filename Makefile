@@ -8,7 +8,10 @@ CHECK := .venv/.check-ready
 SPARK := $(if $(shell command -v java),.venv/.spark-ready)
 FUZZ := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.venv/.fuzz-ready)
 AZURITE := .local/azurite/.ready
-PARALLEL := -n auto --dist loadfile
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
+# Byte code is kept, because the local stack and the tests start many programs.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -1,6 +1,7 @@
 """What tests share: one Azurite, one identity endpoint, one whole stack for each worker."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -18,6 +19,23 @@ from tests.support.front import HURRY, Front
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("default")
+
+# The programs that the tests start inherit both: all would compile what they load, and none could be interrupted
+# where the tests were started in a shell's background.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core, because most tests wait; eight at most, because each takes a GB of memory."""
+    return min(8, 2 * (os.process_cpu_count() or 1))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a test that is heavy without a reason."""
+    if any(mark.args == () for mark in item.iter_markers("heavy")):
+        raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.heavy(reason)")
 
 
 @pytest.fixture(scope="session")
