@@ -54,7 +54,7 @@ def archive_reports(message: func.QueueMessage) -> None:
     from shared import services
     from shared.archiving import worker
 
-    worker.handle(_text(message), services.current())
+    worker.handle(_text(message), services.current(), redelivered=(message.dequeue_count or 1) > 1)
 
 
 @app.function_name("bury_poison")

@@ -24,10 +24,12 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.storage.blob import ContainerClient
 from requests.adapters import HTTPAdapter
 
-from shared import services, times
+from shared import services, settings, times
 from shared.archiving import worker
+from shared.graph.credentials import credential
 from shared.messages import signals
-from shared.messages.signals import FoundBy, Meeting
+from shared.messages.signals import Meeting
+from shared.storage import clients
 
 META = "x-ms-meta-"
 
@@ -71,13 +73,10 @@ class Recorder:
 
 def archive(call: str, told: dict[str, dict[str, str]]) -> None:
     """What the function does with one message."""
-    meeting, found_by = None, FoundBy.NOTIFICATION
-    if call in told:
-        now = times.now()
+    now, meeting = times.now(), Meeting()
+    if call in told:  # with the facts that a sweep has from the list
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
-        found_by = FoundBy.SWEEP
-    signal = signals.of_call_record(call, times.now(), meeting=meeting, found_by=found_by)
-    worker.handle(signals.message(signal), services.current())
+    worker.handle(signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current())
 
 
 def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:
@@ -89,11 +88,12 @@ def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:
 
 
 def same_with_sdk(
-    container: ContainerClient, session: requests.Session, exchanges: Sequence[Exchange]
+    containers: Sequence[ContainerClient], session: requests.Session, exchanges: Sequence[Exchange]
 ) -> None:
     """Make the calls, those to storage through its SDK."""
     for method, url, headers, body in exchanges:
-        if not url.startswith(container.url):
+        container = next((each for each in containers if url.startswith(f"{each.url}/")), None)
+        if container is None:
             replay(session, [(method, url, headers, body)])
             continue
         name = unquote(urlsplit(url).path.removeprefix(f"{urlsplit(container.url).path}/"))
@@ -101,10 +101,21 @@ def same_with_sdk(
             if method == "GET":
                 container.download_blob(name).readall()
                 continue
+            if method == "HEAD":
+                container.get_blob_client(name).get_blob_properties()
+                continue
             told = {each[len(META) :]: text for each, text in headers.items() if each.startswith(META)}
             container.upload_blob(
                 name, body, length=len(body), overwrite=True, metadata=told, **_condition(headers)
             )
+
+
+def containers() -> tuple[ContainerClient, ContainerClient]:
+    """The containers of the reports and of the state."""
+    known = settings.load(os.environ)
+    data = clients.blob_service(known.blob_url, credential(known.blob_client_id))
+    host = clients.blob_service(known.state_url, credential(known.host_client_id))
+    return data.get_container_client(known.container), host.get_container_client(known.state_container)
 
 
 def _condition(headers: dict[str, str]) -> dict[str, Any]:
@@ -157,10 +168,10 @@ def main() -> None:
         found: requests.Session = local.session
         return found
 
-    reports = services.current().reports
+    both = containers()
     product = Took(lambda call: archive(call, told))
     script = Took(lambda exchanges: replay(session(), exchanges))
-    by_sdk = Took(lambda exchanges: same_with_sdk(reports, session(), exchanges))
+    by_sdk = Took(lambda exchanges: same_with_sdk(both, session(), exchanges))
     turns = (
         itertools.batched(each, job["portion"], strict=False) for each in (job["measure"], recorder.done)
     )

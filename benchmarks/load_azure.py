@@ -1,6 +1,6 @@
 """How a real deployment answers and archives, measured from outside with what it has archived already.
 
-Nothing is made up: calls whose reports are stored are announced again, which costs the app one look at an outcome each,
+Nothing is made up: calls whose reports are stored are announced again, which costs one reading of a record each,
 and with --archive it is asked to take up again what it stored, which reads every report once more. Beside each answer
 stands the host's own front page, asked for in turn. Sign in as for `attendance`; the client state is taken from the
 settings, or from CLIENT_STATE where those only refer to the key vault.
@@ -26,8 +26,8 @@ from shared import times
 from shared.cli import session
 from shared.cli.session import Session
 from shared.errors import AttendanceError
-from shared.ledger.outcome import Result
-from shared.ledger.outcomes import Glance, Outcomes
+from shared.ledger.publish import Outcomes, OutcomeSummary
+from shared.ledger.record import Result
 from shared.messages import tasks
 from shared.messages.signals import Kind, kind_of
 from shared.messages.tasks import Redrive, Task
@@ -149,9 +149,9 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
     )
 
 
-def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[Glance]:
+def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[OutcomeSummary]:
     for day in days:
-        for each in outcomes.listed(day):
+        for each in outcomes.list(day):
             if each.result == Result.STORED and kind_of(each.signal_id) is Kind.CALL_RECORD:
                 yield each
 

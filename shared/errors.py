@@ -7,6 +7,7 @@
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
+    ├── Contention            other writers of a blob won every race: the message comes back
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
         ├── Throttled         wait `retry_after` seconds, then ask again
@@ -54,6 +55,13 @@ class Undecipherable(AttendanceError):
 
 class WatchError(AttendanceError):
     """A meeting that cannot be watched: the text says what is wrong with its join URL, organizer or time."""
+
+
+class Contention(AttendanceError):
+    """Other writers of a blob won every race."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"Other writers changed {subject} each time that it was to be written.")
 
 
 class SubscriptionError(AttendanceError):

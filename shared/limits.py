@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 MAX_RATE_WAIT = 30.0  # seconds in the instance's own queue
 
 
-class Pace:
+class SlidingWindow:
     """Lets at most `calls` pass in any `seconds`, among all threads of the instance."""
 
     def __init__(self, calls: int, seconds: float) -> None:
@@ -33,7 +33,7 @@ class Pace:
             time.sleep(passes - now)
 
 
-class Once:
+class Debounce:
     """Lets each key pass once in `seconds`. Remembers at most `most` keys; safe between threads."""
 
     def __init__(self, seconds: float, most: int = 10_000, clock: Callable[[], float] | None = None) -> None:
@@ -43,7 +43,7 @@ class Once:
         self._passed: dict[Hashable, float] = {}
         self._lock = threading.Lock()
 
-    def passes(self, key: Hashable) -> bool:
+    def allows(self, key: Hashable) -> bool:
         """Whether `key` may pass now."""
         now = self._clock() if self._clock else time.monotonic()
         with self._lock:

@@ -20,12 +20,14 @@ from .graph.client import Graph
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
 from .ledger.access import Access
-from .ledger.outcomes import Outcomes
+from .ledger.journal import Journal
+from .ledger.publish import Outcomes
+from .ledger.store import Ledger
 from .limits import Rate
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Looks
+from .storage.scans import Scans
 from .storage.state import State
 from .storage.watchlist import Watch
 from .tables.attendee_table import Daily
@@ -38,20 +40,18 @@ class Services:
     settings: Settings
     graph: Graph
     archive: Archive
-    outcomes: Outcomes
-    signals: clients.Queue
+    journal: Journal
     tasks: clients.Queue
-    spoilt_tasks: clients.Queue
+    dead_tasks: clients.Queue
     state: State
     heartbeat: Heartbeat
     access: Access
     daily: Daily
     sealing: Sealing
-    looks: Looks
+    scans: Scans
     watch: Watch
     keys: Keys
     validator: Validator
-    reports: ContainerClient
     meeting_ids: MeetingIds
 
 
@@ -70,21 +70,20 @@ def assemble(
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
     state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
-    daily = Daily(reports, manifests)
+    daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
         graph,
         Archive(reports),
-        Outcomes(reports),
-        queue(clients.SIGNALS_QUEUE),
+        Journal(Ledger(apart), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed),
         upkeep,
         queue(clients.UPKEEP_POISON),
         state,
         Heartbeat(state),
         Access(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
-        Sealing(state, manifests, settings),
-        Looks(state, upkeep),
+        sealing,
+        Scans(state, upkeep),
         Watch(state),
         keys or NoKeys(),
         Validator(
@@ -93,7 +92,6 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        reports,
         MeetingIds(),
     )
 

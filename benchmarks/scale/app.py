@@ -21,17 +21,17 @@ from greenlet import getcurrent
 
 import shared.settings
 from benchmarks.scale.assumptions import Assumptions
-from benchmarks.scale.azure import Function, Queue, QueueFunction, Webhook
+from benchmarks.scale.azure import Handler, Message, Queue, QueueFunction, Webhook
 from benchmarks.scale.clock import Clock
 from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
 from shared import limits, logs, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.graph import client as graph
 from shared.messages.signals import message, of_call_record
-from shared.reconcile import call_records, sweep
+from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
-from shared.storage import clients
+from shared.storage import blobs, clients
 from shared.tables import attendee_table
 from tests.support.blobs import Blobs
 
@@ -109,10 +109,8 @@ class App:
         """The timer fires."""
         self.clock.spawn(lambda: sweep.run(self._timer))
 
-    def _function(
-        self, queue: Queue, handle: Callable[[str, Services], None], most: int, cpu: float
-    ) -> QueueFunction:
-        def make() -> Callable[[], Function]:
+    def _function(self, queue: Queue, handle: Callable[..., None], most: int, cpu: float) -> QueueFunction:
+        def make() -> Callable[[], Handler]:
             process = _Process(self)
             return lambda: partial(process.run, handle, process.services())
 
@@ -146,7 +144,7 @@ class _Process:
     def __init__(self, app: App) -> None:
         self._app = app
         self._rate = limits.Rate(app.settings.graph_rate, lambda: app.clock.now)
-        self.listing = limits.Pace(*sweep.LISTING_RATE)
+        self.listing = limits.SlidingWindow(*call_records.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)
         self._services = assemble(app.settings, app.client(self._rate), container, apart, app.queue)
@@ -155,12 +153,13 @@ class _Process:
         """Those of one execution at a time."""
         return replace(self._services, graph=self._app.client(self._rate))
 
-    def run(self, handle: Callable[[str, Services], None], services: Services, text: str) -> None:
+    def run(self, handle: Callable[..., None], services: Services, message: Message) -> None:
         """An execution."""
         execution = id(getcurrent())
         self.running[execution] = self
         try:
-            handle(text, services)
+            again = {"redelivered": message.received > 1} if handle is worker.handle else {}
+            handle(message.text, services, **again)
         finally:
             del self.running[execution]
 
@@ -206,12 +205,12 @@ def virtual(clock: Clock) -> Iterator[None]:
     ticking = SimpleNamespace(monotonic=lambda: clock.now, sleep=clock.sleep)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(times, "now", clock.datetime))
-        for module in (graph, limits, redrive, sweep):
+        for module in (graph, limits, redrive, slices):
             stack.enter_context(mock.patch.object(module, "time", ticking))
-        for pooled in (attendee_table, call_records, redrive):
+        for pooled in (attendee_table, blobs):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
-        stack.enter_context(mock.patch.object(sweep, "_LISTING", listing))
+        stack.enter_context(mock.patch.object(call_records, "_LISTING", listing))
         stack.enter_context(mock.patch.object(attendee_table, "_ONE", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
         logging.disable()

@@ -18,7 +18,8 @@ HOST = hostjson.load(Path(__file__).parents[2] / "host.json", {}).queues
 SHORTEST_POLL = 0.1  # seconds
 SHORTEST_BILLED, BILLED_STEP = 1.0, 0.1  # seconds
 
-type Function = Callable[[str], None]
+type Function = Callable[[str], None]  # on a text
+type Handler = Callable[[Message], None]
 
 
 @dataclass(order=True)
@@ -154,7 +155,7 @@ class QueueFunction:
         clock: Clock,
         queue: Queue,
         poison: Queue,
-        make: Callable[[], Callable[[], Function]],
+        make: Callable[[], Callable[[], Handler]],
         most: int,
         assumed: Assumptions,
         seed: int,
@@ -219,13 +220,13 @@ class _Worker:
         queue: Queue,
         poison: Queue,
         instance: Instance,
-        slot: Callable[[], Function],
+        slot: Callable[[], Handler],
         cpu: float,
     ) -> None:
         self._clock, self._queue, self._poison = clock, queue, poison
         self.instance, self._cpu = instance, cpu
         self._make_slot = slot
-        self._slots: list[Function] = []
+        self._slots: list[Handler] = []
         self._polls = False
         self._found = clock.now
 
@@ -259,7 +260,7 @@ class _Worker:
         if self._cpu:
             self.instance.compute(self._cpu)
         try:
-            function(message.text)
+            function(message)
         except Exception:  # noqa: BLE001 - as the host
             self._queue.under_way -= 1
             if message.received >= HOST.max_dequeue_count:

@@ -123,6 +123,6 @@ class Day:
         told = json.loads(blob.body) if blob else {}
         if told.get("finished"):
             began, ended = moment(told["started"]), moment(told["finished"])
-            look = Look(name, began, ended - began, told["records"])
+            look = Look(name, began, ended - began, told.get("records", 0))
             if look not in self.looks:
                 self.looks.append(look)

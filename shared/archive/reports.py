@@ -22,18 +22,16 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
-from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..errors import AttendanceError
 from ..graph.reports import MeetingReports, Report, Where
 from ..privacy.redact import ERASED
-from ..storage.blobs import put
+from ..storage.blobs import delete, properties, put, until_written
 from ..storage.names import decoded, folder, partition
 
-MAX_RACES = 8  # writers of one blob that may get in between
 LONGEST_MEETING = timedelta(hours=30)
+NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 
 
@@ -71,6 +69,10 @@ class Archive:
         """Whether a report is stored, under the end that it is listed with."""
         return self._container.get_blob_client(report_name(report_id, end)).exists()
 
+    def probe(self) -> None:
+        """Try to write, and change nothing. Raises azure.core errors where the app may not."""
+        put(self._container, "doctor/probe", b"", etag=NO_ETAG)
+
     def listed(self, day: date) -> Iterator[Archived]:
         """The reports in the partition of `day`, ordered by name, 5,000 a request.
 
@@ -86,10 +88,14 @@ class Archive:
     def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> Stored:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
 
-        Raises azure.core errors when storage does not answer, AttendanceError when other writers never rest.
+        Raises azure.core errors when storage does not answer, Contention after too many lost races.
         """
         name = report_name(report.id, report.end)
-        stored = self._write(name, report, metadata(report, reports), only_grown=only_grown)
+        headers = metadata(report, reports)
+        stored = until_written(
+            lambda: self._write(name, report, headers, only_grown=only_grown),
+            f"the blob of report {report.id}",
+        )
         if stored is not Stored.KEPT:
             self._forget_earlier_days(report)
         logs.info(
@@ -102,34 +108,29 @@ class Archive:
         )
         return stored
 
-    def _write(self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool) -> Stored:
-        if self._put(name, report, metadata, etag=None):
+    def _write(
+        self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
+    ) -> Stored | None:
+        """One try; None when another writer was faster."""
+        if put(self._container, name, report.body, etag=None, metadata=metadata):
             return Stored.CREATED
-        for _ in range(MAX_RACES):
-            try:
-                existing = self._container.get_blob_client(name).get_blob_properties()
-            except ResourceNotFoundError:  # deleted meanwhile
-                if self._put(name, report, metadata, etag=None):
-                    return Stored.CREATED
-                continue
-            if ERASED in existing.metadata:
-                return Stored.KEPT
-            source, ours = existing.metadata.get("source"), metadata["source"]
-            if source != ours and ours == MeetingReports.source:
-                return Stored.KEPT
-            same_source = source in (ours, None)
-            if same_source and existing.metadata.get("sha256") == report.sha256:
-                return Stored.UNCHANGED
-            # A slower worker must not undo what a later one read.
-            newer = same_source and existing.last_modified > report.read_at
-            if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
-                return Stored.KEPT
-            if self._put(name, report, metadata, etag=existing.etag):
-                return Stored.REPLACED
-        raise AttendanceError(f"Blob of report {report.id} was changed {MAX_RACES} times while writing it.")
-
-    def _put(self, name: str, report: Report, metadata: dict[str, str], *, etag: str | None) -> bool:
-        return put(self._container, name, report.body, etag=etag, metadata=metadata)
+        existing = properties(self._container, name)
+        if existing is None:
+            return None  # deleted meanwhile
+        if ERASED in existing.metadata:
+            return Stored.KEPT
+        source, ours = existing.metadata.get("source"), metadata["source"]
+        if source != ours and ours == MeetingReports.source:
+            return Stored.KEPT
+        same_source = source in (ours, None)
+        if same_source and existing.metadata.get("sha256") == report.sha256:
+            return Stored.UNCHANGED
+        # A slower worker must not undo what a later one read.
+        newer = same_source and existing.last_modified > report.read_at
+        if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
+            return Stored.KEPT
+        replaced = put(self._container, name, report.body, etag=existing.etag, metadata=metadata)
+        return Stored.REPLACED if replaced else None
 
     def _forget_earlier_days(self, report: Report) -> None:
         """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
@@ -137,11 +138,8 @@ class Archive:
         first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
         for days in range((last - first).days):
             name = partition("reports", first + timedelta(days=days), report.id)
-            try:
-                self._container.delete_blob(name)
-            except ResourceNotFoundError:
-                continue
-            logs.info("report.moved", report=report.id, path=name)
+            if delete(self._container, name):
+                logs.info("report.moved", report=report.id, path=name)
 
 
 def metadata(report: Report, reports: Where) -> dict[str, str]:

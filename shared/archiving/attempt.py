@@ -1,219 +1,182 @@
-"""One attempt at one signal: the decisions from a call record to a verdict.
+"""One attempt at one signal: from what its record knows to a verdict.
 
-Call record → organizer and join URL → the online meeting → its reports → those of this session → stored. Whatever
-Microsoft Graph does ends in a verdict; an error of storage goes up, and the message comes back.
+Facts of the meeting ─▶ place of its reports ─▶ those of this session ─▶ stored. Whatever Microsoft Graph does ends in
+a verdict; an error of storage goes up, and the message comes back.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 from .. import logs, times
 from ..archive.reports import LONGEST_MEETING, Stored, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
-from ..graph import meetings, reports
-from ..graph.meetings import CallRecord
-from ..graph.reports import MeetingReports, Report, ReportHeader, Where
-from ..ledger.outcome import Outcome, Result, StoredReport
-from ..ledger.outcomes import Filed, overtaken
-from ..messages.signals import FoundBy, Kind, Meeting, Signal
+from ..graph import reports
+from ..graph.reports import Report, ReportHeader, Where
+from ..ledger.record import Cause, Next, Purpose, Record, Result, StoredReport
+from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
 from ..settings import Settings
-from . import backoff, matching
-from .matching import Selection, Session
+from . import backoff
+from .matching import Selection
+from .sources import EventSource, MeetingSource, Source, is_channel, is_in_scope
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
 _UNSUPPORTED = frozenset({400, 405, 501})
 _BY_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
+# Looked at again after days; a look at what is stored that tells less must not be the last one either.
+_MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an attempt ended: settled as `result`, or to be tried again (`delay`) and settled so at the end."""
+    """The end of an attempt: settled as `result`, or to be tried again after `delay` seconds and settled so at the end.
+
+    `confirms`: the next attempt reads fresh reports a second time. `is_doubtful`: perhaps not the session's own report,
+    not its last state, or not refused for good.
+    """
 
     result: Result
     meeting: Meeting
     reports: tuple[StoredReport, ...] = ()
     delay: int | None = None
-    denied: bool = False
-    error: str | None = None
-    confirms: bool = False  # the next attempt is the second reading of a fresh report
-    doubtful: bool = (
-        False  # perhaps not the session's own report, not its last state, or not refused for good
+    is_denied: bool = False
+    failure: GraphError | None = None
+    confirms: bool = False
+    is_doubtful: bool = False
+
+
+def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
+    """The record after an attempt that ended so."""
+    now, attempt = times.now(), record.attempt + 1
+    is_pending = verdict.delay is not None and verdict.result is not Result.STORED
+    following = None
+    if verdict.delay is not None:
+        at = now + timedelta(seconds=verdict.delay)
+        following = Next(attempt, at, Purpose.CONFIRM if verdict.confirms else Purpose.TRY)
+    elif verdict.is_doubtful or (
+        verdict.result is not Result.STORED and {verdict.result, record.result} & _MAY_CHANGE
+    ):
+        closed = record.first_seen + timedelta(seconds=settings.retry_window)
+        look = backoff.look_again(closed, now)
+        following = Next(attempt, look, Purpose.LOOK) if look else None
+    series = record.series
+    return replace(
+        record,
+        result=Result.PENDING if is_pending else verdict.result,
+        attempt=attempt,
+        series=replace(series, attempts=series.attempts + 1, is_denied=series.is_denied or verdict.is_denied),
+        next=following,
+        settled=None if is_pending else now,
+        stored=record.stored or (now if verdict.reports else None),
+        meeting=verdict.meeting,
+        reports=verdict.reports,
+        last_error=str(verdict.failure) if verdict.failure else None,
+        buried=None,
     )
 
 
-def decided(record: CallRecord, settings: Settings) -> Result | None:
-    """What settles a signal without a look at the meeting, or None."""
-    if not record.is_meeting:
-        return Result.NOT_A_MEETING
-    tenant, organizer = record.organizer_tenant, record.organizer_id
-    if tenant and tenant.lower() != settings.tenant_id:
-        return Result.EXTERNAL_ORGANIZER
-    if organizer and not is_in_scope(organizer, settings):
-        return Result.OUT_OF_SCOPE
-    return None
-
-
-def is_in_scope(organizer_id: str, settings: Settings) -> bool:
-    """Whether the pilot, if this is one, holds the organizer."""
-    return not settings.organizers or organizer_id.lower() in settings.organizers
-
-
 class Attempt:
-    """One attempt; `filed` and `meeting` are what is known, and grow as Graph answers."""
+    """One attempt; `meeting` holds the known facts, and grows as Graph answers."""
 
-    def __init__(self, signal: Signal, filed: Filed | None, services: Services) -> None:
-        self._signal = signal
-        self._services = services
+    def __init__(self, record: Record, services: Services) -> None:
+        self._record = record
+        self._series = record.series
+        self._graph = services.graph
         self._settings = services.settings
+        self._archive = services.archive
+        self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
-        self.filed = filed
-        self.meeting = (filed.outcome.meeting if filed else signal.meeting) or Meeting()
+        self._confirms = record.next is not None and record.next.purpose is Purpose.CONFIRM
+        self._source: Source = (
+            EventSource(record, services.graph, services.settings)
+            if kind_of(record.signal_id) is Kind.REPORT_READY
+            else MeetingSource(
+                record, services.graph, services.settings, services.meeting_ids, services.watch
+            )
+        )
+        self.meeting = record.meeting
 
-    def run(self) -> Verdict | None:
-        """From the call record to the stored reports. None when the signal turns out to be settled already."""
+    def run(self) -> Verdict:
+        """Make the attempt."""
+        if self._confirms and self._record.result is Result.STORED:
+            return self._confirm()
         try:
-            if result := self._still_decided():
+            if result := self._previous_decision():
                 return self._settled(result)
-            if self._must_ask():
-                result = self._resolve()
-                if self._overtaken():
-                    return None
-                if result:
-                    return self._settled(result)
+            if self._source.lacks(self.meeting):
+                self.meeting, decision = self._source.resolve(self.meeting)
+                if decision:
+                    return self._settled(decision)
             return self._fetch()
         except GraphError as failure:
             return self._failed(failure)
 
-    def confirm(self) -> Verdict | None:
-        """Read the stored reports once more; one that grew is replaced. A reading that fails is not the last one."""
-        if self.filed is None:
-            return None
-        outcome = self.filed.outcome
-        where = self._where()
+    def _confirm(self) -> Verdict:
+        """Read the stored reports once more and replace one that grew. A reading that fails is not the last one."""
+        before = self._record.reports
         try:
-            kept = tuple(self._store(where, stored.id, before=stored) for stored in outcome.reports)
+            self.meeting, where = self._source.locate(self.meeting)
+            kept = tuple(self._store(where, each.id, before=each) for each in before)
         except GraphError as failure:
-            verdict, kept = self._failed(failure), outcome.reports
+            verdict = self._failed(failure)
             return replace(
-                verdict, result=Result.STORED, reports=kept, denied=False, confirms=True, doubtful=True
+                verdict,
+                result=Result.STORED,
+                reports=before,
+                is_denied=False,
+                confirms=True,
+                is_doubtful=True,
             )
         return self._settled(Result.STORED, reports=kept)
 
-    def _still_decided(self) -> Result | None:
-        """What the call record's own words settled before, unless the organizer has come into scope since."""
-        before = self.filed.outcome.result if self.filed else None
-        organizer = self.meeting.organizer_id
+    def _previous_decision(self) -> Result | None:
+        """What the call record decided before, unless the organizer has come into scope since."""
+        before, organizer = self._record.result, self.meeting.organizer_id
         if before is Result.OUT_OF_SCOPE and organizer and is_in_scope(organizer, self._settings):
             return None
         return before if before in _BY_RECORD else None
 
-    def _must_ask(self) -> bool:
-        """Whether the call record must be read, for what is needed is not known; a call event has none."""
-        if self._signal.kind is Kind.CALL_EVENT:
-            return self.meeting.organizer_id is None
-        return None in (
-            self.meeting.start,
-            self.meeting.end,
-            self.meeting.organizer_id,
-            self.meeting.join_url,
-        )
-
-    def _resolve(self) -> Result | None:
-        """Read the call record, or who organizes the watched meeting. A result when that settles the signal."""
-        if self._signal.kind is Kind.CALL_EVENT:
-            return self._look_up()
-        record = meetings.call_record(self._services.graph, self._signal.subject)
-        self.meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id)
-        return decided(record, self._settings)
-
-    def _look_up(self) -> Result | None:
-        """Who organizes a watched meeting: the operator said so, or its join URL does."""
-        url = self.meeting.join_url or ""
-        told, watched = meetings.parse_join_url(url), self._services.watch.find(url)
-        organizer = watched.organizer_id if watched else told.organizer_id
-        self.meeting = replace(self.meeting, organizer_id=organizer)
-        record = CallRecord(True, None, self.meeting.end, url, organizer, told.tenant_id)
-        return decided(record, self._settings)
-
-    def _overtaken(self) -> bool:
-        """Now that the day is known: has another message settled the signal there?"""
-        if self.filed and self.filed.outcome.day == self.day:
-            return False
-        there = self._services.outcomes.find(self._signal.id, [self.day])
-        if there is None:
-            return False
-        self.filed = there
-        with logs.about(requestId=self._services.graph.request_id):
-            return overtaken(self._signal, there)
-
-    @property
-    def day(self) -> date:
-        """The partition of the signal's outcome, by what is known now."""
-        return Outcome(self._signal.id, Result.PENDING, self._signal.first_seen, 0, meeting=self.meeting).day
-
-    @property
-    def _in_channel(self) -> bool:
-        return meetings.parse_join_url(self.meeting.join_url or "").is_channel
-
-    def _where(self) -> Where:
-        """The meeting's reports; resolves the meeting when no attempt before has."""
-        organizer_id, join_url = self.meeting.organizer_id, self.meeting.join_url
-        if organizer_id is None or join_url is None:
-            raise NotFound("find meeting", "the call record names no organizer")
-        if self.meeting.meeting_id is None:
-            meeting_id = self._services.meeting_ids.find(self._services.graph, organizer_id, join_url)
-            self.meeting = replace(self.meeting, meeting_id=meeting_id)
-        return MeetingReports(organizer_id, self.meeting.meeting_id or "", join_url)
-
     def _fetch(self) -> Verdict:
-        """List the meeting's reports and store those of the session, then what else is missing."""
+        """Store the reports of the session, then note what else of the meeting is not stored."""
         try:
-            where = self._where()
+            self.meeting, where = self._source.locate(self.meeting)
         except Refused as failure:
-            return self._settled(Result.NOT_FOUND, error=str(failure))
-        if self.meeting.end is None:
-            raise NotFound("find meeting", "nobody knows when the call ended")
+            return self._settled(Result.NOT_FOUND, failure=failure)
+        everything = self._series.cause is Cause.BACKFILL
+        selection = self._source.select(self.meeting, where, self._now)
         try:
-            listed = reports.listed(self._services.graph, where)
-        except (NotFound, AccessDenied):
-            self._services.meeting_ids.forget(self.meeting.organizer_id or "", self.meeting.join_url or "")
-            raise
-        everything = self._signal.found_by is FoundBy.BACKFILL
-        session = Session(self.meeting.start, self.meeting.end)
-        selection = matching.select(
-            listed, session, self._now, in_channel=self._in_channel, everything=everything
-        )
-        try:
-            ready = self._store_session(where, selection)
+            is_ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._report_refused(failure)
-        others = (*selection.near, *selection.others)
+        others = (*selection.nearby, *selection.unrelated)
         if everything and (trouble := self._store_others(where, others)):
             verdict = self._failed(trouble)  # what is stored by now is not read again
             mine = tuple(self._stored.values())
-            return replace(verdict, result=Result.STORED, reports=mine, denied=False) if ready else verdict
+            return (
+                replace(verdict, result=Result.STORED, reports=mine, is_denied=False) if is_ready else verdict
+            )
         self._missing = None if everything else (where, others)
-        if ready:
+        if is_ready:
             return self._settled(Result.STORED)
         delay = self._delay_for_readiness()
-        if delay is None and (last := (*selection.early, *selection.near)):  # nothing better came in the end
+        if delay is None and (
+            last := (*selection.unfinished, *selection.nearby)
+        ):  # nothing better came in the end
             for report in last:
                 self._store(where, report.id)
-            return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), doubtful=True)
+            return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
     def _store_session(self, where: Where, selection: Selection) -> bool:
-        """Store the session's own reports. Whether that settles the signal."""
-        if not selection.conclusive:
+        """Store the session's own reports. Return whether that settles the signal."""
+        if not selection.matching:
             return False
-        for report in (*selection.conclusive, *selection.early):
+        for report in (*selection.matching, *selection.unfinished):
             self._store(where, report.id)
         return True
 
@@ -226,14 +189,14 @@ class Attempt:
             self._store_others(*self._missing)
 
     def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
-        """Store those that are not stored yet. What kept from going on; a report that is refused is passed over."""
+        """Store those that are not stored yet. Return what kept from going on; a refused report is passed over."""
         for report in others:
             try:
                 if not self._has(report):
-                    with reports.read(self._services.graph, where, report.id) as whole:
-                        self._note(whole)
-                        with logs.about(requestId=self._services.graph.request_id):
-                            self._services.archive.store(whole, where)
+                    with reports.read(self._graph, where, report.id) as whole:
+                        self._mark_days(whole)
+                        with logs.about(requestId=self._graph.request_id):
+                            self._archive.store(whole, where)
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -246,24 +209,25 @@ class Attempt:
                     return failure
         return None
 
-    def _note(self, report: Report) -> None:
-        """The days of which a report's blob is written, or perhaps deleted."""
+    def _mark_days(self, report: Report) -> None:
+        """Mark the days in which the report's blob is written, or perhaps deleted, as changed."""
         last = report.end.date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).date()
         for number in range((last - first).days + 1):
-            self._services.sealing.note(first + timedelta(days=number))
+            self._sealing.mark_changed(first + timedelta(days=number))
 
     def _has(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._services.archive.has(report.id, report.end)
+        return report.end is not None and self._archive.has(report.id, report.end)
 
     def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
         """Read and store one report. Where it was stored `before`, only if it grew."""
-        with reports.read(self._services.graph, where, report_id) as report:
+        with reports.read(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
-            self._note(report)
-            with logs.about(requestId=self._services.graph.request_id):
-                stored = self._services.archive.store(report, where, only_grown=before is not None)
+            self.meeting = self._source.learn(self.meeting, report)
+            self._mark_days(report)
+            with logs.about(requestId=self._graph.request_id):
+                stored = self._archive.store(report, where, only_grown=before is not None)
             if before and stored is Stored.KEPT:
                 return before
             now = StoredReport(report.id, report.end, report_name(report.id, report.end))
@@ -271,73 +235,71 @@ class Attempt:
         return now
 
     def _settled(
-        self, result: Result, *, reports: tuple[StoredReport, ...] = (), error: str | None = None
+        self, result: Result, *, reports: tuple[StoredReport, ...] = (), failure: GraphError | None = None
     ) -> Verdict:
         """A verdict; a stored report that is fresh has itself read once more."""
         stored = reports or tuple(self._stored.values())
         delay = self._until_confirmed(stored) if result is Result.STORED else None
-        return Verdict(result, self.meeting, stored, delay, error=error, confirms=delay is not None)
+        return Verdict(result, self.meeting, stored, delay, failure=failure, confirms=delay is not None)
 
     def _until_confirmed(self, stored: tuple[StoredReport, ...]) -> int | None:
         """Seconds until the second reading, or None when there is none to come.
 
         One that is under way is fenced off by this attempt, and must be planned again.
         """
-        if self._signal.confirms:
+        if self._confirms:
             return None
         if any(self._now - report.end < FRESH for report in stored):
             return self._settings.confirm_after or None
-        before = self.filed.outcome if self.filed else None
-        under_way = before is not None and before.result is Result.STORED and before.ticket
-        if before is None or not under_way or before.next_attempt is None:
-            return None
-        left = math.ceil((before.next_attempt - self._now).total_seconds())
-        return left if left > 0 else None
+        return None
 
     def _failed(self, failure: GraphError) -> Verdict:
         """What a failed call to Graph means for the signal."""
-        delay, error = self._delay(), str(failure)
+        delay = self._delay()
         match failure:
-            case AccessDenied() if self._signal.denied:
-                return Verdict(Result.ACCESS_DENIED, self.meeting, error=error)
+            case AccessDenied() if self._series.is_denied:
+                return Verdict(Result.ACCESS_DENIED, self.meeting, failure=failure)
             case AccessDenied():
-                return Verdict(Result.ACCESS_DENIED, self.meeting, (), self._delay(denied=True), True, error)
+                delay = self._delay(denied=True)
+                return Verdict(Result.ACCESS_DENIED, self.meeting, (), delay, is_denied=True, failure=failure)
             case NotFound():
                 delay = self._delay_for_readiness()
-                return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, error=error)
+                return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, failure=failure)
             case Throttled():
                 delay = backoff.throttled_delay(delay, failure.retry_after)
-                return Verdict(Result.FAILED, self.meeting, delay=delay, error=error)
+                return Verdict(Result.FAILED, self.meeting, delay=delay, failure=failure)
             case _:
-                return Verdict(Result.FAILED, self.meeting, delay=delay, error=error)
+                return Verdict(Result.FAILED, self.meeting, delay=delay, failure=failure)
 
     def _report_refused(self, failure: GraphError) -> Verdict:
-        """A listed report could not be read: in a channel meeting that can be for good."""
+        """What it means that a listed report could not be read: in a channel meeting that can be for good."""
+        if isinstance(self._source, EventSource) and isinstance(failure, Refused):
+            return self._settled(Result.NOT_FOUND, failure=failure)
         verdict = self._failed(failure)
-        if not self._in_channel:
+        if not is_channel(self.meeting):
             return verdict
         if failure.status in _UNSUPPORTED:
-            return self._settled(Result.NOT_SUPPORTED, error=str(failure))
+            return self._settled(Result.NOT_SUPPORTED, failure=failure)
         if isinstance(failure, AccessDenied | NotFound):
-            return replace(verdict, result=Result.NOT_SUPPORTED, doubtful=True)
+            return replace(verdict, result=Result.NOT_SUPPORTED, is_doubtful=True)
         return verdict
 
     def _delay_for_readiness(self) -> int | None:
-        """Until when something may still come into being: a window after the news, or after the end if there was none.
+        """Seconds until what is not there yet may be; None once a window after the news, or after a swept call's end.
 
-        So what is taken up again later, or was swept long after it ended, gets one look.
+        A signal that is reopened later, or was swept long after its end, gets one look.
         """
-        swept = self._signal.found_by is not FoundBy.NOTIFICATION
-        news = self.meeting.end if swept and self.meeting.end else self._signal.first_seen
+        is_swept = self._series.cause in (Cause.SWEEP, Cause.BACKFILL)
+        news = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
         if self._now - news >= timedelta(seconds=self._settings.retry_window):
             return None
         return self._delay()
 
     def _delay(self, *, denied: bool = False) -> int | None:
-        """Until when trouble may pass: a window after this series of attempts began."""
+        """Seconds until trouble may have passed; None once a window after this series of attempts began."""
         return backoff.delay(
-            since=self._signal.since or self._signal.first_seen,
-            attempt=self._signal.attempt - self._signal.base,
+            since=self._series.began,
+            attempt=self._series.attempts,
             now=self._now,
             first_delay=self._settings.retry_first_delay,
             window=self._settings.retry_window,

@@ -1,7 +1,7 @@
-"""What the worker makes of rich notifications: those that Graph sent and that tell of a call's end become signals.
+"""Verify and decrypt call-event notifications; each "call ended" event becomes news.
 
-First the validation tokens are checked, then each item is decrypted. What is refused leaves a log line that quotes
-nothing; the meeting is not lost, for its call record comes later. Source:
+The validation tokens are checked first, then each item is decrypted. A refused item leaves a log line that quotes
+nothing; the meeting is not lost, because its call record comes later. Source:
 https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
 """
 
@@ -12,11 +12,12 @@ from typing import Any
 
 from .. import logs, times
 from ..crypto import decryption
-from ..doors.notifications import join_url
 from ..errors import NotGenuine, Undecipherable
+from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
-from ..messages.signals import Signal, message, of_call_event
+from ..messages.signals import News, message
 from ..services import Services
+from ..storage.watchlist import Watch
 
 ENDED = "callended"
 
@@ -31,7 +32,7 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
     except NotGenuine as refusal:
         logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
         return
-    found: dict[str, Signal] = {}
+    found: dict[str, News] = {}
     for item in encrypted.items:
         try:
             data = decryption.decrypt(item.content, services.keys)
@@ -41,10 +42,10 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
         if not _is_of(item, data):
             logs.warning("notification.undecipherable", reason="its data is of another meeting")
             continue
-        if signal := _signal(item, data, encrypted, services):
-            found[signal.id] = signal
-    for signal in found.values():
-        services.signals.send(message(signal))
+        if news := _news(item, data, encrypted, services.watch):
+            found[news.signal_id] = news
+    for news in found.values():
+        services.journal.queue.send(message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*found])
 
 
@@ -54,8 +55,8 @@ def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
     return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
-def _signal(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services: Services) -> Signal | None:
-    """The signal of a call's end. Resource type and examples name the property differently."""
+def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch) -> News | None:
+    """News of a call's end. Resource type and examples name the property differently."""
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:
         return None
@@ -63,11 +64,5 @@ def _signal(item: Item, data: Mapping[str, Any], encrypted: Encrypted, services:
         at = times.parse(data.get("eventDateTime"))
     except ValueError:
         at = None
-    watched = services.watch.find(item.join_url)
-    return of_call_event(
-        item.join_url,
-        at or encrypted.first_seen,
-        encrypted.first_seen,
-        watched.organizer_id if watched else None,
-        traceparent=encrypted.traceparent,
-    )
+    watched = watchlist.find(item.join_url)
+    return encrypted.news(item, at or encrypted.first_seen, watched.organizer_id if watched else None)

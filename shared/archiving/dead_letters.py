@@ -1,22 +1,27 @@
-"""Burying: a message that cannot be handled becomes an outcome `failed` that holds its text, so nothing is lost.
+"""Dead letters: record a message that cannot be processed as `failed`, so that it can be retried later.
 
-The platform's poison queue forgets after seven days; an outcome stays, shows in every count, and can be taken up again
-(`redrive`). A message that nobody can read has no signal: its outcome is named after the message.
+The platform's poison queue forgets after seven days; a record stays, shows in every count, and can be redriven. A
+message that cannot be read names no signal: its record is named after its hash, and holds its text, without tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from .. import logs, times
 from ..errors import NotOurMessage
-from ..ledger.fence import partitions
-from ..ledger.outcome import Buried, Outcome, Result
-from ..ledger.outcomes import Superseded, overtaken
+from ..ledger import merge
+from ..ledger.journal import Journal
+from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, commit
 from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import Encrypted
-from ..messages.signals import Meeting, Signal, message
+from ..messages.signals import Message
 from ..messages.tasks import Backfill, Redrive
 from ..services import Services
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
@@ -24,79 +29,102 @@ from . import backoff
 
 MOST_DRAINED = 1_000
 TRIED_OUT = "Handling the message failed as often as the queue allows."
+_KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, and is published
+_SECRETS = ("validationTokens", "encryptedContent")
 
 
 def bury(text: str, services: Services) -> None:
-    """Bury a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else.
-
-    Of rich items stays that their meetings are to be looked at: neither ciphertext nor tokens are kept.
-    """
+    """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for signal in found.looks() if isinstance(found, Encrypted) else found:
-        with logs.about(signal=signal.id, traceparent=signal.traceparent):
-            _bury_signal(signal, services)
+    for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
+        with logs.about(signal=each.signal_id, traceparent=each.traceparent):
+            _bury_signal(each, services.journal, services.settings.retry_window)
 
 
 def drain(services: Services) -> None:
     """Empty the poison queue of `upkeep`, on which no function listens.
 
-    What an operator asked for is buried, for he may ask again; every other task comes again by itself.
+    What an operator asked for is recorded, so that it can be redriven; every other task comes again by itself.
     """
-    for text in services.spoilt_tasks.drain(MOST_DRAINED):
+    for text in services.dead_tasks.drain(MOST_DRAINED):
         try:
             job = tasks.parse(text).job
         except NotOurMessage as failure:
-            bury_unread(text, UPKEEP_QUEUE, str(failure), services)
+            bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue
         if isinstance(job, Backfill | Redrive):
-            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services)
+            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
         else:
             logs.error("task.dropped", task=job.kind, error=TRIED_OUT)
 
 
-def bury_unread(text: str, queue: str, problem: str, services: Services) -> None:
-    """Bury a message that this version cannot read. The same text is buried once a day."""
-    now = times.now()
-    name = f"msg-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:32]}"
-    outcome = Outcome(
-        name, Result.FAILED, now, 0, settled=now, last_error=problem, buried=Buried(queue, text)
+def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
+    """Record a message that this version cannot read. The same text is recorded once."""
+    now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
+    content, kept = _parsed(text)
+    kind, version = content.get("kind"), content.get("version")
+    buried = Buried(
+        queue,
+        kind if isinstance(kind, str) and _KIND.match(kind) else None,
+        version if type(version) is int and version >= 0 else None,
+        sha256,
+        kept,
     )
-    try:
-        services.outcomes.write(outcome, None)
-    except Superseded:
-        return
-    logs.error("message.buried", signal=name, outcome=outcome.result, queue=queue, error=problem)
+    signal_id = f"msg-{sha256[:32]}"
+    new = Record(
+        signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
+    )
+    record, committed = journal.ledger.update(signal_id, lambda old: None if old else new, commit("buried"))
+    if record:
+        journal.follow([record])
+    if committed:
+        logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
 
 
-def _bury_signal(signal: Signal, services: Services) -> None:
-    filed = services.outcomes.find(signal.id, partitions(signal))
-    if overtaken(signal, filed):
+def _bury_signal(message: Message, journal: Journal, window: int) -> None:
+    stored = journal.ledger.read(message.signal_id)
+    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    if record is None:
+        if stored:
+            journal.follow([stored.record])
         return
-    now = times.now()
-    closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
-    outcome = Outcome(
-        signal_id=signal.id,
+    now, attempt = times.now(), record.attempt + 1
+    closed = record.first_seen + timedelta(seconds=window)
+    look = backoff.look_again(max(closed, now), now)
+    new = replace(
+        record,
         result=Result.FAILED,
-        first_seen=signal.first_seen,
-        attempt=signal.attempt + 1,
+        attempt=attempt,
         settled=now,
-        next_attempt=backoff.look_again(max(closed, now), now),
-        meeting=(filed.outcome.meeting if filed else signal.meeting) or Meeting(),
+        next=Next(attempt, look, Purpose.LOOK) if look else None,
         last_error=TRIED_OUT,
-        buried=Buried(SIGNALS_QUEUE, message(signal)),
     )
-    services.sealing.note(outcome.day)
-    if filed:
-        services.sealing.note(services.outcomes.day_of(filed.name))
-    _, written = services.outcomes.settle(signal, outcome, filed)
-    logs.error(
-        "signal.buried",
-        attempt=outcome.attempt,
-        outcome=written.result if written else None,
-        meeting=outcome.meeting.meeting_id,
-        error=TRIED_OUT,
+    change = partial(merge.merge, new=new, attempt=record.attempt)
+    current, _ = journal.ledger.update(
+        record.signal_id, change, commit("buried", result=Result.FAILED), stored
     )
+    if current:
+        journal.follow([current])
+        logs.error("signal.buried", attempt=attempt, outcome=current.result, error=TRIED_OUT)
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
+    has_secrets = False
+
+    def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
+        nonlocal has_secrets
+        kept = {key: value for key, value in content.items() if key not in _SECRETS}
+        has_secrets |= len(kept) < len(content)
+        return kept
+
+    try:
+        content = json.loads(text, object_hook=without_secrets)
+        kept = json.dumps(content) if has_secrets else text
+    except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
+        content, kept = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
+    return content if isinstance(content, dict) else {}, kept

@@ -34,16 +34,16 @@ class Session:
 class Selection:
     """What to do with a meeting's reports.
 
-    `conclusive` are the session's own: with one of them the signal is settled. `near` overlap it within the
+    `matching` are the session's own: with one of them the signal is settled. `nearby` overlap it within the
     tolerance alone, as the report of a session minutes before does: archived when they are missing, and taken for
-    the session's own when nothing better came in the end. `others` are not the session's, yet are archived when
-    they are missing. `early` looks finished although the call went on: the report of a running meeting.
+    the session's own when nothing better came in the end. `unrelated` are not the session's, yet are archived when
+    they are missing. `unfinished` looks finished although the call went on: the report of a running meeting.
     """
 
-    conclusive: tuple[ReportHeader, ...]
-    near: tuple[ReportHeader, ...]
-    others: tuple[ReportHeader, ...]
-    early: tuple[ReportHeader, ...]
+    matching: tuple[ReportHeader, ...]
+    nearby: tuple[ReportHeader, ...]
+    unrelated: tuple[ReportHeader, ...]
+    unfinished: tuple[ReportHeader, ...]
 
 
 def select(
@@ -59,24 +59,24 @@ def select(
     The list of a meeting `in_channel` holds the reports of all of the channel's meetings, and two of them can be held
     at once: there only a report with the call's own times is the session's.
     """
-    conclusive: list[ReportHeader] = []
-    near: list[ReportHeader] = []
-    others: list[ReportHeader] = []
-    early: list[ReportHeader] = []
+    matching: list[ReportHeader] = []
+    nearby: list[ReportHeader] = []
+    unrelated: list[ReportHeader] = []
+    unfinished: list[ReportHeader] = []
     for report in reports:
         if report.end is None or report.end > now + CLOCK_SKEW:
             continue  # still running
         start = report.start or report.end
         reaches_end = report.end >= session.end - TOLERANCE
         if in_channel and _overlaps(start, report.end, session):
-            (conclusive if _has_times_of(start, report.end, session) else near).append(report)
+            (matching if _has_times_of(start, report.end, session) else nearby).append(report)
         elif _shares_time(start, report.end, session):
-            (conclusive if reaches_end else early).append(report)
+            (matching if reaches_end else unfinished).append(report)
         elif _overlaps(start, report.end, session):
-            near.append(report)
+            nearby.append(report)
         elif everything or report.end >= now - RECENT:
-            others.append(report)
-    return Selection(tuple(conclusive), tuple(near), tuple(others), tuple(early))
+            unrelated.append(report)
+    return Selection(tuple(matching), tuple(nearby), tuple(unrelated), tuple(unfinished))
 
 
 def _shares_time(start: datetime, end: datetime, session: Session) -> bool:

@@ -1,182 +1,141 @@
-"""The queue's side of archiving: open packs, fence attempts, settle outcomes.
+"""The queue worker: one attempt at a signal, recorded and published, and the next one asked for.
 
-What an attempt decides is in `attempt`; here stands the order of the writes around it (see `outcomes`).
+        read the record ─▶ make the attempt ─▶ commit attempt n+1 ─▶ follow: publish the outcome, send nudge n+1
+
+Reading Graph and storing reports may be repeated at will. The commit is one compare-and-swap, and of several workers
+at one attempt it lets one through. A message delivered again finds its attempt committed, and repeats what follows;
+so a crash at any point loses nothing, and costs one extra message at most, which is fenced off.
 """
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime, timedelta
+from functools import partial
 
 from .. import logs, times
 from ..errors import NotOurMessage
-from ..ledger import access
-from ..ledger.fence import partitions, stays
-from ..ledger.outcome import Outcome, Result
-from ..ledger.outcomes import Filed, overtaken
-from ..messages import rich_notifications
+from ..ledger import access, merge
+from ..ledger.access import Access
+from ..ledger.journal import Journal
+from ..ledger.record import Record, Result, commit
+from ..ledger.store import StoredRecord
+from ..messages import rich_notifications, signals
 from ..messages.rich_notifications import Encrypted
-from ..messages.signals import FoundBy, Kind, Signal, message
+from ..messages.signals import Message, News
 from ..services import Services
 from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
-from . import backoff, call_events, dead_letters
-from .attempt import Attempt, Verdict
-from .ready import ReadyAttempt
+from . import call_events, dead_letters
+from .attempt import Attempt, Verdict, recorded
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
-# Looked at again after days; a look at what is stored that tells less must not be the last one either.
-_MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 _SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
-def handle(text: str, services: Services) -> None:
-    """Handle one message of `meeting-signals`: a signal, or a pack or rich items that are taken apart.
-
-    What is none of these is buried.
-    """
+def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
+    """Handle one message of `meeting-signals`; one that cannot be read is buried."""
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services)
+        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
     if isinstance(found, Encrypted):
         with logs.about(traceparent=found.traceparent):
             call_events.open_all(found, services)
         return
-    if len(found) == 1:
-        with logs.about(signal=found[0].id, traceparent=found[0].traceparent):
-            archive(found[0], services)
+    if len(found) > 1:
+        for each in found:
+            services.journal.queue.send(signals.message(each))
+        logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
         return
-    for signal in found:
-        services.signals.send(message(signal))
-    logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
+    with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):
+        archive(found[0], services, redelivered=redelivered)
 
 
-def archive(signal: Signal, services: Services) -> None:
-    """Make the next attempt at a signal, unless its message was overtaken."""
-    if signal.found_by is FoundBy.NOTIFICATION and signal.attempt == 0:
+def archive(message: Message, services: Services, *, redelivered: bool = False) -> None:
+    """Make the attempt that a message asks for, commit it, and do what follows from it."""
+    if isinstance(message, News):
         services.heartbeat.beat(heartbeat.NOTIFICATION)
-    filed = services.outcomes.find(signal.id, partitions(signal))
-    if overtaken(signal, filed):
+    journal = services.journal
+    stored = journal.ledger.read(message.signal_id)
+    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    if record is None:
+        _out_of_turn(message, stored, journal, redelivered=redelivered)
         return
-    attempt = (ReadyAttempt if signal.kind is Kind.REPORT_READY else Attempt)(signal, filed, services)
+    attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
-        stored = filed is not None and filed.outcome.result is Result.STORED
-        verdict = attempt.confirm() if stored and signal.confirms else attempt.run()
-        truth = (
-            _settle(signal, verdict, attempt.filed, services)
-            if verdict
-            else attempt.filed and attempt.filed.name
+        verdict = attempt.run()
+        _note_access(record, verdict, services.access)
+        new, failure = recorded(record, verdict, services.settings), verdict.failure
+        told = commit(
+            failure.operation if failure else "attempt",
+            result=verdict.result,
+            status=failure.status if failure else None,
+            request_id=(failure and failure.request_id) or services.graph.request_id,
         )
-        if filed and filed.name != truth:  # filed before the day was known
-            services.sealing.note(services.outcomes.day_of(filed.name))
-            services.outcomes.remove(filed.name)
-        if truth and verdict and (filed is None or verdict.meeting.end is None):
-            _leave_one(signal, truth, services)
-        if verdict:
-            _note_access(signal, filed, verdict, services)
+        change = partial(merge.merge, new=new, attempt=record.attempt)
+        now, committed = journal.ledger.update(record.signal_id, change, told, stored)
+        if now and committed:
+            _tell(now, services.graph.request_id)
+            if now.result is Result.STORED:
+                services.heartbeat.beat(heartbeat.REPORT)
+        else:
+            logs.info(
+                "outcome.kept",
+                outcome=new.result,
+                meeting=new.meeting.meeting_id,
+                error=new.last_error,
+                requestId=services.graph.request_id,
+            )
+        if now and (committed or redelivered):  # the one who was faster may have died before it followed
+            journal.follow([now])
         attempt.store_missing()
 
 
-def _settle(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> str:
-    """Enqueue the next attempt, then write the outcome: in this order a crash forks nothing (see outcomes).
-
-    The name of the blob that holds the outcome now.
-    """
-    outcome = _outcome(signal, verdict, filed, services)
-    following = None
-    if verdict.delay is not None and outcome.ticket:
-        denied = signal.denied or verdict.denied
-        following = message(
-            signal.following(outcome.ticket, outcome.day, denied=denied, confirms=verdict.confirms)
-        )
-        services.signals.send(following, verdict.delay)
-    services.sealing.note(outcome.day)
-    if outcome.result is Result.ACCESS_DENIED:
-        # Before the outcome: after a crash in between, the repeat of this message would be dropped.
-        whose = access.whose(signal.id, outcome.meeting.organizer_id)
-        services.access.denied(whose, services.outcomes.name(signal.id, outcome.day))
-    name, written = services.outcomes.settle(signal, outcome, filed)
-    if written is None:
-        logs.info(
-            "outcome.kept",
-            path=name,
-            outcome=outcome.result,
-            meeting=outcome.meeting.meeting_id,
-            error=outcome.last_error,
-            requestId=services.graph.request_id,
-        )
-        return name
-    if following and outcome.next_attempt and times.now() >= outcome.next_attempt:
-        # Storage took so long that the message may have come before this outcome was there to be continued.
-        services.signals.send(following)
-    _tell(written, services)
-    if outcome.result is Result.STORED:
-        services.heartbeat.beat(heartbeat.REPORT)
-    return name
-
-
-def _leave_one(signal: Signal, name: str, services: Services) -> None:
-    """Where another worker has filed the signal in another partition, one of the two outcomes stays."""
-    for day in partitions(signal):
-        if services.outcomes.name(signal.id, day) == name:
-            continue
-        there = services.outcomes.find(signal.id, [day])
-        here = services.outcomes.read(name) if there else None
-        if there and here:
-            other = there.name if stays(here.outcome, there.outcome) else name
-            services.sealing.note(services.outcomes.day_of(other))
-            services.outcomes.remove(other)
-
-
-def _outcome(signal: Signal, verdict: Verdict, filed: Filed | None, services: Services) -> Outcome:
-    again = verdict.delay is not None
-    pending = again and verdict.result is not Result.STORED
-    now = times.now()
-    following = _after(now, verdict.delay)
-    before = filed.outcome.result if filed else None
-    told_less = verdict.result is not Result.STORED and {verdict.result, before} & _MAY_CHANGE
-    if not again and (verdict.doubtful or told_less):
-        closed = signal.first_seen + timedelta(seconds=services.settings.retry_window)
-        following = backoff.look_again(closed, now)
-    return Outcome(
-        signal_id=signal.id,
-        result=Result.PENDING if pending else verdict.result,
-        first_seen=signal.first_seen,
-        attempt=signal.attempt + 1,
-        settled=None if pending else now,
-        next_attempt=following,
-        ticket=secrets.token_hex(8) if again else None,
-        meeting=verdict.meeting,
-        reports=verdict.reports,
-        last_error=verdict.error,
+def _out_of_turn(
+    message: Message, stored: StoredRecord | None, journal: Journal, *, redelivered: bool
+) -> None:
+    """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
+    record = stored.record if stored else None
+    if stored and isinstance(message, News):
+        change = partial(_filled_in, news=message)
+        record, _ = journal.ledger.update(message.signal_id, change, commit("announced"), stored)
+    if record and redelivered:
+        journal.follow([record])
+    logs.info(
+        "signal.dropped",
+        attempt=getattr(message, "attempt", 0),
+        outcome=record.result if record else None,
+        meeting=record.meeting.meeting_id if record else None,
     )
 
 
-def _after(now: datetime, delay: int | None) -> datetime | None:
-    return None if delay is None else now + timedelta(seconds=delay)
+def _filled_in(record: Record | None, news: News) -> Record | None:
+    return merge.fill_in(record, news) if record else None
 
 
-def _note_access(signal: Signal, filed: Filed | None, verdict: Verdict, services: Services) -> None:
-    """Where Graph refused before and does not now, the organizer has opened."""
-    before = filed.outcome if filed else None
-    if before is None or not (signal.denied or before.result is Result.ACCESS_DENIED):
-        return
-    same = before.meeting.organizer_id == verdict.meeting.organizer_id
-    if verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same:
-        services.access.opened(access.whose(signal.id, before.meeting.organizer_id))
+def _note_access(record: Record, verdict: Verdict, known: Access) -> None:
+    """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
+
+    Before the commit: after a crash in between, this message would no longer be in turn.
+    """
+    whose = access.whose(record.signal_id, verdict.meeting.organizer_id)
+    if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
+        known.denied(whose, record.signal_id)
+    was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
+    same = record.meeting.organizer_id == verdict.meeting.organizer_id
+    if was_denied and (verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same):
+        known.opened(access.whose(record.signal_id, record.meeting.organizer_id))
 
 
-def _tell(outcome: Outcome, services: Services) -> None:
+def _tell(record: Record, request_id: str | None) -> None:
     logs.info(
-        "signal.pending" if outcome.result is Result.PENDING else "signal.settled",
-        outcome=outcome.result,
-        attempt=outcome.attempt,
-        meeting=outcome.meeting.meeting_id,
-        organizer=outcome.meeting.organizer_id,
-        reports=len(outcome.reports),
-        nextAttempt=outcome.next_attempt,
-        error=outcome.last_error,
-        requestId=services.graph.request_id,
+        "signal.pending" if record.result is Result.PENDING else "signal.settled",
+        outcome=record.result,
+        attempt=record.attempt,
+        meeting=record.meeting.meeting_id,
+        organizer=record.meeting.organizer_id,
+        reports=len(record.reports),
+        nextAttempt=record.next.at if record.next else None,
+        error=record.last_error,
+        requestId=request_id,
     )

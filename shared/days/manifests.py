@@ -27,15 +27,14 @@ from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..archive.reports import Archive, Archived
-from ..errors import AttendanceError, NotOurMessage
+from ..errors import NotOurMessage
 from ..graph import verbatim_json
-from ..ledger.outcome import Result
-from ..ledger.outcomes import Outcomes
+from ..ledger.publish import Outcomes
+from ..ledger.record import Result
 from ..messages import codec
-from ..storage.blobs import get, properties, put
+from ..storage.blobs import get, properties, put, until_written
 from ..storage.names import folder
 
-MAX_RACES = 8  # writers of one day that may get in between
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
 _LINES = "application/x-ndjson"
 COMPLETE, WHOLE = "complete", "whole"  # in the manifest's metadata
@@ -108,30 +107,30 @@ class Manifests:
         """Bring a day's index and manifest up to date; nothing is written when nothing changed.
 
         `final` says that every call that ended on that day has an outcome. The day then is complete unless an outcome
-        is pending, and once it was complete it becomes so again without being told. Raises AttendanceError when other
-        writers never rest.
+        is pending, and once it was complete it becomes so again without being told. Raises Contention after
+        too many lost races.
         """
-        for _ in range(MAX_RACES):
-            if manifest := self._refresh(day, final=final):
-                return manifest
-        raise AttendanceError(_races(day))
+        return until_written(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
     def name_daily(self, day: date, index: str, names: Sequence[str]) -> None:
         """Have the manifest name the parts of the day's table, which was made of the index with this sha256.
 
-        Does nothing when the day has another index by now. Raises AttendanceError when other writers never rest.
+        Does nothing when the day has another index by now. Raises Contention after too many lost races.
         """
-        for _ in range(MAX_RACES):
-            filed = self._filed_manifest(day)
-            before = filed.manifest
-            if before is None or not before.complete or filed.sha256 != index or before.daily == tuple(names):
-                return
-            now = replace(before, daily=tuple(names))
-            told = metadata(now, index)
-            if put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
-                logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
-                return
-        raise AttendanceError(_races(day))
+        until_written(lambda: self._name_daily(day, index, tuple(names)), f"the manifest of {day}")
+
+    def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
+        """One try; None when another writer was faster."""
+        filed = self._filed_manifest(day)
+        before = filed.manifest
+        if before is None or not before.complete or filed.sha256 != index or before.daily == names:
+            return False
+        now = replace(before, daily=names)
+        told = metadata(now, index)
+        if not put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+            return None
+        logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
+        return True
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """One try; None when someone else wrote meanwhile."""
@@ -166,7 +165,7 @@ class Manifests:
         """The day's outcomes, counted, and when the oldest of those pending was filed."""
         counts: Counter[str] = Counter()
         oldest: datetime | None = None
-        for outcome in self._outcomes.listed(day):
+        for outcome in self._outcomes.list(day):
             if not outcome.result:
                 continue  # not the product's
             counts[outcome.result] += 1
@@ -228,10 +227,6 @@ def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
         "revision": str(manifest.revision),
         _INDEX: index_sha256,
     }
-
-
-def _races(day: date) -> str:
-    return f"The manifest of {day.isoformat()} was changed {MAX_RACES} times while writing it."
 
 
 def manifest_name(day: date) -> str:

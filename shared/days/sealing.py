@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..limits import Once
+from ..limits import Debounce
 from ..settings import Settings
 from ..storage.state import State
 from .manifests import COMPLETE, WHOLE, Manifests
@@ -39,11 +39,11 @@ class Sealing:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Once(NOTED_EVERY)
+        self._noted = Debounce(NOTED_EVERY)
 
-    def note(self, day: date) -> None:
+    def mark_changed(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
-        if times.now() < ready_at(day, self._settings) or not self._noted.passes(day):
+        if times.now() < ready_at(day, self._settings) or not self._noted.allows(day):
             return
         try:
             self._state.put(f"{CHANGED}{day.isoformat()}.json", {"at": times.text(times.now())})
@@ -62,12 +62,12 @@ class Sealing:
         days = [first + timedelta(days=number) for number in range((today - first).days + 1)]
         return [day for day in days if day not in marked]
 
-    def stale(self) -> list[date]:
+    def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
         changed = [_day(name) for name in self._state.names(CHANGED, MOST)]
         return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
 
-    def known(self, days: set[date]) -> None:
+    def mark_reconciled(self, days: set[date]) -> None:
         """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
         entry = self._state.read(FINAL)
         oldest = (times.now().date() - REACH).isoformat()

@@ -16,13 +16,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
 
 from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
 from ..messages.rich_notifications import Encrypted, Item, content_of
-from ..messages.signals import MAX_JOIN_URL, Signal, of_call_event, of_call_record, of_report
+from ..messages.signals import News, of_call_event, of_call_record, of_report
 from ..messages.tasks import Maintain, Renew, Subscribe, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
@@ -35,20 +34,13 @@ _EVENTS = re.compile(r"/?solutions/virtualEvents/events(?:/.*)?\Z", re.IGNORECAS
 _REPORTS_OF_EVENT = re.compile(
     r"/?solutions/virtualEvents/(?:webinars|townhalls)/[^/]+/getAttendanceReports/?\Z", re.IGNORECASE
 )
-# the resource of today, and that of 2022
-_CALL_EVENTS = re.compile(
-    r"/?communications/onlineMeetings(?:\(joinWebUrl='([^']+)'\)/meetingCallEvents"
-    r"|/?\?\$filter=joinWebUrl%?2?0? ?eq%?2?0? ?'([^']+)')/?\Z",
-    re.IGNORECASE,
-)
-MAX_DECODING = 3  # times that a join URL may be percent-encoded
 
 
 @dataclass(frozen=True)
 class Received:
     """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
 
-    signals: tuple[Signal, ...]
+    signals: tuple[News, ...]
     encrypted: Encrypted
     tasks: tuple[Task, ...]
     dropped: Counter[str]
@@ -61,7 +53,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
     `tenant`, `unknownResource`, `unknownLifecycleEvent`.
     """
     content = _content(body)
-    signals: dict[Signal, None] = {}
+    signals: dict[str, News] = {}
     items: list[Item] = []
     tasks: dict[Task, None] = {}
     dropped: Counter[str] = Counter()
@@ -79,8 +71,8 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
                 dropped["unknownLifecycleEvent"] += 1
         else:
             match _news(item, settings, seen, traceparent):
-                case Signal() as signal:
-                    signals[signal] = None
+                case News() as news:
+                    signals.setdefault(news.signal_id, news)
                 case Item() as rich:
                     items.append(rich)
                 case Subscribe() as job:
@@ -89,48 +81,43 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
                     dropped["unknownResource"] += 1
     tokens = _tokens(content) if items else ()
     encrypted = Encrypted(tuple(items), tokens, seen, traceparent)
-    return Received(tuple(signals), encrypted, tuple(tasks), dropped)
+    return Received(tuple(signals.values()), encrypted, tuple(tasks), dropped)
 
 
 def _news(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
-) -> Signal | Item | Subscribe | None:
+) -> News | Item | Subscribe | None:
     """What a change tells, if its resource is one that the settings ask for."""
     resource = item.get("resource")
     if not isinstance(resource, str):
         return None
+    known = {"traceparent": traceparent, "subscription_id": _subscription_id(item)}
     if call_id := _call_id(item, resource):
-        return of_call_record(call_id, seen, traceparent=traceparent)
+        return of_call_record(call_id, seen, **known)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
         found = resource_paths.event_report(_data(item, "@odata.id"))
-        return of_report(found.report_id, found.session, seen, traceparent=traceparent) if found else None
+        return of_report(found.report_id, found.session, seen, **known) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
         event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
         return Subscribe(*event) if event else None
-    if CALL_EVENTS in settings.signals and (url := join_url(resource)):
+    if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
         sealed = content_of(item.get("encryptedContent"))
-        return Item(url, sealed) if sealed else of_call_event(url, seen, seen, traceparent=traceparent)
+        return (
+            Item(url, sealed, known["subscription_id"]) if sealed else of_call_event(url, seen, seen, **known)
+        )
     return None
+
+
+def _subscription_id(item: dict[str, object]) -> str | None:
+    """The subscription that an item names, if it is an id."""
+    value = item.get("subscriptionId")
+    return value if isinstance(value, str) and OPAQUE_ID.match(value) else None
 
 
 def _data(item: dict[str, object], name: str) -> str:
     data = item.get("resourceData")
     value = data.get(name) if isinstance(data, dict) else None
     return value if isinstance(value, str) else ""
-
-
-def join_url(resource: str) -> str | None:
-    """The join URL of a call event's resource, in the form in which Graph shows it.
-
-    That form is percent-encoded in itself, and once more in the resource.
-    """
-    match = _CALL_EVENTS.match(resource)
-    url = (match[1] or match[2]) if match else ""
-    for _ in range(MAX_DECODING):
-        if url.startswith("https://"):
-            return url if len(url) <= MAX_JOIN_URL else None
-        url = unquote(url)
-    return None
 
 
 def _tokens(content: dict[str, Any]) -> tuple[str, ...]:
@@ -165,11 +152,9 @@ def _of_tenant(tenant_id: object, settings: Settings) -> bool:
 
 
 def _lifecycle(item: dict[str, object]) -> Renew | Maintain | None:
-    event, subscription_id = item["lifecycleEvent"], item.get("subscriptionId")
+    event, subscription_id = item["lifecycleEvent"], _subscription_id(item)
     if event == "reauthorizationRequired":
-        if isinstance(subscription_id, str) and OPAQUE_ID.match(subscription_id):
-            return Renew(subscription_id)
-        return None
+        return Renew(subscription_id) if subscription_id else None
     return Maintain() if event in ("subscriptionRemoved", "missed") else None
 
 

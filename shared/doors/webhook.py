@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from .. import logs, settings, times
 from ..errors import NotANotification, SettingError
-from ..limits import Once
+from ..limits import Debounce
 from ..messages import envelope, rich_notifications, signals, tasks
 from ..messages.tasks import Refused, Task
 from . import notifications
@@ -61,7 +61,7 @@ def answer(
     logs.info(
         "notification.received",
         count=len(received.signals),
-        signals=[signal.id for signal in received.signals[:MAX_LOGGED]],
+        signals=[news.signal_id for news in received.signals[:MAX_LOGGED]],
         encrypted=len(received.encrypted.items) or None,
         tasks=len(received.tasks),
         traceparent=traceparent,
@@ -71,8 +71,8 @@ def answer(
     todo = [tasks.message(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.message(Task(Refused(count), traceparent)))
-    sealed, looks = rich_notifications.pack(received.encrypted)
-    return Reply(202, signals=[*signals.pack([*received.signals, *looks]), *sealed], tasks=todo)
+    sealed, too_large = rich_notifications.pack(received.encrypted)
+    return Reply(202, signals=[*signals.pack([*received.signals, *too_large]), *sealed], tasks=todo)
 
 
 class Refusals:
@@ -80,14 +80,14 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._count = 0
-        self._once = Once(TOLD_EVERY, clock=clock)
+        self._once = Debounce(TOLD_EVERY, clock=clock)
         self._lock = threading.Lock()
 
     def add(self, count: int) -> int:
         """Count these; the number that is to be told now, or 0."""
         with self._lock:
             self._count += count
-            if not self._count or not self._once.passes("told"):
+            if not self._count or not self._once.allows("told"):
                 return 0
             told, self._count = self._count, 0
             return told

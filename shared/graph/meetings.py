@@ -18,11 +18,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
+from ..settings import GUID
 from .client import Graph, segment
 
 MOST_KNOWN = 2_000  # meetings, some 2 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
@@ -39,6 +39,7 @@ class CallRecord:
     join_url: str | None
     organizer_id: str | None
     organizer_tenant: str | None
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
         join_url=join_url,
         organizer_id=organizer_id or from_url.organizer_id,
         organizer_tenant=tenant_id or from_url.tenant_id,
+        version=_version(record.get("version")),
     )
 
 
@@ -188,5 +190,10 @@ def _organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
     return None, None
 
 
+def _version(value: object) -> int:
+    """The version of a call record, which grows with each revision; 0 where it is not told."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else 0
+
+
 def _guid(value: object) -> str | None:
-    return value if isinstance(value, str) and _GUID.match(value) else None
+    return value if isinstance(value, str) and GUID.match(value) else None

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from ..days.sealing import LATENESS
 from ..errors import GraphError
 from ..ledger.access import MOST
-from ..ledger.outcome import Result
+from ..ledger.record import Result
 from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
@@ -161,8 +161,8 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
         yield (
             f"Notifications with a wrong clientState: {refused.count:,} since {shown(refused.first)}, the last at "
             f"{shown(refused.last)}. They were dropped. If the client state was changed by hand, "
-            "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, and "
-            "nothing is lost. This clears 24 hours after the last one."
+            "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, "
+            "and nothing is lost. This clears 24 hours after the last one."
         )
 
 

@@ -16,7 +16,7 @@ from .. import __version__, times
 from .. import settings as app_settings
 from ..days.manifests import Manifest
 from ..errors import SettingError
-from ..storage.scans import Look
+from ..storage.scans import Scan
 from ..subscriptions import status as subscription_status
 from . import page, readings
 from .diagnosis import Report, diagnose, oldest_pending
@@ -146,7 +146,7 @@ def _day(day: date, manifest: Manifest | None) -> dict[str, Any]:
     }
 
 
-def _look(look: Look | None) -> dict[str, Any] | None:
+def _look(look: Scan | None) -> dict[str, Any] | None:
     if look is None:
         return None
     return {

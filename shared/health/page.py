@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from .. import __version__
 from ..days.manifests import Manifest
 from ..storage.clients import SIGNALS_QUEUE
-from ..storage.scans import Look
+from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
 from ..times import shown
 from .diagnosis import Report, at_most, oldest_pending
@@ -215,7 +215,7 @@ def _sweep(readings: Readings) -> Iterator[Element]:
             yield element("p", f"{name}: {look.error}")
 
 
-def _look(look: Look | None) -> tuple[str, str, str]:
+def _look(look: Scan | None) -> tuple[str, str, str]:
     if look is None:
         return NONE_YET, "-", "-"
     state = shown(look.finished) if look.finished else f"under way since {shown(look.started)}"

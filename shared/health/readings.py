@@ -29,7 +29,7 @@ from ..ledger import access
 from ..limits import Rate
 from ..settings import Settings
 from ..storage import clients, heartbeat
-from ..storage.scans import FULL, RECENT, Look, Looks
+from ..storage.scans import FULL, RECENT, Scan, Scans
 from ..storage.state import Entry, State
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
@@ -85,7 +85,7 @@ class Sources:
     queues: QueueServiceClient
     manifests: Manifests
     state: State
-    looks: Looks
+    scans: Scans
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class Readings:
     last_report: datetime | None
     refused: Refused | None
     maintenance: Maintenance | None
-    recent: Look | None
-    full: Look | None
+    recent: Scan | None
+    full: Scan | None
     days: Mapping[date, Manifest | None]
     denied: Denied
 
@@ -114,7 +114,7 @@ def read(sources: Sources, today: date) -> Readings:
         subscriptions = reads.start(sources.subscriptions)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
-        looks = {name: reads.start(partial(sources.looks.read, name)) for name in (RECENT, FULL)}
+        looks = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
         names = reads.start(partial(sources.state.names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
@@ -140,8 +140,8 @@ def read(sources: Sources, today: date) -> Readings:
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_refused(beat[heartbeat.REFUSED]),
             maintenance=status.maintenance(beat[heartbeat.MAINTENANCE]),
-            recent=kept.look if (kept := look[RECENT]) else None,
-            full=kept.look if (kept := look[FULL]) else None,
+            recent=kept.scan if (kept := look[RECENT]) else None,
+            full=kept.scan if (kept := look[FULL]) else None,
             days={day: _given(answer) for day, answer in days_read.items()},
             denied=Denied(
                 len(_given(denied) or []),
@@ -179,7 +179,7 @@ def sources(
         queues,
         Manifests(data_blobs.get_container_client(settings.container)),
         state,
-        Looks(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
+        Scans(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )
 
 

@@ -7,12 +7,10 @@ queue, which also shows that the queue is worked on, and reads the findings from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import jwt
 from azure.core.exceptions import AzureError
-from azure.storage.blob import ContainerClient
 
 from .. import __version__, logs, times
 from ..errors import AttendanceError, GraphError, NotFound, Refused
@@ -22,7 +20,6 @@ from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from ..storage import blobs
 from ..storage.state import State
 from ..storage.watchlist import Watch
 from ..subscriptions import maintain, status
@@ -33,9 +30,6 @@ from .findings import Finding, Severity
 
 FOLDER = "doctor/"
 NOBODYS_MEETING = "https://teams.microsoft.com/l/meetup-join/doctor"
-_OTHERS_ETAG = (
-    '"0x0"'  # no blob has it: a write with it changes nothing, and is refused where it may not be made
-)
 _ALWAYS = frozenset({"OnlineMeetings.Read.All", "OnlineMeetingArtifact.Read.All"})
 _NEEDED = {CALL_RECORDS: "CallRecords.Read.All", VIRTUAL_EVENTS: "VirtualEvent.Read.All"}
 
@@ -62,7 +56,7 @@ def answer(job: Examine, services: Services) -> None:
 def examine(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Examine one thing after another; nothing that is wrong raises."""
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure(partial(_write, services.reports)))
+    yield findings.app_writes(_failure(services.archive.probe))
     yield from _permissions(settings)
     yield from _subscriptions(graph, settings, services.watch, services.state)
     if CALL_EVENTS in settings.signals:
@@ -80,10 +74,6 @@ def _failure(step: Callable[[], Any]) -> str:
     except (AzureError, ValueError, OSError) as failure:
         return findings.failed(failure)
     return ""
-
-
-def _write(container: ContainerClient) -> None:
-    blobs.put(container, f"{FOLDER}probe", b"", etag=_OTHERS_ETAG)
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:

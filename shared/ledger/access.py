@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from .. import logs, times
-from ..limits import Once
+from ..limits import Debounce
 from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
 from ..storage.names import name_part
 from ..storage.state import State
-from .outcome import Result
+from .record import Result
 
 DENIED = "access/"
 OPENED = "opened/"
@@ -65,13 +65,13 @@ class Access:
         self._upkeep = upkeep
         self._client_id = client_id
         self._pause = pause
-        self._asked = Once(pause)
+        self._asked = Debounce(pause)
 
-    def denied(self, organizer_id: str | None, outcome: str) -> None:
-        """Graph refused; `outcome` is the blob name of an outcome to try it with again."""
+    def denied(self, organizer_id: str | None, signal_id: str) -> None:
+        """Graph refused; `signal_id` is the signal to try it with again."""
         sentence = cure(organizer_id, self._client_id)
         fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
-        if self._state.write(_path(DENIED, key(organizer_id)), {**fields, "outcome": outcome}, None):
+        if self._state.write(_path(DENIED, key(organizer_id)), {**fields, "signal": signal_id}, None):
             logs.error("access.denied", organizer=organizer_id, cure=sentence)
 
     def opened(self, organizer_id: str | None) -> None:
@@ -87,7 +87,7 @@ class Access:
 
     def reopen(self) -> None:
         """Ask for one pass over the outcomes for all that have opened, and those that will in the next moments."""
-        if self._asked.passes(OPENED):
+        if self._asked.allows(OPENED):
             today = times.now().date()  # where the pass begins is known when it does
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
             self._upkeep.send(tasks.message(Task(job)), self._pause)
@@ -113,11 +113,11 @@ class Access:
                 self._state.remove(_path(OPENED, each))
 
     def probes(self) -> Iterator[tuple[str | None, str]]:
-        """For each organizer the blob name of an outcome that was denied."""
+        """For each organizer a signal that was denied."""
         for name in self._state.names(DENIED, MOST):
             entry = self._state.read(name)
             if entry:
-                yield entry.content.get("organizerId"), str(entry.content.get("outcome", ""))
+                yield entry.content.get("organizerId"), str(entry.content.get("signal", ""))
 
     def forget(self, organizer_id: str | None) -> None:
         """Nothing of this organizer is known to be denied; what is will put him down again."""

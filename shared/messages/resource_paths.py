@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from .envelope import OPAQUE_ID
-from .signals import EVENT_ID, EventKind, EventSession
+from .signals import EVENT_ID, MAX_JOIN_URL, EventKind, EventSession
 
 _ID = r"(?:/([^/()?#]+)|\('([^/()?#]+)'\))"
 _EVENT = rf"/?solutions/virtualEvents/(webinars|townhalls){_ID}"
@@ -25,6 +25,13 @@ _MEETING_REPORT = re.compile(
 )
 _ROOT = re.compile(r"\A(?:https://[^/?#]+)?/?(?:v1\.0/|beta/)?", re.IGNORECASE)
 _MEETING_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+*:/-]{0,1023}\Z")  # Base64, or the older form
+# the resource of today, and that of 2022
+_CALL_EVENTS = re.compile(
+    r"/?communications/onlineMeetings(?:\(joinWebUrl='([^']+)'\)/meetingCallEvents"
+    r"|/?\?\$filter=joinWebUrl%?2?0? ?eq%?2?0? ?'([^']+)')/?\Z",
+    re.IGNORECASE,
+)
+MAX_DECODING = 3  # times that a join URL may be percent-encoded
 _KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
 
 
@@ -78,6 +85,20 @@ def event_report(address: str) -> EventReport | None:
     if not (event_id and session_id and report_id):
         return None
     return EventReport(EventSession(_KINDS[match[1].lower()], event_id, session_id), report_id)
+
+
+def join_url(resource: str) -> str | None:
+    """The join URL of a call event's resource, in the form in which Graph shows it.
+
+    That form is percent-encoded in itself, and once more in the resource.
+    """
+    match = _CALL_EVENTS.match(resource)
+    url = (match[1] or match[2]) if match else ""
+    for _ in range(MAX_DECODING):
+        if url.startswith("https://"):
+            return url if len(url) <= MAX_JOIN_URL else None
+        url = unquote(url)
+    return None
 
 
 def _id(text: str, shape: re.Pattern[str]) -> str | None:

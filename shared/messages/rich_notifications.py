@@ -1,29 +1,30 @@
-"""Rich notifications of call events on their way from the webhook to the worker: ciphertext, and who vouches for it.
+"""Rich notifications of call events on their way from the door to the worker: ciphertext, and who vouches for it.
 
-The webhook can neither decrypt nor verify before it answers, so it carries on what came, with the validation tokens of
-its body. A message with them is never stored elsewhere and never shown: what is buried or logged is only that a meeting
-is to be looked at. Standard library only: the webhook loads this module.
+A door can neither decrypt nor verify before it answers, so it passes on what came, with the validation tokens of its
+body. Ciphertext and tokens travel on the queue only, and are never stored or shown elsewhere: a buried or logged one is
+reduced to news that a meeting is to be looked at. Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 from ..errors import NotOurMessage
-from . import codec, envelope
+from . import codec, envelope, signals
 from .codec import Moment
-from .envelope import MAX_MESSAGE_BYTES, VERSION, TraceParent
-from .signals import MAX_JOIN_URL, Signal, of_call_event, unpack
+from .envelope import MAX_MESSAGE_BYTES, OpaqueId, TraceParent
+from .signals import MAX_JOIN_URL, VERSION, Door, Message, News, of_call_event
 
 KIND = "encryptedCallEvents"
 FIELDS = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")
 
 
 def content_of(value: object) -> dict[str, str] | None:
-    """`encryptedContent` of a notification, or None for what has not its shape. What it does not name is left out."""
+    """The `encryptedContent` of a notification without what it does not name; None for another shape."""
     if not isinstance(value, dict):
         return None
     content = {name: value[name] for name in FIELDS if isinstance(value.get(name), str)}
@@ -39,10 +40,11 @@ def _content(value: object) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Item:
-    """One rich item: the meeting that it is about, and its `encryptedContent` as it came."""
+    """One rich item: the meeting that it is about, its `encryptedContent`, and its subscription."""
 
     join_url: Annotated[str, "joinWebUrl", re.compile(rf"(?s).{{1,{MAX_JOIN_URL}}}\Z")]
     content: Annotated[Mapping[str, str], "encryptedContent", _content]
+    subscription_id: OpaqueId | None = None
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,29 @@ class Encrypted:
     tokens: Annotated[tuple[str, ...], "validationTokens"]
     first_seen: Moment
     traceparent: TraceParent = None
+    door: Door = Door.WEBHOOK
 
-    def looks(self) -> tuple[Signal, ...]:
-        """What is left without ciphertext and tokens: these meetings are to be looked at."""
-        urls = dict.fromkeys(item.join_url for item in self.items)
-        return tuple(
-            of_call_event(url, self.first_seen, self.first_seen, traceparent=self.traceparent) for url in urls
+    def without_ciphertext(self) -> tuple[News, ...]:
+        """News, without ciphertext and tokens, that these meetings are to be looked at."""
+        each = {item.join_url: item for item in self.items}
+        return tuple(self.news(item, self.first_seen) for item in each.values())
+
+    def news(self, item: Item, end: datetime, organizer_id: str | None = None) -> News:
+        """News of an item: its call ended then."""
+        return of_call_event(
+            item.join_url,
+            end,
+            self.first_seen,
+            organizer_id,
+            door=self.door,
+            subscription_id=item.subscription_id,
+            traceparent=self.traceparent,
         )
 
 
-def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
-    """As few messages as hold the items; and signals in place of those that no message can hold."""
-    empty = len(_message(replace(encrypted, items=())))
+def pack(encrypted: Encrypted) -> tuple[list[str], tuple[News, ...]]:
+    """The texts of as few messages as hold the items; and news in place of those that no message can hold."""
+    empty = len(_message(encrypted, ()))
     packs: list[list[Item]] = []
     too_large: list[Item] = []
     size = MAX_MESSAGE_BYTES
@@ -78,23 +91,21 @@ def pack(encrypted: Encrypted) -> tuple[list[str], tuple[Signal, ...]]:
             size = empty
         packs[-1].append(item)
         size += length
-    texts = [_message(replace(encrypted, items=tuple(items))) for items in packs]
-    return texts, Encrypted(tuple(too_large), (), encrypted.first_seen, encrypted.traceparent).looks()
+    texts = [_message(encrypted, items) for items in packs]
+    return texts, replace(encrypted, items=tuple(too_large)).without_ciphertext()
 
 
-def read(text: str) -> Sequence[Signal] | Encrypted:
-    """What a message of `meeting-signals` holds: signals, or rich items. Raises NotOurMessage."""
-    content = envelope.loads(text)
-    return parse(content) if content.get("kind") == KIND else unpack(text)
+def read(text: str) -> Sequence[Message] | Encrypted:
+    """The content of a message of `meeting-signals`: news and nudges, or rich items. Raises NotOurMessage."""
+    content = envelope.loads(text, VERSION)
+    if content.get("kind") != KIND:
+        return signals.unpack(content)
+    encrypted = codec.read(Encrypted, content)
+    if not encrypted.items:
+        raise NotOurMessage("A message of rich items holds none.")
+    return encrypted
 
 
-def parse(content: Mapping[str, Any]) -> Encrypted:
-    """Read a message of this kind. Raises NotOurMessage, which quotes nothing of it."""
-    found = codec.read(Encrypted, content)
-    if not found.items:
-        raise NotOurMessage("Encrypted.items is empty.")
-    return found
-
-
-def _message(encrypted: Encrypted) -> str:
-    return envelope.dumps({"version": VERSION, "kind": KIND, **codec.write(encrypted)})
+def _message(encrypted: Encrypted, items: Iterable[Item]) -> str:
+    head = f'{{"version":{VERSION},"kind":"{KIND}",'
+    return head + codec.dumps(replace(encrypted, items=tuple(items)))[1:]

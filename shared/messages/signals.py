@@ -1,37 +1,45 @@
-"""Signals: news that a meeting may have ended, and the queue messages that carry them.
+"""Signals: an ended meeting or a ready report, and the messages of the queue `meeting-signals`.
 
-Each kind has a prefix, and its id is the same however often the news comes: `cr-` and the id of a call record, `ve-`
-and the id of a virtual event's report, `ce-` and a hash of a join URL and the time of the call's end. The webhook packs
-the signals of one POST into few messages, since the Functions host sends a binding's list one message after another;
-the worker takes a pack apart again. Standard library only: the webhook loads this module.
+A signal has an id that is the same however often it is announced: `cr-` and the id of a call record, `ve-` and the id
+of a virtual event's report, `ce-` and a hash of a join URL and the time of the call's end. Two kinds of message name
+one: **news**, from a door, carries what Graph cannot be asked for later; a **nudge** asks for the next attempt, and
+everything else is in the signal's record (see `ledger.record`), so that no person and no meeting is in it. A door packs
+the news of one POST into few messages, because the Functions host sends the items of a binding one after another; the
+worker takes a pack apart. Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from .. import times
 from ..errors import NotOurMessage
-from . import envelope
-from .envelope import MAX_MESSAGE_BYTES, VERSION
+from ..settings import GUID
+from . import codec
+from .codec import Moment
+from .envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, OpaqueId, TraceParent
 
-PACK = "pack"
+VERSION = 2  # of the messages of `meeting-signals`; others are buried and shown
+NEWS, NUDGE, PACK = "news", "nudge", "pack"
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 MAX_JOIN_URL = 2_048
 
 # Ids of virtual events hold an @, and none of them is ever `.` or `..`.
 EVENT_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+-]{0,255}\Z")
 _CALL_EVENT = re.compile(r"ce-[0-9a-f]{64}\Z")
+_SIGNAL_ID = re.compile(rf"(?:cr-|ve-){OPAQUE_ID.pattern}|{_CALL_EVENT.pattern}")
+
+SignalId = Annotated[str, _SIGNAL_ID]
 
 
 class Kind(StrEnum):
-    """What the news is about, and the values of `kind` in messages."""
+    """The subject of a signal."""
 
     CALL_RECORD = "callRecord"
     CALL_EVENT = "callEvent"
@@ -41,12 +49,10 @@ class Kind(StrEnum):
 _PREFIXES = {Kind.CALL_RECORD: "cr-", Kind.CALL_EVENT: "ce-", Kind.REPORT_READY: "ve-"}
 
 
-class FoundBy(StrEnum):
-    """How we came to know of a signal. A backfill takes every report of each meeting that it meets."""
+class Door(StrEnum):
+    """The way by which news came in, written from the trigger and never from the body."""
 
-    NOTIFICATION = "notification"
-    SWEEP = "sweep"
-    BACKFILL = "backfill"
+    WEBHOOK = "webhook"
 
 
 class EventKind(StrEnum):
@@ -61,126 +67,143 @@ class EventSession:
     """A session of a webinar or town hall."""
 
     source: EventKind
-    event_id: str
-    session_id: str
+    event_id: Annotated[str, EVENT_ID]
+    session_id: Annotated[str, EVENT_ID]
+
+
+class Origin(StrEnum):
+    """Who told the facts of a meeting, the most reliable last."""
+
+    NEWS = "news"
+    LIST = "list"
+    RECORD = "record"
+
+
+_ORIGINS = tuple(Origin)
 
 
 @dataclass(frozen=True)
 class Meeting:
-    """What is known of the meeting behind a signal; grows from attempt to attempt."""
+    """The facts about the meeting behind a signal; they grow from attempt to attempt.
+
+    `version` is that of the call record that told them.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
-    join_url: str | None = None
+    join_url: Annotated[str | None, "joinWebUrl"] = None
     organizer_id: str | None = None
     meeting_id: str | None = None
-    event: EventSession | None = None
+    event: Annotated[EventSession | None, codec.FLAT] = None
+    version: Annotated[int, "recordVersion"] = 0
+    origin: Annotated[Origin, "toldBy"] = Origin.NEWS
+
+    def merge(self, other: Meeting) -> Meeting:
+        """The facts of both: of two values the later version's, then the more reliable one's, else that of `other`."""
+        first, second = (self, other) if self._weight > other._weight else (other, self)
+        values = {
+            each.name: _either(getattr(first, each.name), getattr(second, each.name)) for each in fields(self)
+        }
+        return Meeting(**values)
+
+    @property
+    def _weight(self) -> tuple[int, int]:
+        return self.version, _ORIGINS.index(self.origin)
+
+
+def _either(first: Any, second: Any) -> Any:
+    return second if first is None else first
 
 
 @dataclass(frozen=True)
-class Signal:
-    """News that a call or meeting has ended, or that a report is ready; `id` names its outcome.
+class News:
+    """An announcement by Graph, as a door passes it on."""
 
-    `attempt` counts the attempts made so far and fences: a message whose attempt is below the outcome's is
-    dropped. `ticket` names the one message that continues a pending outcome. `filed` is the date of the
-    outcome's partition once an outcome was written. `meeting` is what the news itself told. A signal
-    that is taken up again has a series of attempts of its own: it began at `since`, after `base` attempts. One that
-    `confirms` only reads the stored reports a second time.
-    """
+    signal_id: SignalId
+    first_seen: Moment
+    door: Door = Door.WEBHOOK
+    subscription_id: OpaqueId | None = None
+    meeting: Annotated[Meeting, codec.FLAT] = Meeting()
+    traceparent: TraceParent = None
 
-    id: str
-    first_seen: datetime
-    attempt: int = 0
-    ticket: str | None = None
-    denied: bool = False
-    filed: date | None = None
-    traceparent: str | None = None
-    found_by: FoundBy = FoundBy.NOTIFICATION
-    meeting: Meeting | None = None
-    since: datetime | None = None
-    base: int = 0
-    confirms: bool = False
+    def __post_init__(self) -> None:
+        """Raise ValueError for news that lacks what Graph cannot be asked for."""
+        match kind_of(self.signal_id):
+            case Kind.REPORT_READY if self.meeting.event is None:
+                raise ValueError("is of a report and names no session")
+            case Kind.CALL_EVENT if self.meeting.join_url is None:
+                raise ValueError("is of a call event and names no meeting")
 
-    @property
-    def kind(self) -> Kind:
-        """What the news is about."""
-        return kind_of(self.id) or Kind.CALL_RECORD
 
-    @property
-    def subject(self) -> str:
-        """The id without its prefix: of a call record or a report, or a hash."""
-        return self.id[3:]
+@dataclass(frozen=True)
+class Nudge:
+    """A request for the attempt that follows the first `attempt` ones."""
 
-    def following(self, ticket: str, filed: date, *, denied: bool, confirms: bool) -> Signal:
-        """The signal as the next attempt's message carries it.
+    signal_id: SignalId
+    attempt: int
+    traceparent: TraceParent = None
 
-        What is known of the meeting is in the outcome; only what Graph cannot be asked for goes on here too.
-        """
-        return replace(
-            self,
-            attempt=self.attempt + 1,
-            ticket=ticket,
-            filed=filed,
-            denied=denied,
-            meeting=None if self.kind is Kind.CALL_RECORD else self.meeting,
-            confirms=confirms,
-        )
+
+type Message = News | Nudge
+_KINDS: dict[str, type[News | Nudge]] = {NEWS: News, NUDGE: Nudge}
 
 
 def kind_of(signal_id: str) -> Kind | None:
-    """The kind of a signal's id; None for the outcome of a message that nobody could read."""
+    """The kind of a signal by its id; None for the record of a message that could not be read."""
     return next((kind for kind, prefix in _PREFIXES.items() if signal_id.startswith(prefix)), None)
 
 
+def subject_of(signal_id: str) -> str:
+    """The id without its prefix: of a call record or a report, or a hash."""
+    return signal_id[3:]
+
+
 def call_record_id(call_id: str) -> str:
-    """The id of the signal of a call record."""
-    return f"{_PREFIXES[Kind.CALL_RECORD]}{call_id}"
+    """The id of a call record's signal."""
+    return f"{_PREFIXES[Kind.CALL_RECORD]}{_canonical(call_id)}"
 
 
 def report_ready_id(report_id: str) -> str:
     """The id of the signal of a virtual event's report."""
-    return f"{_PREFIXES[Kind.REPORT_READY]}{report_id}"
+    return f"{_PREFIXES[Kind.REPORT_READY]}{_canonical(report_id)}"
 
 
 def call_event_id(join_url: str, end: datetime) -> str:
-    """The id of the signal of a call's end: the same meeting and time have the same."""
-    digest = hashlib.sha256(f"{join_url}\n{times.text(end)}".encode("utf-8", "backslashreplace"))
-    return f"{_PREFIXES[Kind.CALL_EVENT]}{digest.hexdigest()}"
+    """The id of the signal of a call that ended then."""
+    content = f"{join_url} {times.text(end)}".encode("utf-8", "surrogatepass")
+    return f"{_PREFIXES[Kind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
 
 
-def of_call_record(call_id: str, first_seen: datetime, **known: Any) -> Signal:
-    """A call record was created."""
-    return Signal(call_record_id(call_id), first_seen, **known)
+def of_call_record(call_id: str, first_seen: datetime, **known: Any) -> News:
+    """News of a call record."""
+    return News(call_record_id(call_id), first_seen, **known)
 
 
-def of_report(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> Signal:
-    """A report of a virtual event's session is ready."""
-    return Signal(report_ready_id(report_id), first_seen, meeting=Meeting(event=session), **known)
+def of_report(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> News:
+    """News of a report of a virtual event's session."""
+    return News(report_ready_id(report_id), first_seen, meeting=Meeting(event=session), **known)
 
 
 def of_call_event(
     join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **known: Any
-) -> Signal:
-    """A call ended; or, where the time is that of the news, something happened in a meeting that is to be looked at."""
+) -> News:
+    """News of a call's end; where the end is not known, `end` is the time of the news."""
     meeting = Meeting(end=end, join_url=join_url, organizer_id=organizer_id)
-    return Signal(call_event_id(join_url, end), first_seen, meeting=meeting, **known)
+    return News(call_event_id(join_url, end), first_seen, meeting=meeting, **known)
 
 
-def message(signal: Signal) -> str:
-    """The queue message of one signal."""
-    return envelope.dumps({"version": VERSION, **_fields(signal)})
+def message(each: Message) -> str:
+    """The text of one message."""
+    return f'{{"version":{VERSION},{_item(each)[1:]}'
 
 
-def pack(signals: Iterable[Signal]) -> list[str]:
-    """As few messages as hold all `signals`, each within MAX_MESSAGE_BYTES; one signal goes unpacked."""
-    head, tail = envelope.dumps({"version": VERSION, "kind": PACK, "signals": []})[:-2], "]}"
+def pack(each: Iterable[Message]) -> list[str]:
+    """The texts of as few messages as hold all of these, each within MAX_MESSAGE_BYTES; one alone is not packed."""
+    head, tail = f'{{"version":{VERSION},"kind":"{PACK}","messages":[', "]}"
     room = MAX_MESSAGE_BYTES - len(head) - len(tail)
     packs: list[list[str]] = []
     size = room + 1
-    for signal in signals:
-        item = envelope.dumps(_fields(signal))  # ASCII, so characters are bytes
-        if len(item) > room and signal.kind is Kind.CALL_RECORD:  # the worker can ask for what the list told
-            item = envelope.dumps(_fields(replace(signal, meeting=None)))
+    for item in map(_item, each):  # ASCII, so characters are bytes
         if size + len(item) + 1 > room:
             packs.append([])
             size = 0
@@ -192,126 +215,32 @@ def pack(signals: Iterable[Signal]) -> list[str]:
     ]
 
 
-def unpack(text: str) -> Sequence[Signal]:
-    """The signals of a message. Raises NotOurMessage."""
-    content = envelope.loads(text)
+def unpack(content: dict[str, Any]) -> Sequence[Message]:
+    """The news and nudges in the content of a message. Raises NotOurMessage."""
     if content.get("kind") != PACK:
-        return (_signal(content),)
-    items = content.get("signals")
+        return (_parse(content),)
+    items = content.get("messages")
     if not isinstance(items, list) or not items:
-        raise NotOurMessage("A pack without signals.")
-    return tuple(_signal(item) for item in items)
+        raise NotOurMessage("A pack holds no messages.")
+    return tuple(map(_parse, items))
 
 
-def _fields(signal: Signal) -> dict[str, Any]:
-    meeting = signal.meeting or Meeting()
-    event = meeting.event
-    return {
-        "kind": signal.kind,
-        **_subject(signal),
-        "firstSeen": times.text(signal.first_seen),
-        "attempt": signal.attempt,
-        "ticket": signal.ticket,
-        "denied": signal.denied or None,
-        "filed": signal.filed.isoformat() if signal.filed else None,
-        "foundBy": None if signal.found_by is FoundBy.NOTIFICATION else signal.found_by,
-        "start": times.optional_text(meeting.start),
-        "end": times.optional_text(meeting.end),
-        "joinWebUrl": meeting.join_url,
-        "organizerId": meeting.organizer_id,
-        "meetingId": meeting.meeting_id,
-        "source": event.source if event else None,
-        "eventId": event.event_id if event else None,
-        "sessionId": event.session_id if event else None,
-        "since": times.optional_text(signal.since),
-        "base": signal.base or None,
-        "confirms": signal.confirms or None,
-        "traceparent": signal.traceparent,
-    }
+def _item(each: Message) -> str:
+    kind = NEWS if isinstance(each, News) else NUDGE
+    return f'{{"kind":"{kind}",{codec.dumps(each)[1:]}'
 
 
-def _subject(signal: Signal) -> dict[str, str]:
-    match signal.kind:
-        case Kind.CALL_RECORD:
-            return {"callId": signal.subject}
-        case Kind.REPORT_READY:
-            return {"reportId": signal.subject}
-        case Kind.CALL_EVENT:
-            return {"signalId": signal.id}
+def _parse(item: object) -> Message:
+    name = item.get("kind") if isinstance(item, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise NotOurMessage("The kind of a queue message is unknown.")
+    found = codec.read(kind, item)
+    if isinstance(found, News) and found.first_seen > times.now() + FAR_AHEAD:
+        raise NotOurMessage("firstSeen of a queue message lies in the future.")
+    return found
 
 
-def _id(content: Mapping[str, Any], meeting: Meeting | None) -> str:
-    """The signal's id. Raises NotOurMessage also for one that lacks what cannot be asked for."""
-    match content.get("kind"):
-        case Kind.CALL_RECORD:
-            return call_record_id(envelope.opaque_id(content, "callId"))
-        case Kind.REPORT_READY:
-            if meeting is None or meeting.event is None:
-                raise NotOurMessage("A message of a report names no session.")
-            return report_ready_id(envelope.opaque_id(content, "reportId"))
-        case Kind.CALL_EVENT:
-            signal_id = envelope.string(content, "signalId")
-            if signal_id is None or not _CALL_EVENT.match(signal_id):
-                raise NotOurMessage("signalId of a message is missing or not an id.")
-            if meeting is None or meeting.join_url is None:
-                raise NotOurMessage("A message of a call event names no meeting.")
-            return signal_id
-        case _:
-            raise NotOurMessage("The kind of a signal is unknown.")
-
-
-def _signal(content: object) -> Signal:
-    if not isinstance(content, dict):
-        raise NotOurMessage("The kind of a signal is unknown.")
-    meeting = _meeting(content)
-    signal_id = _id(content, meeting)
-    first_seen = envelope.moment(content, "firstSeen")
-    if first_seen is None:
-        raise NotOurMessage("firstSeen of a message is missing.")
-    if first_seen > times.now() + FAR_AHEAD:
-        raise NotOurMessage("firstSeen of a message lies in the future.")
-    try:
-        found_by = FoundBy(content.get("foundBy", FoundBy.NOTIFICATION))
-    except ValueError:
-        raise NotOurMessage("foundBy of a message is unknown.") from None
-    return Signal(
-        signal_id,
-        first_seen,
-        envelope.whole(content, "attempt"),
-        envelope.string(content, "ticket"),
-        content.get("denied") is True,
-        envelope.day(content, "filed"),
-        envelope.trace_parent(content.get("traceparent")),
-        found_by,
-        meeting,
-        envelope.moment(content, "since"),
-        envelope.whole(content, "base"),
-        content.get("confirms") is True,
-    )
-
-
-def _meeting(content: Mapping[str, Any]) -> Meeting | None:
-    known = Meeting(
-        envelope.moment(content, "start"),
-        envelope.moment(content, "end"),
-        envelope.string(content, "joinWebUrl"),
-        envelope.string(content, "organizerId"),
-        envelope.string(content, "meetingId"),
-        _event(content),
-    )
-    return None if known == Meeting() else known
-
-
-def _event(content: Mapping[str, Any]) -> EventSession | None:
-    source, event_id, session_id = (
-        envelope.string(content, name) for name in ("source", "eventId", "sessionId")
-    )
-    if source is None and event_id is None and session_id is None:
-        return None
-    try:
-        kind = EventKind(source or "")
-    except ValueError:
-        raise NotOurMessage("source of a message is no kind of event.") from None
-    if not (event_id and EVENT_ID.match(event_id) and session_id and EVENT_ID.match(session_id)):
-        raise NotOurMessage("eventId or sessionId of a message is missing or not an id.")
-    return EventSession(kind, event_id, session_id)
+def _canonical(identifier: str) -> str:
+    """An id in GUID form in lower case: Graph writes one id in both."""
+    return identifier.lower() if GUID.match(identifier) else identifier

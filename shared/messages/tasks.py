@@ -15,9 +15,10 @@ from .. import times
 from ..settings import GUID
 from . import codec, envelope
 from .codec import FLAT, Day, Moment
-from .envelope import VERSION, OpaqueId, TraceParent
+from .envelope import OpaqueId, TraceParent
 from .signals import EVENT_ID, EventKind
 
+VERSION = 1  # of the messages of `upkeep`
 MOST_EXAMINED = 50
 
 
@@ -179,4 +180,4 @@ def message(task: Task) -> str:
 
 def parse(text: str) -> Task:
     """The task of a message. Raises NotOurMessage."""
-    return codec.read(Task, envelope.loads(text))
+    return codec.read(Task, envelope.loads(text, VERSION))

@@ -1,7 +1,9 @@
-"""The calls on a page of Graph's list that have no outcome, and what is done about them.
+"""Find listed calls without an outcome and queue them.
 
-What the list itself decides, such as a call between two people, is settled at once; every other one becomes a signal
-that carries what the list told, so that the worker need not ask for the call record.
+A call that the list itself decides, such as one between two people, is settled at once; every other one gets a record
+that holds what the list told, so that the worker need not ask for the call record, and a nudge. A call that has a
+record but no outcome in the day of its end teaches the record that day: so every call of the list has an outcome in
+its day's folder. Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
 """
 
 from __future__ import annotations
@@ -10,65 +12,91 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from .. import times
-from ..archiving.attempt import decided
-from ..errors import Unavailable
+from .. import logs, times
+from ..archiving import redrive
+from ..archiving.sources import decide_from_call_record
+from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
+from ..graph.client import items, segment
 from ..graph.meetings import CallRecord
-from ..ledger.outcome import Outcome, Result
-from ..ledger.outcomes import Outcomes, Superseded
+from ..ledger import merge
+from ..ledger.journal import Journal
+from ..ledger.publish import Outcomes
+from ..ledger.record import Cause, Next, Record, Result, Series, commit
+from ..ledger.store import Ledger
+from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
-from ..messages.signals import FoundBy, Meeting, Signal, call_record_id, of_call_record, pack
-from ..services import Services
+from ..messages.signals import Meeting, Origin, call_record_id
 from ..settings import Settings
+from ..storage.blobs import in_parallel
+from ..storage.scans import CallCursor, Scan
+from . import windows
+from .slices import Slice
 
-THREADS = 8
 MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
+MAX_RESTARTS = 3  # of a day whose pages do not all come
+LISTING_RATE = 36, 20.0  # requests in seconds; Graph answers 40
 DAY = timedelta(days=1)
+_LISTING = SlidingWindow(*LISTING_RATE)
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedCall:
     """A call as the list shows it; `record` is None when its times cannot be read."""
 
     call_id: str
     record: CallRecord | None
     is_between_people: bool
-    start: datetime | None = None
+
+    @property
+    def signal_id(self) -> str:
+        """The id of its signal."""
+        return call_record_id(self.call_id)
 
     @property
     def end(self) -> datetime | None:
         """When it ended, if that can be read."""
         return self.record.end if self.record else None
 
-    def settled_as(self, settings: Settings) -> Result | None:
-        """What the list itself decides. A meeting whose join URL the list leaves out must be asked for."""
+    @property
+    def meeting(self) -> Meeting:
+        """The facts that the list tells."""
+        if self.record is None:
+            return Meeting()
+        known = self.record
+        return Meeting(
+            known.start,
+            known.end,
+            known.join_url,
+            known.organizer_id,
+            version=known.version,
+            origin=Origin.LIST,
+        )
+
+    def decide(self, settings: Settings) -> Result | None:
+        """The result that the list alone decides. A meeting whose join URL the list leaves out must be asked for."""
         if self.record is None or not (self.record.is_meeting or self.is_between_people):
             return None
-        return decided(self.record, settings)
+        return decide_from_call_record(self.record, settings)
 
 
-def listed(item: object) -> Listed | None:
+def parse_listed(item: object) -> ListedCall | None:
     """An item of the list; None for one without an id."""
     call_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(call_id, str) or not OPAQUE_ID.match(call_id):
         return None
-    is_between_people = item.get("type") == "peerToPeer"
-    try:
+    record = None
+    with contextlib.suppress(Unavailable):
         record = meetings.parse_call_record(item, "list call records")
-    except Unavailable:
-        record = None
-    with contextlib.suppress(ValueError):
-        return Listed(call_id, record, is_between_people, times.parse(item.get("startDateTime")))
-    return Listed(call_id, record, is_between_people)
+    return ListedCall(call_id, record, item.get("type") == "peerToPeer")
 
 
-class Known:
-    """The outcomes that exist. A day is listed once, when it is first asked for.
+class OutcomeIndex:
+    """The outcomes that exist, by day. A day is listed once, when it is first asked for.
 
     One with more than MOST_LISTED is asked about each: else every slice would list it again and hold it in memory.
     """
@@ -78,102 +106,177 @@ class Known:
         self._most_listed = most_listed
         self._days: dict[date, dict[str, str] | None] = {}
 
-    def find(self, calls: Iterable[Listed]) -> list[tuple[str, str] | None]:
-        """Each call's outcome: its blob's name, and its result; None where there is none.
+    def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
+        """The result of each signal in the day of its end; None where there is no outcome, or no day is known."""
+        days = {day: self._listed(day) for _, day in signals if day}
+        if None not in days.values():
+            return [self.result(*each) for each in signals]
+        return in_parallel(lambda each: self.result(*each), signals)
 
-        It lies on the day of the end. Before the call record could be read it lies on that of first sight, which
-        is the same or the next one.
-        """
-        calls = list(calls)
-        for day in {day for call in calls for day in _days(call)}:
-            self._list(day)
-        if None not in self._days.values():
-            return [self._find(call) for call in calls]
-        with ThreadPoolExecutor(THREADS) as threads:
-            return list(threads.map(self._find, calls))
-
-    def has(self, signal_id: str, day: date) -> bool:
-        """Whether a signal has an outcome on a day."""
-        self._list(day)
-        return self._result(self._outcomes.name(signal_id, day), day) is not None
-
-    def _find(self, call: Listed) -> tuple[str, str] | None:
-        for day in _days(call):
-            name = self._outcomes.name(call_record_id(call.call_id), day)
-            if result := self._result(name, day):
-                return name, result
-        return None
-
-    def _result(self, name: str, day: date) -> str | None:
-        listed = self._days[day]
+    def result(self, signal_id: str, day: date | None) -> str | None:
+        """The result of one signal."""
+        if day is None:
+            return None
+        name, listed = self._outcomes.name(signal_id, day), self._listed(day)
         return self._outcomes.result(name) if listed is None else listed.get(name)
 
-    def _list(self, day: date) -> None:
+    def _listed(self, day: date) -> dict[str, str] | None:
         if day not in self._days:
-            first = itertools.islice(self._outcomes.listed(day), self._most_listed + 1)
+            first = itertools.islice(self._outcomes.list(day), self._most_listed + 1)
             found = {each.name: sys.intern(each.result) for each in first}
             self._days[day] = found if len(found) <= self._most_listed else None
+        return self._days[day]
 
 
-def announce(calls: Iterable[Listed], found_by: FoundBy, services: Services) -> None:
-    """Settle these calls, or send a signal for each and put down that it is pending."""
+@dataclass(frozen=True)
+class Announcement:
+    """A signal that nobody announced; `result` where it is settled already."""
+
+    signal_id: str
+    meeting: Meeting
+    result: Result | None = None
+
+
+def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
+    """Record these signals, publish their outcomes, and queue those that are not settled."""
+    cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
+    records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
+    journal.follow([each for each in records if merge.is_asked_for(each)])
+    journal.publish([each for each in records if not merge.is_asked_for(each)])
+
+
+def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
     now = times.now()
-    signals: list[Signal] = []
-    settled: list[Outcome] = []
-    for call in calls:
-        result = call.settled_as(services.settings)
-        record = call.record
-        meeting = Meeting(record.start, record.end, record.join_url, record.organizer_id) if record else None
-        seen = now if call.end else call.start or now  # so that its outcome is found again where it is filed
-        since = None if call.end else now
-        signal = of_call_record(call.call_id, seen, found_by=found_by, meeting=meeting, since=since)
-        if result is None:
-            signals.append(signal)
-        else:
-            known = meeting or Meeting()
-            settled.append(Outcome(signal.id, result, seen, attempt=0, settled=now, meeting=known))
-    enqueue(signals, services)
-    _write_all(settled, services)
+    new = Record(
+        found.signal_id,
+        found.result or Result.PENDING,
+        now,
+        attempt=0,
+        series=Series(now, cause),
+        next=None if found.result else Next(0, now),
+        settled=now if found.result else None,
+        meeting=found.meeting,
+    )
+
+    def change(old: Record | None) -> Record | None:
+        return merge.teach(old, found.meeting) if old else new
+
+    record, _ = ledger.update(found.signal_id, change, commit(cause))
+    return record or new
 
 
-def enqueue(signals: Sequence[Signal], services: Services) -> None:
-    """Send these signals, and put down that each is pending.
+class CallScan:
+    """The part of a slice that goes through Graph's list of call records; the cursor moves on with each page."""
 
-    The signals go first: a crash in between sends them twice, which is harmless.
-    """
-    now = times.now()
-    for text in pack(signals):
-        services.signals.send(text)
-    pending = [
-        Outcome(
-            signal_id=signal.id,
-            result=Result.PENDING,
-            first_seen=signal.first_seen,
-            attempt=0,
-            next_attempt=now,
-            meeting=signal.meeting or Meeting(),
+    def __init__(self, work: Slice, index: OutcomeIndex) -> None:
+        self._work = work
+        self._services = work.services
+        self._index = index
+        self._met: set[str | None] = set()
+
+    def run(self) -> None:
+        """Go on until the time is over or all calls are seen. Raises a GraphError."""
+        while (cursor := self._work.scan.calls) and self._work.has_time():
+            _LISTING.wait()
+            self._page(cursor)
+
+    def failed(self, *, is_dead: bool, gives_up: bool) -> None:
+        """Ask for a page that does not come by another way, and in the end leave its day out."""
+        scan, cursor = self._work.scan, self._work.scan.calls
+        if cursor and cursor.link and is_dead:  # Graph may not take this link any more; the day is begun anew
+            self._work.update(calls=replace(cursor, link=None), restarts=scan.restarts + 1)
+        if cursor and (gives_up or self._work.scan.restarts >= MAX_RESTARTS):
+            self._leave_out_day(cursor)
+
+    def _leave_out_day(self, cursor: CallCursor) -> None:
+        """Go on with the next day: those after this one must not wait for it. The next full scan tries it again."""
+        scan = self._work.scan
+        days = [cursor.at.date() + number * DAY for number in range(3)]
+        logs.error("sweep.skipped", look=scan.name, start=cursor.at, error=scan.error)
+        self._work.update(
+            calls=self._after(cursor), failures=0, restarts=0, unclear=windows.with_unclear(scan, days)
         )
-        for signal in signals
-    ]
-    _write_all(pending, services)
+
+    def _after(self, cursor: CallCursor) -> CallCursor | None:
+        """The cursor when a day is done."""
+        end = cursor.at + DAY
+        return CallCursor(end) if end < self._work.scan.end else None
+
+    def _page(self, cursor: CallCursor) -> None:
+        scan, operation = self._work.scan, "list call records"
+        end = min(cursor.at + DAY, scan.end)
+        page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
+        calls, link = items(page, operation), page.get("@odata.nextLink")
+        if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
+            raise Unavailable(operation, "the next link is no address or repeats", status=200)
+        if scan.records == 0:
+            self._services.access.opened(None)  # Graph lists call records, should it have refused them before
+        missing = self._compare(calls)
+        self._work.update(
+            calls=CallCursor(cursor.at, link) if link else self._after(cursor),
+            restarts=scan.restarts if link else 0,
+            records=scan.records + len(calls),
+            missing=scan.missing + missing,
+            failures=0,
+            error=None,
+        )
+
+    def _compare(self, calls: list[Any]) -> int:
+        """Announce the calls of a page that have no outcome, and reopen what a backfill meets. Return how many."""
+        readable = self._readable(calls)
+        results = self._index.results([(each.signal_id, each.end and each.end.date()) for each in readable])
+        missing = [call for call, result in zip(readable, results, strict=True) if result is None]
+        settings, scan = self._services.settings, self._work.scan
+        announce_missing(
+            [Announcement(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
+            scan,
+            self._services.journal,
+        )
+        for call in missing:
+            logs.info(
+                "signal.found",
+                signal=call.signal_id,
+                outcome=call.decide(settings) or Result.PENDING,
+                look=scan.name,
+                requestId=self._services.graph.request_id,
+            )
+        if scan.is_backfill:
+            met = [call for call in readable if self._is_met_first(call) and call not in missing]
+            names = [
+                self._services.journal.outcomes.name(call.signal_id, call.end.date())
+                for call in met
+                if call.end
+            ]
+            redrive.reopen(names, Cause.BACKFILL, scan.started, self._services)
+        return len(missing)
+
+    def _readable(self, calls: list[Any]) -> list[ListedCall]:
+        """The calls of a page; one that is no call record shows in the log."""
+        readable = []
+        for call in map(parse_listed, calls):
+            if call:
+                readable.append(call)
+            else:
+                request_id = self._services.graph.request_id
+                logs.warning("record.unreadable", look=self._work.scan.name, requestId=request_id)
+        return readable
+
+    def _is_met_first(self, call: ListedCall) -> bool:
+        """Whether this is the first call of a meeting of ours in this slice."""
+        record = call.record
+        if not (record and record.is_meeting) or record.join_url in self._met:
+            return False
+        if call.decide(self._services.settings):
+            return False
+        self._met.add(record.join_url)
+        return True
 
 
-def _write_all(outcomes: Iterable[Outcome], services: Services) -> None:
-    with ThreadPoolExecutor(THREADS) as threads:
-        for _ in threads.map(lambda outcome: _write(outcome, services), outcomes):
-            pass
+def is_dead_link(failure: Exception) -> bool:
+    """Whether a page's link will not come to life again."""
+    return isinstance(failure, Refused | NotFound)
 
 
-def _write(outcome: Outcome, services: Services) -> None:
-    services.sealing.note(outcome.day)
-    try:
-        services.outcomes.write(outcome, None)
-    except Superseded:
-        return  # the worker was faster
-
-
-def _days(call: Listed) -> Iterable[date]:
-    if call.end:
-        return (call.end.date(), call.end.date() + DAY)
-    first = (call.start or times.now()).date()
-    return (first, first + DAY, first + 2 * DAY, times.now().date())
+def _path(start: datetime, end: datetime) -> str:
+    condition = f"startDateTime ge {times.text(start)} and startDateTime lt {times.text(end)}"
+    return f"communications/callRecords?$filter={segment(condition)}"

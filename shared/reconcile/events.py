@@ -1,18 +1,17 @@
-"""The part of a look that goes through virtual events: reports that nobody announced, and events without subscription.
+"""Find reports of virtual events that nobody announced, and events without a subscription.
 
-Webinars and town halls are listed page by page. Of each event that may have been held in the look's time its sessions
+Webinars and town halls are listed page by page. Of each event that may have been held in the scan's window its sessions
 are asked for, and of each session its reports: calls grow with pages, those events and their sessions, and not with
 events long over. Source: https://learn.microsoft.com/graph/api/virtualeventsroot-list-webinars
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..archiving.attempt import is_in_scope
+from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
 from ..graph.client import items, next_link
@@ -20,49 +19,60 @@ from ..graph.events import Event
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
-from ..messages.signals import EventKind, FoundBy, Meeting, Signal, of_report
+from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
 from ..messages.tasks import Subscribe, Task
-from ..services import Services
-from ..storage.scans import Look
+from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
-from . import call_records, windows
-from .call_records import Known
+from . import windows
+from .call_records import Announcement, OutcomeIndex, announce_missing
+from .slices import Slice
 
 SKIP_AFTER = 5  # failures in a row, of one event
-EARLIER = timedelta(hours=30)  # than the look's start, for a session that ended in it
+EARLIER = timedelta(hours=30)  # than the scan's start, because a session may have ended in it
 
 
-class EventLook:
-    """Goes through events from where `look` is; `look` moves on with each event."""
+class EventScan:
+    """The part of a slice that goes through virtual events; the cursor moves on with each event."""
 
-    def __init__(self, look: Look, services: Services, known: Known, has_time: Callable[[], bool]) -> None:
-        self.look = look
-        self._services = services
-        self._known = known
-        self._has_time = has_time
+    def __init__(self, work: Slice, index: OutcomeIndex) -> None:
+        self._work = work
+        self._services = work.services
+        self._index = index
         self._subscribed: set[tuple[EventKind, str]] | None = None
 
     def run(self) -> None:
-        """Go on until the time is over or all events are done. Raises a GraphError; `look` then is where it stopped."""
-        while self.look.kinds and self._has_time():
-            self._page(EventKind(self.look.kinds[0]))
+        """Go on until the time is over or all events are seen. Raises a GraphError."""
+        while (cursor := self._work.scan.events) and self._work.has_time():
+            self._page(cursor)
 
-    def _page(self, kind: EventKind) -> None:
+    def failed(self, *, is_dead: bool, gives_up: bool) -> None:
+        """Begin a list anew whose page does not come, and in the end leave the events of its kind out."""
+        scan, cursor = self._work.scan, self._work.scan.events
+        if cursor and cursor.link and is_dead:
+            self._work.update(events=EventCursor(cursor.kinds), restarts=scan.restarts + 1)
+        if cursor and gives_up:  # the next full scan tries them again; until then no day of this one is final
+            logs.error("sweep.skipped", look=scan.name, start=scan.start, error=scan.error)
+            unclear = windows.with_unclear(scan, windows.all_days(scan))
+            self._work.update(events=_next_kind(cursor), failures=0, restarts=0, unclear=unclear)
+
+    def _page(self, cursor: EventCursor) -> None:
+        kind = cursor.kinds[0]
         operation = f"list {kind}s"
-        page = self._services.graph.get(self.look.link or events.path(kind), operation)
+        page = self._services.graph.get(cursor.link or events.path(kind), operation)
         found, link = items(page, operation), next_link(page)
-        for item in found[self.look.done :]:
-            if not self._has_time():
+        for item in found[cursor.done :]:
+            if not self._work.has_time():
                 return
             if event := events.parse(kind, item):
                 self._event(event)
-            self.look = replace(self.look, done=self.look.done + 1, failures=0, error=None)
-        kinds = self.look.kinds if isinstance(link, str) else self.look.kinds[1:]
-        self.look = replace(self.look, kinds=kinds, link=link if isinstance(link, str) else None, done=0)
+            cursor = replace(cursor, done=cursor.done + 1)
+            self._work.update(events=cursor, failures=0, error=None)
+        following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
+        self._work.update(events=following)
 
     def _event(self, event: Event) -> None:
-        settings = self._services.settings
+        settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
@@ -70,48 +80,53 @@ class EventLook:
             and (event.kind, event.id) not in self._with_subscription()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        everything = self.look.found_by is FoundBy.BACKFILL
-        if everything or event.may_touch(self.look.start - EARLIER, self.look.end, desired.REPORTS_LATE):
-            self._try(event, everything=everything)
+        if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+            self._try(event)
 
-    def _try(self, event: Event, *, everything: bool) -> None:
+    def _try(self, event: Event) -> None:
         """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
         try:
-            self._reports(event, everything=everything)
+            self._reports(event)
         except (AccessDenied, NotFound) as failure:
             logs.warning(
                 "event.denied", meeting=event.id, error=str(failure), requestId=failure.request_id or None
             )
         except GraphError as failure:
-            if isinstance(failure, Throttled) or self.look.failures < SKIP_AFTER:
+            scan = self._work.scan
+            if isinstance(failure, Throttled) or scan.failures < SKIP_AFTER:
                 raise
-            logs.error("sweep.skipped", look=self.look.name, meeting=event.id, error=str(failure))
-            self.look = replace(self.look, unclear=windows.all_unclear(self.look))
+            logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
+            self._work.update(unclear=windows.with_unclear(scan, windows.all_days(scan)))
 
-    def _reports(self, event: Event, *, everything: bool) -> None:
+    def _reports(self, event: Event) -> None:
         """Signal the reports of an event that have no outcome."""
-        graph, signals = self._services.graph, list[Signal]()
+        graph, missing = self._services.graph, list[Announcement]()
         for session in events.sessions(graph, event):
             for report in reports.listed(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
-                self.look = replace(self.look, records=self.look.records + 1)
-                if not everything and report.end < self.look.start - EARLIER:
+                scan = self._work.scan
+                self._work.update(records=scan.records + 1)
+                if not scan.is_backfill and report.end < scan.start - EARLIER:
                     continue
-                meeting = Meeting(report.start, report.end, organizer_id=event.organizer_id, event=session)
-                signal = replace(
-                    of_report(report.id, session, times.now(), found_by=self.look.found_by), meeting=meeting
-                )
-                if not self._known.has(signal.id, report.end.date()):
-                    signals.append(signal)
-        call_records.enqueue(signals, self._services)
-        self.look = replace(self.look, missing=self.look.missing + len(signals))
-        for signal in signals:
+                signal_id = report_ready_id(report.id)
+                if self._index.result(signal_id, report.end.date()) is None:
+                    meeting = Meeting(
+                        report.start,
+                        report.end,
+                        organizer_id=event.organizer_id,
+                        event=session,
+                        origin=Origin.LIST,
+                    )
+                    missing.append(Announcement(signal_id, meeting))
+        announce_missing(missing, self._work.scan, self._services.journal)
+        self._work.update(missing=self._work.scan.missing + len(missing))
+        for each in missing:
             logs.info(
                 "signal.found",
-                signal=signal.id,
+                signal=each.signal_id,
                 meeting=event.id,
-                look=self.look.name,
+                look=self._work.scan.name,
                 requestId=graph.request_id,
             )
 
@@ -125,3 +140,8 @@ class EventLook:
             ]
             self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
         return self._subscribed
+
+
+def _next_kind(cursor: EventCursor) -> EventCursor | None:
+    """The cursor when a kind is done."""
+    return EventCursor(cursor.kinds[1:]) if cursor.kinds[1:] else None

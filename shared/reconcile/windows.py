@@ -1,4 +1,4 @@
-"""Which span of Graph's list of call records a look goes through, and what it knows about days when it is done."""
+"""Choose the time window of a scan, and the days it proves complete."""
 
 from __future__ import annotations
 
@@ -7,31 +7,62 @@ from datetime import date, datetime, timedelta
 
 from .. import times
 from ..days.sealing import REACH, ready_at
-from ..settings import Settings
-from ..storage.scans import FULL, RECENT, Look
+from ..messages.signals import EventKind
+from ..settings import CALL_RECORDS, VIRTUAL_EVENTS, Settings
+from ..storage.scans import FULL, RECENT, CallCursor, EventCursor, OverdueCursor, Scan
 
 SHORT = timedelta(hours=6)
-OVERLAP = timedelta(hours=3)  # with the look before, for records that come late
+OVERLAP = timedelta(hours=3)  # with the scan before, because records come late
 LONGEST = timedelta(hours=30)  # meetings
 DAY = timedelta(days=1)
 LOOKED_AT = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
 
 
-def recent(last: Look | None, now: datetime) -> Look:
-    """The last hours, and further back where there was no look for some time."""
+def recent(last: Scan | None, settings: Settings, now: datetime) -> Scan:
+    """The last hours, and further back where there was no scan for some time."""
     start = min(now - SHORT, last.started - OVERLAP) if last else now - SHORT
-    start = max(start, now - REACH)
-    return Look(RECENT, now, start, now, at=start, next=now, due=(now - DAY).date())
+    return _scan(RECENT, max(start, now - REACH), now, settings, now, (now - DAY).date())
 
 
-def full(unsealed: Iterable[date], settings: Settings, now: datetime) -> Look:
+def full(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
     """From the first day that is not sealed on."""
     start = max(times.midnight(min(unsealed)) - LONGEST, now - REACH)
-    due = now - timedelta(seconds=settings.retry_window) - LOOKED_AT
-    return Look(FULL, now, start, now, at=start, next=now, due=due.date())
+    overdue = now - timedelta(seconds=settings.retry_window) - LOOKED_AT
+    return _scan(FULL, start, now, settings, now, overdue.date())
 
 
-def full_is_due(last: Look | None, settings: Settings, now: datetime) -> bool:
+def asked_for(
+    name: str, start: datetime, end: datetime, settings: Settings, now: datetime, *, is_backfill: bool
+) -> Scan | None:
+    """A window that somebody asks for, as far as Graph still lists it; None where nothing of it is left."""
+    start, end = max(start, now - REACH), min(end, now)
+    return _scan(name, start, end, settings, now, is_backfill=is_backfill) if start < end else None
+
+
+def _scan(
+    name: str,
+    start: datetime,
+    end: datetime,
+    settings: Settings,
+    now: datetime,
+    overdue: date | None = None,
+    *,
+    is_backfill: bool = False,
+) -> Scan:
+    return Scan(
+        name,
+        now,
+        start,
+        end,
+        next=now,
+        overdue=OverdueCursor(overdue) if overdue else None,
+        calls=CallCursor(start) if CALL_RECORDS in settings.signals else None,
+        events=EventCursor(tuple(EventKind)) if VIRTUAL_EVENTS in settings.signals else None,
+        is_backfill=is_backfill,
+    )
+
+
+def full_is_due(last: Scan | None, settings: Settings, now: datetime) -> bool:
     """Whether the last one is a day old, or a day has become ready to be sealed since."""
     if last is None or not last.finished or now - last.started >= DAY:
         return True
@@ -39,18 +70,22 @@ def full_is_due(last: Look | None, settings: Settings, now: datetime) -> bool:
     return any(last.started < ready_at(day, settings) <= now for day in days)
 
 
-def all_unclear(look: Look) -> tuple[str, ...]:
-    """The days that cannot be sealed when something of the whole span is not known."""
-    days = (look.start.date() + number * DAY for number in range((look.end - look.start).days + 2))
-    return tuple(sorted({*look.unclear, *(day.isoformat() for day in days)}))
+def with_unclear(scan: Scan, days: Iterable[date]) -> tuple[date, ...]:
+    """The days that cannot be sealed, with these."""
+    return tuple(sorted({*scan.unclear, *days}))
 
 
-def covered(look: Look, settings: Settings) -> set[date]:
-    """The days of which this look has seen every call, for all of them were listed by then."""
-    day = look.start.date()
+def all_days(scan: Scan) -> Iterable[date]:
+    """Every day of the window, which cannot be sealed when something of the whole is not known."""
+    return (scan.start.date() + number * DAY for number in range((scan.end - scan.start).days + 2))
+
+
+def covered(scan: Scan, settings: Settings) -> set[date]:
+    """The days of which this scan has seen every call, because all of them were listed by then."""
+    day = scan.start.date()
     days: set[date] = set()
-    while ready_at(day, settings) <= look.started:
-        if times.midnight(day) - LONGEST >= look.start and day.isoformat() not in look.unclear:
+    while ready_at(day, settings) <= scan.started:
+        if times.midnight(day) - LONGEST >= scan.start and day not in scan.unclear:
             days.add(day)
         day += DAY
     return days

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -14,6 +17,11 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
+
+from ..errors import Contention
+
+THREADS = 8  # that wait for storage side by side
+MAX_RACES = 8  # writers of one blob that may get in between
 
 
 @dataclass(frozen=True)
@@ -55,17 +63,16 @@ def put(
     etag: str | None,
     metadata: dict[str, str] | None = None,
     content_type: str = "application/json",
-) -> bool:
-    """Write where the blob still has `etag`, or with None where there is no blob.
+) -> str | None:
+    """Write where the blob still has `etag`, or with None where there is no blob. A file is written from its beginning.
 
-    False when that does not hold. A file is written from its beginning.
+    Return the new ETag; None where the condition does not hold.
     """
     length = len(body) if isinstance(body, bytes) else body.seek(0, os.SEEK_END)
     if not isinstance(body, bytes):
         body.seek(0)
     try:
-        container.upload_blob(
-            name,
+        written = container.get_blob_client(name).upload_blob(
             body,
             length=length,
             overwrite=True,  # else the client adds a condition of its own
@@ -76,8 +83,42 @@ def put(
     except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
         if no_container(refusal):
             raise
+        return None
+    return str(written["etag"])
+
+
+def delete(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
+    """Delete a blob, with `etag` only while it has that one. Return whether it was deleted."""
+    condition = _condition(etag) if etag else {}
+    try:
+        container.delete_blob(name, **condition)
+    except ResourceModifiedError:
+        return False
+    except ResourceNotFoundError as missing:
+        if no_container(missing):
+            raise
         return False
     return True
+
+
+def until_written[T](attempt: Callable[[], T | None], subject: str) -> T:
+    """The result of a read and a conditional write, repeated while it is None because another writer was faster.
+
+    Raises Contention after MAX_RACES lost races.
+    """
+    for _ in range(MAX_RACES):
+        if (result := attempt()) is not None:
+            return result
+    raise Contention(subject)
+
+
+def in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """The results of a function that waits for storage, called for these items in the context of this thread."""
+    if len(items) < 2:
+        return [function(each) for each in items]
+    context = copy_context()
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(lambda each: context.copy().run(function, each), items))
 
 
 def no_container(error: HttpResponseError) -> bool:

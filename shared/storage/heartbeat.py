@@ -12,7 +12,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..limits import Once
+from ..limits import Debounce
 from .state import State
 
 NOTIFICATION = "heartbeat/notification.json"
@@ -27,11 +27,11 @@ class Heartbeat:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._once = Once(EVERY)
+        self._once = Debounce(EVERY)
 
     def beat(self, name: str) -> None:
         """Write that `name` happened now, unless this instance did so within the last minute."""
-        if self._once.passes(name):
+        if self._once.allows(name):
             self.tell(name, {})
 
     def tell(self, name: str, fields: Mapping[str, Any]) -> None:

@@ -1,19 +1,20 @@
-"""Looks at Graph's lists, as they are remembered between slices: `sweep/<look>.json`.
+"""Progress of a reconciliation scan, saved between time slices in `sweep/<name>.json`.
 
-A look is one chain of messages, each of which does a slice, writes down how far it came, and sends the next one. `step`
-fences: of two messages of one step, the second finds that it was overtaken. A chain that broke is taken up again where
-it was by a later run of the timer.
+A scan is one chain of messages, each of which does a slice, saves how far it came, and sends the next one. `step`
+fences: of two messages of one step, the second finds that it was overtaken. A broken chain is resumed where it was by a
+later run of the timer.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Annotated
 
 from .. import logs, times
-from ..messages import tasks
-from ..messages.signals import FoundBy
+from ..errors import NotOurMessage
+from ..messages import codec, tasks
+from ..messages.signals import EventKind
 from ..messages.tasks import Sweep, Task
 from .clients import Queue
 from .state import Entry, State
@@ -25,119 +26,114 @@ BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice wa
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the calls that started in [start, end).
+class OverdueCursor:
+    """The day whose overdue outcomes come next, and the last of its names that was done."""
 
-    `due` is the day whose outcomes are next looked through for what is overdue (`due_after`: the last one that was
-    done), `at` the start of the day whose calls are listed and `link` the page to go on with. `unclear` are days that
-    cannot be sealed after this look.
-    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came,
-    `restarts` of the day that is listed. `kinds` are the kinds of virtual events that are to be gone through after the
-    calls, the first one from `link` on, of whose page `done` events are done.
+    day: date
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class CallCursor:
+    """The start of the day whose calls are listed next, and the page to go on with."""
+
+    at: datetime
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class EventCursor:
+    """The kinds of virtual events that are left, the page of the first to go on with, and how many of it are done."""
+
+    kinds: tuple[EventKind, ...]
+    link: str | None = None
+    done: int = 0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan of overdue outcomes, of the calls that started in [start, end), and of virtual events.
+
+    A cursor is None when its part is done or not asked for. `unclear` are days that cannot be sealed after this scan.
+    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came, `restarts` of
+    the day that is listed.
     """
 
     name: str
     started: datetime
-    start: datetime
-    end: datetime
-    at: datetime
+    start: Annotated[datetime, "from"]
+    end: Annotated[datetime, "to"]
     next: datetime
-    due: date | None = None
-    due_after: str | None = None
-    link: str | None = None
-    found_by: FoundBy = FoundBy.SWEEP
+    overdue: OverdueCursor | None = None
+    calls: CallCursor | None = None
+    events: EventCursor | None = None
+    is_backfill: bool = False
     step: int = 0
     updated: datetime | None = None
     finished: datetime | None = None
     records: int = 0
     missing: int = 0
-    unclear: tuple[str, ...] = ()
+    unclear: tuple[date, ...] = ()
     failures: int = 0
     restarts: int = 0
     error: str | None = None
-    kinds: tuple[str, ...] = ()
-    done: int = 0
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A look as it was read."""
+class StoredScan:
+    """A scan as it was read."""
 
-    look: Look
+    scan: Scan
     entry: Entry
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The looks of one app."""
+class Scans:
+    """The scans of one app."""
 
     state: State
     upkeep: Queue
 
-    def read(self, name: str) -> Kept | None:
-        """The look `name`; None for none, or one that an older version wrote."""
+    def read(self, name: str) -> StoredScan | None:
+        """The scan `name`; None for none, or one that another version wrote."""
         entry = self.state.read(_path(name))
         try:
-            return Kept(_parse(entry.content), entry) if entry else None
-        except (KeyError, TypeError, ValueError):
+            return StoredScan(codec.read(Scan, entry.content), entry) if entry else None
+        except NotOurMessage:
             return None
 
-    def begin(self, look: Look) -> bool:
-        """Begin a look, unless one of that name is not finished. Whether it was begun."""
-        kept = self.read(look.name)
-        if kept and not kept.look.finished:
-            logs.info("sweep.running", look=look.name, step=kept.look.step)
-            if kept.look.step == 0:
-                self.send(kept.look)  # was it written down and never sent?
+    def begin(self, scan: Scan) -> bool:
+        """Begin a scan, unless one of that name is not finished. Return whether it was begun."""
+        stored = self.read(scan.name)
+        if stored and not stored.scan.finished:
+            logs.info("sweep.running", look=scan.name, step=stored.scan.step)
+            if stored.scan.step == 0:
+                self.send(stored.scan)  # was it saved and never sent?
             return False
-        entry = kept.entry if kept else self.state.read(_path(look.name))
-        if self.state.write(_path(look.name), _content(look), entry):
-            logs.info("sweep.started", look=look.name, start=look.start, end=look.end)
-            self.send(look)
+        entry = stored.entry if stored else self.state.read(_path(scan.name))
+        if self.state.write(_path(scan.name), codec.write(scan), entry):
+            logs.info("sweep.started", look=scan.name, start=scan.start, end=scan.end)
+            self.send(scan)
             return True
         return False
 
     def resume(self) -> None:
-        """Take up every look whose chain of messages broke."""
+        """Resume every scan whose chain of messages broke."""
         for path in self.state.names("sweep/", MOST):
             name = path.removeprefix("sweep/").removesuffix(".json")
-            kept = self.read(name) if "/" not in name else None
-            if kept and not kept.look.finished and times.now() > kept.look.next + BROKEN_AFTER:
-                logs.info("sweep.resumed", look=name, step=kept.look.step)
-                self.send(kept.look)
+            stored = self.read(name) if "/" not in name else None
+            if stored and not stored.scan.finished and times.now() > stored.scan.next + BROKEN_AFTER:
+                logs.info("sweep.resumed", look=name, step=stored.scan.step)
+                self.send(stored.scan)
 
-    def save(self, look: Look, kept: Kept) -> bool:
-        """Write down how far a slice came. False when another message did that slice."""
-        return self.state.write(_path(look.name), _content(look), kept.entry)
+    def save(self, scan: Scan, stored: StoredScan) -> bool:
+        """Save how far a slice came. False when another message did that slice."""
+        return self.state.write(_path(scan.name), codec.write(scan), stored.entry)
 
-    def send(self, look: Look, delay: int = 0) -> None:
-        """Send the message of the look's next slice."""
-        self.upkeep.send(tasks.message(Task(Sweep(look.name, look.step))), delay)
+    def send(self, scan: Scan, delay: int = 0) -> None:
+        """Send the message of the next slice."""
+        self.upkeep.send(tasks.message(Task(Sweep(scan.name, scan.step))), delay)
 
 
 def _path(name: str) -> str:
     return f"sweep/{name}.json"
-
-
-def _content(look: Look) -> dict[str, Any]:
-    content = asdict(look)
-    content["from"], content["to"] = content.pop("start"), content.pop("end")
-    for key, value in content.items():
-        if isinstance(value, datetime):
-            content[key] = times.text(value)
-        elif isinstance(value, date):
-            content[key] = value.isoformat()
-    return content
-
-
-def _parse(content: dict[str, Any]) -> Look:
-    known = {"kinds": (), "done": 0, **content, "start": content["from"], "end": content["to"]}
-    values: dict[str, Any] = {each.name: known[each.name] for each in fields(Look)}
-    for key in ("started", "start", "end", "at", "next"):
-        values[key] = datetime.fromisoformat(values[key])
-    for key in ("updated", "finished"):
-        values[key] = times.parse(values[key])
-    values["due"] = date.fromisoformat(values["due"]) if values["due"] else None
-    values["found_by"] = FoundBy(values["found_by"])
-    values["unclear"], values["kinds"] = tuple(values["unclear"]), tuple(values["kinds"])
-    return Look(**values)

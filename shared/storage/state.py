@@ -13,11 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from .blobs import get, no_container, put
+from .blobs import delete, get, put
 
 TRIES = 3  # of a write that is refused although nobody else wrote
 _JSON = ContentSettings(content_type="application/json")
@@ -70,18 +68,7 @@ class State:
 
     def remove(self, name: str, entry: Entry | None = None) -> bool:
         """Delete, with `entry` only what was read. Whether it was there."""
-        unchanged: dict[str, Any] = {}
-        if entry:
-            unchanged = {"etag": entry.etag, "match_condition": MatchConditions.IfNotModified}
-        try:
-            self._container.delete_blob(name, **unchanged)
-        except ResourceModifiedError:
-            return False
-        except ResourceNotFoundError as missing:
-            if no_container(missing):
-                raise
-            return False
-        return True
+        return delete(self._container, name, etag=entry.etag if entry else None)
 
     def names(self, prefix: str, most: int) -> list[str]:
         """The names of at most `most` blobs below `prefix`."""

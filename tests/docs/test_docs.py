@@ -13,8 +13,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -32,8 +32,10 @@ from shared.days import manifests, sealing
 from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
-from shared.ledger import outcome as outcome_form
+from shared.ledger import record as ledger_record
 from shared.messages import codec, signals, tasks
+from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
+from shared.privacy.redact import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
@@ -69,11 +71,11 @@ def test_readme_names_no_make_target_that_is_missing() -> None:
 )
 def test_outcome_tables_hold_every_result_and_no_other(document: str, heading: str) -> None:
     listed = names_in(document, heading)
-    assert sorted(listed) == sorted(outcome_form.Result)
+    assert sorted(listed) == sorted(ledger_record.Result)
 
 
 def test_blob_names_are_those_that_the_code_makes() -> None:
-    report, outcome = example("report"), outcome_form.parse(json.dumps(example("outcome")).encode())
+    report, outcome = example("report"), example_record()
     end = times.parse(report["meetingEndDateTime"])
     assert end
     report_name = archive.report_name(report["id"], end)
@@ -102,10 +104,24 @@ def test_characters_that_a_blob_name_keeps() -> None:
 
 def test_example_outcome_is_written_as_it_is_shown() -> None:
     shown = example("outcome")
-    written = json.loads(outcome_form.dumps(outcome_form.parse(json.dumps(shown).encode())))
+    written = json.loads(ledger_record.outcome(example_record()))
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
+
+
+def test_outcome_metadata_is_what_the_code_writes() -> None:
+    told = section(CONSUMERS, "Metadata of an outcome")
+    shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", told, re.MULTILINE))
+    known = replace(
+        example_record(),
+        revision=2,
+        stored=example_record().settled,
+        meeting=replace(example_record().meeting, version=1),
+    )
+    denied = ledger_record.metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
+    written = ledger_record.metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    assert shown == written
 
 
 def test_report_metadata_is_what_the_code_writes() -> None:
@@ -138,7 +154,7 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
     written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
-    assert set(shown["outcomes"]) <= set(outcome_form.Result)
+    assert set(shown["outcomes"]) <= set(ledger_record.Result)
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
@@ -176,39 +192,30 @@ def test_sha256_snippet_gives_what_the_code_stores() -> None:
             assert names["sha256"](read.body.read()) == read.sha256
 
 
-def test_queue_message_table_has_the_fields_that_are_written() -> None:
-    signal = signals.Signal(
-        id="cr-e523d2ed-2966-4b6b-925b-754a88034cc5",
+def test_queue_message_tables_have_the_fields_that_are_written() -> None:
+    news = News(
+        signal_id="ve-e523d2ed-2966-4b6b-925b-754a88034cc5",
         first_seen=datetime(2026, 11, 23, 9, 44, 2, 218_000, UTC),
-        attempt=2,
-        ticket="5f0c1a9be27d4438",
-        denied=True,
-        filed=date(2026, 11, 23),
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        found_by=signals.FoundBy.SWEEP,
-        meeting=signals.Meeting(
-            datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC),
-            datetime(2026, 11, 23, 9, 31, 42, tzinfo=UTC),
-            "https://teams.microsoft.com/meet/2345?p=x",
-            "8b081ef6-4792-4def-b2c9-c363a1bf41d5",
-            "MSo4YjA4",
-            signals.EventSession(signals.EventKind.WEBINAR, "f5b19e0c@7f1d3c52", "8c36cbd4"),
+        subscription_id="5522bd62-7c96-4530-85b0-00b916f6151a",
+        meeting=Meeting(
+            end=datetime(2026, 11, 23, 9, 31, 42, tzinfo=UTC),
+            join_url="https://teams.microsoft.com/meet/2345?p=x",
+            organizer_id="8b081ef6-4792-4def-b2c9-c363a1bf41d5",
+            event=EventSession(EventKind.WEBINAR, "f5b19e0c@7f1d3c52", "8c36cbd4"),
         ),
-        since=datetime(2026, 11, 25, 10, tzinfo=UTC),
-        base=1,
-        confirms=True,
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     )
-    unset = [each.name for each in fields(signal) if getattr(signal, each.name) == each.default]
-    assert not unset
-    written = json.loads(signals.message(signal))
-    rows = re.findall(
-        r"^\| `(\w+)` \| `([^`]+)` \|",
-        section(OPERATORS, "Queue messages").split("On `upkeep`")[0],
-        re.MULTILINE,
-    )
-    assert dict(rows) == {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
-    }
+    nudge = Nudge("cr-e523d2ed-2966-4b6b-925b-754a88034cc5", 2, news.traceparent)
+    told = section(OPERATORS, "Queue messages").split("On `upkeep`")[0]
+    messages: tuple[Message, ...] = news, nudge
+    for part, message in zip(told.split("a **nudge**"), messages, strict=True):
+        unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
+        assert unset <= {"door"}  # of which there is one
+        rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
+        written = json.loads(signals.message(message))
+        assert dict(rows) == {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
+        }
 
 
 def test_messages_sent_by_hand_are_tasks() -> None:
@@ -341,6 +348,11 @@ def example(name: str) -> dict[str, Any]:
     assert found, name
     content: dict[str, Any] = json.loads(found[1])
     return content
+
+
+def example_record() -> ledger_record.Record:
+    """The record behind the example of an outcome."""
+    return ledger_record.of_outcome(json.dumps(example("outcome")).encode(), {})
 
 
 def awkward_report() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
-from shared.ledger.outcome import Outcome, Result, dumps
+from shared.ledger.record import Buried, Record, Result, Series, outcome
 from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
-from shared.messages.signals import EventKind, EventSession
+from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
 from shared.storage.watchlist import Watched
 from shared.tables import rows
@@ -44,24 +45,36 @@ def test_a_schema_is_one(file: Path) -> None:
     assert f"`{file.name.removesuffix('.schema.json')}`" in (SCHEMAS / "README.md").read_text()
 
 
-SIGNALS = [
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SIGNALS: list[Message] = [
     signals.of_call_record("a", NOW),
-    signals.of_call_record(
-        "a", NOW, attempt=3, ticket="t", denied=True, filed=date(2026, 11, 23), confirms=True
-    ),
+    signals.of_call_record("a", NOW, subscription_id="s", traceparent=TRACE),
     signals.of_report("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
-    signals.of_call_event(URL, NOW, NOW, "o", found_by=signals.FoundBy.SWEEP, since=NOW, base=2),
+    signals.of_call_event(URL, NOW, NOW, "o"),
+    Nudge("cr-a", 0),
+    Nudge("ve-r", 3, TRACE),
 ]
 
 
 def test_every_signal_message_is_as_published() -> None:
-    sealed = Encrypted((Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A")),), ("t",), NOW)
+    item = Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
+    sealed = Encrypted((item, replace(item, subscription_id=None)), ("t",), NOW)
     texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *rich_notifications.pack(sealed)[0]]
     assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"kind": "pack"}, {"kind": "party"}, {"kind": "reportReady"}, {"version": 2}]
+    "changes",
+    [
+        {"kind": "pack"},
+        {"kind": "pack", "messages": []},
+        {"kind": "party"},
+        {"kind": "nudge"},
+        {"signalId": "ve-r"},
+        {"signalId": "ce-" + "0" * 64},
+        {"signalId": "msg-0"},
+        {"version": 1},
+    ],
 )
 def test_a_signal_message_of_another_form_is_not(changes: dict[str, Any]) -> None:
     assert problems("signal-message", json.loads(signals.message(SIGNALS[0])) | changes)
@@ -88,7 +101,10 @@ def test_every_upkeep_message_is_as_published() -> None:
 
 def test_every_outcome_is_as_published() -> None:
     for result in Result:
-        assert problems("outcome", json.loads(dumps(Outcome("cr-a", result, NOW, 1)))) == []
+        assert problems("outcome", json.loads(outcome(Record("cr-a", result, NOW, 1, Series(NOW))))) == []
+    for buried in (Buried("upkeep", "redrive", 1, "0" * 64, "text"), Buried("upkeep", None, None, "0" * 64)):
+        known = Record("msg-a", Result.FAILED, NOW, 0, Series(NOW), buried=buried)
+        assert problems("outcome", json.loads(outcome(known))) == []
 
 
 def test_a_watched_meeting_is_as_published() -> None:

@@ -6,7 +6,7 @@ A target raises Wrong for what must not be; any other error that it lets through
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from shared.doors import notifications, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, meetings, report_json, reports, verbatim_json
 from shared.graph.client import Graph
-from shared.ledger import outcome
+from shared.ledger import record
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import EventKind, EventSession
 from shared.reconcile import call_records
@@ -36,27 +36,13 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     ),
     meetings: ("parse_call_record", "parse_join_url", "_organizer", "_guid"),
     envelope: (),
-    call_records: ("listed",),
+    call_records: ("parse_listed",),
     notifications: (),
-    outcome: ("parse", "_event"),
+    record: ("outcome", "metadata", "of_outcome", "_stored_report"),
     report_json: (),
     reports: ("read", "listed", "_record_pages", "_listed"),
     rows: (),
-    signals: (
-        *(
-            "message",
-            "pack",
-            "unpack",
-            "_fields",
-            "_subject",
-            "_id",
-            "_signal",
-            "_meeting",
-            "_event",
-            "kind_of",
-        ),
-        *("of_call_record", "of_report", "of_call_event"),
-    ),
+    signals: ("message", "pack", "unpack", "_item", "_parse", "_canonical", "kind_of"),
     tasks: (),
     webhook: (),
 }
@@ -130,7 +116,7 @@ def all_targets(events_folder: Path) -> list[Target]:
         Target("report", [report, *_other_reports(report)], _report),
         Target("list of reports", [{"value": [report, report]}, {"value": []}], _reports),
         Target("virtual event", [_event()], _event_item),
-        Target("outcome", [json.loads(outcome.dumps(each)) for each in _outcomes()], _outcome),
+        Target("outcome", [json.loads(record.outcome(each)) for each in _outcomes()], _outcome),
         Target("address", _addresses(), _address),
     ]
 
@@ -226,10 +212,9 @@ def _webhook(body: bytes, source: Random) -> None:
 
 
 def _ids(content: dict[str, Any]) -> Iterator[str]:
-    """Something for each signal or rich item of a message; for a call its id."""
-    for each in content.get("signals", content.get("items", [content])):
-        call = each.get("callId")
-        yield f"cr-{call}" if call else "other"
+    """Something for each message of a pack, or rich item; for news of a call its id."""
+    for each in content.get("messages", content.get("items", [content])):
+        yield each.get("signalId", "other")
 
 
 def _signal_documents() -> list[Any]:
@@ -238,7 +223,7 @@ def _signal_documents() -> list[Any]:
         signals.of_call_record("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
         signals.of_call_event(far, NOW, NOW),
     ]
-    empty = {"version": 1, "kind": "pack", "signals": []}
+    empty = {"version": 2, "kind": "pack", "messages": []}
     texts = [*map(signals.message, too_long), *_signal_messages()]
     return [empty, *(json.loads(text) for text in texts)]
 
@@ -246,10 +231,10 @@ def _signal_documents() -> list[Any]:
 def _signal_messages() -> list[str]:
     session = EventSession(EventKind.WEBINAR, "e", "s")
     meeting = signals.Meeting(NOW, NOW, JOIN, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "m", session)
-    known = [
-        signals.of_call_record("a", NOW, meeting=meeting, attempt=2, ticket="t", confirms=True),
-        signals.of_call_record("b", NOW, filed=NOW.date(), since=NOW, base=2, denied=True, traceparent=TRACE),
-        signals.of_call_record("c", NOW, found_by=signals.FoundBy.SWEEP),
+    known: list[signals.Message] = [
+        signals.of_call_record("a", NOW, meeting=meeting, subscription_id="s"),
+        signals.of_call_record(CALL.upper(), NOW, traceparent=TRACE),
+        signals.Nudge("cr-c", 2, TRACE),
         signals.of_report("r", session, NOW),
         signals.of_call_event(JOIN, NOW, NOW),
     ]
@@ -271,9 +256,9 @@ def _signal_message(body: bytes, _: Random) -> None:
     except NotOurMessage:
         return
     if isinstance(found, rich_notifications.Encrypted):
-        texts, looks = rich_notifications.pack(found)
-        _check(len(texts) >= 1 or bool(looks), "rich items became nothing")
-        _check(len(found.looks()) <= len(found.items), "more looks than items")
+        texts, too_large = rich_notifications.pack(found)
+        _check(len(texts) >= 1 or bool(too_large), "rich items became nothing")
+        _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
         return
     if len(text) <= envelope.MAX_MESSAGE_BYTES:
         many = signals.pack([*found] * 500)
@@ -283,7 +268,7 @@ def _signal_message(body: bytes, _: Random) -> None:
     for each in found:
         again = signals.message(each)  # times have milliseconds in messages, whatever they came with
         _check(
-            [signals.message(read) for read in signals.unpack(again)] == [again],
+            [signals.message(read) for read in signals.unpack(json.loads(again))] == [again],
             "a signal changed on its way",
         )
 
@@ -328,7 +313,7 @@ def _upkeep_message(body: bytes, _: Random) -> None:
 
 def _call_record(body: bytes, _: Random) -> None:
     content = _json(body)
-    call_records.listed(content)
+    call_records.parse_listed(content)
     if isinstance(content, dict):
         with suppress(AttendanceError):
             meetings.parse_call_record(content, "get call record")
@@ -393,18 +378,23 @@ def _event_item(body: bytes, source: Random) -> None:
     events.parse(source.choice(list(EventKind)), _json(body))
 
 
-def _outcomes() -> list[outcome.Outcome]:
+def _outcomes() -> list[record.Record]:
     meeting = signals.Meeting(NOW, NOW, JOIN, "o", "m", EventSession(EventKind.WEBINAR, "e", "s"))
-    stored = outcome.StoredReport("r", NOW, "reports/date=2026-11-23/r.json")
+    stored = record.StoredReport("r", NOW, "reports/date=2026-11-23/r.json")
+    known = record.Record("cr-a", record.Result.STORED, NOW, 1, record.Series(NOW), record.Next(1, NOW))
+    buried = record.Buried("upkeep", "redrive", 1, "0" * 64)
     return [
-        outcome.Outcome("cr-a", outcome.Result.STORED, NOW, 1, NOW, NOW, "t", meeting, (stored,)),
-        outcome.Outcome("msg-a", outcome.Result.FAILED, NOW, 1, buried=outcome.Buried("upkeep", "x")),
+        replace(known, settled=NOW, meeting=meeting, reports=(stored,)),
+        record.Record("msg-a", record.Result.FAILED, NOW, 0, record.Series(NOW), buried=buried),
     ]
 
 
-def _outcome(body: bytes, _: Random) -> None:
+def _outcome(body: bytes, source: Random) -> None:
+    told = {"revision": source.choice(("1", "x")), "version": source.choice(("1", "x")), "stored": "never"}
+    told = {name: told[name] for name in source.sample(sorted(told), source.randrange(4))}
     with suppress(ValueError, KeyError, TypeError):  # what its readers take for 'written by somebody else'
-        outcome.parse(body)
+        found = record.of_outcome(body, told)
+        record.of_outcome(record.outcome(found), record.metadata(found))
 
 
 def _addresses() -> list[Any]:

@@ -37,11 +37,11 @@ def test_nothing_hostile_over_http_is_answered_otherwise_than_the_contract_says(
 
 
 def test_branches_that_were_taken_are_told_from_those_that_were_not() -> None:
-    with Branches({limits: ("Once",)}) as branches:
-        once = limits.Once(10.0, clock=lambda: 0.0)
-        assert once.passes("a")
+    with Branches({limits: ("Debounce",)}) as branches:
+        once = limits.Debounce(10.0, clock=lambda: 0.0)
+        assert once.allows("a")
         taken = branches.reached
-        assert not once.passes("a")
+        assert not once.allows("a")
         assert branches.reached > taken
     assert branches.total >= branches.reached
 

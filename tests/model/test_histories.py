@@ -11,21 +11,40 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
 from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
 from shared.days.manifests import Manifests
-from shared.ledger.fence import is_stale
-from shared.ledger.outcome import Result, parse
-from shared.messages.signals import unpack
+from shared.ledger.merge import in_turn
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Result, of_outcome
+from shared.messages import rich_notifications
+from shared.messages.rich_notifications import Encrypted
+from shared.messages.signals import Message
 from tests.support.blobs import Blob
 from tests.support.doubles import Call
-from tests.support.histories import SIGNALS, History, simulated
-from tests.support.stories import STORIES, Drawn, Story
+from tests.support.histories import SIGNALS, UPKEEP, History, simulated
+from tests.support.stories import STORIES, Drawn, Story, end_of
 
-RANKS = {Result.PENDING: 0, Result.FAILED: 1, Result.NOT_FOUND: 2, Result.ACCESS_DENIED: 2, Result.STORED: 4}
+ANSWERS = {
+    Result.NO_REPORT,
+    Result.NOT_A_MEETING,
+    Result.NOT_SUPPORTED,
+    Result.EXTERNAL_ORGANIZER,
+    Result.OUT_OF_SCOPE,
+}
+TROUBLE = {Result.PENDING, Result.FAILED}
+# What may not take the place of a result.
+WORSE = {
+    Result.STORED: set(Result) - {Result.STORED},
+    **{each: {*TROUBLE, Result.NOT_FOUND} for each in ANSWERS},
+    **dict.fromkeys((Result.ACCESS_DENIED, Result.NOT_FOUND), TROUBLE),
+    Result.FAILED: {Result.PENDING},
+    Result.PENDING: set(),
+}
 
 
 class Checked(History):
@@ -35,35 +54,47 @@ class Checked(History):
         """No write to an outcome leaves its signal with less than before."""
         if not name.startswith(("manifests/", "daily/")):
             self.tell(f"{self.going.instance if self.going else '-'} writes {shown(name, after)}")
-        if not name.startswith("outcomes/"):
+        if not name.startswith("outcomes/") or before is None:
             return
         signal = name.rsplit("/", 1)[1]
-        now = [blob for blob in self.container.below("outcomes/") if blob.name.endswith(f"/{signal}")]
-        others = [blob for blob in now if blob.name != name]
-        best = max((rank(blob) for blob in [*others, *([before] if before else [])]), default=-1)
-        assert max((rank(blob) for blob in now), default=-1) >= best, f"{signal} is worse than before"
-        if before and after:
-            assert rank(after) >= rank(before), f"{name} is worse than before"
+        left = (
+            [after]
+            if after
+            else [b for b in self.container.below("outcomes/") if b.name.endswith(f"/{signal}")]
+        )
+        worse = WORSE[result(before)]
+        assert any(result(blob) not in worse for blob in left), f"{signal} is worse than before"
 
     def check_quiet(self) -> None:
         """When all is quiet, a signal has one outcome, and one message at most that will continue it."""
         if not self.is_quiet():
             return
         found = self.outcomes()
-        counts = Counter(outcome.signal_id for outcome in found)
+        # Of a record that is gone nobody knows the day, until Graph tells the end of the call once more.
+        counts = Counter(each.signal_id for each in found if each.signal_id not in self.expired)
         assert not counts or max(counts.values()) == 1, f"two outcomes: {counts}"
-        known = {outcome.signal_id: outcome for outcome in found}
+        known = self.records()
+        if not any(
+            each.received for each in self.queues[UPKEEP].messages
+        ):  # a slice that comes again follows
+            told = {(each.signal_id, each.result, each.day) for each in found}
+            assert {(each.signal_id, each.result, each.day) for each in known.values()} <= told
+            assert {name for name, *_ in told} <= known.keys() | self.expired
+            for name in known:
+                partition = Outcomes.name(name, known[name].day)
+                assert partition in self.container.blobs, f"{name} has no outcome in its day"
         live = Counter(
-            signal.id
+            message.signal_id
             for text in {each.text for each in self.queues[SIGNALS].messages}  # enqueued twice, it is one
-            for signal in unpack(text)
-            if not is_stale(signal, known.get(signal.id))
+            for message in read(text)
+            if in_turn(message, known.get(message.signal_id), self.steps.now)
         )
         assert not live or max(live.values()) == 1, f"two live messages: {live}"
 
     def check_end(self) -> None:
         """Nothing that Graph offers is missing, and every outcome tells the truth."""
         known = {outcome.signal_id: outcome for outcome in self.outcomes()}
+        counts = Counter(outcome.signal_id for outcome in self.outcomes())
         stored: dict[str, list[Blob]] = {}
         for blob in self.container.below("reports/"):
             stored.setdefault(json.loads(blob.body)["id"], []).append(blob)
@@ -72,6 +103,12 @@ class Checked(History):
             wanted = self._wanted(call, drawn)
             result = outcome.result if outcome else None
             assert result in wanted, f"{call.id} is {result}, not {wanted}: {outcome}"
+            if drawn.kind != "phantom":
+                assert not outcome or counts[outcome.signal_id] == 1, f"two outcomes of {call.id}"
+                if outcome and call.listed:
+                    assert outcome.day == end_of(call).date(), (
+                        f"{call.id} is not in the day of its end: {outcome}"
+                    )
             if Result.STORED in wanted and len(wanted) == 1:
                 truth = call.report(self.steps.now)
                 blobs = stored.get(f"report of {call.id}", [])
@@ -121,15 +158,21 @@ def shown(name: str, blob: Blob | None) -> str:
         return f"{name}: gone"
     if name.startswith("reports/"):
         return f"{name}: {blob.metadata['participants']} people until {blob.metadata['end']}"
-    outcome = parse(blob.body)
+    outcome = of_outcome(blob.body, blob.metadata)
     known = [each.id for each in outcome.reports]
-    fence = f"attempt {outcome.attempt}, ticket {outcome.ticket}, next {outcome.next_attempt}"
+    fence = f"attempt {outcome.attempt}, next {outcome.next and outcome.next.at}, revision {outcome.revision}"
     return f"{name}: {outcome.result} {known} {fence}"
 
 
-def rank(blob: Blob) -> int:
-    """How much an outcome knows, as docs/consumers.md orders them."""
-    return RANKS.get(parse(blob.body).result, 3)
+def read(text: str) -> Sequence[Message]:
+    """The news and nudges in a message."""
+    found = rich_notifications.read(text)
+    assert not isinstance(found, Encrypted)
+    return found
+
+
+def result(blob: Blob) -> Result:
+    return of_outcome(blob.body, blob.metadata).result
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -17,10 +17,9 @@ from azure.core.exceptions import ResourceModifiedError
 
 from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
-from shared.ledger.outcome import Result
-from shared.ledger.outcomes import Outcomes
-from shared.messages.envelope import MAX_MESSAGE_BYTES
-from shared.messages.signals import Meeting, message, of_call_record, pack, unpack
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Cause, Result
+from shared.messages.signals import message, of_call_record
 from shared.storage import clients
 from tests.support.blobs import coded
 from tests.support.doubles import Fault
@@ -76,6 +75,7 @@ def test_an_organizer_is_probed_with_another_outcome_when_the_one_put_down_is_go
     app.announce("one")
     app.run(hours=12)
     app.container.blobs.clear()
+    del app.state.blobs["signals/cr-one.json"]
     app.calls[0] = replace(app.calls[0], readable=None, listed=None)
     app.run(days=6)
     assert app.results() == {"two": Result.STORED}
@@ -123,7 +123,7 @@ def test_a_look_at_no_report_that_is_refused_with_403_is_followed_by_others(app:
         else None
     )
     app.run(hours=(closed + 2 * DAY - app.now) / HOUR)
-    assert app.results() == {"one": Result.NO_REPORT}
+    assert app.results() == {"one": Result.ACCESS_DENIED}
     app.run(days=6, every=3 * HOUR)
     assert app.results() == {"one": Result.STORED}
 
@@ -183,7 +183,7 @@ def test_a_second_reading_that_fails_is_not_the_last_one(app: App, kind: type[Gr
     app.run(days=2 if last == "after it" else 1)
     assert app.results() == {"one": Result.STORED}
     assert participants(app, "one") == 2
-    assert app.outcomes()[0].next_attempt is None
+    assert app.outcomes()[0].next is None
 
 
 # A look at Graph's list that breaks off
@@ -218,7 +218,7 @@ def test_a_look_goes_on_when_its_write_is_refused_though_nobody_else_wrote(
     app.before("write sweep/full", strike)
     app.run(hours=1)
     assert left == 0
-    assert app.look("full").finished
+    assert app.scan("full").finished
     assert app.results() == {"one": Result.STORED}
 
 
@@ -228,12 +228,12 @@ def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
     app.graph.refusal = lambda path, operation: Unavailable(operation, "down", status=503)
     app.ask("backfill", "2026-11-01", "2026-11-24")
     app.run(hours=0.75)
-    assert not app.look("backfill-").finished
+    assert not app.scan("backfill-").finished
     assert not app.queues[clients.UPKEEP_QUEUE].messages
     app.graph.refusal = lambda path, operation: None
     app.run(hours=3)
-    assert app.look("backfill-").finished
-    assert app.look("backfill-").records == 6
+    assert app.scan("backfill-").finished
+    assert app.scan("backfill-").records == 6
 
 
 def test_a_backfill_that_died_before_its_first_message_goes_on_when_it_is_asked_for_again(app: App) -> None:
@@ -241,7 +241,7 @@ def test_a_backfill_that_died_before_its_first_message_goes_on_when_it_is_asked_
     app.before(f"send {clients.UPKEEP_QUEUE}", crash)
     app.ask("backfill", "2026-11-01", "2026-11-20")
     app.run(hours=1, every=DAY)
-    assert app.look("backfill-").finished
+    assert app.scan("backfill-").finished
     assert app.results() == {"one": Result.STORED}
 
 
@@ -294,7 +294,7 @@ def test_an_outcome_that_cannot_be_read_does_not_stop_the_sweep(
     app.calls.append(call("unannounced", JUST_NOW))
     app.run(hours=6)
     assert app.results()["unannounced"] is Result.STORED
-    assert app.look("full").finished
+    assert app.scan("full").finished
     assert app.manifest(NOW.date()).outcomes[Result.STORED] == 1
 
 
@@ -344,11 +344,11 @@ def test_a_sealed_day_is_published_anew_although_its_change_could_not_be_noted_a
 def test_a_change_noted_while_the_manifest_is_being_written_is_published_later(app: App) -> None:
     day = seal_without_report(app)
     name = f"sweep/changed/{day.isoformat()}.json"
-    app.services.sealing.note(day)
+    app.services.sealing.mark_changed(day)
     app.steps.now += HOUR
 
     def change() -> None:
-        redrive.take_up([Outcomes.name("cr-one", day)], app.another_instance())
+        redrive.reopen([Outcomes.name("cr-one", day)], Cause.REDRIVE, app.now, app.another_instance())
         app.services = app.another_instance()
         app.deliver()
 
@@ -390,12 +390,14 @@ def test_a_sealed_day_is_published_anew_when_a_buried_message_is_sent_again(app:
 # A worker that is slower than the message it sent
 
 
-def test_an_outcome_written_after_its_next_attempt_was_made_is_not_left_pending(app: App) -> None:
+def test_a_worker_that_publishes_late_leaves_the_outcome_of_the_last_record(app: App) -> None:
     app.calls.append(call("one", NOW - 3 * DAY, readable=NOW + timedelta(minutes=1)))
 
     def next_attempt() -> None:
-        app.steps.now += timedelta(minutes=2)
+        app.steps.now += 3 * HOUR
+        name = Outcomes.name("cr-one", NOW.date())
         with ThreadPoolExecutor(1) as another:
+            another.submit(redrive.reopen, [name], Cause.REDRIVE, app.now, app.another_instance()).result()
             another.submit(app.deliver).result()
         assert app.results() == {"one": Result.STORED}
 
@@ -406,15 +408,6 @@ def test_an_outcome_written_after_its_next_attempt_was_made_is_not_left_pending(
 
 
 # What a list may hold
-
-
-def test_a_join_url_too_long_for_a_message_is_left_to_the_call_record() -> None:
-    url = f"https://teams.microsoft.com/l/meetup-join/{'x' * 60_000}"
-    known = Meeting(NOW, NOW, url, ORGANIZER)
-    signals = [of_call_record("long", NOW, meeting=known), of_call_record("short", NOW)]
-    texts = pack(signals)
-    assert max(len(text) for text in texts) <= MAX_MESSAGE_BYTES
-    assert [each.subject for text in texts for each in unpack(text)] == ["long", "short"]
 
 
 def test_a_call_listed_without_an_end_gets_one_outcome(app: App) -> None:

@@ -1,5 +1,6 @@
-"""Messages that cannot be handled become outcomes with their text; what was buried can be taken up again."""
+"""Messages that cannot be handled become failed outcomes, whose text consumers cannot read; they can be redriven."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,19 +10,22 @@ import pytest
 from local.simulator.faults.responses import Fault
 from tests.support.front import Front, eventually, own_stack
 
-VALID = {"version": 1, "kind": "callRecord", "callId": "buried", "firstSeen": "2026-11-23T10:12:00Z"}
+
+def news(call_id: str, seen: str = "2026-11-23T10:12:00Z", **changes: object) -> str:
+    """News of a call record, as a webhook sends it."""
+    valid = {"version": 2, "kind": "news", "signalId": f"cr-{call_id}", "firstSeen": seen}
+    return json.dumps(valid | changes)
 
 
 stack = own_stack()
 
 
 def buried(front: Front, text: str) -> dict[str, Any]:
-    """The outcome that holds this text, or nothing yet."""
+    """The outcome of the message with this text, or nothing yet."""
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
     for name in front.container.list_blob_names(name_starts_with="outcomes/"):
-        if "/msg-" in name:
-            content = front.content(name)
-            if content and content["buried"]["text"] == text:
-                return content
+        if name.endswith(f"/msg-{sha256[:32]}.json"):
+            return front.content(name)
     return {}
 
 
@@ -29,28 +33,44 @@ def buried(front: Front, text: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "text",
     [
-        json.dumps({"version": 2, "kind": "callRecord"}),
-        json.dumps({"version": 1, "kind": "dance", "é": "ü"}),
+        json.dumps({"version": 1, "kind": "callRecord", "callId": "a", "firstSeen": "2026-11-23T10:12:00Z"}),
+        json.dumps({"version": 2, "kind": "dance", "é": "ü"}),
         "no json at all",
         "[1, 2]",
-        json.dumps({"version": 1, "kind": "pack", "signals": []}),
+        json.dumps({"version": 2, "kind": "pack", "messages": []}),
     ],
 )
-def test_a_message_that_is_not_ours_is_buried_with_its_text(front: Front, queue: str, text: str) -> None:
+def test_a_message_that_is_not_ours_is_buried_and_its_text_is_kept_apart(
+    front: Front, queue: str, text: str
+) -> None:
     text = f"{text} " if queue == "upkeep" else text  # two outcomes, for they are named after the text
     front.put(queue, text)
-    found = eventually(lambda: buried(front, text), "an outcome with the text")
-    assert (found["outcome"], found["buried"]) == ("failed", {"queue": queue, "text": text})
+    found = eventually(lambda: buried(front, text), "its outcome")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    told = content if isinstance(content, dict) else {}
+    assert (found["outcome"], found["buried"]) == (
+        "failed",
+        {
+            "queue": queue,
+            "kind": told.get("kind"),
+            "version": told.get("version"),
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        },
+    )
+    assert front.state(f"signals/{found['signalId']}.json")["buried"]["text"] == text
     eventually(lambda: front.length(queue) == 0, "the queue to be empty")
     assert front.length(f"{queue}-poison") == 0
 
 
 def test_a_message_that_failed_too_often_is_buried_as_the_outcome_of_its_signal(front: Front) -> None:
     made = front.session(report_delay=3600)
-    text = json.dumps(VALID | {"callId": made.call_id, "traceparent": "bad"})
-    front.put("meeting-signals-poison", text)
+    front.put("meeting-signals-poison", news(made.call_id, traceparent="bad"))
     found = front.outcome(made.call_id, "failed")
-    assert json.loads(found["buried"]["text"])["callId"] == made.call_id
+    assert "as often as the queue allows" in found["lastError"]
+    assert found["nextAttempt"]
     assert found["metadata"]["outcome"] == "failed"
     eventually(lambda: front.length("meeting-signals-poison") == 0, "the poison queue to be empty")
 
@@ -59,18 +79,15 @@ def test_a_poisoned_repeat_does_not_touch_what_was_stored(front: Front) -> None:
     made = front.session()
     front.notify(made.call_id)
     stored = front.outcome(made.call_id, "stored")
-    text = json.dumps(VALID | {"callId": made.call_id, "firstSeen": stored["firstSeen"]})
-    front.put("meeting-signals-poison", text)
+    front.put("meeting-signals-poison", news(made.call_id, stored["firstSeen"]))
     eventually(lambda: front.length("meeting-signals-poison") == 0, "the poison queue to be empty")
     assert front.outcome(made.call_id, "stored")["attempt"] == stored["attempt"]
 
 
 def test_what_was_buried_is_redriven_to_the_end(front: Front) -> None:
     made = front.session()
-    seen = datetime.now(UTC).isoformat()
-    text = json.dumps(VALID | {"callId": made.call_id, "firstSeen": seen})
     front.control.add_fault(Fault("callRecords/", status=500, times=-1))
-    front.put("meeting-signals-poison", text)
+    front.put("meeting-signals-poison", news(made.call_id, datetime.now(UTC).isoformat()))
     front.outcome(made.call_id, "failed")
     front.control.clear_faults()
     today = datetime.now(UTC).date()
@@ -82,7 +99,7 @@ def test_what_was_buried_is_redriven_to_the_end(front: Front) -> None:
 def test_what_was_not_readable_is_sent_again_as_it_was(front: Front) -> None:
     text = json.dumps({"version": 3, "kind": "callRecord"})
     front.put("meeting-signals", text)
-    first = eventually(lambda: buried(front, text), "an outcome with the text")
+    first = eventually(lambda: buried(front, text), "its outcome")
     today = datetime.now(UTC).date()
     front.ask("redrive", outcomes=["failed"], start=today, end=today)
     eventually(

@@ -226,7 +226,7 @@ def test_what_is_encrypted_for_nobody_is_in_no_log_and_no_blob(scene: Scene) -> 
     (body,) = scene.control.written(NewCallEvent(meeting.join_web_url, send=False))
     sealed = body["value"][0]["encryptedContent"]
     message = {
-        "version": 1,
+        "version": 2,
         "kind": "encryptedCallEvents",
         "firstSeen": "2026-11-27T10:00:00Z",
         "validationTokens": body["validationTokens"],
@@ -234,8 +234,9 @@ def test_what_is_encrypted_for_nobody_is_in_no_log_and_no_blob(scene: Scene) -> 
     }
     scene.put("meeting-signals-poison", json.dumps(message))
     seen = datetime(2026, 11, 27, 10, tzinfo=UTC)
-    name = f"outcomes/date=2026-11-27/{call_event_id(meeting.join_web_url, seen)}.json"
-    outcome = eventually(lambda: scene.content(name), "the buried look")
-    assert outcome["buried"]
+    signal_id = call_event_id(meeting.join_web_url, seen)
+    outcome = eventually(lambda: scene.content(f"outcomes/date=2026-11-27/{signal_id}.json"), "its outcome")
+    record = scene.state(f"signals/{signal_id}.json")
+    assert (outcome["outcome"], record["outcome"]) == ("failed", "failed")
     for secret in (sealed["data"][:40], body["validationTokens"][0][:40]):
-        assert secret not in json.dumps(outcome)
+        assert secret not in json.dumps([outcome, record])

@@ -31,9 +31,8 @@ from local.stack import compose
 from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
-from shared.ledger import outcome as outcome_form
-from shared.ledger import outcomes
-from shared.ledger.outcome import Outcome, Result
+from shared.ledger.record import Record, Result, Series, commit
+from shared.ledger.store import Ledger
 from shared.messages import tasks
 from shared.messages.tasks import Task
 from shared.tables.attendee_table import Daily
@@ -232,9 +231,8 @@ def another_worker_knew_more(scene: Scene) -> None:
     scene.fault(f"attendanceReports/{made.report_id}", 403, action="delay", seconds=8.0)
     scene.notify(made.call_id)
     eventually(lambda: len(scene.calls(meeting.organizer_id)) == 2, "the last call to begin")
-    better = Outcome(f"cr-{made.call_id}", Result.STORED, now, 9, settled=now)
-    name = outcomes.Outcomes.name(better.signal_id, better.day)
-    scene.container.upload_blob(name, outcome_form.dumps(better), metadata={"outcome": "stored"})
+    better = Record(f"cr-{made.call_id}", Result.STORED, now, 9, Series(now), settled=now)
+    Ledger(scene.apart).update(better.signal_id, lambda _: better, commit("attempt"))
     scene.wait_for("outcome.kept", signal=better.signal_id)
 
 
@@ -260,11 +258,11 @@ def there_is_no_token_for_graph(scene: Scene) -> None:
 
 
 def messages_are_buried(scene: Scene) -> None:
-    known = {"version": 1, "kind": "callRecord", "firstSeen": datetime.now(UTC).isoformat()}
-    scene.put("meeting-signals-poison", json.dumps(known | {"callId": str(uuid4())}))
+    known = {"version": 2, "kind": "news", "firstSeen": datetime.now(UTC).isoformat()}
+    scene.put("meeting-signals-poison", json.dumps(known | {"signalId": f"cr-{uuid4()}"}))
     strange = [f"{STRANGER} text", json.dumps({"version": 7, "name": STRANGER})]
-    strange.append(json.dumps({"version": 1, "kind": STRANGER, "callId": STRANGER}))
-    strange.append(json.dumps(known | {"callId": f"{STRANGER}@{STRANGER}.example"}))
+    strange.append(json.dumps({"version": 2, "kind": STRANGER, "signalId": STRANGER}))
+    strange.append(json.dumps(known | {"signalId": f"cr-{STRANGER}@{STRANGER}.example"}))
     for queue in ("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"):
         for text in strange:
             scene.put(queue, f"{text}{' ' * len(queue)}")  # the same text would be buried once
@@ -335,7 +333,7 @@ def look_of(scene: Scene, look: str) -> dict[str, Any]:
 
 def not_under_way(scene: Scene) -> bool:
     looks = [look_of(scene, look) for look in ("recent", "full")]
-    return all(not look or look["finished"] for look in looks)
+    return all(not look or look.get("finished") for look in looks)
 
 
 def a_day_gets_its_table(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose
 from local.stack.compose import Stack
 from shared import logs
+from shared.storage.blobs import in_parallel
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard, Line
 
@@ -174,11 +175,24 @@ def test_what_the_sweep_finds_and_takes_up_again_is_told_signal_by_signal(front:
 def test_a_buried_signal_keeps_its_trace(front: Front, heard: Heard) -> None:
     trace, call_id = fresh_trace(), str(uuid4())
     seen = datetime.now(UTC).isoformat()
-    item = {"version": 1, "kind": "callRecord", "callId": call_id, "firstSeen": seen, "traceparent": trace}
-    front.put("meeting-signals-poison", json.dumps(item))
+    item = {"version": 2, "kind": "news", "signalId": f"cr-{call_id}", "firstSeen": seen}
+    front.put("meeting-signals-poison", json.dumps(item | {"traceparent": trace}))
     (line,) = traced(heard, trace, "signal.buried")
     assert (line.level, line.function) == ("ERROR", "bury_poison")
     assert (line.fields["signal"], line.fields["outcome"]) == (f"cr-{call_id}", "failed")
+
+
+def test_fields_of_a_block_are_on_the_lines_of_its_threads(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "attendance")
+
+    def work(number: int) -> None:
+        with logs.about(number=number):
+            logs.info("line")
+
+    with logs.about(task="sweep"):
+        in_parallel(work, range(5))
+    told = [(line["task"], line["number"]) for line in map(json.loads, caplog.messages)]
+    assert sorted(told) == [("sweep", number) for number in range(5)]
 
 
 def test_fields_of_a_block_are_on_its_lines_and_no_others(caplog: pytest.LogCaptureFixture) -> None:

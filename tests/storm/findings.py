@@ -58,11 +58,18 @@ def reports(container: ContainerClient) -> Reports:
     return found
 
 
-def make_due(container: ContainerClient, filed: Iterable[Filed]) -> int:
-    """As if the days had passed until each of these outcomes is looked at again. How many there are."""
+def make_due(container: ContainerClient, state: ContainerClient, filed: Iterable[Filed]) -> int:
+    """As if the days had passed until each of these outcomes is looked at again. How many there are.
+
+    The outcome tells the sweep, and the record behind it, in the container `state`, decides.
+    """
     due = [each.name for each in filed if each.looked_at_again]
     past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     for name in due:
+        record = f"signals/{PurePosixPath(name).name}"
+        content = json.loads(_text(state, record))
+        content["next"]["at"] = past
+        state.upload_blob(record, json.dumps(content), overwrite=True)
         blob = container.get_blob_client(name)
         blob.set_blob_metadata((blob.get_blob_properties().metadata or {}) | {NEXT: past})
     return len(due)

@@ -128,7 +128,7 @@ class Recovery:
     def pass_days(self) -> int:
         """As if the days had passed until each outcome is looked at again. How many are."""
         filed = findings.outcomes(self._container).values()
-        return findings.make_due(self._container, [each for found in filed for each in found])
+        return findings.make_due(self._container, self._state, [each for found in filed for each in found])
 
     def _settled(self, stage: str, signals: Iterable[str]) -> None:
         """Wait until nothing is under way for these signals, nor in the queues."""

@@ -103,7 +103,7 @@ class Blobs:
         match_condition: MatchConditions | None = None,
         etag: str | None = None,
         **_: object,
-    ) -> None:
+    ) -> str:
         assert overwrite, "without it the client adds a condition of its own"
         body = data if isinstance(data, bytes) else data.read()
         self._wait("write")
@@ -113,6 +113,7 @@ class Blobs:
         now = self._now()
         created = before.creation_time if before else now
         folder[name] = Blob(name, body, dict(metadata or {}), f'"{next(self._versions):X}"', created, now)
+        return folder[name].etag
 
     def list_blobs(self, *, name_starts_with: str, include: list[str]) -> Iterator[Blob]:
         assert include == ["metadata"]
@@ -177,6 +178,9 @@ class BlobClient:
     def get_blob_properties(self) -> Blob:
         found: Blob = self.container.download_blob(self.name)
         return found
+
+    def upload_blob(self, data: bytes | IO[bytes], **arguments: Any) -> dict[str, str]:
+        return {"etag": self.container.upload_blob(self.name, data, **arguments)}
 
     def set_blob_metadata(self, metadata: dict[str, str], **condition: Any) -> None:
         body = self.container.download_blob(self.name).body

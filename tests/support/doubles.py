@@ -7,6 +7,7 @@ what Graph shows at which time. Every operation asks `Steps` first, which may le
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,11 +97,11 @@ class Container:
         match_condition: MatchConditions | None = None,
         etag: str | None = None,
         **_: object,
-    ) -> None:
+    ) -> str:
         body = data if isinstance(data, bytes) else data.read()
         assert overwrite, "without it the client adds a condition of its own"
 
-        def upload() -> None:
+        def upload() -> str:
             before = self.blobs.get(name)
             check(before, match_condition, etag)
             now = self.steps.now.replace(microsecond=0)  # as in the headers that carry them
@@ -108,8 +109,9 @@ class Container:
             version = f'"0x{next(self.versions):X}"'
             self.blobs[name] = after = Blob(name, body, dict(metadata or {}), version, created, now)
             self.watch(name, before, after)
+            return version
 
-        self.steps.take(upload)
+        return self.steps.take(upload)
 
     def list_blobs(self, *, name_starts_with: str, include: list[str]) -> Iterator[Blob]:
         assert include == ["metadata"]
@@ -189,6 +191,11 @@ class Call:
     organizer: str
     opens: datetime | None
     readings: tuple[tuple[datetime, dict[str, Any]], ...]
+    earlier: tuple[datetime, dict[str, Any]] | None = None  # the version before, and until when it is shown
+
+    def shown(self, now: datetime) -> dict[str, Any]:
+        """The record as it is now."""
+        return self.earlier[1] if self.earlier and now < self.earlier[0] else self.record
 
     def report(self, now: datetime) -> dict[str, Any] | None:
         """What Graph shows of its report now."""
@@ -243,12 +250,12 @@ class Graph(client.Graph):
             raise _refusal(AccessDenied, operation)
         if len(parts) > 2:
             found = [each for each in self._calls if each.id == parts[2] and _past(each.readable, now)]
-            return found[0].record if found else _missing(operation)
+            return found[0].shown(now) if found else _missing(operation)
         _, _, first, _, _, _, last = query["$filter"].split()
         offset = int(query.get("$skip", "0"))
         begins = [(each.record["startDateTime"], each) for each in self._calls if _past(each.listed, now)]
         within = [each for begin, each in begins if first <= begin < last]
-        items = [_terse(each.record) for each in within[offset : offset + PAGE]]
+        items = [_terse(each.shown(now)) for each in within[offset : offset + PAGE]]
         link = f"https://graph/communications/callRecords?$filter={query['$filter']}&$skip={offset + PAGE}"
         return {"value": items} | ({"@odata.nextLink": link} if len(within) > offset + PAGE else {})
 
@@ -275,8 +282,11 @@ def meeting_id(call: Call) -> str:
 
 
 def _terse(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as the list shows it: some lack what reading the record itself tells."""
-    return {name: value for name, value in record.items() if name not in record.get("unlisted", ())}
+    """A record as the list shows it: times are in whole seconds, and some lack what reading the record itself tells."""
+    told = {name: value for name, value in record.items() if name not in record.get("unlisted", ())}
+    for name in ("startDateTime", "endDateTime"):
+        told[name] = told[name] and re.sub(r"\.\d+Z$", "Z", told[name])
+    return told
 
 
 def _past(moment: datetime | None, now: datetime) -> bool:

@@ -20,24 +20,40 @@ from shared.archiving import dead_letters, redrive
 from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
-from shared.ledger.fence import LATE, REPEATS
-from shared.ledger.outcome import Outcome, Result, parse
-from shared.ledger.outcomes import Superseded
+from shared.ledger.merge import OVERDUE
+from shared.ledger.record import Purpose, Record, Result, of_outcome
+from shared.ledger.store import FOLDER
+from shared.messages import codec
 from shared.messages.signals import message, of_call_record, pack
-from shared.reconcile import call_records, sweep
+from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
-from shared.storage import clients
+from shared.storage import blobs, clients
 from shared.tables import attendee_table
 from tests.support.app_settings import ENVIRON
 from tests.support.blobs import Blob
 from tests.support.doubles import Container, Fault, Graph, Message, Queue, Steps
-from tests.support.stories import BEGIN, Story, Turn, What, end_of, graph_calls, operators_message
+from tests.support.stories import (
+    BEGIN,
+    REPLAYED_AFTER,
+    Story,
+    Turn,
+    What,
+    end_of,
+    graph_calls,
+    operators_message,
+)
 from tests.support.workers import Crash, InLine, Worker
 
 SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
-FUNCTIONS = {SIGNALS: pipeline.handle, BURIED: dead_letters.bury, UPKEEP: upkeep.handle}
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    SIGNALS: pipeline.handle,
+    BURIED: dead_letters.bury,
+    UPKEEP: upkeep.handle,
+}
+REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
+LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
 OPERATION = timedelta(milliseconds=200)
 LEASE = timedelta(minutes=10)  # of a message; also functionTimeout, after which the process ends
 RELEASE = timedelta(seconds=30)  # visibilityTimeout
@@ -47,7 +63,7 @@ MOST_WORKERS = 4
 SWEEPS_AFTER = (1, 2, 3, 4, 30, 55, 80, 105)  # hours after the story; others only where they find something
 FOREVER = datetime.max.replace(tzinfo=UTC)
 ALL_OPEN = BEGIN + timedelta(days=6)  # and probed since
-LAST = BEGIN + timedelta(days=60)  # past the last look at any outcome
+LAST = BEGIN + timedelta(days=100)  # past the last look at any outcome
 WAITS = (1, 60, 300, 2_000, 4 * 3600, 9 * 3600, 30 * 3600)  # seconds
 
 
@@ -65,6 +81,8 @@ class History:
         self.workers: list[Worker] = []  # the first one goes on
         self.started = 0
         self.announced: set[str] = set()
+        self.expired: set[str] = set()
+        self.completed: list[tuple[str, str]] = []
         self.posts = sorted(self._posts())
         self.told: list[str] = []  # for whoever reads of a violation
 
@@ -116,6 +134,9 @@ class History:
             What.SWEEP: self._sweep,
             What.ASK: self._ask,
             What.WAIT: self._wait,
+            What.AGAIN: self._again,
+            What.REPLAY: self._replay,
+            What.EXPIRE: self._expire,
         }
         act[turn.what](turn.which)
 
@@ -156,6 +177,33 @@ class History:
     def _ask(self, which: int) -> None:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
+    def _again(self, which: int) -> None:
+        """A queue delivers at least once, however late."""
+        if self.completed:
+            name, text = self.completed[which % len(self.completed)]
+            self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
+            self.tell(f"again: {text}")
+
+    def _replay(self, which: int) -> None:
+        moment = self.steps.now + timedelta(days=REPLAYED_AFTER[which % len(REPLAYED_AFTER)])
+        call = self.calls[which // len(REPLAYED_AFTER) % len(self.calls)]
+        if call.id in self.announced:
+            self.posts = sorted([*self.posts, (moment, (call.id,))])
+
+    def _expire(self, which: int) -> None:
+        """Nobody is at work on it: retention takes what has been left alone for a month."""
+        records = [
+            each
+            for each in self.records().values()
+            if each.settled and each.result is not Result.ACCESS_DENIED
+            if each.next is None or each.next.purpose is Purpose.LOOK
+        ]
+        if records and not self.workers:
+            gone = records[which % len(records)].signal_id
+            del self.state.blobs[f"{FOLDER}{gone}.json"]
+            self.expired.add(gone)
+            self.tell(f"expired: {gone}")
+
     def _held(self, *names: str) -> list[tuple[str, Message]]:
         return [(name, each) for name in names for each in self.queues[name].messages if each.held]
 
@@ -179,7 +227,7 @@ class History:
         if not worker.running:
             self.workers.remove(worker)
             if isinstance(worker.ended, Exception) and not isinstance(
-                worker.ended, AzureError | AttendanceError | Superseded
+                worker.ended, AzureError | AttendanceError
             ):
                 raise worker.ended
 
@@ -196,7 +244,6 @@ class History:
 
     def _deliver(self, name: str, message: Message) -> None:
         """The Functions host: poison what came too often, run the function, complete or release."""
-        queue = self.queues[name]
         if message.received >= MAX_DEQUEUES and name != BURIED:
             self._poison(name, message)
             return
@@ -209,16 +256,15 @@ class History:
         def run(services: Services) -> None:
             due = self.steps.now + LEASE
             try:
-                FUNCTIONS[name](message.text, services)
-                queue.delete(message)
+                call(name, message, services)
+                self._complete(name, message, received)
             except Exception:
-                due = self.steps.now + (RELEASE if name != BURIED else LEASE)
-                if message.received >= MAX_DEQUEUES and name != BURIED:
-                    self._poison(name, message)
+                due = self._failed(name, message, received)
                 raise
             finally:
                 message.held -= 1
-                message.due = due
+                if message.received == received:
+                    message.due = due
 
         self.tell(f"{self.started % INSTANCES} gets {name} #{received}: {message.text}")
         worker = self._start(run)
@@ -228,6 +274,18 @@ class History:
                     self._go(worker)
             if worker.running:
                 self._kill(worker.instance)
+
+    def _complete(self, name: str, message: Message, received: int) -> None:
+        """Delete a message, unless it came again meanwhile and its receipt is another's."""
+        if message.received == received:
+            self.queues[name].delete(message)
+            self.completed.append((name, message.text))
+
+    def _failed(self, name: str, message: Message, received: int) -> datetime:
+        """When a message comes back that could not be handled; the last time it is poison."""
+        if message.received == received >= MAX_DEQUEUES and name != BURIED:
+            self._poison(name, message)
+        return self.steps.now + (RELEASE if name != BURIED else LEASE)
 
     def _poison(self, name: str, message: Message) -> None:
         self.queues[name + "-poison"].messages.append(Message(message.text, self.steps.now))
@@ -285,7 +343,7 @@ class History:
                 self._poison(name, first)
                 continue
             first.received += 1
-            FUNCTIONS[name](first.text, self.instances[0])
+            call(name, first, self.instances[0])
             self.queues[name].delete(first)
 
     def _run_down(self) -> None:
@@ -311,14 +369,15 @@ class History:
         """When it would find something to do."""
         now = self.steps.now
         for outcome in self.outcomes():
-            if outcome.next_attempt:
+            if outcome.next:
                 under_way = outcome.result in (Result.PENDING, Result.STORED)
-                yield outcome.next_attempt + (redrive.OVERDUE if under_way else timedelta())
+                yield outcome.next.at + (OVERDUE if under_way else timedelta())
             if (ready := ready_at(outcome.day, SETTINGS)) > now:
                 yield ready
         for call in self.calls:
-            if call.listed and call.listed > now:
-                yield call.listed
+            if call.listed:
+                changes = (call.listed, *(call.earlier[:1] if call.earlier else ()))
+                yield from (change for change in changes if change > now)
         if self.state.below("sweep/changed/"):
             yield now
         if self.state.below("access/") and now < ALL_OPEN:
@@ -326,8 +385,13 @@ class History:
 
     # What must hold
 
-    def outcomes(self) -> list[Outcome]:
-        return [parse(blob.body) for blob in self.container.below("outcomes/")]
+    def outcomes(self) -> list[Record]:
+        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+
+    def records(self) -> dict[str, Record]:
+        """The ledger."""
+        found = [codec.loads(Record, blob.body) for blob in self.state.below(FOLDER)]
+        return {record.signal_id: record for record in found}
 
     def is_quiet(self) -> bool:
         """Nobody works, and all messages of signals wait for a later attempt."""
@@ -345,6 +409,12 @@ class History:
         self.told.append(f"{self.steps.now:%d %H:%M:%S} {line}")
 
 
+def call(name: str, message: Message, services: Services) -> None:
+    """Run the function of a queue, as the host does: only one of them asks how often the message has come."""
+    again = {"redelivered": message.received > 1} if name == SIGNALS else {}
+    FUNCTIONS[name](message.text, services, **again)
+
+
 @cache
 def blobs_before() -> tuple[dict[str, Blob], dict[str, Blob]]:
     """What lies in storage when a history begins."""
@@ -359,10 +429,10 @@ def simulated(history: History) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: history.steps.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: history.steps.now)
-        for module in (limits, redrive, sweep):
+        for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
-        patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (attendee_table, call_records, redrive):
+        patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
+        for pooled in (attendee_table, blobs):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

@@ -25,13 +25,13 @@ from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
-from shared.ledger.outcome import Outcome, Result, parse
+from shared.ledger.record import Record, Result, of_outcome
 from shared.messages.signals import message, of_call_record
-from shared.reconcile import sweep
+from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients
-from shared.storage.scans import Look
+from shared.storage.scans import Scan
 from tests.support.app_settings import ENVIRON, TENANT
 from tests.support.doubles import Call, Container, Graph, Message, Queue, Steps
 
@@ -40,7 +40,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., None]] = {
     clients.SIGNALS_QUEUE: worker.handle,
     f"{clients.SIGNALS_QUEUE}-poison": dead_letters.bury,
     clients.UPKEEP_QUEUE: upkeep.handle,
@@ -70,9 +70,9 @@ class WatchedContainer(Container):
 
     tell: Callable[[str], None] = lambda operation: None
 
-    def upload_blob(self, name: str, data: bytes | IO[bytes], **arguments: Any) -> None:
+    def upload_blob(self, name: str, data: bytes | IO[bytes], **arguments: Any) -> str:
         self.tell(f"write {name}")
-        super().upload_blob(name, data, **arguments)
+        return super().upload_blob(name, data, **arguments)
 
     def delete_blob(self, name: str, **arguments: Any) -> None:
         self.tell(f"delete {name}")
@@ -174,7 +174,8 @@ class App:
             name, first = visible[0]
             queue = self.queues[name]
             first.received += 1
-            delay = self._execute(partial(FUNCTIONS[name], first.text, self.services))
+            again = {"redelivered": first.received > 1} if name == clients.SIGNALS_QUEUE else {}
+            delay = self._execute(partial(FUNCTIONS[name], first.text, self.services, **again))
             first.due = self.now + (delay or timedelta())
             if delay is None:
                 queue.messages.remove(first)
@@ -199,8 +200,8 @@ class App:
 
     # What came of it
 
-    def outcomes(self) -> list[Outcome]:
-        return [parse(blob.body) for blob in self.container.below("outcomes/")]
+    def outcomes(self) -> list[Record]:
+        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def results(self) -> dict[str, Result]:
         """The outcome of each call."""
@@ -215,12 +216,12 @@ class App:
         assert found, f"no manifest of {day}"
         return found
 
-    def look(self, prefix: str) -> Look:
-        """The one look whose name begins so."""
+    def scan(self, prefix: str) -> Scan:
+        """The one scan whose name begins so."""
         (name,) = self.services.state.names(f"sweep/{prefix}", 2)
-        kept = self.services.looks.read(name.removeprefix("sweep/").removesuffix(".json"))
-        assert kept, f"{name} cannot be read"
-        return kept.look
+        stored = self.services.scans.read(name.removeprefix("sweep/").removesuffix(".json"))
+        assert stored, f"{name} cannot be read"
+        return stored.scan
 
 
 def call(
@@ -261,9 +262,9 @@ def running() -> Iterator[App]:
     clock = SimpleNamespace(monotonic=lambda: app.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: app.now)
-        for module in (limits, redrive, sweep):
+        for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
-        patch.setattr(sweep, "_LISTING", SimpleNamespace(wait=lambda: None))
+        patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
         logging.disable()
         try:
             yield app

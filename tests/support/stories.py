@@ -17,6 +17,7 @@ from tests.support.app_settings import TENANT
 from tests.support.doubles import Call
 
 BEGIN = datetime(2026, 11, 24, 21, 0, tzinfo=UTC)  # three hours before a day ends
+REPLAYED_AFTER = (0, 3, 12, 40)  # days
 OUTCOMES_ASKED = ("failed", "accessDenied", "noReport", "notFound", "stored", "stored", "pending")
 
 
@@ -32,6 +33,9 @@ class What(Enum):
     SWEEP = 6  # the timer
     ASK = 7  # an operator asks for a redrive or a backfill
     WAIT = 8  # time passes
+    AGAIN = 9  # a message comes again that was completed
+    REPLAY = 10  # Graph announces a call again, days later
+    EXPIRE = 11  # a settled record leaves the ledger, and its outcome stays
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Drawn:
     ready: int | None
     grows: str | None
     terse: bool
+    version: int | None = None  # minutes from when on a later version of its record is shown
+    before: str = "half"  # how long the call was in the version before: half of it, or longer
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ MINUTES = st.sampled_from
 CALLS = st.builds(
     Drawn,
     meeting=st.integers(0, 1),
-    ended=MINUTES((-10, -100, 40, 185)),  # the last one ends after midnight
+    ended=MINUTES((-10, -100, 40, 185, 175)),  # the fourth one ends after midnight, the last one just before
     pause=MINUTES((200, 5, 40)),
     lasted=MINUTES((30, 5, 200)),
     kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom")),
@@ -90,6 +96,8 @@ CALLS = st.builds(
     ready=MINUTES((0, 10, 7, 10, 90, 1_500, 9_000, None)),
     grows=MINUTES((None, "records", "records", "end", "end")),
     terse=st.booleans(),
+    version=MINUTES((None, None, None, 1, 30, 240, 1_500)),
+    before=MINUTES(("half", "longer")),
 )
 TURNS = st.builds(Turn, st.integers(0, 12), st.sampled_from(What), st.integers(0, 11))
 STORIES = st.builds(
@@ -111,7 +119,9 @@ def graph_calls(story: Story) -> list[Call]:
     calls: list[Call] = []
     begins: dict[int, datetime] = {}
     for number, drawn in enumerate(story.calls):
-        begin = begins.get(drawn.meeting, BEGIN + timedelta(minutes=drawn.ended - drawn.lasted))
+        begin = begins.get(
+            drawn.meeting, BEGIN + timedelta(minutes=drawn.ended - drawn.lasted, milliseconds=250)
+        )
         end = begin + timedelta(minutes=drawn.lasted)
         begins[drawn.meeting] = end + timedelta(minutes=drawn.pause)
         calls.append(graph_call(number, drawn, story, begin, end))
@@ -124,6 +134,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
     url = None if drawn.kind == "people" else f"https://teams.microsoft.com/l/meetup-join/{drawn.meeting}/0"
     record: dict[str, Any] = {
         "id": f"call-{number}",
+        "version": 2,
         "type": "peerToPeer" if drawn.kind == "people" else "groupCall",
         "joinWebUrl": url,
         "startDateTime": times.text(begin),
@@ -133,6 +144,11 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
     }
     readable = end + timedelta(minutes=drawn.readable)
     opens = story.opens[drawn.meeting]
+    earlier = None
+    if drawn.version is not None:
+        before = begin + (end - begin) / 2 if drawn.before == "half" else end + timedelta(minutes=10)
+        shown = record | {"version": 1, "endDateTime": times.text(before)}
+        earlier = readable + timedelta(minutes=drawn.version), shown
     return Call(
         record["id"],
         record,
@@ -147,6 +163,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
         if opens
         else datetime.min.replace(tzinfo=UTC),
         tuple(readings(record["id"], drawn, begin, end)) if drawn.kind == "meeting" else (),
+        earlier,
     )
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobClient, ContainerClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,12 +26,13 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
-from shared.days.manifests import MAX_RACES, Manifest, Manifests, dumps, following
+from shared.days.manifests import Manifest, Manifests, dumps, following
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
-from shared.ledger.outcome import Outcome, Result
-from shared.ledger.outcomes import Outcomes
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Record, Result, Series, metadata, outcome
 from shared.messages import codec
+from shared.storage.blobs import MAX_RACES
 from shared.storage.names import partition
 
 DAY = date(2026, 11, 23)
@@ -77,9 +78,11 @@ def store(
     return Archive(container).store(replace(known, **changes), where)
 
 
-def settle(container: ContainerClient, signal_id: str, result: Result) -> None:
-    outcomes = Outcomes(container)
-    outcomes.write(Outcome(signal_id, result, NOON, 1), outcomes.find(signal_id, [DAY]))
+def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
+    """Publish an outcome, whatever is there."""
+    known = Record(signal_id, result, NOON + timedelta(days=later), 1, Series(NOON))
+    name = Outcomes.name(signal_id, known.day)
+    container.upload_blob(name, outcome(known), overwrite=True, metadata=metadata(known))
 
 
 def lines(container: ContainerClient) -> list[dict[str, Any]]:
@@ -138,7 +141,7 @@ def test_outcomes_are_counted_and_the_oldest_pending_one_is_told(
 ) -> None:
     for number, result in enumerate([Result.STORED, Result.STORED, Result.PENDING, Result.NO_REPORT]):
         settle(container, f"cr-{number}", result)
-    Outcomes(container).write(Outcome("cr-next", Result.FAILED, NOON + timedelta(days=1), 1), None)
+    settle(container, "cr-next", Result.FAILED, later=1)
     manifest = manifests.refresh(DAY, final=False)
     assert manifest.outcomes == {"noReport": 1, "pending": 1, "stored": 2}
     pending = container.get_blob_client(partition("outcomes", DAY, "cr-2")).get_blob_properties()
@@ -289,15 +292,13 @@ def test_a_crash_between_index_and_manifest_is_made_good_by_the_next_refresh(
 ) -> None:
     manifests.refresh(DAY, final=True)
     store(container, "1")
-    upload = container.upload_blob
 
-    def crash(name: str, *args: Any, **kwargs: Any) -> object:
+    def crash(name: str) -> None:
         if name.endswith("manifest.json"):
             raise ConnectionError
-        return upload(name, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(container, "upload_blob", crash)
+        patch.setattr(container, "get_blob_client", before_upload(container, crash))
         with pytest.raises(ConnectionError):
             manifests.refresh(DAY, final=False)
     assert len(lines(container)) == 1
@@ -332,21 +333,38 @@ def test_complete_days_are_those_of_the_range(container: ContainerClient, manife
     assert manifests.complete_days(date(2026, 10, 31), date(2026, 10, 1)) == set()
 
 
+def before_upload(container: ContainerClient, hook: Callable[[str], None]) -> Callable[[str], BlobClient]:
+    """The container's `get_blob_client`, whose clients call `hook` with their name before they upload."""
+    get = container.get_blob_client
+
+    def get_blob_client(name: str) -> BlobClient:
+        client = get(name)
+        upload = client.upload_blob
+
+        def hooked(*args: Any, **kwargs: Any) -> Any:
+            hook(name)
+            return upload(*args, **kwargs)
+
+        client.upload_blob = hooked  # type: ignore[method-assign]
+        return client
+
+    return get_blob_client
+
+
 def interrupted(container: ContainerClient, name: str, times: int, rival: Callable[[], object]) -> Manifests:
     """Manifests that are overtaken by `rival` the first `times` that they have listed blobs, or go to write one."""
-    upload, listing, left = container.upload_blob, container.list_blobs, iter(range(times))
+    listing, left = container.list_blobs, iter(range(times))
 
-    def after_rival(blob: str, *args: Any, **kwargs: Any) -> object:
+    def after_rival(blob: str) -> None:
         if blob.endswith(name) and next(left, None) is not None:
             rival()
-        return upload(blob, *args, **kwargs)
 
     def before_rival(name_starts_with: str, **options: Any) -> Iterator[object]:
         yield from listing(name_starts_with, **options)
         if name_starts_with.startswith(name) and next(left, None) is not None:
             rival()
 
-    container.upload_blob = after_rival  # type: ignore[method-assign, assignment]
+    container.get_blob_client = before_upload(container, after_rival)  # type: ignore[method-assign, assignment]
     container.list_blobs = before_rival  # type: ignore[method-assign, assignment]
     return Manifests(container)
 
@@ -487,9 +505,11 @@ class Crowded:
         self.written: dict[str, int] = {}
 
     def get_blob_client(self, name: str) -> Any:
-        return self
+        return SimpleNamespace(
+            get_blob_properties=self._missing, upload_blob=functools.partial(self._upload, name)
+        )
 
-    def get_blob_properties(self) -> Any:
+    def _missing(self) -> Any:
         raise ResourceNotFoundError
 
     def download_blob(self, name: str) -> Any:
@@ -501,8 +521,9 @@ class Crowded:
                 metadata = {"sha256": "0" * 64, "joinweburl": "x" * 300, "participants": "7"}
                 yield SimpleNamespace(name=f"{name_starts_with}{number:08d}.json", size=1, metadata=metadata)
 
-    def upload_blob(self, name: str, body: Any, length: int, **_options: object) -> None:
+    def _upload(self, name: str, body: Any, length: int, **_options: object) -> dict[str, str]:
         self.written[name] = length
+        return {"etag": "0"}
 
 
 def test_the_memory_for_a_day_of_20_000_reports_does_not_follow_their_number() -> None:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from shared.doors.notifications import Received, read
 from shared.errors import NotANotification
 from shared.messages.rich_notifications import Encrypted, Item
-from shared.messages.signals import EventKind, EventSession, of_call_event, of_call_record, of_report
+from shared.messages.signals import (
+    EventKind,
+    EventSession,
+    of_call_event,
+    of_call_record,
+    of_report,
+    subject_of,
+)
 from shared.messages.tasks import Maintain, Renew, Subscribe, Task
 from shared.settings import load
 from tests.support.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
@@ -42,13 +49,13 @@ def received(*items: object) -> Received:
 
 
 def call_ids(found: Received) -> list[str]:
-    return [signal.subject for signal in found.signals]
+    return [subject_of(news.signal_id) for news in found.signals]
 
 
 def test_a_created_call_record_becomes_a_signal() -> None:
     found = read((EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.signals == (of_call_record(CALL, SEEN, traceparent="t"),)
-    assert found.signals[0].id == f"cr-{CALL}"
+    assert found.signals == (of_call_record(CALL, SEEN, subscription_id=SUBSCRIPTION, traceparent="t"),)
+    assert found.signals[0].signal_id == f"cr-{CALL}"
     assert (found.tasks, found.dropped) == ((), {})
 
 
@@ -99,7 +106,7 @@ def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> No
         f"{slash}solutions/virtualEvents/webinars/e@t/getAttendanceReports", **{"@odata.id": address}
     )
     session = EventSession(EventKind.WEBINAR, "e@t", "s")
-    assert found.signals == (of_report("r", session, SEEN),)
+    assert found.signals == (of_report("r", session, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 @pytest.mark.parametrize("name", ["@odata.id", "id"])
@@ -142,12 +149,12 @@ def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded
     for _ in range(times_encoded):
         url = quote(url, safe="")
     found = news(f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN),)
+    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_the_resource_of_2022_is_understood() -> None:
     found = news(f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN),)
+    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
@@ -157,7 +164,7 @@ def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
     for tokens, kept in ((["t"], ("t",)), (None, ()), ("t", ()), ([7], ())):
         content = json.dumps({"value": [about], "validationTokens": tokens}).encode()
         found = read(content, ALL, SEEN).encrypted
-        assert (found.items, found.tokens) == ((Item(JOIN, sealed),), kept)
+        assert (found.items, found.tokens) == ((Item(JOIN, sealed, SUBSCRIPTION),), kept)
 
 
 def test_what_the_settings_do_not_ask_for_is_dropped() -> None:
@@ -270,6 +277,17 @@ def test_a_resource_of_another_shape_never_becomes_an_address(resource: str) -> 
 def test_an_unknown_lifecycle_event_is_dropped(event: object) -> None:
     found = received(item(lifecycleEvent=event))
     assert (found.signals, found.tasks, found.dropped) == ((), (), {"unknownLifecycleEvent": 1})
+
+
+def test_one_call_in_either_case_is_one_signal() -> None:
+    found = received(item(), item(resource=f"communications/callRecords/{CALL.upper()}"))
+    assert call_ids(found) == [CALL]
+
+
+@pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
+def test_a_subscription_that_is_no_id_is_left_out_of_the_news(subscription: object) -> None:
+    found = received(item(subscriptionId=subscription))
+    assert found.signals == (of_call_record(CALL, SEEN),)
 
 
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])

@@ -1,14 +1,16 @@
-"""What is taken out of a report and of an outcome when a person is erased."""
+"""What is taken out of a report and of a record when a person is erased."""
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from shared.cli.erasure.erase import of_outcome
-from shared.ledger.outcome import Buried, Outcome, Result
+from shared.cli.erasure.erase import without_organizer
+from shared.ledger.record import Buried, Next, Record, Result, Series, outcome
+from shared.messages import codec
 from shared.messages.signals import Meeting
 from shared.privacy.redact import ERASED, Person, of_report, roles
 
@@ -100,18 +102,31 @@ def test_the_sha256_is_that_of_what_is_left() -> None:
     assert new.metadata["sha256"] == hashlib.sha256(form.encode()).hexdigest()
 
 
-def outcome(result: Result = Result.FAILED, **changes: Any) -> Outcome:
+def signal(result: Result = Result.FAILED, **changes: Any) -> Record:
     meeting = Meeting(NOW, NOW, "https://t/?Oid=8B081EF6", "8b081ef6", "m")
-    return Outcome("cr-a", result, NOW, 1, next_attempt=NOW, meeting=meeting, **changes)
+    return Record("cr-a", result, NOW, 1, Series(NOW), Next(1, NOW), meeting=meeting, **changes)
 
 
-def test_an_outcome_loses_its_organizer_and_is_not_taken_up_again() -> None:
-    new = of_outcome(outcome(buried=Buried("q", "…8b081ef6…"), last_error="x"), WHO)
-    assert new == Outcome("cr-a", Result.FAILED, NOW, 1, meeting=Meeting(NOW, NOW))
+def buried(text: str) -> Buried:
+    return Buried("q", "news", 1, "0" * 64, text)
 
 
-def test_an_outcome_of_somebody_else_or_pending_stays() -> None:
-    assert of_outcome(outcome(Result.PENDING), WHO) is None
-    assert of_outcome(Outcome("cr-a", Result.STORED, NOW, 1), WHO) is None
-    buried = Outcome("msg-a", Result.FAILED, NOW, 1, buried=Buried("q", '{"organizerId":"8b081ef6"}'))
-    assert of_outcome(buried, WHO) == Outcome("msg-a", Result.FAILED, NOW, 1)
+def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
+    redacted = without_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
+    assert redacted == Record(
+        "cr-a", Result.FAILED, NOW, 1, Series(NOW), meeting=Meeting(NOW, NOW), is_erased=True
+    )
+    assert redacted
+    for kept in (codec.dumps(redacted).encode(), outcome(redacted)):
+        assert b"8b081ef6" not in kept.lower()
+
+
+def test_a_record_of_somebody_else_or_pending_stays() -> None:
+    assert without_organizer(signal(Result.PENDING), WHO) is None
+    assert without_organizer(Record("cr-a", Result.STORED, NOW, 1, Series(NOW)), WHO) is None
+
+
+def test_a_buried_message_that_names_the_person_is_taken_out() -> None:
+    known = Record("msg-a", Result.FAILED, NOW, 1, Series(NOW), buried=buried('{"organizerId":"8b081ef6"}'))
+    assert without_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
+    assert without_organizer(replace(known, buried=buried("somebody else")), WHO) is None

@@ -1,7 +1,8 @@
-"""Signals: a message says the same when it is read again, packs lose nothing, and foreign messages are refused."""
+"""Messages of signals: read as they were written, packed without loss, and refused where they are not ours."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,22 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
+from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
 from shared.messages.signals import (
     EVENT_ID,
+    VERSION,
+    Door,
     EventKind,
     EventSession,
-    FoundBy,
     Kind,
     Meeting,
-    Signal,
+    Message,
+    News,
+    Nudge,
+    Origin,
     call_event_id,
     call_record_id,
+    kind_of,
     message,
     of_call_event,
+    of_call_record,
     of_report,
     pack,
     report_ready_id,
+    subject_of,
     unpack,
 )
 
@@ -45,93 +54,111 @@ MEETINGS = st.builds(
     organizer_id=TEXT,
     meeting_id=TEXT,
     event=st.none() | SESSIONS,
+    version=st.integers(0, 2**40),
+    origin=st.sampled_from(Origin),
 )
 CALLS = st.from_regex(OPAQUE_ID, fullmatch=True).map(call_record_id)
 REPORTS = st.from_regex(OPAQUE_ID, fullmatch=True).map(report_ready_id)
 ENDS = st.builds(call_event_id, st.text(), MILLISECONDS)
+TRACES = st.none() | st.just(TRACE)
 
 
-def signals_of(ids: st.SearchStrategy[str], meetings: st.SearchStrategy[Meeting | None]) -> Any:
-    return st.builds(Signal, ids, meeting=meetings, **FIELDS)
+def news_of(ids: st.SearchStrategy[str], meetings: st.SearchStrategy[Meeting]) -> st.SearchStrategy[News]:
+    return st.builds(
+        News,
+        ids,
+        MILLISECONDS,
+        st.sampled_from(Door),
+        st.none() | st.from_regex(OPAQUE_ID, fullmatch=True),
+        meetings,
+        TRACES,
+    )
 
 
-FIELDS: dict[str, Any] = {
-    "first_seen": MILLISECONDS,
-    "attempt": st.integers(0, 2**40),
-    "ticket": st.none() | st.text(),
-    "denied": st.booleans(),
-    "filed": st.none() | st.dates(date(2000, 1, 1), date(2999, 12, 31)),
-    "traceparent": st.none() | st.just(TRACE),
-    "found_by": st.sampled_from(FoundBy),
-    "since": st.none() | MILLISECONDS,
-    "base": st.integers(0, 2**40),
-    "confirms": st.booleans(),
-}
-SIGNALS = (
-    signals_of(CALLS, st.none() | MEETINGS.filter(lambda known: known != Meeting()))
-    | signals_of(REPORTS, MEETINGS.filter(lambda known: known.event is not None))
-    | signals_of(ENDS, MEETINGS.filter(lambda known: known.join_url is not None))
+NUDGES = st.builds(Nudge, CALLS | REPORTS | ENDS, st.integers(0, 2**40), TRACES)
+MESSAGES: st.SearchStrategy[Message] = (
+    news_of(CALLS, MEETINGS)
+    | news_of(REPORTS, MEETINGS.filter(lambda known: known.event is not None))
+    | news_of(ENDS, MEETINGS.filter(lambda known: known.join_url is not None))
+    | NUDGES
 )
-VALID: dict[str, Any] = {
-    "version": 1,
-    "kind": "callRecord",
-    "callId": "a",
+NEWS: dict[str, Any] = {
+    "version": 2,
+    "kind": "news",
+    "signalId": "cr-a",
     "firstSeen": "2026-11-23T10:12:00Z",
 }
+NUDGE: dict[str, Any] = {"version": 2, "kind": "nudge", "signalId": "cr-a", "attempt": 1}
 
 
-def text(**changes: object) -> str:
-    return json.dumps(VALID | changes)
+def read(text: str) -> Sequence[Message]:
+    """What a message holds."""
+    return unpack(envelope.loads(text, VERSION))
 
 
-@given(SIGNALS)
-def test_a_signal_survives_its_message(signal: Signal) -> None:
-    assert unpack(message(signal)) == (signal,)
+def text(valid: dict[str, Any] = NEWS, **changes: object) -> str:
+    return json.dumps(valid | changes)
 
 
-@given(st.lists(SIGNALS, max_size=20))
-def test_a_pack_loses_nothing_and_keeps_the_order(signals: list[Signal]) -> None:
-    assert [signal for each in pack(signals) for signal in unpack(each)] == signals
+@given(MESSAGES)
+def test_a_message_says_the_same_when_it_is_read(each: Message) -> None:
+    assert read(message(each)) == (each,)
+
+
+@given(st.lists(MESSAGES, max_size=20))
+def test_a_pack_loses_nothing_and_keeps_the_order(several: list[Message]) -> None:
+    assert [each for text in pack(several) for each in read(text)] == several
 
 
 @given(count=st.integers(0, 900), length=st.integers(5, 128))
 def test_packs_stay_under_the_limit_and_are_as_few_as_fit(count: int, length: int) -> None:
-    signals = [Signal(f"cr-{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
-    packs = pack(signals)
-    assert [signal for each in packs for signal in unpack(each)] == signals
+    news = [of_call_record(f"{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
+    packs = pack(news)
+    assert [each for text in packs for each in read(text)] == news
     assert all(len(each.encode()) <= MAX_MESSAGE_BYTES for each in packs)
-    one = len(message(Signal("cr-" + "x" * length, SEEN, traceparent=TRACE)))
+    one = len(message(of_call_record("x" * length, SEEN, traceparent=TRACE)))
     assert all(len(each.encode()) + one > MAX_MESSAGE_BYTES for each in packs[:-1])
 
 
-def test_one_signal_goes_unpacked_and_none_needs_no_message() -> None:
-    signal = Signal("cr-a", SEEN)
-    assert pack([signal]) == [message(signal)]
+def test_one_message_goes_unpacked_and_none_needs_no_message() -> None:
+    assert pack([Nudge("cr-a", 1)]) == [message(Nudge("cr-a", 1))]
     assert pack([]) == []
 
 
 def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> None:
-    assert json.loads(message(Signal("cr-a", SEEN))) == {
-        "version": 1,
-        "kind": "callRecord",
-        "callId": "a",
+    assert json.loads(message(of_call_record("a", SEEN))) == {
+        "version": 2,
+        "kind": "news",
+        "signalId": "cr-a",
         "firstSeen": "2026-11-23T10:12:00.000Z",
-        "attempt": 0,
     }
+    assert json.loads(message(Nudge("cr-a", 3, TRACE))) == NUDGE | {"attempt": 3, "traceparent": TRACE}
+
+
+@given(NUDGES)
+def test_a_nudge_holds_nothing_of_a_meeting_or_a_person(nudge: Nudge) -> None:
+    assert set(json.loads(message(nudge))) <= {"version", "kind", "signalId", "attempt", "traceparent"}
 
 
 SESSION = EventSession(EventKind.WEBINAR, "e@t", "s")
 
 
-def test_each_kind_has_a_prefix_and_what_graph_cannot_be_asked_for_goes_on() -> None:
+def test_each_kind_has_a_prefix_and_news_of_what_graph_cannot_be_asked_for_carries_it() -> None:
     report = of_report("r", SESSION, SEEN)
     ended = of_call_event("https://teams.microsoft.com/meet/1", SEEN, SEEN, "o")
-    assert (report.id, report.kind, report.subject) == ("ve-r", Kind.REPORT_READY, "r")
-    assert (ended.id[:3], ended.kind, len(ended.id)) == ("ce-", Kind.CALL_EVENT, 67)
-    for signal in (report, ended):
-        following = signal.following("t", date(2026, 11, 23), denied=False, confirms=False)
-        assert following.meeting == signal.meeting
-        assert unpack(message(following)) == (following,)
+    assert (report.signal_id, report.meeting.event) == ("ve-r", SESSION)
+    assert (kind_of(report.signal_id), subject_of(report.signal_id)) == (Kind.REPORT_READY, "r")
+    assert (ended.signal_id[:3], len(ended.signal_id)) == ("ce-", 67)
+    assert kind_of(ended.signal_id) is Kind.CALL_EVENT
+    assert (ended.meeting.join_url, ended.meeting.end) == ("https://teams.microsoft.com/meet/1", SEEN)
+    assert (kind_of("cr-a"), kind_of("msg-0")) == (Kind.CALL_RECORD, None)
+
+
+def test_an_id_in_guid_form_is_one_signal_in_either_case() -> None:
+    guid = "e523d2ed-2966-4b6b-925b-754a88034cc5"
+    assert call_record_id(guid.upper()) == call_record_id(guid) == f"cr-{guid}"
+    assert report_ready_id(guid.upper()) == report_ready_id(guid)
+    assert call_record_id("AbC") != call_record_id("abc")
 
 
 def test_the_same_end_of_the_same_meeting_has_one_id() -> None:
@@ -142,32 +169,21 @@ def test_the_same_end_of_the_same_meeting_has_one_id() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "reportReady"},
-        {"kind": "reportReady", "reportId": "r"},
-        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "e"},
-        {"kind": "reportReady", "reportId": "r", "source": "party", "eventId": "e", "sessionId": "s"},
-        {"kind": "reportReady", "reportId": "../r", "source": "webinar", "eventId": "e", "sessionId": "s"},
-        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "e/x", "sessionId": "s"},
-        {"kind": "reportReady", "reportId": "r", "source": "webinar", "eventId": "..", "sessionId": "s"},
-        {"kind": "callEvent"},
-        {"kind": "callEvent", "signalId": "ce-" + "0" * 64},
-        {"kind": "callEvent", "signalId": "cr-1", "joinWebUrl": "https://a"},
-        {"kind": "callEvent", "signalId": "ce-" + "0" * 63, "joinWebUrl": "https://a"},
+        {"signalId": "ve-r"},
+        {"signalId": "ve-r", "source": "webinar", "eventId": "e"},
+        {"signalId": "ve-r", "source": "party", "eventId": "e", "sessionId": "s"},
+        {"signalId": "ve-../r", "source": "webinar", "eventId": "e", "sessionId": "s"},
+        {"signalId": "ve-r", "source": "webinar", "eventId": "e/x", "sessionId": "s"},
+        {"signalId": "ve-r", "source": "webinar", "eventId": "..", "sessionId": "s"},
+        {"signalId": "ce-" + "0" * 64},
+        {"signalId": "ce-" + "0" * 63, "joinWebUrl": "https://a"},
+        {"signalId": "xx-1", "joinWebUrl": "https://a"},
     ],
     ids=str,
 )
-def test_a_kind_without_what_it_needs_is_not_ours(changes: dict[str, object]) -> None:
+def test_news_without_what_its_kind_needs_is_not_ours(changes: dict[str, Any]) -> None:
     with pytest.raises(NotOurMessage):
-        unpack(text(**changes))
-
-
-def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -> None:
-    following = Signal("cr-a", SEEN, attempt=2, ticket="old", traceparent=TRACE).following(
-        "new", date(2026, 11, 23), denied=True, confirms=False
-    )
-    assert following == Signal(
-        "cr-a", SEEN, 3, "new", denied=True, filed=date(2026, 11, 23), traceparent=TRACE
-    )
+        read(text(**changes))
 
 
 @pytest.mark.parametrize(
@@ -180,79 +196,106 @@ def test_the_next_attempt_carries_its_ticket_and_where_the_outcome_was_filed() -
         '"text"',
         "[" * 100_000,
         "{}",
-        text(version=2),
-        text(version="1"),
+        text(version=1),
+        text(version=3),
+        text(version="2"),
         text(version=None),
+        text(kind="callRecord"),
         text(kind="meeting"),
         text(kind=None),
-        text(kind=["callRecord"]),
+        text(kind=["news"]),
         text(kind="pack"),
-        text(kind="pack", signals=[]),
-        text(kind="pack", signals={"0": VALID}),
-        text(kind="pack", signals=[VALID, "text"]),
-        text(kind="pack", signals=[VALID, VALID | {"kind": "pack", "signals": [VALID]}]),
-        text(kind="pack", signals=[VALID, VALID | {"callId": "../x"}]),
-        *(text(callId=bad) for bad in ("", "..", "a/b", "%2e", ".hidden", "a\n", "a" * 129, None, 7, ["a"])),
+        text(kind="pack", messages=[]),
+        text(kind="pack", messages={"0": NEWS}),
+        text(kind="pack", messages=[NEWS, "text"]),
+        text(kind="pack", messages=[NEWS, NEWS | {"kind": "pack", "messages": [NEWS]}]),
+        text(kind="pack", messages=[NEWS, NEWS | {"signalId": "cr-../x"}]),
+        *(
+            text(valid, signalId=bad)
+            for valid in (NEWS, NUDGE)
+            for bad in (
+                *("", "..", "cr-", "cr-..", "cr-a/b", "cr-%2e", "cr-.hidden", "cr-a\n", "cr-" + "a" * 129),
+                *("a", "msg-0", "ce-1", None, 7, ["cr-a"]),
+            )
+        ),
         *(
             text(firstSeen=bad)
             for bad in ("", "yesterday", None, 7, "0001-01-01T00:00:00Z", "2026-13-01", "2999-12-31")
         ),
-        text(attempt=-1),
-        text(attempt=1.5),
-        text(attempt="1"),
-        text(attempt=None),
-        text(ticket=7),
-        text(ticket=["a"]),
-        *(text(filed=bad) for bad in ("", "today", 7, "2026-02-30")),
-        text(foundBy="chance"),
-        text(foundBy=None),
+        *(text(NUDGE, attempt=bad) for bad in (-1, 1.5, "1", None, True)),
+        text(door="window"),
+        text(door=None),
+        *(text(subscriptionId=bad) for bad in ("", "..", "a/b", 7, ["a"])),
         text(joinWebUrl=7),
         text(organizerId={}),
         text(end="late"),
-        text(since=[]),
-        text(base=-1),
-        text(base=True),
+        text(recordVersion=-1),
+        text(recordVersion=True),
+        text(toldBy="chance"),
     ],
-    ids=lambda content: content[:60],
+    ids=lambda content: content[:90],
 )
 def test_a_message_of_another_version_kind_or_shape_is_not_ours(content: str) -> None:
     with pytest.raises(NotOurMessage):
-        unpack(content)
+        read(content)
+
+
+@pytest.mark.parametrize(
+    "missing", [(NEWS, "signalId"), (NEWS, "firstSeen"), (NUDGE, "signalId"), (NUDGE, "attempt")], ids=str
+)
+def test_a_message_that_lacks_a_field_is_not_ours(missing: tuple[dict[str, Any], str]) -> None:
+    valid, name = missing
+    with pytest.raises(NotOurMessage, match=name):
+        read(json.dumps({key: value for key, value in valid.items() if key != name}))
 
 
 def test_a_time_beyond_the_calendar_in_utc_is_no_time() -> None:
     with pytest.raises(NotOurMessage):
-        unpack(text(firstSeen="9999-12-31T23:59:59-01:00"))
-
-
-def test_a_message_without_an_attempt_is_the_first() -> None:
-    assert unpack(text()) == (Signal("cr-a", SEEN),)
+        read(text(firstSeen="9999-12-31T23:59:59-01:00"))
 
 
 def test_a_traceparent_that_is_none_is_left_behind() -> None:
     assert trace_parent(TRACE) == TRACE
     for bad in ("", "00-xyz", TRACE.upper(), TRACE + "\n", None, 7):
         assert trace_parent(bad) is None
-    assert unpack(text(traceparent="bad"))[0].traceparent is None
+    assert read(text(traceparent="bad"))[0].traceparent is None
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_text_is_a_message_or_not_ours(content: str) -> None:
     with pytest.raises(NotOurMessage):
-        unpack(content)
+        read(content)
 
 
 @given(
+    valid=st.sampled_from([NEWS, NUDGE]),
     name=st.sampled_from(
         [
-            *(*VALID, "attempt", "ticket", "filed", "denied", "traceparent", "foundBy", "start", "end"),
-            *("joinWebUrl", "organizerId", "meetingId", "since", "base"),
+            *(*NEWS, "attempt", "traceparent", "door", "subscriptionId", "start", "end", "joinWebUrl"),
+            *("organizerId", "meetingId", "source", "eventId", "sessionId", "recordVersion", "toldBy"),
         ]
     ),
     value=st.text() | st.floats(),
 )
-def test_any_value_of_any_field_is_read_or_not_ours(name: str, value: object) -> None:
+def test_any_value_of_any_field_is_read_or_not_ours(valid: dict[str, Any], name: str, value: object) -> None:
     try:
-        assert unpack(text(**{name: value}))
+        assert read(text(valid, **{name: value}))
     except NotOurMessage:
         return
+
+
+@given(MEETINGS, MEETINGS)
+def test_merged_facts_are_those_of_the_later_version_then_of_the_more_reliable_origin(
+    old: Meeting, new: Meeting
+) -> None:
+    merged, origins = old.merge(new), list(Origin)
+
+    def weight(of: Meeting) -> tuple[int, int]:
+        return of.version, origins.index(of.origin)
+
+    first, second = (old, new) if weight(old) > weight(new) else (new, old)
+    for name in ("start", "end", "join_url", "organizer_id", "meeting_id", "event"):
+        kept = getattr(first, name)
+        assert getattr(merged, name) == (getattr(second, name) if kept is None else kept)
+    assert weight(merged) == max(weight(old), weight(new))
+    assert merged.merge(new) == merged

@@ -1,8 +1,9 @@
-"""What the writers do when storage is not as the deployment left it."""
+"""Writers of reports, records and outcomes beside others, and where storage is not as the deployment left it."""
 
 import io
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,10 +14,14 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, Stored
+from shared.errors import Contention
 from shared.graph.reports import MeetingReports, Report
-from shared.ledger.outcome import Outcome, Result
-from shared.ledger.outcomes import Outcomes, Superseded
+from shared.ledger import store
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Record, Result, Series, commit
+from shared.ledger.store import Ledger, StoredRecord
 from shared.messages.signals import Meeting
+from shared.storage import blobs
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")
@@ -34,23 +39,32 @@ def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> R
     )
 
 
-def outcome(**changes: object) -> Outcome:
-    fields: dict[str, object] = {
-        "signal_id": "cr-1",
-        "result": Result.PENDING,
-        "first_seen": NOW,
-        "attempt": 1,
-    }
-    return Outcome(**fields | changes)  # type: ignore[arg-type]
+def record(**changes: Any) -> Record:
+    return replace(Record("cr-1", Result.PENDING, NOW, 1, Series(NOW)), **changes)
+
+
+def wrote(ledger: Ledger, new: Record, over: StoredRecord | None = None) -> Record:
+    """The record after `new` was committed."""
+    written, is_written = ledger.update(new.signal_id, lambda _: new, commit("attempt"), over)
+    stored = ledger.read(new.signal_id)
+    assert is_written
+    assert stored
+    assert written
+    assert [each.id for each in written.commits] == [each.id for each in stored.record.commits]
+    return stored.record
 
 
 def test_a_container_that_is_missing_is_a_fault_and_not_a_race(container: ContainerClient) -> None:
     with pytest.raises(ResourceNotFoundError):
         Archive(container).store(report(b"{}"), WHERE)
     with pytest.raises(ResourceNotFoundError):
-        Outcomes(container).write(outcome(), None)
+        Ledger(container).read("cr-1")
     with pytest.raises(ResourceNotFoundError):
-        Outcomes(container).find("cr-1", [NOW.date()])
+        Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+    with pytest.raises(ResourceNotFoundError):
+        Outcomes(container).publish(record().committed(commit("attempt"), None), Ledger(container))
+    with pytest.raises(ResourceNotFoundError):
+        Outcomes(container).read("outcomes/date=2026-11-23/cr-1.json")
 
 
 def test_a_report_is_written_once_and_replaced_only_by_a_change(container: ContainerClient) -> None:
@@ -94,24 +108,129 @@ def test_a_report_that_grew_past_midnight_leaves_no_copy_in_the_day_before(
     assert list(container.list_blob_names()) == ["reports/date=2026-11-23/r%2F1.json"]
 
 
-def test_an_outcome_is_written_over_what_was_read_and_nothing_else(container: ContainerClient) -> None:
+def test_a_record_is_written_over_what_was_read_and_what_another_wrote_is_read_again(
+    container: ContainerClient,
+) -> None:
     container.create_container()
-    outcomes = Outcomes(container)
-    outcomes.write(outcome(), None)
-    with pytest.raises(Superseded):
-        outcomes.write(outcome(), None)
-    found = outcomes.find("cr-1", [NOW.date()])
-    assert found is not None
-    assert found.outcome == outcome()
-    outcomes.write(outcome(attempt=2), found)
-    with pytest.raises(Superseded):
-        outcomes.write(outcome(attempt=2), found)
+    ledger = Ledger(container)
+    first = wrote(ledger, record())
+    (blob,) = container.list_blob_names()
+    assert blob == "signals/cr-1.json"
+    stored = ledger.read("cr-1")
+    assert stored
+    assert stored.record == first
+    second = wrote(ledger, record(attempt=2), stored)
+    seen: list[Record | None] = []
+
+    def change(old: Record | None) -> Record | None:
+        seen.append(old)
+        return record(attempt=3)
+
+    third, _ = ledger.update("cr-1", change, commit("attempt"), stored)  # read before the second was written
+    assert seen == [first, second]
+    assert third
+    assert (third.revision, len(third.commits)) == (3, 3)
+
+
+def test_a_change_that_leaves_the_record_writes_nothing(container: ContainerClient) -> None:
+    container.create_container()
+    ledger = Ledger(container)
+    assert ledger.update("cr-1", lambda _: None, commit("attempt")) == (None, False)
+    assert list(container.list_blob_names()) == []
+    first = wrote(ledger, record())
+    assert ledger.update("cr-1", lambda _: None, commit("attempt"), ledger.read("cr-1")) == (first, False)
+
+
+def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one(
+    container: ContainerClient, azurite: Azurite, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage client repeats a PUT whose reply was lost; meanwhile another writer came."""
+    container.create_container()
+    other = Ledger(storage.blob_service(azurite, identity).get_container_client(container.container_name))
+    put = blobs.put
+
+    def put_twice(to: ContainerClient, *args: Any, **known: Any) -> str | None:
+        if to is container:
+            assert put(to, *args, **known)
+            wrote(other, record(attempt=2, last_error="another's"), other.read("cr-1"))
+        return put(to, *args, **known)
+
+    monkeypatch.setattr(store, "put", put_twice)
+    now, is_written = Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+    assert is_written
+    assert now
+    assert (now.attempt, now.last_error, now.revision) == (2, "another's", 2)
+
+
+def test_a_writer_whom_others_always_overtake_gives_up(
+    container: ContainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container.create_container()
+    monkeypatch.setattr(store, "put", lambda *_, **__: None)
+    with pytest.raises(Contention, match="cr-1"):
+        Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"signalId":7}', b"null"])
+def test_a_record_that_this_product_did_not_write_is_failed_and_written_over(
+    container: ContainerClient, body: bytes
+) -> None:
+    container.create_container()
+    container.upload_blob("signals/cr-1.json", body)
+    ledger = Ledger(container)
+    stored = ledger.read("cr-1")
+    assert stored
+    assert (stored.record.result, stored.record.attempt) == (Result.FAILED, 0)
+    assert wrote(ledger, record(attempt=3), stored).attempt == 3
 
 
 def test_an_outcome_moves_to_its_day_when_that_is_known(container: ContainerClient) -> None:
     container.create_container()
-    outcomes = Outcomes(container)
-    outcomes.write(outcome(), None)
-    known = outcome(meeting=Meeting(end=datetime(2026, 11, 20, 12, tzinfo=UTC)))
-    outcomes.write(known, outcomes.find("cr-1", [NOW.date()]))
-    assert list(container.list_blob_names()) == ["outcomes/date=2026-11-20/cr-1.json"]
+    ledger, outcomes = Ledger(container), Outcomes(container)
+    first = outcomes.publish(wrote(ledger, record()), ledger)
+    assert names(container) == ["outcomes/date=2026-11-23/cr-1.json"]
+    moved = record(meeting=Meeting(end=datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    second = wrote(ledger, moved, ledger.read("cr-1"))
+    outcomes.publish(second, ledger)
+    assert names(container) == ["outcomes/date=2026-11-20/cr-1.json"]
+    assert outcomes.publish(first, ledger) == second  # by one who is late
+    assert names(container) == ["outcomes/date=2026-11-20/cr-1.json"]
+
+
+def remove(ledger: Ledger) -> None:
+    stored = ledger.read("cr-1")
+    assert stored
+    ledger.remove(stored)
+
+
+def test_a_copy_of_a_record_that_is_gone_is_taken_away_by_its_publisher(container: ContainerClient) -> None:
+    container.create_container()
+    ledger, outcomes = Ledger(container), Outcomes(container)
+    first = wrote(ledger, record())
+    remove(ledger)
+    outcomes.publish(first, ledger)
+    assert list(container.list_blob_names()) == []
+
+
+def test_a_copy_of_a_greater_revision_is_adopted_by_a_record_that_is_new(container: ContainerClient) -> None:
+    """Retention or a restore took the record away, and the copy is still there."""
+    container.create_container()
+    ledger, outcomes = Ledger(container), Outcomes(container)
+    before = wrote(ledger, record())
+    for _ in range(3):
+        before = wrote(
+            ledger, replace(before, result=Result.STORED, attempt=before.attempt + 1), ledger.read("cr-1")
+        )
+    outcomes.publish(before, ledger)
+    remove(ledger)
+    adopted = outcomes.publish(wrote(ledger, record()), ledger)
+    assert (adopted.result, adopted.attempt, adopted.revision) == (Result.STORED, 1, before.revision + 1)
+    (name,) = names(container)
+    copy = outcomes.read(name)
+    assert copy
+    assert (copy.result, copy.revision) == (Result.STORED, adopted.revision)
+
+
+def names(container: ContainerClient) -> list[str]:
+    """The outcomes in a container."""
+    return list(container.list_blob_names(name_starts_with="outcomes/"))

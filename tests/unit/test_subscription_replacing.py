@@ -25,7 +25,7 @@ from shared.errors import (
     ValidationFailed,
 )
 from shared.health import findings
-from shared.ledger.outcome import Result
+from shared.ledger.record import Result
 from shared.messages import tasks
 from shared.messages.tasks import Backfill
 from shared.settings import fingerprint

@@ -9,11 +9,11 @@ import typer
 
 from ... import times
 from ...errors import AttendanceError
-from ...ledger.outcome import Result
+from ...ledger.record import Result
 from ...messages import tasks
 from ...messages.tasks import Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
-from ...storage.scans import Look, Looks
+from ...storage.scans import Scan, Scans
 from .. import options, output
 from ..output import told
 from ..session import current
@@ -75,13 +75,13 @@ def redrive(
         output.say("The app was asked.")
 
 
-def _finished(job: Backfill, began: datetime, seconds: float) -> Look:
+def _finished(job: Backfill, began: datetime, seconds: float) -> Scan:
     """The app's look at the window, once it is finished. Raises AttendanceError when that takes too long."""
-    looks = Looks(current().state, current().upkeep)
+    looks = Scans(current().state, current().upkeep)
 
-    def finished() -> Look | None:
+    def finished() -> Scan | None:
         kept = looks.read(backfill_name(job))
-        return kept.look if kept and kept.look.finished and kept.look.finished >= began else None
+        return kept.scan if kept and kept.scan.finished and kept.scan.finished >= began else None
 
     if look := output.awaited(finished, "The app goes through Graph's list …", seconds):
         return look

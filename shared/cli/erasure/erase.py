@@ -23,18 +23,19 @@ from ... import times
 from ...days.manifests import index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
-from ...ledger import access, outcome
-from ...ledger.outcome import Outcome, Result
+from ...ledger import access
+from ...ledger.publish import Outcomes, signal_id_of
+from ...ledger.record import Record, Result, commit
+from ...ledger.store import Ledger
 from ...messages import tasks
 from ...messages.signals import Meeting
 from ...messages.tasks import Refresh, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
-from ...storage.blobs import Blob, get, put
+from ...storage.blobs import get, put, until_written
 from ...storage.names import folder
 from ...storage.watchlist import Watch
 from ..session import Session
 
-MAX_RACES = 8
 THREADS = 16
 AROUND = timedelta(days=2)  # before its day, a blob may have lain in another partition
 FOLDER = "erasures/"
@@ -62,6 +63,7 @@ class Erasing:
 
     def __init__(self, session: Session, person: Person) -> None:
         self._session, self._container, self._person = session, session.container, person
+        self._ledger, self._outcomes = Ledger(session.state_container), Outcomes(session.container)
         self._now = times.text(times.now())
         self._redacted: list[str] = []
         self.done = Done()
@@ -134,39 +136,44 @@ class Erasing:
 
     def _report(self, blob: BlobProperties) -> str | None:
         """Redact a report; its name where it is redacted now or was before."""
-        for _ in range(MAX_RACES):
-            found = get(self._container, blob.name)
-            if found is None:
-                return None
-            try:
-                report = verbatim_json.loads(found.body)
-            except ValueError:
-                return None
-            if not isinstance(report, dict) or not roles(report, found.metadata, self._person):
-                return blob.name if ERASED in found.metadata else None
-            new = of_report(report, found.metadata, self._person, self._now)
-            if put(self._container, blob.name, new.body, etag=found.etag, metadata=new.metadata):
-                self.done.reports += 1
-                return str(blob.name)
-        raise AttendanceError(f"{blob.name} was changed {MAX_RACES} times while it was redacted.")
+        is_redacted = until_written(lambda: self._redact(blob.name), blob.name)
+        return str(blob.name) if is_redacted else None
+
+    def _redact(self, name: str) -> bool | None:
+        """One try; None when another writer was faster."""
+        found = get(self._container, name)
+        if found is None:
+            return False
+        try:
+            report = verbatim_json.loads(found.body)
+        except ValueError:
+            return False
+        if not isinstance(report, dict) or not roles(report, found.metadata, self._person):
+            return ERASED in found.metadata
+        new = of_report(report, found.metadata, self._person, self._now)
+        if not put(self._container, name, new.body, etag=found.etag, metadata=new.metadata):
+            return None
+        self.done.reports += 1
+        return True
 
     def _outcome(self, blob: BlobProperties) -> str | None:
-        for _ in range(MAX_RACES):
-            found = get(self._container, blob.name)
-            filed = _parsed(found)
-            if found is None or filed is None:
-                return None
-            new = of_outcome(filed, self._person)
-            if new is None:
-                text = found.body.decode(errors="replace")
-                self.done.pending += filed.result is outcome.Result.PENDING and self._person.is_in(text)
-                return blob.name if ERASED in found.metadata else None
-            told = {**outcome.metadata(new), ERASED: self._now}
-            told.pop("organizerid", None)
-            if put(self._container, blob.name, outcome.dumps(new), etag=found.etag, metadata=told):
-                self.done.outcomes += 1
-                return str(blob.name)
-        raise AttendanceError(f"{blob.name} was changed {MAX_RACES} times while it was redacted.")
+        """Redact a signal's record, and with it its outcome; the name where it is redacted now or was before."""
+        stored = self._ledger.read(signal_id_of(blob.name))
+        known = stored.record if stored else self._outcomes.read(blob.name)
+        if known is None:
+            return None
+
+        def change(old: Record | None) -> Record | None:
+            return without_organizer(old or known, self._person)
+
+        record, committed = self._ledger.update(known.signal_id, change, commit("erased"), stored)
+        current = record or known
+        if not committed and not current.is_erased:
+            self.done.pending += current.result is Result.PENDING and is_of(current, self._person)
+            return None
+        self._outcomes.publish(current, self._ledger)
+        self.done.outcomes += committed
+        return str(blob.name)
 
     def _names_table(self, day: date) -> bool:
         manifest = get(self._container, manifest_name(day))
@@ -187,13 +194,6 @@ class Erasing:
         return (listed == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
 
 
-def _parsed(blob: Blob | None) -> outcome.Outcome | None:
-    try:
-        return outcome.parse(blob.body) if blob else None
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 def forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
     """Delete all versions but the current one of the blob `name`, or with "" of all below `prefix`."""
     count = 0
@@ -204,21 +204,29 @@ def forget_versions(container: ContainerClient, prefix: str, name: str) -> int:
     return count
 
 
-def of_outcome(outcome: Outcome, person: Person) -> Outcome | None:
-    """The outcome without its organizer, if that is the person; it is not taken up again then.
+def is_of(record: Record, person: Person) -> bool:
+    """Whether the record names the person as organizer, or holds a message that does."""
+    meeting, buried = record.meeting, record.buried
+    return (
+        person.is_named(meeting.organizer_id)
+        or person.is_in(meeting.join_url or "")
+        or (buried is not None and person.is_in(buried.text))
+    )
 
-    None where there is nothing to take out, and for one that is pending, for its message would bring it back.
+
+def without_organizer(record: Record, person: Person) -> Record | None:
+    """The record without its organizer, if that is the person; no attempt follows it.
+
+    None where there is nothing to take out, and for one that is pending, because its attempts would bring it back.
     """
-    meeting, buried = outcome.meeting, outcome.buried
-    is_theirs = person.is_named(meeting.organizer_id) or person.is_in(meeting.join_url or "")
-    is_buried = buried is not None and person.is_in(buried.text)
-    if outcome.result is Result.PENDING or not (is_theirs or is_buried):
+    if record.result is Result.PENDING or not is_of(record, person):
         return None
+    meeting = record.meeting
     return replace(
-        outcome,
+        record,
         meeting=Meeting(meeting.start, meeting.end, event=meeting.event),
-        next_attempt=None,
-        ticket=None,
+        next=None,
         last_error=None,
         buried=None,
+        is_erased=True,
     )

@@ -31,7 +31,7 @@ def ids(reports: tuple[ReportHeader, ...]) -> list[str]:
 
 
 def groups(selection: Selection) -> list[ReportHeader]:
-    return [*selection.conclusive, *selection.near, *selection.others, *selection.early]
+    return [*selection.matching, *selection.nearby, *selection.unrelated, *selection.unfinished]
 
 
 MINUTES = st.integers(-3 * 24 * 60, 180).map(float)
@@ -47,15 +47,15 @@ def test_a_report_that_overlaps_and_reaches_the_end_settles_the_session(
     chosen = select([report(*span)], session(*call), at(600))
     together = min(span[1], call[1]) - max(span[0], call[0])
     overlaps = together > 2 or together >= min(span[1] - span[0], call[1] - call[0]) / 2
-    assert ids(chosen.conclusive) == (["r"] if overlaps and span[1] >= call[1] - 15 else [])
-    assert ids(chosen.early) == (["r"] if overlaps and span[1] < call[1] - 15 else [])
+    assert ids(chosen.matching) == (["r"] if overlaps and span[1] >= call[1] - 15 else [])
+    assert ids(chosen.unfinished) == (["r"] if overlaps and span[1] < call[1] - 15 else [])
 
 
 def test_an_overlap_that_clocks_can_explain_does_not_settle_a_restarted_session() -> None:
     """Report 1 ends ten seconds after call 2 began: two services, two clocks."""
     chosen = select([report(0, 30)], session(29.8, 40), at(600))
-    assert (chosen.conclusive, chosen.early) == ((), ())
-    assert ids(chosen.near) == ["r"]
+    assert (chosen.matching, chosen.unfinished) == ((), ())
+    assert ids(chosen.nearby) == ["r"]
 
 
 @given(reports=LISTS, call=SPANS)
@@ -71,7 +71,7 @@ def test_the_order_of_the_list_does_not_matter(
 ) -> None:
     one = select(reports, session(*call), NOW)
     other = select(data.draw(st.permutations(reports)), session(*call), NOW)
-    for name in ("conclusive", "near", "others", "early"):
+    for name in ("matching", "nearby", "unrelated", "unfinished"):
         assert set(getattr(one, name)) == set(getattr(other, name))
 
 
@@ -92,13 +92,13 @@ def test_a_report_that_has_not_ended_is_in_no_group(
     assert all(each.end and each.end <= NOW + CLOCK_SKEW for each in found)
 
 
-@given(call=SPANS, early=st.integers(-14, 14), late=st.integers(-14, 14))
+@given(call=SPANS, unfinished=st.integers(-14, 14), late=st.integers(-14, 14))
 def test_a_report_timed_by_another_service_is_found_all_the_same(
-    call: tuple[float, float], early: int, late: int
+    call: tuple[float, float], unfinished: int, late: int
 ) -> None:
-    span = (call[0] + early, max(call[0] + early, call[1] + late))
+    span = (call[0] + unfinished, max(call[0] + unfinished, call[1] + late))
     chosen = select([report(*span)], session(*call), at(600))
-    assert ids(chosen.conclusive) + ids(chosen.near) == ["r"]
+    assert ids(chosen.matching) + ids(chosen.nearby) == ["r"]
 
 
 @pytest.mark.parametrize("length", [2, 4, 20, 60, 300])
@@ -106,21 +106,21 @@ def test_a_meeting_restarted_after_five_minutes_is_not_settled_by_the_first_repo
     first, second = report(0, length, "first"), report(length + 5, 2 * length + 5, "second")
     call = session(length + 5, 2 * length + 5)
     alone = select([first], call, at(700))
-    assert (alone.conclusive, alone.early) == ((), ())
+    assert (alone.matching, alone.unfinished) == ((), ())
     both = select([first, second], call, at(700))
-    assert ids(both.conclusive) == ["second"]
-    assert ids(both.near) == ["first"]
+    assert ids(both.matching) == ["second"]
+    assert ids(both.nearby) == ["first"]
 
 
 def test_the_first_call_of_a_restarted_meeting_is_settled_by_its_own_report() -> None:
     reports = [report(65, 125, "second"), report(0, 60, "first")]
-    assert ids(select(reports, session(0, 60), NOW).conclusive) == ["first"]
+    assert ids(select(reports, session(0, 60), NOW).matching) == ["first"]
 
 
 def test_of_a_recurring_series_only_the_days_report_settles() -> None:
     weekly = [report(-week * 7 * 24 * 60, 30 - week * 7 * 24 * 60, f"week {week}") for week in range(50)]
     chosen = select(weekly, session(0, 30), NOW)
-    assert [each.id for each in groups(chosen)] == ids(chosen.conclusive) == ["week 0"]
+    assert [each.id for each in groups(chosen)] == ids(chosen.matching) == ["week 0"]
 
 
 def test_a_running_meeting_has_no_report_yet() -> None:
@@ -134,30 +134,32 @@ def test_a_running_meeting_has_no_report_yet() -> None:
 def test_a_clock_that_is_two_minutes_ahead_is_forgiven() -> None:
     call = Session(NOW - timedelta(minutes=30), NOW)
     ahead = ReportHeader("r", NOW - timedelta(minutes=30), NOW + timedelta(minutes=2))
-    assert ids(select([ahead], call, NOW).conclusive) == ["r"]
+    assert ids(select([ahead], call, NOW).matching) == ["r"]
 
 
 def test_a_report_taken_while_the_call_went_on_is_early_and_does_not_settle() -> None:
     chosen = select([report(0, 20)], session(0, 60), NOW)
-    assert (ids(chosen.early), chosen.conclusive, chosen.near) == (["r"], (), ())
+    assert (ids(chosen.unfinished), chosen.matching, chosen.nearby) == (["r"], (), ())
 
 
 @pytest.mark.parametrize(
-    ("end", "group"), [(44, "early"), (45, "conclusive"), (60, "conclusive"), (90, "conclusive")]
+    ("end", "group"), [(44, "unfinished"), (45, "matching"), (60, "matching"), (90, "matching")]
 )
 def test_a_report_may_end_a_quarter_of_an_hour_before_its_call(end: int, group: str) -> None:
     assert ids(getattr(select([report(0, end)], session(0, 60), NOW), group)) == ["r"]
 
 
-@pytest.mark.parametrize(("gap", "near"), [(1, True), (15, True), (15.1, False)])
-def test_a_report_beside_a_short_call_is_near_within_a_quarter_of_an_hour(gap: float, near: bool) -> None:
+@pytest.mark.parametrize(("gap", "is_nearby"), [(1, True), (15, True), (15.1, False)])
+def test_a_report_beside_a_short_call_is_near_within_a_quarter_of_an_hour(
+    gap: float, is_nearby: bool
+) -> None:
     chosen = select([report(gap, gap)], session(0, 0), NOW)
-    assert ids(chosen.near) == (["r"] if near else [])
+    assert ids(chosen.nearby) == (["r"] if is_nearby else [])
 
 
 @pytest.mark.parametrize(
     ("end", "group"),
-    [(-20, "others"), (-3, "near"), (-2, "conclusive"), (0, "conclusive"), (9, "conclusive")],
+    [(-20, "unrelated"), (-3, "nearby"), (-2, "matching"), (0, "matching"), (9, "matching")],
 )
 def test_where_only_the_end_is_known_the_report_that_ended_then_is_the_sessions(end: int, group: str) -> None:
     chosen = select([report(-60, end)], Session(None, at(0)), NOW)
@@ -165,7 +167,7 @@ def test_where_only_the_end_is_known_the_report_that_ended_then_is_the_sessions(
 
 
 def test_where_only_the_end_is_known_a_report_that_began_later_is_another_sessions() -> None:
-    assert ids(select([report(1, 30)], Session(None, at(0)), NOW).near) == ["r"]
+    assert ids(select([report(1, 30)], Session(None, at(0)), NOW).nearby) == ["r"]
 
 
 @pytest.mark.parametrize(
@@ -179,18 +181,18 @@ def test_where_only_the_end_is_known_a_report_that_began_later_is_another_sessio
 def test_a_foreign_report_is_archived_for_a_day_after_its_end(age: timedelta, taken: bool) -> None:
     foreign = ReportHeader("r", NOW - age - timedelta(minutes=5), NOW - age)
     call = Session(NOW - timedelta(days=10), NOW - timedelta(days=10) + timedelta(hours=1))
-    assert ids(select([foreign], call, NOW).others) == (["r"] if taken else [])
+    assert ids(select([foreign], call, NOW).unrelated) == (["r"] if taken else [])
 
 
 def test_a_report_within_the_tolerance_is_archived_at_any_age() -> None:
     start = NOW - timedelta(days=10)
     call = Session(start, start + timedelta(hours=1))
     before = ReportHeader("r", start - timedelta(hours=1), start - timedelta(minutes=15))
-    assert ids(select([before], call, NOW).near) == ["r"]
+    assert ids(select([before], call, NOW).nearby) == ["r"]
 
 
 def test_a_report_without_a_start_counts_by_its_end() -> None:
-    assert ids(select([ReportHeader("r", None, at(58))], session(0, 60), NOW).conclusive) == ["r"]
+    assert ids(select([ReportHeader("r", None, at(58))], session(0, 60), NOW).matching) == ["r"]
 
 
 def test_in_a_channel_the_report_of_a_meeting_held_at_the_same_time_is_not_the_sessions() -> None:
@@ -198,6 +200,6 @@ def test_in_a_channel_the_report_of_a_meeting_held_at_the_same_time_is_not_the_s
     own = ReportHeader("own", NOW - timedelta(minutes=45, seconds=-20), NOW - timedelta(seconds=3))
     session = Session(NOW - timedelta(minutes=45), NOW)
     found = select([neighbour, own], session, NOW, in_channel=True)
-    assert (found.conclusive, found.near) == ((own,), (neighbour,))
-    assert select([neighbour], session, NOW, in_channel=True).near == (neighbour,)
-    assert select([neighbour], session, NOW).conclusive == (neighbour,)
+    assert (found.matching, found.nearby) == ((own,), (neighbour,))
+    assert select([neighbour], session, NOW, in_channel=True).nearby == (neighbour,)
+    assert select([neighbour], session, NOW).matching == (neighbour,)

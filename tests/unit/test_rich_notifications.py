@@ -1,6 +1,7 @@
 """Rich items on the queue: packed within its limit, read strictly, and buried without ciphertext and tokens."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from shared.errors import NotOurMessage
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.rich_notifications import FIELDS, KIND, Encrypted, Item, content_of, pack, read
-from shared.messages.signals import Kind, Signal
+from shared.messages.signals import Door, Kind, Nudge, kind_of, of_call_record
 
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -28,40 +29,48 @@ ITEMS = st.builds(item, st.integers(0, 5), st.integers(1, 3_000))
 @given(items=st.lists(ITEMS, min_size=1, max_size=20), tokens=st.lists(st.text(max_size=2_000), max_size=3))
 def test_what_is_packed_is_read_again(items: list[Item], tokens: list[str]) -> None:
     whole = Encrypted(tuple(items), tuple(tokens), SEEN, TRACE)
-    texts, looks = pack(whole)
+    texts, too_large = pack(whole)
     found = [read(text) for text in texts]
     assert all(isinstance(each, Encrypted) and each.tokens == whole.tokens for each in found)
     held = [each for one in found if isinstance(one, Encrypted) for each in one.items]
-    if not looks:
+    if not too_large:
         assert held == items
     assert max((len(text) for text in texts), default=0) <= MAX_MESSAGE_BYTES
 
 
 def test_an_item_that_no_message_can_hold_is_a_meeting_to_be_looked_at() -> None:
-    texts, looks = pack(Encrypted((item(1), item(2, MAX_MESSAGE_BYTES), item(3)), ("t",), SEEN))
+    texts, too_large = pack(Encrypted((item(1), item(2, MAX_MESSAGE_BYTES), item(3)), ("t",), SEEN))
     assert len(texts) == 1
-    (look,) = looks
-    assert look.kind is Kind.CALL_EVENT
-    assert look.meeting
-    assert look.meeting.join_url == f"{URL}2"
+    (news,) = too_large
+    assert kind_of(news.signal_id) is Kind.CALL_EVENT
+    assert news.meeting.join_url == f"{URL}2"
 
 
 def test_many_items_are_few_messages() -> None:
-    texts, looks = pack(Encrypted(tuple(item(number, 400) for number in range(100)), ("t" * 1_500,), SEEN))
-    assert not looks
+    texts, too_large = pack(
+        Encrypted(tuple(item(number, 400) for number in range(100)), ("t" * 1_500,), SEEN)
+    )
+    assert not too_large
     assert len(texts) <= 8
 
 
-def test_looks_hold_neither_ciphertext_nor_tokens() -> None:
+def test_news_in_their_place_holds_neither_ciphertext_nor_tokens() -> None:
     whole = Encrypted((item(1), item(1), item(2)), ("secret token",), SEEN, TRACE)
-    looks = whole.looks()
-    assert [each.meeting and each.meeting.join_url for each in looks] == [f"{URL}1", f"{URL}2"]
-    assert "AAAA" not in repr(looks)
-    assert "secret" not in repr(looks)
+    news = whole.without_ciphertext()
+    assert [each.meeting.join_url for each in news] == [f"{URL}1", f"{URL}2"]
+    assert {each.traceparent for each in news} == {TRACE}
+    assert "AAAA" not in repr(news)
+    assert "secret" not in repr(news)
+
+
+def test_news_names_the_subscription_of_its_item() -> None:
+    (news,) = Encrypted((replace(item(1), subscription_id="sub"),), (), SEEN).without_ciphertext()
+    assert news.subscription_id == "sub"
+    assert news.door is Door.WEBHOOK
 
 
 GOOD: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "kind": KIND,
     "firstSeen": "2026-11-23T10:12:00Z",
     "validationTokens": ["t"],
@@ -83,7 +92,8 @@ GOOD: dict[str, Any] = {
         {"items": [{"joinWebUrl": "", "encryptedContent": dict.fromkeys(FIELDS, "A")}]},
         {"items": [{"joinWebUrl": URL, "encryptedContent": {"data": "A"}}]},
         {"items": [{"joinWebUrl": "x" * 3_000, "encryptedContent": dict.fromkeys(FIELDS, "A")}]},
-        {"version": 2},
+        {"version": 1},
+        {"door": "window"},
     ],
     ids=str,
 )
@@ -94,11 +104,11 @@ def test_another_shape_is_not_ours(changes: dict[str, Any]) -> None:
     assert "AAA" not in str(refused.value)
 
 
-def test_a_message_of_another_kind_holds_signals() -> None:
-    text = json.dumps(
-        {"version": 1, "kind": "callRecord", "callId": "a", "firstSeen": "2026-11-23T10:12:00Z"}
-    )
-    assert read(text) == (Signal("cr-a", SEEN),)
+def test_a_message_of_another_kind_holds_news_and_nudges() -> None:
+    news = {"version": 2, "kind": "news", "signalId": "cr-a", "firstSeen": "2026-11-23T10:12:00Z"}
+    assert read(json.dumps(news)) == (of_call_record("a", SEEN),)
+    nudge = {"version": 2, "kind": "nudge", "signalId": "cr-a", "attempt": 2}
+    assert read(json.dumps(nudge)) == (Nudge("cr-a", 2),)
 
 
 @pytest.mark.parametrize("value", [None, "text", [], {}, {"data": "A"}, dict.fromkeys(FIELDS, 7)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import limits
-from shared.limits import Pace
+from shared.limits import SlidingWindow
 
 
 @given(pauses=st.lists(st.floats(0, 5), max_size=60), calls=st.integers(1, 10))
@@ -22,7 +22,7 @@ def test_no_span_holds_more_calls_than_the_limit(pauses: list[float], calls: int
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-        limited = Pace(calls, 20.0)
+        limited = SlidingWindow(calls, 20.0)
         for pause in pauses:
             now += pause
             before = now

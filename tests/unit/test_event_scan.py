@@ -1,4 +1,4 @@
-"""The look through virtual events: one event that keeps failing does not keep the others from being looked at."""
+"""The scan of virtual events: one event that keeps failing does not keep the others from being listed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,11 +9,12 @@ import pytest
 
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
-from shared.messages.signals import FoundBy, Signal, call_record_id, report_ready_id
-from shared.reconcile.call_records import Known
-from shared.reconcile.events import SKIP_AFTER, EventLook
+from shared.messages.signals import EventKind, EventSession, Origin, call_record_id, report_ready_id
+from shared.reconcile.call_records import Announcement, OutcomeIndex
+from shared.reconcile.events import SKIP_AFTER, EventScan
+from shared.reconcile.slices import Slice
 from shared.services import Services
-from shared.storage.scans import Look
+from shared.storage.scans import EventCursor, Scan
 from tests.support.app_settings import ENVIRON
 
 NOW = datetime.now(UTC)
@@ -66,64 +67,69 @@ class Queue:
         self.sent.append(text)
 
 
-def looked(
-    graph: Graph, look: Look, monkeypatch: pytest.MonkeyPatch, known: set[str] | None = None
-) -> tuple[EventLook, list[Signal], Queue]:
-    signals: list[Signal] = []
+def scanned(
+    graph: Graph, scan: Scan, monkeypatch: pytest.MonkeyPatch, known: set[str] | None = None
+) -> tuple[Scan, list[Announcement], Queue]:
+    """The scan afterwards, and what was announced."""
+    found: list[Announcement] = []
     tasks = Queue()
-    monkeypatch.setattr("shared.reconcile.call_records.enqueue", lambda found, _: signals.extend(found))
+    monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks))
-    knows = cast(Known, SimpleNamespace(has=lambda signal_id, _: signal_id in (known or set())))
-    work = EventLook(look, services, knows, lambda: True)
-    work.run()
-    return work, signals, tasks
+    has = known or set()
+    index = SimpleNamespace(result=lambda signal_id, _: "stored" if signal_id in has else None)
+    work = Slice(scan, services)
+    EventScan(work, cast(OutcomeIndex, index)).run()
+    return work.scan, found, tasks
 
 
-def look(**changes: Any) -> Look:
-    made = Look("full", NOW, NOW - DAY, NOW, at=NOW, next=NOW, kinds=("webinar",))
+def scan(**changes: Any) -> Scan:
+    made = Scan("full", NOW, NOW - DAY, NOW, next=NOW, events=EventCursor((EventKind.WEBINAR,)))
     return replace(made, **changes)
 
 
-def test_each_report_without_an_outcome_becomes_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    work, signals, tasks = looked(Graph(), look(), monkeypatch, {report_ready_id("r-a")})
-    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
-    assert signals[0].found_by is FoundBy.SWEEP
-    assert (work.look.kinds, work.look.records, work.look.missing) == ((), 2, 1)
+def test_each_report_without_an_outcome_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, found, tasks = scanned(Graph(), scan(), monkeypatch, {report_ready_id("r-a")})
+    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
+    (meeting,) = [each.meeting for each in found]
+    assert meeting.event == EventSession(EventKind.WEBINAR, "b", "s-b")
+    assert (meeting.organizer_id, meeting.origin) == ("o", Origin.LIST)
+    assert (done.events, done.records, done.missing) == (None, 2, 1)
     assert len(tasks.sent) == 2  # neither event has a subscription
 
 
-def test_a_look_goes_on_at_its_page_and_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_goes_on_at_its_page_and_event(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph()
-    _, signals, _ = looked(graph, look(link="https://graph/next", done=1), monkeypatch)
-    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
+    cursor = EventCursor((EventKind.WEBINAR,), "https://graph/next", 1)
+    _, found, _ = scanned(graph, scan(events=cursor), monkeypatch)
+    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
     assert graph.asked[0] == "https://graph/next"
 
 
-def test_one_event_that_fails_stops_the_look_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_event_that_fails_stops_the_scan_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
-        looked(Graph({"a": Unavailable("list sessions", "no")}), look(), monkeypatch)
+        scanned(Graph({"a": Unavailable("list sessions", "no")}), scan(), monkeypatch)
 
 
 def test_one_event_that_keeps_failing_is_passed_over_and_no_day_is_final(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken: dict[str, GraphError] = {"a": Unavailable("list sessions", "no")}
-    work, signals, _ = looked(Graph(broken), look(failures=SKIP_AFTER), monkeypatch)
-    assert [signal.id for signal in signals] == [report_ready_id("r-b")]
-    assert {(NOW - DAY).date().isoformat(), NOW.date().isoformat()} <= set(work.look.unclear)
+    done, found, _ = scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
+    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
+    assert {(NOW - DAY).date(), NOW.date()} <= set(done.unclear)
 
 
 def test_throttling_is_never_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     broken: dict[str, GraphError] = {"a": Throttled("list sessions", "wait")}
     with pytest.raises(Throttled):
-        looked(Graph(broken), look(failures=SKIP_AFTER), monkeypatch)
+        scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
 
 
 def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph()
-    later = look(start=NOW + 30 * DAY, end=NOW + 31 * DAY)
-    _, signals, _ = looked(graph, later, monkeypatch)
-    assert signals == []
+    later = scan(start=NOW + 30 * DAY, end=NOW + 31 * DAY)
+    _, found, _ = scanned(graph, later, monkeypatch)
+    assert found == []
     assert not [path for path in graph.asked if path.endswith("/sessions")]
 
 

@@ -1,0 +1,66 @@
+"""The records of signals with what follows from them: published outcomes, and messages for the next attempts.
+
+Following a record again is harmless, so whoever finds that a crash may have come in between does it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from .. import times
+from ..messages import signals
+from ..messages.signals import Nudge
+from ..storage.blobs import in_parallel
+from ..storage.clients import Queue
+from .publish import Outcomes
+from .record import Purpose, Record
+from .store import Ledger, StoredRecord
+
+LONGEST_WAIT = timedelta(days=7)  # for which a queue hides a message; the sweep does what comes later
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The ledger, the outcomes that are published from it, and the queue `meeting-signals`.
+
+    `mark_changed` is told of each day before an outcome in it changes.
+    """
+
+    ledger: Ledger
+    outcomes: Outcomes
+    queue: Queue
+    mark_changed: Callable[[date], None]
+
+    def follow(self, records: Sequence[Record]) -> None:
+        """Publish these records, then ask for the next attempt at each."""
+        latest = self.publish(records)
+        now, due = times.now(), list[Nudge]()
+        for record, current in zip(records, latest, strict=True):
+            following = record.next
+            if following is None or following.purpose is Purpose.LOOK or current.attempt > record.attempt:
+                continue  # the sweep makes a look; and whoever committed since sends the message
+            nudge, wait = Nudge(record.signal_id, following.attempt, record.traceparent), following.at - now
+            if wait <= timedelta():
+                due.append(nudge)
+            elif wait <= LONGEST_WAIT:
+                self.queue.send(signals.message(nudge), math.ceil(wait.total_seconds()))
+        for text in signals.pack(due):
+            self.queue.send(text)
+
+    def publish(self, records: Sequence[Record]) -> list[Record]:
+        """Bring the outcomes of these records up to date. Return the records as they are now."""
+        for day in sorted({day for record in records for day in record.days}):
+            self.mark_changed(day)
+        return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+
+    def forget(self, known: Record, stored: StoredRecord | None) -> None:
+        """Delete a record, unless it has changed since it was read, and with it its outcome."""
+        for day in known.days:
+            self.mark_changed(day)
+        if stored:
+            self.ledger.remove(stored)
+        if self.ledger.read(known.signal_id) is None:
+            self.outcomes.remove(known)

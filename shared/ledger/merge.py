@@ -1,0 +1,122 @@
+"""What is written over a record: pure decisions.
+
+Two rules hold for all of them. Knowledge never shrinks: `stored` is never replaced, trouble (`pending`, `failed`) never
+hides an answer of Graph, reports are a union. And only a reopening or an attempt raises the attempt, each once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..messages.signals import Kind, Meeting, Message, News, kind_of
+from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, of_news
+
+OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
+_TROUBLE = frozenset({Result.PENDING, Result.FAILED})
+
+
+def in_turn(message: Message, record: Record | None, now: datetime) -> Record | None:
+    """The record that the next attempt starts from, or None where the message asks for no attempt.
+
+    A nudge whose record is gone starts a call record anew, for Graph can be asked for all that it lacks.
+    """
+    if isinstance(message, News):
+        return None if record else of_news(message)
+    if record is None:
+        if kind_of(message.signal_id) is not Kind.CALL_RECORD:
+            return None
+        return Record(
+            message.signal_id,
+            Result.PENDING,
+            now,
+            message.attempt,
+            Series(now),
+            traceparent=message.traceparent,
+        )
+    if record.is_erased or message.attempt < record.attempt:
+        return None
+    return replace(record, attempt=message.attempt)
+
+
+def merge(old: Record | None, new: Record, attempt: int) -> Record | None:
+    """The record after the attempt that followed the first `attempt` ones; None if another worker recorded it first."""
+    if old is None:
+        return new
+    if old.is_erased or attempt < old.attempt:
+        return None
+    merged = replace(
+        new,
+        first_seen=old.first_seen,
+        meeting=old.meeting.merge(new.meeting),
+        reports=_union(old, new),
+        stored=old.stored or new.stored,
+        announced=old.announced or new.announced,
+        door=old.door or new.door,
+        subscription_id=old.subscription_id or new.subscription_id,
+    )
+    if _replaces(new.result, old.result):
+        return merged
+    return replace(merged, result=old.result, settled=old.settled, buried=old.buried)
+
+
+def _replaces(new: Result, old: Result) -> bool:
+    """Whether a result takes the place of another."""
+    if old is Result.STORED or new in _TROUBLE:
+        return new is old or old is Result.PENDING
+    return new is not Result.NOT_FOUND or old in {*_TROUBLE, Result.NOT_FOUND, Result.ACCESS_DENIED}
+
+
+def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
+    """The reports of both; of one that both name, the newer."""
+    return tuple({each.id: each for each in (*old.reports, *new.reports)}.values())
+
+
+def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
+    """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
+
+    `started` is when the job began that asks: it begins one series a signal. An attempt that is under way but 2 h
+    overdue is asked for again in its own series. A signal whose attempt has just been asked for is left to that, unless
+    a backfill wants more of it.
+    """
+    is_begun = old.series.cause is cause and old.series.began >= started
+    if old.is_erased or is_begun:
+        return None
+    attempt, waiting = old.attempt + 1, old.next
+    is_look = waiting is not None and waiting.purpose is Purpose.LOOK
+    if waiting and not is_look and now > waiting.at + OVERDUE:
+        return replace(old, attempt=attempt, next=Next(attempt, now, waiting.purpose))
+    if is_asked_for(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
+        return None
+    if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
+        return None
+    return replace(old, attempt=attempt, series=Series(now, cause), next=Next(attempt, now))
+
+
+def is_asked_for(record: Record) -> bool:
+    """Whether the first attempt of a series is due, so that its message may be sent once more."""
+    waiting = record.next
+    return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
+
+
+def teach(old: Record, told: Meeting) -> Record | None:
+    """A record that knows the times and version of its call from Graph's list; None where it knew them.
+
+    Nothing else of the list: the organizer decides, and is read from the call record.
+    """
+    meeting = old.meeting.merge(Meeting(told.start, told.end, version=told.version, origin=told.origin))
+    return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
+
+
+def fill_in(old: Record, news: News) -> Record | None:
+    """A record with what its news tells and it lacked; None where it lacked nothing."""
+    if old.announced or old.is_erased:
+        return None
+    return replace(
+        old,
+        announced=news.first_seen,
+        door=news.door,
+        subscription_id=news.subscription_id,
+        traceparent=old.traceparent or news.traceparent,
+        meeting=news.meeting.merge(old.meeting),
+    )

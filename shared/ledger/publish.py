@@ -1,0 +1,226 @@
+"""The outcomes that consumers read: `outcomes/date=YYYY-MM-DD/<signalId>.json`, one copy for each record.
+
+        put the copy in the record's day, if its revision is greater ─▶ delete those of earlier days ─▶ read the record
+              ▲                                                        again: has its day changed meanwhile? ──┐
+              └───────────────────────────────── yes ──────────────────────────────────────────────────────────┘
+
+Any number of publishers may do this at once, in any order and again after a crash: in the end there is one copy, that
+of the last record (tests/model/test_publishing.py tries every interleaving). Metadata repeats what a listing must tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial
+
+from azure.storage.blob import ContainerClient
+
+from .. import logs, times
+from ..privacy.redact import ERASED
+from ..storage.blobs import delete, get, properties, put, until_written
+from ..storage.names import decoded, folder, partition
+from .merge import merge
+from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
+from .store import Ledger
+
+FOLDER = "outcomes"
+UNREADABLE = "The outcome could not be read."
+
+
+@dataclass(frozen=True)
+class OutcomeSummary:
+    """An outcome as a listing shows it. `organizer_id` only of those without access; `written` is the first time."""
+
+    name: str
+    result: str
+    next_attempt: datetime | None
+    organizer_id: str | None
+    written: datetime
+
+    @property
+    def signal_id(self) -> str:
+        """The signal whose outcome it is."""
+        return signal_id_of(self.name)
+
+
+class Outcomes:
+    """The published outcomes in one container. Raises azure.core errors when storage does not answer."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    @staticmethod
+    def day_of(name: str) -> date:
+        """The partition of the blob `name`."""
+        return date.fromisoformat(name.split("date=", 1)[1][:10])
+
+    @staticmethod
+    def name(signal_id: str, day: date) -> str:
+        """The blob name of a signal's outcome in the partition of `day`."""
+        return partition(FOLDER, day, signal_id)
+
+    def days(self) -> list[date]:
+        """The days that have outcomes, oldest first, in one request for 5,000 of them."""
+        days = []
+        for each in self._container.walk_blobs(name_starts_with=f"{FOLDER}/", delimiter="/"):
+            with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
+                days.append(self.day_of(each.name))
+        return days
+
+    def list(self, day: date) -> Iterator[OutcomeSummary]:
+        """The outcomes in the partition of `day`, 5,000 a request."""
+        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+            told = blob.metadata or {}
+            yield OutcomeSummary(
+                blob.name,
+                told.get("outcome", ""),
+                _next_attempt(told),
+                told.get("organizerid"),
+                blob.creation_time,
+            )
+
+    def result(self, name: str) -> str | None:
+        """The result in the blob `name`, if it is there."""
+        found = properties(self._container, name)
+        return (found.metadata or {}).get("outcome", "") if found else None
+
+    def read(self, name: str) -> Record | None:
+        """The record behind the copy `name`, for a signal whose record is gone."""
+        blob = get(self._container, name)
+        if blob is None:
+            return None
+        try:
+            return of_outcome(blob.body, blob.metadata)
+        except (ValueError, KeyError, TypeError):
+            logs.error("outcome.unreadable", path=name)
+            return self._unreadable(name, blob.metadata)
+
+    def _unreadable(self, name: str, told: Mapping[str, str]) -> Record:
+        """What stands for a copy that this product did not write: it is looked at again, and written over."""
+        day = self.day_of(name)
+        seen = _first_seen(told) or times.midnight(day)
+        look = Next(0, seen, Purpose.LOOK)
+        series, signal_id = Series(seen), signal_id_of(name)
+        return Record(
+            signal_id,
+            Result.FAILED,
+            seen,
+            0,
+            series,
+            look,
+            last_error=UNREADABLE,
+            revision=_revision(told),
+            days=(day,),
+        )
+
+    def publish(self, record: Record, ledger: Ledger) -> Record:
+        """Bring the copies of a record up to date. Return the record as it is now.
+
+        Raises Contention after too many lost races.
+        """
+
+        def attempt() -> Record | None:
+            nonlocal record
+            *earlier, day = record.days
+            name = self.name(record.signal_id, day)
+            etag, other = until_written(lambda: self._put(name, record), name)
+            for each in earlier:
+                self._delete_older(self.name(record.signal_id, each), record.revision)
+            now = ledger.read(record.signal_id)
+            if now is None:  # it was removed meanwhile: nothing may be left of it
+                if etag:
+                    delete(self._container, name, etag=etag)
+                return record
+            is_unknown, record_before, record = _is_unknown(other, now.record), record, now.record
+            if not is_unknown:
+                return record if record.days == record_before.days else None
+            if copy := self.read(name):
+                change = partial(_adopted, copy=copy)
+                adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
+                record = adopted or record
+            return None
+
+        return until_written(attempt, f"the outcome of {record.signal_id}")
+
+    def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
+        """Write a copy, unless one is there that is as new or that the record does not know.
+
+        A first copy is written without a look. Return the ETag of this revision's copy, if it is there, and the
+        metadata of the copy that was left; None when another writer was faster.
+        """
+        told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
+        if record.revision == 1 and (
+            written := put(self._container, name, outcome(record), etag=None, metadata=told)
+        ):
+            return written, {}
+        if found := properties(self._container, name):
+            other, etag = found.metadata or {}, found.etag
+            if _is_unknown(other, record):
+                return None, other
+            if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
+                return etag, other
+        written = put(self._container, name, outcome(record), etag=etag, metadata=told)
+        return (written, {}) if written else None
+
+    def _delete_older(self, name: str, revision: int) -> None:
+        """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
+
+        def attempt() -> bool | None:
+            found = properties(self._container, name)
+            if found is None or _revision(found.metadata or {}) > revision:
+                return False
+            return delete(self._container, name, etag=found.etag) or None
+
+        until_written(attempt, name)
+
+    def remove(self, record: Record) -> None:
+        """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
+        for day in record.days:
+            name = self.name(record.signal_id, day)
+            found = properties(self._container, name)
+            if found and not _is_unknown(found.metadata or {}, record):
+                delete(self._container, name, etag=found.etag)
+
+
+def signal_id_of(name: str) -> str:
+    """The signal whose outcome is the blob `name`."""
+    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+
+
+def _adopted(record: Record | None, copy: Record) -> Record | None:
+    """A record that knows what a copy of another record of its signal tells: that record is gone."""
+    if record is None:
+        return None
+    attempt = max(copy.attempt, record.attempt)
+    known = merge(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
+    return replace(known, revision=max(copy.revision, record.revision))
+
+
+def _is_unknown(told: Mapping[str, str], record: Record) -> bool:
+    """Whether a copy with this metadata is newer than the record, or comes from another one: that before it is gone."""
+    revision, seen = _revision(told), times.text(record.first_seen)
+    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(told)) != seen)
+
+
+def _revision(told: Mapping[str, str]) -> int:
+    """The revision of a copy; 0 for a blob that this product did not write."""
+    value = told.get("revision", "")
+    return int(value) if value.isdecimal() and _first_seen(told) else 0
+
+
+def _first_seen(told: Mapping[str, str]) -> datetime | None:
+    """The first sight of the signal, which tells the records of one signal apart."""
+    with contextlib.suppress(ValueError):
+        return times.parse(told.get("firstseen"))
+    return None
+
+
+def _next_attempt(told: Mapping[str, str]) -> datetime | None:
+    """What is not a time counts as long past."""
+    try:
+        return times.parse(told.get("nextattempt"))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,270 @@
+"""The record of a signal in the ledger, and the dated outcome that is published from it.
+
+        state container    signals/<signalId>.json                   the record: the truth
+        data container     outcomes/date=YYYY-MM-DD/<signalId>.json  its copy for consumers, by the day of the call
+
+The key of a record follows from the signal's id alone, so that there is one whatever is learned later. Schema of the
+copy: docs/consumers.md.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from .. import times
+from ..messages import codec
+from ..messages.envelope import OpaqueId, TraceParent
+from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
+from ..privacy.redact import ERASED
+
+MOST_COMMITS = 20
+UNKNOWN = Meeting()
+
+
+class Result(StrEnum):
+    """The values of `outcome`."""
+
+    STORED = "stored"
+    NO_REPORT = "noReport"
+    ACCESS_DENIED = "accessDenied"
+    NOT_A_MEETING = "notAMeeting"
+    NOT_FOUND = "notFound"
+    NOT_SUPPORTED = "notSupported"
+    EXTERNAL_ORGANIZER = "externalOrganizer"
+    OUT_OF_SCOPE = "outOfScope"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+class Cause(StrEnum):
+    """Why a series of attempts began. A backfill stores every report of each meeting that it meets."""
+
+    NEWS = "news"
+    SWEEP = "sweep"
+    BACKFILL = "backfill"
+    REDRIVE = "redrive"
+    PROBE = "probe"
+    LOOK = "look"
+
+
+class Purpose(StrEnum):
+    """The purpose of the next attempt: find reports, read fresh ones once more, or look again after days."""
+
+    TRY = "try"
+    CONFIRM = "confirm"
+    LOOK = "look"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
+
+    began: datetime
+    cause: Cause = Cause.NEWS
+    attempts: int = 0
+    is_denied: bool = False
+
+
+@dataclass(frozen=True)
+class Next:
+    """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
+
+    attempt: int
+    at: datetime
+    purpose: Purpose = Purpose.TRY
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One change of a record. `id` is random: a writer that finds its own has written, whatever storage replied."""
+
+    id: str
+    at: datetime
+    step: str
+    result: Result | None = None
+    status: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A stored report: its id, its end, and its blob."""
+
+    id: str
+    end: datetime
+    path: str
+
+
+@dataclass(frozen=True)
+class Buried:
+    """A message that could not be processed. The text never leaves the state container."""
+
+    queue: str
+    kind: str | None
+    version: int | None
+    sha256: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state of one signal.
+
+    `attempt` numbers the attempts and is the only fence: a nudge below it is out of date. `revision` counts the changes
+    and orders published copies; `days` are the partitions that ever held one, the current one last. `announced` is when
+    the first news came, `stored` when the first report was stored.
+    """
+
+    signal_id: str
+    result: Annotated[Result, "outcome"]
+    first_seen: datetime
+    attempt: int
+    series: Series
+    next: Next | None = None
+    settled: datetime | None = None
+    stored: datetime | None = None
+    meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
+    reports: tuple[StoredReport, ...] = ()
+    last_error: str | None = None
+    buried: Buried | None = None
+    announced: datetime | None = None
+    door: Door | None = None
+    subscription_id: OpaqueId | None = None
+    traceparent: TraceParent = None
+    is_erased: bool = False
+    revision: int = 0
+    days: tuple[date, ...] = ()
+    commits: Annotated[tuple[Commit, ...], "attempts"] = ()
+
+    @property
+    def day(self) -> date:
+        """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
+        return (self.meeting.end or self.first_seen).astimezone(UTC).date()
+
+    def committed(self, commit: Commit, after: Record | None) -> Record:
+        """The record as the one that follows `after`."""
+        known, days = (after.revision, after.days) if after else (0, ())
+        return replace(
+            self,
+            revision=max(known, self.revision) + 1,
+            days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
+            commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
+        )
+
+
+def commit(step: str, **known: Any) -> Commit:
+    """A change that is about to be made."""
+    return Commit(secrets.token_hex(8), times.now(), step, **known)
+
+
+def of_news(news: News) -> Record:
+    """The record of a signal of which nothing is known but its news."""
+    return Record(
+        news.signal_id,
+        Result.PENDING,
+        news.first_seen,
+        attempt=0,
+        series=Series(news.first_seen),
+        meeting=news.meeting,
+        announced=news.first_seen,
+        door=news.door,
+        subscription_id=news.subscription_id,
+        traceparent=news.traceparent,
+    )
+
+
+def outcome(record: Record) -> bytes:
+    """The published copy: one line of JSON."""
+    meeting, buried = record.meeting, record.buried
+    content = {
+        "signalId": record.signal_id,
+        "outcome": record.result,
+        "reports": [
+            {"id": each.id, "end": times.text(each.end), "path": each.path} for each in record.reports
+        ],
+        "organizerId": meeting.organizer_id,
+        "meetingId": meeting.meeting_id,
+        "source": meeting.event.source if meeting.event else None,
+        "eventId": meeting.event.event_id if meeting.event else None,
+        "sessionId": meeting.event.session_id if meeting.event else None,
+        "joinWebUrl": meeting.join_url,
+        "start": times.optional_text(meeting.start),
+        "end": times.optional_text(meeting.end),
+        "firstSeen": times.text(record.first_seen),
+        "settled": times.optional_text(record.settled),
+        "attempt": record.attempt,
+        "nextAttempt": times.optional_text(record.next.at if record.next else None),
+        "lastError": record.last_error,
+        "buried": {key: value for key, value in asdict(buried).items() if key != "text"} if buried else None,
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def metadata(record: Record) -> dict[str, str]:
+    """The metadata of the published copy, so that one listing tells the state of a day."""
+    denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
+    known = {
+        "outcome": str(record.result),
+        "nextattempt": times.optional_text(record.next.at if record.next else None),
+        "organizerid": denied or None,
+        "revision": str(record.revision),
+        "version": str(record.meeting.version) if record.meeting.version else None,
+        "end": times.optional_text(record.meeting.end),
+        "firstseen": times.text(record.first_seen),
+        "stored": times.optional_text(record.stored),
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
+    """The record behind a published copy, for a signal whose record is gone; `told` is the copy's metadata.
+
+    Raises ValueError, KeyError or TypeError for a blob that this product did not write.
+    """
+    content: dict[str, Any] = json.loads(body)
+    first_seen = times.parse(told.get("firstseen") or content["firstSeen"])
+    if first_seen is None:
+        raise ValueError("an outcome has no firstSeen")
+    next_attempt = times.parse(content["nextAttempt"])
+    event = None
+    if content.get("source") is not None:
+        event = EventSession(EventKind(content["source"]), content["eventId"], content["sessionId"])
+    record = Record(
+        signal_id=content["signalId"],
+        result=Result(content["outcome"]),
+        first_seen=first_seen,
+        attempt=content["attempt"],
+        series=Series(first_seen),
+        next=Next(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
+        settled=times.parse(content["settled"]),
+        stored=times.parse(told.get("stored")),
+        meeting=Meeting(
+            times.parse(content["start"]),
+            times.parse(content["end"]),
+            content["joinWebUrl"],
+            content["organizerId"],
+            content["meetingId"],
+            event,
+            int(told.get("version", "0")),
+            Origin.LIST,
+        ),
+        reports=tuple(map(_stored_report, content["reports"])),
+        last_error=content["lastError"],
+        buried=Buried(**content["buried"]) if content.get("buried") else None,
+        is_erased=ERASED in told,
+        revision=int(told.get("revision", "0")),
+    )
+    return replace(record, days=(record.day,))
+
+
+def _stored_report(content: dict[str, Any]) -> StoredReport:
+    end = times.parse(content["end"])
+    if end is None:
+        raise ValueError("a report has no end")
+    return StoredReport(content["id"], end, content["path"])

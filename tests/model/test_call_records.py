@@ -1,0 +1,93 @@
+"""Calls of the list without an outcome: a day is listed once, a large one is asked about each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Cause, Record, Result, Series, metadata, outcome
+from shared.messages.signals import Meeting
+from shared.reconcile.call_records import ListedCall, OutcomeIndex, parse_listed
+from tests.support.doubles import Container, Steps
+from tests.support.simulated_app import NOW, call, running
+
+ENDED = NOW - timedelta(hours=3)
+
+
+class Counted(Container):
+    """A container that counts its listings."""
+
+    listings: Counter[str]
+
+    def list_blobs(self, **arguments: object):  # type: ignore[no-untyped-def]
+        self.listings[str(arguments["name_starts_with"])] += 1
+        return super().list_blobs(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def container() -> Counted:
+    container = Counted(Steps(NOW))
+    container.listings = Counter()
+    return container
+
+
+def found(number: int) -> ListedCall:
+    one = parse_listed(call(f"call-{number}", ENDED).record)
+    assert one
+    return one
+
+
+def put(container: Counted, record: Record) -> None:
+    """Publish an outcome."""
+    name = Outcomes.name(record.signal_id, record.day)
+    container.upload_blob(name, outcome(record), overwrite=True, metadata=metadata(record))
+
+
+@pytest.mark.parametrize("most_listed", [0, 3, 4, 100])
+def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
+    container: Counted, most_listed: int
+) -> None:
+    for number in range(4):
+        known = Record(
+            f"cr-call-{number}", Result.STORED, ENDED, 1, Series(ENDED), meeting=Meeting(ENDED, ENDED)
+        )
+        put(container, known)
+    put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, Series(ENDED)))
+    index = OutcomeIndex(Outcomes(cast(ContainerClient, container)), most_listed)
+    calls = [(each.signal_id, ENDED.date()) for each in map(found, range(6))]
+    assert index.results(calls) == ["stored"] * 4 + [None, None]
+    assert index.result("cr-call-2", ENDED.date()) == "stored"
+    assert index.result("cr-call-9", ENDED.date()) is None
+    index.results(calls[:1])
+    assert set(container.listings.values()) == {1}
+
+
+def test_a_call_whose_end_is_not_known_has_no_outcome_in_any_day(container: Counted) -> None:
+    index = OutcomeIndex(Outcomes(cast(ContainerClient, container)))
+    assert index.results([("cr-call-1", None)]) == [None]
+    assert not container.listings
+
+
+def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() -> None:
+    """Of a call that was announced, and whose record Graph cannot show yet."""
+    ended = NOW - timedelta(days=2)
+    with running() as app:
+        app.calls.append(replace(call("late", ended), readable=None))
+        app.announce("late")
+        app.run(hours=0.5)
+        assert [each.day for each in app.outcomes()] == [NOW.date()]
+        app.run(hours=1)
+        (outcome,) = app.outcomes()
+        assert (outcome.day, outcome.meeting.end, outcome.result) == (ended.date(), ended, Result.PENDING)
+        (blob,) = app.container.below("outcomes/")
+        assert Outcomes.day_of(blob.name) == ended.date()
+        known = app.services.journal.ledger.read("cr-late")
+        assert known
+        assert known.record.meeting.organizer_id is None  # which decides, and is read from the call record
+        assert known.record.series.cause is Cause.NEWS

@@ -1,0 +1,476 @@
+"""Publishing in every order: several writers of one record, of whom each may die before any operation and come again.
+
+The programs are the product's own `Ledger.update` and `Outcomes.publish`; `interleavings` tries every order of their
+operations. Each rule of publishing is needed: with one left out, a history is found in which an outcome is doubled,
+gone, or not the last.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from shared import times
+from shared.archiving import redrive
+from shared.errors import Contention
+from shared.ledger import publish, store
+from shared.ledger.journal import Journal
+from shared.ledger.merge import merge
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, metadata, outcome
+from shared.ledger.store import FOLDER, Ledger, StoredRecord
+from shared.messages import codec
+from shared.messages.signals import Meeting, Origin
+from shared.privacy.redact import ERASED
+from shared.services import Services
+from shared.storage.blobs import delete
+from shared.storage.clients import Queue
+from tests.support.interleavings import Actor, Explorer, Storage, Stored, World
+
+ID = "cr-one"
+SEEN = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+# The programs
+
+
+def end_on(number: int) -> datetime:
+    return SEEN + timedelta(days=number)
+
+
+def tell(old: Record | None, version: int, day: int, result: Result) -> Record | None:
+    """The record after an attempt that learned of this version of the call; None where it knew all of it."""
+    if old is None:
+        return None
+    told = Meeting(end=end_on(day), version=version, origin=Origin.RECORD)
+    new = merge(old, replace(old, result=result, attempt=old.attempt + 1, meeting=told), old.attempt)
+    return None if new and (new.meeting, new.result) == (old.meeting, old.result) else new
+
+
+def on(storage: Storage) -> tuple[Ledger, Outcomes]:
+    container = cast(ContainerClient, storage)
+    return Ledger(container), Outcomes(container)
+
+
+def write(storage: Storage, version: int, day: int, result: Result = Result.PENDING) -> None:
+    """Commit a change and publish it."""
+    ledger, outcomes = on(storage)
+    change = partial(tell, version=version, day=day, result=result)
+    found, committed = ledger.update(ID, change, commit(f"version {version}"), ledger.read(ID))
+    if found and committed:
+        outcomes.publish(found, ledger)
+
+
+def follow(storage: Storage, version: int, day: int, result: Result = Result.PENDING) -> None:
+    """Come again: publish the record as it is; where the crash was before the commit, do all of it."""
+    ledger, outcomes = on(storage)
+    found = ledger.read(ID)
+    if found is None:
+        return
+    if tell(found.record, version, day, result) is not None:
+        write(storage, version, day, result)
+    else:
+        outcomes.publish(found.record, ledger)
+
+
+def begin(storage: Storage, seen: datetime = SEEN, day: int | None = None) -> None:
+    """Record a signal of which nothing is known, or only its end."""
+    ledger, outcomes = on(storage)
+    meeting = Meeting() if day is None else Meeting(end=end_on(day), version=1, origin=Origin.RECORD)
+    new = Record(ID, Result.PENDING, seen, 1, Series(seen), meeting=meeting)
+    found, _ = ledger.update(ID, lambda old: None if old else new, commit("begin"))
+    assert found
+    outcomes.publish(found, ledger)
+
+
+def bury(storage: Storage, hour: int) -> None:
+    """Record a message that cannot be read."""
+    ledger, outcomes = on(storage)
+    seen = SEEN + timedelta(hours=hour)
+    message = replace(MESSAGE, text=f"text {hour}")
+    new = replace(BURIED, first_seen=seen, series=Series(seen), buried=message)
+    found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, commit("buried"))
+    assert found
+    outcomes.publish(found, ledger)
+
+
+def send_again(storage: Storage) -> None:
+    """Send it as it was and take it back, as a redrive does that finds its outcome."""
+    ledger, outcomes = on(storage)
+    name = Outcomes.name(BURIED.signal_id, BURIED.day)
+    if outcomes.result(name) is None:
+        return
+    journal = Journal(ledger, outcomes, cast(Queue, storage), lambda day: None)
+    services = SimpleNamespace(journal=journal, tasks=storage)
+    redrive.reopen([name], Cause.REDRIVE, LATER, cast(Services, services))
+
+
+def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) -> Actor:
+    known = {"version": version, "day": day, **more}
+    return Actor(name, (partial(write, **known), *[partial(follow, **known)] * crashes))
+
+
+# What must hold
+
+
+def at(known: Record, *commits: str) -> World:
+    """The world in which a record is published."""
+    for each in commits or ("begin",):
+        known = known.committed(commit(each), known if known.revision else None)
+    name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
+    told = metadata(known) | ({ERASED: "true"} if known.is_erased else {})
+    copy = Stored(outcome(known), tuple(sorted(told.items())), 1)
+    found = Stored(codec.dumps(known).encode(), (), 1)
+    counts = frozenset({(name, 1), (path, 1)})
+    return World(frozenset({(name, copy), (path, found)}), counts, counts)
+
+
+def recorded(world: World) -> Record | None:
+    return next((codec.loads(Record, each.body) for each in world.of(FOLDER).values()), None)
+
+
+def is_visible(world: World) -> None:
+    """There is an outcome from the first publication on."""
+    if any(name.startswith("outcomes/") for name, _ in world.written):
+        assert world.of("outcomes/"), "the outcome is gone"
+
+
+def is_one(world: World) -> None:
+    """The last record has one copy, in its day."""
+    known = recorded(world)
+    copies = {name: dict(each.metadata)["revision"] for name, each in world.of("outcomes/").items()}
+    assert copies == ({Outcomes.name(known.signal_id, known.day): str(known.revision)} if known else {}), (
+        copies
+    )
+    for name, each in world.of("outcomes/").items():
+        assert known
+        assert json.loads(each.body) == json.loads(outcome(known)), name
+
+
+def is_stored(world: World) -> None:
+    """And what was stored is still told of."""
+    is_one(world)
+    known = recorded(world)
+    assert known is None or known.result is Result.STORED, known
+
+
+def none_is_lost(world: World) -> None:
+    """Each message that was buried is so still, or was sent again."""
+    is_one(world)
+    buried = sum(count for name, count in world.created if name.startswith(FOLDER))
+    assert buried <= len({*world.sent}) + len(world.of(FOLDER)), world.sent
+
+
+def is_erased(world: World) -> None:
+    """Nor does a person come back."""
+    is_one(world)
+    assert all(ERASED in dict(copy.metadata) for copy in world.of("outcomes/").values())
+
+
+PENDING = Record(ID, Result.PENDING, SEEN, 1, Series(SEEN))
+STORED = replace(
+    PENDING,
+    result=Result.STORED,
+    meeting=Meeting(end=end_on(0), version=1, origin=Origin.RECORD),
+)
+LATER = SEEN + timedelta(days=1, hours=1)
+MESSAGE = Buried("meeting-signals", None, None, "hash", "text")
+BURIED = Record(
+    "msg-one",
+    Result.FAILED,
+    SEEN,
+    0,
+    Series(SEEN),
+    buried=MESSAGE,
+)
+OF_LATER = replace(PENDING, first_seen=LATER, series=Series(LATER))
+
+
+def nothing(storage: Storage) -> None:
+    """Its message never comes again."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Who does what from which beginning, and what must hold."""
+
+    world: World
+    actors: tuple[Actor, ...]
+    check: Callable[[World], None] = is_visible
+    check_end: Callable[[World], None] = is_one
+
+
+def unreadable(world: World) -> World:
+    """Its copy is damaged, its record gone."""
+    copies = {name: replace(each, body=b"{}") for name, each in world.of("outcomes/").items()}
+    return replace(world, blobs=frozenset(copies.items()))
+
+
+def without_record(known: Record, *commits: str) -> World:
+    world = at(known, *commits)
+    return replace(world, blobs=frozenset(world.of("outcomes/").items()))
+
+
+BURY = tuple(partial(bury, hour=hour) for hour in (1, 2))
+MOVE = "a later version moves the end over midnight, and a still later one again"
+SAME = "two attempts on one day"
+BACK = "a later version moves the end back"
+LOST = "a reply is lost beside a foreign write"
+AGAIN = "a buried message is sent again while it is published"
+AGAIN_TWICE = "a buried message is sent again, twice"
+EXPIRED = "news comes again after the record has expired"
+EXPIRED_LATER = "news comes again after the record has expired, and the end is found later"
+ERASURE = "news comes again after the record of an erased person has expired"
+LATER_REDRIVE = Actor("later redrive", (send_again,), after=("bury", "redrive"))
+SCENARIOS = {
+    MOVE: Scenario(at(PENDING), (writer("one", 1, 1), writer("two", 2, 2))),
+    SAME: Scenario(at(PENDING), (writer("one", 1, 0), writer("two", 2, 0, result=Result.STORED))),
+    BACK: Scenario(at(OF_LATER), (writer("one", 1, 0), writer("two", 2, 1))),
+    LOST: Scenario(
+        replace(at(PENDING), lost_replies=1), (writer("one", 1, 1), writer("two", 2, 2, crashes=0))
+    ),
+    "two replies are lost": Scenario(
+        replace(at(PENDING), lost_replies=2), (writer("one", 1, 1, crashes=0), writer("two", 2, 0, crashes=0))
+    ),
+    "a writer's message never comes again, but another attempt is made": Scenario(
+        at(PENDING),
+        (
+            Actor("one", (partial(write, version=1, day=1), nothing)),
+            writer("two", 2, 1, crashes=0),
+            Actor("next", (partial(write, version=3, day=1, result=Result.STORED),), after=("one", "two")),
+        ),
+    ),
+    "two begin at once": Scenario(
+        World(),
+        (Actor("news", (begin, begin)), Actor("sweep", (partial(begin, day=1), partial(begin, day=1)))),
+    ),
+    AGAIN: Scenario(
+        World(),
+        (Actor("bury", BURY), Actor("redrive", (send_again,) * 2), LATER_REDRIVE),
+        check=lambda world: None,
+        check_end=none_is_lost,
+    ),
+    "a buried message is sent again where a reply is lost": Scenario(
+        replace(at(BURIED), lost_replies=1),
+        (Actor("bury", BURY), Actor("redrive", (send_again,)), LATER_REDRIVE),
+        check=lambda world: None,
+        check_end=none_is_lost,
+    ),
+    AGAIN_TWICE: Scenario(
+        at(BURIED),
+        (
+            Actor("bury", BURY[:1]),
+            Actor("redrive", (send_again,) * 2),
+            Actor("other", (send_again,)),
+            replace(LATER_REDRIVE, after=("bury", "redrive", "other")),
+        ),
+        check=lambda world: None,
+        check_end=none_is_lost,
+    ),
+    EXPIRED: Scenario(
+        without_record(STORED),
+        (Actor("news", (partial(begin, seen=LATER, day=0),) * 2),),
+        check_end=is_stored,
+    ),
+    EXPIRED_LATER: Scenario(
+        without_record(STORED),
+        (
+            Actor("news", (partial(begin, seen=LATER),) * 2),
+            Actor(
+                "attempt",
+                (
+                    partial(write, version=1, day=0, result=Result.NO_REPORT),
+                    partial(follow, version=1, day=0, result=Result.NO_REPORT),
+                ),
+                after=("news",),
+            ),
+        ),
+        check_end=is_stored,
+    ),
+    ERASURE: Scenario(
+        without_record(replace(STORED, is_erased=True)),
+        (Actor("news", (partial(begin, seen=LATER, day=0),) * 2), writer("attempt", 2, 0)),
+        check_end=is_erased,
+    ),
+    "a copy cannot be read": Scenario(
+        unreadable(at(STORED, "begin", "attempt")),
+        (Actor("news", (partial(begin, seen=LATER, day=0),) * 2),),
+    ),
+    "two adopt at once": Scenario(
+        without_record(STORED, "begin", "attempt", "attempt"),
+        (
+            Actor("news", (partial(begin, seen=LATER, day=0),) * 2),
+            Actor("sweep", (partial(begin, seen=LATER, day=0),)),
+        ),
+        check_end=is_stored,
+    ),
+    "the record is restored from an older copy": Scenario(
+        replace(
+            at(STORED, "begin", "attempt", "attempt"),
+            blobs=frozenset(
+                {
+                    *at(STORED, "begin", "attempt", "attempt").of("outcomes/").items(),
+                    *at(PENDING).of(FOLDER).items(),
+                }
+            ),
+        ),
+        (
+            writer("one", 1, 0, result=Result.NO_REPORT),
+            Actor("two", (partial(write, version=2, day=0),), after=("one",)),
+        ),
+        check_end=is_stored,
+    ),
+}
+
+
+def explore(scenario: Scenario, leave_out: Callable[[pytest.MonkeyPatch], None] | None = None) -> Explorer:
+    explorer = Explorer(scenario.actors, scenario.check, scenario.check_end)
+    logging.disable()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(times, "now", lambda: LATER)
+        patch.setattr(secrets, "token_hex", explorer.new_id)
+        if leave_out:
+            leave_out(patch)
+        try:
+            explorer.explore(scenario.world)
+        finally:
+            logging.disable(logging.NOTSET)
+    return explorer
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_in_every_order_there_is_one_outcome_and_it_is_that_of_the_last_record(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    explorer = explore(SCENARIOS[name])
+    assert explorer.ends
+    record_property("states", explorer.states)
+
+
+# Each rule is needed
+
+
+def careless_put(container: Any, name: str, body: bytes, *, etag: str | None, **more: Any) -> str:
+    """A write without its condition."""
+    del etag
+    usual = {"length": len(body), "overwrite": True, "content_settings": None}
+    return str(container.get_blob_client(name).upload_blob(body, **usual, **more)["etag"])
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A ledger that answers with the record that is published; `first` is asked where only its absence is hidden."""
+
+    record: Record
+    first: Ledger | None = None
+
+    def read(self, signal_id: str) -> StoredRecord:
+        return (self.first and self.first.read(signal_id)) or StoredRecord(self.record, "")
+
+    def update(self, *arguments: Any) -> Any:
+        return self.first and self.first.update(*arguments)
+
+
+def publish_blindly(patch: pytest.MonkeyPatch) -> None:
+    real = Outcomes.publish
+    patch.setattr(
+        Outcomes, "publish", lambda self, record, _: real(self, record, cast(Ledger, Blind(record)))
+    )
+
+
+def publish_what_is_gone(patch: pytest.MonkeyPatch) -> None:
+    real = Outcomes.publish
+    patch.setattr(
+        Outcomes,
+        "publish",
+        lambda self, record, ledger: real(self, record, cast(Ledger, Blind(record, ledger))),
+    )
+
+
+def forget_commits(patch: pytest.MonkeyPatch) -> None:
+    real = Ledger.read
+
+    def read(self: Ledger, signal_id: str) -> StoredRecord | None:
+        stored = real(self, signal_id)
+        return stored and replace(stored, record=replace(stored.record, commits=()))
+
+    patch.setattr(Ledger, "read", read)
+
+
+def delete_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete(self._container, name))
+
+
+def remove_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
+    def remove(self: Any, record: Record) -> None:
+        for day in record.days:
+            delete(self._container, self.name(record.signal_id, day))
+
+    patch.setattr(Outcomes, "remove", remove)
+
+
+def remove_records_whatever_they_are(patch: pytest.MonkeyPatch) -> None:
+    def remove(self: Any, stored: StoredRecord) -> None:
+        delete(self._container, f"{FOLDER}{stored.record.signal_id}.json")
+
+    patch.setattr(Ledger, "remove", remove)
+
+
+WITHOUT_REDELIVERY = Scenario(
+    at(PENDING),
+    (Actor("one", (partial(write, version=1, day=1), nothing)), writer("two", 2, 2, crashes=0)),
+)
+LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "the record is read again after publishing": (publish_blindly, MOVE),
+    "a copy that is newer is left": (lambda patch: patch.setattr(publish, "_revision", lambda told: 0), SAME),
+    "a copy is written on a condition": (lambda patch: patch.setattr(publish, "put", careless_put), SAME),
+    "a record is written on a condition": (lambda patch: patch.setattr(store, "put", careless_put), LOST),
+    "copies of earlier days are deleted": (
+        lambda patch: patch.setattr(Outcomes, "_delete_older", lambda *_: None),
+        MOVE,
+    ),
+    "a newer copy in an earlier day is left": (delete_whatever_is_there, BACK),
+    "a writer finds its commit": (forget_commits, LOST),
+    "a message that comes again is followed": (lambda patch: None, ""),
+    "a copy of another record is adopted": (
+        lambda patch: patch.setattr(publish, "_is_unknown", lambda told, record: False),
+        EXPIRED_LATER,
+    ),
+    "a copy is adopted whose revision is not greater": (
+        lambda patch: patch.setattr(
+            publish, "_is_unknown", lambda told, record: publish._revision(told) > record.revision
+        ),
+        EXPIRED,
+    ),
+    "what is adopted is merged": (
+        lambda patch: patch.setattr(publish, "merge", lambda copy, record, attempt: record),
+        EXPIRED_LATER,
+    ),
+    "what was erased stays so": (
+        lambda patch: patch.setattr(
+            publish, "merge", lambda copy, record, attempt: merge(copy, record, attempt) or record
+        ),
+        ERASURE,
+    ),
+    "a copy of a record that is gone is deleted": (publish_what_is_gone, AGAIN),
+    "a copy that was adopted is not removed": (remove_whatever_is_there, AGAIN),
+    "a record that changed is not removed": (remove_records_whatever_they_are, AGAIN_TWICE),
+}
+
+
+@pytest.mark.parametrize("rule", LEFT_OUT)
+def test_without_a_rule_there_is_a_history_that_breaks(rule: str) -> None:
+    leave_out, name = LEFT_OUT[rule]
+    scenario = SCENARIOS.get(name) or WITHOUT_REDELIVERY
+    with pytest.raises((AssertionError, Contention)):
+        explore(scenario, leave_out)
