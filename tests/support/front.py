@@ -35,12 +35,13 @@ def own_stack(**settings: str) -> Any:
 
 
 def eventually[T](look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
-    """The first true thing that `look` sees."""
-    deadline = time.monotonic() + seconds
+    """The first true thing that `look` sees. It looks less often the longer it waits, because looking costs."""
+    began = time.monotonic()
     while not (seen := look()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.1)
+        time.sleep(min(max(0.05, waited / 10), 1.0))
     return seen
 
 
