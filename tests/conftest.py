@@ -9,12 +9,11 @@ import pytest
 
 import local.stack.azurite
 import local.stack.identity
-from local.stack import compose
 from local.stack.azurite import Azurite
 from local.stack.compose import Stack
 from local.stack.identity import Identity
 from local.stack.program import Log
-from tests.support.front import HURRY, Front
+from tests.support.front import Front, hurried
 
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
@@ -64,7 +63,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azur
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    with compose.up(tmp_path_factory.mktemp("stack"), settings=HURRY, log=log) as stack:
+    with hurried(tmp_path_factory.mktemp("stack"), log, {}) as stack:
         yield stack
 
 
