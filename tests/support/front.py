@@ -20,7 +20,7 @@ from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
 
-SECONDS = 60.0  # a bound for what takes a second or two
+SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 QUEUES = "AzureFunctionsJobHost__extensions__queues__"
 HURRY = {
     "RETRY_FIRST_DELAY": "1",
