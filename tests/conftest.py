@@ -15,6 +15,11 @@ from local.stack.identity import Identity
 from local.stack.program import Log
 from tests.support.front import Front, hurried
 
+# The programs that the tests start inherit it: none could be interrupted where the tests run in a shell's background.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("default")

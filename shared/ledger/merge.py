@@ -90,7 +90,8 @@ def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Recor
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    return replace(old, attempt=attempt, series=Series(now, cause), next=Next(attempt, now))
+    series = Series(max(now, started), cause)  # clocks of two instances differ
+    return replace(old, attempt=attempt, series=series, next=Next(attempt, now))
 
 
 def is_asked_for(record: Record) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from shared.archiving import redrive, worker
-from shared.errors import NotFound
+from shared.archiving import dead_letters, redrive, worker
+from shared.errors import NotFound, Unavailable
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Cause, Commit, Next, Purpose, Record, Result, Series, StoredReport, commit
@@ -37,7 +37,7 @@ from shared.messages.signals import (
 from shared.privacy.redact import ERASED
 from shared.storage import clients
 from tests.support.doubles import Call
-from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, call, crash, running
+from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, Crash, call, crash, running
 
 JUST_NOW = NOW - timedelta(minutes=10)
 LONG_AGO = NOW - 3 * HOUR  # a report that is read once
@@ -103,7 +103,9 @@ def test_a_later_version_that_moves_the_end_over_midnight_moves_the_outcome(app:
     app.announce("one")
     app.run(hours=1)
     assert one(app).day == date(2026, 11, 24)
+    before = record(app)
     app.run(hours=3)
+    assert (record(app).first_seen, record(app).announced) == (before.first_seen, before.announced)
     assert one(app).day == date(2026, 11, 25)
     assert one(app).result is Result.STORED
     assert record(app).days == (date(2026, 11, 24), date(2026, 11, 25))
@@ -303,10 +305,93 @@ def test_a_stale_message_does_nothing_the_first_time(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
     app.announce("one")
     app.deliver()
-    before, record_before = contents(app), app.state.blobs[RECORD]
+    before, record_before, asked = contents(app), app.state.blobs[RECORD], list(app.graph.seen)
     worker.handle(message(Nudge("cr-one", 0)), app.services)
-    assert (contents(app), app.state.blobs[RECORD]) == (before, record_before)
+    assert (contents(app), app.state.blobs[RECORD], app.graph.seen) == (before, record_before, asked)
     assert messages(app) == [Nudge("cr-one", 1)]
+
+
+def test_a_poison_message_whose_attempt_is_recorded_is_followed(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
+    news = message(of_call_record("one", NOW))
+    app.before("write outcomes/", crash)
+    with pytest.raises(Crash):
+        worker.handle(news, app.services)
+    dead_letters.bury(news, app.services)
+    assert one(app).result is Result.PENDING
+    assert messages(app) == [Nudge("cr-one", 1)]
+
+
+def test_a_poison_message_whose_attempt_is_not_recorded_fails_the_signal_and_has_it_looked_at(
+    app: App,
+) -> None:
+    app.calls.append(call("one", JUST_NOW))
+    dead_letters.bury(message(of_call_record("one", NOW)), app.services)
+    assert one(app).result is Result.FAILED
+    assert record(app).next == Next(1, NOW + WINDOW + DAY, Purpose.LOOK)
+    app.run(days=2.5, every=3 * HOUR)
+    assert one(app).result is Result.STORED
+
+
+def test_a_message_that_cannot_be_read_is_recorded_once_and_its_text_is_not_published(app: App) -> None:
+    for _ in range(2):
+        app.receive(SIGNALS, '{"version":9,"kind":"later"}')
+        app.deliver()
+        app.steps.now += HOUR
+    (copy,) = app.container.below("outcomes/")
+    (blob,) = app.state.below("signals/")
+    content = json.loads(copy.body)
+    assert set(content["buried"]) == {"queue", "kind", "version", "sha256"}
+    assert content["firstSeen"] == "2026-11-24T21:00:00.000Z"
+    stored = codec.loads(Record, blob.body)
+    assert (stored.revision, stored.buried and json.loads(stored.buried.text)) == (
+        1,
+        {"version": 9, "kind": "later"},
+    )
+
+
+# What follows
+
+
+def test_who_committed_since_sends_the_message(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
+    name = Outcomes.name("cr-one", JUST_NOW.date())
+
+    def reopen_meanwhile() -> None:
+        other = app.another_instance()
+        stored = other.journal.ledger.read("cr-one")
+        change = partial(_reopened_now, now=NOW)
+        other.journal.ledger.update("cr-one", change, commit("redrive"), stored)
+
+    app.before(f"write {name}", reopen_meanwhile)
+    worker.handle(message(of_call_record("one", NOW)), app.services)
+    assert record(app).attempt == 2
+    assert not messages(app)
+
+
+def _reopened_now(old: Record | None, now: datetime) -> Record | None:
+    return old and merge.reopen(old, Cause.REDRIVE, now, now)
+
+
+@pytest.mark.parametrize(
+    ("following", "is_sent"),
+    [
+        (Next(3, NOW + 7 * DAY), True),
+        (Next(3, NOW + 7 * DAY + timedelta(seconds=1)), False),
+        (Next(3, NOW + HOUR, Purpose.CONFIRM), True),
+        (Next(3, NOW + HOUR, Purpose.LOOK), False),
+        (None, False),
+    ],
+)
+def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
+    app: App, following: Next | None, is_sent: bool
+) -> None:
+    new, _ = app.services.journal.ledger.update(
+        "cr-one", lambda old: old or known(next=following), commit("test")
+    )
+    assert new
+    app.services.journal.follow([new])
+    assert messages(app) == ([Nudge("cr-one", 3)] if is_sent else [])
 
 
 # Two kinds of message
@@ -446,6 +531,21 @@ def test_a_backfill_wants_more_of_what_another_cause_has_asked_for() -> None:
     assert new.series.cause is Cause.BACKFILL
 
 
+def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
+    old = replace(call("old", NOW - 12 * DAY), readable=None, listed=None)
+    app.calls += [call("one", NOW - 10 * DAY), old]
+    old.record["joinWebUrl"] = app.calls[0].record["joinWebUrl"]
+    app.run(hours=3)
+    assert app.stored() == {"one"}
+    app.graph.refusal = lambda path, operation: (
+        Unavailable(operation, "down", status=503) if "/old" in path and app.now < NOW + 4 * HOUR else None
+    )
+    app.ask("backfill", "2026-11-13", "2026-11-15")
+    app.run(hours=4)
+    assert app.stored() == {"one", "old"}
+    assert record(app).series.cause is Cause.BACKFILL
+
+
 def test_what_was_erased_is_not_reopened() -> None:
     for cause in Cause:
         assert reopened(known(is_erased=True), cause) is None
@@ -547,6 +647,14 @@ def test_reports_are_a_union_and_the_first_time_stays() -> None:
     assert after.first_seen == NOW
 
 
+def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
+    later = Meeting(NOW, NOW + DAY, version=2, origin=Origin.LIST)
+    earlier = Meeting(NOW, NOW, "https://join", "organizer", version=1, origin=Origin.RECORD)
+    after = merge.merge(known(meeting=later), known(meeting=earlier, attempt=4), 3)
+    assert after
+    assert after.meeting == replace(later, join_url="https://join", organizer_id="organizer")
+
+
 def test_commits_are_the_last_20() -> None:
     new = known()
     for number in range(25):
@@ -616,6 +724,20 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
         f"download {RECORD}",
     ]
     assert messages(app) == [Nudge("cr-one", 1)]
+
+
+def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.calls.append(call("one", JUST_NOW))
+    news = message(of_call_record("one", NOW))
+    worker.handle(news, app.services)
+    counted = Counted(app, monkeypatch)
+    worker.handle(news, app.services, redelivered=True)
+    assert counted.shown() == [
+        f"download {RECORD}",
+        "upload outcomes/…",
+        "head outcomes/…",
+        f"download {RECORD}",
+    ]
 
 
 def test_a_second_reading_costs_one_look_at_the_copy_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,8 @@ SAME = "two attempts on one day"
 BACK = "a later version moves the end back"
 LOST = "a reply is lost beside a foreign write"
 AGAIN = "a buried message is sent again while it is published"
+QUIET = "a buried message is sent again while it is published, and nobody dies"
+QUIET_LOST = "a buried message is sent again while it is published, nobody dies, and replies are lost"
 AGAIN_TWICE = "a buried message is sent again, twice"
 EXPIRED = "news comes again after the record has expired"
 EXPIRED_LATER = "news comes again after the record has expired, and the end is found later"
@@ -257,6 +259,18 @@ SCENARIOS = {
     AGAIN: Scenario(
         World(),
         (Actor("bury", BURY), Actor("redrive", (send_again,) * 2), LATER_REDRIVE),
+        check=lambda world: None,
+        check_end=none_is_lost,
+    ),
+    QUIET: Scenario(
+        at(BURIED),
+        (Actor("bury", BURY[:1]), Actor("redrive", (send_again,))),
+        check=lambda world: None,
+        check_end=none_is_lost,
+    ),
+    QUIET_LOST: Scenario(
+        World(lost_replies=2),
+        (Actor("bury", BURY[:1]), Actor("redrive", (send_again,))),
         check=lambda world: None,
         check_end=none_is_lost,
     ),
@@ -411,6 +425,16 @@ def delete_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete(self._container, name))
 
 
+def forget_copies(patch: pytest.MonkeyPatch) -> None:
+    real = Outcomes._put
+
+    def put(self: Outcomes, name: str, record: Record) -> Any:
+        written = real(self, name, record)
+        return (None, written[1]) if written and written[1] else written
+
+    patch.setattr(Outcomes, "_put", put)
+
+
 def remove_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, record: Record) -> None:
         for day in record.days:
@@ -462,7 +486,8 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         ),
         ERASURE,
     ),
-    "a copy of a record that is gone is deleted": (publish_what_is_gone, AGAIN),
+    "a copy of a record that is gone is deleted": (publish_what_is_gone, QUIET),
+    "a copy whose reply was lost is known": (forget_copies, QUIET_LOST),
     "a copy that was adopted is not removed": (remove_whatever_is_there, AGAIN),
     "a record that changed is not removed": (remove_records_whatever_they_are, AGAIN_TWICE),
 }

@@ -368,8 +368,10 @@ class History:
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""
         now = self.steps.now
+        records = self.records()
         for outcome in self.outcomes():
-            if outcome.next:
+            record = records.get(outcome.signal_id, outcome)
+            if outcome.next and record.day == outcome.day:  # else it is left of a record that has expired
                 under_way = outcome.result in (Result.PENDING, Result.STORED)
                 yield outcome.next.at + (OVERDUE if under_way else timedelta())
             if (ready := ready_at(outcome.day, SETTINGS)) > now:

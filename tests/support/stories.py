@@ -63,7 +63,7 @@ class Drawn:
     grows: str | None
     terse: bool
     version: int | None = None  # minutes from when on a later version of its record is shown
-    before: str = "half"  # how long the call was in the version before: half of it, or longer
+    before: str = "half"  # how long the call was in the version before: half of it, or some minutes longer
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ MINUTES = st.sampled_from
 CALLS = st.builds(
     Drawn,
     meeting=st.integers(0, 1),
-    ended=MINUTES((-10, -100, 40, 185, 175)),  # the fourth one ends after midnight, the last one just before
+    ended=MINUTES((-10, -100, 40, 185, 178)),  # the fourth one ends after midnight, the last one just before
     pause=MINUTES((200, 5, 40)),
     lasted=MINUTES((30, 5, 200)),
     kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom")),
@@ -146,7 +146,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
     opens = story.opens[drawn.meeting]
     earlier = None
     if drawn.version is not None:
-        before = begin + (end - begin) / 2 if drawn.before == "half" else end + timedelta(minutes=10)
+        before = begin + (end - begin) / 2 if drawn.before == "half" else end + timedelta(minutes=3)
         shown = record | {"version": 1, "endDateTime": times.text(before)}
         earlier = readable + timedelta(minutes=drawn.version), shown
     return Call(

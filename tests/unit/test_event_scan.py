@@ -74,7 +74,7 @@ def scanned(
     found: list[Announcement] = []
     tasks = Queue()
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
-    services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks))
+    services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))
     has = known or set()
     index = SimpleNamespace(result=lambda signal_id, _: "stored" if signal_id in has else None)
     work = Slice(scan, services)
