@@ -21,19 +21,17 @@ from local.stack.compose import Stack
 from local.stack.program import Log
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
-QUEUES = "AzureFunctionsJobHost__extensions__queues__"
 HURRY = {
     "RETRY_FIRST_DELAY": "1",
     "LOCAL_LEASE_SECONDS": "4",
-    f"{QUEUES}maxPollingInterval": "00:00:00.3",
-    f"{QUEUES}visibilityTimeout": "00:00:01",
+    "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
 }
 
 
 @contextmanager
 def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
     """The whole system, which soon tries again; its Graph does not throttle, as that would take 20 s each time."""
-    with compose.up(folder, settings=HURRY | settings, log=log) as stack:
+    with compose.up(folder, settings={**HURRY, **settings}, log=log) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
