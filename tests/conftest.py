@@ -9,12 +9,11 @@ import pytest
 
 import local.stack.azurite
 import local.stack.identity
-from local.stack import compose
 from local.stack.azurite import Azurite
 from local.stack.compose import Stack
 from local.stack.identity import Identity
 from local.stack.program import Log
-from tests.support.front import HURRY, Front
+from tests.support.front import Front, hurried
 
 # The programs that the tests start inherit it: none could be interrupted where the tests run in a shell's background.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -24,6 +23,23 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("default")
+
+# The programs that the tests start inherit both: all would compile what they load, and none could be interrupted
+# where the tests were started in a shell's background.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core, because most tests wait; eight at most, because each takes a GB of memory."""
+    return min(8, 2 * (os.process_cpu_count() or 1))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a test that is heavy without a reason."""
+    if any(mark.args == () for mark in item.iter_markers("heavy")):
+        raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.heavy(reason)")
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +68,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azur
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    with compose.up(tmp_path_factory.mktemp("stack"), settings=HURRY, log=log) as stack:
+    with hurried(tmp_path_factory.mktemp("stack"), log, {}) as stack:
         yield stack
 
 

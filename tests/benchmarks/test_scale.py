@@ -18,6 +18,8 @@ from benchmarks.scale.graph import LIST, RECORD, Limit, Trouble
 from benchmarks.scale.results import Result
 from benchmarks.scale.scenarios import Day, Scenario
 
+pytestmark = pytest.mark.heavy("each test simulates days")
+
 MEETINGS = 150
 ASSUMED = replace(Assumptions(), lost=0.05)
 

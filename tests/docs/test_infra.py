@@ -114,6 +114,7 @@ def test_a_file_lints_without_a_warning(file: Path) -> None:
 
 
 @compiles
+@pytest.mark.heavy("a matter of style, as lint is, with a start of Bicep for each file")
 def test_the_files_are_formatted(tmp_path: Path) -> None:
     shutil.copytree(INFRA, tmp_path / "infra")
     for file in (tmp_path / "infra").rglob("*.bicep"):

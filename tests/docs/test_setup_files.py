@@ -9,7 +9,7 @@ import pytest
 
 from local.stack.program import ROOT
 
-LOCKS = ["requirements.txt", "requirements-local.txt", "requirements-dev.txt"]
+LOCKS = ["requirements.txt", "requirements-local.txt", "requirements-dev.txt", "requirements-check.txt"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 

@@ -66,6 +66,7 @@ def test_the_oracle_knows_that_an_id_in_guid_form_is_one_in_any_case() -> None:
             target.feed(body.encode(), Random(seed))
 
 
+@pytest.mark.heavy("atheris is there on one platform only, and instruments all that it loads")
 def test_atheris_finds_nothing_that_is_not_handled(tmp_path: Path) -> None:
     if not guided.is_there():
         pytest.skip("atheris is not installed: it runs on Linux and x86-64")

@@ -88,6 +88,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.heavy("downloads the packages of requirements.txt")
 def test_the_app_indexes_with_nothing_but_requirements_txt_and_no_setting(
     deployed: Path, runtime: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_the_app_indexes_with_nothing_but_requirements_txt_and_no_setting(
     assert set(found) == FUNCTIONS
 
 
+@pytest.mark.heavy("downloads the packages of requirements.txt")
 def test_the_workers_modules_import_with_nothing_but_requirements_txt(deployed: Path) -> None:
     code = "import shared.archiving.worker, shared.upkeep, shared.health.endpoint"
     subprocess.run([deployed / "bin/python", "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -23,6 +23,8 @@ from local.stack.program import Log
 from tests.host.test_indexing import FUNCTIONS, index
 from tests.host.test_indexing import runtime as runtime
 
+pytestmark = pytest.mark.heavy("builds what is deployed, twice, and downloads its packages for that")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

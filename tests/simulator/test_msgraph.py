@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 PEOPLE = 8
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:msgraph", "ignore::DeprecationWarning:kiota_abstractions"
-)
+pytestmark = [
+    pytest.mark.heavy("msgraph-sdk is 200 MB, and takes seconds to load"),
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning:msgraph", "ignore::DeprecationWarning:kiota_abstractions"
+    ),
+]
 
 
 @asynccontextmanager

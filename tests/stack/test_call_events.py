@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.simulator.control.client import MeetingMade, SessionMade
 from local.simulator.tenant.orders import NewCallEvent, NewMeeting, NewSession
-from local.stack import compose, ports
+from local.stack import ports
 from local.stack.compose import Stack
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log
 from shared.messages.signals import call_event_id
-from tests.support.front import HURRY, Front, eventually
+from tests.support.front import Front, eventually, hurried
 
 TOKENS = [
     *(
@@ -76,7 +76,7 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, log: Log, key_file: Path) -> Iterator[Stack]:
     settings = {"SIGNALS": "call-records,call-events", "ENCRYPTION_KEY_ID": str(key_file)}
-    with compose.up(tmp_path_factory.mktemp("own"), settings=HURRY | settings, log=log) as stack:
+    with hurried(tmp_path_factory.mktemp("own"), log, settings) as stack:
         yield stack
 
 

@@ -27,7 +27,6 @@ from azure.storage.blob import BlobClient, LinearRetry
 
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import compose
 from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
@@ -48,7 +47,7 @@ from tests.support.canaries import (
     Scene,
     encoded,
 )
-from tests.support.front import eventually
+from tests.support.front import eventually, hurried
 from tests.support.heard import Heard
 
 DOCUMENTED = set(
@@ -82,15 +81,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     settings = {
         "CLIENT_STATE": CLIENT_STATE,
         "CLIENT_STATE_PREVIOUS": PREVIOUS,
-        "RETRY_FIRST_DELAY": "1",
         "RETRY_WINDOW": "4",
         "CONFIRM_AFTER": "1",
-        "LOCAL_LEASE_SECONDS": "4",
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Identity, "token", token)
         patch.setattr(_Handler, "do_GET", do_get)
-        with compose.up(folder, settings=settings, log=heard) as stack:
+        with hurried(folder, heard, settings) as stack:
             scene = Scene(stack, folder, heard, trouble)
             yield scene
     assert not [text for text in heard.texts() if scene.holds(text)]

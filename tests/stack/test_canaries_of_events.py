@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local.simulator.control.client import MeetingMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewCallEvent, NewEvent, NewMeeting, NewSession
-from local.stack import compose
 from tests.support.canaries import CANARY, CLIENT_STATE, OF_EVENTS, PERSON, PREVIOUS, STRANGER, Scene
-from tests.support.front import HURRY, eventually
+from tests.support.front import eventually, hurried
 from tests.support.heard import Heard
 
 
@@ -28,13 +27,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "keys.pem").write_bytes(pem)
-    settings = HURRY | {
+    settings = {
         "CLIENT_STATE": CLIENT_STATE,
         "CLIENT_STATE_PREVIOUS": PREVIOUS,
         "SIGNALS": "virtual-events,call-events",
         "ENCRYPTION_KEY_ID": str(folder / "keys.pem"),
     }
-    with compose.up(folder, settings=settings, log=heard) as stack:
+    with hurried(folder, heard, settings) as stack:
         yield Scene(stack, folder, heard, [])
 
 

@@ -25,7 +25,10 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TODAY = datetime.now(UTC).date()
 PAST = TODAY - timedelta(days=3)
 WINDOW = ("--from", str(TODAY - timedelta(days=4)), "--to", str(TODAY))
-ENGINES = ("duckdb", "pandas", "pyspark")
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.heavy(f"{name} is large and slow to start"))
+    for name in ("duckdb", "pandas", "pyspark")
+]
 LATE = 60  # seconds; nobody of the simulated Graph is later than some minutes
 
 stack = own_stack()

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from local.stack.compose import Stack
 from shared import settings, times
@@ -19,6 +19,9 @@ from shared.ledger import access
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
 from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 stack = own_stack()
 
@@ -73,6 +76,8 @@ class View:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # here, because tests that are not heavy run without it
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         yield browser
@@ -132,6 +137,7 @@ def url(stack: Stack, state: str) -> Iterator[str]:
     stack.restart_functions()
 
 
+@pytest.mark.heavy("Chromium and its driver are 160 MB and more")
 @needs_browser
 class TestOnTheLocalStack:
     def test_the_page_is_sound_and_says_how_it_stands(self, view: View, url: str, state: str) -> None:
@@ -179,6 +185,7 @@ class TestOnTheLocalStack:
             assert table.locator("tbody tr th[scope=row]:first-child").count() == rows > 0
 
 
+@pytest.mark.heavy("Chromium and its driver are 160 MB and more")
 @needs_browser
 class TestAsRendered:
     """What would take a deployment long to come to, from a report made here."""
@@ -212,6 +219,7 @@ class TestAsRendered:
         assert view.page.locator("table, svg").count() == 0
 
 
+@pytest.mark.heavy("Chromium and its driver are 160 MB and more")
 @needs_browser
 def test_light_and_dark_are_two_pages(browser: Browser) -> None:
     seen = set()

@@ -12,11 +12,10 @@ import requests
 
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import compose
 from local.stack.compose import Stack
 from shared import logs
 from shared.storage.blobs import in_parallel
-from tests.support.front import Front, eventually
+from tests.support.front import Front, eventually, hurried
 from tests.support.heard import Heard, Line
 
 
@@ -28,8 +27,7 @@ def heard() -> Heard:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, heard: Heard) -> Iterator[Stack]:
     """A system of its own, whose every word is heard."""
-    settings = {"RETRY_FIRST_DELAY": "1", "LOCAL_LEASE_SECONDS": "4"}
-    with compose.up(tmp_path_factory.mktemp("log-lines"), settings=settings, log=heard) as stack:
+    with hurried(tmp_path_factory.mktemp("log-lines"), heard, {}) as stack:
         yield stack
 
 

@@ -96,6 +96,7 @@ def test_faults_of_graph_strike_a_share_of_the_calls_until_the_weather_clears(st
     assert control.faults() == []
 
 
+@pytest.mark.heavy("a storm takes minutes, however small")
 def test_a_small_storm_loses_nothing_doubles_nothing_and_leaves_nothing_wrong(
     tmp_path: Path, log: Log
 ) -> None:
