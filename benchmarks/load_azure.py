@@ -97,7 +97,10 @@ class Target:
 
 
 def target(environ: Mapping[str, str]) -> Target:
-    """The deployed app that these settings are of. Raises AttendanceError for what is missing."""
+    """The deployed app that these settings are of.
+
+    Raises AttendanceError for what is missing.
+    """
     base = environ.get("NOTIFICATION_BASE_URL", "")
     state = environ.get("CLIENT_STATE", "")
     if state.startswith("@Microsoft.KeyVault"):
@@ -109,7 +112,10 @@ def target(environ: Mapping[str, str]) -> Target:
 
 
 def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False) -> Load:
-    """Measure everything. Raises AttendanceError where nothing was stored in the last `days`."""
+    """Measure everything.
+
+    Raises AttendanceError where nothing was stored in the last `days`.
+    """
     app, outcomes = target(of.environ), Outcomes(of.container)
     today = times.now().date()
     dates = [today - timedelta(days=back) for back in range(days)]
@@ -157,7 +163,10 @@ def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[OutcomeSummary
 
 
 def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
-    """Have all that is stored taken up again, and wait until it is. Raises AttendanceError when it takes too long."""
+    """Have all that is stored taken up again, and wait until it is.
+
+    Raises AttendanceError when it takes too long.
+    """
     wanted = {each.name for each in _stored(outcomes, days)}
     began = times.now()
     of.upkeep.send(tasks.message(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))

@@ -48,7 +48,10 @@ class Queue:
         self.most = 0
 
     def send(self, text: str, delay: float = 0) -> None:
-        """Enqueue a message that nobody sees for `delay` seconds. For executions: it takes its time."""
+        """Enqueue a message that nobody sees for `delay` seconds.
+
+        For executions: it takes its time.
+        """
         self._take_turn()
         self.put(text, delay)
 

@@ -127,7 +127,10 @@ def _ended(control: Control) -> str:
 
 
 def _post_all(running: Stack, control: Control, trace: Trace, ids: Sequence[str]) -> dict[str, float]:
-    """Announce them at their times; when each was sent. Graph is down in between, when the trace says so."""
+    """Announce them at their times; when each was sent.
+
+    Graph is down in between, when the trace says so.
+    """
     begin, down = time.time(), trace.down
     due: list[tuple[float, Callable[[], object]]] = []
     posted: dict[str, float] = {}

@@ -58,7 +58,10 @@ class Clock:
         self.hub.switch()
 
     def together(self, runs: Iterable[Callable[[], object]]) -> None:
-        """Do all of these at once, and wait for the last. The first exception is raised then."""
+        """Do all of these at once, and wait for the last.
+
+        The first exception is raised then.
+        """
         waiting, left, failures = getcurrent(), 0, []
 
         def one(run: Callable[[], object]) -> None:

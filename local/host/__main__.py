@@ -38,18 +38,18 @@ class Server(uvicorn.Server):
         self.answering = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to answer."""
+        """Begin to answer."""
         await super().startup(sockets)
         self.answering.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Takes none."""
+        """Take none."""
         yield
 
 
 async def serve(app: Path, port: int, stdout: TextIO) -> None:
-    """Runs the host until SIGTERM or SIGINT."""
+    """Run the host until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(STORAGE_THREADS, "storage"))
     stop = asyncio.Event()

@@ -48,7 +48,7 @@ class Admin:
         )
 
     async def run(self, request: Request) -> Response:
-        """Starts one run of a queue or timer function and answers 202 without waiting for it."""
+        """Start one run of a queue or timer function and answers 202 without waiting for it."""
         function = self._host.functions.get(request.path_params["name"])
         if self._host.state != "Running":
             return Response(status_code=503)

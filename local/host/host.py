@@ -62,12 +62,12 @@ class Host:
                 self._refuse(function)
 
     def start(self) -> None:
-        """Begins to listen to queues and to keep time."""
+        """Begin to listen to queues and to keep time."""
         for listener in self.listeners.values():
             listener.start()
 
     async def stop(self) -> None:
-        """Takes no new work from queues and timers and returns when what was begun is done."""
+        """Take no new work from queues and timers and return when what was begun is done."""
         await asyncio.gather(*(listener.stop() for listener in self.listeners.values()))
 
     def _serve(self, function: Function) -> None:
@@ -102,7 +102,7 @@ class Host:
             return None
 
     def _refuse(self, function: Function) -> None:
-        """Lets an HTTP function in error answer 503, so that its callers can tell it from a wrong address."""
+        """Let an HTTP function in error answer 503, so that its callers can tell it from a wrong address."""
         for binding in function.bindings:
             if binding["type"] == "httpTrigger":
                 with suppress(ValueError):

@@ -54,7 +54,7 @@ class HttpTriggers:
         self._invoker = invoker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 

@@ -39,7 +39,7 @@ class BoundFunction:
 
 
 def bind(function: Function, settings: AppSettings, base64: bool) -> BoundFunction:
-    """Resolves a function's bindings; MissingSettingError or ValueError says which one cannot be served."""
+    """Resolve a function's bindings; MissingSettingError or ValueError says which one cannot be served."""
     outputs = {}
     triggers = []
     for declared in function.bindings:
@@ -80,7 +80,10 @@ class Invoker:
         metadata: Mapping[str, Any] | None = None,
         trace: tuple[str, str] | None = None,
     ) -> HttpReply | None:
-        """Calls the function and writes its outputs. Raises Failure when either does not succeed."""
+        """Call the function and write its outputs.
+
+        Raises Failure when either does not succeed.
+        """
         about = {"function": bound.name}
         started = time.perf_counter()
         try:

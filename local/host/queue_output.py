@@ -21,13 +21,13 @@ class QueueOutput:
     base64: bool
 
     def send(self, items: Iterable[str]) -> None:
-        """Enqueues the items in order; an AzureError leaves the later ones unsent."""
+        """Enqueue the items in order; an AzureError leaves the later ones unsent."""
         for item in items:
             send(self.client, base64.b64encode(item.encode()).decode() if self.base64 else item)
 
 
 def send(client: QueueClient, text: str) -> None:
-    """Enqueues one message text as it is, making the queue if there is none."""
+    """Enqueue one message text as it is, making the queue if there is none."""
     try:
         client.send_message(text)
     except ResourceNotFoundError:

@@ -64,7 +64,7 @@ class QueueListener(Listener):
         self._trouble = ""
 
     async def listen(self) -> None:
-        """Polls until the host stops, then waits for the messages that are being processed."""
+        """Poll until the host stops, then wait for the messages that are being processed."""
         empty_polls = 0
         while not self.stopping:
             if len(self._running) > self._options.new_batch_threshold:
@@ -80,7 +80,7 @@ class QueueListener(Listener):
             await asyncio.wait(self._running)
 
     async def run_now(self, text: str) -> None:
-        """Runs the function with `text` as the body of a message that is in no queue."""
+        """Run the function with `text` as the body of a message that is in no queue."""
         now = datetime.now(UTC)
         message = QueueMessage(content=text)
         message.id, message.pop_receipt, message.dequeue_count = str(uuid.uuid4()), "", 1
@@ -108,7 +108,7 @@ class QueueListener(Listener):
         return list(next(pages, ()))
 
     def _tell(self, trouble: str) -> None:
-        """Logs a state of the queue when it begins, not at every poll."""
+        """Log a state of the queue when it begins, not at every poll."""
         if trouble != self._trouble:
             log.warning("%s", trouble, extra=self.about)
         self._trouble = trouble

@@ -126,7 +126,7 @@ class Runtime:
         metadata: Mapping[str, Any],
         trace: tuple[str, str],
     ) -> Outcome:
-        """Runs one function; `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
+        """Run one function; `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
 
         A str goes to a queue trigger as text and to a timer trigger as JSON. Raises Failure.
         """

@@ -43,7 +43,7 @@ class Status:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Reads what `as_json` wrote; ValueError or KeyError if it is something else."""
+        """Read what `as_json` wrote; ValueError or KeyError if it is something else."""
         fields = json.loads(text)
         return cls(*(datetime.fromisoformat(fields[name]) for name in ("Last", "Next", "LastUpdated")))
 

@@ -40,7 +40,7 @@ class StatusBlob:
             return None
 
     def save(self, status: Status) -> None:
-        """Records the status, making the container if it is missing."""
+        """Record the status, making the container if it is missing."""
         text = json.dumps(status.as_json())
         try:
             self._blob.upload_blob(text, overwrite=True)
@@ -66,7 +66,7 @@ class Timer(Listener):
         self._one_at_a_time = asyncio.Lock()
 
     async def listen(self) -> None:
-        """Makes up for a missed occurrence, then runs at each one until the host stops."""
+        """Make up for a missed occurrence, then run at each one until the host stops."""
         status = await self._load()
         if status and status.next < datetime.now(UTC):
             await self._run(past_due=True)
@@ -80,7 +80,7 @@ class Timer(Listener):
                 await self._run()
 
     async def run_now(self, text: str) -> None:
-        """Runs the function outside its schedule, after a run that is under way."""
+        """Run the function outside its schedule, after a run that is under way."""
         await self._run()
 
     async def _run(self, *, past_due: bool = False) -> None:

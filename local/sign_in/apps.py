@@ -38,7 +38,7 @@ class Apps:
         self._by_id: dict[str, NewApp] = {}
 
     def add(self, app: NewApp) -> None:
-        """Keeps a registration, in place of another of the same id."""
+        """Keep a registration, in place of another of the same id."""
         trusts = tuple(each.lower() for each in app.trusts)
         self._by_id[app.app_id.lower()] = NewApp(app.app_id.lower(), trusts)
 

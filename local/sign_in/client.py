@@ -32,7 +32,7 @@ class LoginControl:
         return str(self._json("POST", "login/keys", {"keep": keep, "publish": publish})["kid"])
 
     def publish_keys(self) -> None:
-        """Publishes a key that was not."""
+        """Publish a key that was not."""
         self._send("PUT", "login/keys")
 
     def add_app(self, app_id: str, *trusts: str) -> None:
@@ -49,7 +49,7 @@ class LoginControl:
         self._send("POST", f"login/device-codes/{user_code}", {"user": user})
 
     def change_login(self, **fields: object) -> LoginSettings:
-        """Changes settings of the login endpoint, by their names in JSON: `signInAs="…"`; returns all."""
+        """Change settings of the login endpoint, by their names in JSON: `signInAs="…"`; returns all."""
         return wire.from_wire(LoginSettings, self._json("PUT", "login/settings", fields))
 
     def add_login_fault(self, fault: Fault) -> None:
@@ -65,7 +65,7 @@ class LoginControl:
         return [wire.from_wire(Call, each) for each in self._json("GET", "login/calls")]
 
     def clear_login_calls(self) -> None:
-        """Forgets the calls to the login endpoint."""
+        """Forget the calls to the login endpoint."""
         self._send("DELETE", "login/calls")
 
     def _json(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:

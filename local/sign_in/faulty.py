@@ -24,7 +24,7 @@ class Faulty:
         self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         path = scope["raw_path"].decode("ascii")
         fault = self._faults.take(scope["method"], path)
         action = fault.action if fault else None

@@ -108,7 +108,10 @@ class Grants:
         }
 
     def scopes(self, wanted: str) -> tuple[str, ...]:
-        """The scopes behind a scope parameter, those of Graph by their short names. Raises LoginError."""
+        """The scopes behind a scope parameter, those of Graph by their short names.
+
+        Raises LoginError.
+        """
         scopes: list[str] = []
         for each in wanted.split():
             name = self._of_graph(each)

@@ -97,7 +97,7 @@ class LoginService:
         return HTMLResponse(PAGE.format("<h1>You may close this page</h1>"))
 
     async def authorize(self, request: Request) -> Response:
-        """Signs a user in at once, and sends the browser back with a code."""
+        """Sign a user in at once, and send the browser back with a code."""
         query = dict(request.query_params)
         self._grants.check_tenant(request.path_params["tenant"])
         redirect = query.get("redirect_uri", "")

@@ -40,7 +40,7 @@ class ExposedTransport(H11Protocol):
     """HTTP that shows the connection to the application, so that a fault can reset it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wraps the application for this connection."""
+        """Wrap the application for this connection."""
         super().connection_made(transport)
         inner: ASGIApp = self.app
 
@@ -66,13 +66,13 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Listens to signals, or not."""
+        """Listen to signals, or not."""
         with super().capture_signals() if self._hears_signals else nullcontext():
             yield
 
 
 def main() -> None:
-    """Runs until told to stop."""
+    """Run until told to stop."""
     options = _options()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # A cut reply is a fault that was asked for; the server reports each as an error of the application.

@@ -15,7 +15,10 @@ def now() -> datetime:
 
 
 def parse(text: str) -> datetime:
-    """An ISO 8601 time with `Z` or an offset; digits beyond microseconds are cut. Raises ValueError."""
+    """An ISO 8601 time with `Z` or an offset; digits beyond microseconds are cut.
+
+    Raises ValueError.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"the time {text!r} has no offset")

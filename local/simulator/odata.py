@@ -73,7 +73,10 @@ def collection(
 
 
 def selected(properties: Entity, select: str | None) -> Entity:
-    """The properties that `$select` names, all without one. Raises GraphError for a name that does not exist."""
+    """The properties that `$select` names, all without one.
+
+    Raises GraphError for a name that does not exist.
+    """
     if not select:
         return properties
     names = [name.strip() for name in select.split(",")]

@@ -31,7 +31,7 @@ class GraphService:
         self._simulator = simulator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         method: str = scope["method"]
         path = scope["raw_path"].decode("ascii")
         query: bytes = scope["query_string"]

@@ -80,11 +80,11 @@ class Simulator:
             self.routes += AttendanceReports(world, self.settings, address, meetings.place).routes()
 
     def changed(self) -> None:
-        """Has the state saved soon."""
+        """Have the state saved soon."""
         self._dirty.set()
 
     async def keep_saved(self) -> None:
-        """Saves the state after changes, rarely enough that saving never takes more than a tenth of the time."""
+        """Save the state after changes, rarely enough that saving never takes more than a tenth of the time."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -93,7 +93,7 @@ class Simulator:
             await asyncio.sleep(max(SAVE_EVERY, 10 * (time.monotonic() - started)))
 
     def save(self) -> None:
-        """Saves the state now."""
+        """Save the state now."""
         if self._state is None:
             return
         scratch = self._state.with_name(self._state.name + ".new")
@@ -101,7 +101,10 @@ class Simulator:
         scratch.replace(self._state)
 
     def load(self) -> None:
-        """Goes on from the state file, if there is one, also with its seed. Raises ValueError for another tenant's."""
+        """Go on from the state file, if there is one, also with its seed.
+
+        Raises ValueError for another tenant's.
+        """
         if self._state is None or not self._state.exists():
             return
         state = json.loads(self._state.read_text(encoding="utf-8"))

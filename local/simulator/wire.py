@@ -26,7 +26,10 @@ def to_wire(value: DataclassInstance) -> dict[str, Any]:
 
 
 def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
-    """The `kind` that a JSON object describes; absent fields keep their defaults. Raises ValueError."""
+    """The `kind` that a JSON object describes; absent fields keep their defaults.
+
+    Raises ValueError.
+    """
     values = partial_from_wire(kind, data)
     for field in fields(kind):
         required = field.default is MISSING and field.default_factory is MISSING
@@ -36,7 +39,10 @@ def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
 
 
 def partial_from_wire(kind: type[DataclassInstance], data: object) -> dict[str, Any]:
-    """Those fields of `kind` that a JSON object names, by their Python names. Raises ValueError."""
+    """Those fields of `kind` that a JSON object names, by their Python names.
+
+    Raises ValueError.
+    """
     if not isinstance(data, Mapping):
         raise ValueError("expected a JSON object")
     known = _known(kind)

@@ -58,7 +58,7 @@ def start(
     env: Mapping[str, str] | None = None,
     lock: int | None = None,
 ) -> Iterator[Azurite]:
-    """Runs Azurite on a state folder. A port that is 0 or taken becomes any free one.
+    """Run Azurite on a state folder. A port that is 0 or taken becomes any free one.
 
     Raises StartError with Azurite's own words when it cannot.
     """

@@ -11,7 +11,7 @@ import threading
 
 
 def exit_with_parent() -> None:
-    """Ends this process, at once and without clean-up, as soon as its stdin reaches end of file."""
+    """End this process, at once and without clean-up, as soon as its stdin reaches end of file."""
     threading.Thread(target=_exit_at_end_of_file, name="exit-with-parent", daemon=True).start()
 
 

@@ -106,16 +106,19 @@ class Stack:
         return storage.queue_service(self.azurite, self.identity)
 
     def kill_functions(self) -> None:
-        """Ends the functions host as a crash would. It is started again at once: see `await_functions`."""
+        """End the functions host as a crash would.
+
+        It is started again at once: see `await_functions`.
+        """
         self.functions.kill()
 
     def restart_functions(self, settings: Mapping[str, str] | None = None) -> None:
-        """Stops the functions host and starts it with these settings over those that the stack began with."""
+        """Stop the functions host and start it with these settings over those that the stack began with."""
         self.functions.stop()
         self.functions.start({**self.base_environment, **(settings or {})})
 
     def await_functions(self) -> None:
-        """Returns when the functions answer."""
+        """Return when the functions answer."""
         self.functions.await_answer()
 
     def watch(self) -> None:
@@ -140,7 +143,7 @@ def up(
     settings: Mapping[str, str] | None = None,
     log: Log | None = None,
 ) -> Iterator[Stack]:
-    """Starts the stack and, at the end, stops it: the functions host first, then what it depends on.
+    """Start the stack and, at the end, stops it: the functions host first, then what it depends on.
 
     Without a state folder everything is kept in a temporary one. `settings` win over the environment, which wins
     over the stack's own defaults. Raises StartError, with the words of the part that did not start, or

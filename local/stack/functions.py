@@ -26,7 +26,10 @@ class FunctionsHost:
     """The host of one app, at one address."""
 
     def __init__(self, app: Path, port: int, log: Log, *, lock: int | None = None) -> None:
-        """Nothing runs before `start`. `started` may be set: it is called whenever there is a new pid."""
+        """Nothing runs before `start`.
+
+        `started` may be set: it is called whenever there is a new pid.
+        """
         self.port = port
         self.environment: Mapping[str, str] = {}
         self.started: Callable[[], None] = lambda: None
@@ -49,7 +52,10 @@ class FunctionsHost:
         return self._current.pid
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Starts it with these settings and returns when its functions answer. Raises StartError."""
+        """Start it with these settings and return when its functions answer.
+
+        Raises StartError.
+        """
         self.environment = environment
         self._stopping.clear()
         self._spawn()
@@ -62,7 +68,7 @@ class FunctionsHost:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Lets it finish what it is doing, within bounds, and does not start it again."""
+        """Let it finish what it is doing, within bounds, and does not start it again."""
         with self._changing:
             self._stopping.set()
             self._current.stop(SECONDS_TO_STOP)
@@ -70,11 +76,14 @@ class FunctionsHost:
             self._keeper.join()
 
     def kill(self) -> None:
-        """Ends it as a crash would; it is started again at once."""
+        """End it as a crash would; it is started again at once."""
         self._current.kill()
 
     def await_answer(self, seconds: float = SECONDS_TO_START) -> None:
-        """Returns when the host says Running and a function answers. Raises StartError after so many seconds."""
+        """Return when the host says Running and a function answers.
+
+        Raises StartError after so many seconds.
+        """
         deadline = monotonic() + seconds
         while (state := self._state()) != "Running" or not self._a_function_answers():
             if state == "Error":

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
-        """Says nothing: a request line tells nothing worth reading here."""
+        """Say nothing: a request line tells nothing worth reading here."""
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def serve(
     lifetime: int = 86_400,
     issuer: str = ISSUER,
 ) -> Iterator[Identity]:
-    """Serves the endpoint from threads of this process, on any free port unless one is given."""
+    """Serve the endpoint from threads of this process, on any free port unless one is given."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         endpoint = f"http://127.0.0.1:{server.server_port}/msi/token"
         server.identity = Identity(endpoint, tenant, client_id, lifetime, issuer=issuer)

@@ -38,7 +38,7 @@ class Log:
         self._patience = 1.0
 
     def write(self, name: str, line: str) -> None:
-        """Writes `name: line`, or drops it when nobody has read for a second."""
+        """Write `name: line`, or drops it when nobody has read for a second."""
         data = f"{name}: {line}\n".encode()[: select.PIPE_BUF]
         with self._lock:
             _, writable, _ = select.select([], [self._descriptor], [], self._patience)
@@ -54,7 +54,7 @@ class Program:
     def __init__(
         self, name: str, command: Sequence[str], log: Log, *, env: Mapping[str, str], lock: int | None = None
     ) -> None:
-        """Starts it. `lock` is a file descriptor that it holds open as long as it lives."""
+        """Start it. `lock` is a file descriptor that it holds open as long as it lives."""
         self.name = name
         self._log = log
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -106,16 +106,16 @@ class Program:
         return StartError(f"{self.name} {what}. It said:\n{said or '  nothing'}")
 
     def wait(self) -> int:
-        """Waits until it ends; its exit code, negative for a signal."""
+        """Wait until it ends; its exit code, negative for a signal."""
         return self._process.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would, without a chance to clean up."""
+        """End it as a crash would, without a chance to clean up."""
         self._process.kill()
         self._process.wait()
 
     def stop(self, seconds: float) -> None:
-        """Asks it to end, kills it when it has not after so many seconds, and forgets it."""
+        """Ask it to end, kills it when it has not after so many seconds, and forget it."""
         self._process.terminate()
         try:
             self._process.wait(seconds)

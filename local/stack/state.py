@@ -46,7 +46,7 @@ class State:
         return remembered
 
     def remember_ports(self, ports: Mapping[str, int]) -> None:
-        """Keeps the ports for the next run."""
+        """Keep the ports for the next run."""
         write(self.folder / "ports.json", json.dumps(ports))
 
     def client_state(self) -> str:
@@ -58,7 +58,7 @@ class State:
 
 
 def write(file: Path, text: str) -> None:
-    """Writes a file whole or not at all, readable by its owner only."""
+    """Write a file whole or not at all, readable by its owner only."""
     draft = file.with_name(f".{file.name}.draft")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(text)
@@ -67,7 +67,10 @@ def write(file: Path, text: str) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[State]:
-    """The folder, made where needed, for as long as the context lasts. Raises StateInUseError."""
+    """The folder, made where needed, for as long as the context lasts.
+
+    Raises StateInUseError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

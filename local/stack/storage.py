@@ -66,7 +66,7 @@ def queue_service(azurite: Azurite, identity: Identity) -> QueueServiceClient:
 
 
 def create(azurite: Azurite, identity: Identity, container: str) -> None:
-    """Makes the containers and queues that the deployment makes, where they do not exist. Raises StartError."""
+    """Make the containers and queues that the deployment makes, where they do not exist. Raises StartError."""
     trusted = ssl.create_default_context(cafile=azurite.ca)
     headers = {
         "Authorization": f"Bearer {identity.token(RESOURCE)['access_token']}",

@@ -47,7 +47,10 @@ class AzureCli:
         self._subscription = ["--subscription", subscription] if subscription else []
 
     def account(self) -> Account:
-        """Return the account that is signed in. Raises DeploymentError for nobody, and for a cloud without Graph."""
+        """Return the account that is signed in.
+
+        Raises DeploymentError for nobody, and for a cloud without Graph.
+        """
         try:
             shown = self.read("account", "show")
         except DeploymentError:

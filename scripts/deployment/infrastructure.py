@@ -97,7 +97,10 @@ def deploy(az: AzureCli, parameters: Parameters) -> None:
 
 
 def of_deployment(az: AzureCli, parameters: Parameters) -> Outputs:
-    """Return the outputs of the last deployment with these parameters. Raises DeploymentError where there is none."""
+    """Return the outputs of the last deployment with these parameters.
+
+    Raises DeploymentError where there is none.
+    """
     name = parameters.deployment
     try:
         shown = az.read("deployment", "sub", "show", "--name", name)

@@ -44,7 +44,10 @@ class ScmSite:
         self._token = ""
 
     def request(self, method: str, path: str, body: Path | None = None) -> Reply:
-        """Send a request, once more with a new token where the old one has expired. Raises OSError."""
+        """Send a request, once more with a new token where the old one has expired.
+
+        Raises OSError.
+        """
         reply = self._request(method, path, body) if self._token else None
         if reply is None or reply.status == 401:
             self._token = self._new_token()
@@ -60,7 +63,10 @@ class ScmSite:
 
 
 def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
-    """Publish `package` and wait until the deployment has succeeded. Raises DeploymentError."""
+    """Publish `package` and wait until the deployment has succeeded.
+
+    Raises DeploymentError.
+    """
     refusal = NotYet("")
     for _ in attempts(clock, every=RETRY_SECONDS, within=SPREAD_SECONDS):
         if str(refusal):
@@ -77,7 +83,10 @@ def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
 
 
 def _upload(site: ScmSite, package: Path, deployer: str) -> str:
-    """Return the deployment's id. Raises NotYet for what may pass, and DeploymentError."""
+    """Return the deployment's id.
+
+    Raises NotYet for what may pass, and DeploymentError.
+    """
     try:
         reply = site.request("POST", f"/api/publish?RemoteBuild=false&Deployer={deployer}", package)
     except OSError as failure:
@@ -102,7 +111,10 @@ def _upload(site: ScmSite, package: Path, deployer: str) -> str:
 
 
 def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
-    """Wait for the end of a deployment. Raises NotYet when storage is still closed to it, and DeploymentError."""
+    """Wait for the end of a deployment.
+
+    Raises NotYet when storage is still closed to it, and DeploymentError.
+    """
     path = f"/api/deployments/{identifier}"
     seen: int | None = None
     missing = silent = 0

@@ -62,7 +62,10 @@ class OnlineMeetings:
         return Reply(body=odata.rendered({"@odata.context": context} | self._entity(meeting)))
 
     def meeting(self, request: GraphRequest) -> Meeting:
-        """The meeting that a path names, if the user in the path may see it. Raises GraphError."""
+        """The meeting that a path names, if the user in the path may see it.
+
+        Raises GraphError.
+        """
         user = self.allowed_user(request)
         meeting_id = request.parameters["meeting"]
         if links.organizer_in(meeting_id) is None:

@@ -130,7 +130,10 @@ class VirtualEvents:
         return session
 
     def _open(self, request: GraphRequest) -> None:
-        """Counts a request. Raises GraphError for too many, or where this cloud has no virtual events."""
+        """Count a request.
+
+        Raises GraphError for too many, or where this cloud has no virtual events.
+        """
         if self._settings.throttling:
             self._throttle.count(request.caller.app_id, EVENTS_PER_APP, time.monotonic())
         if self._settings.virtual_events == "badRequest":

@@ -89,7 +89,7 @@ class Control(LoginControl):
         )
 
     def change_session(self, call_id: str, **fields: object) -> None:
-        """Changes fields of a session, by their names in JSON: `growAfter=0`."""
+        """Change fields of a session, by their names in JSON: `growAfter=0`."""
         self._json("PUT", f"sessions/{call_id}", fields)
 
     def add_event(self, order: NewEvent | None = None) -> EventMade:
@@ -99,11 +99,11 @@ class Control(LoginControl):
         return EventMade(made["eventId"], made["kind"], made["organizerId"], sessions)
 
     def change_event(self, event_id: str, **fields: object) -> None:
-        """Changes fields of an event, by their names in JSON: `status="canceled"`."""
+        """Change fields of an event, by their names in JSON: `status="canceled"`."""
         self._json("PUT", f"events/{quote(event_id)}", fields)
 
     def tell(self, order: NewCallEvent) -> None:
-        """Tells a call event of a meeting to all who watch it."""
+        """Tell a call event of a meeting to all who watch it."""
         self._send("POST", "call-events", wire.to_wire(order))
 
     def written(self, order: NewCallEvent, forgery: str | None = None) -> list[dict[str, Any]]:
@@ -126,11 +126,11 @@ class Control(LoginControl):
         return [wire.from_wire(SessionMade, each) for each in made]
 
     def deny(self, organizer_id: str, denied: bool = True) -> None:
-        """Takes the application access policy of an organizer away, or grants it to every application."""
+        """Take the application access policy of an organizer away, or grants it to every application."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": denied})
 
     def allow(self, organizer_id: str, *apps: str) -> None:
-        """Grants an organizer's application access policy to these applications alone."""
+        """Grant an organizer's application access policy to these applications alone."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": False, "apps": list(apps)})
 
     def allow_everyone(self, *apps: str) -> None:
@@ -138,7 +138,7 @@ class Control(LoginControl):
         self._send("PUT", "policy", {"apps": list(apps) or None})
 
     def change_settings(self, **fields: object) -> Settings:
-        """Changes settings, by their names in JSON: `recordPageSize=2`; returns all."""
+        """Change settings, by their names in JSON: `recordPageSize=2`; returns all."""
         return wire.from_wire(Settings, self._json("PUT", "settings", fields))
 
     def add_fault(self, fault: Fault) -> None:
@@ -160,7 +160,7 @@ class Control(LoginControl):
         return [wire.from_wire(Call, each) for each in self._json("GET", "calls")]
 
     def clear_calls(self) -> None:
-        """Forgets the calls so far."""
+        """Forget the calls so far."""
         self._send("DELETE", "calls")
 
     def deliveries(self) -> list[Attempt]:
@@ -182,15 +182,15 @@ class Control(LoginControl):
         return found
 
     def change_subscription(self, subscription_id: str, **fields: object) -> None:
-        """Changes fields of a subscription, by the names that `subscriptions` shows."""
+        """Change fields of a subscription, by the names that `subscriptions` shows."""
         self._json("PUT", f"subscriptions/{subscription_id}", fields)
 
     def remove_subscription(self, subscription_id: str) -> None:
-        """Has a subscription vanish silently."""
+        """Have a subscription vanish silently."""
         self._send("DELETE", f"subscriptions/{subscription_id}")
 
     def send_lifecycle(self, subscription_id: str, event: str = "reauthorizationRequired") -> None:
-        """Sends a lifecycle event; one that asks for reauthorization pauses delivery."""
+        """Send a lifecycle event; one that asks for reauthorization pauses delivery."""
         self._send("POST", f"subscriptions/{subscription_id}/lifecycle", {"event": event})
 
 

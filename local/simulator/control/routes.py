@@ -111,7 +111,7 @@ class ControlRoutes:
         return _session(session)
 
     def change_session(self, body: Body, call_id: str) -> object:
-        """Changes fields of a session; announcements that are planned stay as they are."""
+        """Change fields of a session; announcements that are planned stay as they are."""
         changes = wire.partial_from_wire(Session, body)
         if changes.keys() & {"call_id", "report_id", "meeting_id"}:
             raise ValueError("ids cannot be changed")
@@ -123,7 +123,7 @@ class ControlRoutes:
         return [_session(each) for each in sessions]
 
     def change_organizer(self, body: Body, organizer: str) -> None:
-        """Takes the application access policy of an organizer away, or grants it, to all or to some `apps`."""
+        """Take the application access policy of an organizer away, or grants it, to all or to some `apps`."""
         if body.get("denied", False):
             self._world.policies.denied.add(organizer.lower())
         else:
@@ -157,7 +157,7 @@ class ControlRoutes:
         }
 
     def change_event(self, body: Body, event: str) -> object:
-        """Changes fields of an event, its sessions stay as they are."""
+        """Change fields of an event, its sessions stay as they are."""
         changes = wire.partial_from_wire(VirtualEvent, body)
         if changes.keys() & {"id", "kind", "organizer_id"}:
             raise ValueError("id, kind and organizer cannot be changed")
@@ -208,7 +208,7 @@ class ControlRoutes:
         return Response(attendance.whole_report(self._world, session), media_type="application/json")
 
     def change_subscription(self, body: Body, subscription: str) -> object:
-        """Changes any field of a subscription, also those that Graph never shows, such as clientState."""
+        """Change any field of a subscription, also those that Graph never shows, such as clientState."""
         found = self._subscription(subscription)
         changed = wire.from_wire(Subscription, wire.to_wire(found) | body)
         self._simulator.subscriptions.put(changed)
@@ -220,7 +220,7 @@ class ControlRoutes:
         self._simulator.subscriptions.remove(self._subscription(subscription).id)
 
     def send_lifecycle(self, body: Body, subscription: str) -> None:
-        """Sends a lifecycle event of a subscription."""
+        """Send a lifecycle event of a subscription."""
         self._simulator.delivery.lifecycle(self._subscription(subscription), body["event"])
 
     def rotate_keys(self, body: Body) -> object:

@@ -60,13 +60,13 @@ class Delivery:
         self.attempts: deque[Attempt] = deque(maxlen=20_000)
 
     def announce(self, news: Announcement) -> None:
-        """Has something told to every subscription to its topic that exists when its time comes."""
+        """Have something told to every subscription to its topic that exists when its time comes."""
         if news.times > 0:
             heapq.heappush(self._announcements, news)
             self._wake.set()
 
     def lifecycle(self, subscription: Subscription, event: str) -> None:
-        """Sends a lifecycle event; one that asks for reauthorization pauses the subscription until then."""
+        """Send a lifecycle event; one that asks for reauthorization pauses the subscription until then."""
         if subscription.lifecycle_notification_url is None:
             return
         if event == "reauthorizationRequired":
@@ -74,7 +74,7 @@ class Delivery:
         self._enqueue(subscription.id, event, "lifecycle", "")
 
     def resume(self, subscription_id: str) -> None:
-        """Lets the notifications that waited for reauthorization go."""
+        """Let the notifications that waited for reauthorization go."""
         for number in self._held.pop(subscription_id, []):
             heapq.heappush(self._due, (time.time(), number))
         self._wake.set()
@@ -84,14 +84,14 @@ class Delivery:
         return list(self._waiting.values()), list(self._announcements)
 
     def restore(self, waiting: list[Notification], announcements: list[Announcement]) -> None:
-        """Goes on with what `pending` returned in an earlier life."""
+        """Go on with what `pending` returned in an earlier life."""
         self._waiting = {each.id: each for each in waiting}
         self._due = sorted((each.due, each.id) for each in waiting)
         self._counter = max(self._waiting, default=0)
         self._announcements = sorted(announcements)
 
     async def run(self) -> None:
-        """Delivers until cancelled."""
+        """Deliver until cancelled."""
         try:
             while True:
                 self._wake.clear()

@@ -31,7 +31,10 @@ VECTOR_BYTES = 16
 
 
 def checked_certificate(text: object) -> x509.Certificate:
-    """The certificate that a subscription brings: base64 of its DER form. Raises GraphError 400."""
+    """The certificate that a subscription brings: base64 of its DER form.
+
+    Raises GraphError 400.
+    """
     try:
         der = base64.b64decode(text, validate=True) if isinstance(text, str) and text else b""
         certificate = x509.load_der_x509_certificate(der)

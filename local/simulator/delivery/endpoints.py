@@ -29,7 +29,7 @@ class Endpoint:
     _responses: deque[tuple[float, float]] = field(default_factory=deque)
 
     def note(self, at: float, seconds: float) -> None:
-        """Counts a response that took `seconds` (in the real-time terms of the two limits)."""
+        """Count a response that took `seconds` (in the real-time terms of the two limits)."""
         self._responses.append((at, seconds))
 
     def state(self, at: float) -> State:

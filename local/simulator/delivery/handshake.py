@@ -18,7 +18,10 @@ _FAILED = "Subscription validation request failed. "
 
 
 async def validate(url: str, deadline_scale: float) -> None:
-    """Validates one URL. Raises GraphError 400 with the reason, as a subscription's creation shows it."""
+    """Validate one URL.
+
+    Raises GraphError 400 with the reason, as a subscription's creation shows it.
+    """
     token = f"Validation: Testing client application reachability + 100% & more: {uuid.uuid4()}"
     separator = "&" if "?" in url else "?"
     address = f"{url}{separator}validationToken={quote(token, safe='')}"

@@ -28,7 +28,10 @@ class Answer:
 
 
 async def post(url: str, body: bytes, content_type: str, deadline: float) -> Answer:
-    """POSTs `body`. Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came."""
+    """POST `body`.
+
+    Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came.
+    """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)

@@ -99,7 +99,7 @@ class Subscriptions:
         return found if found is not None and found.expiration > moments.now() else None
 
     def put(self, subscription: Subscription) -> None:
-        """Keeps `subscription`."""
+        """Keep `subscription`."""
         before = self._by_id.get(subscription.id)
         if before is not None and before.topic != subscription.topic:
             self.remove(before.id)
@@ -107,7 +107,7 @@ class Subscriptions:
         self._ids[subscription.topic.key][subscription.id] = None
 
     def remove(self, subscription_id: str) -> None:
-        """Forgets a subscription, without a word to anybody."""
+        """Forget a subscription, without a word to anybody."""
         gone = self._by_id.pop(subscription_id.lower(), None)
         if gone is not None:
             del self._ids[gone.topic.key][gone.id]
@@ -135,7 +135,10 @@ def checked(
     at: datetime,
     version: str,
 ) -> Subscription:
-    """The subscription that the body of a POST at `at` to `version` asks for. Raises GraphError 400."""
+    """The subscription that the body of a POST at `at` to `version` asks for.
+
+    Raises GraphError 400.
+    """
     for name in ("changeType", "notificationUrl", "resource", "expirationDateTime"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise _invalid(f"{name} is a required property for subscription creation.")
@@ -186,7 +189,10 @@ def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
 
 
 def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
-    """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized. Raises GraphError 400."""
+    """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized.
+
+    Raises GraphError 400.
+    """
     changeable = {"expirationDateTime", "encryptionCertificate", "encryptionCertificateId"}
     fixed = sorted(set(body) - changeable)
     if fixed or not body:

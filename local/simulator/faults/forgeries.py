@@ -63,11 +63,11 @@ class Forgeries:
         self._entries: list[tuple[Forgery, int]] = []
 
     def add(self, forgery: Forgery) -> None:
-        """Puts `forgery` behind the others."""
+        """Put `forgery` behind the others."""
         self._entries.append((forgery, forgery.times))
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Forget all."""
         self._entries.clear()
 
     def take(self) -> Forgery | None:

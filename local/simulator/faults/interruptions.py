@@ -20,7 +20,7 @@ async def body_of(receive: Receive) -> bytes:
 
 
 async def hang(receive: Receive, seconds: float) -> None:
-    """Returns after `seconds`, or when the client has left."""
+    """Return after `seconds`, or when the client has left."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
@@ -30,7 +30,7 @@ async def hang(receive: Receive, seconds: float) -> None:
 
 
 async def reset(scope: Scope) -> None:
-    """Resets the connection of a request."""
+    """Reset the connection of a request."""
     transport: asyncio.Transport = scope["extensions"]["local.transport"]["transport"]
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():

@@ -63,11 +63,11 @@ class Faults:
         self._entries: list[_Entry] = []
 
     def add(self, fault: Fault) -> None:
-        """Puts `fault` behind the others."""
+        """Put `fault` behind the others."""
         self._entries.append(_Entry(fault, fault.times))
 
     def clear(self) -> None:
-        """Forgets all faults."""
+        """Forget all faults."""
         self._entries.clear()
 
     def struck(self) -> list[tuple[Fault, int]]:

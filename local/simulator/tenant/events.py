@@ -100,14 +100,14 @@ class Events:
         return event
 
     def put(self, event: VirtualEvent) -> None:
-        """Keeps `event`, in place of one with the same id."""
+        """Keep `event`, in place of one with the same id."""
         for user in event.co_organizers:
             self.world.person(user)
         self.by_id[event.id] = event
         self.sessions.setdefault(event.id, [])
 
     def put_session(self, session: EventSession) -> None:
-        """Keeps a session of an event."""
+        """Keep a session of an event."""
         self.by_meeting[session.meeting_id] = session
         self.sessions[session.event_id].append(session)
 

@@ -20,7 +20,7 @@ class Policies:
     everyone: list[str] | None = None
 
     def allow(self, user: str, apps: list[str] | None) -> None:
-        """Gives a user a policy for these applications; None: the policy that everybody has."""
+        """Give a user a policy for these applications; None: the policy that everybody has."""
         user = user.lower()
         self.denied.discard(user)
         self.apps.pop(user, None)

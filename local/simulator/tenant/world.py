@@ -42,7 +42,7 @@ class World:
         self.reseed(self.seed)
 
     def reseed(self, seed: int) -> None:
-        """Starts over with the people of another seed; only for a world in which nothing has happened."""
+        """Start over with the people of another seed; only for a world in which nothing has happened."""
         self.seed = seed
         self.people.clear()
         self.people.update(staff(seed))
@@ -51,7 +51,9 @@ class World:
     def add_meeting(
         self, order: NewMeeting, kind: MeetingKind | None = None, view: View = "plain"
     ) -> Meeting:
-        """A new meeting as ordered; an organizer unknown so far joins the tenant. `kind`: of an event's session.
+        """A new meeting as ordered; an organizer unknown so far joins the tenant.
+
+        `kind`: of an event's session.
 
         One who is denied is nobody else's organizer, unless the order names one who is.
         """
@@ -86,7 +88,7 @@ class World:
         return meeting
 
     def put_meeting(self, meeting: Meeting) -> None:
-        """Keeps `meeting` and its indexes."""
+        """Keep `meeting` and its indexes."""
         if meeting.tenant_id == self.tenant_id:
             self.person(meeting.organizer_id)
         self.meetings[meeting.id] = meeting
@@ -101,7 +103,10 @@ class World:
         return self.people[user]
 
     def add_session(self, order: NewSession, at: datetime) -> Session:
-        """A new session as ordered, ended at `at` unless told. Raises ValueError, KeyError (no such meeting)."""
+        """A new session as ordered, ended at `at` unless told.
+
+        Raises ValueError, KeyError (no such meeting).
+        """
         meeting = None if order.meeting_id is None else self.meetings[order.meeting_id]
         source = self._source()
         end = order.end or (order.start + DEFAULT_LENGTH if order.start else at)
@@ -134,7 +139,7 @@ class World:
         return session
 
     def put_session(self, session: Session) -> None:
-        """Keeps `session` and its indexes; one with the same call id is replaced."""
+        """Keep `session` and its indexes; one with the same call id is replaced."""
         if session.call_id in self.sessions:
             self._forget(self.sessions[session.call_id])
         self.sessions[session.call_id] = session
