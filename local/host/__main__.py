@@ -30,7 +30,7 @@ PATIENCE = 10.0
 STORAGE_THREADS = 64
 
 
-class Server(uvicorn.Server):
+class HostServer(uvicorn.Server):
     """uvicorn that says when it answers and leaves the signals alone, for the host stops its listeners first."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -67,7 +67,7 @@ async def serve(app: Path, port: int, stdout: TextIO) -> None:
         server_header=False,
         lifespan="off",
     )
-    server = Server(config)
+    server = HostServer(config)
     serving = asyncio.create_task(server.serve([listening]))
     await server.answering.wait()
     host.start()

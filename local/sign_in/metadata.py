@@ -21,7 +21,7 @@ def issuer(authority: str, tenant: str, version: str) -> str:
     return f"{authority}/{tenant}/v2.0"
 
 
-def configuration(root: str, authority: str, tenant: str, version: str) -> dict[str, object]:
+def openid_configuration(root: str, authority: str, tenant: str, version: str) -> dict[str, object]:
     """The OpenID configuration of a tenant (or of `common`), served below `root`."""
     named = "{tenantid}" if tenant in SHARED else tenant
     base, suffix = f"{root}/{tenant}", "" if version == "1.0" else "/v2.0"
@@ -45,7 +45,7 @@ def configuration(root: str, authority: str, tenant: str, version: str) -> dict[
     }
 
 
-def instance(root: str, host: str, tenant: str) -> dict[str, object]:
+def instance_discovery(root: str, host: str, tenant: str) -> dict[str, object]:
     """The instance discovery document: where the tenant's configuration is, and which hosts are one cloud."""
     return {
         "tenant_discovery_endpoint": f"{root}/{tenant}/v2.0/.well-known/openid-configuration",

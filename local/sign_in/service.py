@@ -59,7 +59,7 @@ class LoginService:
         """Where the configuration of the asked authority is; any host will do."""
         asked = request.query_params.get("authorization_endpoint", "")
         tenant = (asked.split("/") + ["common"] * 4)[3] or "common"
-        return JSONResponse(metadata.instance(_root(request), request.url.netloc, tenant))
+        return JSONResponse(metadata.instance_discovery(_root(request), request.url.netloc, tenant))
 
     async def keys(self, request: Request) -> Response:
         """The key set."""
@@ -129,7 +129,7 @@ class LoginService:
             tenant = request.path_params["tenant"]
             self._grants.check_tenant(tenant)
             return JSONResponse(
-                metadata.configuration(_root(request), self._grants.authority, tenant.lower(), version)
+                metadata.openid_configuration(_root(request), self._grants.authority, tenant.lower(), version)
             )
 
         return answer

@@ -51,7 +51,7 @@ class ExposedTransport(H11Protocol):
         self.app = app
 
 
-class Server(uvicorn.Server):
+class SimulatorServer(uvicorn.Server):
     """A server that says when it answers; one beside another leaves the signals to that."""
 
     def __init__(self, config: uvicorn.Config, *, hears_signals: bool) -> None:
@@ -96,8 +96,8 @@ async def _serve(options: argparse.Namespace) -> None:
         Mount("/", app=GraphService(simulator)),
     ]
     with _listener(options.port) as listener, _listener(options.login_port) as login_listener:
-        graph = Server(_config(Starlette(routes=routes)), hears_signals=True)
-        login = Server(_config(simulator.login.app, options.certificate), hears_signals=False)
+        graph = SimulatorServer(_config(Starlette(routes=routes)), hears_signals=True)
+        login = SimulatorServer(_config(simulator.login.app, options.certificate), hears_signals=False)
         serving = asyncio.create_task(login.serve([login_listener]))
         serving.add_done_callback(lambda _: setattr(graph, "should_exit", True))
         scheme = "https" if options.certificate else "http"
@@ -161,7 +161,7 @@ def _config(app: ASGIApp, certificate: Path | None = None) -> uvicorn.Config:
     )
 
 
-async def _announce(said: dict[str, str], *servers: Server) -> None:
+async def _announce(said: dict[str, str], *servers: SimulatorServer) -> None:
     for server in servers:
         await server.up.wait()
     sys.stdout.write(json.dumps(said) + "\n")

@@ -14,7 +14,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """An ISO 8601 time with `Z` or an offset; digits beyond microseconds are cut.
 
     Raises ValueError.
@@ -25,7 +25,7 @@ def parse(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def written(moment: datetime, seventh: int = 0) -> str:
+def format_time(moment: datetime, seventh: int = 0) -> str:
     """`moment` as Graph writes it, `seventh` (0 to 9) being the digit of the 100 nanoseconds."""
     whole = moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     if moment.microsecond == 0:

@@ -23,7 +23,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
-class Reply:
+class GraphReply:
     """What a route answers: a status, JSON text or nothing, and headers beside the usual ones."""
 
     status: int = 200
@@ -54,7 +54,7 @@ def entity(**properties: object) -> Entity:
     return {name: text(value) for name, value in properties.items()}
 
 
-def rendered(properties: Mapping[str, str]) -> str:
+def entity_text(properties: Mapping[str, str]) -> str:
     """An entity as JSON text."""
     return "{" + ",".join(f'"{name}":{value}' for name, value in properties.items()) + "}"
 
@@ -68,11 +68,11 @@ def collection(
         page["@odata.count"] = text(count)
     if next_link is not None:
         page["@odata.nextLink"] = text(next_link)
-    page["value"] = "[" + ",".join(rendered(item) for item in items) + "]"
-    return rendered(page)
+    page["value"] = "[" + ",".join(entity_text(item) for item in items) + "]"
+    return entity_text(page)
 
 
-def selected(properties: Entity, select: str | None) -> Entity:
+def select_properties(properties: Entity, select: str | None) -> Entity:
     """The properties that `$select` names, all without one.
 
     Raises GraphError for a name that does not exist.

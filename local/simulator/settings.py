@@ -10,7 +10,7 @@ from typing import Literal
 
 
 @dataclass
-class Settings:
+class SimulatorSettings:
     """Mutable on purpose: one object that every part of the simulator reads.
 
     `time_scale` divides the long waits (back-off, slow and drop windows, the 4 hours of retrying);

@@ -32,7 +32,7 @@ from local.simulator.delivery.subscriptions import Subscription, Subscriptions
 from local.simulator.delivery.validation_tokens import Publisher
 from local.simulator.faults.forgeries import Forgeries
 from local.simulator.faults.responses import Faults
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.events import Events, EventSession, VirtualEvent
 from local.simulator.tenant.orders import EventKind
 from local.simulator.tenant.policies import Policies
@@ -56,7 +56,7 @@ class Simulator:
         self.events = Events(world)
         self.tokens = tokens
         self.login = login
-        self.settings = Settings()
+        self.settings = SimulatorSettings()
         self.subscriptions = Subscriptions()
         self.faults = Faults()
         self.forgeries = Forgeries()
@@ -116,7 +116,7 @@ class Simulator:
         self.world.reseed(state["seed"])
         self.world.counter = state["counter"]
         vars(self.world.policies).update(wire.partial_from_wire(Policies, state["policies"]))
-        vars(self.settings).update(wire.partial_from_wire(Settings, state["settings"]))
+        vars(self.settings).update(wire.partial_from_wire(SimulatorSettings, state["settings"]))
         for meeting in state["meetings"]:
             self.world.put_meeting(wire.from_wire(Meeting, meeting))
         for session in state["sessions"]:

@@ -84,7 +84,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 def _typed(hint: Any, value: Any, key: str) -> Any:
     for option in _options(hint):
         if option is datetime and isinstance(value, str):
-            return moments.parse(value)
+            return moments.parse_time(value)
         if option is float and type(value) is int:
             return float(value)
         origin = get_origin(option)

@@ -62,7 +62,7 @@ def start(
 
     Raises StartError with Azurite's own words when it cannot.
     """
-    issued = certificates.made(folder)
+    issued = certificates.ensure_certificates(folder)
     program, addresses = _started(
         folder / "azurite",
         issued.server,

@@ -24,7 +24,7 @@ class Certificates:
     roots: Path
 
 
-def made(folder: Path) -> Certificates:
+def ensure_certificates(folder: Path) -> Certificates:
     """Those of a state folder, issued where there are none or they end within a day."""
     folder.mkdir(parents=True, exist_ok=True)
     root, server, bundle = folder / "root.pem", folder / "server.pem", folder / "ca.pem"

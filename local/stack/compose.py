@@ -23,7 +23,7 @@ from local.sign_in.metadata import AUTHORITIES
 from local.stack import app_settings, azurite, certificates, identity, ports, storage
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log, Program, StartError
-from local.stack.state import State, hold, write
+from local.stack.state import StackState, hold, write
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -215,14 +215,14 @@ def up(
 
 
 def _simulator(
-    held: State, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
+    held: StackState, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
 ) -> Program:
     last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
     command = [
         *(sys.executable, "-m", "local.simulator", "--exit-with-parent"),
         *("--port", str(ports.free_or_any(last.get("graph", 0)))),
         *("--login-port", str(ports.free_or_any(last.get("login", 0)))),
-        *("--certificate", str(certificates.made(held.folder).server)),
+        *("--certificate", str(certificates.ensure_certificates(held.folder).server)),
         *("--tenant", settings["TENANT_ID"]),
         *("--app-id", registration or settings["AZURE_CLIENT_ID"]),
         *("--cloud", settings["GRAPH_CLOUD"] if settings["GRAPH_CLOUD"] in AUTHORITIES else "global"),

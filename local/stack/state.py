@@ -21,7 +21,7 @@ class StateInUseError(RuntimeError):
     """Another stack runs on the same folder."""
 
 
-class State:
+class StackState:
     """The folder, locked."""
 
     def __init__(self, folder: Path, lock: int) -> None:
@@ -66,7 +66,7 @@ def write(file: Path, text: str) -> None:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[State]:
+def hold(folder: Path) -> Iterator[StackState]:
     """The folder, made where needed, for as long as the context lasts.
 
     Raises StateInUseError.
@@ -75,7 +75,7 @@ def hold(folder: Path) -> Iterator[State]:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _acquire(lock, folder)
-        yield State(folder.resolve(), lock)
+        yield StackState(folder.resolve(), lock)
     finally:
         os.close(lock)
 

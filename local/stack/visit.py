@@ -21,7 +21,7 @@ class NoStackError(RuntimeError):
     """No stack runs on that state."""
 
 
-def announced(state: Path) -> dict[str, Any]:
+def read_announcement(state: Path) -> dict[str, Any]:
     """What the stack on `state` said when it started. Raises NoStackError."""
     try:
         found: dict[str, Any] = json.loads((state / "stack.json").read_text())
@@ -32,7 +32,7 @@ def announced(state: Path) -> dict[str, Any]:
 
 def end_meeting(state: Path, participants: int) -> str:
     """A meeting of the running stack's simulated tenant ends now; the ids to look for."""
-    control = Control(announced(state)["graph"])
+    control = Control(read_announcement(state)["graph"])
     meeting = control.add_meeting()
     made = control.add_session(NewSession(meeting.meeting_id, participants=participants))
     return f"call record {made.call_id}, attendance report {made.report_id}"
@@ -40,7 +40,7 @@ def end_meeting(state: Path, participants: int) -> str:
 
 def show(state: Path, blob: str | None) -> None:
     """Print one blob of the running stack's container, or the names of all."""
-    found = announced(state)
+    found = read_announcement(state)
     os.environ["IDENTITY_ENDPOINT"] = found["identity"]["endpoint"]
     os.environ["IDENTITY_HEADER"] = found["identity"]["header"]
     credential = ManagedIdentityCredential(

@@ -13,7 +13,7 @@ import re
 from local.simulator import odata
 from local.simulator.api.reports import Place
 from local.simulator.api.routing import GraphRequest, Route
-from local.simulator.odata import Entity, GraphError, Reply
+from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.tenant import attendance, links
 from local.simulator.tenant.sessions import Meeting
 from local.simulator.tenant.world import World
@@ -40,7 +40,7 @@ class OnlineMeetings:
             for rest, answer in (("", self.find), ("/{meeting}", self.get))
         ]
 
-    async def find(self, request: GraphRequest) -> Reply:
+    async def find(self, request: GraphRequest) -> GraphReply:
         """The one meeting that the filter names, in a collection."""
         request.caller.needs(*READ)
         user = self.allowed_user(request)
@@ -52,14 +52,14 @@ class OnlineMeetings:
         meeting = lookup(value)
         self._check_access(meeting, user)
         context = request.context(f"users('{user}')/onlineMeetings")
-        return Reply(body=odata.collection(context, [self._entity(meeting)]))
+        return GraphReply(body=odata.collection(context, [self._entity(meeting)]))
 
-    async def get(self, request: GraphRequest) -> Reply:
+    async def get(self, request: GraphRequest) -> GraphReply:
         """One meeting by id."""
         request.caller.needs(*READ)
         meeting = self.meeting(request)
         context = odata.text(request.context(f"users('{meeting.organizer_id}')/onlineMeetings/$entity"))
-        return Reply(body=odata.rendered({"@odata.context": context} | self._entity(meeting)))
+        return GraphReply(body=odata.entity_text({"@odata.context": context} | self._entity(meeting)))
 
     def meeting(self, request: GraphRequest) -> Meeting:
         """The meeting that a path names, if the user in the path may see it.

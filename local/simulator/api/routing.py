@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from local.simulator.api.tokens import Caller
-from local.simulator.odata import GraphError, Reply
+from local.simulator.odata import GraphError, GraphReply
 
 VERSIONS = ("v1.0", "beta")
 
@@ -64,7 +64,7 @@ class GraphRequest:
         return usual
 
 
-type Handler = Callable[[GraphRequest], Awaitable[Reply]]
+type Handler = Callable[[GraphRequest], Awaitable[GraphReply]]
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from local.sign_in.apps import IDENTITY_KEY
 from local.sign_in.client import LoginControl
 from local.simulator import wire
 from local.simulator.calls import Call
-from local.simulator.delivery.notifications import Attempt
+from local.simulator.delivery.notifications import DeliveryAttempt
 from local.simulator.faults.responses import Fault
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.orders import EventKind, NewCallEvent, NewEvent, NewMeeting, NewPast, NewSession
 from local.stack.certificates import Certificates
 from local.stack.identity import Identity
@@ -137,9 +137,9 @@ class Control(LoginControl):
         """The tenant's policy, for whoever has none: these applications; without any, every one again."""
         self._send("PUT", "policy", {"apps": list(apps) or None})
 
-    def change_settings(self, **fields: object) -> Settings:
+    def change_settings(self, **fields: object) -> SimulatorSettings:
         """Change settings, by their names in JSON: `recordPageSize=2`; returns all."""
-        return wire.from_wire(Settings, self._json("PUT", "settings", fields))
+        return wire.from_wire(SimulatorSettings, self._json("PUT", "settings", fields))
 
     def add_fault(self, fault: Fault) -> None:
         """A fault to come."""
@@ -163,9 +163,9 @@ class Control(LoginControl):
         """Forget the calls so far."""
         self._send("DELETE", "calls")
 
-    def deliveries(self) -> list[Attempt]:
+    def deliveries(self) -> list[DeliveryAttempt]:
         """Every attempt to deliver notifications so far."""
-        return [wire.from_wire(Attempt, each) for each in self._json("GET", "deliveries")]
+        return [wire.from_wire(DeliveryAttempt, each) for each in self._json("GET", "deliveries")]
 
     def true_reports(self) -> dict[str, Any]:
         """Every report that Graph gives or will give, complete, by id."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from random import Random
 
 from local.simulator import moments, odata
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.people import Person, guid
 
 LEFT = "Participant has left the meeting call."
@@ -24,14 +24,14 @@ def detail(
     """What there is to tell about an event, as JSON text; who was on the roster only where that changed."""
     told: dict[str, object] = {
         "eventType": event_type,
-        "eventDateTime": moments.written(at, source.randrange(10)),
+        "eventDateTime": moments.format_time(at, source.randrange(10)),
     }
     if event_type == "rosterUpdated":
         told["participants"] = [_participant(person, tenant, source, left=left) for person in people]
     return odata.text(told)
 
 
-def payload(resource: str, event_id: str, told: str, settings: Settings) -> dict[str, object]:
+def payload(resource: str, event_id: str, told: str, settings: SimulatorSettings) -> dict[str, object]:
     """The resource data of an event: what is encrypted, in the chosen form."""
     known = json.loads(told)
     event_type, participants = known.pop("eventType"), known.pop("participants", None)

@@ -21,9 +21,9 @@ from local.simulator import moments, odata
 from local.simulator.delivery import outbound
 from local.simulator.delivery.bodies import Bodies, Parcel
 from local.simulator.delivery.endpoints import Endpoint
-from local.simulator.delivery.notifications import Announcement, Attempt, Kind, Notification, Outcome
+from local.simulator.delivery.notifications import Announcement, DeliveryAttempt, Kind, Notification, Outcome
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 
 FIRST_DEADLINE = 3.0
 LATER_DEADLINE = 10.0
@@ -42,7 +42,7 @@ class Delivery:
     """The queue of notifications and the loop that sends them."""
 
     def __init__(
-        self, kept: Subscriptions, settings: Settings, bodies: Bodies, changed: Callable[[], None]
+        self, kept: Subscriptions, settings: SimulatorSettings, bodies: Bodies, changed: Callable[[], None]
     ) -> None:
         self._kept = kept
         self._bodies = bodies
@@ -57,7 +57,7 @@ class Delivery:
         self._wake = asyncio.Event()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.attempts: deque[Attempt] = deque(maxlen=20_000)
+        self.attempts: deque[DeliveryAttempt] = deque(maxlen=20_000)
 
     def announce(self, news: Announcement) -> None:
         """Have something told to every subscription to its topic that exists when its time comes."""
@@ -222,7 +222,7 @@ class Delivery:
         error: str | None = None,
     ) -> None:
         self.attempts.append(
-            Attempt(
+            DeliveryAttempt(
                 at=at,
                 url=url or "",
                 call_ids=tuple(each.subject for each in sent if each.kind == "callRecord"),

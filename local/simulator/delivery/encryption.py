@@ -30,7 +30,7 @@ KEY_BYTES = 32
 VECTOR_BYTES = 16
 
 
-def checked_certificate(text: object) -> x509.Certificate:
+def parse_certificate(text: object) -> x509.Certificate:
     """The certificate that a subscription brings: base64 of its DER form.
 
     Raises GraphError 400.
@@ -46,14 +46,14 @@ def checked_certificate(text: object) -> x509.Certificate:
     return certificate
 
 
-def checked_id(text: object) -> str:
+def parse_certificate_id(text: object) -> str:
     """The subscriber's own name for its certificate. Raises GraphError 400."""
     if not isinstance(text, str) or not 0 < len(text) <= ID_LENGTH:
         raise _invalid(f"encryptionCertificateId must be a string of 1 to {ID_LENGTH} characters.")
     return text
 
 
-def encrypted(
+def encrypt(
     plain: bytes, certificate: x509.Certificate, certificate_id: str, fault: ContentFault | None = None
 ) -> dict[str, Any]:
     """The `encryptedContent` of an item."""

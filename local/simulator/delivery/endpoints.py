@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-type State = Literal["normal", "slow", "drop"]
+type EndpointState = Literal["normal", "slow", "drop"]
 
 WINDOW = 600.0
 SLOW_SECONDS, SLOW_SHARE = 3.0, 0.10
@@ -24,7 +24,7 @@ class Endpoint:
 
     scale: float = 1.0
     evaluate_after: int = 100
-    _state: State = "normal"
+    _state: EndpointState = "normal"
     _until: float = 0.0
     _responses: deque[tuple[float, float]] = field(default_factory=deque)
 
@@ -32,7 +32,7 @@ class Endpoint:
         """Count a response that took `seconds` (in the real-time terms of the two limits)."""
         self._responses.append((at, seconds))
 
-    def state(self, at: float) -> State:
+    def state(self, at: float) -> EndpointState:
         """The state at `at`."""
         window = WINDOW / self.scale
         while self._responses and self._responses[0][0] < at - window:
@@ -47,7 +47,7 @@ class Endpoint:
         self._state = verdict
         return verdict
 
-    def _verdict(self, least: int) -> State:
+    def _verdict(self, least: int) -> EndpointState:
         count = len(self._responses)
         if count < max(1, least):
             return "normal"

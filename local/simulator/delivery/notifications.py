@@ -59,7 +59,7 @@ class Notification:
         odd = odd and self.kind in _ODD_TYPES and self.id % 2 == 0
         about: dict[str, object] = {
             "subscriptionId": subscription.id,
-            "subscriptionExpirationDateTime": moments.written(subscription.expiration),
+            "subscriptionExpirationDateTime": moments.format_time(subscription.expiration),
             "tenantId": tenant_id,
             "clientState": subscription.client_state,
         }
@@ -103,7 +103,7 @@ class Announcement:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class DeliveryAttempt:
     """One POST, or (`gone`, `lost`, `dropped`) the end of an item without one.
 
     `status` is None where no reply came; `error` then says why. `call_ids` are those of call records, `subjects` what

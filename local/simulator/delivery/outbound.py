@@ -18,7 +18,7 @@ LARGEST_REPLY = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class EndpointReply:
     """The reply of an endpoint and how long it took."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
     seconds: float
 
 
-async def post(url: str, body: bytes, content_type: str, deadline: float) -> Answer:
+async def post(url: str, body: bytes, content_type: str, deadline: float) -> EndpointReply:
     """POST `body`.
 
     Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came.
@@ -57,7 +57,7 @@ async def post(url: str, body: bytes, content_type: str, deadline: float) -> Ans
             raise ConnectionError(f"the reply is not HTTP: {error}") from error
         finally:
             writer.close()
-    return Answer(status, kind, reply, time.monotonic() - started)
+    return EndpointReply(status, kind, reply, time.monotonic() - started)
 
 
 async def _reply(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, str, bytes]:

@@ -64,7 +64,7 @@ class Subscription:
             notificationUrl=self.notification_url,
             notificationQueryOptions=None,
             lifecycleNotificationUrl=self.lifecycle_notification_url,
-            expirationDateTime=moments.written(self.expiration),
+            expirationDateTime=moments.format_time(self.expiration),
             creatorId=self.creator_id,
             includeResourceData=self.include_resource_data or None,
             latestSupportedTlsVersion=self.latest_supported_tls_version,
@@ -127,7 +127,7 @@ class Subscriptions:
             raise GraphError(403, "Forbidden", message)
 
 
-def checked(
+def parse_subscription(
     body: dict[str, Any],
     subscription_id: str,
     application_id: str,
@@ -170,8 +170,8 @@ def checked(
     if wanted.include_resource_data:
         if not rules.rich:
             raise _invalid("includeResourceData is not supported for this resource.")
-        encryption.checked_certificate(wanted.encryption_certificate)
-        encryption.checked_id(wanted.encryption_certificate_id)
+        encryption.parse_certificate(wanted.encryption_certificate)
+        encryption.parse_certificate_id(wanted.encryption_certificate_id)
     return wanted
 
 
@@ -188,7 +188,7 @@ def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
         )
 
 
-def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
+def renew_subscription(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
     """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized.
 
     Raises GraphError 400.
@@ -200,24 +200,24 @@ def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> S
     changed = subscription
     if "expirationDateTime" in body:
         expiration = _expiration(body["expirationDateTime"], subscription.topic.rules, at)
-        changed = replace(reauthorized(changed), expiration=expiration)
+        changed = replace(reauthorize_subscription(changed), expiration=expiration)
     if "encryptionCertificate" in body:
-        encryption.checked_certificate(body["encryptionCertificate"])
+        encryption.parse_certificate(body["encryptionCertificate"])
         changed = replace(changed, encryption_certificate=_text(body, "encryptionCertificate"))
     if "encryptionCertificateId" in body:
-        encryption.checked_id(body["encryptionCertificateId"])
+        encryption.parse_certificate_id(body["encryptionCertificateId"])
         changed = replace(changed, encryption_certificate_id=_text(body, "encryptionCertificateId"))
     return changed
 
 
-def reauthorized(subscription: Subscription) -> Subscription:
+def reauthorize_subscription(subscription: Subscription) -> Subscription:
     """The subscription after it was reauthorized."""
     return replace(subscription, paused=False, warned=None)
 
 
 def _expiration(text: object, rules: Rules, at: datetime) -> datetime:
     try:
-        wanted = moments.parse(text) if isinstance(text, str) else None
+        wanted = moments.parse_time(text) if isinstance(text, str) else None
     except ValueError:
         wanted = None
     if wanted is None:

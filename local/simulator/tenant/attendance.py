@@ -80,8 +80,8 @@ class Attendee:
         """The record as Graph returns it."""
         intervals = [
             {
-                "joinDateTime": moments.written(stay.join, stay.seventh),
-                "leaveDateTime": moments.written(stay.leave, stay.seventh),
+                "joinDateTime": moments.format_time(stay.join, stay.seventh),
+                "leaveDateTime": moments.format_time(stay.leave, stay.seventh),
                 "durationInSeconds": stay.seconds,
             }
             for stay in self.intervals
@@ -118,8 +118,8 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
     properties = odata.entity(
         id=session.report_id,
         totalParticipantCount=len(attendees),
-        meetingStartDateTime=moments.written(session.start, seventh),
-        meetingEndDateTime=moments.written(_end(session, at), seventh),
+        meetingStartDateTime=moments.format_time(session.start, seventh),
+        meetingEndDateTime=moments.format_time(_end(session, at), seventh),
     )
     properties["externalEventInformation"] = odata.text(
         [{"applicationId": str(uuid.UUID(int=session.participants)), "externalEventId": "crm/1 ä"}]
@@ -148,8 +148,8 @@ def whole_report(world: World, session: Session) -> str:
     meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
     form = Form() if meeting is None or meeting.view == "plain" else OF_EVENT
     everyone = attendees_at(world, session, END_OF_TIME)
-    records = ",".join(odata.rendered(each.entity(form)) for each in everyone)
-    return odata.rendered(
+    records = ",".join(odata.entity_text(each.entity(form)) for each in everyone)
+    return odata.entity_text(
         report(session, everyone, END_OF_TIME, form) | {"attendanceRecords": f"[{records}]"}
     )
 
