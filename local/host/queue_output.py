@@ -1,4 +1,4 @@
-"""The `queue` output binding: a function's items become messages, one after another, in order.
+"""The `queue` output binding: a function's items become messages, in order.
 
 An item counts as sent once the service has answered; there is no batching, and what was sent before a failure
 stays sent. Measured on Microsoft's queue extension: no time-to-live or delay is given, a missing queue is made.

@@ -1,4 +1,4 @@
-"""The timer trigger: one run per occurrence, never two at once, and one catch-up after an outage.
+"""The timer trigger: one run per occurrence, and one catch-up after an outage.
 
 The status lies where the platform keeps it, in the blob container `azure-webjobs-hosts`; without that blob the
 timer still ticks, it only cannot tell after a restart what it missed. A failed run is not repeated: the next
@@ -53,7 +53,7 @@ class StatusBlob:
 
 
 class Timer(Listener):
-    """Keeps the time of one function; `blob` is None for a timer that is not monitored."""
+    """The timer of one function; `blob` is None if it is not monitored."""
 
     def __init__(
         self, bound: BoundFunction, schedule: Schedule, blob: StatusBlob | None, invoker: Invoker
@@ -100,7 +100,7 @@ class Timer(Listener):
             await self._save(status)
 
     async def _load(self) -> Status | None:
-        """The status of an earlier run on this schedule; without one, the first occurrence is put on record."""
+        """The status of an earlier run on this schedule, or the first occurrence."""
         if not self._blob:
             return None
         try:

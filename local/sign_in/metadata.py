@@ -1,4 +1,4 @@
-"""The documents that lead clients to the endpoints: OpenID configuration and instance discovery.
+"""OpenID configuration and instance discovery documents.
 
 The issuers are the cloud's own, because tokens carry those; the addresses are this endpoint's. `common` and its like
 stand for any tenant. Source: OpenID Connect on the Microsoft identity platform.
@@ -46,7 +46,7 @@ def openid_configuration(root: str, authority: str, tenant: str, version: str) -
 
 
 def instance_discovery(root: str, host: str, tenant: str) -> dict[str, object]:
-    """The instance discovery document: where the tenant's configuration is, and which hosts are one cloud."""
+    """The instance discovery document: configuration address, and hosts of one cloud."""
     return {
         "tenant_discovery_endpoint": f"{root}/{tenant}/v2.0/.well-known/openid-configuration",
         "api-version": "1.1",

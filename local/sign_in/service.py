@@ -1,4 +1,4 @@
-"""The login endpoint as an ASGI application: metadata, key sets, tokens, device codes, and sign-in in a browser.
+"""The login endpoint as an ASGI application.
 
 It is served over HTTPS, because the identity library takes no other authority. Its sign-in page asks for no password.
 """
@@ -56,7 +56,7 @@ class LoginService:
         return Starlette(routes=routes)
 
     async def instance(self, request: Request) -> Response:
-        """Where the configuration of the asked authority is; any host will do."""
+        """Instance discovery for the given authority; any host is accepted."""
         asked = request.query_params.get("authorization_endpoint", "")
         tenant = (asked.split("/") + ["common"] * 4)[3] or "common"
         return JSONResponse(metadata.instance_discovery(_root(request), request.url.netloc, tenant))
@@ -73,12 +73,12 @@ class LoginService:
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     async def device_code(self, request: Request) -> Response:
-        """The beginning of a sign-in on another device."""
+        """Start a sign-in on another device."""
         form = await _form(request)
         return JSONResponse(self._grants.device_code(request.path_params["tenant"], form, _root(request)))
 
     async def sign_in_page(self, request: Request) -> Response:
-        """Where a user types the code of a device and chooses who to be."""
+        """A page to enter a device code and choose a user."""
         if request.method == "GET":
             people = "".join(
                 f"<option value='{user_id}'>{html.escape(user.display_name)} ({html.escape(user.address)})</option>"

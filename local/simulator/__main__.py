@@ -1,4 +1,4 @@
-"""`python -m local.simulator`: one simulator and its login endpoint on loopback ports.
+"""`python -m local.simulator`: a simulator and its login endpoint on loopback.
 
 The login endpoint speaks HTTPS where there is a certificate for it; without one no identity library takes it.
 Prints `{"url": …, "login": …}` on stdout once both answer, all else on stderr. It ends on SIGINT or SIGTERM.
@@ -37,7 +37,7 @@ from local.stack.children import exit_with_parent
 
 
 class ExposedTransport(H11Protocol):
-    """HTTP that shows the connection to the application, so that a fault can reset it."""
+    """HTTP that exposes the connection to the application, for faults that reset it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wrap the application for this connection."""
@@ -52,7 +52,7 @@ class ExposedTransport(H11Protocol):
 
 
 class SimulatorServer(uvicorn.Server):
-    """A server that says when it answers; one beside another leaves the signals to that."""
+    """A server that reports its start; only one of several captures signals."""
 
     def __init__(self, config: uvicorn.Config, *, hears_signals: bool) -> None:
         super().__init__(config)
@@ -60,19 +60,19 @@ class SimulatorServer(uvicorn.Server):
         self._hears_signals = hears_signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, then says so."""
+        """Start, then report it."""
         await super().startup(sockets)
         self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Listen to signals, or not."""
+        """Capture signals, or not."""
         with super().capture_signals() if self._hears_signals else nullcontext():
             yield
 
 
 def main() -> None:
-    """Run until told to stop."""
+    """Run until stopped."""
     options = _options()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # A cut reply is a fault that was asked for; the server reports each as an error of the application.

@@ -15,7 +15,9 @@ def now() -> datetime:
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time with `Z` or an offset; digits beyond microseconds are cut.
+    """Parse an ISO 8601 time with `Z` or an offset, cut to microseconds.
+
+    Raises ValueError.
 
     Raises ValueError.
     """
@@ -26,7 +28,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime, seventh: int = 0) -> str:
-    """`moment` as Graph writes it, `seventh` (0 to 9) being the digit of the 100 nanoseconds."""
+    """`moment` in Graph's form; `seventh` (0 to 9) is the digit of 100 nanoseconds."""
     whole = moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     if moment.microsecond == 0:
         return whole + "Z"

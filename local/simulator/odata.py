@@ -1,4 +1,4 @@
-"""OData as Graph speaks it: entities whose JSON text is kept as it is, collections, next links, errors.
+"""OData as Graph uses it: entities, collections, next links, errors.
 
 An entity is a mapping from property name to that property's JSON text, so that the order of properties and the
 form of numbers are exactly those of the simulated world.
@@ -24,7 +24,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 @dataclass(frozen=True)
 class GraphReply:
-    """What a route answers: a status, JSON text or nothing, and headers beside the usual ones."""
+    """A route's response: status, JSON text or nothing, and additional headers."""
 
     status: int = 200
     body: str = ""
@@ -73,7 +73,9 @@ def collection(
 
 
 def select_properties(properties: Entity, select: str | None) -> Entity:
-    """The properties that `$select` names, all without one.
+    """The properties that `$select` names, or all.
+
+    Raises GraphError for an unknown name.
 
     Raises GraphError for a name that does not exist.
     """
@@ -113,7 +115,7 @@ def offset_of(token: str | None) -> int:
 
 
 def link(address: str, **options: str | None) -> str:
-    """`address` with those query options that are not None: `select="id"` becomes `$select=id`."""
+    """`address` with the query options that are not None, as in `$select=id`."""
     query = "&".join(
         f"${name}={quote(value, safe='')}" for name, value in options.items() if value is not None
     )

@@ -1,4 +1,4 @@
-"""The Graph side as an ASGI application: faults, token, route, and the headers that every reply carries."""
+"""Graph as an ASGI application: faults, tokens, routes, and common headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_REPLY = 0
 
 
 class GraphService:
-    """Answers every path below the service root."""
+    """All paths under the service root."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator

@@ -1,4 +1,6 @@
-"""What can be changed about the simulated service while it runs (`PUT /_control/settings`).
+"""Settings of the simulator that can change at run time.
+
+`PUT /_control/settings` changes them.
 
 The defaults are the documented figures; where Microsoft documents none, the field says so.
 """

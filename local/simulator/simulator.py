@@ -1,4 +1,4 @@
-"""The parts of one simulator and what they share, and the file in which its state survives a restart.
+"""One simulator, and the file with its state.
 
 The file is replaced as a whole, so that a crash leaves the old state or the new one.
 """
@@ -47,7 +47,7 @@ FORM = 2  # of the state file
 
 
 class Simulator:
-    """One simulated tenant with all that acts on it."""
+    """One simulated tenant with everything that acts on it."""
 
     def __init__(
         self, world: World, tokens: TokenCheck, login: Login, authority: str, state: Path | None = None
@@ -80,11 +80,11 @@ class Simulator:
             self.routes += AttendanceReports(world, self.settings, address, meetings.place).routes()
 
     def changed(self) -> None:
-        """Have the state saved soon."""
+        """Schedule saving the state."""
         self._dirty.set()
 
     async def keep_saved(self) -> None:
-        """Save the state after changes, rarely enough that saving never takes more than a tenth of the time."""
+        """Save the state after changes, using at most a tenth of the time."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -101,7 +101,9 @@ class Simulator:
         scratch.replace(self._state)
 
     def load(self) -> None:
-        """Go on from the state file, if there is one, also with its seed.
+        """Restore the state and seed from the state file, if it exists.
+
+        Raises ValueError for another tenant's.
 
         Raises ValueError for another tenant's.
         """

@@ -26,7 +26,7 @@ def to_wire(value: DataclassInstance) -> dict[str, Any]:
 
 
 def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
-    """The `kind` that a JSON object describes; absent fields keep their defaults.
+    """A `kind` from a JSON object, with defaults for absent fields. Raises ValueError.
 
     Raises ValueError.
     """
@@ -39,7 +39,7 @@ def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
 
 
 def partial_from_wire(kind: type[DataclassInstance], data: object) -> dict[str, Any]:
-    """Those fields of `kind` that a JSON object names, by their Python names.
+    """The fields of `kind` in a JSON object, by Python name. Raises ValueError.
 
     Raises ValueError.
     """

@@ -1,4 +1,6 @@
-"""Keeps the functions host running on one port: a host that dies is started again, as the platform does.
+"""Keeps the Functions host running on one port.
+
+A host that dies is restarted, as in Azure.
 
 The first start must succeed, so that a broken app is reported with its own words; after that the host is
 started again at once, and less and less often while it keeps dying.
@@ -26,7 +28,9 @@ class FunctionsHost:
     """The host of one app, at one address."""
 
     def __init__(self, app: Path, port: int, log: Log, *, lock: int | None = None) -> None:
-        """Nothing runs before `start`.
+        """Prepare a host; `start` starts it.
+
+        `started`, if set, is called with each new pid.
 
         `started` may be set: it is called whenever there is a new pid.
         """
@@ -43,16 +47,18 @@ class FunctionsHost:
 
     @property
     def url(self) -> str:
-        """Its address, the same for all its lives."""
+        """Its address, the same after each restart."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int:
-        """The process id of the present one."""
+        """The current process id."""
         return self._current.pid
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start it with these settings and return when its functions answer.
+        """Start it with these settings, and wait until its functions answer.
+
+        Raises StartError.
 
         Raises StartError.
         """
@@ -68,7 +74,7 @@ class FunctionsHost:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Let it finish what it is doing, within bounds, and does not start it again."""
+        """Stop it gracefully, within bounds, and do not restart it."""
         with self._changing:
             self._stopping.set()
             self._current.stop(SECONDS_TO_STOP)
@@ -76,11 +82,13 @@ class FunctionsHost:
             self._keeper.join()
 
     def kill(self) -> None:
-        """End it as a crash would; it is started again at once."""
+        """Kill it, as a crash would; it is restarted."""
         self._current.kill()
 
     def await_answer(self, seconds: float = SECONDS_TO_START) -> None:
-        """Return when the host says Running and a function answers.
+        """Wait until the host is Running and a function answers.
+
+        Raises StartError after so many seconds.
 
         Raises StartError after so many seconds.
         """

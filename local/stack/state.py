@@ -1,4 +1,4 @@
-"""The folder in which a stack keeps what the next one on the same folder goes on with.
+"""The state folder of a stack, with which the next stack continues.
 
 Storage, the simulator's memory, ports (subscriptions name them) and the client state (subscriptions carry
 it). One stack at a time: there is a lock that every program of the stack holds as well, so that the next one
@@ -31,12 +31,12 @@ class StackState:
 
     @property
     def announcement(self) -> Path:
-        """The file that says where everything is, in the words of the line on stdout."""
+        """The file with the line of stdout."""
         return self.folder / "stack.json"
 
     @property
     def settings(self) -> Path:
-        """The file of the app's settings, for the command line."""
+        """The file of app settings for the command line."""
         return self.folder / "settings.json"
 
     def ports(self) -> dict[str, int]:
@@ -50,7 +50,7 @@ class StackState:
         write(self.folder / "ports.json", json.dumps(ports))
 
     def client_state(self) -> str:
-        """The secret that Graph repeats in each notification: random, made once."""
+        """The random secret that Graph repeats in each notification."""
         file = self.folder / "client-state"
         if not file.exists():
             write(file, secrets.token_urlsafe(32))
@@ -67,7 +67,9 @@ def write(file: Path, text: str) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[StackState]:
-    """The folder, made where needed, for as long as the context lasts.
+    """The folder, created if needed and locked for the length of the block.
+
+    Raises StateInUseError.
 
     Raises StateInUseError.
     """

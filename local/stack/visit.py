@@ -1,4 +1,4 @@
-"""Commands for a stack that runs: let a meeting end, and look at what lies in its container."""
+"""Commands for a running stack: end a meeting, and show its blobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NoStackError(RuntimeError):
 
 
 def read_announcement(state: Path) -> dict[str, Any]:
-    """What the stack on `state` said when it started. Raises NoStackError."""
+    """The announcement of the stack on `state`. Raises NoStackError."""
     try:
         found: dict[str, Any] = json.loads((state / "stack.json").read_text())
     except OSError:
@@ -31,7 +31,7 @@ def read_announcement(state: Path) -> dict[str, Any]:
 
 
 def end_meeting(state: Path, participants: int) -> str:
-    """A meeting of the running stack's simulated tenant ends now; the ids to look for."""
+    """End a meeting of the running stack's tenant, and return its ids."""
     control = Control(read_announcement(state)["graph"])
     meeting = control.add_meeting()
     made = control.add_session(NewSession(meeting.meeting_id, participants=participants))

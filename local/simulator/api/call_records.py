@@ -1,4 +1,4 @@
-"""Call records: one by id, and the list by start time that is the only reconciliation Graph offers.
+"""Call records: one by id, and the list by start time.
 
 `organizer` and `participants` come empty (Global cloud since 2026-06-30); `organizer_v2` holds the organizer.
 Sources: callRecord resource type, List callRecords, Get callRecord.
@@ -33,7 +33,7 @@ _KINDS_OF_IDENTITY = (
 
 @dataclass(frozen=True)
 class StartRange:
-    """The span of start times that a `$filter` asks for."""
+    """The range of start times in a `$filter`."""
 
     low: datetime = _EARLIEST
     high: datetime = _LATEST
@@ -47,7 +47,7 @@ class StartRange:
 
 
 def parse_filter(text: str | None) -> StartRange:
-    """The span that `$filter` describes. Raises GraphError for every other filter."""
+    """The range that `$filter` describes. Raises GraphError for any other filter."""
     span = StartRange()
     for clause in re.split(r"\s+and\s+", text.strip()) if text is not None else ():
         match = _CLAUSE.fullmatch(clause)

@@ -1,4 +1,4 @@
-"""Online meetings of a user: looked up by join link, by the number to join with, or by id.
+"""Online meetings of a user: by join URL, by meeting number, or by id.
 
 Only the organizer's object id works, for an application where an access policy covers that user, for a signed-in
 user with `/me`. The link in a filter must be escaped once more as a whole; after one decoding it must be the link
@@ -27,7 +27,7 @@ READ = ("OnlineMeetings.Read", "OnlineMeetings.ReadWrite")
 
 
 class OnlineMeetings:
-    """The routes `/users/{user}/onlineMeetings` and one meeting of it, and the same for `/me`."""
+    """The routes `/users/{user}/onlineMeetings` and `/me/onlineMeetings`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -41,7 +41,7 @@ class OnlineMeetings:
         ]
 
     async def find(self, request: GraphRequest) -> GraphReply:
-        """The one meeting that the filter names, in a collection."""
+        """A collection with the one meeting that the filter names."""
         request.caller.needs(*READ)
         user = self.allowed_user(request)
         match = _FILTER.fullmatch(request.query.get("$filter", ""))
@@ -84,7 +84,10 @@ class OnlineMeetings:
         return Place(meeting, context, attendance.form_of(meeting.view))
 
     def allowed_user(self, request: GraphRequest) -> str:
-        """The object id in the path, of a user for whom the caller may act, or the caller's. Raises GraphError."""
+        """The object id in the path, if the caller may act for that user.
+
+        Raises GraphError.
+        """
         if "user" not in request.parameters:
             return request.caller.me()
         user = request.parameters["user"].lower()

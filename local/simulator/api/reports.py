@@ -1,4 +1,4 @@
-"""Attendance reports: the list, one report, and its attendance records page by page, wherever they can be read.
+"""Attendance reports: the list, one report, and its attendance records by page.
 
 The list holds the 50 newest of the series in no order, without records; a channel meeting lists those of the whole
 channel. The reports of a webinar's or town hall's session may also be read as those of an online meeting.
@@ -25,7 +25,7 @@ LISTED = 50
 
 @dataclass(frozen=True)
 class Place:
-    """Where reports are read: of which meeting, with which context, and in which form."""
+    """Where reports are read: the meeting, the context, and the form."""
 
     meeting: Meeting
     context: str
@@ -33,7 +33,7 @@ class Place:
 
 
 class AttendanceReports:
-    """The routes below one address; `place` says what a request is about, or refuses it."""
+    """The routes under one address; `place` resolves a request, or refuses it."""
 
     def __init__(
         self, world: World, settings: SimulatorSettings, address: str, place: Callable[[GraphRequest], Place]
@@ -52,7 +52,7 @@ class AttendanceReports:
         ]
 
     async def listed(self, request: GraphRequest) -> GraphReply:
-        """The newest reports, shuffled the same way every time."""
+        """The newest reports, shuffled in the same way every time."""
         place = self._place(request)
         at = moments.now()
         sessions = self._world.newest_reports(place.meeting, at, LISTED)
@@ -76,7 +76,7 @@ class AttendanceReports:
         return GraphReply(body=odata.collection(request.context(place.context), items, next_link))
 
     async def get(self, request: GraphRequest) -> GraphReply:
-        """One report, with the first page of its records where `$expand=attendanceRecords` asks for them."""
+        """One report, with the first page of records for `$expand=attendanceRecords`."""
         place = self._place(request)
         session = self._session(request, place)
         at = moments.now()

@@ -1,4 +1,4 @@
-"""The routes below `/subscriptions`: create with its handshake, list, read, renew, reauthorize, delete.
+"""The routes of `/subscriptions`: create, list, read, renew, reauthorize, delete.
 
 An application sees its own subscriptions only, whoever else notifies the same URL; a user's token makes none here. The
 event or meeting must exist, and an access policy must cover its organizer.
@@ -21,7 +21,7 @@ from local.simulator.tenant.events import Events
 
 
 class Subscribing:
-    """The routes; `resumed` is called with the id of a subscription that was renewed or reauthorized."""
+    """The routes; `resumed` is called with the id of a renewed subscription."""
 
     def __init__(
         self, kept: Subscriptions, events: Events, settings: SimulatorSettings, resumed: Callable[[str], None]
@@ -87,12 +87,12 @@ class Subscribing:
         return GraphReply(body=_one(request, changed))
 
     async def delete(self, request: GraphRequest) -> GraphReply:
-        """The end of a subscription."""
+        """Delete a subscription."""
         self._kept.remove(self._own(request).id)
         return GraphReply(204)
 
     async def reauthorize(self, request: GraphRequest) -> GraphReply:
-        """Delivery goes on; the expiry stays."""
+        """Resume delivery without a new expiry."""
         changed = subscriptions.reauthorize_subscription(self._own(request))
         self._kept.put(changed)
         self._resumed(changed.id)
@@ -103,7 +103,10 @@ class Subscribing:
         return moments.now() + timedelta(seconds=self._settings.clock_offset)
 
     def _check_access(self, wanted: Subscription) -> None:
-        """Raises GraphError for an event or meeting that does not exist, or for which the caller may not act."""
+        """Check that the event or meeting exists and the caller may act for it.
+
+        Raises GraphError.
+        """
         topic, world = wanted.topic, self._events.world
         if topic.kind in ("virtualEvent", "attendanceReport") and self._settings.virtual_events != "offered":
             raise GraphError(400, "InvalidRequest", f"Resource '{wanted.resource}' is not supported.")

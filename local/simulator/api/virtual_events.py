@@ -1,4 +1,4 @@
-"""Webinars and town halls: the lists, one event, its sessions; their reports are read as those of meetings are.
+"""Webinars and town halls: the lists, one event, its sessions and reports.
 
 An application sees those whose organizer an access policy covers, a user those that he organizes, and no list. Only
 the global cloud has them. Sources: List webinars, List townhalls, Get virtualEventWebinar, List sessions for a virtual
@@ -201,7 +201,7 @@ class VirtualEvents:
 
 
 def _only(request: GraphRequest, *options: str) -> None:
-    """Raises GraphError for a query option that the resource does not document."""
+    """Refuse query options that the resource does not document. Raises GraphError."""
     others = [name for name in request.query if name.startswith("$") and name not in options]
     if others:
         raise GraphError(400, "BadRequest", f"The query option '{others[0]}' is not supported.")

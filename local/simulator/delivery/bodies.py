@@ -1,4 +1,4 @@
-"""The body of one POST to a notification endpoint, with encrypted content and the tokens that prove its sender.
+"""The body of one POST, with encrypted content and validation tokens.
 
 Faults that were asked for act on a body that carries encrypted items, and on no other.
 """
@@ -26,7 +26,7 @@ _ELSEWHERE = resource_of("https://teams.microsoft.com/meet/0")
 
 
 class Bodies:
-    """Writes the bodies of one simulator."""
+    """A writer of bodies for one simulator."""
 
     def __init__(
         self, tenant_id: str, settings: SimulatorSettings, publisher: Publisher, forgeries: Forgeries
@@ -37,11 +37,11 @@ class Bodies:
         self._forgeries = forgeries
 
     def body(self, parcel: Parcel) -> dict[str, object]:
-        """The body that carries these items now, with the next forgery that was asked for."""
+        """The body with these items, and the next forgery."""
         return self.written(parcel, self._forgeries.take() if _rich(parcel) else None)
 
     def written(self, parcel: Parcel, forgery: Forgery | None) -> dict[str, object]:
-        """The body that carries these items, with this forgery or none."""
+        """The body with these items, and this forgery or none."""
         odd = self._settings.odd_forms
         items = [each.item(subscription, self._tenant_id, odd=odd) for each, subscription in parcel]
         rich = _rich(parcel)

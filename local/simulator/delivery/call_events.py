@@ -1,4 +1,4 @@
-"""Call events of a meeting: that its call started, ended, or that people came and went.
+"""Call events of a meeting: start, end, and changes of the roster.
 
 The documentation names two properties differently in its examples and in its resource type; which form is sent is a
 setting. Sources: change notifications for meeting call events; callEvent and participant resource types.
@@ -21,7 +21,7 @@ TYPE = "#microsoft.graph.callevent"
 def detail(
     event_type: str, at: datetime, people: list[Person], tenant: str, source: Random, *, left: bool = False
 ) -> str:
-    """What there is to tell about an event, as JSON text; who was on the roster only where that changed."""
+    """The detail of an event, as JSON text; participants only for roster changes."""
     told: dict[str, object] = {
         "eventType": event_type,
         "eventDateTime": moments.format_time(at, source.randrange(10)),

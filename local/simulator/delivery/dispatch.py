@@ -1,4 +1,4 @@
-"""Delivery of change notifications and lifecycle notifications, with the deadlines and retries that Graph has.
+"""Delivery of notifications, with Graph's deadlines and retries.
 
 First try 3 s, later ones 10 s; back-off doubles, for 4 hours in all; then the notification is lost. Neither order nor
 uniqueness is promised. A paused subscription's notifications wait, at most as long.
@@ -60,13 +60,13 @@ class Delivery:
         self.attempts: deque[DeliveryAttempt] = deque(maxlen=20_000)
 
     def announce(self, news: Announcement) -> None:
-        """Have something told to every subscription to its topic that exists when its time comes."""
+        """Announce something to every subscription to its topic at that time."""
         if news.times > 0:
             heapq.heappush(self._announcements, news)
             self._wake.set()
 
     def lifecycle(self, subscription: Subscription, event: str) -> None:
-        """Send a lifecycle event; one that asks for reauthorization pauses the subscription until then."""
+        """Send a lifecycle event; a request to reauthorize pauses the subscription."""
         if subscription.lifecycle_notification_url is None:
             return
         if event == "reauthorizationRequired":
@@ -74,17 +74,17 @@ class Delivery:
         self._enqueue(subscription.id, event, "lifecycle", "")
 
     def resume(self, subscription_id: str) -> None:
-        """Let the notifications that waited for reauthorization go."""
+        """Release the notifications that waited for reauthorization."""
         for number in self._held.pop(subscription_id, []):
             heapq.heappush(self._due, (time.time(), number))
         self._wake.set()
 
     def pending(self) -> tuple[list[Notification], list[Announcement]]:
-        """What is not settled: notifications, and announcements to come."""
+        """Unsettled notifications, and planned announcements."""
         return list(self._waiting.values()), list(self._announcements)
 
     def restore(self, waiting: list[Notification], announcements: list[Announcement]) -> None:
-        """Go on with what `pending` returned in an earlier life."""
+        """Continue with what `pending` returned before a restart."""
         self._waiting = {each.id: each for each in waiting}
         self._due = sorted((each.due, each.id) for each in waiting)
         self._counter = max(self._waiting, default=0)
@@ -133,7 +133,7 @@ class Delivery:
                 task.add_done_callback(self._tasks.discard)
 
     def _target(self, notification: Notification, subscription: Subscription | None, at: float) -> str | None:
-        """The URL to send to now; None where the notification is settled here or has to wait."""
+        """The URL to send to now; None if the notification is settled or must wait."""
         url = None
         if subscription is not None:
             lifecycle = subscription.lifecycle_notification_url

@@ -1,4 +1,4 @@
-"""Encrypted resource data: the checks of a subscriber's certificate, and the content that only its key opens.
+"""Encrypted resource data, and checks of a subscriber's certificate.
 
 A new AES-256 key for each item, CBC with PKCS #7 padding, its first 16 bytes as initialization vector; HMAC-SHA256
 over the ciphertext under the same key; the key wrapped with RSA-OAEP, SHA-1. Faults that were asked for act here.
@@ -31,7 +31,7 @@ VECTOR_BYTES = 16
 
 
 def parse_certificate(text: object) -> x509.Certificate:
-    """The certificate that a subscription brings: base64 of its DER form.
+    """A subscription's certificate, in base64 DER. Raises GraphError 400.
 
     Raises GraphError 400.
     """

@@ -1,4 +1,4 @@
-"""The state of a notification endpoint: normal, slow or drop, by its responses in a 10-minute window.
+"""The state of a notification endpoint (normal, slow, drop) over 10 minutes.
 
 slow: more than 10 % took over 3 s, notifications go out 10 minutes late. drop: more than 15 % took over 10 s,
 notifications are lost. Either lasts 10 minutes and is then judged by the responses since.
@@ -20,7 +20,7 @@ DROP_SECONDS, DROP_SHARE = 10.0, 0.15
 
 @dataclass
 class Endpoint:
-    """One host and port. All times are seconds on one clock; `scale` divides the window."""
+    """One host and port; times are seconds of one clock, `scale` divides the window."""
 
     scale: float = 1.0
     evaluate_after: int = 100
@@ -29,7 +29,7 @@ class Endpoint:
     _responses: deque[tuple[float, float]] = field(default_factory=deque)
 
     def note(self, at: float, seconds: float) -> None:
-        """Count a response that took `seconds` (in the real-time terms of the two limits)."""
+        """Count a response that took `seconds`, in real time."""
         self._responses.append((at, seconds))
 
     def state(self, at: float) -> EndpointState:

@@ -1,4 +1,4 @@
-"""One POST with a deadline for all of it: connecting, sending, and the whole reply.
+"""One POST with a deadline for connecting, sending, and the whole reply.
 
 Ordinary clients bound each read, not the exchange, so an endpoint that trickles would never be late; and thousands of
 waits must not need as many threads. Redirects are not followed: what does not answer itself has failed.
@@ -29,6 +29,8 @@ class EndpointReply:
 
 async def post(url: str, body: bytes, content_type: str, deadline: float) -> EndpointReply:
     """POST `body`.
+
+    Raises TimeoutError after `deadline` seconds, OSError if no HTTP reply came.
 
     Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came.
     """

@@ -1,4 +1,4 @@
-"""Subscriptions: the resource, what changes one, and when one is gone.
+"""Subscriptions: creation, changes and expiry.
 
 Limits, messages and the meaning of each status follow the subscription resource type and the overview of change
 notifications; what a resource allows is in `resources`.
@@ -25,7 +25,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription. `paused`: it waits to be reauthorized; `warned`: when that was last asked for."""
+    """A subscription; `paused` until reauthorized, `warned`: when that was requested."""
 
     id: str
     application_id: str
@@ -50,11 +50,11 @@ class Subscription:
 
     @property
     def change_types(self) -> frozenset[str]:
-        """The kinds of change it is told about."""
+        """Its change types."""
         return frozenset(self.change_type.split(","))
 
     def entity(self) -> Entity:
-        """The subscription as Graph returns it: without its clientState and its certificate."""
+        """The subscription as Graph returns it, without clientState and certificate."""
         return odata.entity(
             id=self.id,
             resource=self.resource,
@@ -76,13 +76,13 @@ class Subscription:
 
 @dataclass
 class Subscriptions:
-    """All subscriptions of the tenant that have not expired, also by topic: every news asks who wants it."""
+    """The tenant's subscriptions, indexed by topic; expired ones are removed."""
 
     _by_id: dict[str, Subscription] = field(default_factory=dict)
     _ids: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def living(self) -> Iterator[Subscription]:
-        """Every subscription; expired ones vanish here."""
+        """Every living subscription; expired ones are removed here."""
         at = moments.now()
         for expired in [key for key, each in self._by_id.items() if each.expiration <= at]:
             self.remove(expired)
@@ -99,7 +99,7 @@ class Subscriptions:
         return found if found is not None and found.expiration > moments.now() else None
 
     def put(self, subscription: Subscription) -> None:
-        """Keep `subscription`."""
+        """Add or replace a subscription."""
         before = self._by_id.get(subscription.id)
         if before is not None and before.topic != subscription.topic:
             self.remove(before.id)
@@ -107,13 +107,13 @@ class Subscriptions:
         self._ids[subscription.topic.key][subscription.id] = None
 
     def remove(self, subscription_id: str) -> None:
-        """Forget a subscription, without a word to anybody."""
+        """Remove a subscription silently."""
         gone = self._by_id.pop(subscription_id.lower(), None)
         if gone is not None:
             del self._ids[gone.topic.key][gone.id]
 
     def check_room(self, wanted: Subscription, call_event_quota: int) -> None:
-        """Raises GraphError 409 for a combination that exists, 403 when the resource's quota is used up."""
+        """Refuse duplicates (GraphError 409) and exceeded quotas (403)."""
         topic = wanted.topic
         for each in self.to(topic.key):
             if each.application_id == wanted.application_id and each.change_types == wanted.change_types:
@@ -135,7 +135,7 @@ def parse_subscription(
     at: datetime,
     version: str,
 ) -> Subscription:
-    """The subscription that the body of a POST at `at` to `version` asks for.
+    """The subscription that a POST to `version` requests. Raises GraphError 400.
 
     Raises GraphError 400.
     """
@@ -176,7 +176,7 @@ def parse_subscription(
 
 
 def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
-    """Raises GraphError 400 for a URL that cannot be called, or a lifecycle URL that is missing."""
+    """Refuse unusable URLs and a missing lifecycle URL. Raises GraphError 400."""
     for url in (wanted.notification_url, wanted.lifecycle_notification_url):
         if url is not None and not _may_be_called(url):
             raise _invalid("The notification URL must be an absolute https URL.")
@@ -189,7 +189,7 @@ def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
 
 
 def renew_subscription(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
-    """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized.
+    """The subscription after a PATCH, renewed and reauthorized. Raises GraphError 400.
 
     Raises GraphError 400.
     """
