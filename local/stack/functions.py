@@ -105,7 +105,7 @@ class FunctionsHost:
     @property
     def _current(self) -> Program:
         if self._program is None:
-            raise StartError("the functions host has not been started")
+            raise StartError("the Functions host has not been started")
         return self._program
 
     def _spawn(self) -> None:
