@@ -1,4 +1,4 @@
-"""`scripts/deploy` against doubles: a recording `az` on PATH, and a server in place of the SCM site and the app."""
+"""`scripts/deploy` against a recording `az`, and a server as SCM site and app."""
 
 from __future__ import annotations
 

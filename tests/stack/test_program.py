@@ -1,4 +1,4 @@
-"""How the stack treats the programs that it starts, and those who read its log."""
+"""The stack's programs, and readers of its log."""
 
 import os
 import sys
