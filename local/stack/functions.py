@@ -59,8 +59,6 @@ class FunctionsHost:
         """Start it with these settings, and wait until its functions answer.
 
         Raises StartError.
-
-        Raises StartError.
         """
         self.environment = environment
         self._stopping.clear()
@@ -87,8 +85,6 @@ class FunctionsHost:
 
     def await_answer(self, seconds: float = SECONDS_TO_START) -> None:
         """Wait until the host is Running and a function answers.
-
-        Raises StartError after so many seconds.
 
         Raises StartError after so many seconds.
         """
