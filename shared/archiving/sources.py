@@ -20,7 +20,7 @@ from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
 from ..storage.watchlist import Watch
 from . import matching
-from .matching import Selection, Session
+from .matching import MeetingSession, Selection
 
 
 class Source(Protocol):
@@ -121,9 +121,9 @@ class MeetingSource:
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
-        return matching.select(
+        return matching.match_reports(
             listed,
-            Session(meeting.start, meeting.end),
+            MeetingSession(meeting.start, meeting.end),
             now,
             in_channel=is_channel(meeting),
             everything=self.record.series.cause is Cause.BACKFILL,
