@@ -23,7 +23,17 @@ from ..privacy.redact import ERASED
 from ..storage.blobs import delete, get, properties, put, until_written
 from ..storage.names import decoded, folder, partition
 from .merge import merge
-from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
+from .record import (
+    Next,
+    Purpose,
+    Record,
+    Result,
+    Series,
+    commit,
+    dump_outcome,
+    load_outcome,
+    outcome_metadata,
+)
 from .store import Ledger
 
 FOLDER = "outcomes"
@@ -99,7 +109,7 @@ class Outcomes:
         if blob is None:
             return None
         try:
-            return of_outcome(blob.body, blob.metadata)
+            return load_outcome(blob.body, blob.metadata)
         except (ValueError, KeyError, TypeError):
             logs.error("outcome.unreadable", path=name)
             return self._unreadable(name, blob.metadata)
@@ -157,9 +167,9 @@ class Outcomes:
         A first copy is written without a look. Return the ETag of this revision's copy, if it is there, and the
         metadata of the copy that was left; None when another writer was faster.
         """
-        told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
+        told, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
-            written := put(self._container, name, outcome(record), etag=None, metadata=told)
+            written := put(self._container, name, dump_outcome(record), etag=None, metadata=told)
         ):
             return written, {}
         if found := properties(self._container, name):
@@ -168,7 +178,7 @@ class Outcomes:
                 return None, other
             if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
                 return etag, other
-        written = put(self._container, name, outcome(record), etag=etag, metadata=told)
+        written = put(self._container, name, dump_outcome(record), etag=etag, metadata=told)
         return (written, {}) if written else None
 
     def _delete_older(self, name: str, revision: int) -> None:

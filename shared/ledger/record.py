@@ -179,7 +179,7 @@ def of_news(news: News) -> Record:
     )
 
 
-def outcome(record: Record) -> bytes:
+def dump_outcome(record: Record) -> bytes:
     """The published copy: one line of JSON."""
     meeting, buried = record.meeting, record.buried
     content = {
@@ -206,7 +206,7 @@ def outcome(record: Record) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
-def metadata(record: Record) -> dict[str, str]:
+def outcome_metadata(record: Record) -> dict[str, str]:
     """The metadata of the published copy, so that one listing tells the state of a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
     known = {
@@ -223,7 +223,7 @@ def metadata(record: Record) -> dict[str, str]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
+def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
     """The record behind a published copy, for a signal whose record is gone; `told` is the copy's metadata.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.

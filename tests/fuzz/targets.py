@@ -116,7 +116,7 @@ def all_targets(events_folder: Path) -> list[Target]:
         Target("report", [report, *_other_reports(report)], _report),
         Target("list of reports", [{"value": [report, report]}, {"value": []}], _reports),
         Target("virtual event", [_event()], _event_item),
-        Target("outcome", [json.loads(record.outcome(each)) for each in _outcomes()], _outcome),
+        Target("outcome", [json.loads(record.dump_outcome(each)) for each in _outcomes()], _outcome),
         Target("address", _addresses(), _address),
     ]
 
@@ -393,8 +393,8 @@ def _outcome(body: bytes, source: Random) -> None:
     told = {"revision": source.choice(("1", "x")), "version": source.choice(("1", "x")), "stored": "never"}
     told = {name: told[name] for name in source.sample(sorted(told), source.randrange(4))}
     with suppress(ValueError, KeyError, TypeError):  # what its readers take for 'written by somebody else'
-        found = record.of_outcome(body, told)
-        record.of_outcome(record.outcome(found), record.metadata(found))
+        found = record.load_outcome(body, told)
+        record.load_outcome(record.dump_outcome(found), record.outcome_metadata(found))
 
 
 def _addresses() -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Cause, Record, Result, Series, metadata, outcome
+from shared.ledger.record import Cause, Record, Result, Series, dump_outcome, outcome_metadata
 from shared.messages.signals import Meeting
 from shared.reconcile.call_records import ListedCall, OutcomeIndex, parse_listed
 from tests.support.doubles import Container, Steps
@@ -46,7 +46,7 @@ def found(number: int) -> ListedCall:
 def put(container: Counted, record: Record) -> None:
     """Publish an outcome."""
     name = Outcomes.name(record.signal_id, record.day)
-    container.upload_blob(name, outcome(record), overwrite=True, metadata=metadata(record))
+    container.upload_blob(name, dump_outcome(record), overwrite=True, metadata=outcome_metadata(record))
 
 
 @pytest.mark.parametrize("most_listed", [0, 3, 4, 100])
@@ -83,8 +83,12 @@ def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() 
         app.run(hours=0.5)
         assert [each.day for each in app.outcomes()] == [NOW.date()]
         app.run(hours=1)
-        (outcome,) = app.outcomes()
-        assert (outcome.day, outcome.meeting.end, outcome.result) == (ended.date(), ended, Result.PENDING)
+        (dump_outcome,) = app.outcomes()
+        assert (dump_outcome.day, dump_outcome.meeting.end, dump_outcome.result) == (
+            ended.date(),
+            ended,
+            Result.PENDING,
+        )
         (blob,) = app.container.below("outcomes/")
         assert Outcomes.day_of(blob.name) == ended.date()
         known = app.services.journal.ledger.read("cr-late")

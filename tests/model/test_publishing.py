@@ -27,7 +27,7 @@ from shared.ledger import publish, store
 from shared.ledger.journal import Journal
 from shared.ledger.merge import merge
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, metadata, outcome
+from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, dump_outcome, outcome_metadata
 from shared.ledger.store import FOLDER, Ledger, StoredRecord
 from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
@@ -128,8 +128,8 @@ def at(known: Record, *commits: str) -> World:
     for each in commits or ("begin",):
         known = known.committed(commit(each), known if known.revision else None)
     name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
-    told = metadata(known) | ({ERASED: "true"} if known.is_erased else {})
-    copy = Stored(outcome(known), tuple(sorted(told.items())), 1)
+    told = outcome_metadata(known) | ({ERASED: "true"} if known.is_erased else {})
+    copy = Stored(dump_outcome(known), tuple(sorted(told.items())), 1)
     found = Stored(codec.dumps(known).encode(), (), 1)
     counts = frozenset({(name, 1), (path, 1)})
     return World(frozenset({(name, copy), (path, found)}), counts, counts)
@@ -154,7 +154,7 @@ def is_one(world: World) -> None:
     )
     for name, each in world.of("outcomes/").items():
         assert known
-        assert json.loads(each.body) == json.loads(outcome(known)), name
+        assert json.loads(each.body) == json.loads(dump_outcome(known)), name
 
 
 def is_stored(world: World) -> None:

@@ -21,7 +21,7 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Purpose, Record, Result, of_outcome
+from shared.ledger.record import Purpose, Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
 from shared.messages.signals import message, of_call_record, pack, subject_of
@@ -393,7 +393,7 @@ class History:
     # What must hold
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def records(self) -> dict[str, Record]:
         """The ledger."""

@@ -25,7 +25,7 @@ from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
-from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.record import Record, Result, load_outcome
 from shared.messages.signals import message, of_call_record
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
@@ -201,7 +201,7 @@ class App:
     # What came of it
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def results(self) -> dict[str, Result]:
         """The outcome of each call."""

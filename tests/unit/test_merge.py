@@ -23,10 +23,10 @@ from shared.ledger.record import (
     Series,
     StoredReport,
     commit,
-    metadata,
+    dump_outcome,
+    load_outcome,
     of_news,
-    of_outcome,
-    outcome,
+    outcome_metadata,
 )
 from shared.messages import codec
 from shared.messages.signals import (
@@ -370,9 +370,9 @@ def test_the_commits_of_a_record_are_bounded() -> None:
 @given(RECORDS)
 def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
     known = replace(known.committed(commit("attempt"), None), signal_id="cr-a")
-    body, told = outcome(known), metadata(known)
+    body, told = dump_outcome(known), outcome_metadata(known)
     assert b"\n" not in body
-    adopted = of_outcome(body, told)
+    adopted = load_outcome(body, told)
     for name in (
         "signal_id",
         "result",
@@ -391,19 +391,19 @@ def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
 
 def test_a_copy_without_its_record_is_not_attempted_by_itself_and_an_erased_one_never() -> None:
     known = record(next=Next(1, NOW))
-    adopted = of_outcome(outcome(known), metadata(known))
+    adopted = load_outcome(dump_outcome(known), outcome_metadata(known))
     assert adopted.next == Next(1, NOW, Purpose.LOOK)
     assert not adopted.is_erased
-    assert of_outcome(outcome(known), metadata(known) | {ERASED: "true"}).is_erased
+    assert load_outcome(dump_outcome(known), outcome_metadata(known) | {ERASED: "true"}).is_erased
 
 
 def test_a_lone_surrogate_in_an_error_does_not_keep_an_outcome_from_being_written() -> None:
     known = replace(record(Result.FAILED), last_error="bad \ud800 text")
-    assert of_outcome(outcome(known), metadata(known)).result is Result.FAILED
+    assert load_outcome(dump_outcome(known), outcome_metadata(known)).result is Result.FAILED
 
 
 def test_the_blob_names_what_consumers_read() -> None:
-    assert set(json.loads(outcome(record(Result.STORED)))) == {
+    assert set(json.loads(dump_outcome(record(Result.STORED)))) == {
         "signalId", "outcome", "reports", "organizerId", "meetingId", "source", "eventId", "sessionId",
         "joinWebUrl", "start", "end", "firstSeen", "settled", "attempt", "nextAttempt", "lastError", "buried",
     }  # fmt: skip
@@ -412,13 +412,13 @@ def test_the_blob_names_what_consumers_read() -> None:
 def test_a_published_copy_holds_no_text_of_a_buried_message() -> None:
     buried = Buried("meeting-signals", "news", 1, "0" * 64, "secret text")
     known = record(Result.FAILED, buried=buried)
-    assert json.loads(outcome(known))["buried"] == {
+    assert json.loads(dump_outcome(known))["buried"] == {
         "queue": "meeting-signals",
         "kind": "news",
         "version": 1,
         "sha256": "0" * 64,
     }
-    assert b"secret" not in outcome(known)
+    assert b"secret" not in dump_outcome(known)
     assert codec.loads(Record, codec.dumps(known)).buried == buried
 
 
@@ -431,4 +431,4 @@ def test_an_outcome_lies_in_the_day_on_which_its_meeting_ended() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"firstSeen":null}', b'{"firstSeen":7}'])
 def test_a_blob_that_is_no_outcome_is_an_error(body: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
-        of_outcome(body, {})
+        load_outcome(body, {})

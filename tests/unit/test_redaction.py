@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.cli.erasure.erase import without_organizer
-from shared.ledger.record import Buried, Next, Record, Result, Series, outcome
+from shared.ledger.record import Buried, Next, Record, Result, Series, dump_outcome
 from shared.messages import codec
 from shared.messages.signals import Meeting
 from shared.privacy.redact import ERASED, Person, of_report, roles
@@ -117,7 +117,7 @@ def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
         "cr-a", Result.FAILED, NOW, 1, Series(NOW), meeting=Meeting(NOW, NOW), is_erased=True
     )
     assert redacted
-    for kept in (codec.dumps(redacted).encode(), outcome(redacted)):
+    for kept in (codec.dumps(redacted).encode(), dump_outcome(redacted)):
         assert b"8b081ef6" not in kept.lower()
 
 
