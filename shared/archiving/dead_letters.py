@@ -18,7 +18,7 @@ from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import merge
 from ..ledger.journal import Journal
-from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, commit
+from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, new_commit
 from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import Encrypted
 from ..messages.signals import Message
@@ -79,7 +79,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
         signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
     )
     # Written although it may be there already: whoever has sent it again is about to remove it as it was.
-    record, _ = journal.ledger.update(signal_id, lambda old: old or new, commit("buried"))
+    record, _ = journal.ledger.update(signal_id, lambda old: old or new, new_commit("buried"))
     if record:
         journal.follow([record])
         logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
@@ -105,7 +105,7 @@ def _bury_signal(message: Message, journal: Journal, window: int) -> None:
     )
     change = partial(merge.merge, new=new, attempt=record.attempt)
     current, _ = journal.ledger.update(
-        record.signal_id, change, commit("buried", result=Result.FAILED), stored
+        record.signal_id, change, new_commit("buried", result=Result.FAILED), stored
     )
     if current:
         journal.follow([current])

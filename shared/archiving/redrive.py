@@ -18,7 +18,7 @@ from .. import logs, times
 from ..ledger import access, merge
 from ..ledger.journal import Journal
 from ..ledger.publish import OutcomeSummary, signal_id_of
-from ..ledger.record import Cause, Record, Result, commit
+from ..ledger.record import Cause, Record, Result, new_commit
 from ..ledger.store import StoredRecord
 from ..messages import tasks
 from ..messages.signals import kind_of
@@ -130,7 +130,7 @@ def _reopen(
     def change(old: Record | None) -> Record | None:
         return merge.reopen(old or known, cause, started, times.now())
 
-    record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
+    record, committed = journal.ledger.update(known.signal_id, change, new_commit(cause), stored)
     if record is None:
         return None
     if not committed and not merge.is_asked_for(record):

@@ -16,7 +16,7 @@ from ..errors import NotOurMessage
 from ..ledger import access, merge
 from ..ledger.access import Access
 from ..ledger.journal import Journal
-from ..ledger.record import Record, Result, commit
+from ..ledger.record import Record, Result, new_commit
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications, signals
 from ..messages.rich_notifications import Encrypted
@@ -66,7 +66,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         verdict = attempt.run()
         _note_access(record, verdict, services.access)
         new, failure = recorded(record, verdict, services.settings), verdict.failure
-        told = commit(
+        told = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,
             status=failure.status if failure else None,
@@ -98,7 +98,7 @@ def _out_of_turn(
     record = stored.record if stored else None
     if stored and isinstance(message, News):
         change = partial(_filled_in, news=message)
-        record, _ = journal.ledger.update(message.signal_id, change, commit("announced"), stored)
+        record, _ = journal.ledger.update(message.signal_id, change, new_commit("announced"), stored)
     if record and redelivered:
         journal.follow([record])
     logs.info(

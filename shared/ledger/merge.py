@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..messages.signals import Kind, Meeting, Message, News, kind_of
-from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, of_news
+from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, record_from_news
 
 OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
@@ -22,7 +22,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
     A nudge whose record is gone starts a call record anew, for Graph can be asked for all that it lacks.
     """
     if isinstance(message, News):
-        return None if record else of_news(message)
+        return None if record else record_from_news(message)
     if record is None:
         if kind_of(message.signal_id) is not Kind.CALL_RECORD:
             return None

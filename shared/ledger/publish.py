@@ -29,9 +29,9 @@ from .record import (
     Record,
     Result,
     Series,
-    commit,
     dump_outcome,
     load_outcome,
+    new_commit,
     outcome_metadata,
 )
 from .store import Ledger
@@ -155,7 +155,7 @@ class Outcomes:
                 return record if record.days == record_before.days else None
             if copy := self.read(name):
                 change = partial(_adopted, copy=copy)
-                adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
+                adopted, _ = ledger.update(record.signal_id, change, new_commit("adopted"), now)
                 record = adopted or record
             return None
 

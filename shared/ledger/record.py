@@ -158,12 +158,12 @@ class Record:
         )
 
 
-def commit(step: str, **known: Any) -> Commit:
+def new_commit(step: str, **known: Any) -> Commit:
     """A change that is about to be made."""
     return Commit(secrets.token_hex(8), times.now(), step, **known)
 
 
-def of_news(news: News) -> Record:
+def record_from_news(news: News) -> Record:
     """The record of a signal of which nothing is known but its news."""
     return Record(
         news.signal_id,

@@ -26,7 +26,7 @@ from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.publish import Outcomes
-from ..ledger.record import Cause, Next, Record, Result, Series, commit
+from ..ledger.record import Cause, Next, Record, Result, Series, new_commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
@@ -161,7 +161,7 @@ def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
     def change(old: Record | None) -> Record | None:
         return merge.teach(old, found.meeting) if old else new
 
-    record, _ = ledger.update(found.signal_id, change, commit(cause))
+    record, _ = ledger.update(found.signal_id, change, new_commit(cause))
     return record or new
 
 

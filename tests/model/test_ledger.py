@@ -21,7 +21,17 @@ from shared.archiving import dead_letters, redrive, worker
 from shared.errors import NotFound, Unavailable
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Cause, Commit, Next, Purpose, Record, Result, Series, StoredReport, commit
+from shared.ledger.record import (
+    Cause,
+    Commit,
+    Next,
+    Purpose,
+    Record,
+    Result,
+    Series,
+    StoredReport,
+    new_commit,
+)
 from shared.messages import codec, signals
 from shared.messages.signals import (
     Door,
@@ -164,7 +174,9 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
         monkeypatch.undo()
         real(name, *arguments, **known)
         change = partial(_taught, told=listed)
-        other.journal.ledger.update("cr-one", change, commit("sweep"), other.journal.ledger.read("cr-one"))
+        other.journal.ledger.update(
+            "cr-one", change, new_commit("sweep"), other.journal.ledger.read("cr-one")
+        )
         return real(name, *arguments, **known)  # the client repeats what it has no reply to
 
     monkeypatch.setattr(app.state, "upload_blob", upload)
@@ -359,7 +371,7 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
         other = app.another_instance()
         stored = other.journal.ledger.read("cr-one")
         change = partial(_reopened_now, now=NOW)
-        other.journal.ledger.update("cr-one", change, commit("redrive"), stored)
+        other.journal.ledger.update("cr-one", change, new_commit("redrive"), stored)
 
     app.before(f"write {name}", reopen_meanwhile)
     worker.handle(message(of_call_record("one", NOW)), app.services)
@@ -385,7 +397,7 @@ def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
     app: App, following: Next | None, is_sent: bool
 ) -> None:
     new, _ = app.services.journal.ledger.update(
-        "cr-one", lambda old: old or known(next=following), commit("test")
+        "cr-one", lambda old: old or known(next=following), new_commit("test")
     )
     assert new
     app.services.journal.follow([new])
@@ -456,7 +468,7 @@ def test_what_was_erased_stays_so_after_its_record_has_expired(app: App) -> None
     stored = app.services.journal.ledger.read("cr-one")
     assert stored
     change = partial(_erased, organizer=None)
-    erased, _ = app.services.journal.ledger.update("cr-one", change, commit("erased"), stored)
+    erased, _ = app.services.journal.ledger.update("cr-one", change, new_commit("erased"), stored)
     assert erased
     app.services.journal.outcomes.publish(erased, app.services.journal.ledger)
     del app.state.blobs[RECORD]

@@ -27,7 +27,16 @@ from shared.ledger import publish, store
 from shared.ledger.journal import Journal
 from shared.ledger.merge import merge
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, dump_outcome, outcome_metadata
+from shared.ledger.record import (
+    Buried,
+    Cause,
+    Record,
+    Result,
+    Series,
+    dump_outcome,
+    new_commit,
+    outcome_metadata,
+)
 from shared.ledger.store import FOLDER, Ledger, StoredRecord
 from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
@@ -66,7 +75,7 @@ def write(storage: Storage, version: int, day: int, result: Result = Result.PEND
     """Commit a change and publish it."""
     ledger, outcomes = on(storage)
     change = partial(tell, version=version, day=day, result=result)
-    found, committed = ledger.update(ID, change, commit(f"version {version}"), ledger.read(ID))
+    found, committed = ledger.update(ID, change, new_commit(f"version {version}"), ledger.read(ID))
     if found and committed:
         outcomes.publish(found, ledger)
 
@@ -88,7 +97,7 @@ def begin(storage: Storage, seen: datetime = SEEN, day: int | None = None) -> No
     ledger, outcomes = on(storage)
     meeting = Meeting() if day is None else Meeting(end=end_on(day), version=1, origin=Origin.RECORD)
     new = Record(ID, Result.PENDING, seen, 1, Series(seen), meeting=meeting)
-    found, _ = ledger.update(ID, lambda old: None if old else new, commit("begin"))
+    found, _ = ledger.update(ID, lambda old: None if old else new, new_commit("begin"))
     assert found
     outcomes.publish(found, ledger)
 
@@ -99,7 +108,7 @@ def bury(storage: Storage, hour: int) -> None:
     seen = SEEN + timedelta(hours=hour)
     message = replace(MESSAGE, text=f"text {hour}")
     new = replace(BURIED, first_seen=seen, series=Series(seen), buried=message)
-    found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, commit("buried"))
+    found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, new_commit("buried"))
     assert found
     outcomes.publish(found, ledger)
 
@@ -126,7 +135,7 @@ def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) 
 def at(known: Record, *commits: str) -> World:
     """The world in which a record is published."""
     for each in commits or ("begin",):
-        known = known.committed(commit(each), known if known.revision else None)
+        known = known.committed(new_commit(each), known if known.revision else None)
     name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
     told = outcome_metadata(known) | ({ERASED: "true"} if known.is_erased else {})
     copy = Stored(dump_outcome(known), tuple(sorted(told.items())), 1)
