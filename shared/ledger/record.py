@@ -147,7 +147,7 @@ class Record:
         """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
-    def committed(self, commit: Commit, after: Record | None) -> Record:
+    def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """The record as the one that follows `after`."""
         known, days = (after.revision, after.days) if after else (0, ())
         return replace(

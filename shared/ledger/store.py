@@ -70,7 +70,7 @@ class Ledger:
             new = change(old)
             if new is None:
                 return old, False
-            new = new.committed(commit, old)
+            new = new.with_commit(commit, old)
             body = codec.dumps(new).encode()
             if put(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
                 return new, True

@@ -668,7 +668,7 @@ def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
 def test_commits_are_the_last_20() -> None:
     new = known()
     for number in range(25):
-        new = new.committed(Commit(f"{number}", NOW, "test"), new)
+        new = new.with_commit(Commit(f"{number}", NOW, "test"), new)
     assert [each.id for each in new.commits] == [f"{number}" for number in range(5, 25)]
     assert new.revision == 25
     assert codec.loads(Record, codec.dumps(new)) == new

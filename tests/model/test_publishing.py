@@ -135,7 +135,7 @@ def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) 
 def at(known: Record, *commits: str) -> World:
     """The world in which a record is published."""
     for each in commits or ("begin",):
-        known = known.committed(new_commit(each), known if known.revision else None)
+        known = known.with_commit(new_commit(each), known if known.revision else None)
     name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
     told = outcome_metadata(known) | ({ERASED: "true"} if known.is_erased else {})
     copy = Stored(dump_outcome(known), tuple(sorted(told.items())), 1)

@@ -351,8 +351,8 @@ def test_a_record_survives_its_blob(known: Record) -> None:
 
 @given(before=RECORDS, after=RECORDS)
 def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, after: Record) -> None:
-    first = before.committed(new_commit("attempt"), None)
-    second = after.committed(new_commit("attempt"), first)
+    first = before.with_commit(new_commit("attempt"), None)
+    second = after.with_commit(new_commit("attempt"), first)
     assert (first.revision, second.revision) == (1, 2)
     assert second.days[-1] == second.day
     assert set(second.days) == {first.day, second.day}
@@ -362,14 +362,14 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
 def test_the_commits_of_a_record_are_bounded() -> None:
     known: Record | None = None
     for _ in range(MOST_COMMITS + 5):
-        known = record().committed(new_commit("attempt"), known)
+        known = record().with_commit(new_commit("attempt"), known)
     assert known
     assert len({each.id for each in known.commits}) == len(known.commits) == MOST_COMMITS
 
 
 @given(RECORDS)
 def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
-    known = replace(known.committed(new_commit("attempt"), None), signal_id="cr-a")
+    known = replace(known.with_commit(new_commit("attempt"), None), signal_id="cr-a")
     body, told = dump_outcome(known), outcome_metadata(known)
     assert b"\n" not in body
     adopted = load_outcome(body, told)

@@ -62,7 +62,7 @@ def test_a_container_that_is_missing_is_a_fault_and_not_a_race(container: Contai
     with pytest.raises(ResourceNotFoundError):
         Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
     with pytest.raises(ResourceNotFoundError):
-        Outcomes(container).publish(record().committed(new_commit("attempt"), None), Ledger(container))
+        Outcomes(container).publish(record().with_commit(new_commit("attempt"), None), Ledger(container))
     with pytest.raises(ResourceNotFoundError):
         Outcomes(container).read("outcomes/date=2026-11-23/cr-1.json")
 
