@@ -14,7 +14,7 @@ from ..archive.reports import LONGEST_MEETING, Stored, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
 from ..graph.reports import Report, ReportHeader, Where
-from ..ledger.record import Cause, Next, Purpose, Record, Result, StoredReport
+from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
 from ..settings import Settings
@@ -55,13 +55,13 @@ def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
     following = None
     if verdict.delay is not None:
         at = now + timedelta(seconds=verdict.delay)
-        following = Next(attempt, at, Purpose.CONFIRM if verdict.confirms else Purpose.TRY)
+        following = NextAttempt(attempt, at, Purpose.CONFIRM if verdict.confirms else Purpose.TRY)
     elif verdict.is_doubtful or (
         verdict.result is not Result.STORED and {verdict.result, record.result} & _MAY_CHANGE
     ):
         closed = record.first_seen + timedelta(seconds=settings.retry_window)
         look = backoff.look_again(closed, now)
-        following = Next(attempt, look, Purpose.LOOK) if look else None
+        following = NextAttempt(attempt, look, Purpose.LOOK) if look else None
     series = record.series
     return replace(
         record,

@@ -18,7 +18,7 @@ from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import merge
 from ..ledger.journal import Journal
-from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, new_commit
+from ..ledger.record import AttemptSeries, DeadLetter, NextAttempt, Purpose, Record, Result, new_commit
 from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import Encrypted
 from ..messages.signals import Message
@@ -67,7 +67,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
     content, kept = _parsed(text)
     kind, version = content.get("kind"), content.get("version")
-    buried = Buried(
+    buried = DeadLetter(
         queue,
         kind if isinstance(kind, str) and _KIND.match(kind) else None,
         version if type(version) is int and version >= 0 else None,
@@ -76,7 +76,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
     )
     signal_id = f"msg-{sha256[:32]}"
     new = Record(
-        signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
+        signal_id, Result.FAILED, now, 0, AttemptSeries(now), settled=now, last_error=problem, buried=buried
     )
     # Written although it may be there already: whoever has sent it again is about to remove it as it was.
     record, _ = journal.ledger.update(signal_id, lambda old: old or new, new_commit("buried"))
@@ -100,7 +100,7 @@ def _bury_signal(message: Message, journal: Journal, window: int) -> None:
         result=Result.FAILED,
         attempt=attempt,
         settled=now,
-        next=Next(attempt, look, Purpose.LOOK) if look else None,
+        next=NextAttempt(attempt, look, Purpose.LOOK) if look else None,
         last_error=TRIED_OUT,
     )
     change = partial(merge.merge, new=new, attempt=record.attempt)

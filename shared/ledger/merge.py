@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..messages.signals import Kind, Meeting, Message, News, kind_of
-from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, record_from_news
+from .record import AttemptSeries, Cause, NextAttempt, Purpose, Record, Result, StoredReport, record_from_news
 
 OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
@@ -31,7 +31,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
             Result.PENDING,
             now,
             message.attempt,
-            Series(now),
+            AttemptSeries(now),
             traceparent=message.traceparent,
         )
     if record.is_erased or message.attempt < record.attempt:
@@ -85,13 +85,13 @@ def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Recor
     attempt, waiting = old.attempt + 1, old.next
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
     if waiting and not is_look and now > waiting.at + OVERDUE:
-        return replace(old, attempt=attempt, next=Next(attempt, now, waiting.purpose))
+        return replace(old, attempt=attempt, next=NextAttempt(attempt, now, waiting.purpose))
     if is_asked_for(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    series = Series(max(now, started), cause)  # clocks of two instances differ
-    return replace(old, attempt=attempt, series=series, next=Next(attempt, now))
+    series = AttemptSeries(max(now, started), cause)  # clocks of two instances differ
+    return replace(old, attempt=attempt, series=series, next=NextAttempt(attempt, now))
 
 
 def is_asked_for(record: Record) -> bool:

@@ -24,11 +24,11 @@ from ..storage.blobs import delete, get, properties, put, until_written
 from ..storage.names import decoded, folder, partition
 from .merge import merge
 from .record import (
-    Next,
+    AttemptSeries,
+    NextAttempt,
     Purpose,
     Record,
     Result,
-    Series,
     dump_outcome,
     load_outcome,
     new_commit,
@@ -118,8 +118,8 @@ class Outcomes:
         """What stands for a copy that this product did not write: it is looked at again, and written over."""
         day = self.day_of(name)
         seen = _first_seen(told) or times.midnight(day)
-        look = Next(0, seen, Purpose.LOOK)
-        series, signal_id = Series(seen), signal_id_of(name)
+        look = NextAttempt(0, seen, Purpose.LOOK)
+        series, signal_id = AttemptSeries(seen), signal_id_of(name)
         return Record(
             signal_id,
             Result.FAILED,

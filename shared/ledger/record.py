@@ -62,7 +62,7 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True)
-class Series:
+class AttemptSeries:
     """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
 
     began: datetime
@@ -72,7 +72,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Next:
+class NextAttempt:
     """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
 
     attempt: int
@@ -102,7 +102,7 @@ class StoredReport:
 
 
 @dataclass(frozen=True)
-class Buried:
+class DeadLetter:
     """A message that could not be processed. The text never leaves the state container."""
 
     queue: str
@@ -125,14 +125,14 @@ class Record:
     result: Annotated[Result, "outcome"]
     first_seen: datetime
     attempt: int
-    series: Series
-    next: Next | None = None
+    series: AttemptSeries
+    next: NextAttempt | None = None
     settled: datetime | None = None
     stored: datetime | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
     last_error: str | None = None
-    buried: Buried | None = None
+    buried: DeadLetter | None = None
     announced: datetime | None = None
     door: Door | None = None
     subscription_id: OpaqueId | None = None
@@ -170,7 +170,7 @@ def record_from_news(news: News) -> Record:
         Result.PENDING,
         news.first_seen,
         attempt=0,
-        series=Series(news.first_seen),
+        series=AttemptSeries(news.first_seen),
         meeting=news.meeting,
         announced=news.first_seen,
         door=news.door,
@@ -241,8 +241,8 @@ def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         result=Result(content["outcome"]),
         first_seen=first_seen,
         attempt=content["attempt"],
-        series=Series(first_seen),
-        next=Next(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
+        series=AttemptSeries(first_seen),
+        next=NextAttempt(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
         settled=times.parse(content["settled"]),
         stored=times.parse(told.get("stored")),
         meeting=Meeting(
@@ -257,7 +257,7 @@ def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         ),
         reports=tuple(map(_stored_report, content["reports"])),
         last_error=content["lastError"],
-        buried=Buried(**content["buried"]) if content.get("buried") else None,
+        buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
         is_erased=ERASED in told,
         revision=int(told.get("revision", "0")),
     )

@@ -16,7 +16,7 @@ from ..errors import NotOurMessage
 from ..messages import codec
 from ..storage.blobs import delete, get, put, until_written
 from ..storage.names import name_part
-from .record import Commit, Record, Result, Series
+from .record import AttemptSeries, Commit, Record, Result
 
 FOLDER = "signals/"
 UNREADABLE = "The record of this signal could not be read."
@@ -46,7 +46,7 @@ class Ledger:
         except NotOurMessage as failure:
             logs.error("outcome.unreadable", path=_path(signal_id), error=str(failure))
             record = Record(
-                signal_id, Result.FAILED, times.now(), 0, Series(times.now()), last_error=UNREADABLE
+                signal_id, Result.FAILED, times.now(), 0, AttemptSeries(times.now()), last_error=UNREADABLE
             )
         return StoredRecord(record, blob.etag)
 

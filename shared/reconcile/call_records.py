@@ -26,7 +26,7 @@ from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.publish import Outcomes
-from ..ledger.record import Cause, Next, Record, Result, Series, new_commit
+from ..ledger.record import AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
@@ -152,8 +152,8 @@ def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
         found.result or Result.PENDING,
         now,
         attempt=0,
-        series=Series(now, cause),
-        next=None if found.result else Next(0, now),
+        series=AttemptSeries(now, cause),
+        next=None if found.result else NextAttempt(0, now),
         settled=now if found.result else None,
         meeting=found.meeting,
     )

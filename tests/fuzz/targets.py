@@ -381,11 +381,13 @@ def _event_item(body: bytes, source: Random) -> None:
 def _outcomes() -> list[record.Record]:
     meeting = signals.Meeting(NOW, NOW, JOIN, "o", "m", EventSession(EventKind.WEBINAR, "e", "s"))
     stored = record.StoredReport("r", NOW, "reports/date=2026-11-23/r.json")
-    known = record.Record("cr-a", record.Result.STORED, NOW, 1, record.Series(NOW), record.Next(1, NOW))
-    buried = record.Buried("upkeep", "redrive", 1, "0" * 64)
+    known = record.Record(
+        "cr-a", record.Result.STORED, NOW, 1, record.AttemptSeries(NOW), record.NextAttempt(1, NOW)
+    )
+    buried = record.DeadLetter("upkeep", "redrive", 1, "0" * 64)
     return [
         replace(known, settled=NOW, meeting=meeting, reports=(stored,)),
-        record.Record("msg-a", record.Result.FAILED, NOW, 0, record.Series(NOW), buried=buried),
+        record.Record("msg-a", record.Result.FAILED, NOW, 0, record.AttemptSeries(NOW), buried=buried),
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Cause, Record, Result, Series, dump_outcome, outcome_metadata
+from shared.ledger.record import AttemptSeries, Cause, Record, Result, dump_outcome, outcome_metadata
 from shared.messages.signals import Meeting
 from shared.reconcile.call_records import ListedCall, OutcomeIndex, parse_listed
 from tests.support.doubles import Container, Steps
@@ -55,10 +55,10 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
 ) -> None:
     for number in range(4):
         known = Record(
-            f"cr-call-{number}", Result.STORED, ENDED, 1, Series(ENDED), meeting=Meeting(ENDED, ENDED)
+            f"cr-call-{number}", Result.STORED, ENDED, 1, AttemptSeries(ENDED), meeting=Meeting(ENDED, ENDED)
         )
         put(container, known)
-    put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, Series(ENDED)))
+    put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, AttemptSeries(ENDED)))
     index = OutcomeIndex(Outcomes(cast(ContainerClient, container)), most_listed)
     calls = [(each.signal_id, ENDED.date()) for each in map(found, range(6))]
     assert index.results(calls) == ["stored"] * 4 + [None, None]

@@ -22,13 +22,13 @@ from shared.errors import NotFound, Unavailable
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import (
+    AttemptSeries,
     Cause,
     Commit,
-    Next,
+    NextAttempt,
     Purpose,
     Record,
     Result,
-    Series,
     StoredReport,
     new_commit,
 )
@@ -150,7 +150,7 @@ def test_of_one_version_the_record_wins_over_the_list_and_that_over_news() -> No
 
 
 def test_a_list_teaches_times_and_version_only() -> None:
-    old = Record("cr-one", Result.PENDING, NOW, 1, Series(NOW))
+    old = Record("cr-one", Result.PENDING, NOW, 1, AttemptSeries(NOW))
     told = Meeting(NOW, NOW, "https://join", "organizer", version=2, origin=Origin.LIST)
     taught = merge.teach(old, told)
     assert taught
@@ -340,7 +340,7 @@ def test_a_poison_message_whose_attempt_is_not_recorded_fails_the_signal_and_has
     app.calls.append(call("one", JUST_NOW))
     dead_letters.bury(message(of_call_record("one", NOW)), app.services)
     assert one(app).result is Result.FAILED
-    assert record(app).next == Next(1, NOW + WINDOW + DAY, Purpose.LOOK)
+    assert record(app).next == NextAttempt(1, NOW + WINDOW + DAY, Purpose.LOOK)
     app.run(days=2.5, every=3 * HOUR)
     assert one(app).result is Result.STORED
 
@@ -386,15 +386,15 @@ def _reopened_now(old: Record | None, now: datetime) -> Record | None:
 @pytest.mark.parametrize(
     ("following", "is_sent"),
     [
-        (Next(3, NOW + 7 * DAY), True),
-        (Next(3, NOW + 7 * DAY + timedelta(seconds=1)), False),
-        (Next(3, NOW + HOUR, Purpose.CONFIRM), True),
-        (Next(3, NOW + HOUR, Purpose.LOOK), False),
+        (NextAttempt(3, NOW + 7 * DAY), True),
+        (NextAttempt(3, NOW + 7 * DAY + timedelta(seconds=1)), False),
+        (NextAttempt(3, NOW + HOUR, Purpose.CONFIRM), True),
+        (NextAttempt(3, NOW + HOUR, Purpose.LOOK), False),
         (None, False),
     ],
 )
 def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
-    app: App, following: Next | None, is_sent: bool
+    app: App, following: NextAttempt | None, is_sent: bool
 ) -> None:
     new, _ = app.services.journal.ledger.update(
         "cr-one", lambda old: old or known(next=following), new_commit("test")
@@ -445,7 +445,7 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
 def test_news_of_a_report_fills_in_the_door_and_keeps_the_session() -> None:
     session = EventSession(EventKind.WEBINAR, "event", "session")
     found = Meeting(NOW - HOUR, NOW, organizer_id="organizer", event=session, origin=Origin.LIST)
-    old = Record("ve-report", Result.PENDING, NOW, 1, Series(NOW, Cause.SWEEP), meeting=found)
+    old = Record("ve-report", Result.PENDING, NOW, 1, AttemptSeries(NOW, Cause.SWEEP), meeting=found)
     filled = merge.fill_in(old, of_report("report", session, NOW))
     assert filled
     assert (filled.announced, filled.meeting) == (NOW, found)
@@ -492,7 +492,9 @@ STARTED = NOW - timedelta(minutes=1)
 
 
 def known(**changes: object) -> Record:
-    usual = Record("cr-one", Result.NO_REPORT, NOW - DAY, 3, Series(NOW - DAY, attempts=3), settled=NOW)
+    usual = Record(
+        "cr-one", Result.NO_REPORT, NOW - DAY, 3, AttemptSeries(NOW - DAY, attempts=3), settled=NOW
+    )
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
@@ -504,7 +506,7 @@ def reopened(old: Record, cause: Cause, started: datetime = STARTED) -> Record |
 def test_reopening_begins_one_series_a_job(cause: Cause) -> None:
     new = reopened(known(), cause)
     assert new
-    assert (new.attempt, new.next, new.series) == (4, Next(4, NOW), Series(NOW, cause))
+    assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW), AttemptSeries(NOW, cause))
     assert new.result is Result.NO_REPORT
     assert reopened(new, cause) is None  # the same slice, delivered again
     assert merge.is_asked_for(new)  # only sends its message
@@ -516,25 +518,25 @@ def test_reopening_begins_one_series_a_job(cause: Cause) -> None:
 
 
 def test_an_overdue_attempt_is_asked_for_again_in_its_series() -> None:
-    series, due = Series(NOW - HOUR, Cause.NEWS, 2, is_denied=True), NOW - 3 * HOUR
-    old = known(result=Result.STORED, next=Next(3, due, Purpose.CONFIRM), series=series)
+    series, due = AttemptSeries(NOW - HOUR, Cause.NEWS, 2, is_denied=True), NOW - 3 * HOUR
+    old = known(result=Result.STORED, next=NextAttempt(3, due, Purpose.CONFIRM), series=series)
     for cause in (Cause.LOOK, Cause.REDRIVE):
         new = reopened(old, cause)
         assert new
-        assert (new.attempt, new.next, new.series) == (4, Next(4, NOW, Purpose.CONFIRM), series)
-    assert reopened(replace(old, next=Next(3, NOW - HOUR, Purpose.CONFIRM)), Cause.LOOK) is None
+        assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW, Purpose.CONFIRM), series)
+    assert reopened(replace(old, next=NextAttempt(3, NOW - HOUR, Purpose.CONFIRM)), Cause.LOOK) is None
 
 
 def test_a_look_is_made_when_it_is_due_and_not_before() -> None:
     for due, is_made in ((NOW, True), (NOW + HOUR, False)):
-        new = reopened(known(next=Next(3, due, Purpose.LOOK)), Cause.LOOK)
+        new = reopened(known(next=NextAttempt(3, due, Purpose.LOOK)), Cause.LOOK)
         assert bool(new) is is_made
-        assert new is None or (new.series, new.next) == (Series(NOW, Cause.LOOK), Next(4, NOW))
+        assert new is None or (new.series, new.next) == (AttemptSeries(NOW, Cause.LOOK), NextAttempt(4, NOW))
     assert reopened(known(), Cause.LOOK) is None
 
 
 def test_a_backfill_wants_more_of_what_another_cause_has_asked_for() -> None:
-    asked = known(next=Next(3, NOW), series=Series(NOW - timedelta(seconds=1), Cause.SWEEP))
+    asked = known(next=NextAttempt(3, NOW), series=AttemptSeries(NOW - timedelta(seconds=1), Cause.SWEEP))
     assert reopened(asked, Cause.REDRIVE) is None
     new = reopened(asked, Cause.BACKFILL)
     assert new
@@ -630,12 +632,12 @@ ORDER = {
 @pytest.mark.parametrize("new", Result)
 def test_less_never_takes_the_place_of_more(old: Result, new: Result) -> None:
     before = known(result=old, settled=NOW - HOUR)
-    after = merge.merge(before, known(result=new, attempt=4, next=Next(4, NOW)), 3)
+    after = merge.merge(before, known(result=new, attempt=4, next=NextAttempt(4, NOW)), 3)
     assert after
     kept = new in ORDER[old]
     assert after.result is (old if kept else new)
     assert after.settled == (NOW - HOUR if kept else NOW)
-    assert (after.attempt, after.next) == (4, Next(4, NOW))  # only the attempts count on
+    assert (after.attempt, after.next) == (4, NextAttempt(4, NOW))  # only the attempts count on
 
 
 def test_an_attempt_that_another_has_recorded_is_discarded() -> None:

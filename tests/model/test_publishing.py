@@ -28,11 +28,11 @@ from shared.ledger.journal import Journal
 from shared.ledger.merge import merge
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import (
-    Buried,
+    AttemptSeries,
     Cause,
+    DeadLetter,
     Record,
     Result,
-    Series,
     dump_outcome,
     new_commit,
     outcome_metadata,
@@ -96,7 +96,7 @@ def begin(storage: Storage, seen: datetime = SEEN, day: int | None = None) -> No
     """Record a signal of which nothing is known, or only its end."""
     ledger, outcomes = on(storage)
     meeting = Meeting() if day is None else Meeting(end=end_on(day), version=1, origin=Origin.RECORD)
-    new = Record(ID, Result.PENDING, seen, 1, Series(seen), meeting=meeting)
+    new = Record(ID, Result.PENDING, seen, 1, AttemptSeries(seen), meeting=meeting)
     found, _ = ledger.update(ID, lambda old: None if old else new, new_commit("begin"))
     assert found
     outcomes.publish(found, ledger)
@@ -107,7 +107,7 @@ def bury(storage: Storage, hour: int) -> None:
     ledger, outcomes = on(storage)
     seen = SEEN + timedelta(hours=hour)
     message = replace(MESSAGE, text=f"text {hour}")
-    new = replace(BURIED, first_seen=seen, series=Series(seen), buried=message)
+    new = replace(BURIED, first_seen=seen, series=AttemptSeries(seen), buried=message)
     found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, new_commit("buried"))
     assert found
     outcomes.publish(found, ledger)
@@ -186,23 +186,23 @@ def is_erased(world: World) -> None:
     assert all(ERASED in dict(copy.metadata) for copy in world.of("outcomes/").values())
 
 
-PENDING = Record(ID, Result.PENDING, SEEN, 1, Series(SEEN))
+PENDING = Record(ID, Result.PENDING, SEEN, 1, AttemptSeries(SEEN))
 STORED = replace(
     PENDING,
     result=Result.STORED,
     meeting=Meeting(end=end_on(0), version=1, origin=Origin.RECORD),
 )
 LATER = SEEN + timedelta(days=1, hours=1)
-MESSAGE = Buried("meeting-signals", None, None, "hash", "text")
+MESSAGE = DeadLetter("meeting-signals", None, None, "hash", "text")
 BURIED = Record(
     "msg-one",
     Result.FAILED,
     SEEN,
     0,
-    Series(SEEN),
+    AttemptSeries(SEEN),
     buried=MESSAGE,
 )
-OF_LATER = replace(PENDING, first_seen=LATER, series=Series(LATER))
+OF_LATER = replace(PENDING, first_seen=LATER, series=AttemptSeries(LATER))
 
 
 def nothing(storage: Storage) -> None:

@@ -30,7 +30,7 @@ from shared.days.manifests import Manifest, Manifests, dumps, following
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Record, Result, Series, dump_outcome, outcome_metadata
+from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages import codec
 from shared.storage.blobs import MAX_RACES
 from shared.storage.names import partition
@@ -80,7 +80,7 @@ def store(
 
 def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
     """Publish an outcome, whatever is there."""
-    known = Record(signal_id, result, NOON + timedelta(days=later), 1, Series(NOON))
+    known = Record(signal_id, result, NOON + timedelta(days=later), 1, AttemptSeries(NOON))
     name = Outcomes.name(signal_id, known.day)
     container.upload_blob(name, dump_outcome(known), overwrite=True, metadata=outcome_metadata(known))
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from shared.ledger.merge import OVERDUE, fill_in, in_turn, is_asked_for, merge, reopen, teach
 from shared.ledger.record import (
     MOST_COMMITS,
-    Buried,
+    AttemptSeries,
     Cause,
-    Next,
+    DeadLetter,
+    NextAttempt,
     Purpose,
     Record,
     Result,
-    Series,
     StoredReport,
     dump_outcome,
     load_outcome,
@@ -66,8 +66,8 @@ MEETINGS = st.builds(
 REPORTS = st.lists(
     st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3)), max_size=3
 ).map(lambda found: tuple({each.id: each for each in found}.values()))
-SERIES = st.builds(Series, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
-BURIED = st.none() | st.builds(Buried, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
+SERIES = st.builds(AttemptSeries, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
+BURIED = st.none() | st.builds(DeadLetter, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
 RECORDS = st.builds(
     Record,
     st.just("cr-a"),
@@ -75,7 +75,7 @@ RECORDS = st.builds(
     MOMENTS,
     st.integers(0, 5),
     SERIES,
-    st.none() | st.builds(Next, st.integers(0, 6), MOMENTS, st.sampled_from(Purpose)),
+    st.none() | st.builds(NextAttempt, st.integers(0, 6), MOMENTS, st.sampled_from(Purpose)),
     settled=st.none() | MOMENTS,
     stored=st.none() | MOMENTS,
     meeting=MEETINGS,
@@ -88,7 +88,7 @@ RECORDS = st.builds(
 
 
 def record(result: Result = Result.PENDING, attempt: int = 1, **known: Any) -> Record:
-    return Record("cr-a", result, SEEN, attempt, **{"series": Series(SEEN), **known})
+    return Record("cr-a", result, SEEN, attempt, **{"series": AttemptSeries(SEEN), **known})
 
 
 def replaces(new: Result, old: Result) -> bool:
@@ -190,7 +190,7 @@ def test_news_begins_a_record_and_finds_an_existing_one_out_of_turn() -> None:
     begun = in_turn(news, None, NOW)
     assert begun == record_from_news(news)
     assert begun
-    assert (begun.attempt, begun.result, begun.series) == (0, Result.PENDING, Series(SEEN, Cause.NEWS))
+    assert (begun.attempt, begun.result, begun.series) == (0, Result.PENDING, AttemptSeries(SEEN, Cause.NEWS))
     assert (begun.announced, begun.subscription_id) == (SEEN, "sub")
     assert in_turn(news, begun, NOW) is None
 
@@ -205,7 +205,7 @@ def test_a_nudge_is_in_turn_unless_its_attempt_is_recorded(found: Record, attemp
 def test_a_nudge_whose_record_is_gone_begins_a_call_record_anew_and_no_other_signal() -> None:
     begun = in_turn(Nudge("cr-a", 7), None, NOW)
     assert begun
-    assert (begun.attempt, begun.first_seen, begun.series) == (7, NOW, Series(NOW, Cause.NEWS))
+    assert (begun.attempt, begun.first_seen, begun.series) == (7, NOW, AttemptSeries(NOW, Cause.NEWS))
     for signal_id in ("ve-r", "ce-" + "0" * 64):
         assert in_turn(Nudge(signal_id, 7), None, NOW) is None
 
@@ -233,7 +233,7 @@ def test_a_reopening_raises_the_attempt_once_and_makes_it_due(
     assert opened.next
     assert (opened.next.attempt, opened.next.at) == (opened.attempt, now)
     assert replace(opened, attempt=old.attempt, series=old.series, next=old.next) == old
-    assert opened.series in (old.series, Series(max(now, started), cause))
+    assert opened.series in (old.series, AttemptSeries(max(now, started), cause))
 
 
 @given(old=RECORDS, cause=st.sampled_from(Cause), began=MOMENTS, earlier=st.timedeltas(timedelta(), HOUR))
@@ -241,7 +241,7 @@ def test_a_job_begins_one_series_for_each_signal(
     old: Record, cause: Cause, began: datetime, earlier: timedelta
 ) -> None:
     """A slice that is delivered again finds the series that it began."""
-    begun = replace(old, series=Series(began, cause))
+    begun = replace(old, series=AttemptSeries(began, cause))
     assert reopen(begun, cause, began - earlier, NOW) is None
 
 
@@ -253,29 +253,31 @@ def test_an_overdue_attempt_is_asked_for_again_in_its_own_series(
     old: Record, cause: Cause, purpose: Purpose
 ) -> None:
     assume(old.series.began < NOW)
-    waiting = replace(old, next=Next(old.attempt, NOW - OVERDUE - timedelta(seconds=1), purpose))
+    waiting = replace(old, next=NextAttempt(old.attempt, NOW - OVERDUE - timedelta(seconds=1), purpose))
     opened = reopen(waiting, cause, NOW, NOW)
     assert opened
     assert opened.series == old.series
-    assert opened.next == Next(old.attempt + 1, NOW, purpose)
+    assert opened.next == NextAttempt(old.attempt + 1, NOW, purpose)
 
 
 @given(old=RECORDS, purpose=WAITING, late=st.timedeltas(-30 * HOUR, OVERDUE))
 def test_a_first_attempt_that_was_just_asked_for_is_waited_for(
     old: Record, purpose: Purpose, late: timedelta
 ) -> None:
-    series = Series(SEEN, Cause.SWEEP)
-    waiting = replace(old, series=series, next=Next(old.attempt, NOW - late, purpose))
+    series = AttemptSeries(SEEN, Cause.SWEEP)
+    waiting = replace(old, series=series, next=NextAttempt(old.attempt, NOW - late, purpose))
     for cause in set(Cause) - {Cause.BACKFILL}:
         assert reopen(waiting, cause, NOW, NOW) is None
     wanted = reopen(waiting, Cause.BACKFILL, NOW, NOW)  # which stores more of the meeting
     assert wanted
-    assert wanted.series == Series(NOW, Cause.BACKFILL)
+    assert wanted.series == AttemptSeries(NOW, Cause.BACKFILL)
 
 
 @given(old=RECORDS, at=MOMENTS, now=MOMENTS)
 def test_a_look_is_made_when_its_time_has_come(old: Record, at: datetime, now: datetime) -> None:
-    settled = replace(old, series=Series(SEEN - 1000 * 24 * HOUR), next=Next(old.attempt, at, Purpose.LOOK))
+    settled = replace(
+        old, series=AttemptSeries(SEEN - 1000 * 24 * HOUR), next=NextAttempt(old.attempt, at, Purpose.LOOK)
+    )
     opened = reopen(settled, Cause.LOOK, now, now)
     assert (opened is not None) == (now >= at)
     assert reopen(replace(settled, next=None), Cause.LOOK, now, now) is None
@@ -283,11 +285,11 @@ def test_a_look_is_made_when_its_time_has_come(old: Record, at: datetime, now: d
 
 
 def test_a_retry_that_is_under_way_is_left_to_its_message_by_a_look_and_cut_short_by_a_redrive() -> None:
-    waiting = record(series=Series(SEEN, attempts=2), next=Next(1, NOW + HOUR))
+    waiting = record(series=AttemptSeries(SEEN, attempts=2), next=NextAttempt(1, NOW + HOUR))
     assert reopen(waiting, Cause.LOOK, NOW, NOW) is None
     opened = reopen(waiting, Cause.REDRIVE, NOW, NOW)
     assert opened
-    assert (opened.attempt, opened.series) == (2, Series(NOW, Cause.REDRIVE))
+    assert (opened.attempt, opened.series) == (2, AttemptSeries(NOW, Cause.REDRIVE))
 
 
 @given(RECORDS)
@@ -390,9 +392,9 @@ def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
 
 
 def test_a_copy_without_its_record_is_not_attempted_by_itself_and_an_erased_one_never() -> None:
-    known = record(next=Next(1, NOW))
+    known = record(next=NextAttempt(1, NOW))
     adopted = load_outcome(dump_outcome(known), outcome_metadata(known))
-    assert adopted.next == Next(1, NOW, Purpose.LOOK)
+    assert adopted.next == NextAttempt(1, NOW, Purpose.LOOK)
     assert not adopted.is_erased
     assert load_outcome(dump_outcome(known), outcome_metadata(known) | {ERASED: "true"}).is_erased
 
@@ -410,7 +412,7 @@ def test_the_blob_names_what_consumers_read() -> None:
 
 
 def test_a_published_copy_holds_no_text_of_a_buried_message() -> None:
-    buried = Buried("meeting-signals", "news", 1, "0" * 64, "secret text")
+    buried = DeadLetter("meeting-signals", "news", 1, "0" * 64, "secret text")
     known = record(Result.FAILED, buried=buried)
     assert json.loads(dump_outcome(known))["buried"] == {
         "queue": "meeting-signals",

@@ -18,7 +18,7 @@ from shared.errors import Contention
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger import store
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Record, Result, Series, new_commit
+from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger, StoredRecord
 from shared.messages.signals import Meeting
 from shared.storage import blobs
@@ -40,7 +40,7 @@ def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> R
 
 
 def record(**changes: Any) -> Record:
-    return replace(Record("cr-1", Result.PENDING, NOW, 1, Series(NOW)), **changes)
+    return replace(Record("cr-1", Result.PENDING, NOW, 1, AttemptSeries(NOW)), **changes)
 
 
 def wrote(ledger: Ledger, new: Record, over: StoredRecord | None = None) -> Record:
