@@ -87,7 +87,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
 
 def _bury_signal(message: Message, journal: Journal, window: int) -> None:
     stored = journal.ledger.read(message.signal_id)
-    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
         if stored:
             journal.follow([stored.record])
@@ -103,7 +103,7 @@ def _bury_signal(message: Message, journal: Journal, window: int) -> None:
         next=NextAttempt(attempt, look, Purpose.LOOK) if look else None,
         last_error=TRIED_OUT,
     )
-    change = partial(merge.merge, new=new, attempt=record.attempt)
+    change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
     current, _ = journal.ledger.update(
         record.signal_id, change, new_commit("buried", result=Result.FAILED), stored
     )

@@ -128,12 +128,12 @@ def _reopen(
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen(old or known, cause, started, times.now())
+        return merge.reopen_record(old or known, cause, started, times.now())
 
     record, committed = journal.ledger.update(known.signal_id, change, new_commit(cause), stored)
     if record is None:
         return None
-    if not committed and not merge.is_asked_for(record):
+    if not committed and not merge.is_first_attempt_due(record):
         return record, False
     logs.info(
         "signal.repeated", signal=record.signal_id, outcome=record.result, meeting=record.meeting.meeting_id

@@ -57,7 +57,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         services.heartbeat.beat(heartbeat.NOTIFICATION)
     journal = services.journal
     stored = journal.ledger.read(message.signal_id)
-    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
         _out_of_turn(message, stored, journal, redelivered=redelivered)
         return
@@ -72,7 +72,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
             status=failure.status if failure else None,
             request_id=(failure and failure.request_id) or services.graph.request_id,
         )
-        change = partial(merge.merge, new=new, attempt=record.attempt)
+        change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
         now, committed = journal.ledger.update(record.signal_id, change, told, stored)
         if now and committed:
             _tell(now, services.graph.request_id)
@@ -110,7 +110,7 @@ def _out_of_turn(
 
 
 def _filled_in(record: Record | None, news: News) -> Record | None:
-    return merge.fill_in(record, news) if record else None
+    return merge.add_news(record, news) if record else None
 
 
 def _note_access(record: Record, verdict: Verdict, known: Access) -> None:

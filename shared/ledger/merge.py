@@ -16,7 +16,7 @@ OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
 
 
-def in_turn(message: Message, record: Record | None, now: datetime) -> Record | None:
+def record_for_attempt(message: Message, record: Record | None, now: datetime) -> Record | None:
     """The record that the next attempt starts from, or None where the message asks for no attempt.
 
     A nudge whose record is gone starts a call record anew, for Graph can be asked for all that it lacks.
@@ -39,7 +39,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
     return replace(record, attempt=message.attempt)
 
 
-def merge(old: Record | None, new: Record, attempt: int) -> Record | None:
+def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | None:
     """The record after the attempt that followed the first `attempt` ones; None if another worker recorded it first."""
     if old is None:
         return new
@@ -72,7 +72,7 @@ def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
     return tuple({each.id: each for each in (*old.reports, *new.reports)}.values())
 
 
-def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
+def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
     """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
 
     `started` is when the job began that asks: it begins one series a signal. An attempt that is under way but 2 h
@@ -86,7 +86,7 @@ def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Recor
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
     if waiting and not is_look and now > waiting.at + OVERDUE:
         return replace(old, attempt=attempt, next=NextAttempt(attempt, now, waiting.purpose))
-    if is_asked_for(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
+    if is_first_attempt_due(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
@@ -94,13 +94,13 @@ def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Recor
     return replace(old, attempt=attempt, series=series, next=NextAttempt(attempt, now))
 
 
-def is_asked_for(record: Record) -> bool:
+def is_first_attempt_due(record: Record) -> bool:
     """Whether the first attempt of a series is due, so that its message may be sent once more."""
     waiting = record.next
     return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
 
 
-def teach(old: Record, told: Meeting) -> Record | None:
+def add_call_times(old: Record, told: Meeting) -> Record | None:
     """A record that knows the times and version of its call from Graph's list; None where it knew them.
 
     Nothing else of the list: the organizer decides, and is read from the call record.
@@ -109,7 +109,7 @@ def teach(old: Record, told: Meeting) -> Record | None:
     return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
 
 
-def fill_in(old: Record, news: News) -> Record | None:
+def add_news(old: Record, news: News) -> Record | None:
     """A record with what its news tells and it lacked; None where it lacked nothing."""
     if old.announced or old.is_erased:
         return None

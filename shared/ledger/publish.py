@@ -22,7 +22,7 @@ from .. import logs, times
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete, get, properties, put, until_written
 from ..storage.names import decoded, folder, partition
-from .merge import merge
+from .merge import merge_attempt
 from .record import (
     AttemptSeries,
     NextAttempt,
@@ -211,7 +211,7 @@ def _adopted(record: Record | None, copy: Record) -> Record | None:
     if record is None:
         return None
     attempt = max(copy.attempt, record.attempt)
-    known = merge(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
+    known = merge_attempt(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
     return replace(known, revision=max(copy.revision, record.revision))
 
 

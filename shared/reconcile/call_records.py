@@ -141,8 +141,8 @@ def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
     records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
-    journal.follow([each for each in records if merge.is_asked_for(each)])
-    journal.publish([each for each in records if not merge.is_asked_for(each)])
+    journal.follow([each for each in records if merge.is_first_attempt_due(each)])
+    journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
 
 def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
@@ -159,7 +159,7 @@ def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
     )
 
     def change(old: Record | None) -> Record | None:
-        return merge.teach(old, found.meeting) if old else new
+        return merge.add_call_times(old, found.meeting) if old else new
 
     record, _ = ledger.update(found.signal_id, change, new_commit(cause))
     return record or new

@@ -18,7 +18,7 @@ from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
 from shared.days.manifests import Manifests
-from shared.ledger.merge import in_turn
+from shared.ledger.merge import record_for_attempt
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
@@ -87,7 +87,7 @@ class Checked(History):
             message.signal_id
             for text in {each.text for each in self.queues[SIGNALS].messages}  # enqueued twice, it is one
             for message in read(text)
-            if in_turn(message, known.get(message.signal_id), self.steps.now)
+            if record_for_attempt(message, known.get(message.signal_id), self.steps.now)
         )
         assert not live or max(live.values()) == 1, f"two live messages: {live}"
 

@@ -152,10 +152,10 @@ def test_of_one_version_the_record_wins_over_the_list_and_that_over_news() -> No
 def test_a_list_teaches_times_and_version_only() -> None:
     old = Record("cr-one", Result.PENDING, NOW, 1, AttemptSeries(NOW))
     told = Meeting(NOW, NOW, "https://join", "organizer", version=2, origin=Origin.LIST)
-    taught = merge.teach(old, told)
+    taught = merge.add_call_times(old, told)
     assert taught
     assert taught.meeting == Meeting(NOW, NOW, version=2, origin=Origin.LIST)
-    assert merge.teach(taught, told) is None
+    assert merge.add_call_times(taught, told) is None
 
 
 def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
@@ -188,7 +188,7 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
 
 
 def _taught(old: Record | None, told: Meeting) -> Record | None:
-    return merge.teach(old, told) if old else None
+    return merge.add_call_times(old, told) if old else None
 
 
 # Old news
@@ -380,7 +380,7 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
 
 
 def _reopened_now(old: Record | None, now: datetime) -> Record | None:
-    return old and merge.reopen(old, Cause.REDRIVE, now, now)
+    return old and merge.reopen_record(old, Cause.REDRIVE, now, now)
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_news_of_a_report_fills_in_the_door_and_keeps_the_session() -> None:
     session = EventSession(EventKind.WEBINAR, "event", "session")
     found = Meeting(NOW - HOUR, NOW, organizer_id="organizer", event=session, origin=Origin.LIST)
     old = Record("ve-report", Result.PENDING, NOW, 1, AttemptSeries(NOW, Cause.SWEEP), meeting=found)
-    filled = merge.fill_in(old, of_report("report", session, NOW))
+    filled = merge.add_news(old, of_report("report", session, NOW))
     assert filled
     assert (filled.announced, filled.meeting) == (NOW, found)
 
@@ -499,7 +499,7 @@ def known(**changes: object) -> Record:
 
 
 def reopened(old: Record, cause: Cause, started: datetime = STARTED) -> Record | None:
-    return merge.reopen(old, cause, started, NOW)
+    return merge.reopen_record(old, cause, started, NOW)
 
 
 @pytest.mark.parametrize("cause", [Cause.REDRIVE, Cause.BACKFILL, Cause.PROBE])
@@ -509,11 +509,11 @@ def test_reopening_begins_one_series_a_job(cause: Cause) -> None:
     assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW), AttemptSeries(NOW, cause))
     assert new.result is Result.NO_REPORT
     assert reopened(new, cause) is None  # the same slice, delivered again
-    assert merge.is_asked_for(new)  # only sends its message
+    assert merge.is_first_attempt_due(new)  # only sends its message
     assert reopened(new, cause, NOW + timedelta(seconds=1)) is None  # another job leaves it to that message
     done = replace(new, attempt=5, next=None, series=replace(new.series, attempts=1))
     assert reopened(done, cause) is None
-    assert not merge.is_asked_for(done)
+    assert not merge.is_first_attempt_due(done)
     assert reopened(done, cause, NOW + timedelta(seconds=1))
 
 
@@ -632,7 +632,7 @@ ORDER = {
 @pytest.mark.parametrize("new", Result)
 def test_less_never_takes_the_place_of_more(old: Result, new: Result) -> None:
     before = known(result=old, settled=NOW - HOUR)
-    after = merge.merge(before, known(result=new, attempt=4, next=NextAttempt(4, NOW)), 3)
+    after = merge.merge_attempt(before, known(result=new, attempt=4, next=NextAttempt(4, NOW)), 3)
     assert after
     kept = new in ORDER[old]
     assert after.result is (old if kept else new)
@@ -641,8 +641,8 @@ def test_less_never_takes_the_place_of_more(old: Result, new: Result) -> None:
 
 
 def test_an_attempt_that_another_has_recorded_is_discarded() -> None:
-    assert merge.merge(known(attempt=4), known(result=Result.STORED, attempt=4), 3) is None
-    assert merge.merge(known(is_erased=True), known(result=Result.STORED, attempt=4), 3) is None
+    assert merge.merge_attempt(known(attempt=4), known(result=Result.STORED, attempt=4), 3) is None
+    assert merge.merge_attempt(known(is_erased=True), known(result=Result.STORED, attempt=4), 3) is None
 
 
 def test_reports_are_a_union_and_the_first_time_stays() -> None:
@@ -652,7 +652,7 @@ def test_reports_are_a_union_and_the_first_time_stays() -> None:
         reports=(first,), stored=NOW, announced=NOW, door=Door.WEBHOOK, subscription_id="s", first_seen=NOW
     )
     new = known(reports=(second, grown), stored=NOW + HOUR, attempt=4, first_seen=NOW + HOUR)
-    after = merge.merge(old, new, 3)
+    after = merge.merge_attempt(old, new, 3)
     assert after
     assert after.reports == (grown, second)
     assert (after.stored, after.announced, after.door, after.subscription_id) == (NOW, NOW, Door.WEBHOOK, "s")
@@ -662,7 +662,7 @@ def test_reports_are_a_union_and_the_first_time_stays() -> None:
 def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
     later = Meeting(NOW, NOW + DAY, version=2, origin=Origin.LIST)
     earlier = Meeting(NOW, NOW, "https://join", "organizer", version=1, origin=Origin.RECORD)
-    after = merge.merge(known(meeting=later), known(meeting=earlier, attempt=4), 3)
+    after = merge.merge_attempt(known(meeting=later), known(meeting=earlier, attempt=4), 3)
     assert after
     assert after.meeting == replace(later, join_url="https://join", organizer_id="organizer")
 

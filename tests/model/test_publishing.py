@@ -25,7 +25,7 @@ from shared.archiving import redrive
 from shared.errors import Contention
 from shared.ledger import publish, store
 from shared.ledger.journal import Journal
-from shared.ledger.merge import merge
+from shared.ledger.merge import merge_attempt
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import (
     AttemptSeries,
@@ -62,7 +62,7 @@ def tell(old: Record | None, version: int, day: int, result: Result) -> Record |
     if old is None:
         return None
     told = Meeting(end=end_on(day), version=version, origin=Origin.RECORD)
-    new = merge(old, replace(old, result=result, attempt=old.attempt + 1, meeting=told), old.attempt)
+    new = merge_attempt(old, replace(old, result=result, attempt=old.attempt + 1, meeting=told), old.attempt)
     return None if new and (new.meeting, new.result) == (old.meeting, old.result) else new
 
 
@@ -491,7 +491,7 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     ),
     "what was erased stays so": (
         lambda patch: patch.setattr(
-            publish, "merge", lambda copy, record, attempt: merge(copy, record, attempt) or record
+            publish, "merge", lambda copy, record, attempt: merge_attempt(copy, record, attempt) or record
         ),
         ERASURE,
     ),
