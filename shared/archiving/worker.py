@@ -97,7 +97,7 @@ def _out_of_turn(
     """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
     record = stored.record if stored else None
     if stored and isinstance(message, News):
-        change = partial(_filled_in, news=message)
+        change = partial(_add_news, news=message)
         record, _ = journal.ledger.update(message.signal_id, change, new_commit("announced"), stored)
     if record and redelivered:
         journal.follow([record])
@@ -109,7 +109,7 @@ def _out_of_turn(
     )
 
 
-def _filled_in(record: Record | None, news: News) -> Record | None:
+def _add_news(record: Record | None, news: News) -> Record | None:
     return merge.add_news(record, news) if record else None
 
 

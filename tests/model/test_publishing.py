@@ -486,12 +486,14 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         EXPIRED,
     ),
     "what is adopted is merged": (
-        lambda patch: patch.setattr(publish, "merge", lambda copy, record, attempt: record),
+        lambda patch: patch.setattr(publish, "merge_attempt", lambda copy, record, attempt: record),
         EXPIRED_LATER,
     ),
     "what was erased stays so": (
         lambda patch: patch.setattr(
-            publish, "merge", lambda copy, record, attempt: merge_attempt(copy, record, attempt) or record
+            publish,
+            "merge_attempt",
+            lambda copy, record, attempt: merge_attempt(copy, record, attempt) or record,
         ),
         ERASURE,
     ),
