@@ -27,7 +27,7 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..graph.reports import MeetingReports, Report, Where
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, properties, put, until_written
+from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import decoded, folder, partition
 
 LONGEST_MEETING = timedelta(hours=30)
@@ -71,7 +71,7 @@ class Archive:
 
     def probe(self) -> None:
         """Try to write, and change nothing. Raises azure.core errors where the app may not."""
-        put(self._container, "doctor/probe", b"", etag=NO_ETAG)
+        put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
     def listed(self, day: date) -> Iterator[Archived]:
         """The reports in the partition of `day`, ordered by name, 5,000 a request.
@@ -92,7 +92,7 @@ class Archive:
         """
         name = report_name(report.id, report.end)
         headers = metadata(report, reports)
-        stored = until_written(
+        stored = retry_conflicts(
             lambda: self._write(name, report, headers, only_grown=only_grown),
             f"the blob of report {report.id}",
         )
@@ -112,9 +112,9 @@ class Archive:
         self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
     ) -> Stored | None:
         """One try; None when another writer was faster."""
-        if put(self._container, name, report.body, etag=None, metadata=metadata):
+        if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
             return Stored.CREATED
-        existing = properties(self._container, name)
+        existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
         if ERASED in existing.metadata:
@@ -129,7 +129,7 @@ class Archive:
         newer = same_source and existing.last_modified > report.read_at
         if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
             return Stored.KEPT
-        replaced = put(self._container, name, report.body, etag=existing.etag, metadata=metadata)
+        replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return Stored.REPLACED if replaced else None
 
     def _forget_earlier_days(self, report: Report) -> None:
@@ -138,7 +138,7 @@ class Archive:
         first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
         for days in range((last - first).days):
             name = partition("reports", first + timedelta(days=days), report.id)
-            if delete(self._container, name):
+            if delete_blob(self._container, name):
                 logs.info("report.moved", report=report.id, path=name)
 
 

@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from ..archive.reports import Archive, Archived, report_name
 from ..days.manifests import line
 from ..errors import AttendanceError
-from ..storage.blobs import get
+from ..storage.blobs import get_blob
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
@@ -37,7 +37,7 @@ def bodies(
     """
     with ThreadPoolExecutor(THREADS) as threads:
         for batch in itertools.batched(found, THREADS * AHEAD, strict=False):
-            blobs = threads.map(lambda each: get(container, each.name), batch)
+            blobs = threads.map(lambda each: get_blob(container, each.name), batch)
             for report, blob in zip(batch, blobs, strict=True):
                 done(1)
                 if blob is not None:

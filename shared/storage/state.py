@@ -15,7 +15,7 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from .blobs import delete, get, put
+from .blobs import delete_blob, get_blob, put_blob
 
 TRIES = 3  # of a write that is refused although nobody else wrote
 _JSON = ContentSettings(content_type="application/json")
@@ -37,7 +37,7 @@ class State:
 
     def read(self, name: str) -> Entry | None:
         """The blob `name`, or None. One that is no JSON object reads as an empty one, to be written over."""
-        blob = get(self._container, name)
+        blob = get_blob(self._container, name)
         if blob is None:
             return None
         try:
@@ -53,9 +53,9 @@ class State:
         """
         body, etag = _dumps(content), entry.etag if entry else None
         for _ in range(TRIES):
-            if put(self._container, name, body, etag=etag):
+            if put_blob(self._container, name, body, etag=etag):
                 return True
-            there = get(self._container, name)
+            there = get_blob(self._container, name)
             if there and there.body == body:
                 return True
             if (there.etag if there else None) != etag:
@@ -68,7 +68,7 @@ class State:
 
     def remove(self, name: str, entry: Entry | None = None) -> bool:
         """Delete, with `entry` only what was read. Whether it was there."""
-        return delete(self._container, name, etag=entry.etag if entry else None)
+        return delete_blob(self._container, name, etag=entry.etag if entry else None)
 
     def names(self, prefix: str, most: int) -> list[str]:
         """The names of at most `most` blobs below `prefix`."""

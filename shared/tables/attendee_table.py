@@ -29,7 +29,7 @@ from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import Part
-from ..storage.blobs import get, no_container, properties, put
+from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
 from ..storage.names import folder
 from . import rows
 
@@ -53,7 +53,7 @@ class Daily:
         try:
             index = self._container.download_blob(index_name(day))
         except ResourceNotFoundError as missing:
-            if no_container(missing):
+            if is_container_missing(missing):
                 raise
             return []
         cuts = list(cut(_sizes(index.chunks())))
@@ -74,7 +74,7 @@ class Daily:
             return
         name, told = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
         source = hashlib.sha256(b"".join(lines)).hexdigest()
-        there = properties(self._container, name)
+        there = get_properties(self._container, name)
         if there is None or there.metadata.get("lines") != source:
             with _ONE:
                 self._write(part, lines, told | {"lines": source}, there.etag if there else None)
@@ -107,13 +107,13 @@ class Daily:
                     count += 1
             size = body.tell()
             name = part_name(part.day, part.number)
-            written = put(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
+            written = put_blob(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
         logs.info("daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=written)
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         with ThreadPoolExecutor(THREADS) as threads:
             for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
-                bodies = threads.map(lambda line: get(self._container, line["path"]), batch)
+                bodies = threads.map(lambda line: get_blob(self._container, line["path"]), batch)
                 for line, blob in zip(batch, bodies, strict=True):
                     report = _parsed(blob.body) if blob else None
                     if report is None:

@@ -147,7 +147,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
     """The storage client repeats a PUT whose reply was lost; meanwhile another writer came."""
     container.create_container()
     other = Ledger(storage.blob_service(azurite, identity).get_container_client(container.container_name))
-    put = blobs.put
+    put = blobs.put_blob
 
     def put_twice(to: ContainerClient, *args: Any, **known: Any) -> str | None:
         if to is container:

@@ -31,7 +31,7 @@ from ...messages import tasks
 from ...messages.signals import Meeting
 from ...messages.tasks import Refresh, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
-from ...storage.blobs import get, put, until_written
+from ...storage.blobs import get_blob, put_blob, retry_conflicts
 from ...storage.names import folder
 from ...storage.watchlist import Watch
 from ..session import Session
@@ -136,12 +136,12 @@ class Erasing:
 
     def _report(self, blob: BlobProperties) -> str | None:
         """Redact a report; its name where it is redacted now or was before."""
-        is_redacted = until_written(lambda: self._redact(blob.name), blob.name)
+        is_redacted = retry_conflicts(lambda: self._redact(blob.name), blob.name)
         return str(blob.name) if is_redacted else None
 
     def _redact(self, name: str) -> bool | None:
         """One try; None when another writer was faster."""
-        found = get(self._container, name)
+        found = get_blob(self._container, name)
         if found is None:
             return False
         try:
@@ -151,7 +151,7 @@ class Erasing:
         if not isinstance(report, dict) or not roles(report, found.metadata, self._person):
             return ERASED in found.metadata
         new = of_report(report, found.metadata, self._person, self._now)
-        if not put(self._container, name, new.body, etag=found.etag, metadata=new.metadata):
+        if not put_blob(self._container, name, new.body, etag=found.etag, metadata=new.metadata):
             return None
         self.done.reports += 1
         return True
@@ -176,12 +176,15 @@ class Erasing:
         return str(blob.name)
 
     def _names_table(self, day: date) -> bool:
-        manifest = get(self._container, manifest_name(day))
+        manifest = get_blob(self._container, manifest_name(day))
         return bool(manifest and json.loads(manifest.body).get("daily"))
 
     def _fresh(self, day: date, *, table: bool) -> bool | None:
         """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
-        index, manifest = get(self._container, index_name(day)), get(self._container, manifest_name(day))
+        index, manifest = (
+            get_blob(self._container, index_name(day)),
+            get_blob(self._container, manifest_name(day)),
+        )
         if (
             index is None
             or manifest is None
