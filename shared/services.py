@@ -28,7 +28,7 @@ from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
 from .storage.scans import Scans
-from .storage.state import State
+from .storage.state import StateStore
 from .storage.watchlist import Watch
 from .tables.attendee_table import Daily
 
@@ -43,7 +43,7 @@ class Services:
     journal: Journal
     tasks: clients.Queue
     dead_tasks: clients.Queue
-    state: State
+    state: StateStore
     heartbeat: Heartbeat
     access: Access
     daily: Daily
@@ -69,7 +69,7 @@ def assemble(
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = StateStore(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,

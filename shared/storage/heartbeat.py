@@ -13,7 +13,7 @@ from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..limits import Debounce
-from .state import State
+from .state import StateStore
 
 NOTIFICATION = "heartbeat/notification.json"
 REPORT = "heartbeat/report.json"
@@ -25,7 +25,7 @@ EVERY = 60.0  # seconds
 class Heartbeat:
     """The heartbeats of one app."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StateStore) -> None:
         self._state = state
         self._once = Debounce(EVERY)
 

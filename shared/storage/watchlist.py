@@ -17,7 +17,7 @@ from ..graph.meetings import parse_join_url
 from ..messages import codec
 from ..messages.signals import MAX_JOIN_URL
 from ..settings import GUID
-from .state import State
+from .state import StateStore
 
 FOLDER = "watch/"
 MOST = 5_000
@@ -51,7 +51,7 @@ def checked(join_url: str, organizer_id: str | None = None, until: datetime | No
 class Watch:
     """The watched meetings of one app. Raises azure.core errors when storage does not answer."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StateStore) -> None:
         self._state = state
 
     def add(self, watched: Watched) -> None:
@@ -65,7 +65,7 @@ class Watch:
     def listed(self, *, tidy: bool = True) -> list[Watched]:
         """The meetings that are watched now, at most 5,000; with `tidy` what is over is deleted."""
         now, found = times.now(), []
-        for name in self._state.names(FOLDER, MOST):
+        for name in self._state.list_names(FOLDER, MOST):
             watched = self._read(name)
             if watched is None:
                 continue

@@ -28,7 +28,7 @@ from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
-from ..storage.state import State
+from ..storage.state import StateStore
 from ..storage.watchlist import Watch
 from . import desired, status
 from .changes import Changes
@@ -230,7 +230,7 @@ class _Run:
             self.problems.append(str(failure))
 
 
-def _last_run(state: State) -> Maintenance | None:
+def _last_run(state: StateStore) -> Maintenance | None:
     try:
         return status.last_run(state)
     except AzureError:

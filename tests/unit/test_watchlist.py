@@ -8,7 +8,7 @@ from azure.storage.blob import ContainerClient
 
 from shared import times
 from shared.errors import WatchError
-from shared.storage.state import State
+from shared.storage.state import StateStore
 from shared.storage.watchlist import Watch, Watched, checked
 from tests.support.doubles import Container, Steps
 
@@ -21,8 +21,8 @@ SHORT = "https://teams.microsoft.com/meet/2345?p=x"
 
 
 @pytest.fixture
-def state() -> State:
-    return State(cast(ContainerClient, Container(Steps(datetime(2026, 11, 24, tzinfo=UTC)))))
+def state() -> StateStore:
+    return StateStore(cast(ContainerClient, Container(Steps(datetime(2026, 11, 24, tzinfo=UTC)))))
 
 
 def test_a_classic_link_names_its_organizer() -> None:
@@ -49,7 +49,7 @@ def test_an_organizer_is_an_object_id(organizer: str) -> None:
         checked(SHORT, organizer)
 
 
-def test_what_is_added_is_found_listed_and_removed(state: State) -> None:
+def test_what_is_added_is_found_listed_and_removed(state: StateStore) -> None:
     watch, watched = Watch(state), checked(CLASSIC, until=datetime(2099, 1, 1, tzinfo=UTC))
     watch.add(watched)
     watch.add(checked(SHORT, ORGANIZER))
@@ -60,11 +60,11 @@ def test_what_is_added_is_found_listed_and_removed(state: State) -> None:
     assert watch.find(CLASSIC) is None
 
 
-def test_one_that_is_over_is_left_out_and_deleted(state: State) -> None:
+def test_one_that_is_over_is_left_out_and_deleted(state: StateStore) -> None:
     watch = Watch(state)
     watch.add(checked(CLASSIC, until=times.now() - timedelta(seconds=1)))
     assert watch.listed() == []
-    assert state.names("watch/", 10) == []
+    assert state.list_names("watch/", 10) == []
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_one_that_is_over_is_left_out_and_deleted(state: State) -> None:
         {"joinWebUrl": SHORT, "organizerId": ORGANIZER, "until": None},  # under another one's name
     ],
 )
-def test_what_another_hand_wrote_is_passed_over(state: State, content: dict[str, object]) -> None:
+def test_what_another_hand_wrote_is_passed_over(state: StateStore, content: dict[str, object]) -> None:
     watch = Watch(state)
     watch.add(checked(CLASSIC))
-    (name,) = state.names("watch/", 10)
+    (name,) = state.list_names("watch/", 10)
     state.put(name, content)
     assert watch.listed() == []
