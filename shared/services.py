@@ -29,7 +29,7 @@ from .storage import clients
 from .storage.heartbeat import Heartbeat
 from .storage.scans import Scans
 from .storage.state import StateStore
-from .storage.watchlist import Watch
+from .storage.watchlist import Watchlist
 from .tables.attendee_table import Daily
 
 
@@ -49,7 +49,7 @@ class Services:
     daily: Daily
     sealing: Sealing
     scans: Scans
-    watch: Watch
+    watch: Watchlist
     keys: Keys
     validator: Validator
     meeting_ids: MeetingIds
@@ -84,7 +84,7 @@ def assemble(
         daily,
         sealing,
         Scans(state, upkeep),
-        Watch(state),
+        Watchlist(state),
         keys or NoKeys(),
         Validator(
             SigningKeys(settings.login_root),

@@ -21,7 +21,7 @@ from ..messages.tasks import Examine
 from ..services import Services
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.state import StateStore
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import handshake_problem
 from ..subscriptions.status import SubscriptionView
@@ -91,7 +91,9 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
-def _subscriptions(graph: Graph, settings: Settings, watch: Watch, state: StateStore) -> Iterator[Finding]:
+def _subscriptions(
+    graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
+) -> Iterator[Finding]:
     """The webhooks' address, as the app and as Graph reach it, and the subscriptions."""
     run = status.last_run(state)
     views: tuple[SubscriptionView, ...] = ()

@@ -33,7 +33,7 @@ from ...messages.tasks import Refresh, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
 from ...storage.blobs import get_blob, put_blob, retry_conflicts
 from ...storage.names import folder
-from ...storage.watchlist import Watch
+from ...storage.watchlist import Watchlist
 from ..session import Session
 
 THREADS = 16
@@ -91,8 +91,8 @@ class Erasing:
         for name in self._person.names:
             for prefix in (access.DENIED, access.OPENED):
                 self.done.state += state.remove(f"{prefix}{access.key(name)}.json")
-        watch = Watch(state)
-        for each in watch.listed():
+        watch = Watchlist(state)
+        for each in watch.list_meetings():
             if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
                 self.done.state += watch.remove(each.join_url)
 
