@@ -28,7 +28,7 @@ from .. import logs, times
 from ..graph.reports import MeetingReports, Report, Where
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
-from ..storage.names import decoded, folder, partition
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
@@ -46,7 +46,7 @@ class Stored(StrEnum):
 
 def report_name(report_id: str, end: datetime) -> str:
     """The blob name of a report that ended at `end`."""
-    return partition("reports", end.astimezone(UTC).date(), report_id)
+    return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Archive:
 
         Blobs without a `sha256` are passed over: they are not the product's.
         """
-        prefix = folder("reports", day)
+        prefix = day_folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
-                identifier = decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decoded(value) for key, value in blob.metadata.items()}
+                identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
+                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
                 yield Archived(identifier, blob.name, blob.size, told)
 
     def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> Stored:
@@ -137,7 +137,7 @@ class Archive:
         last = report.end.astimezone(UTC).date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
         for days in range((last - first).days):
-            name = partition("reports", first + timedelta(days=days), report.id)
+            name = day_blob_name("reports", first + timedelta(days=days), report.id)
             if delete_blob(self._container, name):
                 logs.info("report.moved", report=report.id, path=name)
 

@@ -33,7 +33,7 @@ from ..ledger.publish import Outcomes
 from ..ledger.record import Result
 from ..messages import codec
 from ..storage.blobs import get_blob, get_properties, put_blob, retry_conflicts
-from ..storage.names import folder
+from ..storage.names import day_folder
 
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
 _LINES = "application/x-ndjson"
@@ -231,12 +231,12 @@ def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
 
 def manifest_name(day: date) -> str:
     """The blob name of a day's manifest."""
-    return f"{folder('manifests', day)}manifest.json"
+    return f"{day_folder('manifests', day)}manifest.json"
 
 
 def index_name(day: date) -> str:
     """The blob name of the index of a day's reports."""
-    return f"{folder('manifests', day)}reports.jsonl"
+    return f"{day_folder('manifests', day)}reports.jsonl"
 
 
 def line(report: Archived) -> bytes:

@@ -18,7 +18,7 @@ from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
-from ..storage.names import name_part
+from ..storage.names import encode_name_part
 from ..storage.state import StateStore
 from .record import Result
 
@@ -126,7 +126,7 @@ class Access:
 
 def key(organizer_id: str | None) -> str:
     """How an organizer appears in names of blobs, and in `open_organizers`."""
-    return name_part(organizer_id or CALL_RECORDS)
+    return encode_name_part(organizer_id or CALL_RECORDS)
 
 
 def _path(prefix: str, key: str) -> str:

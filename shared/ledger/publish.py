@@ -21,7 +21,7 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
-from ..storage.names import decoded, folder, partition
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge
 from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
 from .store import Ledger
@@ -65,7 +65,7 @@ class Outcomes:
     @staticmethod
     def name(signal_id: str, day: date) -> str:
         """The blob name of a signal's outcome in the partition of `day`."""
-        return partition(FOLDER, day, signal_id)
+        return day_blob_name(FOLDER, day, signal_id)
 
     def days(self) -> list[date]:
         """The days that have outcomes, oldest first, in one request for 5,000 of them."""
@@ -77,7 +77,9 @@ class Outcomes:
 
     def list(self, day: date) -> Iterator[OutcomeSummary]:
         """The outcomes in the partition of `day`, 5,000 a request."""
-        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+        for blob in self._container.list_blobs(
+            name_starts_with=day_folder(FOLDER, day), include=["metadata"]
+        ):
             told = blob.metadata or {}
             yield OutcomeSummary(
                 blob.name,
@@ -193,7 +195,7 @@ class Outcomes:
 
 def signal_id_of(name: str) -> str:
     """The signal whose outcome is the blob `name`."""
-    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+    return decode_name_part(name.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def _adopted(record: Record | None, copy: Record) -> Record | None:

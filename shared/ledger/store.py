@@ -15,7 +15,7 @@ from .. import logs, times
 from ..errors import NotOurMessage
 from ..messages import codec
 from ..storage.blobs import delete_blob, get_blob, put_blob, retry_conflicts
-from ..storage.names import name_part
+from ..storage.names import encode_name_part
 from .record import Commit, Record, Result, Series
 
 FOLDER = "signals/"
@@ -87,4 +87,4 @@ class Ledger:
 
 
 def _path(signal_id: str) -> str:
-    return f"{FOLDER}{name_part(signal_id)}.json"
+    return f"{FOLDER}{encode_name_part(signal_id)}.json"

@@ -67,7 +67,7 @@ def maintain(services: Services) -> None:
         run.problems.append(str(failure))
         raise
     finally:
-        services.heartbeat.tell(heartbeat.MAINTENANCE, run.result(views))
+        services.heartbeat.record(heartbeat.MAINTENANCE, run.result(views))
     if run.problems:
         raise SubscriptionError(" ".join(run.problems))
 

@@ -30,7 +30,7 @@ from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import Part
 from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
-from ..storage.names import folder
+from ..storage.names import day_folder
 from . import rows
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
@@ -123,7 +123,7 @@ class Daily:
 
     def _is_whole(self, part: Part) -> bool:
         """Whether all parts are of this index; those of a longer one before are deleted then."""
-        prefix = folder("daily", part.day)
+        prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}
         surplus = []
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
@@ -150,7 +150,7 @@ class Daily:
 
 def part_name(day: date, number: int) -> str:
     """The blob name of a part of a day's table."""
-    return f"{folder('daily', day)}part-{number:05}.jsonl.gz"
+    return f"{day_folder('daily', day)}part-{number:05}.jsonl.gz"
 
 
 def cut(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -33,7 +33,7 @@ from shared.ledger.publish import Outcomes
 from shared.ledger.record import Record, Result, Series, metadata, outcome
 from shared.messages import codec
 from shared.storage.blobs import MAX_RACES
-from shared.storage.names import partition
+from shared.storage.names import day_blob_name
 
 DAY = date(2026, 11, 23)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -144,7 +144,7 @@ def test_outcomes_are_counted_and_the_oldest_pending_one_is_told(
     settle(container, "cr-next", Result.FAILED, later=1)
     manifest = manifests.refresh(DAY, final=False)
     assert manifest.outcomes == {"noReport": 1, "pending": 1, "stored": 2}
-    pending = container.get_blob_client(partition("outcomes", DAY, "cr-2")).get_blob_properties()
+    pending = container.get_blob_client(day_blob_name("outcomes", DAY, "cr-2")).get_blob_properties()
     assert manifest.oldest_pending == pending.creation_time
     assert manifests.read(DAY) == manifest
 

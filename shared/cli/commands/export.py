@@ -15,7 +15,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from ...archive.reports import Archive, Archived
 from ...errors import AttendanceError
-from ...storage.names import folder
+from ...storage.names import day_folder
 from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
@@ -70,7 +70,7 @@ def export(
             for day in window:
                 found = list(Archive(container).listed(day))
                 for each in counts:
-                    target = _Target(container, folder_, f"{folder(each, day)}part-00000.{form}", form)
+                    target = _Target(container, folder_, f"{day_folder(each, day)}part-00000.{form}", form)
                     counts[each] += _written(each, found, target, container, pseudonyms)
                 done(1)
         output.rows([{"table": str(each), "rows": count} for each, count in counts.items()])

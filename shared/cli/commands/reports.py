@@ -14,7 +14,7 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ...errors import AttendanceError
 from ...storage.blobs import get_blob
-from ...storage.names import folder
+from ...storage.names import day_folder
 from .. import options, output, reading
 from ..output import told
 from ..session import current
@@ -134,7 +134,7 @@ def _blobs(
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
-            yield from container.list_blobs(name_starts_with=folder(each, day))
+            yield from container.list_blobs(name_starts_with=day_folder(each, day))
 
 
 def _target(root: Path, name: str) -> Path:

@@ -32,7 +32,7 @@ from ...messages.signals import Meeting
 from ...messages.tasks import Refresh, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
 from ...storage.blobs import get_blob, put_blob, retry_conflicts
-from ...storage.names import folder
+from ...storage.names import day_folder
 from ...storage.watchlist import Watchlist
 from ..session import Session
 
@@ -74,7 +74,9 @@ class Erasing:
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
                 redact = self._report if each == "reports" else self._outcome
-                blobs = self._container.list_blobs(name_starts_with=folder(each, day), include=["metadata"])
+                blobs = self._container.list_blobs(
+                    name_starts_with=day_folder(each, day), include=["metadata"]
+                )
                 names = threads.map(redact, list(blobs))
                 self._redacted += [name for name in names if name]
         if len(self._redacted) == before:
@@ -115,9 +117,9 @@ class Erasing:
             kind, partition, blob = name.split("/", 2)
             day = date.fromisoformat(partition.removeprefix("date="))
             earlier = (day - timedelta(days=number + 1) for number in range(AROUND.days))
-            names |= {(f"{folder(kind, each)}{blob}",) * 2 for each in earlier}
+            names |= {(f"{day_folder(kind, each)}{blob}",) * 2 for each in earlier}
         for day in self.done.days:
-            names |= {(folder(each, day), "") for each in ("manifests", "daily")}
+            names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.done.exports else set()
         for prefix, name in sorted(names):
             self.done.versions += forget_versions(self._container, prefix, name)
@@ -192,7 +194,7 @@ class Erasing:
         ):
             return None
         listed = {line["path"]: line["sha256"] for line in map(json.loads, index.body.splitlines())}
-        blobs = self._container.list_blobs(name_starts_with=folder("reports", day), include=["metadata"])
+        blobs = self._container.list_blobs(name_starts_with=day_folder("reports", day), include=["metadata"])
         current = {blob.name: blob.metadata["sha256"] for blob in blobs if "sha256" in (blob.metadata or {})}
         return (listed == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
 
