@@ -26,7 +26,7 @@ from typing import IO, Annotated
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, Archived
+from ..archive.reports import Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.publish import Outcomes
@@ -176,7 +176,7 @@ class Manifests:
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
         """Write the day's index. How many reports it holds, and its sha256."""
         reports, digest = 0, hashlib.sha256()
-        for report in self._archive.listed(day):
+        for report in self._archive.list_reports(day):
             text = line(report)
             digest.update(text)
             lines.write(text)
@@ -239,7 +239,7 @@ def index_name(day: date) -> str:
     return f"{day_folder('manifests', day)}reports.jsonl"
 
 
-def line(report: Archived) -> bytes:
+def line(report: ReportSummary) -> bytes:
     """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
     told = report.metadata.get
     content = {

@@ -56,7 +56,7 @@ def answer(job: Examine, services: Services) -> None:
 def examine(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Examine one thing after another; nothing that is wrong raises."""
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure(services.archive.probe))
+    yield findings.app_writes(_failure(services.archive.probe_write))
     yield from _permissions(settings)
     yield from _subscriptions(graph, settings, services.watch, services.state)
     if CALL_EVENTS in settings.signals:

@@ -129,7 +129,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
     with reports.read(graph_with(report), where, report["id"]) as read:
-        written = archive.metadata(read, where)
+        written = archive.report_metadata(read, where)
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
     )
@@ -145,9 +145,9 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     with reports.read(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
         metadata = {
-            key: names.decode_name_part(value) for key, value in archive.metadata(read, where).items()
+            key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
+        written = json.loads(manifests.line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 

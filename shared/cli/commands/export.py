@@ -13,7 +13,7 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ...archive.reports import Archive, Archived
+from ...archive.reports import Archive, ReportSummary
 from ...errors import AttendanceError
 from ...storage.names import day_folder
 from .. import options, output, reading
@@ -68,7 +68,7 @@ def export(
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
         with output.progress("Days", len(window)) as done:
             for day in window:
-                found = list(Archive(container).listed(day))
+                found = list(Archive(container).list_reports(day))
                 for each in counts:
                     target = _Target(container, folder_, f"{day_folder(each, day)}part-00000.{form}", form)
                     counts[each] += _written(each, found, target, container, pseudonyms)
@@ -120,7 +120,7 @@ class _Target:
 
 def _written(
     table: Table,
-    found: list[Archived],
+    found: list[ReportSummary],
     target: _Target,
     container: ContainerClient,
     pseudonyms: Pseudonyms | None,
