@@ -102,7 +102,7 @@ class EventScan:
         """Signal the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[Announcement]()
         for session in events.sessions(graph, event):
-            for report in reports.listed(graph, EventReports(session, event.organizer_id or "")):
+            for report in reports.list_reports(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan

@@ -128,7 +128,7 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
         written = archive.report_metadata(read, where)
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
@@ -142,7 +142,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     report, outcome, shown = example("report"), example("outcome"), example("line")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
@@ -191,7 +191,7 @@ def test_sha256_snippet_gives_what_the_code_stores() -> None:
     names: dict[str, Any] = {}
     exec(snippet[1], names)
     for report in (example("report"), awkward_report()):
-        with reports.read(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
+        with reports.read_report(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
             assert names["sha256"](read.body.read()) == read.sha256
 
 

@@ -45,8 +45,8 @@ def fetch(
         if found is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]
-        report = reports.fetch(
-            current().graph(), reports.where(found), found.report_id, expand=expand, select=names
+        report = reports.fetch_report(
+            current().graph(), reports.locate_report(found), found.report_id, expand=expand, select=names
         )
         output.write(verbatim_json.dumps(report) + b"\n", output_file)
 
@@ -59,7 +59,7 @@ def list_mine(
     with told():
         graph = current().graph(SignIn.DEVICE_CODE)
         mine = reports.MyMeetingReports(_my_meeting(graph, join_url))
-        found = sorted(reports.listed(graph, mine), key=lambda each: (each.end is None, each.end))
+        found = sorted(reports.list_reports(graph, mine), key=lambda each: (each.end is None, each.end))
         output.rows(
             [
                 {
