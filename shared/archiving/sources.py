@@ -149,7 +149,7 @@ class EventSource:
     def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Ask the event who organizes it."""
         session = self._where(meeting).session
-        organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 

@@ -15,7 +15,7 @@ from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
 from ..graph.client import items, next_link
-from ..graph.events import Event
+from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
@@ -59,31 +59,31 @@ class EventScan:
     def _page(self, cursor: EventCursor) -> None:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
-        page = self._services.graph.get(cursor.link or events.path(kind), operation)
+        page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
         found, link = items(page, operation), next_link(page)
         for item in found[cursor.done :]:
             if not self._work.has_time():
                 return
-            if event := events.parse(kind, item):
+            if event := events.parse_event(kind, item):
                 self._event(event)
             cursor = replace(cursor, done=cursor.done + 1)
             self._work.update(events=cursor, failures=0, error=None)
         following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
         self._work.update(events=following)
 
-    def _event(self, event: Event) -> None:
+    def _event(self, event: VirtualEvent) -> None:
         settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
-            event.goes_on(times.now(), desired.REPORTS_LATE)
+            event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._with_subscription()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._try(event)
 
-    def _try(self, event: Event) -> None:
+    def _try(self, event: VirtualEvent) -> None:
         """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
         try:
             self._reports(event)
@@ -98,10 +98,10 @@ class EventScan:
             logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
             self._work.update(unclear=windows.with_unclear(scan, windows.all_days(scan)))
 
-    def _reports(self, event: Event) -> None:
+    def _reports(self, event: VirtualEvent) -> None:
         """Signal the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[Announcement]()
-        for session in events.sessions(graph, event):
+        for session in events.list_sessions(graph, event):
             for report in reports.list_reports(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue

@@ -87,7 +87,7 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
     Raises a GraphError or SubscriptionError.
     """
     try:
-        event = events.event(graph, kind, event_id)
+        event = events.get_event(graph, kind, event_id)
     except AccessDenied as failure:  # once access is given, the sweep finds the event
         logs.warning(
             "event.denied", meeting=event_id, error=str(failure), requestId=failure.request_id or None
@@ -95,7 +95,7 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
         return
     organizers = settings.organizers
     in_scope = not organizers or (event.organizer_id or "").lower() in organizers
-    if not in_scope or not event.goes_on(graph.now(), desired.REPORTS_LATE):
+    if not in_scope or not event.is_open(graph.now(), desired.REPORTS_LATE):
         logs.info("event.passed", meeting=event_id, requestId=graph.request_id)
         return
     changes.create(desired.of_event(kind, event_id))
@@ -262,7 +262,7 @@ def _of_event_that_goes_on(
     if is_accepted(subscription, settings) and not is_due(subscription, target, now):
         return target
     try:
-        goes_on = events.event(graph, *event).goes_on(now, desired.REPORTS_LATE)
+        goes_on = events.get_event(graph, *event).is_open(now, desired.REPORTS_LATE)
     except NotFound:
         return None
     except GraphError:

@@ -375,7 +375,7 @@ def _event() -> dict[str, Any]:
 
 
 def _event_item(body: bytes, source: Random) -> None:
-    events.parse(source.choice(list(EventKind)), _json(body))
+    events.parse_event(source.choice(list(EventKind)), _json(body))
 
 
 def _outcomes() -> list[record.Record]:
