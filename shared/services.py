@@ -17,8 +17,8 @@ from .crypto.validation_tokens import Validator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
-from .graph.credentials import credential, graph_token
-from .graph.meetings import MeetingIds
+from .graph.credentials import graph_token, managed_identity
+from .graph.meetings import MeetingIdCache
 from .ledger.access import Access
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
@@ -52,7 +52,7 @@ class Services:
     watch: Watchlist
     keys: Keys
     validator: Validator
-    meeting_ids: MeetingIds
+    meeting_ids: MeetingIdCache
 
 
 def current() -> Services:
@@ -92,14 +92,14 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        MeetingIds(),
+        MeetingIdCache(),
     )
 
 
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
-    host_identity = credential(settings.host_client_id)
-    data_blobs = clients.blob_service(settings.blob_url, credential(settings.blob_client_id))
+    host_identity = managed_identity(settings.host_client_id)
+    data_blobs = clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id))
     host_blobs = clients.blob_service(settings.state_url, host_identity)
     queues = clients.queue_service(settings.queue_url, host_identity)
     token = graph_token(settings)
@@ -123,4 +123,4 @@ def _keys(settings: Settings) -> Keys:
         return PemKeys(settings.encryption_key_id)
     from .crypto.key_vault import VaultKeys  # a package that nobody else needs
 
-    return VaultKeys(settings.encryption_key_id, credential(settings.client_id))
+    return VaultKeys(settings.encryption_key_id, managed_identity(settings.client_id))

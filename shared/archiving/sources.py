@@ -13,7 +13,7 @@ from typing import Protocol
 from ..errors import AccessDenied, NotFound
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
-from ..graph.meetings import CallRecord, MeetingIds
+from ..graph.meetings import CallRecord, MeetingIdCache
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
@@ -71,7 +71,7 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIds
+    meeting_ids: MeetingIdCache
     watchlist: Watchlist
 
     def lacks(self, meeting: Meeting) -> bool:
@@ -84,7 +84,7 @@ class MeetingSource:
         """Read the call record, or find out who organizes a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return self._look_up(meeting)
-        record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
+        record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
         told = Meeting(
             record.start,
             record.end,

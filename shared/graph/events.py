@@ -58,7 +58,7 @@ def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
 def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
     operation = "list sessions"
-    for page in graph.pages(f"{event_path(found.kind, found.id)}/sessions", operation):
+    for page in graph.list_pages(f"{event_path(found.kind, found.id)}/sessions", operation):
         for item in page:
             session_id = item.get("id") if isinstance(item, dict) else None
             if isinstance(session_id, str) and EVENT_ID.match(session_id):

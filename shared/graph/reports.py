@@ -218,7 +218,7 @@ def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
     found: dict[str, ReportHeader] = {}
-    for page in graph.pages(reports.path, operation):
+    for page in graph.list_pages(reports.path, operation):
         for item in page:
             report = _parse_header(item, operation)
             found[report.id] = report
@@ -253,9 +253,9 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     """The report's records, page by page; where `$expand` was not honoured they are listed on their own."""
     operation = "list attendance records"
     if first.get(RECORDS) is None:
-        yield from graph.pages(f"{address}/{RECORDS}", operation)
+        yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
-    for page in itertools.chain([first], graph.following(next_link(first), operation)):
+    for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")

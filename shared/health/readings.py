@@ -23,7 +23,7 @@ from .. import times
 from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
 from ..graph.client import Graph
-from ..graph.credentials import credential, graph_token
+from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import Rate
@@ -153,11 +153,11 @@ def read(sources: Sources, today: date) -> Readings:
 @lru_cache(maxsize=1)
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
-    host_identity = credential(settings.host_client_id)
+    host_identity = managed_identity(settings.host_client_id)
     graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
     return sources(
         settings,
-        clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
         clients.blob_service(settings.state_url, host_identity, **_BLOBS),
         clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),

@@ -21,7 +21,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import items, segment
+from ..graph.client import page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -206,7 +206,7 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = items(page, operation), page.get("@odata.nextLink")
+        calls, link = page_items(page, operation), page.get("@odata.nextLink")
         if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
             raise Unavailable(operation, "the next link is no address or repeats", status=200)
         if scan.records == 0:

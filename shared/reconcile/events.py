@@ -14,7 +14,7 @@ from .. import logs, times
 from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
-from ..graph.client import items, next_link
+from ..graph.client import next_link, page_items
 from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
@@ -60,7 +60,7 @@ class EventScan:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
         page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
-        found, link = items(page, operation), next_link(page)
+        found, link = page_items(page, operation), next_link(page)
         for item in found[cursor.done :]:
             if not self._work.has_time():
                 return
