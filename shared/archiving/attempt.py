@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, Stored, report_name
+from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, Where
+from ..graph.reports import Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
@@ -92,7 +92,7 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._other_reports: tuple[Where, tuple[ReportHeader, ...]] | None = None
+        self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
@@ -182,7 +182,7 @@ class Attempt:
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: Where, selection: Selection) -> bool:
+    def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
         """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
@@ -198,7 +198,7 @@ class Attempt:
         if self._other_reports:
             self._store_others(*self._other_reports)
 
-    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
+    def _store_others(self, where: ReportLocation, others: tuple[ReportHeader, ...]) -> GraphError | None:
         """Store the reports that are not stored yet, and skip refused ones.
 
         Return the failure that ended the loop, if any.
@@ -206,7 +206,7 @@ class Attempt:
         for report in others:
             try:
                 if not self._is_stored(report):
-                    with reports.read(self._graph, where, report.id) as full_report:
+                    with reports.read_report(self._graph, where, report.id) as full_report:
                         self._mark_days(full_report)
                         with logs.about(requestId=self._graph.request_id):
                             self._archive.store(full_report, where)
@@ -230,18 +230,20 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has(report.id, report.end)
+        return report.end is not None and self._archive.has_report(report.id, report.end)
 
-    def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
+    def _store(
+        self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None
+    ) -> StoredReport:
         """Read and store one report; if it was stored `before`, only if it grew."""
-        with reports.read(self._graph, where, report_id) as report:
+        with reports.read_report(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
             self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)
-            if before and stored is Stored.KEPT:
+            if before and stored is StoreResult.KEPT:
                 return before
             stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
         self._stored[report_id] = stored_report

@@ -17,8 +17,8 @@ from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
-from ..storage.names import name_part
-from ..storage.state import State
+from ..storage.names import encode_name_part
+from ..storage.state import StateStore
 from .record import Result
 
 DENIED = "access/"
@@ -59,7 +59,7 @@ def remedy(organizer_id: str | None, client_id: str) -> str:
 class AccessRegister:
     """Organizers without access; `pause` is the time to gather restorations, in s."""
 
-    def __init__(self, state: State, upkeep: Queue, client_id: str, pause: int) -> None:
+    def __init__(self, state: StateStore, upkeep: Queue, client_id: str, pause: int) -> None:
         self._state = state
         self._upkeep = upkeep
         self._client_id = client_id
@@ -96,7 +96,7 @@ class AccessRegister:
 
     def restored_organizers(self) -> set[str]:
         """Return the blob keys of organizers whose outcomes are still to be reopened."""
-        return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
+        return {name[len(OPENED) : -len(".json")] for name in self._state.list_names(OPENED, MOST)}
 
     def first_denied_day(self, keys: set[str]) -> date:
         """Return the first day on which an outcome of these may have been denied."""
@@ -116,7 +116,7 @@ class AccessRegister:
 
     def denied_signals(self) -> Iterator[tuple[str | None, str]]:
         """Yield each denied organizer with one of the denied signals."""
-        for name in self._state.names(DENIED, MOST):
+        for name in self._state.list_names(DENIED, MOST):
             entry = self._state.read(name)
             if entry:
                 yield entry.content.get("organizerId"), str(entry.content.get("signal", ""))
@@ -128,7 +128,7 @@ class AccessRegister:
 
 def blob_key(organizer_id: str | None) -> str:
     """Return an organizer's key in blob names and in `restored_organizers`."""
-    return name_part(organizer_id or CALL_RECORDS)
+    return encode_name_part(organizer_id or CALL_RECORDS)
 
 
 def _path(prefix: str, key: str) -> str:

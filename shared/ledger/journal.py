@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import Queue
 from .publish import Outcomes
 from .record import Purpose, Record
@@ -55,7 +55,7 @@ class Journal:
         """Publish the outcomes of these records. Return the current records."""
         for day in sorted({day for record in records for day in record.days}):
             self.mark_changed(day)
-        return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
     def remove(self, record: Record, stored: StoredRecord | None) -> None:
         """Delete a record and its outcome, unless it has changed since it was read."""

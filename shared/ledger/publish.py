@@ -20,8 +20,8 @@ from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, get, properties, put, until_written
-from ..storage.names import decoded, folder, partition
+from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge_attempt
 from .record import (
     AttemptSeries,
@@ -75,7 +75,7 @@ class Outcomes:
     @staticmethod
     def name(signal_id: str, day: date) -> str:
         """Return the blob name of a signal's outcome in the partition of `day`."""
-        return partition(FOLDER, day, signal_id)
+        return day_blob_name(FOLDER, day, signal_id)
 
     def days(self) -> list[date]:
         """Return the days that have outcomes, oldest first, 5,000 per request."""
@@ -87,7 +87,9 @@ class Outcomes:
 
     def list(self, day: date) -> Iterator[OutcomeSummary]:
         """Yield the outcomes in the partition of `day`, 5,000 per request."""
-        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+        for blob in self._container.list_blobs(
+            name_starts_with=day_folder(FOLDER, day), include=["metadata"]
+        ):
             metadata = blob.metadata or {}
             yield OutcomeSummary(
                 blob.name,
@@ -100,12 +102,12 @@ class Outcomes:
 
     def result(self, name: str) -> str | None:
         """Return the result in the blob `name`, or None if there is no blob."""
-        blob = properties(self._container, name)
+        blob = get_properties(self._container, name)
         return (blob.metadata or {}).get("outcome", "") if blob else None
 
     def read(self, name: str) -> Record | None:
         """Read the record behind a copy, for a signal whose record is gone."""
-        blob = get(self._container, name)
+        blob = get_blob(self._container, name)
         if blob is None:
             return None
         try:
@@ -145,13 +147,13 @@ class Outcomes:
             nonlocal record
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
-            etag, other = until_written(lambda: self._put(name, record), name)
+            etag, other = retry_conflicts(lambda: self._put(name, record), name)
             for each in earlier:
                 self._delete_older(self.name(record.signal_id, each), record.revision)
             stored = ledger.read(record.signal_id)
             if stored is None:  # it was removed meanwhile, so its copy goes too
                 if etag:
-                    delete(self._container, name, etag=etag)
+                    delete_blob(self._container, name, etag=etag)
                 return record
             is_unknown, previous, record = _is_unknown(other, stored.record), record, stored.record
             if not is_unknown:
@@ -162,7 +164,7 @@ class Outcomes:
                 record = adopted or record
             return None
 
-        return until_written(attempt, f"the outcome of {record.signal_id}")
+        return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
         """Write a copy, unless the existing one is as new or from another record.
@@ -172,16 +174,16 @@ class Outcomes:
         """
         metadata, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
-            written := put(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
+            written := put_blob(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
         ):
             return written, {}
-        if blob := properties(self._container, name):
+        if blob := get_properties(self._container, name):
             other, etag = blob.metadata or {}, blob.etag
             if _is_unknown(other, record):
                 return None, other
             if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
                 return etag, other
-        written = put(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
+        written = put_blob(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
         return (written, {}) if written else None
 
     def _delete_older(self, name: str, revision: int) -> None:
@@ -191,25 +193,25 @@ class Outcomes:
         """
 
         def attempt() -> bool | None:
-            blob = properties(self._container, name)
+            blob = get_properties(self._container, name)
             if blob is None or _revision(blob.metadata or {}) > revision:
                 return False
-            return delete(self._container, name, etag=blob.etag) or None
+            return delete_blob(self._container, name, etag=blob.etag) or None
 
-        until_written(attempt, name)
+        retry_conflicts(attempt, name)
 
     def remove(self, record: Record) -> None:
         """Delete the copies of a removed record, but none adopted by another record."""
         for day in record.days:
             name = self.name(record.signal_id, day)
-            blob = properties(self._container, name)
+            blob = get_properties(self._container, name)
             if blob and not _is_unknown(blob.metadata or {}, record):
-                delete(self._container, name, etag=blob.etag)
+                delete_blob(self._container, name, etag=blob.etag)
 
 
 def signal_id_of(name: str) -> str:
     """Return the signal id of an outcome's blob name."""
-    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+    return decode_name_part(name.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def _adopt(record: Record | None, copy: Record) -> Record | None:

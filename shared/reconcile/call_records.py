@@ -23,7 +23,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import items, segment
+from ..graph.client import page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -34,7 +34,7 @@ from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import Meeting, Origin, call_record_id
 from ..settings import Settings
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
 from . import windows
 from .slices import Slice
@@ -120,7 +120,7 @@ class OutcomeIndex:
         days = {day: self._list_day(day) for _, day in signals if day}
         if None not in days.values():
             return [self.result(*each) for each in signals]
-        return in_parallel(lambda each: self.result(*each), signals)
+        return run_in_parallel(lambda each: self.result(*each), signals)
 
     def result(self, signal_id: str, day: date | None) -> str | None:
         """Return the result of one signal, or None."""
@@ -149,7 +149,7 @@ class MissingSignal:
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue the unsettled ones."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
+    records = run_in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
     journal.follow([each for each in records if merge.is_first_attempt_due(each)])
     journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
@@ -218,7 +218,7 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = items(page, operation), page.get("@odata.nextLink")
+        calls, link = page_items(page, operation), page.get("@odata.nextLink")
         if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
             raise Unavailable(operation, "the next link is not a URL or repeats", status=200)
         if scan.records == 0:

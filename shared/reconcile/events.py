@@ -16,8 +16,8 @@ from .. import logs, times
 from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
-from ..graph.client import items, next_link
-from ..graph.events import Event
+from ..graph.client import next_link, page_items
+from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
@@ -61,31 +61,31 @@ class EventScan:
     def _scan_page(self, cursor: EventCursor) -> None:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
-        page = self._services.graph.get(cursor.link or events.path(kind), operation)
-        listed, link = items(page, operation), next_link(page)
+        page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
+        listed, link = page_items(page, operation), next_link(page)
         for item in listed[cursor.done :]:
             if not self._work.has_time():
                 return
-            if event := events.parse(kind, item):
+            if event := events.parse_event(kind, item):
                 self._scan_event(event)
             cursor = replace(cursor, done=cursor.done + 1)
             self._work.update(events=cursor, failures=0, error=None)
         following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
         self._work.update(events=following)
 
-    def _scan_event(self, event: Event) -> None:
+    def _scan_event(self, event: VirtualEvent) -> None:
         settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
-            event.goes_on(times.now(), desired.REPORTS_LATE)
+            event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._subscribed_events()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._signal_event(event)
 
-    def _signal_event(self, event: Event) -> None:
+    def _signal_event(self, event: VirtualEvent) -> None:
         """Queue an event's reports; skip one that Graph refuses or that keeps failing."""
         try:
             self._signal_reports(event)
@@ -100,11 +100,11 @@ class EventScan:
             logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
             self._work.update(unclear=windows.add_unclear_days(scan, windows.days_of(scan)))
 
-    def _signal_reports(self, event: Event) -> None:
+    def _signal_reports(self, event: VirtualEvent) -> None:
         """Queue the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[MissingSignal]()
-        for session in events.sessions(graph, event):
-            for report in reports.listed(graph, EventReports(session, event.organizer_id or "")):
+        for session in events.list_sessions(graph, event):
+            for report in reports.list_reports(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan
