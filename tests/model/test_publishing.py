@@ -466,8 +466,14 @@ WITHOUT_REDELIVERY = Scenario(
 LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "the record is read again after publishing": (publish_blindly, MOVE),
     "a copy that is newer is left": (lambda patch: patch.setattr(publish, "_revision", lambda told: 0), SAME),
-    "a copy is written on a condition": (lambda patch: patch.setattr(publish, "put", careless_put), SAME),
-    "a record is written on a condition": (lambda patch: patch.setattr(store, "put", careless_put), LOST),
+    "a copy is written on a condition": (
+        lambda patch: patch.setattr(publish, "put_blob", careless_put),
+        SAME,
+    ),
+    "a record is written on a condition": (
+        lambda patch: patch.setattr(store, "put_blob", careless_put),
+        LOST,
+    ),
     "copies of earlier days are deleted": (
         lambda patch: patch.setattr(Outcomes, "_delete_older", lambda *_: None),
         MOVE,

@@ -157,7 +157,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
             wrote(other, record(attempt=2, last_error="another's"), other.read("cr-1"))
         return put(to, *args, **known)
 
-    monkeypatch.setattr(store, "put", put_twice)
+    monkeypatch.setattr(store, "put_blob", put_twice)
     now, is_written = Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
     assert is_written
     assert now
@@ -168,7 +168,7 @@ def test_a_writer_whom_others_always_overtake_gives_up(
     container: ContainerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container.create_container()
-    monkeypatch.setattr(store, "put", lambda *_, **__: None)
+    monkeypatch.setattr(store, "put_blob", lambda *_, **__: None)
     with pytest.raises(Contention, match="cr-1"):
         Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
 
