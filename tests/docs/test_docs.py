@@ -382,7 +382,7 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, following=following))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=following))
 
 
 def logged_events() -> set[tuple[str, str]]:
