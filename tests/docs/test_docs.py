@@ -378,11 +378,11 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert path.endswith("?$expand=attendanceRecords")
         return page
 
-    def following(link: object, operation: str) -> Iterator[dict[str, Any]]:
+    def follow_links(link: object, operation: str) -> Iterator[dict[str, Any]]:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, following=following))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=follow_links))
 
 
 def logged_events() -> set[tuple[str, str]]:
