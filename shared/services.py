@@ -23,7 +23,7 @@ from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
-from .limits import Rate
+from .limits import RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
@@ -103,7 +103,7 @@ def _services(settings: Settings) -> Services:
     host_blobs = clients.blob_service(settings.state_url, host_identity)
     queues = clients.queue_service(settings.queue_url, host_identity)
     token = graph_token(settings)
-    graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
+    graph = Graph(settings.graph_root, token, RateLimiter(settings.graph_rate))
     queue = partial(clients.Queue, queues)
     return assemble(
         settings,

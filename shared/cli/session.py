@@ -21,7 +21,7 @@ from azure.storage.queue import QueueServiceClient
 from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph
-from ..limits import Rate
+from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
@@ -98,7 +98,7 @@ class Session:
         """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
         source = sign_in.chosen(self.sign_in or usual, self.settings, self.client_id)
         token = sign_in.graph_token(source, self.settings.graph_scope)
-        return Graph(self.settings.graph_root, token, Rate(RATE))
+        return Graph(self.settings.graph_root, token, RateLimiter(RATE))
 
 
 _CURRENT: ContextVar[Session] = ContextVar("session")

@@ -26,7 +26,7 @@ from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
-from ..limits import Rate
+from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Scan, Scans
@@ -154,7 +154,9 @@ def read(sources: Sources, today: date) -> Readings:
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
     host_identity = managed_identity(settings.host_client_id)
-    graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
+    graph = Graph(
+        settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
+    )
     return sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
