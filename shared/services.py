@@ -64,18 +64,20 @@ def assemble(
     settings: Settings,
     graph: Graph,
     reports: ContainerClient,
-    apart: ContainerClient,
+    state_container: ContainerClient,
     queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = StateStore(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
         graph,
         Archive(reports),
-        Journal(Ledger(apart), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed),
+        Journal(
+            Ledger(state_container), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed
+        ),
         upkeep,
         queue(clients.UPKEEP_POISON),
         state,
