@@ -18,7 +18,7 @@ from ..ledger.record import Result
 from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
-from ..times import shown
+from ..times import format_utc
 from . import findings
 from .findings import ASSIGN_IDENTITY, Severity
 from .parallel_reads import ReadFailure
@@ -159,8 +159,8 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
     refused = readings.refused
     if refused and now - refused.last < FORGERY_COUNTS:
         yield (
-            f"Notifications with a wrong clientState: {refused.count:,} since {shown(refused.first)}, the last at "
-            f"{shown(refused.last)}. They were dropped. If the client state was changed by hand, "
+            f"Notifications with a wrong clientState: {refused.count:,} since {format_utc(refused.first)}, the last at "
+            f"{format_utc(refused.last)}. They were dropped. If the client state was changed by hand, "
             "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, "
             "and nothing is lost. This clears 24 hours after the last one."
         )
@@ -199,7 +199,7 @@ def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
         return
     looks = [look for look in (readings.recent, readings.full) if look]
     finished = max((look.finished for look in looks if look.finished), default=None)
-    since = f"since {shown(finished)}" if finished else "yet"
+    since = f"since {format_utc(finished)}" if finished else "yet"
     error = next((look.error for look in looks if look.error), None)
     last_error = f" The last error was: {error}." if error else ""
     yield (
@@ -231,7 +231,7 @@ def _pending(readings: Readings, settings: Settings, now: datetime) -> Iterator[
     oldest = oldest_pending(readings)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (
-            f"A signal has been pending since {shown(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
+            f"A signal has been pending since {format_utc(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
             f"again; if it stays, see in the log whether archive_reports works through {SIGNALS_QUEUE}."
         )
 

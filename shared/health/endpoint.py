@@ -55,7 +55,7 @@ def answer(environ: Mapping[str, str], accept: str) -> Reply:
 def report(environ: Mapping[str, str]) -> Report:
     """Look at everything once. Never raises for what is wrong with the settings, storage or Graph."""
     now = times.now()
-    shown = app_settings.shown(environ)
+    shown = app_settings.public_values(environ)
     try:
         settings = app_settings.load(environ)
     except SettingError as failure:

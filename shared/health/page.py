@@ -16,7 +16,7 @@ from ..days.manifests import Manifest
 from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
-from ..times import shown
+from ..times import format_utc
 from .diagnosis import Report, at_most, oldest_pending
 from .html import element, section, table, text
 from .parallel_reads import ReadFailure
@@ -64,7 +64,7 @@ def _body(report: Report, title: str) -> Iterator[Element]:
     yield element(
         "header",
         element("h1", title),
-        element("p", f"Attendance reports, as of {shown(report.at)}"),
+        element("p", f"Attendance reports, as of {format_utc(report.at)}"),
         class_="" if report.healthy else "bad",
     )
     sections = [
@@ -176,7 +176,7 @@ def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
         return element("p", "Not known: Graph did not tell.")
     rows = [
-        (each.resource, _STATUSES[each.status], shown(each.expires) if each.expires else "-")
+        (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
     ]
     return table(("Resource", "State", "Expires"), rows)
@@ -195,7 +195,7 @@ def _denied(denied: Denied) -> Iterator[Element]:
         yield element("p", "None.")
         return
     rows = [
-        (f"{each.id or 'Call records of the whole tenant'}, since {shown(each.since)}", each.cure)
+        (f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}", each.cure)
         for each in denied.organizers
     ]
     shown_here = table(("Organizer (object id)", "Cure"), rows)
@@ -218,7 +218,7 @@ def _sweep(readings: Readings) -> Iterator[Element]:
 def _look(look: Scan | None) -> tuple[str, str, str]:
     if look is None:
         return NONE_YET, "-", "-"
-    state = shown(look.finished) if look.finished else f"under way since {shown(look.started)}"
+    state = format_utc(look.finished) if look.finished else f"under way since {format_utc(look.started)}"
     return state, f"{look.records:,}", f"{look.missing:,}"
 
 
@@ -227,14 +227,14 @@ def _ago(when: datetime | None, now: datetime, otherwise: str = NONE_YET) -> str
         return otherwise
     minutes = max(0, int((now - when).total_seconds() // 60))
     if minutes == 0:
-        return f"{shown(when)} (just now)"
+        return f"{format_utc(when)} (just now)"
     if minutes < 120:
         age = f"{minutes} min"
     elif minutes < 2 * 24 * 60:
         age = f"{minutes // 60} h"
     else:
         age = f"{minutes // (24 * 60)} days"
-    return f"{shown(when)} ({age} ago)"
+    return f"{format_utc(when)} ({age} ago)"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -274,7 +274,7 @@ class TestWarnings:
         long_ago = times.now() - timedelta(hours=28)
         busy.day(1, {"pending": 1}, complete=False, oldest_pending=long_ago)
         (warning,) = told(busy)["warnings"]
-        assert warning.startswith(f"A signal has been pending since {times.shown(long_ago)}")
+        assert warning.startswith(f"A signal has been pending since {times.format_utc(long_ago)}")
         assert told(busy, RETRY_WINDOW="172800")["warnings"] == ()
 
     def test_a_day_that_stays_open(self, busy: World) -> None:

@@ -258,4 +258,4 @@ def report(**changes: object) -> Report:
         "denied": Denied(0, ()),
     }
     read = Readings(**known | changes)  # type: ignore[arg-type]
-    return Report(now, settings.shown(ENVIRON), read, diagnosis.diagnose(read, config, now))
+    return Report(now, settings.public_values(ENVIRON), read, diagnosis.diagnose(read, config, now))

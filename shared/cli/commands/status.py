@@ -11,7 +11,7 @@ from ... import settings, times
 from ...health import endpoint, readings
 from ...health.diagnosis import Report, diagnose
 from ...health.readings import Readings
-from ...times import shown
+from ...times import format_utc
 from .. import output
 from ..output import UNWELL, told
 from ..session import Session, current
@@ -42,7 +42,7 @@ def report(session: Session) -> Report:
     now, app = times.now(), session.settings
     sources = readings.sources(app, session.data_blobs, session.host_blobs, session.queues)
     read = readings.read(sources, now.date())
-    return Report(now, settings.shown(session.environ), read, diagnose(read, app, now))
+    return Report(now, settings.public_values(session.environ), read, diagnose(read, app, now))
 
 
 def _print(found: Report, read: Readings) -> None:
@@ -84,4 +84,4 @@ def _print(found: Report, read: Readings) -> None:
 
 
 def _when(moment: datetime | None) -> str:
-    return shown(moment) if moment else "never"
+    return format_utc(moment) if moment else "never"
