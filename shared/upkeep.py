@@ -79,7 +79,7 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Maintain: lambda _, services: maintain.maintain(services),
     Subscribe: _subscribe_event,
     Delete: lambda job, services: delete_subscription(services.graph, job.subscription_id),
-    Examine: self_check.answer,
+    Examine: self_check.publish_findings,
     Refused: lambda job, services: services.heartbeat.count_refused(job.count),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,

@@ -47,7 +47,7 @@ class Finding:
         return f"{self.message} {self.remedy}".rstrip()
 
 
-def fields(finding: Finding) -> dict[str, str]:
+def finding_json(finding: Finding) -> dict[str, str]:
     """A finding as JSON has it."""
     return {
         "check": finding.check,
@@ -167,7 +167,7 @@ def endpoint_unknown() -> Finding:
 # The app's own rights
 
 
-def failed(failure: Exception) -> str:
+def failure_text(failure: Exception) -> str:
     """The text of an error that has none for people: its code, or its type."""
     code = getattr(failure, "error_code", None)
     return f"It failed ({getattr(code, 'value', code) or type(failure).__name__})."
@@ -228,7 +228,7 @@ def organizer_access(organizer: str, failure: GraphError | None, remedy: str) ->
     return Finding(check, Severity.UNKNOWN, f"{failure}.", LOOK_AGAIN)
 
 
-def denied(organizer: str | None, remedy: str) -> Finding:
+def organizer_denied(organizer: str | None, remedy: str) -> Finding:
     """Graph refused an organizer's reports, or the call records of the whole tenant, some time ago."""
     return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, "Graph refused it.", remedy)
 

@@ -62,7 +62,7 @@ def doctor(
             if not current().as_json:
                 _print(each)
         if current().as_json:
-            output.show([findings.fields(each) for each in found])
+            output.show([findings.finding_json(each) for each in found])
     if any(each.severity is Severity.PROBLEM for each in found):
         raise typer.Exit(UNWELL)
 
@@ -90,7 +90,7 @@ def examine(session: Session, organizers: tuple[str, ...], seconds: float) -> It
     for warning in found.diagnosis.warnings:
         yield Finding("status", Severity.WARNING, warning)
     for each in readings.denied.organizers if readings else ():
-        yield findings.denied(each.id, each.cure)
+        yield findings.organizer_denied(each.id, each.remedy)
     yield from _of_app(session, organizers, seconds)
 
 
@@ -149,7 +149,7 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
     if sent.severity is not Severity.OK:
         yield sent
         return
-    name = self_check.path(identifier)
+    name = self_check.findings_name(identifier)
     entry = output.awaited(lambda: session.state.read(name), "The app examines itself …", seconds)
     if entry is None:
         yield findings.app_silent(seconds)

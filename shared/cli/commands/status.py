@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ... import settings, times
 from ...health import endpoint, readings
-from ...health.diagnosis import Report, diagnose
+from ...health.diagnosis import HealthReport, diagnose
 from ...health.readings import Readings
 from ...times import format_utc
 from .. import output
@@ -30,22 +30,22 @@ def status() -> None:
     with told():
         found = report(current())
         if current().as_json:
-            output.show(endpoint.document(found))
+            output.show(endpoint.health_json(found))
         elif found.readings:
             _print(found, found.readings)
     if not found.healthy:
         raise typer.Exit(UNWELL)
 
 
-def report(session: Session) -> Report:
+def report(session: Session) -> HealthReport:
     """What health would say now."""
     now, app = times.now(), session.settings
-    sources = readings.sources(app, session.data_blobs, session.host_blobs, session.queues)
-    read = readings.read(sources, now.date())
-    return Report(now, settings.public_values(session.environ), read, diagnose(read, app, now))
+    sources = readings.build_sources(app, session.data_blobs, session.host_blobs, session.queues)
+    read = readings.collect(sources, now.date())
+    return HealthReport(now, settings.public_values(session.environ), read, diagnose(read, app, now))
 
 
-def _print(found: Report, read: Readings) -> None:
+def _print(found: HealthReport, read: Readings) -> None:
     console = output.stdout()
     console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
     for problem in found.problems:
@@ -79,7 +79,7 @@ def _print(found: Report, read: Readings) -> None:
     )
     for each in read.denied.organizers:
         console.print(
-            Text(f"\nNo access to {output.clean(each.id or 'call records')}: {output.clean(each.cure)}")
+            Text(f"\nNo access to {output.clean(each.id or 'call records')}: {output.clean(each.remedy)}")
         )
 
 

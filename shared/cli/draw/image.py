@@ -192,7 +192,7 @@ def _page(known: Timeline) -> str:
         element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
         html.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
     )
-    page = html.text(element("html", head, body, lang="en"))
+    page = html.render(element("html", head, body, lang="en"))
     return page.replace(mark, written(known, "svg").decode().partition("<svg")[2].join(("<svg", "")))
 
 
