@@ -21,7 +21,7 @@ from ...messages.tasks import MOST_EXAMINED, Examine, Task
 from ...settings import GUID
 from ...subscriptions.handshake import handshake_problem
 from .. import output
-from ..output import UNWELL, told
+from ..output import UNWELL, report_errors
 from ..session import Session, current
 from .status import report
 
@@ -53,7 +53,7 @@ def doctor(
     not well.
     """
     organizers = tuple(each.lower() for each in organizer or ())
-    with told():
+    with report_errors():
         if len(organizers) > MOST_EXAMINED or not all(GUID.match(each) for each in organizers):
             raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MOST_EXAMINED}.")
         found: list[Finding] = []
@@ -62,7 +62,7 @@ def doctor(
             if not current().as_json:
                 _print(each)
         if current().as_json:
-            output.show([findings.finding_json(each) for each in found])
+            output.print_json([findings.finding_json(each) for each in found])
     if any(each.severity is Severity.PROBLEM for each in found):
         raise typer.Exit(UNWELL)
 
@@ -125,9 +125,9 @@ def _allowed(check: str, look: Callable[[], object], role: str) -> Finding:
         look()
     except HttpResponseError as failure:
         refused = failure.status_code in (401, 403)
-        return findings.not_allowed(check, output.code(failure), role, refused=refused)
+        return findings.not_allowed(check, output.error_code(failure), role, refused=refused)
     except AzureError as failure:
-        return findings.not_reached(check, output.code(failure))
+        return findings.not_reached(check, output.error_code(failure))
     return findings.may_read(check)
 
 
@@ -150,11 +150,11 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
         yield sent
         return
     name = self_check.findings_name(identifier)
-    entry = output.awaited(lambda: session.state.read(name), "The app examines itself …", seconds)
+    entry = output.wait_for(lambda: session.state.read(name), "The app examines itself …", seconds)
     if entry is None:
         yield findings.app_silent(seconds)
         return
-    yield findings.app_answered(output.clean(entry.content.get("version")))
+    yield findings.app_answered(output.sanitize(entry.content.get("version")))
     for each in entry.content.get("findings", []):
         severity = Severity(each.get("state"))
         yield Finding(f"app: {each.get('check')}", severity, each.get("says", ""), each.get("cure", ""))
@@ -167,6 +167,8 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
 def _print(finding: Finding) -> None:
     console = output.stdout()
     line = Text(f"{finding.severity:8}", _COLOURS[finding.severity])
-    console.print(line.append(f"{output.clean(finding.check)}: {output.clean(finding.message)}", "default"))
+    console.print(
+        line.append(f"{output.sanitize(finding.check)}: {output.sanitize(finding.message)}", "default")
+    )
     if finding.remedy and finding.severity is not Severity.OK:
-        console.print(Text(f"        {output.clean(finding.remedy)}", "dim"))
+        console.print(Text(f"        {output.sanitize(finding.remedy)}", "dim"))

@@ -20,7 +20,7 @@ from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
 from ..export.tables import Format, Row, Table
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 KEY = "ATTENDANCE_PSEUDONYM_KEY"
@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    first: options.First,
-    last: options.Last,
+    first: options.FirstDay,
+    last: options.LastDay,
     form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
     table: Annotated[
         list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all three.")
@@ -60,26 +60,26 @@ def export(
     Each table and day is one file, which is there whole or not at all: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
     A day without reports has none. The same command again writes the same files.
     """
-    with told():
-        window = options.between(first, last)
+    with report_errors():
+        window = options.days_between(first, last)
         if (folder_ is None) is not into_container:
             raise AttendanceError("Give either --output FOLDER or --into-container.")
         pseudonyms = _pseudonyms() if pseudonymise else None
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
-        with output.progress("Days", len(window)) as done:
+        with output.progress_bar("Days", len(window)) as done:
             for day in window:
                 found = list(Archive(container).list_reports(day))
                 for each in counts:
                     target = _Target(container, folder_, f"{day_folder(each, day)}part-00000.{form}", form)
                     counts[each] += _written(each, found, target, container, pseudonyms)
                 done(1)
-        output.rows([{"table": str(each), "rows": count} for each, count in counts.items()])
+        output.print_rows([{"table": str(each), "rows": count} for each, count in counts.items()])
 
 
 def _pseudonyms() -> Pseudonyms:
     key = os.environ.get(KEY)
     if key is None:
-        output.say(f"{KEY} is not set: the pseudonyms of this export are its own.")
+        output.print_message(f"{KEY} is not set: the pseudonyms of this export are its own.")
     return Pseudonyms(secrets.token_hex(32) if key is None else key)
 
 
@@ -102,7 +102,7 @@ class _Target:
     def write(self, table: Table, found: Iterable[Row]) -> int:
         """Write the file, whole or not at all; how many rows it has."""
         if self._root:
-            with output.whole(self._root / self._name) as file:
+            with output.atomic_file(self._root / self._name) as file:
                 return tables.write(table, found, self.form, file)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
             count = tables.write(table, found, self.form, draft)
@@ -130,8 +130,8 @@ def _written(
         return 0
 
     def all_rows() -> Iterator[Row]:
-        for report, content in reading.bodies(container, found):
-            for row in tables.rows_of(table, content, reading.fields(report)):
+        for report, content in reading.read_bodies(container, found):
+            for row in tables.rows_of(table, content, reading.index_fields(report)):
                 yield pseudonyms.row(row) if pseudonyms else row
 
     return target.write(table, all_rows())

@@ -13,7 +13,7 @@ from ...graph import reports, verbatim_json
 from ...graph.client import Graph, page_items, segment
 from ...messages import resource_paths
 from .. import output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 from ..sign_in import SignIn
 
@@ -40,7 +40,7 @@ def fetch(
 
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
-    with told():
+    with report_errors():
         found = resource_paths.report(address)
         if found is None:
             raise AttendanceError("This is not the address of an attendance report.")
@@ -48,7 +48,7 @@ def fetch(
         report = reports.fetch_report(
             current().graph(), reports.locate_report(found), found.report_id, expand=expand, select=names
         )
-        output.write(verbatim_json.dumps(report) + b"\n", output_file)
+        output.write_output(verbatim_json.dumps(report) + b"\n", output_file)
 
 
 @me.command("list")
@@ -56,11 +56,11 @@ def list_mine(
     join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
 ) -> None:
     """List the attendance reports of one of your meetings, with the address of each."""
-    with told():
+    with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
         mine = reports.MyMeetingReports(_my_meeting(graph, join_url))
         found = sorted(reports.list_reports(graph, mine), key=lambda each: (each.end is None, each.end))
-        output.rows(
+        output.print_rows(
             [
                 {
                     "id": each.id,

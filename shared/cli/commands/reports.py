@@ -16,7 +16,7 @@ from ...errors import AttendanceError
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from .. import options, output, reading
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 FOUR_WEEKS = 30
@@ -36,18 +36,19 @@ class What(StrEnum):
 
 @app.command("list")
 def list_reports(
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
     organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
     meeting: Annotated[
         str | None, typer.Option(help="Only of this meeting (its id or its join URL).")
     ] = None,
 ) -> None:
     """List the stored reports of some days."""
-    with told():
+    with report_errors():
         container = current().container
         found = (
-            reading.fields(each) for _, each in reading.each_report(container, options.between(first, last))
+            reading.index_fields(each)
+            for _, each in reading.iter_reports(container, options.days_between(first, last))
         )
         wanted = (
             each
@@ -56,7 +57,7 @@ def list_reports(
             and (meeting is None or meeting in (each["meetingId"], each["joinWebUrl"], each["eventId"]))
         )
         columns = ("start", "end", "participants", "source", "organizerId", "id")
-        output.rows(wanted, columns, "No report is stored on these days.")
+        output.print_rows(wanted, columns, "No report is stored on these days.")
 
 
 @app.command()
@@ -68,30 +69,30 @@ def show(
     everybody: Annotated[
         bool, typer.Option("--all", help="Show every person, however many there are.")
     ] = False,
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
 ) -> None:
     """Draw who attended a meeting and when: here, or as a picture. With --json, the report as it is stored."""
-    with told():
+    with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
             raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.located(container, report, options.between(first, last, FOUR_WEEKS))
+        name = reading.locate_blob(container, report, options.days_between(first, last, FOUR_WEEKS))
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
-            output.write(blob.body + b"\n", picture)
+            output.write_output(blob.body + b"\n", picture)
             return
         from ..draw import terminal, timeline  # draw what other commands need not load
 
-        drawn = timeline.read(reading.parsed(blob.body, name))
+        drawn = timeline.read(reading.parse_report(blob.body, name))
         if picture is None:
             output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
             return
         from ..draw import image as pictures
 
-        output.write(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
+        output.write_output(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
 
 
 @app.command()
@@ -99,8 +100,8 @@ def download(
     folder_: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Where the copy lies; it is made where needed.")
     ],
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
     what: Annotated[
         list[What] | None, typer.Option(help="Which parts; may be given several times. Default: reports.")
     ] = None,
@@ -109,24 +110,24 @@ def download(
 
     A blob that is gone leaves the folder's file as it is.
     """
-    with told():
+    with report_errors():
         container, chosen = current().container, what or [What.REPORTS]
-        window = options.between(first, last)
+        window = options.days_between(first, last)
         fetched = kept = 0
-        with output.progress("Copying") as done:
+        with output.progress_bar("Copying") as done:
             for blob in _blobs(container, chosen, window):
                 target = _target(folder_, blob.name)
                 if _is_there(target, blob):
                     kept += 1
                 elif body := get_blob(container, blob.name):
-                    with output.whole(target) as file:
+                    with output.atomic_file(target) as file:
                         file.write(body.body)
                     fetched += 1
                 done(1)
         if current().as_json:
-            output.show({"fetched": fetched, "unchanged": kept})
+            output.print_json({"fetched": fetched, "unchanged": kept})
         else:
-            output.say(f"{fetched} fetched, {kept} unchanged.")
+            output.print_message(f"{fetched} fetched, {kept} unchanged.")
 
 
 def _blobs(
@@ -141,7 +142,7 @@ def _target(root: Path, name: str) -> Path:
     """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise AttendanceError(f"The blob name {output.clean(name)} is no name of a file.")
+        raise AttendanceError(f"The blob name {output.sanitize(name)} is no name of a file.")
     return root.joinpath(*parts)
 
 

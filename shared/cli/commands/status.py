@@ -13,7 +13,7 @@ from ...health.diagnosis import HealthReport, diagnose
 from ...health.readings import Readings
 from ...times import format_utc
 from .. import output
-from ..output import UNWELL, told
+from ..output import UNWELL, report_errors
 from ..session import Session, current
 
 
@@ -27,10 +27,10 @@ def status() -> None:
 
     Ends with 3 when there is a problem. Subscriptions are as the app published them last.
     """
-    with told():
+    with report_errors():
         found = report(current())
         if current().as_json:
-            output.show(endpoint.health_json(found))
+            output.print_json(endpoint.health_json(found))
         elif found.readings:
             _print(found, found.readings)
     if not found.healthy:
@@ -49,9 +49,9 @@ def _print(found: HealthReport, read: Readings) -> None:
     console = output.stdout()
     console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
     for problem in found.problems:
-        console.print(Text(f"Problem: {output.clean(problem)}", "red"))
+        console.print(Text(f"Problem: {output.sanitize(problem)}", "red"))
     for warning in found.diagnosis.warnings:
-        console.print(Text(f"Warning: {output.clean(warning)}", "yellow"))
+        console.print(Text(f"Warning: {output.sanitize(warning)}", "yellow"))
     console.print()
     console.print(f"Last notification  {_when(read.last_notification)}")
     console.print(f"Last report        {_when(read.last_report)}")
@@ -62,9 +62,9 @@ def _print(found: HealthReport, read: Readings) -> None:
         {"subscription": each.resource, "state": each.status, "expires": _when(each.expires)}
         for each in found.diagnosis.subscriptions or ()
     ]
-    output.rows(subscriptions, nothing="The app has published no subscriptions.")
+    output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
     console.print()
-    output.rows(
+    output.print_rows(
         [
             {
                 "day": day.isoformat(),
@@ -79,7 +79,9 @@ def _print(found: HealthReport, read: Readings) -> None:
     )
     for each in read.denied.organizers:
         console.print(
-            Text(f"\nNo access to {output.clean(each.id or 'call records')}: {output.clean(each.remedy)}")
+            Text(
+                f"\nNo access to {output.sanitize(each.id or 'call records')}: {output.sanitize(each.remedy)}"
+            )
         )
 
 

@@ -17,7 +17,7 @@ from ...messages.tasks import Delete, Maintain, Renew, Task
 from ...subscriptions import status
 from ...subscriptions.status import Maintenance, SubscriptionStatus
 from .. import output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 LOOK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
@@ -30,7 +30,7 @@ Id = Annotated[str, typer.Argument(help="Id of the subscription, as `list` shows
 @app.command("list")
 def list_subscriptions() -> None:
     """List the subscriptions of the app's identity, as the last run of maintain_subscriptions left them."""
-    with told():
+    with report_errors():
         run = _last()
         if run is None:
             raise AttendanceError(
@@ -46,7 +46,7 @@ def renew(
     ] = None,
 ) -> None:
     """Have the app renew its subscriptions now, and make those that are missing."""
-    with told():
+    with report_errors():
         before = _last()
         known = before.subscriptions or () if before else ()
         wanted = [each.id for each in known if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
@@ -58,7 +58,7 @@ def renew(
 @app.command()
 def delete(identifier: Id) -> None:
     """Have the app delete one of its identity's subscriptions. One that it wants, it makes anew."""
-    with told():
+    with report_errors():
         current().upkeep.send(tasks.message(Task(Delete(identifier))))
         _show(_after())
 
@@ -72,7 +72,7 @@ def _after() -> Maintenance:
         run = _last()
         return run if run and _is_after(run, began) else None
 
-    if run := output.awaited(newer, "The app sees to its subscriptions …", WAIT):
+    if run := output.wait_for(newer, "The app sees to its subscriptions …", WAIT):
         return run
     raise AttendanceError(f"The app has not answered within {WAIT} s: see `attendance doctor`.")
 
@@ -86,10 +86,10 @@ def _last() -> Maintenance | None:
 
 
 def _show(run: Maintenance) -> None:
-    output.rows(
+    output.print_rows(
         [status.fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )
     for problem in run.problems:
-        output.say(f"attendance: {problem}")
+        output.print_message(f"attendance: {problem}")
