@@ -271,6 +271,6 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
 def test_doctor_names_the_role_without_which_it_cannot_ask_the_app() -> None:
     refusal = HttpResponseError(response=MagicMock(status_code=403))
     session_ = MagicMock(**{"upkeep.send.side_effect": refusal})
-    (finding,) = doctor._of_app(session_, (), 1)
+    (finding,) = doctor._check_app(session_, (), 1)
     assert finding.severity == "problem"
     assert "Storage Queue Data Message Sender" in finding.remedy

@@ -45,8 +45,8 @@ def backfill(
         current().upkeep.send(tasks.message(Task(job)))
         output.print_message("The app was asked.")
         if wait:
-            look = _finished(job, began, timeout)
-            output.print_rows([{"records": look.records, "missing": look.missing, "error": look.error}])
+            scan = _wait_for_scan(job, began, timeout)
+            output.print_rows([{"records": scan.records, "missing": scan.missing, "error": scan.error}])
 
 
 def redrive(
@@ -70,21 +70,21 @@ def redrive(
     """
     with report_errors():
         window = options.days_between(first, last, REACH)
-        chosen = frozenset(outcome or [Result.FAILED])
-        if Result.PENDING in chosen:
+        outcomes = frozenset(outcome or [Result.FAILED])
+        if Result.PENDING in outcomes:
             raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
-        current().upkeep.send(tasks.message(Task(Redrive(chosen, window[0], window[-1]))))
+        current().upkeep.send(tasks.message(Task(Redrive(outcomes, window[0], window[-1]))))
         output.print_message("The app was asked.")
 
 
-def _finished(job: Backfill, began: datetime, seconds: float) -> Scan:
+def _wait_for_scan(job: Backfill, began: datetime, seconds: float) -> Scan:
     """The app's look at the window, once it is finished. Raises AttendanceError when that takes too long."""
-    looks = Scans(current().state, current().upkeep)
+    scans = Scans(current().state, current().upkeep)
 
     def finished() -> Scan | None:
-        kept = looks.read(backfill_name(job))
-        return kept.scan if kept and kept.scan.finished and kept.scan.finished >= began else None
+        blob = scans.read(backfill_name(job))
+        return blob.scan if blob and blob.scan.finished and blob.scan.finished >= began else None
 
-    if look := output.wait_for(finished, "The app goes through Graph's list …", seconds):
-        return look
+    if scan := output.wait_for(finished, "The app goes through Graph's list …", seconds):
+        return scan
     raise AttendanceError(f"The app has not finished within {seconds:.0f} s; it goes on. See `status`.")

@@ -13,10 +13,10 @@ from ..erasure.erase import Erasing
 from ..output import report_errors
 from ..session import current
 
-LEAST = 3  # characters of an id or an address
+MIN_LENGTH = 3  # characters of an id or an address
 
 app = typer.Typer(no_args_is_help=True, help="Where a person appears in the archive; see docs/privacy.md.")
-Who = Annotated[
+Names = Annotated[
     list[str],
     typer.Argument(
         help="The person's ids and e-mail addresses: give all that are known. Case does not matter."
@@ -25,24 +25,24 @@ Who = Annotated[
 
 
 @app.command()
-def find(who: Who, first: options.FirstDay, last: options.LastDay) -> None:
+def find(who: Names, first: options.FirstDay, last: options.LastDay) -> None:
     """List the reports in which a person appears, as organizer or attendee."""
     with report_errors():
-        person, container = _person(who), current().container
+        person, container = _parse_person(who), current().container
         window = options.days_between(first, last)
-        found = []
+        rows = []
         with output.progress_bar("Reading reports") as done:
             archived = (report for _, report in reading.iter_reports(container, window))
             for report, content in reading.read_bodies(container, archived, done):
                 if appears := roles(content, report.metadata, person):
                     line = reading.index_fields(report)
-                    found.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
-        output.print_rows(found, if_empty="The person appears in no report of these days.")
+                    rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
+        output.print_rows(rows, if_empty="The person appears in no report of these days.")
 
 
 @app.command()
 def erase(
-    who: Who,
+    who: Names,
     first: options.FirstDay,
     last: options.LastDay,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -55,7 +55,7 @@ def erase(
     the state container. A command that was interrupted is finished by giving it again.
     """
     with report_errors():
-        person, window = _person(who), options.days_between(first, last)
+        person, window = _parse_person(who), options.days_between(first, last)
         if not yes:
             typer.confirm(
                 f"Erase from {window[0]} to {window[-1]}? This cannot be undone.", abort=True, err=True
@@ -82,8 +82,8 @@ def erase(
             )
 
 
-def _person(who: list[str]) -> Person:
+def _parse_person(who: list[str]) -> Person:
     names = frozenset(name.strip().lower() for name in who)
-    if any(len(name) < LEAST for name in names):
-        raise AttendanceError(f"An id or an address has at least {LEAST} characters.")
+    if any(len(name) < MIN_LENGTH for name in names):
+        raise AttendanceError(f"An id or an address has at least {MIN_LENGTH} characters.")
     return Person(names)

@@ -19,13 +19,13 @@ from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
 
-FOUR_WEEKS = 30
+DAYS_BACK = 30
 PICTURES = (".svg", ".png", ".html")
 
 app = typer.Typer(no_args_is_help=True, help="The reports in the archive.")
 
 
-class What(StrEnum):
+class ArchivePart(StrEnum):
     """The parts of the archive, named as their folders."""
 
     REPORTS = "reports"
@@ -46,18 +46,18 @@ def list_reports(
     """List the stored reports of some days."""
     with report_errors():
         container = current().container
-        found = (
+        rows = (
             reading.index_fields(each)
             for _, each in reading.iter_reports(container, options.days_between(first, last))
         )
-        wanted = (
+        selected = (
             each
-            for each in found
+            for each in rows
             if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
             and (meeting is None or meeting in (each["meetingId"], each["joinWebUrl"], each["eventId"]))
         )
         columns = ("start", "end", "participants", "source", "organizerId", "id")
-        output.print_rows(wanted, columns, "No report is stored on these days.")
+        output.print_rows(selected, columns, "No report is stored on these days.")
 
 
 @app.command()
@@ -77,7 +77,7 @@ def show(
         if picture and picture.suffix.lower() not in PICTURES:
             raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.locate_blob(container, report, options.days_between(first, last, FOUR_WEEKS))
+        name = reading.locate_blob(container, report, options.days_between(first, last, DAYS_BACK))
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
@@ -86,13 +86,15 @@ def show(
             return
         from ..draw import terminal, timeline  # draw what other commands need not load
 
-        drawn = timeline.read(reading.parse_report(blob.body, name))
+        picture_data = timeline.read(reading.parse_report(blob.body, name))
         if picture is None:
-            output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
+            output.stdout(terminal.WIDTH).print(
+                terminal.drawn(picture_data, None if everybody else terminal.ROWS)
+            )
             return
         from ..draw import image as pictures
 
-        output.write_output(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
+        output.write_output(pictures.written(picture_data, picture.suffix.lower()[1:]), picture)
 
 
 @app.command()
@@ -103,7 +105,8 @@ def download(
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
     what: Annotated[
-        list[What] | None, typer.Option(help="Which parts; may be given several times. Default: reports.")
+        list[ArchivePart] | None,
+        typer.Option(help="Which parts; may be given several times. Default: reports."),
     ] = None,
 ) -> None:
     """Copy some days of the archive into a folder, with the same names. What is there and unchanged is not fetched.
@@ -111,34 +114,34 @@ def download(
     A blob that is gone leaves the folder's file as it is.
     """
     with report_errors():
-        container, chosen = current().container, what or [What.REPORTS]
+        container, parts = current().container, what or [ArchivePart.REPORTS]
         window = options.days_between(first, last)
-        fetched = kept = 0
+        fetched = unchanged = 0
         with output.progress_bar("Copying") as done:
-            for blob in _blobs(container, chosen, window):
-                target = _target(folder_, blob.name)
-                if _is_there(target, blob):
-                    kept += 1
+            for blob in _list_blobs(container, parts, window):
+                target = _target_file(folder_, blob.name)
+                if _is_unchanged(target, blob):
+                    unchanged += 1
                 elif body := get_blob(container, blob.name):
                     with output.atomic_file(target) as file:
                         file.write(body.body)
                     fetched += 1
                 done(1)
         if current().as_json:
-            output.print_json({"fetched": fetched, "unchanged": kept})
+            output.print_json({"fetched": fetched, "unchanged": unchanged})
         else:
-            output.print_message(f"{fetched} fetched, {kept} unchanged.")
+            output.print_message(f"{fetched} fetched, {unchanged} unchanged.")
 
 
-def _blobs(
-    container: ContainerClient, what: Iterable[What], window: Iterable[date]
+def _list_blobs(
+    container: ContainerClient, what: Iterable[ArchivePart], window: Iterable[date]
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
             yield from container.list_blobs(name_starts_with=day_folder(each, day))
 
 
-def _target(root: Path, name: str) -> Path:
+def _target_file(root: Path, name: str) -> Path:
     """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
@@ -146,10 +149,10 @@ def _target(root: Path, name: str) -> Path:
     return root.joinpath(*parts)
 
 
-def _is_there(target: Path, blob: BlobProperties) -> bool:
+def _is_unchanged(target: Path, blob: BlobProperties) -> bool:
     """Whether the file is the blob: its size, and its MD5 where storage keeps one."""
     if not target.is_file() or target.stat().st_size != blob.size:
         return False
     md5 = blob.content_settings.content_md5
-    found = hashlib.md5(target.read_bytes(), usedforsecurity=False).digest()
-    return md5 is not None and found == bytes(md5)
+    digest = hashlib.md5(target.read_bytes(), usedforsecurity=False).digest()
+    return md5 is not None and digest == bytes(md5)

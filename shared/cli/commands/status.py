@@ -28,39 +28,41 @@ def status() -> None:
     Ends with 3 when there is a problem. Subscriptions are as the app published them last.
     """
     with report_errors():
-        found = report(current())
+        health = collect_report(current())
         if current().as_json:
-            output.print_json(endpoint.health_json(found))
-        elif found.readings:
-            _print(found, found.readings)
-    if not found.healthy:
+            output.print_json(endpoint.health_json(health))
+        elif health.readings:
+            _print_report(health, health.readings)
+    if not health.healthy:
         raise typer.Exit(UNWELL)
 
 
-def report(session: Session) -> HealthReport:
+def collect_report(session: Session) -> HealthReport:
     """What health would say now."""
     now, app = times.now(), session.settings
     sources = readings.build_sources(app, session.data_blobs, session.host_blobs, session.queues)
-    read = readings.collect(sources, now.date())
-    return HealthReport(now, settings.public_values(session.environ), read, diagnose(read, app, now))
+    collected = readings.collect(sources, now.date())
+    return HealthReport(
+        now, settings.public_values(session.environ), collected, diagnose(collected, app, now)
+    )
 
 
-def _print(found: HealthReport, read: Readings) -> None:
+def _print_report(health: HealthReport, readings: Readings) -> None:
     console = output.stdout()
-    console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
-    for problem in found.problems:
+    console.print(Text("healthy", "green") if health.healthy else Text("not well", "bold red"))
+    for problem in health.problems:
         console.print(Text(f"Problem: {output.sanitize(problem)}", "red"))
-    for warning in found.diagnosis.warnings:
+    for warning in health.diagnosis.warnings:
         console.print(Text(f"Warning: {output.sanitize(warning)}", "yellow"))
     console.print()
-    console.print(f"Last notification  {_when(read.last_notification)}")
-    console.print(f"Last report        {_when(read.last_report)}")
-    for name, length in read.queues.items():
+    console.print(f"Last notification  {_format_time(readings.last_notification)}")
+    console.print(f"Last report        {_format_time(readings.last_report)}")
+    for name, length in readings.queues.items():
         console.print(f"Queue {name:28} {length if isinstance(length, int) else 'does not answer'}")
     console.print()
     subscriptions = [
-        {"subscription": each.resource, "state": each.status, "expires": _when(each.expires)}
-        for each in found.diagnosis.subscriptions or ()
+        {"subscription": each.resource, "state": each.status, "expires": _format_time(each.expires)}
+        for each in health.diagnosis.subscriptions or ()
     ]
     output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
     console.print()
@@ -74,10 +76,10 @@ def _print(found: HealthReport, read: Readings) -> None:
                 if manifest
                 else "nothing is known yet",
             }
-            for day, manifest in sorted(read.days.items(), reverse=True)
+            for day, manifest in sorted(readings.days.items(), reverse=True)
         ]
     )
-    for each in read.denied.organizers:
+    for each in readings.denied.organizers:
         console.print(
             Text(
                 f"\nNo access to {output.sanitize(each.id or 'call records')}: {output.sanitize(each.remedy)}"
@@ -85,5 +87,5 @@ def _print(found: HealthReport, read: Readings) -> None:
         )
 
 
-def _when(moment: datetime | None) -> str:
+def _format_time(moment: datetime | None) -> str:
     return format_utc(moment) if moment else "never"

@@ -31,7 +31,7 @@ def add(
             end = times.parse(until)
         except ValueError:
             raise AttendanceError(f"{until!r} is not a time.") from None
-        _watch().add(watchlist.build_watched_meeting(join_url, organizer, end))
+        _watchlist().add(watchlist.build_watched_meeting(join_url, organizer, end))
         output.print_message("Watched.")
 
 
@@ -46,7 +46,7 @@ def list_watched() -> None:
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watch().list_meetings(tidy=False)  # who lists may not be allowed to delete
+                for each in _watchlist().list_meetings(tidy=False)  # who lists may not be allowed to delete
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
@@ -57,10 +57,10 @@ def list_watched() -> None:
 def remove(join_url: JoinUrl) -> None:
     """Watch a meeting no more."""
     with report_errors():
-        if not _watch().remove(join_url):
+        if not _watchlist().remove(join_url):
             raise AttendanceError("This meeting is not watched.")
         output.print_message("Not watched any more.")
 
 
-def _watch() -> watchlist.Watchlist:
+def _watchlist() -> watchlist.Watchlist:
     return watchlist.Watchlist(current().state)
