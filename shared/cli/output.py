@@ -70,7 +70,7 @@ def print_message(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def sanitize(value: object) -> str:
+def single_line(value: object) -> str:
     """A value as one line that does nothing to a terminal; "" for None."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
@@ -97,7 +97,7 @@ def print_rows(
     for name in names:
         table.add_column(name, overflow="fold")
     for row in row_list:
-        table.add_row(*(Text(sanitize(row.get(name))) for name in names))
+        table.add_row(*(Text(single_line(row.get(name))) for name in names))
     stdout().print(table)
 
 

@@ -156,7 +156,7 @@ def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) ->
     if entry is None:
         yield findings.app_silent(seconds)
         return
-    yield findings.app_answered(output.sanitize(entry.content.get("version")))
+    yield findings.app_answered(output.single_line(entry.content.get("version")))
     for each in entry.content.get("findings", []):
         severity = Severity(each.get("state"))
         yield Finding(f"app: {each.get('check')}", severity, each.get("says", ""), each.get("cure", ""))
@@ -170,7 +170,7 @@ def _print_finding(finding: Finding) -> None:
     console = output.stdout()
     line = Text(f"{finding.severity:8}", _COLOURS[finding.severity])
     console.print(
-        line.append(f"{output.sanitize(finding.check)}: {output.sanitize(finding.message)}", "default")
+        line.append(f"{output.single_line(finding.check)}: {output.single_line(finding.message)}", "default")
     )
     if finding.remedy and finding.severity is not Severity.OK:
-        console.print(Text(f"        {output.sanitize(finding.remedy)}", "dim"))
+        console.print(Text(f"        {output.single_line(finding.remedy)}", "dim"))

@@ -86,7 +86,7 @@ def show(
             return
         from ..draw import terminal, timeline  # draw what other commands need not load
 
-        picture_data = timeline.read(reading.parse_report(blob.body, name))
+        picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
         if picture is None:
             output.stdout(terminal.WIDTH).print(
                 terminal.drawn(picture_data, None if everybody else terminal.ROWS)
@@ -94,7 +94,7 @@ def show(
             return
         from ..draw import image as pictures
 
-        output.write_output(pictures.written(picture_data, picture.suffix.lower()[1:]), picture)
+        output.write_output(pictures.render_picture(picture_data, picture.suffix.lower()[1:]), picture)
 
 
 @app.command()
@@ -145,7 +145,7 @@ def _target_file(root: Path, name: str) -> Path:
     """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise AttendanceError(f"The blob name {output.sanitize(name)} is no name of a file.")
+        raise AttendanceError(f"The blob name {output.single_line(name)} is no name of a file.")
     return root.joinpath(*parts)
 
 

@@ -51,9 +51,9 @@ def _print_report(health: HealthReport, readings: Readings) -> None:
     console = output.stdout()
     console.print(Text("healthy", "green") if health.healthy else Text("not well", "bold red"))
     for problem in health.problems:
-        console.print(Text(f"Problem: {output.sanitize(problem)}", "red"))
+        console.print(Text(f"Problem: {output.single_line(problem)}", "red"))
     for warning in health.diagnosis.warnings:
-        console.print(Text(f"Warning: {output.sanitize(warning)}", "yellow"))
+        console.print(Text(f"Warning: {output.single_line(warning)}", "yellow"))
     console.print()
     console.print(f"Last notification  {_format_time(readings.last_notification)}")
     console.print(f"Last report        {_format_time(readings.last_report)}")
@@ -82,7 +82,7 @@ def _print_report(health: HealthReport, readings: Readings) -> None:
     for each in readings.denied.organizers:
         console.print(
             Text(
-                f"\nNo access to {output.sanitize(each.id or 'call records')}: {output.sanitize(each.remedy)}"
+                f"\nNo access to {output.single_line(each.id or 'call records')}: {output.single_line(each.remedy)}"
             )
         )
 
