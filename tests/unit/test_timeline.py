@@ -55,7 +55,7 @@ def crowd(size: int) -> dict[str, Any]:
 
 def text(content: dict[str, Any], rows: int | None = terminal.ROWS, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-    console.print(terminal.drawn(timeline.parse_timeline(content), rows))
+    console.print(terminal.Drawing(timeline.parse_timeline(content), rows))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -110,7 +110,7 @@ def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, "ascii") as stream:
         Console(file=stream, width=80, color_system=None).print(
-            terminal.drawn(timeline.parse_timeline(report(person("王", (0, 60)))), None)
+            terminal.Drawing(timeline.parse_timeline(report(person("王", (0, 60)))), None)
         )
         stream.flush()
         assert b"?" in raw.getvalue()

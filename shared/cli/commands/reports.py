@@ -89,7 +89,7 @@ def show(
         picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
         if picture is None:
             output.stdout(terminal.WIDTH).print(
-                terminal.drawn(picture_data, None if everybody else terminal.ROWS)
+                terminal.Drawing(picture_data, None if everybody else terminal.ROWS)
             )
             return
         from ..draw import image as pictures

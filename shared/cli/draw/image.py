@@ -10,7 +10,7 @@ import io
 import logging
 import secrets
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
@@ -81,7 +81,7 @@ def _draw_figure(timeline: Timeline) -> Figure:
     named = len(timeline.people) <= MAX_NAMED
     people = max(0.6, LINE * len(timeline.people)) if named else DENSE
     figure = Figure((WIDTH, CURVE + people + REST), dpi=PIXELS, layout="constrained")
-    _disable_math(figure.suptitle(_title(timeline), fontsize=11, x=0.01, ha="left"))
+    _disable_math(figure.suptitle(timeline.title, fontsize=11, x=0.01, ha="left"))
     curve, lines = figure.subplots(2, height_ratios=(CURVE, people), sharex=True)
     if timeline.span is None or not timeline.people:
         figure.text(
@@ -100,13 +100,6 @@ def _draw_figure(timeline: Timeline) -> Figure:
     return figure
 
 
-def _title(timeline: Timeline) -> str:
-    when = f"{timeline.start:%Y-%m-%d %H:%M}" if timeline.start else "?"
-    until = f"{timeline.end:%H:%M} UTC" if timeline.end else "?"
-    people = "1 participant" if timeline.participants == 1 else f"{timeline.participants:,} participants"
-    return f"{when} to {until}, {people}, at most {timeline.peak:,} at once"
-
-
 def _draw_curve(axes: Axes, timeline: Timeline) -> None:
     times = [float(dates.date2num(time)) for time, _ in timeline.curve]
     counts = [count for _, count in timeline.curve]
@@ -119,31 +112,30 @@ def _draw_curve(axes: Axes, timeline: Timeline) -> None:
     axes.grid(axis="y", color="#0002", linewidth=0.5)
 
 
-def _draw_people(axes: Axes, people: Iterable[Participant], *, named: bool) -> None:
+def _draw_people(axes: Axes, people: Sequence[Participant], *, named: bool) -> None:
     """One collection of lines a role, so that thousands of people are few elements of the picture."""
-    people_list = list(people)
     by_role: dict[str, list[tuple[int, float, float]]] = {}
-    for number, each in enumerate(people_list):
+    for number, each in enumerate(people):
         of_role = by_role.setdefault(each.role if each.role in COLOURS else "Others", [])
         of_role += [
             (number, float(dates.date2num(stay.join)), float(dates.date2num(stay.leave)))
             for stay in each.stays
         ]
-    height = DENSE if not named else max(0.6, LINE * len(people_list))
-    thick = max(0.4, min(8.0, 72 * height / len(people_list) * 0.62))
+    height = DENSE if not named else max(0.6, LINE * len(people))
+    thick = max(0.4, min(8.0, 72 * height / len(people) * 0.62))
     for role in ("Others", *reversed(COLOURS)):  # the few lie over the many
         if stays_of_role := by_role.get(role):
             numbers, joins, leaves = zip(*stays_of_role, strict=True)
             colour = COLOURS.get(role, OTHERS)
             axes.hlines(numbers, joins, leaves, colors=colour, linewidth=thick, label=role)
-    axes.set_ylim(len(people_list) - 0.5, -0.5)
+    axes.set_ylim(len(people) - 0.5, -0.5)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     if named:
-        axes.set_yticks(range(len(people_list)), [_short(each.name) for each in people_list], fontsize=8)
+        axes.set_yticks(range(len(people)), [_short(each.name) for each in people], fontsize=8)
         for label in axes.get_yticklabels():
             _disable_math(label)
     else:
-        axes.set_ylabel(f"{len(people_list):,} people, by first joining")
+        axes.set_ylabel(f"{len(people):,} people, by first joining")
     legend = axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.75 / height),
@@ -166,7 +158,7 @@ def _disable_math(label: object) -> None:
 
 
 def _render_page(timeline: Timeline) -> str:
-    title, mark = _title(timeline), f"picture-{secrets.token_hex(8)}"
+    title, mark = timeline.title, f"picture-{secrets.token_hex(8)}"
     rows = [
         (
             each.name,

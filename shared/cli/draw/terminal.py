@@ -23,14 +23,9 @@ _STEPS, _STEPS_ASCII = " ▁▂▃▄▅▆▇█", "  ..::##"
 _BAR, _BAR_ASCII = ("·", "▒", "█"), (".", "-", "#")
 
 
-def drawn(timeline: Timeline, rows: int | None) -> Drawing:
-    """Something that a rich console prints, as wide as the console; at most `rows` people, or with None all."""
-    return Drawing(timeline, rows)
-
-
 @dataclass(frozen=True)
 class Drawing:
-    """See `drawn`."""
+    """Something that a rich console prints, as wide as the console; at most `rows` people, or with None all."""
 
     timeline: Timeline
     rows: int | None
@@ -39,7 +34,7 @@ class Drawing:
         """The lines, from the top."""
         timeline, plain = self.timeline, not options.encoding.lower().startswith("utf")
         yield Text(f"Report {timeline.report_id}", "bold")
-        yield Text(_summary_line(timeline))
+        yield Text(timeline.title)
         span = timeline.span
         if span is None or not timeline.people:
             yield Text("Nobody attended." if not timeline.people else "It tells no times.")
@@ -54,13 +49,6 @@ class Drawing:
         if len(people) < len(timeline.people):
             more = len(timeline.people) - len(people)
             yield Text(f"and {more:,} more who joined later: --all shows everybody", "dim")
-
-
-def _summary_line(timeline: Timeline) -> str:
-    when = f"{timeline.start:%Y-%m-%d %H:%M}" if timeline.start else "?"
-    until = f"{timeline.end:%H:%M} UTC" if timeline.end else "?"
-    people = "1 participant" if timeline.participants == 1 else f"{timeline.participants:,} participants"
-    return f"{when} to {until}, {people}, at most {timeline.peak:,} at once"
 
 
 def _curve_lines(

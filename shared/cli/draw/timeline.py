@@ -65,6 +65,14 @@ class Timeline:
         return max((count for _, count in self.curve), default=0)
 
     @property
+    def title(self) -> str:
+        """Times, participants and the most who were there at once, in a line."""
+        when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
+        until = f"{self.end:%H:%M} UTC" if self.end else "?"
+        people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
+        return f"{when} to {until}, {people}, at most {self.peak:,} at once"
+
+    @property
     def span(self) -> tuple[datetime, datetime] | None:
         """From when to when there is something to draw; None where there is no time at all."""
         times = [time for time in (self.start, self.end) if time]
