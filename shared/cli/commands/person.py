@@ -9,7 +9,7 @@ import typer
 from ...errors import AttendanceError
 from ...privacy.redact import Person, roles
 from .. import options, output, reading
-from ..erasure.erase import Erasing
+from ..erasure.erase import Erasure
 from ..output import report_errors
 from ..session import current
 
@@ -60,25 +60,25 @@ def erase(
             typer.confirm(
                 f"Erase from {window[0]} to {window[-1]}? This cannot be undone.", abort=True, err=True
             )
-        erasing, complete = Erasing(current(), person), False
+        erasure, complete = Erasure(current(), person), False
         try:
             with output.progress_bar("Days", len(window)) as done:
                 for day in window:
-                    erasing.day(day)
+                    erasure.erase_day(day)
                     done(1)
-            erasing.forget()
-            erasing.refresh(
+            erasure.remove_state()
+            erasure.refresh_days(
                 lambda look: output.wait_for(look, "The app writes manifests and tables anew …", wait)
             )
-            erasing.versions()
-            complete = erasing.done.pending == 0
+            erasure.delete_versions()
+            complete = erasure.summary.pending == 0
         finally:
-            erasing.put_down(window, complete=complete)
-        output.print_rows([erasing.done.fields()])
+            erasure.record(window, complete=complete)
+        output.print_rows([erasure.summary.to_json()])
         if not complete:
             raise AttendanceError(
-                f"{erasing.done.pending} outcomes are still pending, and name the person: give the command again when "
-                "they have settled, after RETRY_WINDOW."
+                f"{erasure.summary.pending} outcomes are still pending, and name the person: give the command again "
+                "when they have settled, after RETRY_WINDOW."
             )
 
 
