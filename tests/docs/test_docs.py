@@ -378,11 +378,11 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert path.endswith("?$expand=attendanceRecords")
         return page
 
-    def follow_links(link: object, operation: str) -> Iterator[dict[str, Any]]:
+    def following(link: object, operation: str) -> Iterator[dict[str, Any]]:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, follow_links=follow_links))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=following))
 
 
 def logged_events() -> set[tuple[str, str]]:

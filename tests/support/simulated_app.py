@@ -233,7 +233,10 @@ def call(
     readable: datetime | None = None,
     ready: datetime | None = None,
 ) -> Call:
-    """A meeting of 30 minutes. Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`."""
+    """A meeting of 30 minutes.
+
+    Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`.
+    """
     begin, usual = ended - timedelta(minutes=30), ended + timedelta(minutes=2)
     length = {"start": times.text(begin), "end": times.text(ended)}
     record = {
