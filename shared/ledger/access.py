@@ -92,7 +92,7 @@ class AccessRegister:
         if self._asked.allows(OPENED):
             today = times.now().date()  # the pass sets its first day when it begins
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
-            self._upkeep.send(tasks.message(Task(job)), self._pause)
+            self._upkeep.send(tasks.serialize_task(Task(job)), self._pause)
 
     def restored_organizers(self) -> set[str]:
         """Return the blob keys of organizers whose outcomes are still to be reopened."""
