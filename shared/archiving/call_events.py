@@ -16,7 +16,7 @@ from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
 from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
-from ..messages.signals import News, message
+from ..messages.signals import News, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 
@@ -46,7 +46,7 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
         if news := _parse_ended_call(item, data, encrypted, services.watch):
             ended[news.signal_id] = news
     for news in ended.values():
-        services.journal.queue.send(message(news))
+        services.journal.queue.send(serialize_message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 

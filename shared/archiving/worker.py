@@ -48,7 +48,7 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
         return
     if len(content) > 1:
         for each in content:
-            services.journal.queue.send(signals.message(each))
+            services.journal.queue.send(signals.serialize_message(each))
         logs.info("pack.opened", signals=len(content), traceparent=content[0].traceparent)
         return
     with logs.about(signal=content[0].signal_id, traceparent=content[0].traceparent):
