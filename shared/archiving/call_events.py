@@ -15,7 +15,7 @@ from .. import logs, times
 from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
 from ..messages.resource_paths import join_url
-from ..messages.rich_notifications import Encrypted, Item
+from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import News, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
@@ -23,7 +23,7 @@ from ..storage.watchlist import Watchlist
 ENDED = "callended"
 
 
-def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
+def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     """Verify and decrypt the notifications, and queue each call that has ended.
 
     Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
@@ -50,7 +50,7 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
     logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 
-def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
+def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
     """Whether the decrypted data names the item's own meeting, or none.
 
     An item can carry the content of another one.
@@ -60,7 +60,7 @@ def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
 
 
 def _parse_ended_call(
-    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist
+    item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
 ) -> News | None:
     """Return the news of a call's end, or None for other events.
 
