@@ -14,7 +14,7 @@ from typing import Any
 from .. import logs, times
 from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
-from ..messages.resource_paths import join_url
+from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import News, serialize_message
 from ..services import Services
@@ -56,7 +56,7 @@ def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
     An item can carry the content of another one.
     """
     address = data.get("@odata.id")
-    return not isinstance(address, str) or join_url(address) in (item.join_url, None)
+    return not isinstance(address, str) or extract_join_url(address) in (item.join_url, None)
 
 
 def _parse_ended_call(
