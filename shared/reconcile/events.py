@@ -140,7 +140,9 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {event for each in ours if (event := desired.event_of(each.resource))}
+            self._subscribed = {
+                event for each in ours if (event := desired.parse_event_resource(each.resource))
+            }
         return self._subscribed
 
 

@@ -41,7 +41,7 @@ def run_sweep(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
     if windows.is_full_scan_due(_last_scan(FULL, services), settings, now):
-        scan = windows.full_scan(services.sealing.unsealed(), settings, now)
+        scan = windows.full_scan(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe_denied(services)
     if services.access.restored_organizers():

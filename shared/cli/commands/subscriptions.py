@@ -82,12 +82,12 @@ def _is_newer(run: Maintenance, began: datetime) -> bool:
 
 
 def _last_run() -> Maintenance | None:
-    return status.last_run(current().state)
+    return status.read_last_run(current().state)
 
 
 def _print_run(run: Maintenance) -> None:
     output.print_rows(
-        [status.fields(each) for each in run.subscriptions or ()],
+        [status.view_fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )
