@@ -376,8 +376,9 @@ class Settings:
     )
     notification_max_bytes: int = setting(
         "NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024),
-        "Largest notification body that is read; larger ones get 413.",
-        "1048576"
+        "Largest notification body in bytes; larger ones get 413. If not set: 262144, or 1048576 where SIGNALS names "
+        "call-events, whose notifications carry ciphertext.",
+        unset=lambda known: 1_048_576 if CALL_EVENTS in known["signals"] else 262_144
     )
     graph_rate: float = setting(
         "GRAPH_RATE", _rate,

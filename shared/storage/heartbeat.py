@@ -41,13 +41,18 @@ class Heartbeat:
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
-    def count_refused(self, count: int) -> None:
-        """Add notifications with a wrong clientState to the count."""
+    def count_refused(self, count: int, subscription_id: str | None) -> None:
+        """Add notifications with a wrong clientState to the count, and the subscription of ours that sent one."""
+        now = times.text(times.now())
+        ours = {"ours": {"at": now, "subscription": subscription_id}} if subscription_id else {}
         try:
             entry = self._state.read(REFUSED)
-            known = entry.content if entry else {}
-            first, before = known.get("first"), known.get("count", 0)
-            now = times.text(times.now())
-            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, entry)
+            before = entry.content if entry else {}
+            counted = {
+                "at": now,
+                "first": before.get("first") or now,
+                "count": before.get("count", 0) + count,
+            }
+            self._state.write(REFUSED, {**before, **counted, **ours}, entry)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)

@@ -434,6 +434,8 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
     assert (before.announced, before.door, before.subscription_id) == (None, None, None)
     waiting = messages(app)
     seen = app.now
+    for each in ("subscription", "another"):
+        app.services.state.put(f"subscriptions/{each}.json", {"resource": "communications/callRecords"})
     news = call_record_news("one", seen, subscription_id="subscription")
     worker.handle_signals(serialize_message(news), app.services)
     after = record(app)

@@ -19,6 +19,7 @@ from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.support import posts
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 HURRY = {
@@ -69,6 +70,7 @@ class Front:
         self.control = Control(stack.graph)
         self.container = stack.blob_service().get_container_client(stack.container)
         self.apart = stack.state_service().get_container_client(f"{stack.container}-state")
+        posts.register(stack)
 
     @property
     def url(self) -> str:
@@ -77,7 +79,7 @@ class Front:
     def item(self, call_id: str, **changes: object) -> dict[str, object]:
         """A change notification of a call record, as Graph writes it."""
         return {
-            "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+            "subscriptionId": posts.SUBSCRIPTION,
             "clientState": self.stack.settings["CLIENT_STATE"],
             "changeType": "created",
             "resource": f"communications/callRecords/{call_id}",
