@@ -46,9 +46,9 @@ def loads[T](cls: type[T], text: str | bytes) -> T:
 def decode[T](cls: type[T], content: object) -> T:
     """Read a dataclass from an object that JSON was parsed into. Raises NotOurMessage."""
     try:
-        return cast(T, _record(cls)[0](content))
-    except ValueError as wrong:
-        problem, *path = wrong.args
+        return cast(T, _compiled(cls)[0](content))
+    except ValueError as error:
+        problem, *path = error.args
         raise NotOurMessage(f"{'.'.join([cls.__name__, *path])} {problem}.") from None
 
 
@@ -59,18 +59,18 @@ def dumps(value: Any, *, full: bool = False) -> str:
 
 def encode(value: Any, *, full: bool = False) -> dict[str, Any]:
     """The object that JSON is made of; `full` writes defaults and null too."""
-    return cast(dict[str, Any], _record(type(value), full)[1](value))
+    return cast(dict[str, Any], _compiled(type(value), full)[1](value))
 
 
 def parse_moment(value: object) -> datetime:
     """Read a point in time, as exactly as it is written."""
     try:
-        found = times.parse(value)
+        moment = times.parse(value)
     except ValueError:
-        found = None
-    if found is None:
+        moment = None
+    if moment is None:
         raise ValueError("is not a time")
-    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def parse_day(value: object) -> date:
@@ -92,25 +92,25 @@ Moment = Annotated[datetime, lambda value: check_year(parse_moment(value))]
 Day = Annotated[date, lambda value: check_year(parse_day(value))]
 
 
-def _checked(kind: type, problem: str, holds: _Function = lambda _: True) -> _Function:
+def _checker(kind: type, problem: str, is_valid: _Function = lambda _: True) -> _Function:
     def read(value: Any) -> Any:
-        if type(value) is kind and holds(value):
+        if type(value) is kind and is_valid(value):
             return value
         raise ValueError(problem)
 
     return read
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
-_list = _checked(list, "is not a list")
-_object = _checked(dict, "is not a JSON object")
+_check_list = _checker(list, "is not a list")
+_check_object = _checker(dict, "is not a JSON object")
 _PLAIN: dict[Any, tuple[_Function, _Function]] = {
-    str: (_checked(str, "is not a string"), _same),
-    bool: (_checked(bool, "is not true or false"), _same),
-    int: (_checked(int, "is not a whole number from 0 on", lambda value: value >= 0), _same),
+    str: (_checker(str, "is not a string"), _unchanged),
+    bool: (_checker(bool, "is not true or false"), _unchanged),
+    int: (_checker(int, "is not a whole number from 0 on", lambda value: value >= 0), _unchanged),
     date: (parse_day, date.isoformat),
     datetime: (parse_moment, times.text),
 }
@@ -119,19 +119,19 @@ _PLAIN: dict[Any, tuple[_Function, _Function]] = {
 def _compile(cls: Any, full: bool = False) -> tuple[*_Functions, _Names]:
     """The functions that read and write a dataclass, and the names of its properties."""
     hints = get_type_hints(cls, include_extras=True)
-    plan = [(field.name, *_field(field, hints[field.name], full)) for field in fields(cls)]
+    plan = [(field.name, *_compile_field(field, hints[field.name], full)) for field in fields(cls)]
 
     def read(content: Any) -> Any:
         values = {}
-        _object(content)
+        _check_object(content)
         for attribute, name, default, reader, *_ in plan:
             value = content.get(name, default) if name else content
             if value is MISSING:
                 raise ValueError("is missing", name)
             try:
                 values[attribute] = value if value is default else reader(value)
-            except ValueError as wrong:
-                problem, *path = wrong.args
+            except ValueError as error:
+                problem, *path = error.args
                 raise ValueError(problem, *([name] if name else []), *path) from None
         return cls(**values)
 
@@ -150,22 +150,22 @@ def _compile(cls: Any, full: bool = False) -> tuple[*_Functions, _Names]:
     return read, write, cache(lambda: tuple(name for *_, names in plan for name in names()))
 
 
-_record: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
+_compiled: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
 
 
-def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functions, _Names]:
+def _compile_field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functions, _Names]:
     """A field's name in JSON, its default, the functions that read and write it, and the names of its properties."""
     bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     variants = get_args(bare) or (bare,)
     camel = re.sub("_(.)", lambda found: found[1].upper(), field.name)
     name = next((extra for extra in extras if isinstance(extra, str)), camel)
     default = field.default if field.default_factory is MISSING else field.default_factory()
-    reader, writer = _functions(hint, full)
+    reader, writer = _compile_type(hint, full)
     if name:
         default = None if default is MISSING and NoneType in variants else default
         return name, default, reader, writer, lambda: (name,)
     parts = [each for each in variants if each is not NoneType]
-    names = cache(lambda: tuple(name for part in parts for name in _record(part)[2]()))
+    names = cache(lambda: tuple(name for part in parts for name in _compiled(part)[2]()))
 
     def read(content: Any) -> Any:
         absent = NoneType in variants and all(content.get(each) is None for each in names())
@@ -174,28 +174,32 @@ def _field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functi
     return name, default, read, lambda value: writer(value) or dict.fromkeys(names() if full else ()), names
 
 
-def _functions(hint: Any, full: bool) -> _Functions:
+def _compile_type(hint: Any, full: bool) -> _Functions:
     """The functions that read and write a type."""
     kind, parts = get_origin(hint), get_args(hint)
     if hint in _PLAIN:
         return _PLAIN[hint]
     if is_dataclass(hint):
-        return _record(hint, full)[:2]
+        return _compiled(hint, full)[:2]
     if isinstance(hint, EnumType):
         members: dict[str, Any] = {each.value: each for each in cast(Iterable[Any], hint)}
-        known = _checked(str, "is unknown", members.__contains__)
-        return lambda value: members[known(value)], _same
+        check = _checker(str, "is unknown", members.__contains__)
+        return lambda value: members[check(value)], _unchanged
     if kind in (Union, UnionType):
-        return _union([part for part in parts if part is not NoneType], full, optional=NoneType in parts)
+        return _compile_union(
+            [part for part in parts if part is not NoneType], full, optional=NoneType in parts
+        )
     if kind in (Annotated, Mapping, tuple, frozenset):
-        return _composed(kind, parts[1:], *_functions(parts[1 if kind is Mapping else 0], full))
+        return _compile_container(kind, parts[1:], *_compile_type(parts[1 if kind is Mapping else 0], full))
     raise TypeError(f"{hint} has no form in JSON.")
 
 
-def _union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
+def _compile_union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
     """The functions that read and write one of some dataclasses, which `kind` tells apart, or a type or None."""
     if optional:
-        read, write = _functions(parts[0], full) if len(parts) == 1 else _union(parts, full, optional=False)
+        read, write = (
+            _compile_type(parts[0], full) if len(parts) == 1 else _compile_union(parts, full, optional=False)
+        )
         return (
             lambda value: None if value is None else read(value),
             lambda value: None if value is None else write(value),
@@ -203,27 +207,27 @@ def _union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
     kinds = {part.kind: part for part in parts}
 
     def read_kind(value: Any) -> Any:
-        kind = _object(value).get("kind")
+        kind = _check_object(value).get("kind")
         if type(kind) is not str or kind not in kinds:
             raise ValueError("is unknown", "kind")
-        return _record(kinds[kind], full)[0](value)
+        return _compiled(kinds[kind], full)[0](value)
 
-    return read_kind, lambda value: {"kind": value.kind, **_record(type(value), full)[1](value)}
+    return read_kind, lambda value: {"kind": value.kind, **_compiled(type(value), full)[1](value)}
 
 
-def _composed(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
+def _compile_container(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
     """The functions that read and write a type made of another."""
     if kind is Annotated:
         for extra in extras:
             if isinstance(extra, re.Pattern):
-                read = _checked(str, "is not of its form", extra.match)
+                read = _checker(str, "is not of its form", extra.match)
             elif callable(extra):
                 read = extra
         return read, write
     if kind is Mapping:
         return (
-            lambda value: {key: read(each) for key, each in _object(value).items()},
+            lambda value: {key: read(each) for key, each in _check_object(value).items()},
             lambda value: {key: write(each) for key, each in value.items()},
         )
     ordered = sorted if kind is frozenset else list
-    return lambda value: kind(map(read, _list(value))), lambda value: ordered(map(write, value))
+    return lambda value: kind(map(read, _check_list(value))), lambda value: ordered(map(write, value))

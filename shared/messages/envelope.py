@@ -23,8 +23,8 @@ _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z
 
 def dumps(content: Mapping[str, Any]) -> str:
     """Compact ASCII JSON without the values that are None."""
-    known = {key: value for key, value in content.items() if value is not None}
-    return json.dumps(known, separators=(",", ":"))
+    present = {key: value for key, value in content.items() if value is not None}
+    return json.dumps(present, separators=(",", ":"))
 
 
 def loads(text: str, version: int) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class EventReportIds:
 def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
     """The report behind any of its addresses, whole or from the version on; None for another shape."""
     below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
-    if found := parse_event_report(below):
-        return found
+    if event := parse_event_report(below):
+        return event
     match = _MEETING_REPORT.match(below)
     if match is None:
         return None
@@ -106,5 +106,5 @@ def extract_join_url(resource: str) -> str | None:
 
 def _decode_id(text: str, shape: re.Pattern[str]) -> str | None:
     """An id as it stands in a path, decoded once."""
-    found = unquote(text)
-    return found if shape.match(found) else None
+    decoded = unquote(text)
+    return decoded if shape.match(decoded) else None

@@ -31,7 +31,7 @@ def parse_encrypted_content(value: object) -> dict[str, str] | None:
     return content if len(content) >= len(FIELDS) - 1 and set(FIELDS[:4]) <= set(content) else None
 
 
-def _content(value: object) -> dict[str, str]:
+def _require_content(value: object) -> dict[str, str]:
     content = parse_encrypted_content(value)
     if content is None:
         raise ValueError("lacks a part of encrypted content")
@@ -43,7 +43,7 @@ class RichItem:
     """One rich item: the meeting that it is about, its `encryptedContent`, and its subscription."""
 
     join_url: Annotated[str, "joinWebUrl", re.compile(rf"(?s).{{1,{MAX_JOIN_URL}}}\Z")]
-    content: Annotated[Mapping[str, str], "encryptedContent", _content]
+    content: Annotated[Mapping[str, str], "encryptedContent", _require_content]
     subscription_id: OpaqueId | None = None
 
 
@@ -77,7 +77,7 @@ class EncryptedBatch:
 
 def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], tuple[News, ...]]:
     """The texts of as few messages as hold the items; and news in place of those that no message can hold."""
-    empty = len(_message(encrypted, ()))
+    empty = len(_serialize_items(encrypted, ()))
     packs: list[list[RichItem]] = []
     too_large: list[RichItem] = []
     size = MAX_MESSAGE_BYTES
@@ -91,7 +91,7 @@ def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], tuple[News, ...]]:
             size = empty
         packs[-1].append(item)
         size += length
-    texts = [_message(encrypted, items) for items in packs]
+    texts = [_serialize_items(encrypted, items) for items in packs]
     return texts, replace(encrypted, items=tuple(too_large)).without_ciphertext()
 
 
@@ -106,6 +106,6 @@ def parse_message(text: str) -> Sequence[Message] | EncryptedBatch:
     return encrypted
 
 
-def _message(encrypted: EncryptedBatch, items: Iterable[RichItem]) -> str:
+def _serialize_items(encrypted: EncryptedBatch, items: Iterable[RichItem]) -> str:
     head = f'{{"version":{VERSION},"kind":"{KIND}",'
     return head + codec.dumps(replace(encrypted, items=tuple(items)))[1:]

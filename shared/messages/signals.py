@@ -160,12 +160,12 @@ def subject_of(signal_id: str) -> str:
 
 def call_record_signal_id(call_id: str) -> str:
     """The id of a call record's signal."""
-    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_canonical(call_id)}"
+    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_lower_guid(call_id)}"
 
 
 def report_signal_id(report_id: str) -> str:
     """The id of the signal of a virtual event's report."""
-    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_canonical(report_id)}"
+    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_lower_guid(report_id)}"
 
 
 def call_event_signal_id(join_url: str, end: datetime) -> str:
@@ -174,27 +174,27 @@ def call_event_signal_id(join_url: str, end: datetime) -> str:
     return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
 
 
-def call_record_news(call_id: str, first_seen: datetime, **known: Any) -> News:
+def call_record_news(call_id: str, first_seen: datetime, **fields: Any) -> News:
     """News of a call record."""
-    return News(call_record_signal_id(call_id), first_seen, **known)
+    return News(call_record_signal_id(call_id), first_seen, **fields)
 
 
-def report_news(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> News:
+def report_news(report_id: str, session: EventSession, first_seen: datetime, **fields: Any) -> News:
     """News of a report of a virtual event's session."""
-    return News(report_signal_id(report_id), first_seen, meeting=Meeting(event=session), **known)
+    return News(report_signal_id(report_id), first_seen, meeting=Meeting(event=session), **fields)
 
 
 def call_event_news(
-    join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **known: Any
+    join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **fields: Any
 ) -> News:
     """News of a call's end; where the end is not known, `end` is the time of the news."""
     meeting = Meeting(end=end, join_url=join_url, organizer_id=organizer_id)
-    return News(call_event_signal_id(join_url, end), first_seen, meeting=meeting, **known)
+    return News(call_event_signal_id(join_url, end), first_seen, meeting=meeting, **fields)
 
 
 def serialize_message(each: Message) -> str:
     """The text of one message."""
-    return f'{{"version":{VERSION},{_item(each)[1:]}'
+    return f'{{"version":{VERSION},{_serialize_item(each)[1:]}'
 
 
 def pack_messages(each: Iterable[Message]) -> list[str]:
@@ -203,7 +203,7 @@ def pack_messages(each: Iterable[Message]) -> list[str]:
     room = MAX_MESSAGE_BYTES - len(head) - len(tail)
     packs: list[list[str]] = []
     size = room + 1
-    for item in map(_item, each):  # ASCII, so characters are bytes
+    for item in map(_serialize_item, each):  # ASCII, so characters are bytes
         if size + len(item) + 1 > room:
             packs.append([])
             size = 0
@@ -218,29 +218,29 @@ def pack_messages(each: Iterable[Message]) -> list[str]:
 def unpack_messages(content: dict[str, Any]) -> Sequence[Message]:
     """The news and nudges in the content of a message. Raises NotOurMessage."""
     if content.get("kind") != PACK:
-        return (_parse(content),)
+        return (_parse_message(content),)
     items = content.get("messages")
     if not isinstance(items, list) or not items:
         raise NotOurMessage("A pack holds no messages.")
-    return tuple(map(_parse, items))
+    return tuple(map(_parse_message, items))
 
 
-def _item(each: Message) -> str:
+def _serialize_item(each: Message) -> str:
     kind = NEWS if isinstance(each, News) else NUDGE
     return f'{{"kind":"{kind}",{codec.dumps(each)[1:]}'
 
 
-def _parse(item: object) -> Message:
+def _parse_message(item: object) -> Message:
     name = item.get("kind") if isinstance(item, dict) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise NotOurMessage("The kind of a queue message is unknown.")
-    found = codec.decode(kind, item)
-    if isinstance(found, News) and found.first_seen > times.now() + FAR_AHEAD:
+    message = codec.decode(kind, item)
+    if isinstance(message, News) and message.first_seen > times.now() + FAR_AHEAD:
         raise NotOurMessage("firstSeen of a queue message lies in the future.")
-    return found
+    return message
 
 
-def _canonical(identifier: str) -> str:
+def _lower_guid(identifier: str) -> str:
     """An id in GUID form in lower case: Graph writes one id in both."""
     return identifier.lower() if GUID.match(identifier) else identifier

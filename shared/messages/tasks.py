@@ -22,7 +22,7 @@ VERSION = 1  # of the messages of `upkeep`
 MAX_ORGANIZERS = 50
 
 
-def _end(value: object) -> datetime:
+def _parse_end(value: object) -> datetime:
     """A time; a day is meant to its end."""
     try:
         end = times.midnight(codec.parse_day(value)) + timedelta(days=1)
@@ -31,7 +31,7 @@ def _end(value: object) -> datetime:
     return codec.check_year(end)
 
 
-def _object_id(value: object) -> str:
+def _parse_object_id(value: object) -> str:
     """An object id of Entra, in lower case."""
     if not isinstance(value, str) or not GUID.match(value):
         raise ValueError("is not an object id")
@@ -79,7 +79,7 @@ class Backfill:
 
     kind: ClassVar[str] = "backfill"
     start: Annotated[Moment, "from"]
-    end: Annotated[datetime, "to", _end]
+    end: Annotated[datetime, "to", _parse_end]
     missing_only: bool = False
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class Examine:
 
     kind: ClassVar[str] = "examine"
     id: Annotated[str, re.compile(r"[0-9a-f]{32}\Z")]
-    organizers: tuple[Annotated[str, _object_id], ...]
+    organizers: tuple[Annotated[str, _parse_object_id], ...]
 
     def __post_init__(self) -> None:
         if len(self.organizers) > MAX_ORGANIZERS:
