@@ -71,9 +71,9 @@ def answer_post(
     todo = [tasks.serialize_task(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
-    sealed, too_large = rich_notifications.pack_batch(received.encrypted)
+    encrypted, too_large = rich_notifications.pack_batch(received.encrypted)
     return WebhookReply(
-        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *sealed], tasks=todo
+        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *encrypted], tasks=todo
     )
 
 
@@ -82,17 +82,17 @@ class RefusalCounter:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._count = 0
-        self._once = Debounce(REPORT_INTERVAL, clock=clock)
+        self._debounce = Debounce(REPORT_INTERVAL, clock=clock)
         self._lock = threading.Lock()
 
     def add(self, count: int) -> int:
         """Count these; the number that is to be told now, or 0."""
         with self._lock:
             self._count += count
-            if not self._count or not self._once.allows("told"):
+            if not self._count or not self._debounce.allows("told"):
                 return 0
-            told, self._count = self._count, 0
-            return told
+            total, self._count = self._count, 0
+            return total
 
 
 _REFUSALS = RefusalCounter()
