@@ -13,7 +13,7 @@ from . import settings as app_settings
 from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
-from .crypto.validation_tokens import Validator
+from .crypto.validation_tokens import TokenValidator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
@@ -51,7 +51,7 @@ class Services:
     scans: Scans
     watch: Watchlist
     keys: Keys
-    validator: Validator
+    validator: TokenValidator
     meeting_ids: MeetingIdCache
 
 
@@ -88,7 +88,7 @@ def assemble(
         Scans(state, upkeep),
         Watchlist(state),
         keys or NoKeys(),
-        Validator(
+        TokenValidator(
             SigningKeys(settings.login_root),
             settings.graph_app_id,
             settings.tenant_id,

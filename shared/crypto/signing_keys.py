@@ -36,7 +36,7 @@ class SigningKeys:
         self._clock = clock
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-        self._asked: float | None = None
+        self._last_fetch: float | None = None
 
     def find(self, key_id: str) -> tuple[jwt.PyJWK, str] | None:
         """The key with this id and the issuer that it is for ("": any); None for one that is not published.
@@ -44,7 +44,7 @@ class SigningKeys:
         Raises Unavailable when no keys can be had.
         """
         with self._lock:
-            age = None if self._asked is None else self._clock() - self._asked
+            age = None if self._last_fetch is None else self._clock() - self._last_fetch
             if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > RETRY_AFTER):
                 self._refresh()
             return self._keys.get(key_id)
@@ -52,23 +52,23 @@ class SigningKeys:
     def _refresh(self) -> None:
         """Fetch them anew; those that are known stay where that fails."""
         try:
-            found = self._fetch()
+            keys = self._fetch()
         except (requests.RequestException, ValueError, PyJWTError) as failure:
             logs.warning("keys.unavailable", error=type(failure).__name__)
             if not self._keys:
                 raise Unavailable("get signing keys", type(failure).__name__) from None
         else:
-            self._keys = found
-        self._asked = self._clock()
+            self._keys = keys
+        self._last_fetch = self._clock()
 
     def _fetch(self) -> dict[str, tuple[jwt.PyJWK, str]]:
         metadata = _get_object(f"{self._root}/{METADATA}")
         address = metadata.get("jwks_uri")
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
             raise ValueError("the keys lie elsewhere")
-        listed = _get_object(address).get("keys")
+        entries = _get_object(address).get("keys")
         keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-        for each in listed if isinstance(listed, list) else []:
+        for each in entries if isinstance(entries, list) else []:
             if isinstance(each, dict) and each.get("kty") == "RSA" and isinstance(each.get("kid"), str):
                 issuer = each.get("issuer")
                 keys[each["kid"]] = jwt.PyJWK(each, "RS256"), issuer if isinstance(issuer, str) else ""

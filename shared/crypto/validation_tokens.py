@@ -21,11 +21,11 @@ from .signing_keys import SigningKeys
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"  # Microsoft Graph Change Tracking
 LEEWAY = 300.0  # seconds that clocks may differ
 MAX_TOKENS = 50
-_CLAIMS = ["exp", "iss", "aud", "ver"]
+_REQUIRED_CLAIMS = ["exp", "iss", "aud", "ver"]
 
 
 @dataclass(frozen=True)
-class Validator:
+class TokenValidator:
     """Checks tokens for one app in one tenant; `authority` is the cloud's sign-in address."""
 
     keys: SigningKeys
@@ -33,16 +33,16 @@ class Validator:
     tenant_id: str
     authority: str
 
-    def check(self, tokens: Iterable[str]) -> None:
+    def verify(self, tokens: Iterable[str]) -> None:
         """Raises NotGenuine for tokens that do not vouch for us, Unavailable when no signing keys can be had."""
-        found = list(tokens)
-        if len(found) > MAX_TOKENS:
+        received = list(tokens)
+        if len(received) > MAX_TOKENS:
             raise NotGenuine("there are too many tokens")
-        claims = [self._claims(token) for token in found]  # all of them, also when the first is for us
+        claims = [self._verify(token) for token in received]  # all of them, also when the first is for us
         if not any(self._is_for_us(each) for each in claims):
             raise NotGenuine("no token is for this app and tenant")
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _verify(self, token: str) -> dict[str, Any]:
         """The claims of a genuine token, whomever it is for."""
         try:
             header = jwt.get_unverified_header(token)
@@ -50,33 +50,33 @@ class Validator:
             raise NotGenuine("a token is none") from None
         if header.get("alg") != "RS256":
             raise NotGenuine("a token is not signed with RS256")
-        found = self.keys.find(str(header.get("kid")))
-        if found is None:
+        entry = self.keys.find(str(header.get("kid")))
+        if entry is None:
             raise NotGenuine("the key of a token is not published")
-        key, of_issuer = found
+        key, issuer = entry
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=["RS256"],
                 leeway=LEEWAY,
-                options={"require": _CLAIMS, "verify_aud": False},
+                options={"require": _REQUIRED_CLAIMS, "verify_aud": False},
             )
         except (PyJWTError, ValueError) as failure:
             raise NotGenuine(f"a token was refused ({type(failure).__name__})") from None
-        self._check_issuer(claims, of_issuer)
+        self._check_issuer(claims, issuer)
         publisher = claims.get("appid" if claims["ver"] == "1.0" else "azp")
         if publisher != PUBLISHER:
             raise NotGenuine("a token was issued to another publisher")
         return claims
 
-    def _check_issuer(self, claims: dict[str, Any], of_issuer: str) -> None:
+    def _check_issuer(self, claims: dict[str, Any], key_issuer: str) -> None:
         """A tenant has an issuer for each version; a key is published for one of the two, and signs for both."""
         tenant, version = str(claims.get("tid")), str(claims["ver"])
         issuers = {"1.0": f"https://sts.windows.net/{tenant}/", "2.0": f"{self.authority}/{tenant}/v2.0"}
         if claims["iss"] != issuers.get(version):
             raise NotGenuine("a token is of another issuer")
-        if of_issuer and of_issuer.replace("{tenantid}", tenant) not in issuers.values():
+        if key_issuer and key_issuer.replace("{tenantid}", tenant) not in issuers.values():
             raise NotGenuine("a token was signed with another issuer's key")
 
     def _is_for_us(self, claims: dict[str, Any]) -> bool:
