@@ -43,7 +43,7 @@ from ..settings import THREADS
 from . import verbatim_json
 
 MAX_TRIES = 4  # of one request
-MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
+MAX_FAILURES_IN_A_ROW = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0
@@ -54,8 +54,8 @@ BODY_DEADLINE = 120.0  # for a whole body
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 5_000
 CHUNK = 64 * 1024
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-DOWN = RETRIED - {429}
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+DOWN_STATUSES = RETRIED_STATUSES - {429}
 
 VALIDATION = "validation"  # begins the hint of a failed handshake
 _VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
@@ -163,7 +163,7 @@ class Graph:
     ) -> dict[str, Any]:
         url = self._url(path, operation)
         refused = renew = False
-        tries = MAX_TRIES if self._failures < MANY_FAILURES else 1
+        tries = MAX_TRIES if self._failures < MAX_FAILURES_IN_A_ROW else 1
         for attempt in range(1, MAX_TRIES + 1):
             if time.monotonic() > getattr(self._local, "deadline", math.inf):
                 raise Unavailable(operation, "the time of this attempt is used up")
@@ -173,7 +173,7 @@ class Graph:
                 if refused or attempt == MAX_TRIES:
                     raise Unavailable(operation, "the token was refused", **failure.details) from None
                 refused = renew = True  # it may have expired on the way; a new one is asked for once
-            except _Again as failure:
+            except _Retryable as failure:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
                 retryable = method != "POST" or failure.details.get("status") == 429
@@ -217,14 +217,14 @@ class Graph:
             ) as response:
                 self._local.request_id = response.headers.get("request-id")
                 self._skew = _skew(response)
-                content = _content(response)
+                content = _read_body(response)
         except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
-            raise _Again(f"no whole answer ({type(failure).__name__})") from None
+            raise _Retryable(f"no whole answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None
-        if response.status_code not in DOWN:
+        if response.status_code not in DOWN_STATUSES:
             self._failures = 0
-        return _parsed(response, content, operation)
+        return _parse_answer(response, content, operation)
 
     def _url(self, path: str, operation: str) -> str:
         if path.startswith(BETA):
@@ -261,7 +261,7 @@ class _BodyTooLong(Exception):
     """A body over MAX_BODY_BYTES or past BODY_DEADLINE."""
 
 
-class _Again(Exception):
+class _Retryable(Exception):
     """The try failed in a way that may pass."""
 
     def __init__(self, problem: str, retry_after: float | None = None, **details: Any) -> None:
@@ -277,7 +277,7 @@ class _Unauthorized(Exception):
         self.details = details
 
 
-def _give_up(operation: str, failure: _Again) -> NoReturn:
+def _give_up(operation: str, failure: _Retryable) -> NoReturn:
     if failure.details.get("status") == 429 or failure.retry_after is not None:
         throttled = Throttled(operation, failure.problem, **failure.details)
         throttled.retry_after = failure.retry_after or 0.0
@@ -285,7 +285,7 @@ def _give_up(operation: str, failure: _Again) -> NoReturn:
     raise Unavailable(operation, failure.problem, **failure.details) from None
 
 
-def _content(response: requests.Response) -> bytes:
+def _read_body(response: requests.Response) -> bytes:
     deadline = time.monotonic() + BODY_DEADLINE
     chunks: list[bytes] = []
     size = 0
@@ -297,7 +297,7 @@ def _content(response: requests.Response) -> bytes:
     return b"".join(chunks)
 
 
-def _parsed(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
+def _parse_answer(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
     status = response.status_code
     request_id = response.headers.get("request-id", "")
     if 200 <= status < 300:
@@ -306,15 +306,15 @@ def _parsed(response: requests.Response, content: bytes, operation: str) -> dict
         try:
             answer = verbatim_json.loads(content)
         except ValueError:
-            raise _Again("the answer is not JSON", status=status, request_id=request_id) from None
+            raise _Retryable("the answer is not JSON", status=status, request_id=request_id) from None
         if not isinstance(answer, dict):
-            raise _Again("the answer is not a JSON object", status=status, request_id=request_id)
+            raise _Retryable("the answer is not a JSON object", status=status, request_id=request_id)
         return answer
     details: dict[str, Any] = {"status": status, "request_id": request_id, **_code_and_hint(content)}
     if status == 401:
         raise _Unauthorized(details)
-    if status in RETRIED:
-        raise _Again("Graph asks to come back", _retry_after(response), **details)
+    if status in RETRIED_STATUSES:
+        raise _Retryable("Graph asks to come back", _retry_after(response), **details)
     raise _error_class(status, details.get("hint", ""))(operation, "refused by Graph", **details)
 
 

@@ -59,13 +59,13 @@ def graph_token(settings: Settings) -> Callable[[bool], str]:
     Raises Unavailable when no token is given.
     """
     lock = threading.Lock()
-    current = _for_graph(settings)
+    current = _graph_credential(settings)
 
     def token(renew: bool) -> str:
         nonlocal current
         with lock:
             if renew:
-                current = _for_graph(settings)  # its cache lives and dies with it
+                current = _graph_credential(settings)  # its cache lives and dies with it
             source = current
         try:
             return str(source.get_token(settings.graph_scope).token)
@@ -75,13 +75,13 @@ def graph_token(settings: Settings) -> Callable[[bool], str]:
     return token
 
 
-def _for_graph(settings: Settings) -> TokenCredential:
+def _graph_credential(settings: Settings) -> TokenCredential:
     if settings.graph_client_id:
-        return _registration(settings)
+        return _registration_credential(settings)
     return managed_identity(settings.client_id)
 
 
-def _registration(settings: Settings) -> TokenCredential:
+def _registration_credential(settings: Settings) -> TokenCredential:
     """The app registration, which takes the identity's own token for its proof (workload identity federation)."""
     identity, scope = managed_identity(settings.client_id), f"{settings.cloud.exchange_audience}/.default"
     registration = ClientAssertionCredential(

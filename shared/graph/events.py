@@ -49,20 +49,20 @@ def event_path(kind: EventKind, event_id: str | None = None) -> str:
 def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     """One event. Raises a GraphError."""
     operation = f"get {kind}"
-    found = parse_event(kind, graph.get(event_path(kind, event_id), operation))
-    if found is None:
+    event = parse_event(kind, graph.get(event_path(kind, event_id), operation))
+    if event is None:
         raise Unavailable(operation, "the event has no id")
-    return found
+    return event
 
 
-def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[EventSession]:
+def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
     operation = "list sessions"
-    for page in graph.list_pages(f"{event_path(found.kind, found.id)}/sessions", operation):
+    for page in graph.list_pages(f"{event_path(event.kind, event.id)}/sessions", operation):
         for item in page:
             session_id = item.get("id") if isinstance(item, dict) else None
             if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield EventSession(found.kind, found.id, session_id)
+                yield EventSession(event.kind, event.id, session_id)
 
 
 def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
@@ -74,20 +74,20 @@ def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     return VirtualEvent(
         kind,
         event_id,
-        _organizer(item.get("createdBy")),
-        _moment(item.get("startDateTime")),
-        _moment(item.get("endDateTime")),
+        _parse_organizer(item.get("createdBy")),
+        _parse_moment(item.get("startDateTime")),
+        _parse_moment(item.get("endDateTime")),
         status if isinstance(status, str) else "",
     )
 
 
-def _organizer(created_by: object) -> str | None:
+def _parse_organizer(created_by: object) -> str | None:
     user = created_by.get("user") if isinstance(created_by, dict) else None
     organizer = user.get("id") if isinstance(user, dict) else None
     return organizer if isinstance(organizer, str) and organizer else None
 
 
-def _moment(value: Any) -> datetime | None:
+def _parse_moment(value: Any) -> datetime | None:
     """A dateTimeTimeZone, read as UTC whatever its zone: see ZONES."""
     try:
         return times.parse(value.get("dateTime") if isinstance(value, dict) else value)

@@ -62,8 +62,8 @@ def parse_join_url(url: str) -> JoinUrl:
     short = _SHORT_LINK.search(parts.path)
     context = context if isinstance(context, dict) else {}
     return JoinUrl(
-        tenant_id=_guid(context.get("Tid")),
-        organizer_id=_guid(context.get("Oid")),
+        tenant_id=_parse_guid(context.get("Tid")),
+        organizer_id=_parse_guid(context.get("Oid")),
         join_meeting_id=short[1] if short else None,
         is_channel="@thread.tacv2" in unquote(parts.path),
     )
@@ -91,7 +91,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
     if end is not None and end > times.now() + FAR_AHEAD:
         raise Unavailable(operation, "the call record ends in the future")
     from_url = parse_join_url(join_url or "")
-    organizer_id, tenant_id = _organizer(record)
+    organizer_id, tenant_id = _parse_organizer(record)
     return CallRecord(
         is_meeting=is_meeting,
         start=start,
@@ -99,7 +99,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
         join_url=join_url,
         organizer_id=organizer_id or from_url.organizer_id,
         organizer_tenant=tenant_id or from_url.tenant_id,
-        version=_version(record.get("version")),
+        version=_parse_version(record.get("version")),
     )
 
 
@@ -112,47 +112,49 @@ def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> st
     """
     quoted = join_url.replace("'", "''")
     try:
-        return _find(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
+        return _find_meeting(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
     except (Refused, NotFound) as failure:
         digits, by_url = parse_join_url(join_url).join_meeting_id, failure
     if digits is None:
-        raise _again(NotFound, by_url)
+        raise _as_error(NotFound, by_url)
     operation = "find meeting by meeting id"
     try:
-        return _find(graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation)
+        return _find_meeting(
+            graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation
+        )
     except (Refused, NotFound) as failure:
-        raise _again(type(by_url), failure) from None
+        raise _as_error(type(by_url), failure) from None
 
 
 class MeetingIdCache:
     """The ids that this instance found last, so that the sessions of a series cost one look-up. Shared by threads."""
 
-    def __init__(self, most: int = MAX_CACHED) -> None:
-        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._most = most
+    def __init__(self, size: int = MAX_CACHED) -> None:
+        self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._size = size
         self._lock = threading.Lock()
 
     def find(self, graph: Graph, organizer_id: str, join_url: str) -> str:
         """As `online_meeting_id`, which is asked where the id is not known."""
         key = organizer_id, join_url
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        found = find_online_meeting_id(graph, organizer_id, join_url)
+            if key in self._ids:
+                self._ids.move_to_end(key)
+                return self._ids[key]
+        meeting_id = find_online_meeting_id(graph, organizer_id, join_url)
         with self._lock:
-            self._known[key] = found
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return found
+            self._ids[key] = meeting_id
+            if len(self._ids) > self._size:
+                self._ids.popitem(last=False)
+        return meeting_id
 
     def forget(self, organizer_id: str, join_url: str) -> None:
         """Look it up again next time: Graph does not know it by that id, or refuses it."""
         with self._lock:
-            self._known.pop((organizer_id, join_url), None)
+            self._ids.pop((organizer_id, join_url), None)
 
 
-def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
+def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
     """The same failure, as another kind."""
     return kind(
         failure.operation,
@@ -164,7 +166,7 @@ def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
     )
 
 
-def _find(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
+def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
     value = graph.get(path, operation).get("value")
     if not isinstance(value, list):
@@ -177,7 +179,7 @@ def _find(graph: Graph, organizer_id: str, condition: str, operation: str) -> st
     return meeting_id
 
 
-def _organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
+def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
     """Object id and tenant of the organizer.
 
     `organizer` returns nothing in Global since 2026-06-30 and is still filled in other clouds.
@@ -185,15 +187,15 @@ def _organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
     organizer_v2, organizer = record.get("organizer_v2"), record.get("organizer")
     for identity in (organizer_v2.get("identity") if isinstance(organizer_v2, dict) else None, organizer):
         user = identity.get("user") if isinstance(identity, dict) else None
-        if isinstance(user, dict) and (organizer_id := _guid(user.get("id"))):
-            return organizer_id, _guid(user.get("tenantId"))
+        if isinstance(user, dict) and (organizer_id := _parse_guid(user.get("id"))):
+            return organizer_id, _parse_guid(user.get("tenantId"))
     return None, None
 
 
-def _version(value: object) -> int:
+def _parse_version(value: object) -> int:
     """The version of a call record, which grows with each revision; 0 where it is not told."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else 0
 
 
-def _guid(value: object) -> str | None:
+def _parse_guid(value: object) -> str | None:
     return value if isinstance(value, str) and GUID.match(value) else None

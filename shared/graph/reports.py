@@ -92,7 +92,7 @@ class EventReports:
 
 
 @dataclass(frozen=True)
-class MyMeetingReports:
+class SignedInUserReports:
     """Where the reports of one of the signed-in user's meetings lie. Delegated: OnlineMeetingArtifact.Read.All."""
 
     meeting_id: str
@@ -110,7 +110,7 @@ class MyMeetingReports:
         return {"source": self.source, "meetingid": self.meeting_id}
 
 
-type ReportLocation = MeetingReports | EventReports | MyMeetingReports
+type ReportLocation = MeetingReports | EventReports | SignedInUserReports
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: An
     Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
     errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch_report(graph, MyMeetingReports(meeting_id), report_id, **query)
+    return fetch_report(graph, SignedInUserReports(meeting_id), report_id, **query)
 
 
 def meeting_report(
@@ -210,19 +210,19 @@ def locate_report(address: resource_paths.MeetingReportIds | resource_paths.Even
     if isinstance(address, resource_paths.EventReportIds):
         return EventReports(address.session)
     if address.user_id is None:
-        return MyMeetingReports(address.meeting_id)
+        return SignedInUserReports(address.meeting_id)
     return MeetingReports(address.user_id, address.meeting_id)
 
 
 def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
-    found: dict[str, ReportHeader] = {}
+    headers: dict[str, ReportHeader] = {}
     for page in graph.list_pages(reports.path, operation):
         for item in page:
             report = _parse_header(item, operation)
-            found[report.id] = report
-    return list(found.values())
+            headers[report.id] = report
+    return list(headers.values())
 
 
 @contextmanager
@@ -244,8 +244,8 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        told = first.get("totalParticipantCount")
-        participants = told if isinstance(told, int) and not isinstance(told, bool) else records
+        count = first.get("totalParticipantCount")
+        participants = count if isinstance(count, int) and not isinstance(count, bool) else records
         yield Report(report_id, head.start, head.end, participants, sha256, body, size, began)
 
 

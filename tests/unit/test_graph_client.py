@@ -28,7 +28,7 @@ from shared.errors import (
     ValidationFailed,
 )
 from shared.graph import client as graph_module
-from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
+from shared.graph.client import MAX_FAILURES_IN_A_ROW, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
 from shared.limits import MAX_RATE_WAIT, RateLimiter
 
@@ -284,13 +284,13 @@ def test_while_graph_is_down_a_call_gets_one_try_until_one_is_answered(
     client: Client, service: Service
 ) -> None:
     service.answers = [error(503)]
-    for _ in range(MANY_FAILURES):
+    for _ in range(MAX_FAILURES_IN_A_ROW):
         with pytest.raises(Unavailable):
             client.get()
-    assert len(service.requests) == MANY_FAILURES * MAX_TRIES
+    assert len(service.requests) == MAX_FAILURES_IN_A_ROW * MAX_TRIES
     with pytest.raises(Unavailable):
         client.get()
-    assert len(service.requests) == MANY_FAILURES * MAX_TRIES + 1
+    assert len(service.requests) == MAX_FAILURES_IN_A_ROW * MAX_TRIES + 1
     service.answers = [error(404), error(503), Answer()]
     with pytest.raises(NotFound):
         client.get()
@@ -299,10 +299,10 @@ def test_while_graph_is_down_a_call_gets_one_try_until_one_is_answered(
 
 def test_to_be_throttled_is_not_to_be_down(client: Client, service: Service) -> None:
     service.answers = [error(429)]
-    for _ in range(MANY_FAILURES + 1):
+    for _ in range(MAX_FAILURES_IN_A_ROW + 1):
         with pytest.raises(Throttled):
             client.get()
-    assert len(service.requests) == (MANY_FAILURES + 1) * MAX_TRIES
+    assert len(service.requests) == (MAX_FAILURES_IN_A_ROW + 1) * MAX_TRIES
 
 
 @pytest.mark.parametrize("fault", [error(503), error(500), Answer(reset=True), Answer(body=b"{")])

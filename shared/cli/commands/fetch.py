@@ -62,7 +62,7 @@ def list_mine(
     """List the attendance reports of one of your meetings, with the address of each."""
     with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
-        location = reports.MyMeetingReports(_find_my_meeting_id(graph, join_url))
+        location = reports.SignedInUserReports(_find_my_meeting_id(graph, join_url))
         headers = sorted(reports.list_reports(graph, location), key=lambda each: (each.end is None, each.end))
         output.print_rows(
             [
