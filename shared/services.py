@@ -27,7 +27,7 @@ from .limits import RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Scans
+from .storage.scans import ScanStore
 from .storage.state import StateStore
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
@@ -48,7 +48,7 @@ class Services:
     access: AccessRegister
     daily: AttendeeTable
     sealing: Sealing
-    scans: Scans
+    scans: ScanStore
     watch: Watchlist
     keys: Keys
     validator: TokenValidator
@@ -85,7 +85,7 @@ def assemble(
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         sealing,
-        Scans(state, upkeep),
+        ScanStore(state, upkeep),
         Watchlist(state),
         keys or NoKeys(),
         TokenValidator(

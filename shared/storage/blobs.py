@@ -72,7 +72,7 @@ def put_blob(
     if not isinstance(body, bytes):
         body.seek(0)
     try:
-        written = container.get_blob_client(name).upload_blob(
+        answer = container.get_blob_client(name).upload_blob(
             body,
             length=length,
             overwrite=True,  # else the client adds a condition of its own
@@ -84,7 +84,7 @@ def put_blob(
         if is_container_missing(refusal):
             raise
         return None
-    return str(written["etag"])
+    return str(answer["etag"])
 
 
 def delete_blob(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:

@@ -45,16 +45,16 @@ def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobS
         "max_block_size": BLOCK_BYTES,
         **_TIMEOUTS,
     }
-    return BlobServiceClient(url, credential=credential, **_connected(usual | options))
+    return BlobServiceClient(url, credential=credential, **_with_connections(usual | options))
 
 
 def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
     """The queues of an account; `options` as for `blob_service`."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
-    return QueueServiceClient(url, credential=credential, **_connected(usual | options))
+    return QueueServiceClient(url, credential=credential, **_with_connections(usual | options))
 
 
-def _connected(options: dict[str, Any]) -> dict[str, Any]:
+def _with_connections(options: dict[str, Any]) -> dict[str, Any]:
     """With a connection kept for each thread. The SDK keeps 10, and drops with a warning what comes back beyond."""
     session = requests.Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
@@ -76,18 +76,18 @@ class Queue:
         """Enqueue a message that nobody sees for `delay` seconds."""
         self._queue.send_message(text, visibility_timeout=delay, time_to_live=NEVER)
 
-    def drain(self, most: int) -> Iterator[str]:
+    def drain(self, limit: int) -> Iterator[str]:
         """The texts of at most `most` messages; each is deleted when the next one is asked for.
 
         One that is not Base64 comes as it is.
         """
         raw = self._service.get_queue_client(self._queue.queue_name)
-        for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=most):
-            yield _text(message.content)
+        for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=limit):
+            yield _decode_text(message.content)
             raw.delete_message(message)
 
 
-def _text(content: str) -> str:
+def _decode_text(content: str) -> str:
     try:
         return base64.b64decode(content, validate=True).decode(errors="backslashreplace")
     except ValueError:

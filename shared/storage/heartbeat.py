@@ -27,11 +27,11 @@ class Heartbeat:
 
     def __init__(self, state: StateStore) -> None:
         self._state = state
-        self._once = Debounce(EVERY)
+        self._debounce = Debounce(EVERY)
 
     def record_now(self, name: str) -> None:
         """Write that `name` happened now, unless this instance did so within the last minute."""
-        if self._once.allows(name):
+        if self._debounce.allows(name):
             self.record(name, {})
 
     def record(self, name: str, fields: Mapping[str, Any]) -> None:
@@ -44,10 +44,10 @@ class Heartbeat:
     def count_refused(self, count: int) -> None:
         """Add notifications with a wrong clientState to the count."""
         try:
-            entry = self._state.read(REFUSED)
-            known = entry.content if entry else {}
-            first, before = known.get("first"), known.get("count", 0)
+            blob = self._state.read(REFUSED)
+            content = blob.content if blob else {}
+            first, before = content.get("first"), content.get("count", 0)
             now = times.text(times.now())
-            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, entry)
+            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, blob)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import quote, unquote
 
-_KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
+_SAFE = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
 
 def encode_name_part(identifier: str) -> str:
     """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
-    return quote(identifier, safe=_KEPT, errors="surrogatepass")
+    return quote(identifier, safe=_SAFE, errors="surrogatepass")
 
 
 def decode_name_part(text: str) -> str:

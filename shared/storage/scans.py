@@ -21,7 +21,7 @@ from .state import StateBlob, StateStore
 
 RECENT = "recent"
 FULL = "full"
-MOST = 1_000
+MAX_SCANS = 1_000
 BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice was to begin
 
 
@@ -84,11 +84,11 @@ class StoredScan:
     """A scan as it was read."""
 
     scan: Scan
-    entry: StateBlob
+    blob: StateBlob
 
 
 @dataclass(frozen=True)
-class Scans:
+class ScanStore:
     """The scans of one app."""
 
     state: StateStore
@@ -96,9 +96,9 @@ class Scans:
 
     def read(self, name: str) -> StoredScan | None:
         """The scan `name`; None for none, or one that another version wrote."""
-        entry = self.state.read(_path(name))
+        blob = self.state.read(_path(name))
         try:
-            return StoredScan(codec.decode(Scan, entry.content), entry) if entry else None
+            return StoredScan(codec.decode(Scan, blob.content), blob) if blob else None
         except NotOurMessage:
             return None
 
@@ -110,8 +110,8 @@ class Scans:
             if stored.scan.step == 0:
                 self.send(stored.scan)  # was it saved and never sent?
             return False
-        entry = stored.entry if stored else self.state.read(_path(scan.name))
-        if self.state.write(_path(scan.name), codec.encode(scan), entry):
+        blob = stored.blob if stored else self.state.read(_path(scan.name))
+        if self.state.write(_path(scan.name), codec.encode(scan), blob):
             logs.info("sweep.started", look=scan.name, start=scan.start, end=scan.end)
             self.send(scan)
             return True
@@ -119,7 +119,7 @@ class Scans:
 
     def resume(self) -> None:
         """Resume every scan whose chain of messages broke."""
-        for path in self.state.list_names("sweep/", MOST):
+        for path in self.state.list_names("sweep/", MAX_SCANS):
             name = path.removeprefix("sweep/").removesuffix(".json")
             stored = self.read(name) if "/" not in name else None
             if stored and not stored.scan.finished and times.now() > stored.scan.next + BROKEN_AFTER:
@@ -128,7 +128,7 @@ class Scans:
 
     def save(self, scan: Scan, stored: StoredScan) -> bool:
         """Save how far a slice came. False when another message did that slice."""
-        return self.state.write(_path(scan.name), codec.encode(scan), stored.entry)
+        return self.state.write(_path(scan.name), codec.encode(scan), stored.blob)
 
     def send(self, scan: Scan, delay: int = 0) -> None:
         """Send the message of the next slice."""

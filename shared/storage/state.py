@@ -46,19 +46,19 @@ class StateStore:
             content = None
         return StateBlob(content if isinstance(content, dict) else {}, blob.etag)
 
-    def write(self, name: str, content: Mapping[str, Any], entry: StateBlob | None) -> bool:
+    def write(self, name: str, content: Mapping[str, Any], blob: StateBlob | None) -> bool:
         """Write where `entry` was read, or with None where nothing is. False when someone was faster.
 
         A refusal alone does not say so: the client repeats a write whose reply was lost, and meets itself.
         """
-        body, etag = _dumps(content), entry.etag if entry else None
+        body, etag = _dumps(content), blob.etag if blob else None
         for _ in range(TRIES):
             if put_blob(self._container, name, body, etag=etag):
                 return True
-            there = get_blob(self._container, name)
-            if there and there.body == body:
+            current = get_blob(self._container, name)
+            if current and current.body == body:
                 return True
-            if (there.etag if there else None) != etag:
+            if (current.etag if current else None) != etag:
                 return False
         return False
 
@@ -66,14 +66,14 @@ class StateStore:
         """Write, whatever is there."""
         self._container.upload_blob(name, _dumps(content), overwrite=True, content_settings=_JSON)
 
-    def remove(self, name: str, entry: StateBlob | None = None) -> bool:
+    def remove(self, name: str, blob: StateBlob | None = None) -> bool:
         """Delete, with `entry` only what was read. Whether it was there."""
-        return delete_blob(self._container, name, etag=entry.etag if entry else None)
+        return delete_blob(self._container, name, etag=blob.etag if blob else None)
 
-    def list_names(self, prefix: str, most: int) -> list[str]:
+    def list_names(self, prefix: str, limit: int) -> list[str]:
         """The names of at most `most` blobs below `prefix`."""
-        found = self._container.list_blob_names(name_starts_with=prefix)
-        return list(itertools.islice(found, most))
+        names = self._container.list_blob_names(name_starts_with=prefix)
+        return list(itertools.islice(names, limit))
 
 
 def _dumps(content: Mapping[str, Any]) -> bytes:

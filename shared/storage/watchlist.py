@@ -20,7 +20,7 @@ from ..settings import GUID
 from .state import StateStore
 
 FOLDER = "watch/"
-MOST = 5_000
+MAX_WATCHED = 5_000
 
 
 @dataclass(frozen=True)
@@ -66,28 +66,28 @@ class Watchlist:
 
     def list_meetings(self, *, tidy: bool = True) -> list[WatchedMeeting]:
         """The meetings that are watched now, at most 5,000; with `tidy` what is over is deleted."""
-        now, found = times.now(), []
-        for name in self._state.list_names(FOLDER, MOST):
+        now, meetings = times.now(), []
+        for name in self._state.list_names(FOLDER, MAX_WATCHED):
             watched = self._read(name)
             if watched is None:
                 continue
             if not watched.is_over(now):
-                found.append(watched)
+                meetings.append(watched)
             elif tidy:
                 self.remove(watched.join_url)
-        return found
+        return meetings
 
     def remove(self, join_url: str) -> bool:
         """Watch a meeting no more. Whether it was watched."""
         return self._state.remove(_path(join_url))
 
     def _read(self, name: str) -> WatchedMeeting | None:
-        entry = self._state.read(name)
-        if entry is None:
+        blob = self._state.read(name)
+        if blob is None:
             return None
         try:
-            found = codec.decode(WatchedMeeting, entry.content)
-            watched = build_watched_meeting(found.join_url, found.organizer_id, found.until)
+            stored = codec.decode(WatchedMeeting, blob.content)
+            watched = build_watched_meeting(stored.join_url, stored.organizer_id, stored.until)
         except (NotOurMessage, WatchError) as failure:
             logs.warning("watch.unreadable", path=name, error=str(failure))
             return None
