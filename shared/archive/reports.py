@@ -82,8 +82,8 @@ class Archive:
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
                 identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
-                yield ReportSummary(identifier, blob.name, blob.size, told)
+                metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+                yield ReportSummary(identifier, blob.name, blob.size, metadata)
 
     def store(self, report: Report, reports: ReportLocation, *, only_grown: bool = False) -> StoreResult:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
@@ -147,17 +147,17 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
 
     What is not known, or too long for a header, is left out: it must not cost the report.
     """
-    known = {
+    values = {
         **reports.metadata,
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
         "sha256": report.sha256,
     }
-    headers = {key: _header(value) for key, value in known.items()}
+    headers = {key: _encode_header(value) for key, value in values.items()}
     return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
 
 
-def _header(value: str) -> str:
+def _encode_header(value: str) -> str:
     """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")

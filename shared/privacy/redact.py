@@ -38,14 +38,14 @@ class Person:
         """Whether an attendance record is of the person."""
         if not isinstance(record, dict):
             return False
-        known = [record.get("id"), record.get("emailAddress"), *_ids(record.get("identity"))]
-        return any(self.is_named(each) for each in known)
+        identifiers = [record.get("id"), record.get("emailAddress"), *_list_ids(record.get("identity"))]
+        return any(self.is_named(each) for each in identifiers)
 
 
-def find_roles(report: Mapping[str, Any], told: Mapping[str, str], person: Person) -> list[str]:
+def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], person: Person) -> list[str]:
     """What the person is in a report: organizer, attendee, both or neither; `told` is the blob's metadata."""
-    found = [ORGANIZER] if person.is_named(told.get("organizerid")) else []
-    return [*found, ATTENDEE] if any(map(person.attended, _records(report))) else found
+    roles = [ORGANIZER] if person.is_named(metadata.get("organizerid")) else []
+    return [*roles, ATTENDEE] if any(map(person.attended, _list_records(report))) else roles
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class RedactedReport:
 
 
 def redact_report(
-    report: Mapping[str, Any], told: Mapping[str, str], person: Person, when: str
+    report: Mapping[str, Any], metadata: Mapping[str, str], person: Person, when: str
 ) -> RedactedReport:
     """The report without the person; `when` is put down, so that no later read of Graph brings the person back."""
-    metadata = {**told, ERASED: when}
+    metadata = {**metadata, ERASED: when}
     content = dict(report)
-    if person.is_named(told.get("organizerid")):
+    if person.is_named(metadata.get("organizerid")):
         # Annotations quote the address of the report, which holds the organizer's id.
         content = {name: value for name, value in content.items() if "@odata." not in name}
         for name in _ORGANIZER_METADATA:
             metadata.pop(name, None)
     records = [
         _redact_record(record, number) if person.attended(record) else record
-        for number, record in enumerate(_records(report))
+        for number, record in enumerate(_list_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
     metadata["sha256"], _ = report_json.write_report(content, iter([records]), body, canonical)
@@ -93,12 +93,12 @@ def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _records(report: Mapping[str, Any]) -> list[Any]:
+def _list_records(report: Mapping[str, Any]) -> list[Any]:
     records = report.get(RECORDS)
     return records if isinstance(records, list) else []
 
 
-def _ids(identity: object) -> Iterator[object]:
+def _list_ids(identity: object) -> Iterator[object]:
     """The id of a flat identity, or of each in a set of them."""
     if isinstance(identity, dict):
         yield identity.get("id")
