@@ -121,14 +121,14 @@ class Manifests:
 
     def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
         """One try; None when another writer was faster."""
-        filed = self._read_manifest(day)
-        before = filed.manifest
-        if before is None or not before.complete or filed.sha256 != index or before.daily == names:
+        stored = self._read_manifest(day)
+        before = stored.manifest
+        if before is None or not before.complete or stored.sha256 != index or before.daily == names:
             return False
         now = replace(before, daily=names)
-        told = manifest_metadata(now, index)
+        metadata = manifest_metadata(now, index)
         if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
         ):
             return None
         logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
@@ -136,23 +136,28 @@ class Manifests:
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """One try; None when someone else wrote meanwhile."""
-        index, filed = self._read_index(day), self._read_manifest(day)
+        index, stored = self._read_index(day), self._read_manifest(day)
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, sha256 = self._write_lines(day, lines)
-            told = {"sha256": sha256}
+            metadata = {"sha256": sha256}
             if index.sha256 != sha256 and not put_blob(
-                self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
+                self._container,
+                index_name(day),
+                lines,
+                etag=index.etag,
+                metadata=metadata,
+                content_type=_LINES,
             ):
                 return None
-        before, updated = filed.manifest, times.now().replace(microsecond=0)
+        before, updated = stored.manifest, times.now().replace(microsecond=0)
         seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
-        now = next_manifest(before, seen, final=final, reports_changed=filed.sha256 != sha256)
+        now = next_manifest(before, seen, final=final, reports_changed=stored.sha256 != sha256)
         if now is before:
             return before
-        told = manifest_metadata(now, sha256)
+        metadata = manifest_metadata(now, sha256)
         if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
         ):
             return None
         logs.info(
@@ -188,8 +193,10 @@ class Manifests:
         return reports, digest.hexdigest()
 
     def _read_index(self, day: date) -> _StoredBlob:
-        there = get_properties(self._container, index_name(day))
-        return _StoredBlob(there.etag, there.metadata.get("sha256")) if there else _StoredBlob()
+        properties = get_properties(self._container, index_name(day))
+        return (
+            _StoredBlob(properties.etag, properties.metadata.get("sha256")) if properties else _StoredBlob()
+        )
 
     def _read_manifest(self, day: date) -> _StoredBlob:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
@@ -245,20 +252,20 @@ def index_name(day: date) -> str:
 
 def index_line(report: ReportSummary) -> bytes:
     """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
-    told = report.metadata.get
+    get = report.metadata.get
     content = {
         "id": report.id,
         "path": report.name,
-        "sha256": told("sha256"),
+        "sha256": get("sha256"),
         "bytes": report.size,
-        "source": told("source"),
-        "meetingId": told("meetingid"),
-        "organizerId": told("organizerid"),
-        "eventId": told("eventid"),
-        "sessionId": told("sessionid"),
-        "joinWebUrl": told("joinweburl"),
-        "start": told("start"),
-        "end": told("end"),
-        "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
+        "source": get("source"),
+        "meetingId": get("meetingid"),
+        "organizerId": get("organizerid"),
+        "eventId": get("eventid"),
+        "sessionId": get("sessionid"),
+        "joinWebUrl": get("joinweburl"),
+        "start": get("start"),
+        "end": get("end"),
+        "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
     }
     return verbatim_json.dumps(content) + b"\n"

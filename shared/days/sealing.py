@@ -17,19 +17,19 @@ from ..settings import Settings
 from ..storage.state import StateStore
 from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
-LATENESS = timedelta(hours=3)  # of call records, at most
+MAX_RECORD_DELAY = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
 MARK_INTERVAL = 60.0  # seconds
-SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
-MOST = 400
+CHANGE_GRACE = timedelta(minutes=10)  # a change is written within this of being noted
+MAX_CHANGED_DAYS = 400
 
 
 def ready_at(day: date, settings: Settings) -> datetime:
     """From when on every call that ended on `day` should have an outcome that is settled."""
     window = timedelta(seconds=settings.retry_window)
-    return times.midnight(day) + timedelta(days=1) + window + LATENESS
+    return times.midnight(day) + timedelta(days=1) + window + MAX_RECORD_DELAY
 
 
 class Sealing:
@@ -39,16 +39,16 @@ class Sealing:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Debounce(MARK_INTERVAL)
+        self._debounce = Debounce(MARK_INTERVAL)
 
     def mark_changed(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
-        if times.now() < ready_at(day, self._settings) or not self._noted.allows(day):
+        if times.now() < ready_at(day, self._settings) or not self._debounce.allows(day):
             return
         try:
             self._state.put(f"{CHANGED}{day.isoformat()}.json", {"at": times.text(times.now())})
         except AzureError:
-            self._noted.forget(day)
+            self._debounce.forget(day)
             raise
 
     def list_unsealed_days(self) -> list[date]:
@@ -64,7 +64,7 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MOST)]
+        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MAX_CHANGED_DAYS)]
         return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
@@ -83,12 +83,12 @@ class Sealing:
         if day > times.now().date():
             return False
         marker = f"{CHANGED}{day.isoformat()}.json"
-        noted = self._state.read(marker)
+        change = self._state.read(marker)
         final = self._state.read(FINAL)
         days = final.content.get("days", []) if final else []
         manifest = self._manifests.refresh(day, final=day.isoformat() in days)
-        if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
-            self._state.remove(marker, noted)
+        if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
+            self._state.remove(marker, change)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
         return manifest.complete and not manifest.is_complete_with_table
 

@@ -66,7 +66,7 @@ def plan_steps(
 
 def is_ours(subscription: Subscription, settings: Settings) -> bool:
     """Whether it delivers to this app's address."""
-    return _address(subscription.notification_url) == _address(notification_url(settings))
+    return _parse_address(subscription.notification_url) == _parse_address(notification_url(settings))
 
 
 def is_accepted(subscription: Subscription, settings: Settings) -> bool:
@@ -74,7 +74,9 @@ def is_accepted(subscription: Subscription, settings: Settings) -> bool:
 
     A lifecycleNotificationUrl cannot be added later, so one without it is replaced.
     """
-    lifecycle = _address(subscription.lifecycle_url) == _address(notification_url(settings, "lifecycle"))
+    lifecycle = _parse_address(subscription.lifecycle_url) == _parse_address(
+        notification_url(settings, "lifecycle")
+    )
     return lifecycle and client_state_of(subscription, settings) is not None
 
 
@@ -88,10 +90,10 @@ def is_due(subscription: Subscription, desired: DesiredSubscription, now: dateti
     return subscription.expires - now < desired.lifetime / 2
 
 
-def has_same_target(subscription: Subscription, wanted: DesiredSubscription | NewSubscription) -> bool:
+def has_same_target(subscription: Subscription, desired: DesiredSubscription | NewSubscription) -> bool:
     """Whether it is to the same resource and change type: Graph allows an app one of those."""
     resource = subscription.resource.strip("/").lower()
-    return resource == wanted.resource.lower() and subscription.change_type.lower() == wanted.change_type
+    return resource == desired.resource.lower() and subscription.change_type.lower() == desired.change_type
 
 
 def client_state_of(subscription: Subscription, settings: Settings) -> str | None:
@@ -101,7 +103,7 @@ def client_state_of(subscription: Subscription, settings: Settings) -> str | Non
     return next((state for state in settings.client_states if fingerprint(state) == key), None)
 
 
-def _address(url: str) -> tuple[str, str | None, int | None, str] | None:
+def _parse_address(url: str) -> tuple[str, str | None, int | None, str] | None:
     """The parts of a URL that make two addresses differ; its query is none of them."""
     try:
         parts = urlsplit(url)

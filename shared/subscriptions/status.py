@@ -69,7 +69,7 @@ def statuses(
     now: datetime,
 ) -> tuple[SubscriptionView, ...]:
     """Each desired subscription as Graph's list has it."""
-    return tuple(_view(each, existing, settings, now) for each in desired)
+    return tuple(_make_view(each, existing, settings, now) for each in desired)
 
 
 def all_statuses(
@@ -113,8 +113,8 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
     """A run as it was published; None for what is none."""
     try:
         at = times.parse(content.get("at"))
-        problems, listed = content.get("problems"), content.get("subscriptions")
-        views = tuple(map(_parse_view, listed)) if isinstance(listed, list) else None
+        problems, subscriptions = content.get("problems"), content.get("subscriptions")
+        views = tuple(map(_parse_view, subscriptions)) if isinstance(subscriptions, list) else None
     except (ValueError, KeyError, TypeError):
         return None
     if at is None:
@@ -133,7 +133,7 @@ def _parse_view(content: Mapping[str, Any]) -> SubscriptionView:
     return SubscriptionView(content["resource"], expires, SubscriptionStatus(content["state"]), content["id"])
 
 
-def _view(
+def _make_view(
     desired: DesiredSubscription, existing: Sequence[Subscription], settings: Settings, now: datetime
 ) -> SubscriptionView:
     same = [each for each in existing if has_same_target(each, desired)]

@@ -72,14 +72,14 @@ class AttendeeTable:
         if lines is None:
             logs.info("daily.dropped", date=part.day, part=part.number)
             return
-        name, told = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
+        name, metadata = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
         source = hashlib.sha256(b"".join(lines)).hexdigest()
-        there = get_properties(self._container, name)
-        if there is None or there.metadata.get("lines") != source:
+        existing = get_properties(self._container, name)
+        if existing is None or existing.metadata.get("lines") != source:
             with _PACKING:
-                self._write(part, lines, told | {"lines": source}, there.etag if there else None)
-        elif there.metadata.get("index") != part.index:
-            self._update_metadata(name, told | {"lines": source}, there.etag)
+                self._write(part, lines, metadata | {"lines": source}, existing.etag if existing else None)
+        elif existing.metadata.get("index") != part.index:
+            self._update_metadata(name, metadata | {"lines": source}, existing.etag)
         if self._are_all_written(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
@@ -97,7 +97,9 @@ class AttendeeTable:
             return None
         return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
 
-    def _write(self, part: WriteDaily, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
+    def _write(
+        self, part: WriteDaily, lines: list[bytes], metadata: dict[str, str], etag: str | None
+    ) -> None:
         """Pack the part's rows. A report that is gone or is no JSON leaves its rows out; the index has its line."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
             count = 0
@@ -107,8 +109,12 @@ class AttendeeTable:
                     count += 1
             size = body.tell()
             name = part_name(part.day, part.number)
-            written = put_blob(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
-        logs.info("daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=written)
+            etag_after = put_blob(
+                self._container, name, body, etag=etag, metadata=metadata, content_type=_TYPE
+            )
+        logs.info(
+            "daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=etag_after
+        )
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         with ThreadPoolExecutor(THREADS) as threads:
@@ -137,11 +143,11 @@ class AttendeeTable:
             self._remove(name)
         return True
 
-    def _update_metadata(self, name: str, told: dict[str, str], etag: str) -> None:
+    def _update_metadata(self, name: str, metadata: dict[str, str], etag: str) -> None:
         """Put down that a part, as it was read, is of another index too; should it have changed, its writer knows."""
         unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
-            self._container.get_blob_client(name).set_blob_metadata(told, **unchanged)
+            self._container.get_blob_client(name).set_blob_metadata(metadata, **unchanged)
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(ResourceNotFoundError):

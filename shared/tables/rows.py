@@ -18,7 +18,7 @@ _TYPE = "#microsoft.graph."
 
 def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
     """The row of one report: `line` is its line of the day's index, which names meeting and organizer."""
-    end = _time(report.get("meetingEndDateTime"))
+    end = _parse_time(report.get("meetingEndDateTime"))
     return {
         "date": end[:10] if end else None,
         "reportId": _text(report.get("id")) or line.get("id"),
@@ -28,7 +28,7 @@ def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str,
         "eventId": line.get("eventId"),
         "sessionId": line.get("sessionId"),
         "joinWebUrl": line.get("joinWebUrl"),
-        "meetingStart": _time(report.get("meetingStartDateTime")),
+        "meetingStart": _parse_time(report.get("meetingStartDateTime")),
         "meetingEnd": end,
         "meetingParticipants": _whole_number(report.get("totalParticipantCount")),
     }
@@ -38,10 +38,10 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterato
     """One row for each attendance record, joined with its meeting."""
     common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
-        spans = [_interval(each) for each in _objects(record.get("attendanceIntervals"))]
+        spans = [_interval_columns(each) for each in _objects(record.get("attendanceIntervals"))]
         yield {
             **common,
-            **_person(record),
+            **_person_columns(record),
             "attendedSeconds": _whole_number(record.get("totalAttendanceInSeconds")),
             "firstJoin": min((each["join"] for each in spans if each["join"]), default=None),
             "lastLeave": max((each["leave"] for each in spans if each["leave"]), default=None),
@@ -53,12 +53,12 @@ def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterato
     """One row for each interval of each attendance record, joined with person and meeting."""
     common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
-        person = _person(record)
+        person = _person_columns(record)
         for number, each in enumerate(_objects(record.get("attendanceIntervals"))):
-            yield {**common, **person, "interval": number, **_interval(each)}
+            yield {**common, **person, "interval": number, **_interval_columns(each)}
 
 
-def _person(record: Mapping[str, Any]) -> dict[str, Any]:
+def _person_columns(record: Mapping[str, Any]) -> dict[str, Any]:
     """Who attended. An identity is documented as flat; a set of identities holds it under the kind of person."""
     identity = _object(record.get("identity"))
     flat = (
@@ -79,10 +79,10 @@ def _person(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interval(interval: Mapping[str, Any]) -> dict[str, Any]:
+def _interval_columns(interval: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "join": _time(interval.get("joinDateTime")),
-        "leave": _time(interval.get("leaveDateTime")),
+        "join": _parse_time(interval.get("joinDateTime")),
+        "leave": _parse_time(interval.get("leaveDateTime")),
         "seconds": _whole_number(interval.get("durationInSeconds")),
     }
 
@@ -106,7 +106,7 @@ def _whole_number(value: object) -> int | None:
     return int(value)
 
 
-def _time(value: object) -> str | None:
+def _parse_time(value: object) -> str | None:
     """UTC with milliseconds, which every engine reads; Graph writes up to seven digits."""
     try:
         moment = times.parse(value)
