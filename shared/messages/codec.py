@@ -1,15 +1,17 @@
-"""A strict codec between frozen dataclasses and JSON: queue messages, and the product's own records in blobs.
+"""Strict codec between dataclasses and JSON, for queue messages and state blobs.
 
-A field `join_url` is `joinUrl` in JSON, and its type says how it is read: str, bool, int (from 0 on), date, datetime,
-a StrEnum, another dataclass, one of several by the `kind` that each has as a class variable, `X | None`,
-`tuple[X, ...]`, `frozenset[X]` (sorted) or `Mapping[str, X]`. `Annotated` adds, in any order, another name (a str; FLAT
-puts the fields of a dataclass beside those of its parent), a pattern that a string matches, or a function that reads
-the JSON value instead of the type.
+A field `join_url` is `joinUrl` in JSON. Its type decides how it is read: str, bool, int (not negative), date, datetime,
+a StrEnum, another dataclass, a union of dataclasses told apart by the class variable `kind`, `X | None`,
+`tuple[X, ...]`, `frozenset[X]` (sorted) or `Mapping[str, X]`. `Annotated` adds, in any order:
 
-Reading raises NotOurMessage, which names the field and quotes nothing. Conditions on several fields belong into
-`__post_init__`: its ValueError, and that of a reading function, continues the sentence ("is not an id"). Properties
-without a field are ignored. Writing leaves out a field that has its default; that of an `X | None` is None.
-Types are resolved once per class, when it is first met. Standard library only: the webhook loads this module.
+- a str: another name in JSON; FLAT puts the fields of a dataclass beside those of its parent
+- a pattern which a string must match
+- a function which reads the JSON value instead of the type
+
+Decoding ignores unknown properties and raises NotOurMessage, which names the field and quotes nothing. Checks across
+fields belong in `__post_init__`; the text of its ValueError continues the sentence ("is not an id"). Encoding leaves
+out fields that have their default; the default of `X | None` is None. Types are resolved once per class, at first use.
+Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ type _Names = Callable[[], tuple[str, ...]]  # of properties; seldom asked for
 
 
 def loads[T](cls: type[T], text: str | bytes) -> T:
-    """Read a dataclass from JSON. Raises NotOurMessage."""
+    """Read a dataclass from JSON text. Raises NotOurMessage."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -44,7 +46,7 @@ def loads[T](cls: type[T], text: str | bytes) -> T:
 
 
 def decode[T](cls: type[T], content: object) -> T:
-    """Read a dataclass from an object that JSON was parsed into. Raises NotOurMessage."""
+    """Read a dataclass from parsed JSON. Raises NotOurMessage."""
     try:
         return cast(T, _compiled(cls)[0](content))
     except ValueError as error:
@@ -53,17 +55,17 @@ def decode[T](cls: type[T], content: object) -> T:
 
 
 def dumps(value: Any, *, full: bool = False) -> str:
-    """Write a dataclass as compact ASCII JSON; `full` writes defaults and null too."""
+    """Write a dataclass as compact ASCII JSON; `full` includes defaults and null."""
     return json.dumps(encode(value, full=full), separators=(",", ":"))
 
 
 def encode(value: Any, *, full: bool = False) -> dict[str, Any]:
-    """The object that JSON is made of; `full` writes defaults and null too."""
+    """Return a dataclass as a JSON object; `full` includes defaults and null."""
     return cast(dict[str, Any], _compiled(type(value), full)[1](value))
 
 
 def parse_moment(value: object) -> datetime:
-    """Read a point in time, as exactly as it is written."""
+    """Read a point in time, cut to milliseconds. Raises ValueError."""
     try:
         moment = times.parse(value)
     except ValueError:
@@ -74,7 +76,7 @@ def parse_moment(value: object) -> datetime:
 
 
 def parse_day(value: object) -> date:
-    """Read a date."""
+    """Read a date. Raises ValueError."""
     try:
         return date.fromisoformat(cast(str, value))
     except (ValueError, TypeError):
@@ -82,7 +84,7 @@ def parse_day(value: object) -> date:
 
 
 def check_year[T: date](value: T) -> T:
-    """A time within reach, for one that others chose: days can be added to it and counted up to it."""
+    """Return `value` if its year is 2000 to 2999, so date arithmetic cannot overflow."""
     if not 2000 <= value.year < 3000:
         raise ValueError("is before 2000 or after 2999")
     return value
@@ -117,7 +119,7 @@ _PLAIN: dict[Any, tuple[_Function, _Function]] = {
 
 
 def _compile(cls: Any, full: bool = False) -> tuple[*_Functions, _Names]:
-    """The functions that read and write a dataclass, and the names of its properties."""
+    """Return a dataclass's read and write functions and its property names."""
     hints = get_type_hints(cls, include_extras=True)
     plan = [(field.name, *_compile_field(field, hints[field.name], full)) for field in fields(cls)]
 
@@ -154,7 +156,7 @@ _compiled: Callable[..., tuple[*_Functions, _Names]] = cache(_compile)
 
 
 def _compile_field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, *_Functions, _Names]:
-    """A field's name in JSON, its default, the functions that read and write it, and the names of its properties."""
+    """Return a field's JSON name, default, functions and property names."""
     bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     variants = get_args(bare) or (bare,)
     camel = re.sub("_(.)", lambda found: found[1].upper(), field.name)
@@ -175,7 +177,7 @@ def _compile_field(field: Field[Any], hint: Any, full: bool) -> tuple[str, Any, 
 
 
 def _compile_type(hint: Any, full: bool) -> _Functions:
-    """The functions that read and write a type."""
+    """Return the read and write functions of a type."""
     kind, parts = get_origin(hint), get_args(hint)
     if hint in _PLAIN:
         return _PLAIN[hint]
@@ -195,7 +197,7 @@ def _compile_type(hint: Any, full: bool) -> _Functions:
 
 
 def _compile_union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
-    """The functions that read and write one of some dataclasses, which `kind` tells apart, or a type or None."""
+    """Return the functions of `X | None`, or of dataclasses told apart by `kind`."""
     if optional:
         read, write = (
             _compile_type(parts[0], full) if len(parts) == 1 else _compile_union(parts, full, optional=False)
@@ -216,7 +218,7 @@ def _compile_union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Func
 
 
 def _compile_container(kind: Any, extras: Any, read: _Function, write: _Function) -> _Functions:
-    """The functions that read and write a type made of another."""
+    """Return the functions of a type that wraps another one."""
     if kind is Annotated:
         for extra in extras:
             if isinstance(extra, re.Pattern):

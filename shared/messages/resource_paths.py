@@ -1,8 +1,8 @@
-"""Addresses of attendance reports and virtual events: read into ids by known shapes, never followed as they are.
+"""Extract ids from the Graph addresses of attendance reports and virtual events.
 
-An address comes from a notification, or from whoever asks for a report. Only ids are taken from it, and only from a
-shape that is documented; the product then builds its own address from them. Standard library only: the webhook loads
-this module. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
+An address comes from a notification or from a user and is never followed. Only its ids are used, and only if it has a
+documented shape; the product builds its own address from them. Standard library only: the webhook loads this module.
+Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
 
 @dataclass(frozen=True)
 class MeetingReportIds:
-    """A report of an online meeting, by its ids; without `user_id` it is the signed-in user's."""
+    """Ids of an online meeting's report; `user_id` is None for the signed-in user."""
 
     user_id: str | None
     meeting_id: str
@@ -46,14 +46,14 @@ class MeetingReportIds:
 
 @dataclass(frozen=True)
 class EventReportIds:
-    """A report of a virtual event, by its ids."""
+    """Ids of a virtual event's report."""
 
     session: EventSession
     report_id: str
 
 
 def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
-    """The report behind any of its addresses, whole or from the version on; None for another shape."""
+    """Return the ids in a report's address, with or without host and version, or None."""
     below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
     if event := parse_event_report(below):
         return event
@@ -69,14 +69,17 @@ def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
 
 
 def parse_event(address: str) -> tuple[EventKind, str] | None:
-    """The event behind `solutions/virtualEvents/webinars/{id}`, or None."""
+    """Return the ids in `solutions/virtualEvents/webinars/{id}`, or None."""
     match = _ONE_EVENT.match(address)
     event_id = _decode_id(match[2] or match[3], EVENT_ID) if match else None
     return (_KINDS[match[1].lower()], event_id) if match and event_id else None
 
 
 def parse_event_report(address: str) -> EventReportIds | None:
-    """The report behind `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`, or None."""
+    """Return the ids in the address of a virtual event's report, or None.
+
+    The shape is `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`.
+    """
     match = _EVENT_REPORT.match(address)
     if match is None:
         return None
@@ -91,9 +94,11 @@ def parse_event_report(address: str) -> EventReportIds | None:
 
 
 def extract_join_url(resource: str) -> str | None:
-    """The join URL of a call event's resource, in the form in which Graph shows it.
+    """Return the join URL in a call event's resource, or None.
 
-    That form is percent-encoded in itself, and once more in the resource.
+    It is returned as Graph shows it elsewhere.
+
+    A join URL is percent-encoded itself, and once more in the resource.
     """
     match = _CALL_EVENTS.match(resource)
     url = (match[1] or match[2]) if match else ""
@@ -105,6 +110,6 @@ def extract_join_url(resource: str) -> str | None:
 
 
 def _decode_id(text: str, shape: re.Pattern[str]) -> str | None:
-    """An id as it stands in a path, decoded once."""
+    """Percent-decode an id once; None if it does not have this shape."""
     decoded = unquote(text)
     return decoded if shape.match(decoded) else None
