@@ -1,9 +1,9 @@
-"""Change notifications and lifecycle notifications: from an untrusted body to signals and tasks.
+"""Parse change and lifecycle notifications from an untrusted request body.
 
-Pure and standard library only; decides nothing from what it did not authenticate. An item counts when its
-`clientState` is ours (compared in constant time, the previous one too while rotating) and its tenant is ours. The
-`resource` of an item is matched against known shapes and only its ids are kept: it is never used as an address.
-Shapes: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
+An item counts only if its `clientState` and its tenant are ours. The comparison takes constant time and includes the
+previous clientState during a rotation. An item's `resource` is matched against known shapes; only its ids are kept, and
+it is never used as an address. Standard library only, no I/O. Sources:
+https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
 https://learn.microsoft.com/graph/change-notifications-lifecycle-events
 """
 
@@ -38,7 +38,7 @@ _REPORTS_OF_EVENT = re.compile(
 
 @dataclass(frozen=True)
 class ParsedNotifications:
-    """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
+    """The contents of a body: news, rich items, tasks, and dropped items by reason."""
 
     signals: tuple[News, ...]
     encrypted: EncryptedBatch
@@ -49,10 +49,10 @@ class ParsedNotifications:
 def parse_notifications(
     body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None
 ) -> ParsedNotifications:
-    """Sort the items of a notification POST. Raises NotANotification for what is no collection of items.
+    """Parse the body of a notification POST.
 
-    Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
-    `tenant`, `unknownResource`, `unknownLifecycleEvent`.
+    News and tasks are in order and without duplicates. Reasons for dropping an item: `notAnObject`, `clientState`,
+    `tenant`, `unknownResource`, `unknownLifecycleEvent`. Raises NotANotification if the body is no collection of items.
     """
     content = _parse_body(body)
     signals: dict[str, News] = {}
@@ -89,7 +89,7 @@ def parse_notifications(
 def _parse_change(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
 ) -> News | RichItem | SubscribeEvent | None:
-    """What a change tells, if its resource is one that the settings ask for."""
+    """Return the content of a change notification, or None if SIGNALS excludes it."""
     resource = item.get("resource")
     if not isinstance(resource, str):
         return None
@@ -115,7 +115,7 @@ def _parse_change(
 
 
 def _parse_subscription_id(item: dict[str, object]) -> str | None:
-    """The subscription that an item names, if it is an id."""
+    """Return the item's subscription id, or None if it is malformed."""
     value = item.get("subscriptionId")
     return value if isinstance(value, str) and OPAQUE_ID.match(value) else None
 
@@ -127,7 +127,7 @@ def _resource_data(item: dict[str, object], name: str) -> str:
 
 
 def _parse_tokens(content: dict[str, Any]) -> tuple[str, ...]:
-    """The body's validation tokens; none where they have another shape, and then nothing is verified by them."""
+    """Return the body's validation tokens; none if malformed, and nothing verifies."""
     tokens = content.get("validationTokens")
     if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
         return ()
