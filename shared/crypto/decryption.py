@@ -1,10 +1,10 @@
-"""Decrypting rich notifications, and the certificate for which Graph encrypts them.
+"""Decrypt rich notifications, and make the certificate Graph encrypts them for.
 
         dataKey        ─ RSA-OAEP, SHA-1 ─▶ a key of 32 bytes, new for each item
         dataSignature  = HMAC-SHA256(key, data), compared in constant time before anything is decrypted
         data           ─ AES-256-CBC, the key's first 16 bytes as IV, PKCS 7 ─▶ JSON
 
-Whatever is wrong raises Undecipherable, which quotes nothing. Sources:
+Every failure raises Undecipherable, which quotes nothing. Sources:
 https://learn.microsoft.com/graph/change-notifications-with-resource-data and
 https://learn.microsoft.com/graph/api/resources/changenotificationencryptedcontent
 """
@@ -39,55 +39,55 @@ OAEP_SHA1 = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), lab
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate as a subscription names it: an id of ours, at most 128 characters, and its DER form."""
+    """A certificate for a subscription: its id (at most 128 characters) and DER form."""
 
     id: str
     der: bytes
 
 
 class Keys(Protocol):
-    """The private keys of this app, old ones too."""
+    """The app's private keys, current and earlier ones."""
 
     def current(self) -> Certificate:
-        """The certificate for new subscriptions."""
+        """Return the certificate for new subscriptions."""
         ...
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """A symmetric key that was wrapped for a certificate of ours; None for any other id.
+        """Unwrap a symmetric key; None if the certificate is not ours.
 
-        Raises ValueError for what was not wrapped for it, Unavailable where the private key cannot be had.
+        Raises ValueError if it was not wrapped for this certificate, Unavailable if the private key cannot be reached.
         """
         ...
 
 
 class NoKeys:
-    """Stands where no key is set: nothing can be decrypted."""
+    """No key is configured: nothing can be decrypted."""
 
     def current(self) -> Certificate:
-        """Raises SettingError."""
+        """Raise SettingError."""
         raise SettingError("ENCRYPTION_KEY_ID", "is missing")
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """None."""
+        """Return None."""
         return None
 
 
 class PemKeys:
-    """Keys in a file of private keys in PEM form, without a password: the first is current, the others are old.
+    """Private keys in a PEM file without password: the current one, then earlier.
 
-    Raises SettingError, when a key is asked for, where the file cannot be read or holds something else.
+    Raises SettingError on use if the file cannot be read or holds anything else.
     """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 
     def current(self) -> Certificate:
-        """The certificate of the first key."""
+        """Return the certificate of the first key."""
         certificate_id, key = next(iter(self._read().items()))
         return sign_certificate(certificate_id, key)
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """With the key whose public part has this hash."""
+        """Unwrap with the private key whose public key has this hash."""
         key = self._read().get(certificate_id)
         return key.decrypt(wrapped, OAEP_SHA1) if key else None
 
@@ -116,7 +116,7 @@ class PemKeys:
 
 
 def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
-    """The resource data in an `encryptedContent`. Raises Undecipherable."""
+    """Return the resource data of an `encryptedContent`. Raises Undecipherable."""
     key = _unwrap_key(content, keys)
     data = _decode_base64(content, "data")
     signature = hmac.digest(key, data, hashlib.sha256)
@@ -126,7 +126,7 @@ def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
 
 
 def sign_certificate(certificate_id: str, key: RSAPrivateKey) -> Certificate:
-    """The certificate around a key, always the same one."""
+    """Return a self-signed certificate; the same key always gives the same one."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     begins, ends = VALIDITY
     certificate = (

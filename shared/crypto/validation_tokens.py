@@ -1,7 +1,7 @@
-"""Validation tokens: whether Microsoft Graph, and nobody else, sent a rich notification for this app and tenant.
+"""Verify that Microsoft Graph sent a rich notification for this app and tenant.
 
-A body holds one token for each app and tenant that its items are for, of version 1 or 2 of the token format. One that
-is not genuine refuses all; one for another app or tenant says nothing about ours. Sources:
+A body has one token, in format version 1 or 2, for each app and tenant among its items. An invalid token rejects the
+whole body; a valid one for another app or tenant proves nothing. Sources:
 https://learn.microsoft.com/graph/change-notifications-with-resource-data and
 https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 """
@@ -26,7 +26,7 @@ _REQUIRED_CLAIMS = ["exp", "iss", "aud", "ver"]
 
 @dataclass(frozen=True)
 class TokenValidator:
-    """Checks tokens for one app in one tenant; `authority` is the cloud's sign-in address."""
+    """Validator for one app in one tenant; `authority` is the cloud's sign-in address."""
 
     keys: SigningKeys
     app_id: str
@@ -34,7 +34,10 @@ class TokenValidator:
     authority: str
 
     def verify(self, tokens: Iterable[str]) -> None:
-        """Raises NotGenuine for tokens that do not vouch for us, Unavailable when no signing keys can be had."""
+        """Verify all tokens, and that one of them is for this app and tenant.
+
+        Raises NotGenuine if a token is invalid or none is for us, Unavailable if signing keys cannot be fetched.
+        """
         received = list(tokens)
         if len(received) > MAX_TOKENS:
             raise NotGenuine("there are too many tokens")
@@ -43,7 +46,7 @@ class TokenValidator:
             raise NotGenuine("no token is for this app and tenant")
 
     def _verify(self, token: str) -> dict[str, Any]:
-        """The claims of a genuine token, whomever it is for."""
+        """Return the claims of a genuine token, for any app and tenant."""
         try:
             header = jwt.get_unverified_header(token)
         except (PyJWTError, ValueError):
@@ -71,7 +74,10 @@ class TokenValidator:
         return claims
 
     def _check_issuer(self, claims: dict[str, Any], key_issuer: str) -> None:
-        """A tenant has an issuer for each version; a key is published for one of the two, and signs for both."""
+        """Check that the tenant issued the token, and that the key belongs to the tenant.
+
+        A tenant has one issuer for each token version. A key is published for one of the two and signs for both.
+        """
         tenant, version = str(claims.get("tid")), str(claims["ver"])
         issuers = {"1.0": f"https://sts.windows.net/{tenant}/", "2.0": f"{self.authority}/{tenant}/v2.0"}
         if claims["iss"] != issuers.get(version):
