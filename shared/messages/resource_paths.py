@@ -96,9 +96,7 @@ def parse_event_report(address: str) -> EventReportIds | None:
 def extract_join_url(resource: str) -> str | None:
     """Return the join URL in a call event's resource, or None.
 
-    It is returned as Graph shows it elsewhere.
-
-    A join URL is percent-encoded itself, and once more in the resource.
+    A join URL is percent-encoded in Graph's other answers too; in the resource it is encoded once more.
     """
     match = _CALL_EVENTS.match(resource)
     url = (match[1] or match[2]) if match else ""
