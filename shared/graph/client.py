@@ -1,9 +1,9 @@
-"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling and bodies of bounded size.
+"""HTTP client for Microsoft Graph: tokens, timeouts, retries and throttling.
 
-Rules from https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, back
-off exponentially with full jitter where there is none, follow @odata.nextLink as it is given. A link is followed
-only on Graph's own origin, because the token travels with the request. Short waits happen here, inside a budget;
-a long one is the caller's to plan (`Throttled`).
+Follows https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, otherwise back
+off exponentially with full jitter, and use @odata.nextLink unchanged. Because the token travels with each request, a
+link is followed only on Graph's own origin. Short waits happen here, within a budget; for long ones the caller gets
+`Throttled`. Bodies are limited in size.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ type TokenSource = Callable[[bool], str]
 
 
 def segment(value: str) -> str:
-    """`value` percent-encoded once, as one segment of a path or one value in a query."""
+    """Percent-encode `value` once, as a path segment or a value in a query."""
     return quote(value, safe="", errors="surrogatepass")
 
 
@@ -73,7 +73,10 @@ BETA = "beta/"  # begins the paths of what v1.0 does not have
 
 
 class Graph:
-    """A client for one Graph root. `token(renew)` gives a bearer token; `renew` asks for a fresh one."""
+    """A client for one Graph root.
+
+    `token(renew)` returns a bearer token; with `renew` a fresh one.
+    """
 
     def __init__(
         self,
@@ -100,7 +103,7 @@ class Graph:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Begin no request of this thread after `seconds`: Unavailable is raised instead."""
+        """Start no request of this thread after `seconds`; raise Unavailable instead."""
         self._local.deadline = time.monotonic() + seconds
         self._local.request_id = None
         try:
@@ -109,31 +112,33 @@ class Graph:
             self._local.deadline = math.inf
 
     def now(self) -> datetime:
-        """The time by Graph's clock, as its last answer told it; ours before the first one."""
+        """Return Graph's time, as of its last answer; ours before the first."""
         return datetime.now(UTC) + self._skew
 
     @property
     def request_id(self) -> str | None:
-        """The `request-id` of the last answer that this thread got: what Microsoft's support asks for."""
+        """The `request-id` of this thread's last answer, which Microsoft support asks for."""
         return getattr(self._local, "request_id", None)
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
-        """The JSON object at `path` (below /v1.0, already encoded), at a path of BETA, or at a link of Graph's own.
+        """Return the JSON object at a path or link.
 
-        Raises a GraphError; `operation` names the call in it.
+        A path is below /v1.0 or starts with BETA, and is already encoded; a link must be Graph's own. Raises a
+        GraphError, which names the call by `operation`.
         """
         return self._call("GET", path, operation)
 
     def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
-        """The `value` lists of a collection, page by page."""
+        """Yield the `value` list of each page of a collection."""
         first = self.get(path, operation)
         for page in itertools.chain([first], self.follow_links(next_link(first), operation)):
             yield page_items(page, operation)
 
     def follow_links(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
-        """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
+        """Yield the pages behind an `@odata.nextLink`.
 
-        Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
+        The link is a collection's or an expanded property's. Raises Unavailable for a link that is not Graph's,
+        repeats, or comes after MAX_PAGES.
         """
         seen: set[str] = set()
         while link is not None:
@@ -147,15 +152,15 @@ class Graph:
             link = next_link(page)
 
     def post(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Create something. Not tried again unless Graph said that it did not look at it (429)."""
+        """Create a resource. Retried only after 429, when Graph has not processed it."""
         return self._call("POST", path, operation, body)
 
     def patch(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change something."""
+        """Update a resource."""
         return self._call("PATCH", path, operation, body)
 
     def delete(self, path: str, operation: str) -> None:
-        """Delete something; NotFound when it is gone already."""
+        """Delete a resource. Raises NotFound if it does not exist."""
         self._call("DELETE", path, operation)
 
     def _call(
@@ -237,7 +242,7 @@ class Graph:
 
 
 def page_items(page: dict[str, Any], operation: str) -> list[Any]:
-    """The `value` list of a page. Raises Unavailable."""
+    """Return the `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):
         raise Unavailable(operation, "the answer holds no list named value", status=200)
@@ -245,13 +250,13 @@ def page_items(page: dict[str, Any], operation: str) -> list[Any]:
 
 
 def next_link(page: dict[str, Any]) -> object:
-    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords."""
+    """Return the next link of a collection, or of its expanded attendanceRecords."""
     link = page.get("attendanceRecords@odata.nextLink")
     return page.get("@odata.nextLink") if link is None else link
 
 
 class _Session(requests.Session):
-    """Never looks at where a redirect points: Graph's API does not redirect, and a token must not go along."""
+    """A session without redirects: Graph has none, and a token must not be sent along."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -262,7 +267,7 @@ class _BodyTooLong(Exception):
 
 
 class _Retryable(Exception):
-    """The try failed in a way that may pass."""
+    """A failure that a retry may cure."""
 
     def __init__(self, problem: str, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(problem)
@@ -326,7 +331,7 @@ def _error_class(status: int, hint: str) -> type[GraphError]:
 
 
 def _code_and_hint(content: bytes) -> dict[str, str]:
-    """Graph's error code and a hint from its message; the message itself may name people."""
+    """Return Graph's error code and a hint; the message itself may name people."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
         error = verbatim_json.loads(content)["error"]
         code, message = str(error.get("code", "")), str(error.get("message", ""))
@@ -335,7 +340,10 @@ def _code_and_hint(content: bytes) -> dict[str, str]:
 
 
 def _hint(message: str) -> str:
-    """The number before a message, or how Graph's validation handshake ended ("validation failed: Forbidden")."""
+    """Return the number before a message, or how Graph's validation handshake failed.
+
+    An example of the second is "validation failed: Forbidden".
+    """
     if validation := _VALIDATION.match(message):
         status = _VALIDATION_STATUS.search(message)
         return f"{VALIDATION} {validation[1]}" + (f": {status[1]}" if status else "")
@@ -344,7 +352,10 @@ def _hint(message: str) -> str:
 
 
 def _skew(response: requests.Response) -> timedelta:
-    """How far Graph's clock is ahead of ours; a second or less is the header's own coarseness."""
+    """Return how far Graph's clock is ahead of ours, ignoring 2 seconds or less.
+
+    The Date header has a resolution of one second.
+    """
     with contextlib.suppress(ValueError, TypeError):
         moment = parsedate_to_datetime(response.headers.get("Date", "")).replace(tzinfo=UTC)
         skew = moment - datetime.now(UTC)
@@ -353,7 +364,7 @@ def _skew(response: requests.Response) -> timedelta:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing."""
+    """Return the seconds in Retry-After (a number or an HTTP date), or None."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -365,7 +376,7 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _origin(url: str) -> tuple[str | None, str | None, int | None] | None:
-    """Scheme, host and port as the HTTP library itself will read them, or None for no such address."""
+    """Return scheme, host and port as the HTTP library reads them, or None if invalid."""
     try:
         parts = parse_url(url)
     except LocationParseError:

@@ -1,4 +1,4 @@
-"""Virtual events at Graph: webinars and town halls, their organizers, their sessions, and the reports of those.
+"""Read webinars and town halls from Graph: organizer, times and sessions.
 
 Permission: VirtualEvent.Read.All, and an application access policy for the organizer. Sources:
 https://learn.microsoft.com/graph/api/virtualeventwebinar-get, .../virtualeventtownhall-get and
@@ -22,7 +22,7 @@ ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a 
 
 @dataclass(frozen=True)
 class VirtualEvent:
-    """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
+    """A webinar or town hall; scheduled `start` and `end` are exact to ZONES only."""
 
     kind: EventKind
     id: str
@@ -32,22 +32,22 @@ class VirtualEvent:
     status: str
 
     def is_open(self, now: datetime, grace: timedelta) -> bool:
-        """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
+        """Whether reports may still come: ended less than `grace` ago, or no known end."""
         return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
 
     def may_overlap(self, start: datetime, end: datetime, grace: timedelta) -> bool:
-        """Whether a session of it may have been held in [start, end)."""
+        """Whether one of its sessions may have taken place in [start, end)."""
         begins_in_time = self.start is None or self.start - ZONES < end
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
 def event_path(kind: EventKind, event_id: str | None = None) -> str:
-    """The path of all events of a kind, or of one."""
+    """Return the path of one event, or of all events of a kind."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
 
 
 def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
-    """One event. Raises a GraphError."""
+    """Read one event. Raises a GraphError."""
     operation = f"get {kind}"
     event = parse_event(kind, graph.get(event_path(kind, event_id), operation))
     if event is None:
@@ -56,7 +56,7 @@ def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
 
 
 def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
-    """The sessions of an event. Raises a GraphError."""
+    """Yield the sessions of an event. Raises a GraphError."""
     operation = "list sessions"
     for page in graph.list_pages(f"{event_path(event.kind, event.id)}/sessions", operation):
         for item in page:
@@ -66,7 +66,7 @@ def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
 
 
 def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
-    """An event as Graph shows it; None for one without an id."""
+    """Read an event from Graph's JSON; None if it has no id."""
     event_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
         return None
@@ -88,7 +88,7 @@ def _parse_organizer(created_by: object) -> str | None:
 
 
 def _parse_moment(value: Any) -> datetime | None:
-    """A dateTimeTimeZone, read as UTC whatever its zone: see ZONES."""
+    """Read a dateTimeTimeZone as UTC, whatever its zone: see ZONES."""
     try:
         return times.parse(value.get("dateTime") if isinstance(value, dict) else value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""From a call record to the online meeting behind it.
+"""Read call records, and find the online meeting of a call.
 
-A call record says when a call ended and which join URL it had; the organizer's online meeting with that join URL
-owns the attendance reports. Sources: https://learn.microsoft.com/graph/api/resources/callrecords-callrecord and
+A call record has the end of a call and its join URL. The organizer's online meeting with that join URL owns the
+attendance reports. Sources: https://learn.microsoft.com/graph/api/resources/callrecords-callrecord and
 https://learn.microsoft.com/graph/api/onlinemeeting-get
 """
 
@@ -28,9 +28,9 @@ _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What the product reads of a call record.
+    """The fields of a call record that the product uses.
 
-    `is_meeting`: a group call with a join URL; start and end are known of every meeting.
+    `is_meeting`: a group call with a join URL; such a record always has start and end.
     """
 
     is_meeting: bool
@@ -44,7 +44,10 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class JoinUrl:
-    """What a join URL tells: classic ones carry tenant and organizer, short ones only the meeting's digits."""
+    """The parts of a join URL.
+
+    A classic one carries tenant and organizer, a short one only the meeting's digits.
+    """
 
     tenant_id: str | None
     organizer_id: str | None
@@ -53,7 +56,7 @@ class JoinUrl:
 
 
 def parse_join_url(url: str) -> JoinUrl:
-    """Read a join URL; what it does not tell is None. Never raises."""
+    """Read a join URL; missing parts are None. Never raises."""
     try:
         parts = urlsplit(url)
         context = json.loads(parse_qs(parts.query).get("context", ["{}"])[0])
@@ -70,7 +73,10 @@ def parse_join_url(url: str) -> JoinUrl:
 
 
 def get_call_record(graph: Graph, call_id: str) -> CallRecord:
-    """GET communications/callRecords/{id}, permission CallRecords.Read.All. Raises a GraphError."""
+    """Read a call record. Raises a GraphError.
+
+    GET communications/callRecords/{id}, permission CallRecords.Read.All.
+    """
     operation = "get call record"
     return parse_call_record(
         graph.get(f"communications/callRecords/{segment(call_id)}", operation), operation
@@ -78,7 +84,7 @@ def get_call_record(graph: Graph, call_id: str) -> CallRecord:
 
 
 def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
-    """The call record in `record`. Raises Unavailable for one without start and end."""
+    """Read a call record from JSON. Raises Unavailable if a meeting lacks its times."""
     try:
         start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
     except ValueError:
@@ -104,11 +110,11 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
 
 
 def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
-    """The id of the organizer's meeting with this join URL, permission OnlineMeetings.Read.All.
+    """Return the id of the organizer's meeting with this join URL.
 
-    A short link that is not found by its URL is looked up once more by its digits. Raises Refused where Graph
-    refuses the URL and does not know the digits, for asking again will not help; NotFound when there is no such
-    meeting (yet), and other GraphErrors.
+    A short link which is not found by its URL is looked up once more by its digits. Permission:
+    OnlineMeetings.Read.All. Raises NotFound if there is no such meeting (yet), Refused if Graph rejects the URL and
+    does not know the digits, so that a retry will not help, and other GraphErrors.
     """
     quoted = join_url.replace("'", "''")
     try:
@@ -127,7 +133,10 @@ def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> st
 
 
 class MeetingIdCache:
-    """The ids that this instance found last, so that the sessions of a series cost one look-up. Shared by threads."""
+    """Least-recently-used cache of meeting ids. Thread-safe.
+
+    The sessions of a series share a join URL and so cost one look-up.
+    """
 
     def __init__(self, size: int = MAX_CACHED) -> None:
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -135,7 +144,7 @@ class MeetingIdCache:
         self._lock = threading.Lock()
 
     def find(self, graph: Graph, organizer_id: str, join_url: str) -> str:
-        """As `online_meeting_id`, which is asked where the id is not known."""
+        """Return the cached id, or that of `find_online_meeting_id`."""
         key = organizer_id, join_url
         with self._lock:
             if key in self._ids:
@@ -149,13 +158,13 @@ class MeetingIdCache:
         return meeting_id
 
     def forget(self, organizer_id: str, join_url: str) -> None:
-        """Look it up again next time: Graph does not know it by that id, or refuses it."""
+        """Drop an id that Graph does not know or refuses."""
         with self._lock:
             self._ids.pop((organizer_id, join_url), None)
 
 
 def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
-    """The same failure, as another kind."""
+    """Return the same failure as an error of another kind."""
     return kind(
         failure.operation,
         "Graph knows no meeting by it",
@@ -180,9 +189,9 @@ def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: st
 
 
 def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Object id and tenant of the organizer.
+    """Return the organizer's object id and tenant.
 
-    `organizer` returns nothing in Global since 2026-06-30 and is still filled in other clouds.
+    `organizer` is empty in the global cloud since 2026-06-30 and still filled in other clouds.
     """
     organizer_v2, organizer = record.get("organizer_v2"), record.get("organizer")
     for identity in (organizer_v2.get("identity") if isinstance(organizer_v2, dict) else None, organizer):
@@ -193,7 +202,7 @@ def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _parse_version(value: object) -> int:
-    """The version of a call record, which grows with each revision; 0 where it is not told."""
+    """Return the version of a call record, which grows with each revision, or 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else 0
 
 
