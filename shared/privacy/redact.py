@@ -1,7 +1,7 @@
-"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
+"""Remove an erased person from a report: pure functions, no storage.
 
-A person is told by ids and e-mail addresses. Of a redacted record only what says nothing of the person stays: its role
-and times, so that sums and pictures remain right.
+A person is identified by ids and e-mail addresses. A redacted attendance record keeps only its role and times, so sums
+and charts stay right.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendan
 
 @dataclass(frozen=True)
 class Person:
-    """Who is looked for: ids and e-mail addresses, in lower case."""
+    """The person to find: ids and e-mail addresses, in lower case."""
 
     identifiers: frozenset[str]
 
@@ -31,11 +31,11 @@ class Person:
         return isinstance(value, str) and value.lower() in self.identifiers
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds one of them."""
+        """Whether a text contains one of them."""
         return any(name in text.lower() for name in self.identifiers)
 
     def attended(self, record: object) -> bool:
-        """Whether an attendance record is of the person."""
+        """Whether an attendance record is the person's."""
         if not isinstance(record, dict):
             return False
         identifiers = [record.get("id"), record.get("emailAddress"), *_list_ids(record.get("identity"))]
@@ -43,14 +43,17 @@ class Person:
 
 
 def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], person: Person) -> list[str]:
-    """What the person is in a report: organizer, attendee, both or neither; `told` is the blob's metadata."""
+    """Return the person's roles in a report: organizer, attendee, both or neither.
+
+    `metadata` is that of the report's blob.
+    """
     roles = [ORGANIZER] if person.is_named(metadata.get("organizerid")) else []
     return [*roles, ATTENDEE] if any(map(person.attended, _list_records(report))) else roles
 
 
 @dataclass(frozen=True)
 class RedactedReport:
-    """A report without the person: its line of JSON, and the metadata that differ."""
+    """A redacted report: one line of JSON, and the blob's metadata."""
 
     body: bytes
     metadata: dict[str, str]
@@ -59,7 +62,10 @@ class RedactedReport:
 def redact_report(
     report: Mapping[str, Any], metadata: Mapping[str, str], person: Person, when: str
 ) -> RedactedReport:
-    """The report without the person; `when` is put down, so that no later read of Graph brings the person back."""
+    """Return the report without the person.
+
+    `when` goes into the metadata, which keeps later reads of Graph from restoring the person.
+    """
     metadata = {**metadata, ERASED: when}
     content = dict(report)
     if person.is_named(metadata.get("organizerid")):
@@ -77,7 +83,7 @@ def redact_report(
 
 
 def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
-    """A record that says nobody's name; its id is no other's in the report."""
+    """Return a record without its person; its id is unique in the report."""
     identity = record.get("identity")
     kind = (
         {"@odata.type": identity["@odata.type"]}
@@ -99,7 +105,7 @@ def _list_records(report: Mapping[str, Any]) -> list[Any]:
 
 
 def _list_ids(identity: object) -> Iterator[object]:
-    """The id of a flat identity, or of each in a set of them."""
+    """Yield the id of a flat identity, or the ids in an identity set."""
     if isinstance(identity, dict):
         yield identity.get("id")
         for each in identity.values():
