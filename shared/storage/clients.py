@@ -1,6 +1,6 @@
-"""The storage clients: how the product signs in to them, how long it waits and how often it tries.
+"""Storage clients: sign-in, timeouts and retries.
 
-Tries and waits are short, because the queue is the long retry: a message whose attempt fails comes back.
+Retries are short because the queue is the long retry: a message whose attempt fails is delivered again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_tota
 
 
 def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobServiceClient:
-    """The blobs of an account; `options` of the client win over the usual ones."""
+    """Return a client of an account's blobs; `options` override the defaults."""
     usual: dict[str, Any] = {
         "retry_policy": BlobRetry(**_RETRY),
         "max_single_put_size": BLOCK_BYTES,
@@ -49,20 +49,23 @@ def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobS
 
 
 def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
-    """The queues of an account; `options` as for `blob_service`."""
+    """Return a client of an account's queues; `options` override the defaults."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
     return QueueServiceClient(url, credential=credential, **_with_connections(usual | options))
 
 
 def _with_connections(options: dict[str, Any]) -> dict[str, Any]:
-    """With a connection kept for each thread. The SDK keeps 10, and drops with a warning what comes back beyond."""
+    """Return the options with a connection for each thread.
+
+    The SDK keeps 10 and drops the others with a warning.
+    """
     session = requests.Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
     return {"transport": RequestsTransport(session=session, **options), **options}
 
 
 class Queue:
-    """One queue, with messages encoded as the Functions host expects them (Base64)."""
+    """One queue; messages are Base64, as the Functions host expects."""
 
     def __init__(self, service: QueueServiceClient, name: str) -> None:
         self._service = service
@@ -73,13 +76,13 @@ class Queue:
         )
 
     def send(self, text: str, delay: int = 0) -> None:
-        """Enqueue a message that nobody sees for `delay` seconds."""
+        """Send a message which becomes visible after `delay` seconds."""
         self._queue.send_message(text, visibility_timeout=delay, time_to_live=NEVER)
 
     def drain(self, limit: int) -> Iterator[str]:
-        """The texts of at most `most` messages; each is deleted when the next one is asked for.
+        """Yield the texts of at most `limit` messages; each is deleted after its turn.
 
-        One that is not Base64 comes as it is.
+        A text that is not Base64 is returned unchanged.
         """
         raw = self._service.get_queue_client(self._queue.queue_name)
         for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=limit):
