@@ -1,4 +1,4 @@
-"""Maintenance of the app's Graph subscriptions: compare, renew, replace, create, delete, and publish the result.
+"""Maintain the app's Graph subscriptions: compare, change and publish the result.
 
 `plan` decides the steps, `changes` makes them, and `status` describes each subscription afterwards.
 """
@@ -42,15 +42,15 @@ GAP_DELAY = 600  # seconds from a gap's begin until its sweep: longer than three
 
 
 def changes(services: Services) -> SubscriptionChanges:
-    """The changes to Graph's list that these services can make."""
+    """Return the subscription changes of these services."""
     return SubscriptionChanges(services.graph, services.settings, services.keys)
 
 
 def maintain_all(services: Services) -> None:
-    """Do one run and publish what came of it in the state container.
+    """Run maintenance once and publish its result in the state container.
 
-    Every step is tried even when another fails. Raises SubscriptionError in the end when a desired subscription
-    is not as it should be, and GraphError when Graph's list could not be read.
+    Every step is tried even if another one fails. Raises SubscriptionError in the end if a step failed, and GraphError
+    if Graph's list could not be read.
     """
     run = _Run(
         services.graph,
@@ -73,7 +73,7 @@ def maintain_all(services: Services) -> None:
 
 
 def renew_one(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all."""
+    """Renew one subscription, which also reauthorizes it; if it is gone, maintain all."""
     try:
         subscription = get_subscription(services.graph, subscription_id)
         changes(services).renew(subscription, desired.max_lifetime(subscription.resource))
@@ -84,7 +84,7 @@ def renew_one(services: Services, subscription_id: str) -> None:
 def subscribe_event(
     graph: Graph, settings: Settings, changes: SubscriptionChanges, kind: EventKind, event_id: str
 ) -> None:
-    """Have Graph announce the reports of one event, if it goes on and its organizer is one of ours.
+    """Subscribe to the reports of one event if it is open and its organizer in scope.
 
     Raises a GraphError or SubscriptionError.
     """
@@ -104,7 +104,7 @@ def subscribe_event(
 
 
 def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
-    """All subscriptions of the app's identity as they are now. Raises GraphError."""
+    """Return the current state of all the app's subscriptions. Raises a GraphError."""
     existing = list_subscriptions(graph)
     return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
 
@@ -134,7 +134,7 @@ class _Run:
         self._sweep_queued = False
 
     def all_steps(self) -> tuple[SubscriptionView, ...]:
-        """Go from what exists to what is desired; all subscriptions as they are afterwards. Raises GraphError."""
+        """Make all steps; return the state of all subscriptions. Raises a GraphError."""
         graph, settings = self._graph, self._settings
         existing = list_subscriptions(graph)
         targets = _desired(existing, graph, settings, self._watch)
@@ -161,7 +161,7 @@ class _Run:
         return status.all_statuses(existing, targets, settings, graph.now())
 
     def result(self, views: Sequence[SubscriptionView] | None) -> dict[str, object]:
-        """The run as it is published; `views` is None where Graph's list could not be read."""
+        """Return the published result; `views` is None if Graph's list could not be read."""
         if self._changes.validation is not None:
             self._validation = self._changes.validation
         return {
@@ -195,7 +195,7 @@ class _Run:
         self._changes.create(target)
 
     def _wake(self) -> None:
-        """Do the app's own handshake, once a run. Whether the address is good is for Graph to say."""
+        """Call our own webhook, once per run. The result is reported but decides nothing."""
         if self._awake:
             return
         self._awake = True
@@ -204,7 +204,7 @@ class _Run:
             logs.warning("handshake.failed", error=self._own_handshake)
 
     def _queue_sweep(self) -> None:
-        """Have the sweep look, once the gap is over, for what nobody announced before and in it; once a run.
+        """Queue a sweep, once per run, that covers the gap and the hours before it.
 
         Raises SubscriptionError.
         """
@@ -242,7 +242,7 @@ def _last_run(state: StateStore) -> Maintenance | None:
 def _desired(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
-    """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
+    """Return all subscriptions needed now; an event's as long as the event is open."""
     targets = [*desired.fixed_subscriptions(settings)]
     if CALL_EVENTS in settings.signals:
         targets += desired.meeting_subscriptions(settings, watch.list_meetings())
@@ -256,7 +256,10 @@ def _desired(
 def _of_event_that_goes_on(
     subscription: Subscription, graph: Graph, settings: Settings
 ) -> DesiredSubscription | None:
-    """The desired subscription of an event that has one. Asks Graph only where that is due or not accepted."""
+    """Return an open event's desired subscription, or None.
+
+    Asks Graph only if the subscription is due for renewal or not accepted.
+    """
     event = desired.parse_event_resource(subscription.resource)
     if event is None:
         return None
