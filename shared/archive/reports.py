@@ -1,4 +1,4 @@
-"""Report blobs in `reports/date=YYYY-MM-DD/`, written once and replaced if changed.
+"""Report blobs in `reports/date=YYYY-MM-DD/`, written once, replaced if changed.
 
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
@@ -31,8 +31,8 @@ from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflic
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
-NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
-MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
+NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
+MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
 
 
 class StoreResult(StrEnum):
@@ -116,7 +116,7 @@ class Archive:
             return StoreResult.CREATED
         existing = get_properties(self._container, name)
         if existing is None:
-            return None  # deleted meanwhile
+            return None  # deleted in between
         if ERASED in existing.metadata:
             return StoreResult.KEPT
         source, ours = existing.metadata.get("source"), metadata["source"]
@@ -125,7 +125,7 @@ class Archive:
         same_source = source in (ours, None)
         if same_source and existing.metadata.get("sha256") == report.sha256:
             return StoreResult.UNCHANGED
-        # A slower worker must not undo what a later one read.
+        # A slow worker must not overwrite what was read later.
         newer = same_source and existing.last_modified > report.read_at
         if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
             return StoreResult.KEPT

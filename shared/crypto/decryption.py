@@ -31,9 +31,9 @@ from cryptography.x509.oid import NameOID
 from ..errors import SettingError, Undecipherable
 
 KEY_BYTES = 32
-MIN_KEY_BITS, MAX_KEY_BITS = 2_048, 4_096  # of an RSA key that Graph takes
+MIN_KEY_BITS, MAX_KEY_BITS = 2_048, 4_096  # of an RSA key, as Graph accepts it
 NAME = "Teams attendance reports"
-VALIDITY = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
+VALIDITY = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph requires no renewal
 OAEP_SHA1 = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
 
 

@@ -19,7 +19,7 @@ from ..errors import NotGenuine
 from .signing_keys import SigningKeys
 
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"  # Microsoft Graph Change Tracking
-LEEWAY = 300.0  # seconds that clocks may differ
+LEEWAY = 300.0  # seconds of clock skew
 MAX_TOKENS = 50
 _REQUIRED_CLAIMS = ["exp", "iss", "aud", "ver"]
 
@@ -41,7 +41,7 @@ class TokenValidator:
         received = list(tokens)
         if len(received) > MAX_TOKENS:
             raise NotGenuine("there are too many tokens")
-        claims = [self._verify(token) for token in received]  # all of them, also when the first is for us
+        claims = [self._verify(token) for token in received]  # verify all, even if the first is for us
         if not any(self._is_for_us(each) for each in claims):
             raise NotGenuine("no token is for this app and tenant")
 

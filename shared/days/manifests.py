@@ -35,10 +35,10 @@ from ..messages import codec
 from ..storage.blobs import get_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_folder
 
-SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
+SPOOL_BYTES = 1024 * 1024  # of an index in memory; then it goes to a temporary file
 _LINES = "application/x-ndjson"
 COMPLETE, COMPLETE_WITH_TABLE = "complete", "whole"  # in the manifest's metadata
-_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
+_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its index
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Manifests:
         oldest: datetime | None = None
         for outcome in self._outcomes.list(day):
             if not outcome.result:
-                continue  # not the product's
+                continue  # not written by the product
             counts[outcome.result] += 1
             if outcome.result == Result.PENDING and (oldest is None or outcome.written < oldest):
                 oldest = outcome.written

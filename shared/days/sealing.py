@@ -17,12 +17,12 @@ from ..settings import Settings
 from ..storage.state import StateStore
 from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
-MAX_RECORD_DELAY = timedelta(hours=3)  # of call records, at most
+MAX_RECORD_DELAY = timedelta(hours=3)  # of call records
 REACH = timedelta(days=30)  # of Graph's list of call records
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
 MARK_INTERVAL = 60.0  # seconds
-CHANGE_GRACE = timedelta(minutes=10)  # a change is written within this of being noted
+CHANGE_GRACE = timedelta(minutes=10)  # a change is written at most this long after it was marked
 MAX_CHANGED_DAYS = 400
 
 

@@ -25,8 +25,8 @@ from ..messages.signals import News, call_event_news, call_record_news, report_n
 from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
-# communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
-# collection alone where only resourceData names the id
+# communications/callRecords/{id} or communications/callRecords('{id}'), with or without slashes around; or only the
+# collection, if resourceData has the id.
 _CALL_RECORD = re.compile(
     r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|)/?\Z", re.IGNORECASE
 )
@@ -148,7 +148,7 @@ def _is_authentic(client_state: object, settings: Settings) -> bool:
     if not isinstance(client_state, str):
         return False
     received = client_state.encode("utf-8", "surrogatepass")
-    # Every accepted state is compared, so that the time taken does not tell which one was near.
+    # Compare with every accepted state: the time taken must not reveal a near match.
     matches = [hmac.compare_digest(received, accepted.encode()) for accepted in settings.client_states]
     return any(matches)
 

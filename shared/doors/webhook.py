@@ -24,7 +24,7 @@ from ..messages.tasks import NotificationsRefused, Task
 from . import notifications
 
 MAX_LOGGED = 50  # signal ids in one log line
-REPORT_INTERVAL = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
+REPORT_INTERVAL = 60.0  # seconds
 
 
 @dataclass(frozen=True)

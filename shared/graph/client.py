@@ -43,9 +43,9 @@ from ..settings import THREADS
 from . import verbatim_json
 
 MAX_TRIES = 4  # of one request
-MAX_FAILURES_IN_A_ROW = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
-MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
-FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
+MAX_FAILURES_IN_A_ROW = 5  # then Graph is down: one try per request until it answers
+MAX_INLINE_WAIT = 10.0  # seconds; the caller plans a longer Retry-After
+FIRST_BACKOFF = 0.5  # seconds; doubles with each try; the wait is drawn from 0 to it
 MAX_BACKOFF = 8.0
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0  # between two packets
@@ -57,7 +57,7 @@ CHUNK = 64 * 1024
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 DOWN_STATUSES = RETRIED_STATUSES - {429}
 
-VALIDATION = "validation"  # begins the hint of a failed handshake
+VALIDATION = "validation"  # prefix of the hint about a failed handshake
 _VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
 _VALIDATION_STATUS = re.compile(r"HTTP status code is '([A-Za-z0-9]{1,40})'")
 
@@ -69,7 +69,7 @@ def segment(value: str) -> str:
     return quote(value, safe="", errors="surrogatepass")
 
 
-BETA = "beta/"  # begins the paths of what v1.0 does not have
+BETA = "beta/"  # prefix of paths that v1.0 does not have
 
 
 class Graph:
@@ -95,7 +95,7 @@ class Graph:
         self._draw = draw
         self._local = threading.local()
         self._skew = timedelta()
-        self._failures = 0  # in a row, of all threads
+        self._failures = 0  # consecutive, over all threads
         self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
@@ -177,7 +177,7 @@ class Graph:
             except _Unauthorized as failure:
                 if refused or attempt == MAX_TRIES:
                     raise Unavailable(operation, "the token was refused", **failure.details) from None
-                refused = renew = True  # it may have expired on the way; a new one is asked for once
+                refused = renew = True  # the token may just have expired: get a new one, once
             except _Retryable as failure:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
@@ -223,7 +223,7 @@ class Graph:
                 self._local.request_id = response.headers.get("request-id")
                 self._skew = _skew(response)
                 content = _read_body(response)
-        except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
+        except (requests.RequestException, ValueError) as failure:  # ValueError: a malformed header
             raise _Retryable(f"no whole answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None

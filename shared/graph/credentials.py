@@ -42,9 +42,9 @@ class _RedactedErrors:
         try:
             token: AccessToken = self._credential.get_token(*scopes, **options)
             return token
-        except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
+        except Exception as failure:  # noqa: BLE001 - the SDK does not wrap errors of network, parser and cache
             problem = f"{self._name}: {type(failure).__name__}"
-        raise ClientAuthenticationError(problem)  # outside the handler, so that no traceback shows the first
+        raise ClientAuthenticationError(problem)  # outside the handler: no traceback may show the original
 
 
 def managed_identity(client_id: str) -> TokenCredential:
@@ -66,7 +66,9 @@ def graph_token(settings: Settings) -> Callable[[bool], str]:
         nonlocal current
         with lock:
             if renew:
-                current = _graph_credential(settings)  # its cache lives and dies with it
+                current = _graph_credential(
+                    settings
+                )  # drops the token cache, which belongs to the credential
             source = current
         try:
             return str(source.get_token(settings.graph_scope).token)
@@ -90,7 +92,7 @@ def _registration_credential(settings: Settings) -> TokenCredential:
         settings.graph_client_id,
         lambda: identity.get_token(scope).token,
         authority=settings.login_root,
-        disable_instance_discovery=True,  # the authority is set, and needs no other server's word
+        disable_instance_discovery=True,  # the authority is configured; do not look it up elsewhere
         **_OPTIONS,
     )
     return _RedactedErrors("app registration", registration)

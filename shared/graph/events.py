@@ -17,7 +17,7 @@ from ..errors import Unavailable
 from ..messages.signals import EVENT_ID, EventKind, EventSession
 from .client import Graph, segment
 
-ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
+ZONES = timedelta(hours=14)  # times are in the event's own zone, given by its Windows name
 
 
 @dataclass(frozen=True)

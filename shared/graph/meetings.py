@@ -21,8 +21,8 @@ from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..settings import GUID
 from .client import Graph, segment
 
-MAX_CACHED = 2_000  # meetings, some 2 MB
-FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
+MAX_CACHED = 2_000  # meetings, about 2 MB
+FAR_AHEAD = timedelta(days=1)  # more than any clock error
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 

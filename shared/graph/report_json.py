@@ -23,7 +23,7 @@ def write_report(
     """Write the report to `body`; return its sha256 and its number of records."""
     separator = b"{"
     index: list[tuple[str, int, int]] = []
-    for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
+    for name, value in {**report, RECORDS: None}.items():  # last, if Graph did not expand it
         if name in NEXT_LINKS:
             continue
         body.write(separator + verbatim_json.dumps(name) + b":")

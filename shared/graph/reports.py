@@ -24,7 +24,7 @@ from .client import Graph, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
-SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
+SPOOL_BYTES = 1024 * 1024  # in memory up to this size, then in a temporary file
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-MAX_INTEGER_DIGITS = 4_300  # Python refuses to convert more
+MAX_INTEGER_DIGITS = 4_300  # Python's limit
 
 
 class Number:

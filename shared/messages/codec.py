@@ -32,8 +32,8 @@ from ..errors import NotOurMessage
 FLAT = ""
 
 type _Function = Callable[[Any], Any]
-type _Functions = tuple[_Function, _Function]  # one that reads, one that writes
-type _Names = Callable[[], tuple[str, ...]]  # of properties; seldom asked for
+type _Functions = tuple[_Function, _Function]  # (read, write)
+type _Names = Callable[[], tuple[str, ...]]  # of properties; computed on demand
 
 
 def loads[T](cls: type[T], text: str | bytes) -> T:

@@ -28,9 +28,9 @@ from . import codec
 from .codec import Moment
 from .envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, OpaqueId, TraceParent
 
-VERSION = 2  # of the messages of `meeting-signals`; others are buried and shown
+VERSION = 2  # of messages on `meeting-signals`; other versions become dead letters
 NEWS, NUDGE, PACK = "news", "nudge", "pack"
-FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
+FAR_AHEAD = timedelta(days=1)  # more than any clock error
 MAX_JOIN_URL = 2_048
 
 # Ids of virtual events hold an @, and none of them is ever `.` or `..`.

@@ -18,7 +18,7 @@ from .codec import FLAT, Day, Moment
 from .envelope import OpaqueId, TraceParent
 from .signals import EVENT_ID, EventKind
 
-VERSION = 1  # of the messages of `upkeep`
+VERSION = 1  # of messages on `upkeep`
 MAX_ORGANIZERS = 50
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from ..graph import report_json
 from ..graph.report_json import RECORDS
 
-ERASED = "erased"  # metadata of a blob from which a person was erased: Graph's answer must not replace it
+ERASED = "erased"  # blob metadata: a person was erased, so Graph's answer must not replace the blob
 ORGANIZER, ATTENDEE = "organizer", "attendee"
-_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
+_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # these ids contain the organizer's
 _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 
@@ -69,7 +69,7 @@ def redact_report(
     metadata = {**metadata, ERASED: when}
     content = dict(report)
     if person.is_named(metadata.get("organizerid")):
-        # Annotations quote the address of the report, which holds the organizer's id.
+        # Annotations quote the report's address, which contains the organizer's id.
         content = {name: value for name, value in content.items() if "@odata." not in name}
         for name in _ORGANIZER_METADATA:
             metadata.pop(name, None)

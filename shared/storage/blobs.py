@@ -20,8 +20,8 @@ from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
 from ..errors import Contention
 
-THREADS = 8  # that wait for storage side by side
-MAX_RACES = 8  # writers of one blob that may get in between
+THREADS = 8  # that wait for storage in parallel
+MAX_RACES = 8  # lost to other writers of a blob
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def put_blob(
         answer = container.get_blob_client(name).upload_blob(
             body,
             length=length,
-            overwrite=True,  # else the client adds a condition of its own
+            overwrite=True,  # otherwise the client adds its own condition
             metadata=metadata,
             content_settings=ContentSettings(content_type=content_type),
             **_condition(etag),
@@ -129,7 +129,7 @@ def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> lis
 
 def is_container_missing(error: HttpResponseError) -> bool:
     """Whether a 404 is for the container, which is a fault of the deployment."""
-    return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # the storage SDK adds it
+    return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # set by the storage SDK
 
 
 def _condition(etag: str | None) -> dict[str, Any]:

@@ -31,7 +31,7 @@ UPKEEP_POISON = f"{UPKEEP_QUEUE}-poison"
 QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, UPKEEP_POISON)
 DRAIN_LEASE = 60  # seconds to handle one page of messages
 NEVER = -1  # a delayed message must not expire
-BLOCK_BYTES = 4 * 1024 * 1024  # a body over this is written in blocks of it, so memory stays small
+BLOCK_BYTES = 4 * 1024 * 1024  # larger bodies are written in blocks, to limit memory
 
 _TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 30}
 _RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_total": 4}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import quote, unquote
 
-_SAFE = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
+_SAFE = "=@:,!$'()*+;&"  # allowed in blob names; letters, digits and -._~ are never encoded
 
 
 def encode_name_part(identifier: str) -> str:

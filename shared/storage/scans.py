@@ -22,7 +22,7 @@ from .state import StateBlob, StateStore
 RECENT = "recent"
 FULL = "full"
 MAX_SCANS = 1_000
-BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice was to begin
+BROKEN_AFTER = timedelta(minutes=20)  # after the planned start of the next slice
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class ScanStore:
         if stored and not stored.scan.finished:
             logs.info("sweep.running", look=scan.name, step=stored.scan.step)
             if stored.scan.step == 0:
-                self.send(stored.scan)  # was it saved and never sent?
+                self.send(stored.scan)  # its message may never have been sent
             return False
         blob = stored.blob if stored else self.state.read(_path(scan.name))
         if self.state.write(_path(scan.name), codec.encode(scan), blob):

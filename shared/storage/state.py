@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from .blobs import delete_blob, get_blob, put_blob
 
-TRIES = 3  # of a write that is refused although nobody else wrote
+TRIES = 3  # of a write that is rejected although no other writer changed the blob
 _JSON = ContentSettings(content_type="application/json")
 
 

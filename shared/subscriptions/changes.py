@@ -60,7 +60,7 @@ class SubscriptionChanges:
 
         Raises a GraphError if nothing was changed, and SubscriptionError if there is no successor.
         """
-        new = self._new(desired)  # first, because it may need the key vault
+        new = self._new(desired)  # before the deletion, because it may need the key vault
         delete_subscription(self._graph, former.id, former.resource)
         try:
             self._create(new)
@@ -113,7 +113,7 @@ class SubscriptionChanges:
                 self.validation = str(failure)
                 if timed_out or "timed out" not in failure.hint:
                     raise
-                timed_out = True  # which has woken a cold app: once more
+                timed_out = True  # the handshake has woken a cold app: retry once
             else:
                 self.validation = ""
                 return

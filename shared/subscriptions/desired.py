@@ -16,9 +16,9 @@ from ..messages.signals import EVENT_ID, EventKind
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.watchlist import WatchedMeeting
 
-LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
-EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day
-REPORTS_LATE = timedelta(days=3)  # after an event's end, until which Graph is to announce its reports
+LIFETIME = timedelta(minutes=4_220)  # Graph's limit is 4,230; the rest allows for clock skew
+EVENT_LIFETIME = timedelta(minutes=1_430)  # Graph's limit is a day
+REPORTS_LATE = timedelta(days=3)  # after an event's end, while its reports may still come
 
 _OF_EVENT = re.compile(
     r"/?solutions/virtualEvents/(webinar|townhall)s/([^/]+)/getAttendanceReports/?\Z", re.IGNORECASE

@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import NameResolutionError
 
 ROUTES = ("notifications", "lifecycle")
-TIMEOUT = 10.0  # seconds; as long as Graph waits
+TIMEOUT = 10.0  # seconds, as Graph waits
 TRIES = 3  # the first may wake a cold app
 MAX_BYTES = 4_096
 

@@ -37,8 +37,8 @@ from .handshake import check_handshake
 from .plan import is_accepted, is_due, is_ours, plan_steps
 from .status import Maintenance, SubscriptionView
 
-GAP_REACH = timedelta(hours=6)  # before a gap, for calls that began earlier; the daily scan finds longer ones
-GAP_DELAY = 600  # seconds from a gap's begin until its sweep: longer than three creations take
+GAP_REACH = timedelta(hours=6)  # before a gap, to cover longer calls; the daily scan finds still longer ones
+GAP_DELAY = 600  # seconds from the start of a gap to its sweep: longer than three creations
 
 
 def changes(services: Services) -> SubscriptionChanges:
@@ -90,7 +90,7 @@ def subscribe_event(
     """
     try:
         event = events.get_event(graph, kind, event_id)
-    except AccessDenied as failure:  # once access is given, the sweep finds the event
+    except AccessDenied as failure:  # the sweep finds the event once access is granted
         logs.warning(
             "event.denied", meeting=event_id, error=str(failure), requestId=failure.request_id or None
         )
@@ -140,7 +140,7 @@ class _Run:
         targets = _desired(existing, graph, settings, self._watch)
         todo = plan_steps(existing, targets, settings, graph.now())
         if self._own_handshake:
-            self._wake()  # to see whether it still fails
+            self._wake()  # check whether it still fails
         for subscription, each in todo.renew:
             self._try(partial(self._renew, subscription, each))
         for subscription, each in todo.replace:
@@ -178,9 +178,9 @@ class _Run:
             self._create(target)
         except GraphError as failure:
             if isinstance(failure, Refused) and subscription.expires <= self._graph.now():
-                self._replace(subscription, target)  # neither Graph nor the clock takes it for alive
+                self._replace(subscription, target)  # expired by Graph's and by our clock
                 return
-            # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.
+            # It stays valid until its expiry, and the next run retries.
             raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None
 
     def _replace(self, former: Subscription, target: DesiredSubscription) -> None:
@@ -190,7 +190,7 @@ class _Run:
 
     def _create(self, target: DesiredSubscription) -> None:
         self._wake()
-        if self._ran_before:  # else nothing can have been missed
+        if self._ran_before:  # otherwise nothing can have been missed
             self._try(self._queue_sweep)
         self._changes.create(target)
 
@@ -236,7 +236,7 @@ def _last_run(state: StateStore) -> Maintenance | None:
     try:
         return status.read_last_run(state)
     except AzureError:
-        return None  # maintenance goes on without it
+        return None  # not needed for maintenance
 
 
 def _desired(
@@ -271,5 +271,5 @@ def _of_event_that_goes_on(
     except NotFound:
         return None
     except GraphError:
-        return target  # the next run will know more
+        return target  # assume it is open; the next run asks again
     return target if goes_on else None

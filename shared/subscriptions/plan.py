@@ -56,7 +56,7 @@ def plan_steps(
         delete.remove(best)
         due = is_due(best, each, now)
         if not is_accepted(best, settings) or (due and not is_current(best, settings)):
-            replace.append((best, each))  # the second: a rotation ends when its renewal is due
+            replace.append((best, each))  # a rotated clientState is replaced at renewal
         elif due:
             renew.append((best, each))
         else:

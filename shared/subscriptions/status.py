@@ -16,7 +16,7 @@ from ..storage.state import StateStore
 from .desired import DesiredSubscription
 from .plan import has_same_target, is_accepted, is_ours
 
-OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
+OVERDUE = timedelta(hours=3)  # later than this, a renewal has been missed
 
 
 class SubscriptionStatus(StrEnum):

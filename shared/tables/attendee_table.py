@@ -33,12 +33,12 @@ from ..storage.blobs import get_blob, get_properties, is_container_missing, put_
 from ..storage.names import day_folder
 from . import rows
 
-PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
+PART_BYTES = 64 * 1024 * 1024  # of reports per part, uncompressed
 PART_REPORTS = 2_000
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
 _TYPE = "application/gzip"
-_PACKING = threading.Lock()  # an instance packs one part at a time, so that memory follows a part
+_PACKING = threading.Lock()  # one part at a time per instance, to limit memory
 
 
 class AttendeeTable:
@@ -131,7 +131,7 @@ class AttendeeTable:
                         yield from rows.attendee_rows(report, line)
 
     def _are_all_written(self, part: WriteDaily) -> bool:
-        """Whether all parts belong to this index; if so, delete a longer one's other parts."""
+        """Whether all parts belong to this index; if so, delete those of a longer one."""
         prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}
         surplus = []
