@@ -103,11 +103,12 @@ class PemKeys:
                 key = serialization.load_pem_private_key(mark + block, password=None)
             except (ValueError, TypeError):
                 raise SettingError(
-                    "ENCRYPTION_KEY_ID", "names a file of which not all is a private key"
+                    "ENCRYPTION_KEY_ID", "names a file that contains more than private keys"
                 ) from None
             if not isinstance(key, RSAPrivateKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
                 raise SettingError(
-                    "ENCRYPTION_KEY_ID", f"holds no RSA key of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits"
+                    "ENCRYPTION_KEY_ID",
+                    f"names a file with a key that is not RSA of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits",
                 )
             keys[_fingerprint(key)] = key
         if not keys:
@@ -121,7 +122,7 @@ def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
     data = _decode_base64(content, "data")
     signature = hmac.digest(key, data, hashlib.sha256)
     if not hmac.compare_digest(signature, _decode_base64(content, "dataSignature")):
-        raise Undecipherable("its signature is not that of its data")
+        raise Undecipherable("the signature does not match the data")
     return _parse_object(_decrypt_data(data, key))
 
 
@@ -153,7 +154,7 @@ def _decode_base64(content: Mapping[str, str], name: str) -> bytes:
     try:
         return base64.b64decode(content.get(name, ""), validate=True)
     except ValueError:
-        raise Undecipherable(f"its {name} is not Base64") from None
+        raise Undecipherable(f"{name} is not Base64") from None
 
 
 def _unwrap_key(content: Mapping[str, str], keys: Keys) -> bytes:
@@ -161,11 +162,11 @@ def _unwrap_key(content: Mapping[str, str], keys: Keys) -> bytes:
     try:
         key = keys.unwrap(content.get("encryptionCertificateId", ""), wrapped)
     except ValueError:
-        raise Undecipherable("its key was not wrapped for this certificate with OAEP and SHA-1") from None
+        raise Undecipherable("the key was not wrapped for this certificate with OAEP and SHA-1") from None
     if key is None:
-        raise Undecipherable("its certificate is none of ours")
+        raise Undecipherable("the certificate is not ours")
     if len(key) != KEY_BYTES:
-        raise Undecipherable(f"its key has not {KEY_BYTES} bytes")
+        raise Undecipherable(f"the key does not have {KEY_BYTES} bytes")
     return key
 
 
@@ -176,14 +177,14 @@ def _decrypt_data(data: bytes, key: bytes) -> bytes:
         padded = decryptor.update(data) + decryptor.finalize()
         return unpadder.update(padded) + unpadder.finalize()
     except ValueError:
-        raise Undecipherable("its data is not whole blocks of padded text") from None
+        raise Undecipherable("the data is not correctly padded") from None
 
 
 def _parse_object(text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text.decode())
     except (ValueError, RecursionError):
-        raise Undecipherable("its data is not JSON in UTF-8") from None
+        raise Undecipherable("the data is not JSON in UTF-8") from None
     if not isinstance(content, dict):
-        raise Undecipherable("its data is not a JSON object")
+        raise Undecipherable("the data is not a JSON object")
     return content

@@ -57,7 +57,7 @@ class VaultKeys:
             return self._key(version).decrypt(wrapped, OAEP_SHA1)
         except AzureError as failure:
             if getattr(failure, "status_code", None) == BAD_REQUEST:
-                problem = "the vault could not unwrap it"
+                problem = "the vault rejected the wrapped key"
             else:
                 raise Unavailable("unwrap with encryption key", type(failure).__name__) from None
         raise ValueError(problem)

@@ -65,7 +65,7 @@ class SigningKeys:
         metadata = _get_object(f"{self._root}/{METADATA}")
         address = metadata.get("jwks_uri")
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
-            raise ValueError("the keys lie elsewhere")
+            raise ValueError("the keys are at another address")
         entries = _get_object(address).get("keys")
         keys: dict[str, tuple[jwt.PyJWK, str]] = {}
         for each in entries if isinstance(entries, list) else []:

@@ -40,7 +40,7 @@ class TokenValidator:
         """
         received = list(tokens)
         if len(received) > MAX_TOKENS:
-            raise NotGenuine("there are too many tokens")
+            raise NotGenuine("too many tokens")
         claims = [self._verify(token) for token in received]  # verify all, even if the first is for us
         if not any(self._is_for_us(each) for each in claims):
             raise NotGenuine("no token is for this app and tenant")
@@ -50,12 +50,12 @@ class TokenValidator:
         try:
             header = jwt.get_unverified_header(token)
         except (PyJWTError, ValueError):
-            raise NotGenuine("a token is none") from None
+            raise NotGenuine("a token is malformed") from None
         if header.get("alg") != "RS256":
             raise NotGenuine("a token is not signed with RS256")
         entry = self.keys.find(str(header.get("kid")))
         if entry is None:
-            raise NotGenuine("the key of a token is not published")
+            raise NotGenuine("a token's signing key is not published")
         key, issuer = entry
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -66,11 +66,11 @@ class TokenValidator:
                 options={"require": _REQUIRED_CLAIMS, "verify_aud": False},
             )
         except (PyJWTError, ValueError) as failure:
-            raise NotGenuine(f"a token was refused ({type(failure).__name__})") from None
+            raise NotGenuine(f"a token is invalid ({type(failure).__name__})") from None
         self._check_issuer(claims, issuer)
         publisher = claims.get("appid" if claims["ver"] == "1.0" else "azp")
         if publisher != PUBLISHER:
-            raise NotGenuine("a token was issued to another publisher")
+            raise NotGenuine("a token was not issued to Microsoft Graph")
         return claims
 
     def _check_issuer(self, claims: dict[str, Any], key_issuer: str) -> None:
@@ -81,7 +81,7 @@ class TokenValidator:
         tenant, version = str(claims.get("tid")), str(claims["ver"])
         issuers = {"1.0": f"https://sts.windows.net/{tenant}/", "2.0": f"{self.authority}/{tenant}/v2.0"}
         if claims["iss"] != issuers.get(version):
-            raise NotGenuine("a token is of another issuer")
+            raise NotGenuine("a token has a wrong issuer")
         if key_issuer and key_issuer.replace("{tenantid}", tenant) not in issuers.values():
             raise NotGenuine("a token was signed with another issuer's key")
 

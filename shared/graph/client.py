@@ -144,7 +144,7 @@ class Graph:
         while link is not None:
             if not isinstance(link, str) or "://" not in link or link in seen or len(seen) >= MAX_PAGES:
                 raise Unavailable(
-                    operation, "the next link is no address, repeats or comes after too many pages"
+                    operation, "the next link is not an address, repeats, or comes after too many pages"
                 )
             seen.add(link)
             page = self.get(link, operation)
@@ -171,7 +171,7 @@ class Graph:
         tries = MAX_TRIES if self._failures < MAX_FAILURES_IN_A_ROW else 1
         for attempt in range(1, MAX_TRIES + 1):
             if time.monotonic() > getattr(self._local, "deadline", math.inf):
-                raise Unavailable(operation, "the time of this attempt is used up")
+                raise Unavailable(operation, "the time limit of this attempt has passed")
             try:
                 return self._once(method, url, operation, body, renew=renew)
             except _Unauthorized as failure:
@@ -198,7 +198,7 @@ class Graph:
     ) -> dict[str, Any]:
         wait = self._rate.reserve()
         if wait > MAX_RATE_WAIT:
-            throttled = Throttled(operation, "this instance's own request budget is used up")
+            throttled = Throttled(operation, "this instance's request budget is used up")
             throttled.retry_after = wait
             raise throttled
         if wait:
@@ -224,7 +224,7 @@ class Graph:
                 self._skew = _skew(response)
                 content = _read_body(response)
         except (requests.RequestException, ValueError) as failure:  # ValueError: a malformed header
-            raise _Retryable(f"no whole answer ({type(failure).__name__})") from None
+            raise _Retryable(f"no complete answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None
         if response.status_code not in DOWN_STATUSES:
@@ -237,7 +237,7 @@ class Graph:
         if "://" not in path:
             return f"{self._root}/v1.0/{path}"
         if _origin(path) != self._origin:
-            raise Unavailable(operation, "the next link points away from Microsoft Graph")
+            raise Unavailable(operation, "the next link is not Microsoft Graph's")
         return path
 
 
@@ -245,7 +245,7 @@ def page_items(page: dict[str, Any], operation: str) -> list[Any]:
     """Return the `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):
-        raise Unavailable(operation, "the answer holds no list named value", status=200)
+        raise Unavailable(operation, "the answer has no list named value", status=200)
     return value
 
 
@@ -319,7 +319,7 @@ def _parse_answer(response: requests.Response, content: bytes, operation: str) -
     if status == 401:
         raise _Unauthorized(details)
     if status in RETRIED_STATUSES:
-        raise _Retryable("Graph asks to come back", _retry_after(response), **details)
+        raise _Retryable("Graph asks for a retry", _retry_after(response), **details)
     raise _error_class(status, details.get("hint", ""))(operation, "refused by Graph", **details)
 
 

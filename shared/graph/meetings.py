@@ -88,7 +88,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
     try:
         start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
     except ValueError:
-        raise Unavailable(operation, "the times of the call record are not times") from None
+        raise Unavailable(operation, "the call record's times are malformed") from None
     join_url = record.get("joinWebUrl")
     join_url = join_url if isinstance(join_url, str) and join_url else None
     is_meeting = record.get("type") == "groupCall" and join_url is not None
@@ -167,7 +167,7 @@ def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
     """Return the same failure as an error of another kind."""
     return kind(
         failure.operation,
-        "Graph knows no meeting by it",
+        "Graph finds no such meeting",
         status=failure.status,
         code=failure.code,
         hint=failure.hint,
@@ -179,7 +179,7 @@ def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: st
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
     value = graph.get(path, operation).get("value")
     if not isinstance(value, list):
-        raise Unavailable(operation, "the answer holds no list named value")
+        raise Unavailable(operation, "the answer has no list named value")
     if not value:
         raise NotFound(operation, "the organizer has no such meeting")
     meeting_id = value[0].get("id") if isinstance(value[0], dict) else None

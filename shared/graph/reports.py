@@ -202,7 +202,7 @@ def fetch_report(
     GraphError: NotFound for an id that Graph does not know (yet), AccessDenied if a permission or policy is missing.
     """
     if unnamable := [name for name in select if not _PROPERTY.match(name)]:
-        raise ValueError(f"{unnamable[0]!r} is no name of a property")
+        raise ValueError(f"{unnamable[0]!r} is not a property name")
     address, operation = f"{reports.path}/{segment(report_id)}", "get attendance report"
     query = [f"$expand={RECORDS}"] if expand else []
     query += [f"$select={','.join(select)}"] if select else []
@@ -272,7 +272,7 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
-            raise Unavailable(operation, "the answer holds no list of records")
+            raise Unavailable(operation, "the answer has no list of records")
         yield records
 
 
@@ -283,5 +283,5 @@ def _parse_header(item: object, operation: str) -> ReportHeader:
     try:
         start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
     except ValueError:
-        raise Unavailable(operation, "the times of a report are not times") from None
+        raise Unavailable(operation, "a report's times are malformed") from None
     return ReportHeader(report_id, start, end)

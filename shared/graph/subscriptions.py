@@ -75,7 +75,7 @@ def get_subscription(graph: Graph, subscription_id: str) -> Subscription:
     operation = "get subscription"
     subscription = parse_subscription(graph.get(_path(subscription_id), operation))
     if subscription is None:
-        raise NotFound(operation, "it has no resource")
+        raise NotFound(operation, "the subscription is malformed")
     return subscription
 
 

@@ -112,7 +112,7 @@ _check_object = _checker(dict, "is not a JSON object")
 _PLAIN: dict[Any, tuple[_Function, _Function]] = {
     str: (_checker(str, "is not a string"), _unchanged),
     bool: (_checker(bool, "is not true or false"), _unchanged),
-    int: (_checker(int, "is not a whole number from 0 on", lambda value: value >= 0), _unchanged),
+    int: (_checker(int, "is not a non-negative whole number", lambda value: value >= 0), _unchanged),
     date: (parse_day, date.isoformat),
     datetime: (parse_moment, times.text),
 }
@@ -193,7 +193,7 @@ def _compile_type(hint: Any, full: bool) -> _Functions:
         )
     if kind in (Annotated, Mapping, tuple, frozenset):
         return _compile_container(kind, parts[1:], *_compile_type(parts[1 if kind is Mapping else 0], full))
-    raise TypeError(f"{hint} has no form in JSON.")
+    raise TypeError(f"{hint} has no JSON form.")
 
 
 def _compile_union(parts: Sequence[Any], full: bool, *, optional: bool) -> _Functions:
@@ -222,7 +222,7 @@ def _compile_container(kind: Any, extras: Any, read: _Function, write: _Function
     if kind is Annotated:
         for extra in extras:
             if isinstance(extra, re.Pattern):
-                read = _checker(str, "is not of its form", extra.match)
+                read = _checker(str, "is malformed", extra.match)
             elif callable(extra):
                 read = extra
         return read, write

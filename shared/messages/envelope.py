@@ -36,7 +36,7 @@ def loads(text: str, version: int) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise NotOurMessage("A queue message is not a JSON object.")
     if content.get("version") != version:
-        raise NotOurMessage(f"A queue message is not of version {version}.")
+        raise NotOurMessage(f"A queue message does not have version {version}.")
     return content
 
 

@@ -34,7 +34,7 @@ def parse_encrypted_content(value: object) -> dict[str, str] | None:
 def _require_content(value: object) -> dict[str, str]:
     content = parse_encrypted_content(value)
     if content is None:
-        raise ValueError("lacks a part of encrypted content")
+        raise ValueError("lacks a part of the encrypted content")
     return content
 
 
@@ -108,7 +108,7 @@ def parse_message(text: str) -> Sequence[Message] | EncryptedBatch:
         return signals.unpack_messages(content)
     encrypted = codec.decode(EncryptedBatch, content)
     if not encrypted.items:
-        raise NotOurMessage("A message of rich items holds none.")
+        raise NotOurMessage("A message of encrypted items is empty.")
     return encrypted
 
 

@@ -136,9 +136,9 @@ class News:
         """Raise ValueError if facts are missing that cannot be read from Graph."""
         match kind_of(self.signal_id):
             case SignalKind.REPORT_READY if self.meeting.event is None:
-                raise ValueError("is of a report and names no session")
+                raise ValueError("is for a report but names no session")
             case SignalKind.CALL_EVENT if self.meeting.join_url is None:
-                raise ValueError("is of a call event and names no meeting")
+                raise ValueError("is for a call event but names no meeting")
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def unpack_messages(content: dict[str, Any]) -> Sequence[Message]:
         return (_parse_message(content),)
     items = content.get("messages")
     if not isinstance(items, list) or not items:
-        raise NotOurMessage("A pack holds no messages.")
+        raise NotOurMessage("A pack is empty.")
     return tuple(map(_parse_message, items))
 
 

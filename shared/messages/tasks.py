@@ -87,7 +87,7 @@ class Backfill:
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise ValueError("has a to that is not after its from")
+            raise ValueError("has a `to` that is not after its `from`")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Redrive:
         if not self.outcomes:
             raise ValueError("names no outcomes")
         if self.last < self.first:
-            raise ValueError("has a to that is before its from")
+            raise ValueError("has a `to` that is before its `from`")
 
 
 @dataclass(frozen=True)

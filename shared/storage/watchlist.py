@@ -92,7 +92,7 @@ class Watchlist:
             logs.warning("watch.unreadable", path=name, error=str(failure))
             return None
         if _path(watched.join_url) != name:
-            logs.warning("watch.unreadable", path=name, error="The name is not that of its join URL.")
+            logs.warning("watch.unreadable", path=name, error="The blob's name does not match its join URL.")
             return None
         return watched
 

@@ -75,9 +75,7 @@ class SubscriptionChanges:
         """Create a deleted subscription again; return a sentence about the result."""
         client_state = client_state_of(former, self._settings)
         if client_state is None:
-            return (
-                "The former one sent a client state that the app does not accept and was not created again."
-            )
+            return "The previous one had a clientState that the app does not accept, so it was not restored."
         again = replace(
             new,
             notification_url=former.notification_url,
@@ -87,8 +85,8 @@ class SubscriptionChanges:
         try:
             self._create(again)
         except AttendanceError as failure:
-            return f"The former one could not be created again ({failure}); the next run tries anew."
-        return "The former one was created again; its renewal tries anew."
+            return f"The previous one could not be restored ({failure}); the next run tries again."
+        return "The previous one was restored; the next run tries again."
 
     def _new(self, desired: DesiredSubscription) -> NewSubscription:
         return NewSubscription(

@@ -112,7 +112,7 @@ def test_the_query_says_what_is_wanted() -> None:
         "?$expand=attendanceRecords&$select=id,totalParticipantCount"
     )
     for bad in ("", "$x", "a b", "a,b", "a/b"):
-        with pytest.raises(ValueError, match="is no name of a property"):
+        with pytest.raises(ValueError, match="is not a property name"):
             asked(address, select=[bad])
 
 
