@@ -97,12 +97,12 @@ def _parse_change(
     if call_id := _parse_call_id(item, resource):
         return call_record_news(call_id, seen, **fields)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
-        report = resource_paths.parse_event_report(_resource_data(item, "@odata.id"))
+        report = resource_paths.parse_event_report_path(_resource_data(item, "@odata.id"))
         return report_news(report.report_id, report.session, seen, **fields) if report else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
-        event = resource_paths.parse_event(_resource_data(item, "@odata.id")) or resource_paths.parse_event(
-            _resource_data(item, "id")
-        )
+        event = resource_paths.parse_event_path(
+            _resource_data(item, "@odata.id")
+        ) or resource_paths.parse_event_path(_resource_data(item, "id"))
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
         content = parse_encrypted_content(item.get("encryptedContent"))

@@ -52,10 +52,10 @@ class EventReportIds:
     report_id: str
 
 
-def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
+def parse_report_address(address: str) -> MeetingReportIds | EventReportIds | None:
     """Return the ids in a report's address, with or without host and version, or None."""
     below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
-    if event := parse_event_report(below):
+    if event := parse_event_report_path(below):
         return event
     match = _MEETING_REPORT.match(below)
     if match is None:
@@ -68,14 +68,14 @@ def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
     return MeetingReportIds(user_id, meeting_id, report_id)
 
 
-def parse_event(address: str) -> tuple[EventKind, str] | None:
+def parse_event_path(address: str) -> tuple[EventKind, str] | None:
     """Return the ids in `solutions/virtualEvents/webinars/{id}`, or None."""
     match = _ONE_EVENT.match(address)
     event_id = _decode_id(match[2] or match[3], EVENT_ID) if match else None
     return (_KINDS[match[1].lower()], event_id) if match and event_id else None
 
 
-def parse_event_report(address: str) -> EventReportIds | None:
+def parse_event_report_path(address: str) -> EventReportIds | None:
     """Return the ids in the address of a virtual event's report, or None.
 
     The shape is `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`.
