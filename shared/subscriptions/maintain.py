@@ -106,7 +106,9 @@ def subscribe_event(
 def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
     """Return the current state of all the app's subscriptions. Raises a GraphError."""
     existing = list_subscriptions(graph)
-    return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
+    return status.all_statuses(
+        existing, _desired_subscriptions(existing, graph, settings, watch), settings, graph.now()
+    )
 
 
 class _Run:
@@ -137,7 +139,7 @@ class _Run:
         """Make all steps; return the state of all subscriptions. Raises a GraphError."""
         graph, settings = self._graph, self._settings
         existing = list_subscriptions(graph)
-        targets = _desired(existing, graph, settings, self._watch)
+        targets = _desired_subscriptions(existing, graph, settings, self._watch)
         todo = plan_steps(existing, targets, settings, graph.now())
         if self._own_handshake:
             self._wake()  # check whether it still fails
@@ -239,7 +241,7 @@ def _last_run(state: StateStore) -> Maintenance | None:
         return None  # not needed for maintenance
 
 
-def _desired(
+def _desired_subscriptions(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
     """Return all subscriptions needed now; an event's as long as the event is open."""
@@ -248,12 +250,12 @@ def _desired(
         targets += desired.meeting_subscriptions(settings, watch.list_meetings())
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
-        going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)
+        going_on = (_open_event_subscription(each, graph, settings) for each in ours)
         targets += {each: None for each in going_on if each}
     return targets
 
 
-def _of_event_that_goes_on(
+def _open_event_subscription(
     subscription: Subscription, graph: Graph, settings: Settings
 ) -> DesiredSubscription | None:
     """Return an open event's desired subscription, or None.
