@@ -41,7 +41,7 @@ def test_doctor_finds_a_sound_system_sound(front: Front) -> None:
         "container attendance",
         "queue upkeep",
         "endpoint",
-        "took a task and answered",
+        "handled a task of the queue",
         "app: storage",
         "app: graph permissions",
         "app: subscriptions",
