@@ -1,4 +1,4 @@
-"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queues."""
+"""Connections shared by all functions of an instance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .tables.attendee_table import AttendeeTable
 
 @dataclass(frozen=True)
 class Services:
-    """The product's connections. Safe to share between threads."""
+    """The product's connections; safe to share between threads."""
 
     settings: Settings
     graph: Graph
@@ -56,7 +56,7 @@ class Services:
 
 
 def current() -> Services:
-    """The services for the app settings as they are now. Raises SettingError."""
+    """Return the services for the current app settings. Raises SettingError."""
     return _services(app_settings.load(os.environ))
 
 
@@ -68,7 +68,10 @@ def assemble(
     queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
-    """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
+    """Build the services from these connections.
+
+    `queue` returns the queue of a name; `keys` decrypt notifications.
+    """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = AttendeeTable(reports, manifests), Sealing(state, manifests, settings)
     return Services(
@@ -118,11 +121,11 @@ def _services(settings: Settings) -> Services:
 
 
 def _keys(settings: Settings) -> Keys:
-    """The private keys for rich notifications, where they are asked for."""
+    """Return the private keys for rich notifications, if the settings need them."""
     if CALL_EVENTS not in settings.signals:
         return NoKeys()
     if "://" not in settings.encryption_key_id:
         return PemKeys(settings.encryption_key_id)
-    from .crypto.key_vault import VaultKeys  # a package that nobody else needs
+    from .crypto.key_vault import VaultKeys  # a package that nothing else needs
 
     return VaultKeys(settings.encryption_key_id, managed_identity(settings.client_id))

@@ -96,7 +96,7 @@ def test_who_declines_to_sign_in_gets_nothing(
 ) -> None:
     code, out, err = as_user(front, None, "fetch", mine(meeting, session.report_id))
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("attendance: sign in: signing in failed")
+    assert err.splitlines()[-1].startswith("attendance: sign in: sign-in failed")
 
 
 def test_a_report_is_fetched_by_any_of_its_addresses(

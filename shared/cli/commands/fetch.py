@@ -1,4 +1,4 @@
-"""Reports straight from Graph, for a person who signs in: `fetch` and `me list`."""
+"""`fetch` and `me list`: reports from Graph for a person who signs in."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     address: Annotated[
-        str, typer.Argument(help="A report's address, whole or from /me, /users or /solutions on.")
+        str, typer.Argument(help="A report's URL, or its path from /me, /users or /solutions on.")
     ],
-    select: Annotated[str, typer.Option(help="Only these properties, comma-separated.")] = "",
-    expand: Annotated[bool, typer.Option(help="With the attendance records of all pages.")] = True,
+    select: Annotated[str, typer.Option(help="Include only these properties, comma-separated.")] = "",
+    expand: Annotated[bool, typer.Option(help="Include all attendance records.")] = True,
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", help="Write to this file instead of stdout; whole, or not at all."),
+        typer.Option("--output", help="Write to this file instead of stdout."),
     ] = None,
 ) -> None:
     """Fetch one attendance report from Graph by its address, and show it as JSON.
@@ -59,7 +59,7 @@ def fetch(
 def list_mine(
     join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
 ) -> None:
-    """List the attendance reports of one of your meetings, with the address of each."""
+    """List the attendance reports of one of your meetings with their addresses."""
     with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
         location = reports.SignedInUserReports(_find_my_meeting_id(graph, join_url))
@@ -75,12 +75,12 @@ def list_mine(
                 for each in headers
             ],
             ("start", "end", "address"),
-            "This meeting has no report.",
+            "This meeting has no reports.",
         )
 
 
 def _find_my_meeting_id(graph: Graph, join_url: str) -> str:
-    """The id of the signed-in user's meeting with this join URL."""
+    """Find the signed-in user's meeting with this join URL."""
     operation, quoted = "find meeting by join URL", join_url.replace("'", "''")
     condition = segment(f"JoinWebUrl eq '{quoted}'")
     meetings = page_items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)

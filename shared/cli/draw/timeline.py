@@ -1,7 +1,7 @@
-"""A report as what a picture of it needs: people with their stays, and how many were there when.
+"""Timeline of a report: people with their stays, and how many were present when.
 
-Nothing is trusted to have the documented shape; what cannot be drawn is left out. Names come from outside the
-organisation too: they are made harmless here, once for every kind of picture.
+A report may not have the documented shape; what cannot be drawn is left out. Names come from outside the organization
+too, so they are sanitized here, once for every kind of picture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROLES = ("Organizer", "Presenter", "Attendee")
 
 @dataclass(frozen=True)
 class Stay:
-    """From joining to leaving."""
+    """The time from joining to leaving."""
 
     join: datetime
     leave: datetime
@@ -30,7 +30,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Participant:
-    """A person of the report; `minutes` are of the attendance that Graph counted."""
+    """A person in the report; `minutes` is the attendance that Graph counted."""
 
     name: str
     role: str
@@ -50,7 +50,7 @@ class Participant:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A report: people by their first joining, and the curve, (time, number present from then on)."""
+    """A report: people by first joining, and the curve (time, number from then on)."""
 
     report_id: str
     start: datetime | None
@@ -61,12 +61,12 @@ class Timeline:
 
     @property
     def peak(self) -> int:
-        """The most who were there at once."""
+        """The most people present at once."""
         return max((count for _, count in self.curve), default=0)
 
     @property
     def title(self) -> str:
-        """Times, participants and the most who were there at once, in a line."""
+        """One line with the times, the participants and the peak."""
         when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
         until = f"{self.end:%H:%M} UTC" if self.end else "?"
         people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
@@ -74,7 +74,7 @@ class Timeline:
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
-        """From when to when there is something to draw; None where there is no time at all."""
+        """The time span to draw, or None if the report has no times."""
         times = [time for time in (self.start, self.end) if time]
         times += [time for time, _ in self.curve]
         if not times:
@@ -84,7 +84,7 @@ class Timeline:
 
 
 def parse_timeline(report: Mapping[str, Any]) -> Timeline:
-    """The timeline of a meetingAttendanceReport with its attendanceRecords."""
+    """Parse the timeline of a meetingAttendanceReport with attendanceRecords."""
     meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
     people = [_participant(row, start, end) for row in rows.attendee_rows(report, {})]
@@ -101,7 +101,7 @@ def parse_timeline(report: Mapping[str, Any]) -> Timeline:
 
 
 def sanitize(text: str, most: int = MAX_NAME) -> str:
-    """A text without what directs a terminal, a browser or the order of letters, and not too long."""
+    """Remove control and direction characters from a text, and shorten it."""
     safe = "".join(
         " " if each.isspace() else each
         for each in text
@@ -125,7 +125,7 @@ def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime |
 
 
 def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
-    """How many are present: at each time at which that changes, the number from then on."""
+    """Return the number of people present from each time at which it changes."""
     changes = sorted(change for stay in stays for change in ((stay.join, 1), (stay.leave, -1)))
     count, curve = 0, []
     for time, group in itertools.groupby(changes, key=lambda change: change[0]):
