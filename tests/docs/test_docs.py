@@ -33,6 +33,7 @@ from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
+from shared.ledger.merge import merge
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
 from shared.privacy.redact import ERASED
@@ -108,6 +109,22 @@ def test_example_outcome_is_written_as_it_is_shown() -> None:
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
+
+
+def test_table_of_outcomes_that_follow_each_other_is_what_the_code_decides() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (any other|no other)(.*?) \|$", CONSUMERS, re.MULTILINE)
+    told = {
+        name: {name}
+        | (set(ledger_record.Result) - set(re.findall(r"`(\w+)`", but)) if which == "any other" else set())
+        for outcomes, which, but in rows
+        for name in re.findall(r"`(\w+)`", outcomes)
+    }
+    known = {each: replace(example_record(), result=each) for each in ledger_record.Result}
+    decided = {
+        old: {merged.result for new in known if (merged := merge(known[old], known[new], known[old].attempt))}
+        for old in known
+    }
+    assert told == decided
 
 
 def test_outcome_metadata_is_what_the_code_writes() -> None:
