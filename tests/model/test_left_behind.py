@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared import upkeep
 from shared.archiving import redrive
 from shared.ledger.publish import OutcomeSummary
 from shared.ledger.record import Cause, Result
+from shared.reconcile import sweep
 from shared.storage import clients
-from tests.support.simulated_app import HOUR, NOW, App, call, crash, running
+from tests.support.simulated_app import HOUR, LEASE, NOW, App, call, crash, running
 
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
 BEFORE, AFTER = "date=2026-11-24", "date=2026-11-25"
@@ -59,6 +61,32 @@ def test_a_copy_that_was_written_late_in_an_earlier_day_does_not_stay(app: App) 
     assert days(app) == [AFTER]
     app.container.blobs |= {name: blob for name, blob in late.items() if BEFORE in name}
     app.run(hours=1)
+    assert days(app) == [AFTER]
+
+
+def test_a_slice_that_stalls_and_dies_while_its_duplicate_goes_on_leaves_no_earlier_copy_for_long(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The duplicate finds the moved copy in its day, and saves the step; an earlier one did the overdue outcomes."""
+    between_people(app, until=MIDNIGHT + 2 * HOUR)
+    app.run(hours=1)
+    assert days(app) == [BEFORE]
+    saved = list[int]()
+
+    def stall() -> None:
+        with ThreadPoolExecutor(1) as another, monkeypatch.context() as patch:
+            patch.setattr(sweep.OverdueScan, "run", lambda self: self._work.update(overdue=None))
+            (text,) = [each.text for each in app.queues[clients.UPKEEP_QUEUE].messages if each.received]
+            app.steps.now += LEASE
+            another.submit(upkeep.handle, text, app.another_instance()).result()
+        saved.append(app.scan("recent").step)
+        crash()
+
+    app.before(f"delete outcomes/{BEFORE}", stall)
+    app.run(hours=1.1)
+    assert saved == [1]
+    assert days(app) == [BEFORE, AFTER]
+    app.run(hours=2)
     assert days(app) == [AFTER]
 
 
