@@ -111,14 +111,11 @@ def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Serv
     """
     journal = services.journal
     found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
-    journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
-    journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
+    journal.ask([record for record in found if record], started)
 
 
-def _reopen(
-    name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
-) -> tuple[Record, bool] | None:
-    """Reopen one signal. Return its record, and whether a message is to be sent."""
+def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue) -> Record | None:
+    """Reopen one signal. Return its record."""
     stored = journal.ledger.read(signal_id_of(name))
     known = stored.record if stored else journal.outcomes.read(name)
     if known is None:
@@ -131,14 +128,14 @@ def _reopen(
         return merge.reopen(old or known, cause, started, times.now())
 
     record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
-    if record is None:
-        return None
-    if not committed and not merge.is_asked_for(record):
-        return record, False
-    logs.info(
-        "signal.repeated", signal=record.signal_id, outcome=record.result, meeting=record.meeting.meeting_id
-    )
-    return record, True
+    if record and committed:
+        logs.info(
+            "signal.repeated",
+            signal=record.signal_id,
+            outcome=record.result,
+            meeting=record.meeting.meeting_id,
+        )
+    return record
 
 
 def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None) -> bool:

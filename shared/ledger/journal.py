@@ -6,15 +6,16 @@ Following a record again is harmless, so whoever finds that a crash may have com
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
 from ..storage.blobs import in_parallel
 from ..storage.clients import Queue
+from .merge import is_due_since
 from .publish import Outcomes
 from .record import Purpose, Record
 from .store import Ledger, StoredRecord
@@ -35,13 +36,27 @@ class Journal:
     mark_changed: Callable[[date], None]
 
     def follow(self, records: Sequence[Record]) -> None:
-        """Publish these records, then ask for the next attempt at each."""
+        """Publish these records, then send a nudge for the next attempt at each."""
         latest = self.publish(records)
+        # Whoever has committed since sends the message.
+        self._send([each for each, now in zip(records, latest, strict=True) if now.attempt <= each.attempt])
+
+    def ask(self, records: Sequence[Record], started: datetime) -> None:
+        """Send a nudge for each attempt that fell due since a job began at `started`, then publish these records.
+
+        In this order, because a job that is done again finds by the outcomes what is left to do.
+        """
+        now = times.now()
+        self._send([each for each in records if is_due_since(each, started, now)])
+        self.publish(records)
+
+    def _send(self, records: Iterable[Record]) -> None:
+        """Send the nudges of these records, but for looks and late attempts, which the sweep makes."""
         now, due = times.now(), list[Nudge]()
-        for record, current in zip(records, latest, strict=True):
+        for record in records:
             following = record.next
-            if following is None or following.purpose is Purpose.LOOK or current.attempt > record.attempt:
-                continue  # the sweep makes a look; and whoever committed since sends the message
+            if following is None or following.purpose is Purpose.LOOK:
+                continue
             nudge, wait = Nudge(record.signal_id, following.attempt, record.traceparent), following.at - now
             if wait <= timedelta():
                 due.append(nudge)

@@ -82,22 +82,27 @@ def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Recor
     is_begun = old.series.cause is cause and old.series.began >= started
     if old.is_erased or is_begun:
         return None
+    now = max(now, started)  # clocks of two instances differ
     attempt, waiting = old.attempt + 1, old.next
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
     if waiting and not is_look and now > waiting.at + OVERDUE:
         return replace(old, attempt=attempt, next=Next(attempt, now, waiting.purpose))
-    if is_asked_for(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
+    is_asked_for = waiting is not None and not is_look and old.series.attempts == 0
+    if is_asked_for and not (cause is Cause.BACKFILL and old.series.cause is not cause):
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    series = Series(max(now, started), cause)  # clocks of two instances differ
-    return replace(old, attempt=attempt, series=series, next=Next(attempt, now))
+    return replace(old, attempt=attempt, series=Series(now, cause), next=Next(attempt, now))
 
 
-def is_asked_for(record: Record) -> bool:
-    """Whether the first attempt of a series is due, so that its message may be sent once more."""
+def is_due_since(record: Record, started: datetime, now: datetime) -> bool:
+    """Whether its next attempt fell due since a job began at `started`: the job's own message may not be sent yet."""
     waiting = record.next
-    return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
+    return (
+        waiting is not None
+        and waiting.purpose is not Purpose.LOOK
+        and started <= waiting.at <= max(now, started)
+    )
 
 
 def teach(old: Record, told: Meeting) -> Record | None:

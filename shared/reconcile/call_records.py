@@ -140,13 +140,12 @@ class Announcement:
 def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
-    journal.follow([each for each in records if merge.is_asked_for(each)])
-    journal.publish([each for each in records if not merge.is_asked_for(each)])
+    now = max(times.now(), scan.started)  # clocks of two instances differ
+    records = in_parallel(lambda each: _announce(each, cause, now, journal.ledger), list(found))
+    journal.ask(records, scan.started)
 
 
-def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
-    now = times.now()
+def _announce(found: Announcement, cause: Cause, now: datetime, ledger: Ledger) -> Record:
     new = Record(
         found.signal_id,
         found.result or Result.PENDING,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.ledger.merge import OVERDUE, fill_in, in_turn, is_asked_for, merge, reopen, teach
+from shared.ledger.merge import OVERDUE, fill_in, in_turn, is_due_since, merge, reopen, teach
 from shared.ledger.record import (
     MOST_COMMITS,
     Buried,
@@ -231,7 +231,7 @@ def test_a_reopening_raises_the_attempt_once_and_makes_it_due(
         return
     assert opened.attempt == old.attempt + 1
     assert opened.next
-    assert (opened.next.attempt, opened.next.at) == (opened.attempt, now)
+    assert (opened.next.attempt, opened.next.at) == (opened.attempt, max(now, started))
     assert replace(opened, attempt=old.attempt, series=old.series, next=old.next) == old
     assert opened.series in (old.series, Series(max(now, started), cause))
 
@@ -290,10 +290,30 @@ def test_a_retry_that_is_under_way_is_left_to_its_message_by_a_look_and_cut_shor
     assert (opened.attempt, opened.series) == (2, Series(NOW, Cause.REDRIVE))
 
 
-@given(RECORDS)
-def test_a_message_may_be_sent_once_more_only_for_the_first_attempt_of_a_series(found: Record) -> None:
-    waits = found.next is not None and found.next.purpose is not Purpose.LOOK
-    assert is_asked_for(found) == (waits and found.series.attempts == 0)
+@given(old=RECORDS, cause=st.sampled_from(Cause), started=MOMENTS, skew=st.timedeltas(-HOUR, HOUR))
+def test_what_a_job_has_reopened_is_due_since_then_whatever_the_clocks(
+    old: Record, cause: Cause, started: datetime, skew: timedelta
+) -> None:
+    now = started + skew
+    opened = reopen(old, cause, started, now)
+    assert opened is None or is_due_since(opened, started, now)
+
+
+@pytest.mark.parametrize(
+    ("following", "is_due"),
+    [
+        (Next(1, SEEN), True),
+        (Next(1, NOW, Purpose.CONFIRM), True),
+        (Next(1, SEEN - timedelta(seconds=1)), False),
+        (Next(1, NOW + timedelta(seconds=1)), False),
+        (Next(1, NOW, Purpose.LOOK), False),
+        (None, False),
+    ],
+)
+def test_a_job_sends_the_message_of_what_fell_due_since_it_began(
+    following: Next | None, is_due: bool
+) -> None:
+    assert is_due_since(record(next=following), SEEN, NOW) is is_due
 
 
 @given(old=RECORDS, told=MEETINGS)
