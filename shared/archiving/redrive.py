@@ -29,7 +29,6 @@ from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
-MOVED = timedelta(days=2)  # a scan comes by at least once in this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
@@ -82,9 +81,7 @@ def reopen_day(
 
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
-    """Whether it may be time to look at it again, its message is so late that it will not come, or it just moved."""
-    if outcome.has_moved and now < outcome.written + MOVED:
-        return True
+    """Whether it may be time to look at it again, or its message is so late that it will not come."""
     if outcome.next_attempt is None:
         return False
     return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
@@ -108,6 +105,7 @@ def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Serv
     """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`.
 
     An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
+    One that its record does not know, because that was lost or restored, is merged with it.
     """
     journal = services.journal
     found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
@@ -125,7 +123,9 @@ def _reopen(name: str, cause: Cause, started: datetime, journal: Journal, upkeep
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen(old or known, cause, started, times.now())
+        current = (old or known).with_copy_in(journal.outcomes.day_of(name))
+        reopened = merge.reopen(current, cause, started, times.now())
+        return reopened or (None if current == old else current)
 
     record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
     if record and committed:

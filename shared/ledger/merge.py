@@ -54,6 +54,7 @@ def merge(old: Record | None, new: Record, attempt: int) -> Record | None:
         announced=old.announced or new.announced,
         door=old.door or new.door,
         subscription_id=old.subscription_id or new.subscription_id,
+        commits=old.commits,
     )
     if _replaces(new.result, old.result):
         return merged

@@ -23,7 +23,7 @@ from ..privacy.redact import ERASED
 from ..storage.blobs import delete, get, properties, put, until_written
 from ..storage.names import decoded, folder, partition
 from .merge import merge
-from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
+from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_copy, of_outcome, outcome
 from .store import Ledger
 
 FOLDER = "outcomes"
@@ -34,8 +34,7 @@ UNREADABLE = "The outcome could not be read."
 class OutcomeSummary:
     """An outcome as a listing shows it.
 
-    `organizer_id` only of those without access; `written` is the first time; `has_moved`: from an earlier day, where a
-    publisher that died may have left a copy.
+    `organizer_id` only of those without access; `written` is the first time.
     """
 
     name: str
@@ -43,7 +42,6 @@ class OutcomeSummary:
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
-    has_moved: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -85,7 +83,6 @@ class Outcomes:
                 _next_attempt(told),
                 told.get("organizerid"),
                 blob.creation_time,
-                "earlierdays" in told,
             )
 
     def result(self, name: str) -> str | None:
@@ -120,6 +117,7 @@ class Outcomes:
             last_error=UNREADABLE,
             revision=_revision(told),
             days=(day,),
+            commits=of_copy(told, seen),
         )
 
     def publish(self, record: Record, ledger: Ledger) -> Record:
@@ -133,17 +131,19 @@ class Outcomes:
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
             etag, other = until_written(lambda: self._put(name, record), name)
-            for each in earlier:
-                self._delete_older(self.name(record.signal_id, each), record.revision)
+            left = {name: other}
+            for each in (self.name(record.signal_id, day) for day in earlier):
+                left[each] = until_written(partial(self._delete_older, each, record), each)
             now = ledger.read(record.signal_id)
             if now is None:  # it was removed meanwhile: nothing may be left of it
                 if etag:
                     delete(self._container, name, etag=etag)
                 return record
-            is_unknown, record_before, record = _is_unknown(other, now.record), record, now.record
-            if not is_unknown:
-                return record if record.days == record_before.days else None
-            if copy := self.read(name):
+            days, record = record.days, now.record
+            unknown = next((each for each, told in left.items() if _is_unknown(told, record)), None)
+            if unknown is None:
+                return record if record.days == days else None
+            if copy := self.read(unknown):
                 change = partial(_adopted, copy=copy)
                 adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
                 record = adopted or record
@@ -171,16 +171,16 @@ class Outcomes:
         written = put(self._container, name, outcome(record), etag=etag, metadata=told)
         return (written, {}) if written else None
 
-    def _delete_older(self, name: str, revision: int) -> None:
-        """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
+    def _delete_older(self, name: str, record: Record) -> Mapping[str, str] | None:
+        """Delete the copy `name`, unless the record does not know it: the end may have moved back to its day meanwhile.
 
-        def attempt() -> bool | None:
-            found = properties(self._container, name)
-            if found is None or _revision(found.metadata or {}) > revision:
-                return False
-            return delete(self._container, name, etag=found.etag) or None
-
-        until_written(attempt, name)
+        Return the metadata of the copy that was left; None when another writer was faster.
+        """
+        found = properties(self._container, name)
+        told = (found and found.metadata) or {}
+        if found is None or _is_unknown(told, record):
+            return told
+        return {} if delete(self._container, name, etag=found.etag) else None
 
     def remove(self, record: Record) -> None:
         """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
@@ -197,18 +197,26 @@ def signal_id_of(name: str) -> str:
 
 
 def _adopted(record: Record | None, copy: Record) -> Record | None:
-    """A record that knows what a copy of another record of its signal tells: that record is gone."""
-    if record is None:
+    """The record, knowing what a copy tells that is not of its commits: they are lost, or were of another record.
+
+    None where it knows that by now.
+    """
+    if record is None or {each.id for each in copy.commits} <= {each.id for each in record.commits}:
         return None
     attempt = max(copy.attempt, record.attempt)
-    known = merge(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
-    return replace(known, revision=max(copy.revision, record.revision))
+    erased = next((each for each in (record, copy) if each.is_erased), None)
+    known = replace(erased, attempt=attempt) if erased else merge(copy, record, attempt) or record
+    return replace(
+        known,
+        revision=max(copy.revision, record.revision),
+        days=(*copy.days, *record.days),
+        commits=(*record.commits, *copy.commits),
+    )
 
 
 def _is_unknown(told: Mapping[str, str], record: Record) -> bool:
-    """Whether a copy with this metadata is newer than the record, or comes from another one: that before it is gone."""
-    revision, seen = _revision(told), times.text(record.first_seen)
-    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(told)) != seen)
+    """Whether a copy with this metadata is of no commit that the record knows. A blob of someone else's is not."""
+    return "commit" in told and all(each.id != told["commit"] for each in record.commits)
 
 
 def _revision(told: Mapping[str, str]) -> int:

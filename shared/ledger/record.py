@@ -154,8 +154,12 @@ class Record:
             self,
             revision=max(known, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
-            commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
+            commits=(*self.commits, commit)[-MOST_COMMITS:],
         )
+
+    def with_copy_in(self, day: date) -> Record:
+        """The record, knowing that a copy of it lies in the partition of `day`."""
+        return self if day in self.days else replace(self, days=(day, *self.days))
 
 
 def commit(step: str, **known: Any) -> Commit:
@@ -218,7 +222,7 @@ def metadata(record: Record) -> dict[str, str]:
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
-        "earlierdays": ",".join(map(str, record.days[:-1])) or None,
+        "commit": record.commits[-1].id if record.commits else None,
     }
     return {key: value for key, value in known.items() if value is not None}
 
@@ -260,8 +264,14 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         buried=Buried(**content["buried"]) if content.get("buried") else None,
         is_erased=ERASED in told,
         revision=int(told.get("revision", "0")),
+        commits=of_copy(told, first_seen),
     )
     return replace(record, days=(record.day,))
+
+
+def of_copy(told: Mapping[str, str], first_seen: datetime) -> tuple[Commit, ...]:
+    """The one commit that a published copy tells of in its metadata."""
+    return (Commit(told["commit"], first_seen, "published"),) if "commit" in told else ()
 
 
 def _stored_report(content: dict[str, Any]) -> StoredReport:

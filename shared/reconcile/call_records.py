@@ -96,7 +96,7 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The outcomes that exist, by day. A day is listed once, when it is first asked for.
+    """The outcomes that exist, by day. A day is listed once, when it or the next one to it is first asked for.
 
     One with more than MOST_LISTED is asked about each: else every slice would list it again and hold it in memory.
     """
@@ -107,16 +107,31 @@ class OutcomeIndex:
         self._days: dict[date, dict[str, str] | None] = {}
 
     def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
-        """The result of each signal in the day of its end; None where there is no outcome, or no day is known."""
-        days = {day: self._listed(day) for _, day in signals if day}
-        if None not in days.values():
+        """The result of each signal in the day of its end; None where it is missing, see `result`."""
+        days = {day for _, day in signals if day}
+        for each in sorted({day + number * DAY for day in days for number in (-1, 0, 1)}):
+            self._listed(each)
+        if all(self._listed(day) is not None for day in days):
             return [self.result(*each) for each in signals]
         return in_parallel(lambda each: self.result(*each), signals)
 
     def result(self, signal_id: str, day: date | None) -> str | None:
-        """The result of one signal."""
+        """The result of one signal; None where no day is known, it has no outcome there, or one in the next day too.
+
+        The end of a call can move over midnight, and a publisher that died, or a record that was lost, then leaves an
+        outcome behind. On a day that is not listed nobody looks for that.
+        """
         if day is None:
             return None
+        found = self._find(signal_id, day)
+        is_twice = found is not None and self._listed(day) is not None and self.days_beside(signal_id, day)
+        return None if is_twice else found
+
+    def days_beside(self, signal_id: str, day: date) -> tuple[date, ...]:
+        """The days next to this one in which there is an outcome of the signal."""
+        return tuple(each for each in (day - DAY, day + DAY) if self._find(signal_id, each) is not None)
+
+    def _find(self, signal_id: str, day: date) -> str | None:
         name, listed = self._outcomes.name(signal_id, day), self._listed(day)
         return self._outcomes.result(name) if listed is None else listed.get(name)
 
@@ -130,11 +145,12 @@ class OutcomeIndex:
 
 @dataclass(frozen=True)
 class Announcement:
-    """A signal that nobody announced; `result` where it is settled already."""
+    """A signal that nobody announced; `result` where it is settled already, `days` where it has outcomes."""
 
     signal_id: str
     meeting: Meeting
     result: Result | None = None
+    days: tuple[date, ...] = ()
 
 
 def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
@@ -158,7 +174,10 @@ def _announce(found: Announcement, cause: Cause, now: datetime, ledger: Ledger) 
     )
 
     def change(old: Record | None) -> Record | None:
-        return merge.teach(old, found.meeting) if old else new
+        known = (merge.teach(old, found.meeting) or old) if old else new
+        for day in found.days:
+            known = known.with_copy_in(day)
+        return None if known == old else known
 
     record, _ = ledger.update(found.signal_id, change, commit(cause))
     return record or new
@@ -227,7 +246,15 @@ class CallScan:
         missing = [call for call, result in zip(readable, results, strict=True) if result is None]
         settings, scan = self._services.settings, self._work.scan
         announce_missing(
-            [Announcement(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
+            [
+                Announcement(
+                    each.signal_id,
+                    each.meeting,
+                    each.decide(settings),
+                    self._index.days_beside(each.signal_id, each.end.date()) if each.end else (),
+                )
+                for each in missing
+            ],
             scan,
             self._services.journal,
         )

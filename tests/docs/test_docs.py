@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -134,7 +134,7 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         example_record(),
         revision=2,
         stored=example_record().settled,
-        days=(date(2026, 11, 22), example_record().day),
+        commits=(ledger_record.Commit("5f0c9d2ab1e47386", times.now(), "attempt"),),
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))

@@ -382,7 +382,7 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
 def test_the_commits_of_a_record_are_bounded() -> None:
     known: Record | None = None
     for _ in range(MOST_COMMITS + 5):
-        known = record().committed(commit("attempt"), known)
+        known = (known or record()).committed(commit("attempt"), known)
     assert known
     assert len({each.id for each in known.commits}) == len(known.commits) == MOST_COMMITS
 
