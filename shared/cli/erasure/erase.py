@@ -9,6 +9,7 @@ down about it names nobody.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
+from ...archive.reports import LONGEST_MEETING
 from ...days.manifests import index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
@@ -37,7 +39,6 @@ from ...storage.watchlist import Watch
 from ..session import Session
 
 THREADS = 16
-AROUND = timedelta(days=2)  # before its day, a blob may have lain in another partition
 FOLDER = "erasures/"
 
 
@@ -65,7 +66,7 @@ class Erasing:
         self._session, self._container, self._person = session, session.container, person
         self._ledger, self._outcomes = Ledger(session.state_container), Outcomes(session.container)
         self._now = times.text(times.now())
-        self._redacted: list[str] = []
+        self._redacted: list[str] = []  # names that blobs have or had
         self.done = Done()
 
     def day(self, day: date) -> None:
@@ -73,16 +74,15 @@ class Erasing:
         before = len(self._redacted)
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
-                redact = self._report if each == "reports" else self._outcome
+                redact = partial(self._report if each == "reports" else self._outcome, day)
                 blobs = self._container.list_blobs(name_starts_with=folder(each, day), include=["metadata"])
-                names = threads.map(redact, list(blobs))
-                self._redacted += [name for name in names if name]
+                self._redacted += itertools.chain.from_iterable(threads.map(redact, list(blobs)))
         if len(self._redacted) == before:
             return
         self.done.days.add(day)
-        for blob in list(self._container.list_blobs(name_starts_with="tables/")):
-            if f"/date={day}/" in blob.name:
-                self._container.delete_blob(blob.name)
+        for name in list(self._container.list_blob_names(name_starts_with="tables/")):
+            if f"/date={day}/" in name:
+                self._container.delete_blob(name)
                 self.done.exports += 1
 
     def forget(self) -> None:
@@ -111,11 +111,6 @@ class Erasing:
     def versions(self) -> None:
         """Delete the versions before of all that was redacted or written anew."""
         names = {(name, name) for name in self._redacted}
-        for name in self._redacted:
-            kind, partition, blob = name.split("/", 2)
-            day = date.fromisoformat(partition.removeprefix("date="))
-            earlier = (day - timedelta(days=number + 1) for number in range(AROUND.days))
-            names |= {(f"{folder(kind, each)}{blob}",) * 2 for each in earlier}
         for day in self.done.days:
             names |= {(folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.done.exports else set()
@@ -134,10 +129,14 @@ class Erasing:
         }
         self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
 
-    def _report(self, blob: BlobProperties) -> str | None:
-        """Redact a report; its name where it is redacted now or was before."""
-        is_redacted = until_written(lambda: self._redact(blob.name), blob.name)
-        return str(blob.name) if is_redacted else None
+    def _report(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a report of a day. Where it is redacted now or was before, return the names that it may have had."""
+        if not until_written(lambda: self._redact(blob.name), blob.name):
+            return []
+        days = (
+            day - timedelta(days=number) for number in range(LONGEST_MEETING.days + 2)
+        )  # it may have grown
+        return [blob.name.replace(folder("reports", day), folder("reports", each)) for each in days]
 
     def _redact(self, name: str) -> bool | None:
         """One try; None when another writer was faster."""
@@ -156,24 +155,30 @@ class Erasing:
         self.done.reports += 1
         return True
 
-    def _outcome(self, blob: BlobProperties) -> str | None:
-        """Redact a signal's record, and with it its outcome; the name where it is redacted now or was before."""
+    def _outcome(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a signal's record, and with it its outcome of a day.
+
+        Where it is redacted now or was before, return the names that the outcome has had.
+        """
         stored = self._ledger.read(signal_id_of(blob.name))
         known = stored.record if stored else self._outcomes.read(blob.name)
         if known is None:
-            return None
+            return []
 
         def change(old: Record | None) -> Record | None:
-            return without_organizer(old or known, self._person)
+            current = (old or known).with_copy_in(day)
+            redacted = without_organizer(current, self._person) or current
+            return None if redacted == (old or known) else redacted
 
         record, committed = self._ledger.update(known.signal_id, change, commit("erased"), stored)
         current = record or known
-        if not committed and not current.is_erased:
+        if committed or current.is_erased:
+            current = self._outcomes.publish(current, self._ledger)
+        if not current.is_erased:
             self.done.pending += current.result is Result.PENDING and is_of(current, self._person)
-            return None
-        self._outcomes.publish(current, self._ledger)
+            return []
         self.done.outcomes += committed
-        return str(blob.name)
+        return [self._outcomes.name(current.signal_id, each) for each in current.days]
 
     def _names_table(self, day: date) -> bool:
         manifest = get(self._container, manifest_name(day))
