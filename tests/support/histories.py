@@ -178,10 +178,9 @@ class History:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """A queue delivers at least once, however late; but no message lives longer than retention lasts."""
-        known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
-        if known:
-            name, text = known[which % len(known)]
+        """A queue delivers at least once, however late."""
+        if self.completed:
+            name, text = self.completed[which % len(self.completed)]
             self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
             self.tell(f"again: {text}")
 
@@ -192,15 +191,12 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Retention takes what has been left alone for a month: no message is of it, no version of it is to come."""
-        texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
-        texts += "".join(each.id for each in self.calls if each.earlier and each.earlier[0] > self.steps.now)
+        """Somebody removes a record that has settled."""
         records = [
             each
             for each in self.records().values()
             if each.settled
             and each.result is not Result.ACCESS_DENIED
-            and subject_of(each.signal_id) not in texts
             if each.next is None or each.next.purpose is Purpose.LOOK
         ]
         if records and not self.workers:
@@ -373,10 +369,8 @@ class History:
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""
         now = self.steps.now
-        records = self.records()
         for outcome in self.outcomes():
-            record = records.get(outcome.signal_id, outcome)
-            if outcome.next and record.day == outcome.day:  # else it is left of a record that has expired
+            if outcome.next:
                 under_way = outcome.result in (Result.PENDING, Result.STORED)
                 yield outcome.next.at + (OVERDUE if under_way else timedelta())
             if (ready := ready_at(outcome.day, SETTINGS)) > now:
