@@ -502,6 +502,26 @@ def delete_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outcomes, "_delete_older", delete_any)
 
 
+def write_over_any(patch: pytest.MonkeyPatch) -> None:
+    real = Outcomes._put
+
+    def put(self: Outcomes, name: str, record: Record) -> Any:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(publish, "_is_unknown", lambda told, record: False)
+            return real(self, name, record)
+
+    patch.setattr(Outcomes, "_put", put)
+
+
+def adopt_what_is_erased(patch: pytest.MonkeyPatch) -> None:
+    real = publish._adopted
+
+    def adopted(record: Record, copy: Record) -> Record | None:
+        return real(replace(record, is_erased=False), replace(copy, is_erased=False))
+
+    patch.setattr(publish, "_adopted", adopted)
+
+
 def forget_copies(patch: pytest.MonkeyPatch) -> None:
     real = Outcomes._put
 
@@ -533,7 +553,7 @@ WITHOUT_REDELIVERY = Scenario(
 )
 LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "the record is read again after publishing": (publish_blindly, MOVE),
-    "a copy that is newer is left": (lambda patch: patch.setattr(publish, "_revision", lambda told: 0), SAME),
+    "a copy that is newer is left": (write_over_any, SAME),
     "a copy is written on a condition": (lambda patch: patch.setattr(publish, "put", careless_put), SAME),
     "a record is written on a condition": (lambda patch: patch.setattr(store, "put", careless_put), LOST),
     "copies of earlier days are deleted": (
@@ -557,12 +577,9 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         lambda patch: patch.setattr(publish, "merge", lambda copy, record, attempt: record),
         EXPIRED_LATER,
     ),
-    "what was erased stays so": (
-        lambda patch: patch.setattr(
-            publish, "merge", lambda copy, record, attempt: merge(copy, record, attempt) or record
-        ),
-        ERASURE,
-    ),
+    "what was erased stays so": (adopt_what_is_erased, ERASURE),
+    "an erased record learns nothing of a copy": (adopt_what_is_erased, REMOVED_ERASED),
+    "a copy in an earlier day is adopted too": (delete_whatever_is_there, REMOVED),
     "a copy of a record that is gone is deleted": (publish_what_is_gone, QUIET),
     "a copy whose reply was lost is known": (forget_copies, QUIET_LOST),
     "a copy that was adopted is not removed": (remove_whatever_is_there, AGAIN),
