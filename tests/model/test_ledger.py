@@ -573,10 +573,10 @@ def test_another_redrive_leaves_what_is_asked_for_to_its_message_until_that_is_o
     redrive.reopen([name], Cause.REDRIVE, app.now, app.services)
     asked, attempt = messages(app), record(app).attempt
     assert asked == [Nudge("cr-one", attempt)]
-    app.steps.now += HOUR
+    app.steps.now += 2 * HOUR
     redrive.reopen([name], Cause.REDRIVE, app.now, app.services)
     assert (messages(app), record(app).attempt) == (asked, attempt)
-    app.steps.now += 1.5 * HOUR
+    app.steps.now += timedelta(minutes=1)
     redrive.reopen([name], Cause.REDRIVE, app.now, app.services)
     assert messages(app) == [*asked, Nudge("cr-one", attempt + 1)]
 

@@ -21,10 +21,10 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Purpose, Record, Result, of_outcome
+from shared.ledger.record import Record, Result, of_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
-from shared.messages.signals import message, of_call_record, pack, subject_of
+from shared.messages.signals import message, of_call_record, pack
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
@@ -192,13 +192,7 @@ class History:
 
     def _expire(self, which: int) -> None:
         """Somebody removes a record that has settled."""
-        records = [
-            each
-            for each in self.records().values()
-            if each.settled
-            and each.result is not Result.ACCESS_DENIED
-            if each.next is None or each.next.purpose is Purpose.LOOK
-        ]
+        records = [each for each in self.records().values() if each.settled]
         if records and not self.workers:
             gone = records[which % len(records)].signal_id
             del self.state.blobs[f"{FOLDER}{gone}.json"]
