@@ -14,14 +14,14 @@ from azure.core.exceptions import AzureError
 from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
-from ..storage.state import State
-from .manifests import COMPLETE, WHOLE, Manifests
+from ..storage.state import StateStore
+from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
-NOTED_EVERY = 60.0  # seconds
+MARK_INTERVAL = 60.0  # seconds
 SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
 MOST = 400
 
@@ -35,11 +35,11 @@ def ready_at(day: date, settings: Settings) -> datetime:
 class Sealing:
     """The days of one archive."""
 
-    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
+    def __init__(self, state: StateStore, manifests: Manifests, settings: Settings) -> None:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Debounce(NOTED_EVERY)
+        self._noted = Debounce(MARK_INTERVAL)
 
     def mark_changed(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
@@ -51,11 +51,11 @@ class Sealing:
             self._noted.forget(day)
             raise
 
-    def unsealed(self) -> list[date]:
+    def list_unsealed_days(self) -> list[date]:
         """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
-        return self._lacking(COMPLETE)
+        return self._list_days_without(COMPLETE)
 
-    def _lacking(self, mark: str) -> list[date]:
+    def _list_days_without(self, mark: str) -> list[date]:
         today = times.now().date()
         first = today - REACH
         marked = self._manifests.complete_days(first, today, mark)
@@ -64,8 +64,8 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        changed = [_day(name) for name in self._state.names(CHANGED, MOST)]
-        return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
+        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MOST)]
+        return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
         """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
@@ -90,10 +90,10 @@ class Sealing:
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
             self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
-        return manifest.complete and not manifest.is_whole
+        return manifest.complete and not manifest.is_complete_with_table
 
 
-def _day(name: str) -> date | None:
+def _parse_day(name: str) -> date | None:
     try:
         return date.fromisoformat(name[len(CHANGED) : -len(".json")])
     except ValueError:

@@ -1,6 +1,7 @@
-"""The records of signals with what follows from them: published outcomes, and messages for the next attempts.
+"""Journal: records, published outcomes and messages for the next attempts.
 
-Following a record again is harmless, so whoever finds that a crash may have come in between does it again.
+To follow a record is to publish its outcome and to send its next message. That can be repeated safely, and is repeated
+whenever a crash may have come in between.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from datetime import date, datetime, timedelta
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import Queue
 from .merge import is_due_since
 from .publish import Outcomes
 from .record import Purpose, Record
 from .store import Ledger, StoredRecord
 
-LONGEST_WAIT = timedelta(days=7)  # for which a queue hides a message; the sweep does what comes later
+LONGEST_WAIT = timedelta(days=7)  # a queue hides a message no longer; the sweep makes later attempts
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The ledger, the outcomes that are published from it, and the queue `meeting-signals`.
+    """The ledger, the outcomes published from it, and the queue `meeting-signals`.
 
-    `mark_changed` is told of each day before an outcome in it changes.
+    `mark_changed` is called with each day before an outcome in it changes.
     """
 
     ledger: Ledger
@@ -36,22 +37,22 @@ class Journal:
     mark_changed: Callable[[date], None]
 
     def follow(self, records: Sequence[Record]) -> None:
-        """Publish these records, then send a nudge for the next attempt at each."""
+        """Publish these records, then send the message for each next attempt."""
         latest = self.publish(records)
-        # Whoever has committed since sends the message.
+        # A worker that committed since sends its own message.
         self._send([each for each, now in zip(records, latest, strict=True) if now.attempt <= each.attempt])
 
-    def ask(self, records: Sequence[Record], started: datetime) -> None:
-        """Send a nudge for each attempt that fell due since a job began at `started`, then publish these records.
+    def send_due(self, records: Sequence[Record], started: datetime) -> None:
+        """Send the message for each attempt that became due after a job's start, then publish.
 
-        In this order, because a job that is done again finds by the outcomes what is left to do.
+        A job that crashes in between finds the outcomes unchanged when it is repeated, so it sends the messages again.
         """
         now = times.now()
         self._send([each for each in records if is_due_since(each, started, now)])
         self.publish(records)
 
     def _send(self, records: Iterable[Record]) -> None:
-        """Send the nudges of these records, but for looks and late attempts, which the sweep makes."""
+        """Send the messages of these records; checks and attempts far ahead are left to the sweep."""
         now, due = times.now(), list[Nudge]()
         for record in records:
             following = record.next
@@ -61,21 +62,21 @@ class Journal:
             if wait <= timedelta():
                 due.append(nudge)
             elif wait <= LONGEST_WAIT:
-                self.queue.send(signals.message(nudge), math.ceil(wait.total_seconds()))
-        for text in signals.pack(due):
+                self.queue.send(signals.serialize_message(nudge), math.ceil(wait.total_seconds()))
+        for text in signals.pack_messages(due):
             self.queue.send(text)
 
     def publish(self, records: Sequence[Record]) -> list[Record]:
-        """Bring the outcomes of these records up to date. Return the records as they are now."""
+        """Publish the outcomes of these records. Return the current records."""
         for day in sorted({day for record in records for day in record.days}):
             self.mark_changed(day)
-        return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
-    def forget(self, known: Record, stored: StoredRecord | None) -> None:
-        """Delete a record, unless it has changed since it was read, and with it its outcome."""
-        for day in known.days:
+    def remove(self, record: Record, stored: StoredRecord | None) -> None:
+        """Delete a record and its outcome, unless it has changed since it was read."""
+        for day in record.days:
             self.mark_changed(day)
         if stored:
             self.ledger.remove(stored)
-        if self.ledger.read(known.signal_id) is None:
-            self.outcomes.remove(known)
+        if self.ledger.read(record.signal_id) is None:
+            self.outcomes.remove(record)

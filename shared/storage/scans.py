@@ -17,7 +17,7 @@ from ..messages import codec, tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Sweep, Task
 from .clients import Queue
-from .state import Entry, State
+from .state import StateBlob, StateStore
 
 RECENT = "recent"
 FULL = "full"
@@ -84,21 +84,21 @@ class StoredScan:
     """A scan as it was read."""
 
     scan: Scan
-    entry: Entry
+    entry: StateBlob
 
 
 @dataclass(frozen=True)
 class Scans:
     """The scans of one app."""
 
-    state: State
+    state: StateStore
     upkeep: Queue
 
     def read(self, name: str) -> StoredScan | None:
         """The scan `name`; None for none, or one that another version wrote."""
         entry = self.state.read(_path(name))
         try:
-            return StoredScan(codec.read(Scan, entry.content), entry) if entry else None
+            return StoredScan(codec.decode(Scan, entry.content), entry) if entry else None
         except NotOurMessage:
             return None
 
@@ -111,7 +111,7 @@ class Scans:
                 self.send(stored.scan)  # was it saved and never sent?
             return False
         entry = stored.entry if stored else self.state.read(_path(scan.name))
-        if self.state.write(_path(scan.name), codec.write(scan), entry):
+        if self.state.write(_path(scan.name), codec.encode(scan), entry):
             logs.info("sweep.started", look=scan.name, start=scan.start, end=scan.end)
             self.send(scan)
             return True
@@ -119,7 +119,7 @@ class Scans:
 
     def resume(self) -> None:
         """Resume every scan whose chain of messages broke."""
-        for path in self.state.names("sweep/", MOST):
+        for path in self.state.list_names("sweep/", MOST):
             name = path.removeprefix("sweep/").removesuffix(".json")
             stored = self.read(name) if "/" not in name else None
             if stored and not stored.scan.finished and times.now() > stored.scan.next + BROKEN_AFTER:
@@ -128,11 +128,11 @@ class Scans:
 
     def save(self, scan: Scan, stored: StoredScan) -> bool:
         """Save how far a slice came. False when another message did that slice."""
-        return self.state.write(_path(scan.name), codec.write(scan), stored.entry)
+        return self.state.write(_path(scan.name), codec.encode(scan), stored.entry)
 
     def send(self, scan: Scan, delay: int = 0) -> None:
         """Send the message of the next slice."""
-        self.upkeep.send(tasks.message(Task(Sweep(scan.name, scan.step))), delay)
+        self.upkeep.send(tasks.serialize_task(Task(Sweep(scan.name, scan.step))), delay)
 
 
 def _path(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The documents say what the code does: each test compares a table, an example or a link with its source.
+"""The documents agree with the code: tables, examples and links.
 
 A failure prints what the document should say. Nothing here needs the local stack.
 """
@@ -33,7 +33,7 @@ from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
-from shared.ledger.merge import merge
+from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
 from shared.privacy.redact import ERASED
@@ -80,7 +80,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
     end = times.parse(report["meetingEndDateTime"])
     assert end
     report_name = archive.report_name(report["id"], end)
-    outcome_name = names.partition("outcomes", outcome.day, outcome.signal_id)
+    outcome_name = names.day_blob_name("outcomes", outcome.day, outcome.signal_id)
     day = end.date().isoformat()
     for what, placeholder, identifier, name in (
         ("report", "<reportId>", report["id"], report_name),
@@ -99,13 +99,13 @@ def test_characters_that_a_blob_name_keeps() -> None:
     assert kept
     printable = "".join(map(chr, range(0x21, 0x7F)))
     assert sorted(kept[1]) == [
-        char for char in printable if names.name_part(char) == char and not char.isalnum()
+        char for char in printable if names.encode_name_part(char) == char and not char.isalnum()
     ]
 
 
 def test_example_outcome_is_written_as_it_is_shown() -> None:
     shown = example("outcome")
-    written = json.loads(ledger_record.outcome(example_record()))
+    written = json.loads(ledger_record.dump_outcome(example_record()))
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
@@ -121,7 +121,11 @@ def test_table_of_outcomes_that_follow_each_other_is_what_the_code_decides() -> 
     }
     known = {each: replace(example_record(), result=each) for each in ledger_record.Result}
     decided = {
-        old: {merged.result for new in known if (merged := merge(known[old], known[new], known[old].attempt))}
+        old: {
+            merged.result
+            for new in known
+            if (merged := merge_attempt(known[old], known[new], known[old].attempt))
+        }
         for old in known
     }
     assert told == decided
@@ -137,16 +141,16 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         commits=(ledger_record.Commit("5f0c9d2ab1e47386", times.now(), "attempt"),),
         meeting=replace(example_record().meeting, version=1),
     )
-    denied = ledger_record.metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
+    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
     assert shown == written
 
 
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
-        written = archive.metadata(read, where)
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
+        written = archive.report_metadata(read, where)
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
     )
@@ -159,24 +163,26 @@ def test_report_metadata_is_what_the_code_writes() -> None:
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     report, outcome, shown = example("report"), example("outcome"), example("line")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
-        metadata = {key: names.decoded(value) for key, value in archive.metadata(read, where).items()}
-        written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
+        metadata = {
+            key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
+        }
+        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
+    written = json.loads(manifests.serialize_manifest(codec.decode(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(ledger_record.Result)
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendees(example("report"), example("line"))
+    (row, *_) = rows.attendee_rows(example("report"), example("line"))
     assert list(example("row").items()) == list(row.items())
     section_of_rows = section(CONSUMERS, "The daily table")
     named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
@@ -184,11 +190,11 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:
-    manifest = codec.read(Manifest, example("manifest"))
+    manifest = codec.decode(Manifest, example("manifest"))
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
-    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+    assert sorted(named) == sorted(manifests.manifest_metadata(manifest, "0" * 64))
 
 
 def test_day_is_final_when_the_code_says_so() -> None:
@@ -206,7 +212,7 @@ def test_sha256_snippet_gives_what_the_code_stores() -> None:
     names: dict[str, Any] = {}
     exec(snippet[1], names)
     for report in (example("report"), awkward_report()):
-        with reports.read(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
+        with reports.read_report(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
             assert names["sha256"](read.body.read()) == read.sha256
 
 
@@ -230,7 +236,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
         unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
         assert unset <= {"door"}  # of which there is one
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
-        written = json.loads(signals.message(message))
+        written = json.loads(signals.serialize_message(message))
         assert dict(rows) == {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
         }
@@ -238,7 +244,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
 
 def test_messages_sent_by_hand_are_tasks() -> None:
     texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
-    assert {type(tasks.parse(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+    assert {type(tasks.parse_task(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
 
 
 def test_table_of_upkeep_has_every_kind() -> None:
@@ -282,10 +288,10 @@ def command_lines(path: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str:
-    """What the command line would not take; "" for nothing."""
+    """The error that the command line would report; "" for none."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
-    words = main.hoisted(shlex.split(line, comments=True)[1:])
+    words = main.move_options_first(shlex.split(line, comments=True)[1:])
     while words and hasattr(command, "commands"):
         word = words.pop(0)
         if not word.startswith("-"):
@@ -338,7 +344,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table, as the code knows the settings."""
+    """The README's table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
@@ -347,7 +353,7 @@ def settings_table() -> str:
 
 
 def names_in(document: str, heading: str) -> list[str]:
-    """The names in the first column of the table with this heading, also where a row names several."""
+    """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
     table = rest[: rest.index("\n\n")].splitlines()[1:]
     return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -370,11 +376,14 @@ def example(name: str) -> dict[str, Any]:
 
 def example_record() -> ledger_record.Record:
     """The record behind the example of an outcome."""
-    return ledger_record.of_outcome(json.dumps(example("outcome")).encode(), {})
+    return ledger_record.load_outcome(json.dumps(example("outcome")).encode(), {})
 
 
 def awkward_report() -> dict[str, Any]:
-    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    """A report that makes hashes depend on their writer.
+
+    Its order, annotations, number forms and text are unusual.
+    """
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
@@ -397,7 +406,7 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, following=following))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=following))
 
 
 def logged_events() -> set[tuple[str, str]]:
@@ -439,7 +448,7 @@ def relative_links(path: Path) -> list[str]:
 
 
 def resolves(path: Path, link: str) -> bool:
-    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    """Whether a link leads to a file or folder, and its fragment to a heading."""
     name, _, fragment = link.partition("#")
     target = (path.parent / name).resolve() if name else path
     if not target.exists() or not target.is_relative_to(ROOT):

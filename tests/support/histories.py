@@ -1,4 +1,4 @@
-"""A world in which a random history happens: the app on doubles, on several instances, under a plan."""
+"""A random history: the app on doubles, on several instances, under a plan."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.record import Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
-from shared.messages.signals import message, of_call_record, pack
+from shared.messages.signals import call_record_news, pack_messages, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
@@ -48,9 +48,9 @@ SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    SIGNALS: pipeline.handle,
-    BURIED: dead_letters.bury,
-    UPKEEP: upkeep.handle,
+    SIGNALS: pipeline.handle_signals,
+    BURIED: dead_letters.record_dead_message,
+    UPKEEP: upkeep.handle_task,
 }
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
@@ -119,7 +119,7 @@ class History:
 
     def play_before(self) -> tuple[dict[str, Blob], dict[str, Blob]]:
         """The blobs of an app that has swept once and found nothing."""
-        sweep.run(self.instances[0])
+        sweep.run_sweep(self.instances[0])
         self._settle_down()
         return self.container.blobs, self.state.blobs
 
@@ -172,7 +172,7 @@ class History:
 
     def _sweep(self, _: int) -> None:
         self.tell("sweep")
-        self._start(sweep.run)
+        self._start(sweep.run_sweep)
 
     def _ask(self, which: int) -> None:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
@@ -191,7 +191,7 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Somebody removes a record that has settled."""
+        """Somebody deletes a record that has settled."""
         records = [each for each in self.records().values() if each.settled]
         if records and not self.workers:
             gone = records[which % len(records)].signal_id
@@ -203,7 +203,7 @@ class History:
         return [(name, each) for name in names for each in self.queues[name].messages if each.held]
 
     def _step(self) -> None:
-        """One operation of the first worker; where none is at work, a message is delivered."""
+        """One operation of the first worker, or a delivery if none works."""
         if not self.workers:
             self.check_quiet()
             visible = [(each.due, name, each) for name in FUNCTIONS for each in self.queues[name].visible()]
@@ -238,7 +238,7 @@ class History:
         return worker
 
     def _deliver(self, name: str, message: Message) -> None:
-        """The Functions host: poison what came too often, run the function, complete or release."""
+        """Act as the Functions host: poison, run, complete or release a message."""
         if message.received >= MAX_DEQUEUES and name != BURIED:
             self._poison(name, message)
             return
@@ -311,8 +311,10 @@ class History:
         """Time passes until then; the webhook answers what Graph posts meanwhile."""
         while self.posts and self.posts[0][0] <= until:
             moment, ids = self.posts.pop(0)
-            signals = [of_call_record(call_id, moment) for call_id in ids]
-            texts = pack(signals) if self.story.packed else [message(each) for each in signals]
+            signals = [call_record_news(call_id, moment) for call_id in ids]
+            texts = (
+                pack_messages(signals) if self.story.packed else [serialize_message(each) for each in signals]
+            )
             self.queues[SIGNALS].messages.extend(Message(text, moment) for text in texts)
             self.announced.update(ids)
             self.tell(f"announced: {ids} at {moment}")
@@ -358,7 +360,7 @@ class History:
             if self.steps.now >= min(due, default=FOREVER):
                 swept = self.steps.now
                 usual = [moment for moment in usual if moment > swept]
-                sweep.run(self.instances[0])
+                sweep.run_sweep(self.instances[0])
 
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""
@@ -381,7 +383,7 @@ class History:
     # What must hold
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def records(self) -> dict[str, Record]:
         """The ledger."""
@@ -405,7 +407,7 @@ class History:
 
 
 def call(name: str, message: Message, services: Services) -> None:
-    """Run the function of a queue, as the host does: only one of them asks how often the message has come."""
+    """Run the function of a queue, as the host does."""
     again = {"redelivered": message.received > 1} if name == SIGNALS else {}
     FUNCTIONS[name](message.text, services, **again)
 

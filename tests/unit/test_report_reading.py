@@ -1,4 +1,4 @@
-"""Reading a report: every page joined in order, nothing lost, nothing added, and memory that follows the page."""
+"""Reading reports: all pages in order, with memory bounded by the page."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shared.errors import Unavailable
 from shared.graph import verbatim_json
 from shared.graph.client import Graph
-from shared.graph.reports import MeetingReports, Report, listed, read
+from shared.graph.reports import MeetingReports, Report, list_reports, read_report
 
 EVENTS = Path(__file__).parents[1] / "events"
 REPORT_ID = "c9b6db1c-d5eb-427d-a5c0-20088d9b22d7"
@@ -28,7 +28,7 @@ RECORDS = "attendanceRecords"
 
 
 class Pages(Graph):
-    """A Graph that gives pages by their address, as JSON text, and remembers what was asked for."""
+    """A Graph with pages by address, as JSON text, which records requests."""
 
     def __init__(self, pages: dict[str, str]) -> None:
         self.asked: list[str] = []
@@ -54,7 +54,10 @@ def record(number: int) -> dict[str, Any]:
 def paged(
     report: dict[str, Any], size: int, *, link: str = f"{RECORDS}@odata.nextLink", expanded: bool = False
 ) -> Pages:
-    """A Graph that gives `report` in pages of `size` records; later ones as collections or as the report again."""
+    """A Graph with `report` in pages of `size` records.
+
+    Later pages are collections, or the report again.
+    """
     records = report[RECORDS]
     pages: dict[str, str] = {}
     address = f"{ADDRESS}?$expand={RECORDS}"
@@ -68,7 +71,7 @@ def paged(
 
 
 def whole(graph: Graph) -> tuple[Report, bytes]:
-    with read(graph, WHERE, REPORT_ID) as report:
+    with read_report(graph, WHERE, REPORT_ID) as report:
         return report, report.body.read()
 
 
@@ -232,7 +235,7 @@ def test_the_body_is_closed_with_its_context() -> None:
 
 
 class Crowd(Graph):
-    """A Graph with a report of 20,000 people, whose pages are made as they are asked for."""
+    """A Graph with a report of 20,000 people, with pages made on request."""
 
     people, size = 20_000, 100
 
@@ -257,7 +260,7 @@ class Crowd(Graph):
 def test_the_memory_for_a_report_of_20_000_people_follows_the_page() -> None:
     tracemalloc.start()
     try:
-        with read(Crowd(), WHERE, REPORT_ID) as report:
+        with read_report(Crowd(), WHERE, REPORT_ID) as report:
             _, peak = tracemalloc.get_traced_memory()
             size = report.size
             assert sum(chunk.count(b'"emailAddress"') for chunk in lines(report)) == Crowd.people
@@ -277,7 +280,7 @@ def lines(report: Report) -> Iterator[bytes]:
 
 
 def listed_one(item: dict[str, Any]) -> Any:
-    [one] = listed(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
+    [one] = list_reports(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
     return one
 
 
@@ -289,7 +292,7 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
             f"{NEXT}1": json.dumps({"value": [one, head(id="3")]}),
         }
     )
-    found = listed(graph, WHERE)
+    found = list_reports(graph, WHERE)
     assert [each.id for each in found] == ["1", "2", "3"]
     assert [each.end is None for each in found] == [False, True, False]
 
@@ -299,7 +302,7 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
 )
 def test_a_listed_report_of_another_shape_is_asked_for_again(item: object) -> None:
     with pytest.raises(Unavailable):
-        listed(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
+        list_reports(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
 
 
 def test_ids_are_encoded_once_in_the_address_and_verbatim_in_the_metadata() -> None:

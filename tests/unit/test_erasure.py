@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from shared.cli.erasure import erase
-from shared.cli.erasure.erase import Erasing
+from shared.cli.erasure.erase import Erasure
 from shared.cli.session import Session
 from shared.privacy.redact import ERASED, Person
 from tests.support.simulated_app import HOUR, ORGANIZER, App, call, running
@@ -26,9 +26,9 @@ def app() -> Iterator[App]:
         yield app
 
 
-def erasing(app: App) -> Erasing:
+def erasure(app: App) -> Erasure:
     session = SimpleNamespace(container=app.container, state_container=app.state, state=app.services.state)
-    return Erasing(cast(Session, session), Person(frozenset({ORGANIZER})))
+    return Erasure(cast(Session, session), Person(frozenset({ORGANIZER})))
 
 
 def ended_on_the_later_day(app: App) -> None:
@@ -59,22 +59,22 @@ def test_versions_go_in_each_day_in_which_an_outcome_has_lain(
         forgotten.append(name)
         return 1
 
-    monkeypatch.setattr(erase, "forget_versions", forget)
-    work = erasing(app)
-    work.day(date(2026, 11, 24))
-    work.versions()
+    monkeypatch.setattr(erase, "delete_versions", forget)
+    work = erasure(app)
+    work.erase_day(date(2026, 11, 24))
+    work.delete_versions()
     assert {BEFORE, AFTER} <= {*forgotten}
-    assert work.done.outcomes == 1
+    assert work.summary.outcomes == 1
 
 
 def test_an_outcome_that_an_erased_record_does_not_know_goes_too(app: App) -> None:
     ended_on_the_later_day(app)
     app.run(hours=48)
     (named,) = app.container.below("outcomes/")
-    erasing(app).day(date(2026, 11, 24))
+    erasure(app).erase_day(date(2026, 11, 24))
     left = "outcomes/date=2026-11-20/cr-one.json"
     app.container.blobs[left] = replace(named, name=left, metadata=named.metadata | {"commit": "lost"})
-    erasing(app).day(date(2026, 11, 20))
+    erasure(app).erase_day(date(2026, 11, 20))
     (blob,) = app.container.below("outcomes/")
     assert (blob.name, ERASED in blob.metadata) == (BEFORE, True)
     (record,) = app.state.below("signals/")
