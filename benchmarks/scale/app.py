@@ -121,7 +121,7 @@ class App:
 
     def client(self, rate: limits.Rate) -> graph.Graph:
         """A client of Graph within this budget."""
-        client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
+        client = graph.Graph(ROOT, lambda *_: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
         client._session = cast(Any, self.tenant)
         return client
 

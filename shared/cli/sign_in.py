@@ -78,12 +78,12 @@ def _prompt(address: str, code: str, _: datetime) -> None:
     print(f"To sign in, open {address} and enter the code {code}.", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def graph_token(source: TokenCredential, scope: str) -> Callable[[bool], str]:
+def graph_token(source: TokenCredential, scope: str) -> Callable[[bool, str | None], str]:
     """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
 
-    def token(_: bool) -> str:
+    def token(_: bool, claims: str | None) -> str:
         try:
-            return source.get_token(scope).token
+            return source.get_token(scope, claims=claims).token
         except CredentialUnavailableError:
             problem = "this way of signing in is not set up here"
         except ClientAuthenticationError as failure:

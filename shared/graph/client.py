@@ -1,13 +1,14 @@
-"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling and bodies of bounded size.
+"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling, paging, and the time by Graph's clock.
 
 Rules from https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, back
 off exponentially with full jitter where there is none, follow @odata.nextLink as it is given. A link is followed
 only on Graph's own origin, because the token travels with the request. Short waits happen here, inside a budget;
-a long one is the caller's to plan (`Throttled`).
+a long one is the caller's to plan (`Throttled`). Of a refusal the status decides; its body only adds a code.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import math
@@ -16,18 +17,18 @@ import re
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from .. import __version__
+from ..bounded_http import SILENCE, Answer, NoAnswer, Session, TooLarge, Unbounded
 from ..errors import (
     AccessDenied,
     Conflict,
@@ -47,21 +48,25 @@ MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets on
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 30.0  # between two packets
-CREATE_READ_TIMEOUT = 75.0  # Graph makes two handshakes of up to 10 s, with retries, before it answers
-BODY_DEADLINE = 120.0  # for a whole body
-MAX_BODY_BYTES = 64 * 1024 * 1024
+CREATE_SILENCE = 75.0  # Graph makes two handshakes of up to 10 s, with retries, before it answers
+ANSWER_SECONDS = 120.0  # for a whole answer
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+MAX_PAGE_VALUES = 250_000  # as text three bytes can be one, and in memory each takes up to a hundred
+SMALL_PAGES = "odata.maxpagesize=20"  # preferred where a page was too large
 MAX_PAGES = 5_000
-CHUNK = 64 * 1024
+SKEW_ANSWERS = 2  # in a row that must agree on Graph's clock
+SKEW_AGREES = timedelta(seconds=5)
+MAX_SKEW = timedelta(hours=1)  # no clock that is further off is believed
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 DOWN = RETRIED - {429}
 
 VALIDATION = "validation"  # begins the hint of a failed handshake
 _VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
 _VALIDATION_STATUS = re.compile(r"HTTP status code is '([A-Za-z0-9]{1,40})'")
+_CLAIMS = re.compile(r'\bclaims="([A-Za-z0-9+/_-]{1,8192})=*"', re.ASCII)
+_SECONDS = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:[,;]|\Z)")
 
-type TokenSource = Callable[[bool], str]
+type TokenSource = Callable[[bool, str | None], str]
 
 
 def segment(value: str) -> str:
@@ -73,7 +78,10 @@ BETA = "beta/"  # begins the paths of what v1.0 does not have
 
 
 class Graph:
-    """A client for one Graph root. `token(renew)` gives a bearer token; `renew` asks for a fresh one."""
+    """A client for one Graph root.
+
+    `token(renew, claims)` gives a bearer token; `renew` asks for a fresh one, `claims` for one with these claims.
+    """
 
     def __init__(
         self,
@@ -91,12 +99,10 @@ class Graph:
         self._sleep = sleep
         self._draw = draw
         self._local = threading.local()
-        self._skew = timedelta()
+        self._skew = Skew()
         self._failures = 0  # in a row, of all threads
-        self._session = _Session()
+        self._session = Session(THREADS)
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=THREADS))
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -109,8 +115,8 @@ class Graph:
             self._local.deadline = math.inf
 
     def now(self) -> datetime:
-        """The time by Graph's clock, as its last answer told it; ours before the first one."""
-        return datetime.now(UTC) + self._skew
+        """The time by Graph's clock where its answers agree on one that is near ours, else by ours."""
+        return datetime.now(UTC) + self._skew.value
 
     @property
     def request_id(self) -> str | None:
@@ -162,17 +168,24 @@ class Graph:
         self, method: str, path: str, operation: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         url = self._url(path, operation)
-        refused = renew = False
+        refused = renew = prefers_small = False
+        claims: str | None = None
         tries = MAX_TRIES if self._failures < MANY_FAILURES else 1
         for attempt in range(1, MAX_TRIES + 1):
             if time.monotonic() > getattr(self._local, "deadline", math.inf):
                 raise Unavailable(operation, "the time of this attempt is used up")
             try:
-                return self._once(method, url, operation, body, renew=renew)
+                token = self._token(renew, claims)
+                return self._once(method, url, operation, body, token, prefers_small=prefers_small)
             except _Unauthorized as failure:
                 if refused or attempt == MAX_TRIES:
                     raise Unavailable(operation, "the token was refused", **failure.details) from None
                 refused = renew = True  # it may have expired on the way; a new one is asked for once
+                claims = failure.claims
+            except TooLarge as failure:
+                if prefers_small or method != "GET" or attempt == MAX_TRIES:
+                    raise Unavailable(operation, str(failure)) from None
+                prefers_small = True
             except _Again as failure:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
@@ -189,7 +202,14 @@ class Graph:
         return self._draw(0, min(FIRST_BACKOFF * 2 ** (attempt - 1), MAX_BACKOFF))
 
     def _once(
-        self, method: str, url: str, operation: str, body: dict[str, Any] | None, *, renew: bool
+        self,
+        method: str,
+        url: str,
+        operation: str,
+        body: dict[str, Any] | None,
+        token: str,
+        *,
+        prefers_small: bool,
     ) -> dict[str, Any]:
         wait = self._rate.take()
         if wait > MAX_RATE_WAIT:
@@ -199,32 +219,34 @@ class Graph:
         if wait:
             self._sleep(wait)
         headers = {
-            "Authorization": f"Bearer {self._token(renew)}",
+            "Authorization": f"Bearer {token}",
             "Accept": "application/json",
             "client-request-id": str(uuid.uuid4()),
         }
-        read_timeout = CREATE_READ_TIMEOUT if method == "POST" else READ_TIMEOUT
+        if prefers_small:
+            headers["Prefer"] = SMALL_PAGES
         self._local.request_id = None
         try:
-            with self._session.request(
+            answer = self._session.ask(
                 method,
                 url,
+                seconds=ANSWER_SECONDS,
+                most=MAX_PAGE_BYTES,
+                silence=CREATE_SILENCE if method == "POST" else SILENCE,
                 json=body,
                 headers=headers,
-                timeout=(CONNECT_TIMEOUT, read_timeout),
-                stream=True,
-                allow_redirects=False,
-            ) as response:
-                self._local.request_id = response.headers.get("request-id")
-                self._skew = _skew(response)
-                content = _content(response)
-        except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
-            raise _Again(f"no whole answer ({type(failure).__name__})") from None
-        except _BodyTooLong:
-            raise Unavailable(operation, "the answer is too large or takes too long") from None
-        if response.status_code not in DOWN:
+            )
+        except NoAnswer as failure:
+            raise _Again(str(failure)) from None
+        except TooLarge:
+            raise
+        except Unbounded as failure:
+            raise Unavailable(operation, str(failure)) from None
+        self._local.request_id = answer.headers.get("request-id")
+        self._skew.note(answer.headers.get("Date"), datetime.now(UTC))
+        if answer.status not in DOWN:
             self._failures = 0
-        return _parsed(response, content, operation)
+        return _parsed(answer, operation, method)
 
     def _url(self, path: str, operation: str) -> str:
         if path.startswith(BETA):
@@ -250,15 +272,24 @@ def next_link(page: dict[str, Any]) -> object:
     return page.get("@odata.nextLink") if link is None else link
 
 
-class _Session(requests.Session):
-    """Never looks at where a redirect points: Graph's API does not redirect, and a token must not go along."""
+class Skew:
+    """How far Graph's clock is ahead of ours, as its last answers agree; nothing where they do not, or say too much."""
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
+    def __init__(self) -> None:
+        self.value = timedelta()
+        self._last: deque[timedelta] = deque(maxlen=SKEW_ANSWERS)
 
-
-class _BodyTooLong(Exception):
-    """A body over MAX_BODY_BYTES or past BODY_DEADLINE."""
+    def note(self, date: str | None, now: datetime) -> None:
+        """Learn from the Date header of an answer that came `now`."""
+        moment = _date(date)
+        if moment is None:
+            return
+        self._last.append(moment - now)
+        last = tuple(self._last)  # another thread may note meanwhile
+        if len(last) == SKEW_ANSWERS and max(last) - min(last) <= SKEW_AGREES:
+            skew = last[-1]
+            # Two seconds or less are the header's own coarseness.
+            self.value = skew if timedelta(seconds=2) < abs(skew) <= MAX_SKEW else timedelta()
 
 
 class _Again(Exception):
@@ -272,9 +303,12 @@ class _Again(Exception):
 
 
 class _Unauthorized(Exception):
-    def __init__(self, details: dict[str, Any]) -> None:
+    """The token was refused; `claims` are what Graph asks of the next one."""
+
+    def __init__(self, details: dict[str, Any], claims: str | None) -> None:
         super().__init__("401")
         self.details = details
+        self.claims = claims
 
 
 def _give_up(operation: str, failure: _Again) -> NoReturn:
@@ -285,36 +319,26 @@ def _give_up(operation: str, failure: _Again) -> NoReturn:
     raise Unavailable(operation, failure.problem, **failure.details) from None
 
 
-def _content(response: requests.Response) -> bytes:
-    deadline = time.monotonic() + BODY_DEADLINE
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in response.iter_content(CHUNK):
-        size += len(chunk)
-        if size > MAX_BODY_BYTES or time.monotonic() > deadline:
-            raise _BodyTooLong
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _parsed(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
-    status = response.status_code
-    request_id = response.headers.get("request-id", "")
+def _parsed(answer: Answer, operation: str, method: str) -> dict[str, Any]:
+    status, content = answer.status, answer.content
+    request_id = answer.headers.get("request-id", "")
     if 200 <= status < 300:
-        if not content and response.request.method != "GET":
+        if not content and method != "GET":
             return {}
+        if sum(map(content.count, (b",", b"[", b"{"))) > MAX_PAGE_VALUES:
+            raise TooLarge("the answer holds too many values")
         try:
-            answer = verbatim_json.loads(content)
+            parsed = verbatim_json.loads(content)
         except ValueError:
             raise _Again("the answer is not JSON", status=status, request_id=request_id) from None
-        if not isinstance(answer, dict):
+        if not isinstance(parsed, dict):
             raise _Again("the answer is not a JSON object", status=status, request_id=request_id)
-        return answer
+        return parsed
     details: dict[str, Any] = {"status": status, "request_id": request_id, **_code_and_hint(content)}
     if status == 401:
-        raise _Unauthorized(details)
+        raise _Unauthorized(details, _claims(answer.headers.get("WWW-Authenticate", "")))
     if status in RETRIED:
-        raise _Again("Graph asks to come back", _retry_after(response), **details)
+        raise _Again("Graph asks to come back", _retry_after(answer), **details)
     raise _error_class(status, details.get("hint", ""))(operation, "refused by Graph", **details)
 
 
@@ -327,11 +351,15 @@ def _error_class(status: int, hint: str) -> type[GraphError]:
 
 def _code_and_hint(content: bytes) -> dict[str, str]:
     """Graph's error code and a hint from its message; the message itself may name people."""
-    with contextlib.suppress(ValueError, AttributeError, TypeError):
-        error = verbatim_json.loads(content)["error"]
-        code, message = str(error.get("code", "")), str(error.get("message", ""))
-        return {"code": code if code.isalnum() and len(code) <= 64 else "", "hint": _hint(message)}
-    return {}
+    try:
+        parsed = verbatim_json.loads(content)
+    except ValueError:
+        return {}
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    if not isinstance(error, dict):
+        return {}
+    code, message = str(error.get("code", "")), str(error.get("message", ""))
+    return {"code": code if code.isalnum() and len(code) <= 64 else "", "hint": _hint(message)}
 
 
 def _hint(message: str) -> str:
@@ -343,25 +371,39 @@ def _hint(message: str) -> str:
     return number if number.isdigit() and len(number) <= 8 else ""
 
 
-def _skew(response: requests.Response) -> timedelta:
-    """How far Graph's clock is ahead of ours; a second or less is the header's own coarseness."""
-    with contextlib.suppress(ValueError, TypeError):
-        moment = parsedate_to_datetime(response.headers.get("Date", "")).replace(tzinfo=UTC)
-        skew = moment - datetime.now(UTC)
-        return skew if abs(skew) > timedelta(seconds=2) else timedelta()
-    return timedelta()
+def _claims(challenge: str) -> str | None:
+    """The claims that a WWW-Authenticate header asks for, as JSON text.
 
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    with contextlib.suppress(ValueError, TypeError):
-        moment = parsedate_to_datetime(value)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    """
+    found = _CLAIMS.search(challenge)
+    with contextlib.suppress(ValueError):
+        return base64.urlsafe_b64decode(found[1] + "==").decode() if found else None
     return None
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing.
+
+    Of several numbers the first one counts, rounded up. A date is by the clock of the answer's own Date header.
+    """
+    value = answer.headers.get("Retry-After", "")
+    if number := _SECONDS.match(value):
+        return float(math.ceil(float(number[1])))
+    until = _date(value)
+    if until is None:
+        return None
+    now = _date(answer.headers.get("Date")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _date(value: str | None) -> datetime | None:
+    """An HTTP date, or None for anything else."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def _origin(url: str) -> tuple[str | None, str | None, int | None] | None:

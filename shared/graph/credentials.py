@@ -52,23 +52,24 @@ def credential(client_id: str) -> TokenCredential:
     return _Quiet("managed identity", identity)
 
 
-def graph_token(settings: Settings) -> Callable[[bool], str]:
+def graph_token(settings: Settings) -> Callable[[bool, str | None], str]:
     """A source of bearer tokens for Graph: of the identity, or of the app registration that trusts it.
 
-    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired.
+    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired. Claims
+    that Graph asked for then go along to who issues the new one.
     Raises Unavailable when no token is given.
     """
     lock = threading.Lock()
     current = _for_graph(settings)
 
-    def token(renew: bool) -> str:
+    def token(renew: bool, claims: str | None) -> str:
         nonlocal current
         with lock:
             if renew:
                 current = _for_graph(settings)  # its cache lives and dies with it
             source = current
         try:
-            return str(source.get_token(settings.graph_scope).token)
+            return str(source.get_token(settings.graph_scope, claims=claims).token)
         except ClientAuthenticationError as failure:
             raise Unavailable("get a token", failure.message) from None
 
