@@ -28,8 +28,8 @@ from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
 from .storage.scans import Scans
-from .storage.state import State
-from .storage.watchlist import Watch
+from .storage.state import StateStore
+from .storage.watchlist import Watchlist
 from .tables.attendee_table import Daily
 
 
@@ -43,13 +43,13 @@ class Services:
     journal: Journal
     tasks: clients.Queue
     dead_tasks: clients.Queue
-    state: State
+    state: StateStore
     heartbeat: Heartbeat
     access: Access
     daily: Daily
     sealing: Sealing
     scans: Scans
-    watch: Watch
+    watch: Watchlist
     keys: Keys
     validator: Validator
     meeting_ids: MeetingIds
@@ -69,7 +69,7 @@ def assemble(
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = StateStore(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
@@ -84,7 +84,7 @@ def assemble(
         daily,
         sealing,
         Scans(state, upkeep),
-        Watch(state),
+        Watchlist(state),
         keys or NoKeys(),
         Validator(
             SigningKeys(settings.login_root),

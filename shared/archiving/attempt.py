@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, Stored, report_name
+from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
 from ..graph.reports import Report, ReportHeader, Where
@@ -217,7 +217,7 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _has(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has(report.id, report.end)
+        return report.end is not None and self._archive.has_report(report.id, report.end)
 
     def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
         """Read and store one report. Where it was stored `before`, only if it grew."""
@@ -228,7 +228,7 @@ class Attempt:
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)
-            if before and stored is Stored.KEPT:
+            if before and stored is StoreResult.KEPT:
                 return before
             now = StoredReport(report.id, report.end, report_name(report.id, report.end))
         self._stored[report_id] = now

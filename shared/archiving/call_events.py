@@ -17,7 +17,7 @@ from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
 from ..messages.signals import News, message
 from ..services import Services
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 
 ENDED = "callended"
 
@@ -55,7 +55,7 @@ def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
     return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
-def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch) -> News | None:
+def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist) -> News | None:
     """News of a call's end. Resource type and examples name the property differently."""
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:

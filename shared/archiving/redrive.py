@@ -24,7 +24,7 @@ from ..messages import tasks
 from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
 from ..services import Services
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
@@ -110,7 +110,7 @@ def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Serv
     An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
     """
     journal = services.journal
-    found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
+    found = run_in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
     journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
     journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
 

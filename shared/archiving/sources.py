@@ -18,7 +18,7 @@ from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, 
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 from . import matching
 from .matching import Selection, Session
 
@@ -72,7 +72,7 @@ class MeetingSource:
     graph: Graph
     settings: Settings
     meeting_ids: MeetingIds
-    watchlist: Watch
+    watchlist: Watchlist
 
     def lacks(self, meeting: Meeting) -> bool:
         """Whether the call record must be read, or for a call event the organizer looked up."""

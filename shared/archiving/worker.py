@@ -54,7 +54,7 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
 def archive(message: Message, services: Services, *, redelivered: bool = False) -> None:
     """Make the attempt that a message asks for, commit it, and do what follows from it."""
     if isinstance(message, News):
-        services.heartbeat.beat(heartbeat.NOTIFICATION)
+        services.heartbeat.record_now(heartbeat.NOTIFICATION)
     journal = services.journal
     stored = journal.ledger.read(message.signal_id)
     record = merge.in_turn(message, stored.record if stored else None, times.now())
@@ -77,7 +77,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         if now and committed:
             _tell(now, services.graph.request_id)
             if now.result is Result.STORED:
-                services.heartbeat.beat(heartbeat.REPORT)
+                services.heartbeat.record_now(heartbeat.REPORT)
         else:
             logs.info(
                 "outcome.kept",

@@ -18,8 +18,8 @@ from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
-from ..storage.names import name_part
-from ..storage.state import State
+from ..storage.names import encode_name_part
+from ..storage.state import StateStore
 from .record import Result
 
 DENIED = "access/"
@@ -60,7 +60,7 @@ def cure(organizer_id: str | None, client_id: str) -> str:
 class Access:
     """What is known of organizers without access. `pause` is how long openings are gathered, in seconds."""
 
-    def __init__(self, state: State, upkeep: Queue, client_id: str, pause: int) -> None:
+    def __init__(self, state: StateStore, upkeep: Queue, client_id: str, pause: int) -> None:
         self._state = state
         self._upkeep = upkeep
         self._client_id = client_id
@@ -94,7 +94,7 @@ class Access:
 
     def open_organizers(self) -> set[str]:
         """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""
-        return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
+        return {name[len(OPENED) : -len(".json")] for name in self._state.list_names(OPENED, MOST)}
 
     def first_day(self, keys: set[str]) -> date:
         """The first day on which an outcome of these organizers may have been denied."""
@@ -114,7 +114,7 @@ class Access:
 
     def probes(self) -> Iterator[tuple[str | None, str]]:
         """For each organizer a signal that was denied."""
-        for name in self._state.names(DENIED, MOST):
+        for name in self._state.list_names(DENIED, MOST):
             entry = self._state.read(name)
             if entry:
                 yield entry.content.get("organizerId"), str(entry.content.get("signal", ""))
@@ -126,7 +126,7 @@ class Access:
 
 def key(organizer_id: str | None) -> str:
     """How an organizer appears in names of blobs, and in `open_organizers`."""
-    return name_part(organizer_id or CALL_RECORDS)
+    return encode_name_part(organizer_id or CALL_RECORDS)
 
 
 def _path(prefix: str, key: str) -> str:

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import Queue
 from .publish import Outcomes
 from .record import Purpose, Record
@@ -54,7 +54,7 @@ class Journal:
         """Bring the outcomes of these records up to date. Return the records as they are now."""
         for day in sorted({day for record in records for day in record.days}):
             self.mark_changed(day)
-        return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
     def forget(self, known: Record, stored: StoredRecord | None) -> None:
         """Delete a record, unless it has changed since it was read, and with it its outcome."""

@@ -20,8 +20,8 @@ from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, get, properties, put, until_written
-from ..storage.names import decoded, folder, partition
+from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge
 from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
 from .store import Ledger
@@ -65,7 +65,7 @@ class Outcomes:
     @staticmethod
     def name(signal_id: str, day: date) -> str:
         """The blob name of a signal's outcome in the partition of `day`."""
-        return partition(FOLDER, day, signal_id)
+        return day_blob_name(FOLDER, day, signal_id)
 
     def days(self) -> list[date]:
         """The days that have outcomes, oldest first, in one request for 5,000 of them."""
@@ -77,7 +77,9 @@ class Outcomes:
 
     def list(self, day: date) -> Iterator[OutcomeSummary]:
         """The outcomes in the partition of `day`, 5,000 a request."""
-        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+        for blob in self._container.list_blobs(
+            name_starts_with=day_folder(FOLDER, day), include=["metadata"]
+        ):
             told = blob.metadata or {}
             yield OutcomeSummary(
                 blob.name,
@@ -90,12 +92,12 @@ class Outcomes:
 
     def result(self, name: str) -> str | None:
         """The result in the blob `name`, if it is there."""
-        found = properties(self._container, name)
+        found = get_properties(self._container, name)
         return (found.metadata or {}).get("outcome", "") if found else None
 
     def read(self, name: str) -> Record | None:
         """The record behind the copy `name`, for a signal whose record is gone."""
-        blob = get(self._container, name)
+        blob = get_blob(self._container, name)
         if blob is None:
             return None
         try:
@@ -132,13 +134,13 @@ class Outcomes:
             nonlocal record
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
-            etag, other = until_written(lambda: self._put(name, record), name)
+            etag, other = retry_conflicts(lambda: self._put(name, record), name)
             for each in earlier:
                 self._delete_older(self.name(record.signal_id, each), record.revision)
             now = ledger.read(record.signal_id)
             if now is None:  # it was removed meanwhile: nothing may be left of it
                 if etag:
-                    delete(self._container, name, etag=etag)
+                    delete_blob(self._container, name, etag=etag)
                 return record
             is_unknown, record_before, record = _is_unknown(other, now.record), record, now.record
             if not is_unknown:
@@ -149,7 +151,7 @@ class Outcomes:
                 record = adopted or record
             return None
 
-        return until_written(attempt, f"the outcome of {record.signal_id}")
+        return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
         """Write a copy, unless one is there that is as new or that the record does not know.
@@ -159,41 +161,41 @@ class Outcomes:
         """
         told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
-            written := put(self._container, name, outcome(record), etag=None, metadata=told)
+            written := put_blob(self._container, name, outcome(record), etag=None, metadata=told)
         ):
             return written, {}
-        if found := properties(self._container, name):
+        if found := get_properties(self._container, name):
             other, etag = found.metadata or {}, found.etag
             if _is_unknown(other, record):
                 return None, other
             if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
                 return etag, other
-        written = put(self._container, name, outcome(record), etag=etag, metadata=told)
+        written = put_blob(self._container, name, outcome(record), etag=etag, metadata=told)
         return (written, {}) if written else None
 
     def _delete_older(self, name: str, revision: int) -> None:
         """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
 
         def attempt() -> bool | None:
-            found = properties(self._container, name)
+            found = get_properties(self._container, name)
             if found is None or _revision(found.metadata or {}) > revision:
                 return False
-            return delete(self._container, name, etag=found.etag) or None
+            return delete_blob(self._container, name, etag=found.etag) or None
 
-        until_written(attempt, name)
+        retry_conflicts(attempt, name)
 
     def remove(self, record: Record) -> None:
         """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
         for day in record.days:
             name = self.name(record.signal_id, day)
-            found = properties(self._container, name)
+            found = get_properties(self._container, name)
             if found and not _is_unknown(found.metadata or {}, record):
-                delete(self._container, name, etag=found.etag)
+                delete_blob(self._container, name, etag=found.etag)
 
 
 def signal_id_of(name: str) -> str:
     """The signal whose outcome is the blob `name`."""
-    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+    return decode_name_part(name.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def _adopted(record: Record | None, copy: Record) -> Record | None:

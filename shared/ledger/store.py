@@ -14,8 +14,8 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..messages import codec
-from ..storage.blobs import delete, get, put, until_written
-from ..storage.names import name_part
+from ..storage.blobs import delete_blob, get_blob, put_blob, retry_conflicts
+from ..storage.names import encode_name_part
 from .record import Commit, Record, Result, Series
 
 FOLDER = "signals/"
@@ -38,7 +38,7 @@ class Ledger:
 
     def read(self, signal_id: str) -> StoredRecord | None:
         """The record of a signal. One that this product did not write reads as failed, to be written over."""
-        blob = get(self._container, _path(signal_id))
+        blob = get_blob(self._container, _path(signal_id))
         if blob is None:
             return None
         try:
@@ -72,19 +72,19 @@ class Ledger:
                 return old, False
             new = new.committed(commit, old)
             body = codec.dumps(new).encode()
-            if put(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
+            if put_blob(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
                 return new, True
             stored = self.read(signal_id)
             if stored and any(each.id == commit.id for each in stored.record.commits):
                 return stored.record, True
             return (None, False) if was_there and stored is None else None
 
-        return until_written(attempt, f"the record of {signal_id}")
+        return retry_conflicts(attempt, f"the record of {signal_id}")
 
     def remove(self, stored: StoredRecord) -> None:
         """Delete a record, unless it has changed since it was read."""
-        delete(self._container, _path(stored.record.signal_id), etag=stored.etag)
+        delete_blob(self._container, _path(stored.record.signal_id), etag=stored.etag)
 
 
 def _path(signal_id: str) -> str:
-    return f"{FOLDER}{name_part(signal_id)}.json"
+    return f"{FOLDER}{encode_name_part(signal_id)}.json"

@@ -32,7 +32,7 @@ from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import Meeting, Origin, call_record_id
 from ..settings import Settings
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
 from . import windows
 from .slices import Slice
@@ -111,7 +111,7 @@ class OutcomeIndex:
         days = {day: self._listed(day) for _, day in signals if day}
         if None not in days.values():
             return [self.result(*each) for each in signals]
-        return in_parallel(lambda each: self.result(*each), signals)
+        return run_in_parallel(lambda each: self.result(*each), signals)
 
     def result(self, signal_id: str, day: date | None) -> str | None:
         """The result of one signal."""
@@ -140,7 +140,7 @@ class Announcement:
 def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
+    records = run_in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
     journal.follow([each for each in records if merge.is_asked_for(each)])
     journal.publish([each for each in records if not merge.is_asked_for(each)])
 

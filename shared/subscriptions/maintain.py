@@ -28,8 +28,8 @@ from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
-from ..storage.state import State
-from ..storage.watchlist import Watch
+from ..storage.state import StateStore
+from ..storage.watchlist import Watchlist
 from . import desired, status
 from .changes import Changes
 from .desired import DesiredSubscription
@@ -67,7 +67,7 @@ def maintain(services: Services) -> None:
         run.problems.append(str(failure))
         raise
     finally:
-        services.heartbeat.tell(heartbeat.MAINTENANCE, run.result(views))
+        services.heartbeat.record(heartbeat.MAINTENANCE, run.result(views))
     if run.problems:
         raise SubscriptionError(" ".join(run.problems))
 
@@ -101,7 +101,7 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
     changes.create(desired.of_event(kind, event_id))
 
 
-def all_statuses(graph: Graph, settings: Settings, watch: Watch) -> tuple[SubscriptionView, ...]:
+def all_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
     """All subscriptions of the app's identity as they are now. Raises GraphError."""
     existing = list_subscriptions(graph)
     return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
@@ -115,7 +115,7 @@ class _Run:
         graph: Graph,
         settings: Settings,
         changes: Changes,
-        watch: Watch,
+        watch: Watchlist,
         upkeep: Queue,
         before: Maintenance | None,
     ) -> None:
@@ -230,7 +230,7 @@ class _Run:
             self.problems.append(str(failure))
 
 
-def _last_run(state: State) -> Maintenance | None:
+def _last_run(state: StateStore) -> Maintenance | None:
     try:
         return status.last_run(state)
     except AzureError:
@@ -238,12 +238,12 @@ def _last_run(state: State) -> Maintenance | None:
 
 
 def _desired(
-    existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watch
+    existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
     """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
     targets = [*desired.always(settings)]
     if CALL_EVENTS in settings.signals:
-        targets += desired.of_meetings(settings, watch.listed())
+        targets += desired.of_meetings(settings, watch.list_meetings())
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
         going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)

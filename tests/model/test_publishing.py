@@ -33,7 +33,7 @@ from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
 from shared.privacy.redact import ERASED
 from shared.services import Services
-from shared.storage.blobs import delete
+from shared.storage.blobs import delete_blob
 from shared.storage.clients import Queue
 from tests.support.interleavings import Actor, Explorer, Storage, Stored, World
 
@@ -422,7 +422,7 @@ def forget_commits(patch: pytest.MonkeyPatch) -> None:
 
 
 def delete_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete(self._container, name))
+    patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete_blob(self._container, name))
 
 
 def forget_copies(patch: pytest.MonkeyPatch) -> None:
@@ -438,14 +438,14 @@ def forget_copies(patch: pytest.MonkeyPatch) -> None:
 def remove_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, record: Record) -> None:
         for day in record.days:
-            delete(self._container, self.name(record.signal_id, day))
+            delete_blob(self._container, self.name(record.signal_id, day))
 
     patch.setattr(Outcomes, "remove", remove)
 
 
 def remove_records_whatever_they_are(patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, stored: StoredRecord) -> None:
-        delete(self._container, f"{FOLDER}{stored.record.signal_id}.json")
+        delete_blob(self._container, f"{FOLDER}{stored.record.signal_id}.json")
 
     patch.setattr(Ledger, "remove", remove)
 
