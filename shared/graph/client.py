@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import itertools
 import math
 import random
@@ -19,15 +20,16 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 from urllib.parse import quote
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from .. import __version__
+from .. import __version__, logs
 from ..bounded_http import SILENCE, Answer, NoAnswer, Session, TooLarge, Unbounded
 from ..errors import (
     AccessDenied,
@@ -54,6 +56,7 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 MAX_PAGE_VALUES = 250_000  # as text three bytes can be one, and in memory each takes up to a hundred
 SMALL_PAGES = "odata.maxpagesize=20"  # preferred where a page was too large
 MAX_PAGES = 5_000
+MAX_EMPTY_PAGES = 20  # in a row
 SKEW_ANSWERS = 2  # in a row that must agree on Graph's clock
 SKEW_AGREES = timedelta(seconds=5)
 MAX_SKEW = timedelta(hours=1)  # no clock that is further off is believed
@@ -63,6 +66,8 @@ DOWN = RETRIED - {429}
 VALIDATION = "validation"  # begins the hint of a failed handshake
 _VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
 _VALIDATION_STATUS = re.compile(r"HTTP status code is '([A-Za-z0-9]{1,40})'")
+_RECORDS_LINK = "attendanceRecords@odata.nextLink"
+_NEXT_LINK = re.compile(r"odata\.nextLink\Z", re.IGNORECASE)
 _CLAIMS = re.compile(r'\bclaims="([A-Za-z0-9+/_-]{1,8192})=*"', re.ASCII)
 _SECONDS = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:[,;]|\Z)")
 
@@ -70,8 +75,18 @@ type TokenSource = Callable[[bool, str | None], str]
 
 
 def segment(value: str) -> str:
-    """`value` percent-encoded once, as one segment of a path or one value in a query."""
+    """`value` percent-encoded once, as one segment of a path or one value in a query.
+
+    Raises ValueError for what no encoding keeps from changing the path.
+    """
+    if not is_segment(value):
+        raise ValueError(f"{value!r} cannot be an id in an address")
     return quote(value, safe="", errors="surrogatepass")
+
+
+def is_segment(value: object) -> TypeGuard[str]:
+    """Whether `value` can stand in a path: HTTP libraries remove `.` and `..`, also where they are encoded."""
+    return isinstance(value, str) and value not in ("", ".", "..")
 
 
 BETA = "beta/"  # begins the paths of what v1.0 does not have
@@ -139,16 +154,12 @@ class Graph:
     def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
         """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
 
-        Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
+        Raises Unavailable for a link that is not Graph's, and for pages that repeat or have no end.
         """
-        seen: set[str] = set()
+        trail = Trail()
         while link is not None:
-            if not isinstance(link, str) or "://" not in link or link in seen or len(seen) >= MAX_PAGES:
-                raise Unavailable(
-                    operation, "the next link is no address, repeats or comes after too many pages"
-                )
-            seen.add(link)
-            page = self.get(link, operation)
+            page = self.get(checked_link(link, operation), operation)
+            trail = trail.after(page, link, operation, MAX_PAGES)
             yield page
             link = next_link(page)
 
@@ -266,10 +277,65 @@ def items(page: dict[str, Any], operation: str) -> list[Any]:
     return value
 
 
+def entries[T](graph: Graph, path: str, operation: str, parse: Callable[[Any], T | None]) -> Iterator[T]:
+    """The entries of a collection as `parse` reads them; where it returns None, one is skipped and logged."""
+    for page in graph.pages(path, operation):
+        for item in page:
+            if (entry := parse(item)) is not None:
+                yield entry
+            else:
+                logs.warning("record.unreadable", operation=operation, requestId=graph.request_id)
+
+
 def next_link(page: dict[str, Any]) -> object:
-    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords."""
-    link = page.get("attendanceRecords@odata.nextLink")
-    return page.get("@odata.nextLink") if link is None else link
+    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords.
+
+    Raises Unavailable where the page names another one: it would be taken for the last page.
+    """
+    links = {name: link for name, link in page.items() if link is not None and _NEXT_LINK.search(name)}
+    if not links.keys() <= {"@odata.nextLink", _RECORDS_LINK} or len(set(map(str, links.values()))) > 1:
+        raise Unavailable("follow pages", "a page names a next link that is not its own", status=200)
+    return next(iter(links.values()), None)
+
+
+def checked_link(link: object, operation: str) -> str:
+    """A next link as the address that it must be. Raises Unavailable."""
+    if not isinstance(link, str) or "://" not in link:
+        raise Unavailable(operation, "the next link is no address", status=200)
+    return link
+
+
+@dataclass(frozen=True)
+class Trail:
+    """The pages of one list that were read, in a form of fixed size in which a cycle of any length shows.
+
+    `mark` stands for the page whose number is the last power of two, and each later page is compared with it (Brent's
+    algorithm). It is made of the entries and not of the link, because a link can be new where the entries are not.
+    """
+
+    pages: int = 0
+    empty: int = 0  # in a row
+    mark: str = ""
+
+    def after(self, page: dict[str, Any], link: object, operation: str, most: int) -> Trail:
+        """The trail after this page. Raises Unavailable for one that repeats, or comes after so many others."""
+        entries = next((page[name] for name in ("value", "attendanceRecords") if name in page), None)
+        empty = 0 if entries else self.empty + 1
+        fingerprint = _fingerprint(entries or link)
+        if fingerprint == self.mark:
+            raise Unavailable(operation, "the pages repeat", status=200)
+        if self.pages >= most or empty > MAX_EMPTY_PAGES:
+            raise Unavailable(operation, "there are too many pages", status=200)
+        pages = self.pages + 1
+        return Trail(pages, empty, fingerprint if pages.bit_count() == 1 else self.mark)
+
+
+def _fingerprint(entries: object) -> str:
+    """A hash of the ids of a page's entries, in any order, and of the whole of one without an id."""
+    each = entries if isinstance(entries, list) else [entries]
+    ids = (entry.get("id") or entry if isinstance(entry, dict) else entry for entry in each)
+    texts = sorted(repr(entry) for entry in ids)
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 class Skew:

@@ -15,7 +15,7 @@ from typing import Any
 from .. import times
 from ..errors import Unavailable
 from ..messages.signals import EVENT_ID, EventKind, EventSession
-from .client import Graph, segment
+from .client import Graph, entries, segment
 
 ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
 
@@ -49,7 +49,9 @@ def path(kind: EventKind, event_id: str | None = None) -> str:
 def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
     """One event. Raises a GraphError."""
     operation = f"get {kind}"
-    found = parse(kind, graph.get(path(kind, event_id), operation))
+    answer = graph.get(path(kind, event_id), operation)
+    inner = answer.get("value")  # as the documented examples of some methods show it
+    found = parse(kind, inner if "id" not in answer and isinstance(inner, dict) else answer)
     if found is None:
         raise Unavailable(operation, "the event has no id")
     return found
@@ -57,12 +59,14 @@ def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
 
 def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
-    operation = "list sessions"
-    for page in graph.pages(f"{path(found.kind, found.id)}/sessions", operation):
-        for item in page:
-            session_id = item.get("id") if isinstance(item, dict) else None
-            if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield EventSession(found.kind, found.id, session_id)
+
+    def parse_session(item: object) -> EventSession | None:
+        session_id = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(session_id, str) or not EVENT_ID.match(session_id):
+            return None
+        return EventSession(found.kind, found.id, session_id)
+
+    return entries(graph, f"{path(found.kind, found.id)}/sessions", "list sessions", parse_session)
 
 
 def parse(kind: EventKind, item: object) -> Event | None:

@@ -7,10 +7,12 @@ https://learn.microsoft.com/graph/api/meetingattendancereport-get and .../attend
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,10 +22,11 @@ from .. import times
 from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
-from .client import Graph, next_link, segment
+from .client import Graph, entries, is_segment, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+MOST_RECORDS, MORE_RECORDS = 10, 5_000  # for each participant that Graph counts, and on top
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
 
 
@@ -200,7 +203,9 @@ def fetch(
     query += [f"$select={','.join(select)}"] if select else []
     report = graph.get(address + ("?" + "&".join(query) if query else ""), operation)
     if expand:
-        records = list(itertools.chain.from_iterable(_record_pages(graph, report, address)))
+        records = list(
+            itertools.chain.from_iterable(_promised(report, _record_pages(graph, report, address)))
+        )
         report = {**report, RECORDS: records}
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
@@ -217,12 +222,13 @@ def where(address: resource_paths.MeetingReport | resource_paths.EventReport) ->
 def listed(graph: Graph, reports: Where) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
-    found: dict[str, ReportHeader] = {}
-    for page in graph.pages(reports.path, operation):
-        for item in page:
-            report = _listed(item, operation)
-            found[report.id] = report
-    return list(found.values())
+
+    def parse(item: object) -> ReportHeader | None:
+        with contextlib.suppress(Unavailable):
+            return _listed(item, operation)
+        return None
+
+    return list({each.id: each for each in entries(graph, reports.path, operation, parse)}.values())
 
 
 @contextmanager
@@ -239,7 +245,9 @@ def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = write(
+                first, _promised(first, _record_pages(graph, first, address)), body, canonical
+            )
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
@@ -262,9 +270,22 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         yield records
 
 
+def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """These pages of records, while there are not far more than the report counts participants."""
+    count, records = report.get("totalParticipantCount"), 0
+    most = MOST_RECORDS * max(count, 0) + MORE_RECORDS if type(count) is int else math.inf
+    for page in pages:
+        records += len(page)
+        if records > most:
+            raise Unavailable(
+                "list attendance records", "there are far more than the report counts", status=200
+            )
+        yield page
+
+
 def _listed(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
+    if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")
     try:
         start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))

@@ -514,9 +514,9 @@ def test_a_link_to_graph_goes_to_graph_however_it_is_written(
 
 def test_a_link_that_repeats_is_refused(client: Client, service: Service) -> None:
     service.answers = [page(f"{service.root}/v1.0/things?page=2")]
-    with pytest.raises(Unavailable, match="repeats"):
+    with pytest.raises(Unavailable, match="repeat"):
         list(client.graph.pages("things", "list"))
-    assert len(service.requests) == 2
+    assert len(service.requests) == 3
 
 
 def test_links_without_an_end_are_given_up(
@@ -526,7 +526,7 @@ def test_links_without_an_end_are_given_up(
     service.answers = [page(f"{service.root}/v1.0/things?page={number}") for number in range(10)]
     with pytest.raises(Unavailable, match="too many pages"):
         list(client.graph.pages("things", "list"))
-    assert len(service.requests) == 4
+    assert len(service.requests) == 5
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"value":null}', b'{"value":{}}'])
