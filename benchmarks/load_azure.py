@@ -160,7 +160,7 @@ def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
     """Have all that is stored taken up again, and wait until it is. Raises AttendanceError when it takes too long."""
     wanted = {each.name for each in _stored(outcomes, days)}
     began = times.now()
-    of.upkeep.send(tasks.message(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
+    of.upkeep.send(tasks.serialize_task(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
     deadline = time.monotonic() + GIVE_UP_AFTER
     while time.monotonic() < deadline:
         settled = _settled(of, wanted, began)

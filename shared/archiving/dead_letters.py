@@ -52,7 +52,7 @@ def drain(services: Services) -> None:
     """
     for text in services.dead_tasks.drain(MOST_DRAINED):
         try:
-            job = tasks.parse(text).job
+            job = tasks.parse_task(text).job
         except NotOurMessage as failure:
             bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue

@@ -22,7 +22,7 @@ from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
 from ..messages.rich_notifications import Encrypted, Item, content_of
 from ..messages.signals import News, of_call_event, of_call_record, of_report
-from ..messages.tasks import Maintain, Renew, Subscribe, Task
+from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
@@ -75,7 +75,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
                     signals.setdefault(news.signal_id, news)
                 case Item() as rich:
                     items.append(rich)
-                case Subscribe() as job:
+                case SubscribeEvent() as job:
                     tasks[Task(job, traceparent)] = None
                 case _:
                     dropped["unknownResource"] += 1
@@ -86,7 +86,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
 
 def _news(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
-) -> News | Item | Subscribe | None:
+) -> News | Item | SubscribeEvent | None:
     """What a change tells, if its resource is one that the settings ask for."""
     resource = item.get("resource")
     if not isinstance(resource, str):
@@ -99,7 +99,7 @@ def _news(
         return of_report(found.report_id, found.session, seen, **known) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
         event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
-        return Subscribe(*event) if event else None
+        return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
         sealed = content_of(item.get("encryptedContent"))
         return (
@@ -151,11 +151,11 @@ def _of_tenant(tenant_id: object, settings: Settings) -> bool:
     return tenant_id is None or (isinstance(tenant_id, str) and tenant_id.lower() == settings.tenant_id)
 
 
-def _lifecycle(item: dict[str, object]) -> Renew | Maintain | None:
+def _lifecycle(item: dict[str, object]) -> RenewSubscription | MaintainSubscriptions | None:
     event, subscription_id = item["lifecycleEvent"], _subscription_id(item)
     if event == "reauthorizationRequired":
-        return Renew(subscription_id) if subscription_id else None
-    return Maintain() if event in ("subscriptionRemoved", "missed") else None
+        return RenewSubscription(subscription_id) if subscription_id else None
+    return MaintainSubscriptions() if event in ("subscriptionRemoved", "missed") else None
 
 
 def _call_id(item: dict[str, object], resource: str) -> str | None:

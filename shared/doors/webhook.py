@@ -20,7 +20,7 @@ from .. import logs, settings, times
 from ..errors import NotANotification, SettingError
 from ..limits import Debounce
 from ..messages import envelope, rich_notifications, signals, tasks
-from ..messages.tasks import Refused, Task
+from ..messages.tasks import NotificationsRefused, Task
 from . import notifications
 
 MAX_LOGGED = 50  # signal ids in one log line
@@ -68,9 +68,9 @@ def answer(
     )
     if received.dropped:
         logs.warning("notification.dropped", **received.dropped, traceparent=traceparent)
-    todo = [tasks.message(task) for task in received.tasks]
+    todo = [tasks.serialize_task(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
-        todo.append(tasks.message(Task(Refused(count), traceparent)))
+        todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
     sealed, too_large = rich_notifications.pack(received.encrypted)
     return Reply(202, signals=[*signals.pack([*received.signals, *too_large]), *sealed], tasks=todo)
 

@@ -90,7 +90,7 @@ class Access:
         if self._asked.allows(OPENED):
             today = times.now().date()  # where the pass begins is known when it does
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
-            self._upkeep.send(tasks.message(Task(job)), self._pause)
+            self._upkeep.send(tasks.serialize_task(Task(job)), self._pause)
 
     def open_organizers(self) -> set[str]:
         """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""

@@ -20,7 +20,7 @@ from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
 from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
-from ..messages.tasks import Subscribe, Task
+from ..messages.tasks import SubscribeEvent, Task
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
@@ -79,7 +79,7 @@ class EventScan:
             event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._with_subscription()
         ):
-            self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
+            self._services.tasks.send(tasks.serialize_task(Task(SubscribeEvent(event.kind, event.id))))
         if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._try(event)
 

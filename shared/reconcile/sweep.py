@@ -17,7 +17,7 @@ from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
-from ..messages.tasks import Backfill, Refresh, Sweep, Task
+from ..messages.tasks import Backfill, RefreshDay, Sweep, Task
 from ..services import Services
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
@@ -183,4 +183,4 @@ def _last(name: str, services: Services) -> Scan | None:
 
 def _refresh(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
-        services.tasks.send(tasks.message(Task(Refresh(day))))
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(day))))

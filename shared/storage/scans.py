@@ -132,7 +132,7 @@ class Scans:
 
     def send(self, scan: Scan, delay: int = 0) -> None:
         """Send the message of the next slice."""
-        self.upkeep.send(tasks.message(Task(Sweep(scan.name, scan.step))), delay)
+        self.upkeep.send(tasks.serialize_task(Task(Sweep(scan.name, scan.step))), delay)
 
 
 def _path(name: str) -> str:

@@ -211,7 +211,7 @@ class _Run:
         now = times.now()
         window = Backfill(now - GAP_REACH, now + timedelta(seconds=GAP_DELAY), missing_only=True)
         try:
-            self._upkeep.send(tasks.message(Task(window)), GAP_DELAY)
+            self._upkeep.send(tasks.serialize_task(Task(window)), GAP_DELAY)
         except AzureError as failure:
             raise SubscriptionError(
                 f"The sweep that covers the gap could not be queued ({type(failure).__name__})."

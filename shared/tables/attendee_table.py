@@ -28,7 +28,7 @@ from azure.storage.blob import ContainerClient
 from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
-from ..messages.tasks import Part
+from ..messages.tasks import WriteDaily
 from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
 from ..storage.names import day_folder
 from . import rows
@@ -48,7 +48,7 @@ class Daily:
         self._container = container
         self._manifests = manifests
 
-    def plan(self, day: date) -> list[Part]:
+    def plan(self, day: date) -> list[WriteDaily]:
         """The parts of a day as its index is now; none where there is no index."""
         try:
             index = self._container.download_blob(index_name(day))
@@ -59,11 +59,11 @@ class Daily:
         cuts = list(cut(_sizes(index.chunks())))
         sha256 = (index.properties.metadata or {}).get("sha256", "")
         return [
-            Part(day, sha256, number, len(cuts), offset, length)
+            WriteDaily(day, sha256, number, len(cuts), offset, length)
             for number, (offset, length) in enumerate(cuts)
         ]
 
-    def write(self, part: Part) -> None:
+    def write(self, part: WriteDaily) -> None:
         """Write one part, and have the manifest name all of them when this was the last.
 
         Nothing is done for a part of an index that is not the day's any more: its successor has parts of its own.
@@ -85,7 +85,7 @@ class Daily:
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
             )
 
-    def _lines(self, part: Part) -> list[bytes] | None:
+    def _lines(self, part: WriteDaily) -> list[bytes] | None:
         """The part's lines of the index; None when the index is another one now."""
         try:
             download = self._container.download_blob(
@@ -97,7 +97,7 @@ class Daily:
             return None
         return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
 
-    def _write(self, part: Part, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
+    def _write(self, part: WriteDaily, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
         """Pack the part's rows. A report that is gone or is no JSON leaves its rows out; the index has its line."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
             count = 0
@@ -121,7 +121,7 @@ class Daily:
                     else:
                         yield from rows.attendees(report, line)
 
-    def _is_whole(self, part: Part) -> bool:
+    def _is_whole(self, part: WriteDaily) -> bool:
         """Whether all parts are of this index; those of a longer one before are deleted then."""
         prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}

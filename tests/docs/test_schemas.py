@@ -82,19 +82,19 @@ def test_a_signal_message_of_another_form_is_not(changes: dict[str, Any]) -> Non
 
 def test_every_upkeep_message_is_as_published() -> None:
     jobs: list[tasks.Job] = [
-        tasks.Renew("s"),
-        tasks.Maintain(),
-        tasks.Refused(3),
+        tasks.RenewSubscription("s"),
+        tasks.MaintainSubscriptions(),
+        tasks.NotificationsRefused(3),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
-        tasks.Refresh(NOW.date()),
-        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
-        tasks.Subscribe(EventKind.TOWNHALL, "e"),
-        tasks.Delete("s"),
+        tasks.RefreshDay(NOW.date()),
+        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
+        tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
-    texts = [tasks.message(Task(job)) for job in jobs]
+    texts = [tasks.serialize_task(Task(job)) for job in jobs]
     assert {json.loads(text)["kind"] for text in texts} == {job.kind for job in HANDLERS}
     assert [problems("upkeep-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 

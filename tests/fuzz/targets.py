@@ -208,7 +208,7 @@ def _webhook(body: bytes, source: Random) -> None:
     for text in reply.signals:
         rich_notifications.read(text)
     for text in reply.tasks:
-        tasks.parse(text)
+        tasks.parse_task(text)
 
 
 def _ids(content: dict[str, Any]) -> Iterator[str]:
@@ -282,33 +282,33 @@ def _upkeep_messages() -> list[Any]:
         "from": "2026-10-26",
         "to": "2026-10-25",
     }
-    return [by_hand, backwards, *(json.loads(tasks.message(tasks.Task(job))) for job in _jobs())]
+    return [by_hand, backwards, *(json.loads(tasks.serialize_task(tasks.Task(job))) for job in _jobs())]
 
 
 def _jobs() -> list[tasks.Job]:
     return [
-        tasks.Renew("s"),
-        tasks.Maintain(),
-        tasks.Refused(3),
+        tasks.RenewSubscription("s"),
+        tasks.MaintainSubscriptions(),
+        tasks.NotificationsRefused(3),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW.replace(day=24)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
-        tasks.Refresh(NOW.date()),
+        tasks.RefreshDay(NOW.date()),
         tasks.Redrive(frozenset({"failed"}), date(2026, 11, 1), NOW.date()),
-        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
-        tasks.Subscribe(EventKind.TOWNHALL, "e"),
-        tasks.Delete("s"),
+        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
+        tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
 
 
 def _upkeep_message(body: bytes, _: Random) -> None:
     try:
-        task = tasks.parse(body.decode(errors="replace"))
+        task = tasks.parse_task(body.decode(errors="replace"))
     except NotOurMessage:
         return
-    again = tasks.message(task)
-    _check(tasks.message(tasks.parse(again)) == again, "a task changed on its way")
+    again = tasks.serialize_task(task)
+    _check(tasks.serialize_task(tasks.parse_task(again)) == again, "a task changed on its way")
 
 
 def _call_record(body: bytes, _: Random) -> None:

@@ -348,7 +348,7 @@ def a_day_gets_its_table(scene: Scene) -> None:
     scene.container.delete_blob(name)
     scene.container.delete_blob(table)
     for each in (part, replace(part, index="0" * 64)):
-        scene.put("upkeep", tasks.message(Task(each)))
+        scene.put("upkeep", tasks.serialize_task(Task(each)))
 
 
 def an_operator_asks_again(scene: Scene) -> None:

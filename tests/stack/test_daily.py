@@ -10,7 +10,7 @@ from azure.storage.blob import ContainerClient
 
 from local.simulator.tenant.orders import NewPast
 from shared.days.manifests import Manifests, index_name
-from shared.messages.tasks import Part
+from shared.messages.tasks import WriteDaily
 from shared.tables import attendee_table
 from shared.tables.attendee_table import Daily, cut, part_name
 from tests.support.doubles import Container, Steps
@@ -38,7 +38,7 @@ class Day:
         name = f"reports/date={DAY}/{report_id}.json"
         self.blobs.upload_blob(name, body or json.dumps(report).encode(), overwrite=True, metadata=told)
 
-    def seal(self) -> list[Part]:
+    def seal(self) -> list[WriteDaily]:
         self.manifests.refresh(DAY, final=True)
         return self.daily.plan(DAY)
 

@@ -22,7 +22,7 @@ from shared.messages.signals import (
     of_report,
     subject_of,
 )
-from shared.messages.tasks import Maintain, Renew, Subscribe, Task
+from shared.messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from shared.settings import load
 from tests.support.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
@@ -67,7 +67,7 @@ def test_a_batch_of_several_subscriptions_and_tenants_is_sorted_item_by_item() -
 
 def test_lifecycle_events_and_changes_may_share_a_body() -> None:
     found = read((EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.tasks == (Task(Renew(SUBSCRIPTION), "t"), Task(Maintain(), "t"))
+    assert found.tasks == (Task(RenewSubscription(SUBSCRIPTION), "t"), Task(MaintainSubscriptions(), "t"))
     assert call_ids(found) == [CALL]
     assert found.dropped == {"clientState": 1}
 
@@ -120,7 +120,7 @@ def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> No
 )
 def test_a_new_event_is_to_be_subscribed_to(name: str, path: str) -> None:
     found = news("solutions/virtualEvents/events/", **{name: path})
-    assert found.tasks == (Task(Subscribe(EventKind.TOWNHALL, "e@t")),)
+    assert found.tasks == (Task(SubscribeEvent(EventKind.TOWNHALL, "e@t")),)
 
 
 @pytest.mark.parametrize(

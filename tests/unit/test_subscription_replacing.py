@@ -140,7 +140,7 @@ class Subscribed(App):
 
     def sweeps(self) -> list[Backfill]:
         """The sweeps that wait for their time."""
-        jobs = [tasks.parse(each.text).job for each in self.queues["upkeep"].messages]
+        jobs = [tasks.parse_task(each.text).job for each in self.queues["upkeep"].messages]
         return [job for job in jobs if isinstance(job, Backfill)]
 
     def last_run(self) -> Maintenance:

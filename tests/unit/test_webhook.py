@@ -11,7 +11,13 @@ from shared.doors.webhook import Reply, answer
 from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import VERSION, News, unpack
-from shared.messages.tasks import Maintain, Refused, Renew, Task, parse
+from shared.messages.tasks import (
+    MaintainSubscriptions,
+    NotificationsRefused,
+    RenewSubscription,
+    Task,
+    parse_task,
+)
 from tests.support.app_settings import ENVIRON
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -62,10 +68,10 @@ def test_a_traceparent_that_is_none_is_not_passed_on() -> None:
 
 def test_lifecycle_events_go_to_the_other_queue() -> None:
     reply = reply_to(event("lifecycle-mixed.json"))
-    assert [parse(text) for text in reply.tasks] == [
-        Task(Renew("5522bd62-7c96-4530-85b0-00b916f6151a")),
-        Task(Maintain()),
-        Task(Refused(1)),
+    assert [parse_task(text) for text in reply.tasks] == [
+        Task(RenewSubscription("5522bd62-7c96-4530-85b0-00b916f6151a")),
+        Task(MaintainSubscriptions()),
+        Task(NotificationsRefused(1)),
     ]
     assert len(reply.signals) == 1
 

@@ -29,7 +29,7 @@ from ...ledger.record import Record, Result, commit
 from ...ledger.store import Ledger
 from ...messages import tasks
 from ...messages.signals import Meeting
-from ...messages.tasks import Refresh, Task
+from ...messages.tasks import RefreshDay, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
 from ...storage.blobs import get_blob, put_blob, retry_conflicts
 from ...storage.names import day_folder
@@ -102,7 +102,7 @@ class Erasing:
         """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
         whole = {day for day in self.done.days if self._names_table(day)}
         for day in sorted(self.done.days):
-            self._session.upkeep.send(tasks.message(Task(Refresh(day))))
+            self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.done.days):
             if not awaited(partial(self._fresh, day, table=day in whole)):
                 raise AttendanceError(
