@@ -15,7 +15,7 @@ from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
 from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
-from ..messages.signals import News, message
+from ..messages.signals import News, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 
@@ -45,7 +45,7 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
         if news := _news(item, data, encrypted, services.watch):
             found[news.signal_id] = news
     for news in found.values():
-        services.journal.queue.send(message(news))
+        services.journal.queue.send(serialize_message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*found])
 
 

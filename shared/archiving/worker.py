@@ -44,7 +44,7 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
         return
     if len(found) > 1:
         for each in found:
-            services.journal.queue.send(signals.message(each))
+            services.journal.queue.send(signals.serialize_message(each))
         logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
         return
     with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):

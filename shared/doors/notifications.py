@@ -21,7 +21,7 @@ from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
 from ..messages.rich_notifications import Encrypted, Item, content_of
-from ..messages.signals import News, of_call_event, of_call_record, of_report
+from ..messages.signals import News, call_event_news, call_record_news, report_news
 from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
@@ -93,17 +93,19 @@ def _news(
         return None
     known = {"traceparent": traceparent, "subscription_id": _subscription_id(item)}
     if call_id := _call_id(item, resource):
-        return of_call_record(call_id, seen, **known)
+        return call_record_news(call_id, seen, **known)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
         found = resource_paths.event_report(_data(item, "@odata.id"))
-        return of_report(found.report_id, found.session, seen, **known) if found else None
+        return report_news(found.report_id, found.session, seen, **known) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
         event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
         sealed = content_of(item.get("encryptedContent"))
         return (
-            Item(url, sealed, known["subscription_id"]) if sealed else of_call_event(url, seen, seen, **known)
+            Item(url, sealed, known["subscription_id"])
+            if sealed
+            else call_event_news(url, seen, seen, **known)
         )
     return None
 

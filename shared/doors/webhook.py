@@ -72,7 +72,7 @@ def answer(
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
     sealed, too_large = rich_notifications.pack(received.encrypted)
-    return Reply(202, signals=[*signals.pack([*received.signals, *too_large]), *sealed], tasks=todo)
+    return Reply(202, signals=[*signals.pack_messages([*received.signals, *too_large]), *sealed], tasks=todo)
 
 
 class Refusals:

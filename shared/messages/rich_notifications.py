@@ -17,7 +17,7 @@ from ..errors import NotOurMessage
 from . import codec, envelope, signals
 from .codec import Moment
 from .envelope import MAX_MESSAGE_BYTES, OpaqueId, TraceParent
-from .signals import MAX_JOIN_URL, VERSION, Door, Message, News, of_call_event
+from .signals import MAX_JOIN_URL, VERSION, Door, Message, News, call_event_news
 
 KIND = "encryptedCallEvents"
 FIELDS = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")
@@ -64,7 +64,7 @@ class Encrypted:
 
     def news(self, item: Item, end: datetime, organizer_id: str | None = None) -> News:
         """News of an item: its call ended then."""
-        return of_call_event(
+        return call_event_news(
             item.join_url,
             end,
             self.first_seen,
@@ -99,7 +99,7 @@ def read(text: str) -> Sequence[Message] | Encrypted:
     """The content of a message of `meeting-signals`: news and nudges, or rich items. Raises NotOurMessage."""
     content = envelope.loads(text, VERSION)
     if content.get("kind") != KIND:
-        return signals.unpack(content)
+        return signals.unpack_messages(content)
     encrypted = codec.read(Encrypted, content)
     if not encrypted.items:
         raise NotOurMessage("A message of rich items holds none.")

@@ -19,7 +19,7 @@ from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
-from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
+from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
 from ..messages.tasks import SubscribeEvent, Task
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
@@ -109,7 +109,7 @@ class EventScan:
                 self._work.update(records=scan.records + 1)
                 if not scan.is_backfill and report.end < scan.start - EARLIER:
                     continue
-                signal_id = report_ready_id(report.id)
+                signal_id = report_signal_id(report.id)
                 if self._index.result(signal_id, report.end.date()) is None:
                     meeting = Meeting(
                         report.start,

@@ -215,7 +215,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
         unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
         assert unset <= {"door"}  # of which there is one
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
-        written = json.loads(signals.message(message))
+        written = json.loads(signals.serialize_message(message))
         assert dict(rows) == {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
         }

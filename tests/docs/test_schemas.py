@@ -47,10 +47,10 @@ def test_a_schema_is_one(file: Path) -> None:
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SIGNALS: list[Message] = [
-    signals.of_call_record("a", NOW),
-    signals.of_call_record("a", NOW, subscription_id="s", traceparent=TRACE),
-    signals.of_report("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
-    signals.of_call_event(URL, NOW, NOW, "o"),
+    signals.call_record_news("a", NOW),
+    signals.call_record_news("a", NOW, subscription_id="s", traceparent=TRACE),
+    signals.report_news("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
+    signals.call_event_news(URL, NOW, NOW, "o"),
     Nudge("cr-a", 0),
     Nudge("ve-r", 3, TRACE),
 ]
@@ -59,7 +59,11 @@ SIGNALS: list[Message] = [
 def test_every_signal_message_is_as_published() -> None:
     item = Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
     sealed = Encrypted((item, replace(item, subscription_id=None)), ("t",), NOW)
-    texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *rich_notifications.pack(sealed)[0]]
+    texts = [
+        *map(signals.serialize_message, SIGNALS),
+        *signals.pack_messages(SIGNALS),
+        *rich_notifications.pack(sealed)[0],
+    ]
     assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
 
@@ -77,7 +81,7 @@ def test_every_signal_message_is_as_published() -> None:
     ],
 )
 def test_a_signal_message_of_another_form_is_not(changes: dict[str, Any]) -> None:
-    assert problems("signal-message", json.loads(signals.message(SIGNALS[0])) | changes)
+    assert problems("signal-message", json.loads(signals.serialize_message(SIGNALS[0])) | changes)
 
 
 def test_every_upkeep_message_is_as_published() -> None:

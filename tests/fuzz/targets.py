@@ -220,11 +220,11 @@ def _ids(content: dict[str, Any]) -> Iterator[str]:
 def _signal_documents() -> list[Any]:
     far = f"{JOIN}{'a' * 41_000}"
     too_long = [
-        signals.of_call_record("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
-        signals.of_call_event(far, NOW, NOW),
+        signals.call_record_news("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
+        signals.call_event_news(far, NOW, NOW),
     ]
     empty = {"version": 2, "kind": "pack", "messages": []}
-    texts = [*map(signals.message, too_long), *_signal_messages()]
+    texts = [*map(signals.serialize_message, too_long), *_signal_messages()]
     return [empty, *(json.loads(text) for text in texts)]
 
 
@@ -232,18 +232,18 @@ def _signal_messages() -> list[str]:
     session = EventSession(EventKind.WEBINAR, "e", "s")
     meeting = signals.Meeting(NOW, NOW, JOIN, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "m", session)
     known: list[signals.Message] = [
-        signals.of_call_record("a", NOW, meeting=meeting, subscription_id="s"),
-        signals.of_call_record(CALL.upper(), NOW, traceparent=TRACE),
+        signals.call_record_news("a", NOW, meeting=meeting, subscription_id="s"),
+        signals.call_record_news(CALL.upper(), NOW, traceparent=TRACE),
         signals.Nudge("cr-c", 2, TRACE),
-        signals.of_report("r", session, NOW),
-        signals.of_call_event(JOIN, NOW, NOW),
+        signals.report_news("r", session, NOW),
+        signals.call_event_news(JOIN, NOW, NOW),
     ]
     rich = notifications.read(
         json.dumps(notifications_of({})[7]).encode(), settings.load(ENVIRON), NOW, None
     ).encrypted
     return [
-        *(signals.message(each) for each in known),
-        *signals.pack(known),
+        *(signals.serialize_message(each) for each in known),
+        *signals.pack_messages(known),
         *rich_notifications.pack(rich)[0],
     ]
 
@@ -261,14 +261,17 @@ def _signal_message(body: bytes, _: Random) -> None:
         _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
         return
     if len(text) <= envelope.MAX_MESSAGE_BYTES:
-        many = signals.pack([*found] * 500)
+        many = signals.pack_messages([*found] * 500)
         _check(all(len(each) <= envelope.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
     else:
-        signals.pack(found)
+        signals.pack_messages(found)
     for each in found:
-        again = signals.message(each)  # times have milliseconds in messages, whatever they came with
+        again = signals.serialize_message(
+            each
+        )  # times have milliseconds in messages, whatever they came with
         _check(
-            [signals.message(read) for read in signals.unpack(json.loads(again))] == [again],
+            [signals.serialize_message(read) for read in signals.unpack_messages(json.loads(again))]
+            == [again],
             "a signal changed on its way",
         )
 

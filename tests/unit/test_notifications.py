@@ -17,9 +17,9 @@ from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import (
     EventKind,
     EventSession,
-    of_call_event,
-    of_call_record,
-    of_report,
+    call_event_news,
+    call_record_news,
+    report_news,
     subject_of,
 )
 from shared.messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
@@ -54,7 +54,7 @@ def call_ids(found: Received) -> list[str]:
 
 def test_a_created_call_record_becomes_a_signal() -> None:
     found = read((EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.signals == (of_call_record(CALL, SEEN, subscription_id=SUBSCRIPTION, traceparent="t"),)
+    assert found.signals == (call_record_news(CALL, SEEN, subscription_id=SUBSCRIPTION, traceparent="t"),)
     assert found.signals[0].signal_id == f"cr-{CALL}"
     assert (found.tasks, found.dropped) == ((), {})
 
@@ -106,7 +106,7 @@ def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> No
         f"{slash}solutions/virtualEvents/webinars/e@t/getAttendanceReports", **{"@odata.id": address}
     )
     session = EventSession(EventKind.WEBINAR, "e@t", "s")
-    assert found.signals == (of_report("r", session, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (report_news("r", session, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 @pytest.mark.parametrize("name", ["@odata.id", "id"])
@@ -149,12 +149,12 @@ def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded
     for _ in range(times_encoded):
         url = quote(url, safe="")
     found = news(f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_the_resource_of_2022_is_understood() -> None:
     found = news(f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
@@ -287,7 +287,7 @@ def test_one_call_in_either_case_is_one_signal() -> None:
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
 def test_a_subscription_that_is_no_id_is_left_out_of_the_news(subscription: object) -> None:
     found = received(item(subscriptionId=subscription))
-    assert found.signals == (of_call_record(CALL, SEEN),)
+    assert found.signals == (call_record_news(CALL, SEEN),)
 
 
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])

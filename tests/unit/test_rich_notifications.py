@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.errors import NotOurMessage
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.rich_notifications import FIELDS, KIND, Encrypted, Item, content_of, pack, read
-from shared.messages.signals import Door, Kind, Nudge, kind_of, of_call_record
+from shared.messages.signals import Door, Nudge, SignalKind, call_record_news, kind_of
 
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -42,7 +42,7 @@ def test_an_item_that_no_message_can_hold_is_a_meeting_to_be_looked_at() -> None
     texts, too_large = pack(Encrypted((item(1), item(2, MAX_MESSAGE_BYTES), item(3)), ("t",), SEEN))
     assert len(texts) == 1
     (news,) = too_large
-    assert kind_of(news.signal_id) is Kind.CALL_EVENT
+    assert kind_of(news.signal_id) is SignalKind.CALL_EVENT
     assert news.meeting.join_url == f"{URL}2"
 
 
@@ -106,7 +106,7 @@ def test_another_shape_is_not_ours(changes: dict[str, Any]) -> None:
 
 def test_a_message_of_another_kind_holds_news_and_nudges() -> None:
     news = {"version": 2, "kind": "news", "signalId": "cr-a", "firstSeen": "2026-11-23T10:12:00Z"}
-    assert read(json.dumps(news)) == (of_call_record("a", SEEN),)
+    assert read(json.dumps(news)) == (call_record_news("a", SEEN),)
     nudge = {"version": 2, "kind": "nudge", "signalId": "cr-a", "attempt": 2}
     assert read(json.dumps(nudge)) == (Nudge("cr-a", 2),)
 

@@ -10,7 +10,7 @@ from shared.doors import webhook
 from shared.doors.webhook import Reply, answer
 from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES
-from shared.messages.signals import VERSION, News, unpack
+from shared.messages.signals import VERSION, News, unpack_messages
 from shared.messages.tasks import (
     MaintainSubscriptions,
     NotificationsRefused,
@@ -41,7 +41,7 @@ def reply_to(
 
 def news_in(text: str) -> list[News]:
     """The news in a message, which holds nothing else."""
-    found = unpack(envelope.loads(text, VERSION))
+    found = unpack_messages(envelope.loads(text, VERSION))
     news = [each for each in found if isinstance(each, News)]
     assert len(news) == len(found)
     return news
