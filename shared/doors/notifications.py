@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
-from ..messages.rich_notifications import Encrypted, Item, content_of
+from ..messages.rich_notifications import EncryptedBatch, RichItem, parse_encrypted_content
 from ..messages.signals import News, call_event_news, call_record_news, report_news
 from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
@@ -41,7 +41,7 @@ class Received:
     """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
 
     signals: tuple[News, ...]
-    encrypted: Encrypted
+    encrypted: EncryptedBatch
     tasks: tuple[Task, ...]
     dropped: Counter[str]
 
@@ -54,7 +54,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
     """
     content = _content(body)
     signals: dict[str, News] = {}
-    items: list[Item] = []
+    items: list[RichItem] = []
     tasks: dict[Task, None] = {}
     dropped: Counter[str] = Counter()
     for item in content["value"]:
@@ -73,20 +73,20 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
             match _news(item, settings, seen, traceparent):
                 case News() as news:
                     signals.setdefault(news.signal_id, news)
-                case Item() as rich:
+                case RichItem() as rich:
                     items.append(rich)
                 case SubscribeEvent() as job:
                     tasks[Task(job, traceparent)] = None
                 case _:
                     dropped["unknownResource"] += 1
     tokens = _tokens(content) if items else ()
-    encrypted = Encrypted(tuple(items), tokens, seen, traceparent)
+    encrypted = EncryptedBatch(tuple(items), tokens, seen, traceparent)
     return Received(tuple(signals.values()), encrypted, tuple(tasks), dropped)
 
 
 def _news(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
-) -> News | Item | SubscribeEvent | None:
+) -> News | RichItem | SubscribeEvent | None:
     """What a change tells, if its resource is one that the settings ask for."""
     resource = item.get("resource")
     if not isinstance(resource, str):
@@ -101,9 +101,9 @@ def _news(
         event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
-        sealed = content_of(item.get("encryptedContent"))
+        sealed = parse_encrypted_content(item.get("encryptedContent"))
         return (
-            Item(url, sealed, known["subscription_id"])
+            RichItem(url, sealed, known["subscription_id"])
             if sealed
             else call_event_news(url, seen, seen, **known)
         )

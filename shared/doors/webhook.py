@@ -71,7 +71,7 @@ def answer(
     todo = [tasks.serialize_task(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
-    sealed, too_large = rich_notifications.pack(received.encrypted)
+    sealed, too_large = rich_notifications.pack_batch(received.encrypted)
     return Reply(202, signals=[*signals.pack_messages([*received.signals, *too_large]), *sealed], tasks=todo)
 
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from shared.ledger.record import Buried, Record, Result, Series, outcome
 from shared.messages import codec, rich_notifications, signals, tasks
-from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
 from shared.storage.watchlist import WatchedMeeting
@@ -57,12 +57,12 @@ SIGNALS: list[Message] = [
 
 
 def test_every_signal_message_is_as_published() -> None:
-    item = Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
-    sealed = Encrypted((item, replace(item, subscription_id=None)), ("t",), NOW)
+    item = RichItem(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
+    sealed = EncryptedBatch((item, replace(item, subscription_id=None)), ("t",), NOW)
     texts = [
         *map(signals.serialize_message, SIGNALS),
         *signals.pack_messages(SIGNALS),
-        *rich_notifications.pack(sealed)[0],
+        *rich_notifications.pack_batch(sealed)[0],
     ]
     assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 

@@ -206,7 +206,7 @@ def _webhook(body: bytes, source: Random) -> None:
     _check(calls == wanted.calls, f"calls {calls}, not {wanted.calls}")
     _check(len(found) <= wanted.authentic, "more signals than items that authenticate")
     for text in reply.signals:
-        rich_notifications.read(text)
+        rich_notifications.parse_message(text)
     for text in reply.tasks:
         tasks.parse_task(text)
 
@@ -244,7 +244,7 @@ def _signal_messages() -> list[str]:
     return [
         *(signals.serialize_message(each) for each in known),
         *signals.pack_messages(known),
-        *rich_notifications.pack(rich)[0],
+        *rich_notifications.pack_batch(rich)[0],
     ]
 
 
@@ -252,11 +252,11 @@ def _signal_message(body: bytes, _: Random) -> None:
     text = body.decode(errors="replace")
     signals.kind_of(text)
     try:
-        found = rich_notifications.read(text)
+        found = rich_notifications.parse_message(text)
     except NotOurMessage:
         return
-    if isinstance(found, rich_notifications.Encrypted):
-        texts, too_large = rich_notifications.pack(found)
+    if isinstance(found, rich_notifications.EncryptedBatch):
+        texts, too_large = rich_notifications.pack_batch(found)
         _check(len(texts) >= 1 or bool(too_large), "rich items became nothing")
         _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
         return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.doors.notifications import Received, read
 from shared.errors import NotANotification
-from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import (
     EventKind,
     EventSession,
@@ -164,7 +164,7 @@ def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
     for tokens, kept in ((["t"], ("t",)), (None, ()), ("t", ()), ([7], ())):
         content = json.dumps({"value": [about], "validationTokens": tokens}).encode()
         found = read(content, ALL, SEEN).encrypted
-        assert (found.items, found.tokens) == ((Item(JOIN, sealed, SUBSCRIPTION),), kept)
+        assert (found.items, found.tokens) == ((RichItem(JOIN, sealed, SUBSCRIPTION),), kept)
 
 
 def test_what_the_settings_do_not_ask_for_is_dropped() -> None:
@@ -325,7 +325,7 @@ def test_a_body_that_is_no_collection_is_refused(content: bytes) -> None:
 
 def test_a_byte_order_mark_and_an_empty_collection_are_no_reason_to_refuse() -> None:
     assert read(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == Received(
-        (), Encrypted((), (), SEEN), (), received().dropped
+        (), EncryptedBatch((), (), SEEN), (), received().dropped
     )
 
 
