@@ -13,7 +13,7 @@ from typing import Any
 from .. import logs, times
 from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
-from ..messages.resource_paths import join_url
+from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import News, serialize_message
 from ..services import Services
@@ -52,7 +52,7 @@ def open_all(encrypted: EncryptedBatch, services: Services) -> None:
 def _is_of(item: RichItem, data: Mapping[str, Any]) -> bool:
     """Whether what was decrypted names the item's own meeting, or none: an item can carry another one's content."""
     address = data.get("@odata.id")
-    return not isinstance(address, str) or join_url(address) in (item.join_url, None)
+    return not isinstance(address, str) or extract_join_url(address) in (item.join_url, None)
 
 
 def _news(

@@ -95,12 +95,14 @@ def _news(
     if call_id := _call_id(item, resource):
         return call_record_news(call_id, seen, **known)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
-        found = resource_paths.event_report(_data(item, "@odata.id"))
+        found = resource_paths.parse_event_report(_data(item, "@odata.id"))
         return report_news(found.report_id, found.session, seen, **known) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
-        event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
+        event = resource_paths.parse_event(_data(item, "@odata.id")) or resource_paths.parse_event(
+            _data(item, "id")
+        )
         return SubscribeEvent(*event) if event else None
-    if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
+    if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
         sealed = parse_encrypted_content(item.get("encryptedContent"))
         return (
             RichItem(url, sealed, known["subscription_id"])
