@@ -49,7 +49,7 @@ def answer(
     if validation_token is not None:
         logs.info("handshake.answered")
         return Reply(200, validation_token)
-    traceparent = envelope.trace_parent(traceparent)
+    traceparent = envelope.parse_trace_parent(traceparent)
     if len(body) > config.notification_max_bytes:
         logs.warning("notification.refused", reason="tooLarge", bytes=len(body), traceparent=traceparent)
         return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")

@@ -100,7 +100,7 @@ def parse_message(text: str) -> Sequence[Message] | EncryptedBatch:
     content = envelope.loads(text, VERSION)
     if content.get("kind") != KIND:
         return signals.unpack_messages(content)
-    encrypted = codec.read(EncryptedBatch, content)
+    encrypted = codec.decode(EncryptedBatch, content)
     if not encrypted.items:
         raise NotOurMessage("A message of rich items holds none.")
     return encrypted

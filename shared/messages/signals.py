@@ -235,7 +235,7 @@ def _parse(item: object) -> Message:
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise NotOurMessage("The kind of a queue message is unknown.")
-    found = codec.read(kind, item)
+    found = codec.decode(kind, item)
     if isinstance(found, News) and found.first_seen > times.now() + FAR_AHEAD:
         raise NotOurMessage("firstSeen of a queue message lies in the future.")
     return found

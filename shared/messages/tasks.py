@@ -25,10 +25,10 @@ MAX_ORGANIZERS = 50
 def _end(value: object) -> datetime:
     """A time; a day is meant to its end."""
     try:
-        end = times.midnight(codec.day(value)) + timedelta(days=1)
+        end = times.midnight(codec.parse_day(value)) + timedelta(days=1)
     except (ValueError, OverflowError):
-        end = codec.moment(value)
-    return codec.plausible(end)
+        end = codec.parse_moment(value)
+    return codec.check_year(end)
 
 
 def _object_id(value: object) -> str:
@@ -187,9 +187,9 @@ class Task:
 
 def serialize_task(task: Task) -> str:
     """The queue message of a task."""
-    return envelope.dumps({"version": VERSION, **codec.write(task)})
+    return envelope.dumps({"version": VERSION, **codec.encode(task)})
 
 
 def parse_task(text: str) -> Task:
     """The task of a message. Raises NotOurMessage."""
-    return codec.read(Task, envelope.loads(text, VERSION))
+    return codec.decode(Task, envelope.loads(text, VERSION))

@@ -154,7 +154,7 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
+    written = json.loads(manifests.dumps(codec.decode(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(ledger_record.Result)
@@ -169,7 +169,7 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:
-    manifest = codec.read(Manifest, example("manifest"))
+    manifest = codec.decode(Manifest, example("manifest"))
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])

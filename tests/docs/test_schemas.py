@@ -113,7 +113,7 @@ def test_every_outcome_is_as_published() -> None:
 
 def test_a_watched_meeting_is_as_published() -> None:
     watched = WatchedMeeting(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
-    content = codec.write(watched, full=True)
+    content = codec.encode(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
 from shared.messages import envelope
-from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
+from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, parse_trace_parent
 from shared.messages.signals import (
     EVENT_ID,
     VERSION,
@@ -264,9 +264,9 @@ def test_a_time_beyond_the_calendar_in_utc_is_no_time() -> None:
 
 
 def test_a_traceparent_that_is_none_is_left_behind() -> None:
-    assert trace_parent(TRACE) == TRACE
+    assert parse_trace_parent(TRACE) == TRACE
     for bad in ("", "00-xyz", TRACE.upper(), TRACE + "\n", None, 7):
-        assert trace_parent(bad) is None
+        assert parse_trace_parent(bad) is None
     assert read(text(traceparent="bad"))[0].traceparent is None
 
 
