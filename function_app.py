@@ -133,7 +133,7 @@ def _receive(
     tasks: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> func.HttpResponse:
-    reply = webhook.answer(
+    reply = webhook.answer_post(
         validation_token=req.params.get("validationToken"),
         body=req.get_body(),
         environ=os.environ,

@@ -37,7 +37,7 @@ _REPORTS_OF_EVENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Received:
+class ParsedNotifications:
     """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
 
     signals: tuple[News, ...]
@@ -46,7 +46,9 @@ class Received:
     dropped: Counter[str]
 
 
-def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None) -> Received:
+def parse_notifications(
+    body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None
+) -> ParsedNotifications:
     """Sort the items of a notification POST. Raises NotANotification for what is no collection of items.
 
     Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
@@ -81,7 +83,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
                     dropped["unknownResource"] += 1
     tokens = _tokens(content) if items else ()
     encrypted = EncryptedBatch(tuple(items), tokens, seen, traceparent)
-    return Received(tuple(signals.values()), encrypted, tuple(tasks), dropped)
+    return ParsedNotifications(tuple(signals.values()), encrypted, tuple(tasks), dropped)
 
 
 def _news(

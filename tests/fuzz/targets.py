@@ -182,7 +182,7 @@ def _webhook(body: bytes, source: Random) -> None:
     elif source.random() < 0.01:
         body += b" " * MOST
     trace = source.choice((None, "", TRACE, "00-x"))
-    reply = webhook.answer(validation_token=token, body=body, environ=environ, traceparent=trace)
+    reply = webhook.answer_post(validation_token=token, body=body, environ=environ, traceparent=trace)
     sent = [*reply.signals, *reply.tasks]
     if any(len(each.encode()) > envelope.MAX_MESSAGE_BYTES for each in sent):
         raise Wrong("a message is larger than a queue takes")
@@ -195,7 +195,7 @@ def _webhook(body: bytes, source: Random) -> None:
         return
     if source.random() < 0.001:
         clock = iter((0.0, 1.0, 100.0))
-        refusals = webhook.Refusals(lambda: next(clock))
+        refusals = webhook.RefusalCounter(lambda: next(clock))
         counted = [refusals.add(count) for count in (0, 2, 3, 0)]
         _check(counted == [0, 2, 0, 3], "refusals are counted wrongly")
     wanted = oracle.verdict(body, STATE, TENANT, MOST)
@@ -238,7 +238,7 @@ def _signal_messages() -> list[str]:
         signals.report_news("r", session, NOW),
         signals.call_event_news(JOIN, NOW, NOW),
     ]
-    rich = notifications.read(
+    rich = notifications.parse_notifications(
         json.dumps(notifications_of({})[7]).encode(), settings.load(ENVIRON), NOW, None
     ).encrypted
     return [

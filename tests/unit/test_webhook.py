@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.doors import webhook
-from shared.doors.webhook import Reply, answer
+from shared.doors.webhook import WebhookReply, answer_post
 from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import VERSION, News, unpack_messages
@@ -26,7 +26,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture(autouse=True)
 def nothing_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "_REFUSALS", webhook.Refusals())
+    monkeypatch.setattr(webhook, "_REFUSALS", webhook.RefusalCounter())
 
 
 def event(name: str) -> bytes:
@@ -35,8 +35,8 @@ def event(name: str) -> bytes:
 
 def reply_to(
     body: bytes, *, token: str | None = None, traceparent: str | None = None, **settings: str
-) -> Reply:
-    return answer(validation_token=token, body=body, environ=ENVIRON | settings, traceparent=traceparent)
+) -> WebhookReply:
+    return answer_post(validation_token=token, body=body, environ=ENVIRON | settings, traceparent=traceparent)
 
 
 def news_in(text: str) -> list[News]:
@@ -50,7 +50,7 @@ def news_in(text: str) -> list[News]:
 @pytest.mark.parametrize("token", ["abc", "", "Validation: a+b %3A&=é 漢字 <script>", " \t", "x" * 10_000])
 @pytest.mark.parametrize("body", [b"", b"\xff garbage {", b"[" * 100_000, b"x" * 2_000_000])
 def test_a_handshake_gets_the_token_and_nothing_else(token: str, body: bytes) -> None:
-    assert reply_to(body, token=token) == Reply(200, token)
+    assert reply_to(body, token=token) == WebhookReply(200, token)
 
 
 def test_a_notification_is_acknowledged_with_its_message() -> None:
@@ -78,9 +78,9 @@ def test_lifecycle_events_go_to_the_other_queue() -> None:
 
 def test_wrong_client_states_are_told_at_once_and_then_once_a_minute() -> None:
     seconds = 1_000.0
-    refusals = webhook.Refusals(lambda: seconds)
+    refusals = webhook.RefusalCounter(lambda: seconds)
     assert [refusals.add(0), refusals.add(3), refusals.add(1), refusals.add(0)] == [0, 3, 0, 0]
-    seconds += webhook.TOLD_EVERY
+    seconds += webhook.REPORT_INTERVAL
     assert [refusals.add(2), refusals.add(1)] == [3, 0]
 
 
