@@ -70,7 +70,7 @@ def _subscribe(job: SubscribeEvent, services: Services) -> None:
 def _refresh(job: RefreshDay, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
     if services.sealing.refresh(job.day):
-        for part in services.daily.plan(job.day):
+        for part in services.daily.plan_parts(job.day):
             services.tasks.send(tasks.serialize_task(Task(part)))
 
 
@@ -85,5 +85,5 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Backfill: sweep.backfill,
     Redrive: redrive.redrive,
     RefreshDay: _refresh,
-    WriteDaily: lambda job, services: services.daily.write(job),
+    WriteDaily: lambda job, services: services.daily.write_part(job),
 }

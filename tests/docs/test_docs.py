@@ -161,7 +161,7 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendees(example("report"), example("line"))
+    (row, *_) = rows.attendee_rows(example("report"), example("line"))
     assert list(example("row").items()) == list(row.items())
     section_of_rows = section(CONSUMERS, "The daily table")
     named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)

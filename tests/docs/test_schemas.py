@@ -119,7 +119,7 @@ def test_a_watched_meeting_is_as_published() -> None:
 
 
 def test_a_row_names_every_column_of_its_schema() -> None:
-    (row,) = rows.attendees({"id": "r", "attendanceRecords": [{}]}, {})
+    (row,) = rows.attendee_rows({"id": "r", "attendanceRecords": [{}]}, {})
     assert set(json.loads((SCHEMAS / "daily-row.schema.json").read_text())["required"]) == set(row)
 
 

@@ -347,11 +347,11 @@ def _report(body: bytes, source: Random) -> None:
         content = verbatim_json.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
     except ValueError:
         return
-    for row in rows.attendees(content if isinstance(content, dict) else {}, {}):
+    for row in rows.attendee_rows(content if isinstance(content, dict) else {}, {}):
         _check(row.keys() >= {"recordId", "intervals"}, "a row lacks columns")
     if not isinstance(content, dict):
         return
-    list(rows.intervals(content, {}))
+    list(rows.interval_rows(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
     with suppress(AttendanceError), reports.read_report(graph, where, "r") as report:
         stored = verbatim_json.loads(report.body.read())
