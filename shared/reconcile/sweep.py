@@ -38,7 +38,7 @@ def run(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent(_last(RECENT, services), settings, now))
     if windows.full_is_due(_last(FULL, services), settings, now):
-        scan = windows.full(services.sealing.unsealed(), settings, now)
+        scan = windows.full(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe(services)
     if services.access.open_organizers():

@@ -147,14 +147,14 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.line(archive.ReportSummary(read.id, name, read.size, metadata)))
+        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(codec.decode(Manifest, shown)))
+    written = json.loads(manifests.serialize_manifest(codec.decode(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(ledger_record.Result)
@@ -173,7 +173,7 @@ def test_manifest_metadata_is_what_the_code_writes() -> None:
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
-    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+    assert sorted(named) == sorted(manifests.manifest_metadata(manifest, "0" * 64))
 
 
 def test_day_is_final_when_the_code_says_so() -> None:

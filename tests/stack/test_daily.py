@@ -137,7 +137,7 @@ def test_a_day_without_reports_needs_no_table() -> None:
     assert empty.seal() == []
     manifest = empty.manifests.read(DAY)
     assert manifest
-    assert manifest.is_whole
+    assert manifest.is_complete_with_table
 
 
 def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
