@@ -84,7 +84,7 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
     from shared.subscriptions import maintain
 
     logs.info("subscriptions.started", pastDue=timer.past_due)
-    maintain.maintain(services.current())
+    maintain.maintain_all(services.current())
 
 
 @app.function_name("sweep")

@@ -64,7 +64,7 @@ def handle(text: str, services: Services) -> None:
 
 def _subscribe(job: SubscribeEvent, services: Services) -> None:
     changes = maintain.changes(services)
-    maintain.subscribe(services.graph, services.settings, changes, job.source, job.event_id)
+    maintain.subscribe_event(services.graph, services.settings, changes, job.source, job.event_id)
 
 
 def _refresh(job: RefreshDay, services: Services) -> None:
@@ -75,8 +75,8 @@ def _refresh(job: RefreshDay, services: Services) -> None:
 
 
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
-    RenewSubscription: lambda job, services: maintain.renew(services, job.subscription_id),
-    MaintainSubscriptions: lambda _, services: maintain.maintain(services),
+    RenewSubscription: lambda job, services: maintain.renew_one(services, job.subscription_id),
+    MaintainSubscriptions: lambda _, services: maintain.maintain_all(services),
     SubscribeEvent: _subscribe,
     DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.answer,

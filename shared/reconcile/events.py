@@ -138,7 +138,9 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
+            self._subscribed = {
+                found for each in ours if (found := desired.parse_event_resource(each.resource))
+            }
         return self._subscribed
 
 

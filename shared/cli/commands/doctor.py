@@ -19,7 +19,7 @@ from ...health.findings import Finding, Severity
 from ...messages import tasks
 from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
 from ...settings import GUID
-from ...subscriptions.handshake import handshake_problem
+from ...subscriptions.handshake import check_handshake
 from .. import output
 from ..output import UNWELL, told
 from ..session import Session, current
@@ -135,7 +135,7 @@ def _endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
     base = session.settings.notification_base_url
     if not base:
         yield findings.endpoint_unknown()
-    elif problem := handshake_problem(base):
+    elif problem := check_handshake(base):
         yield findings.closed_to("this machine", problem, accepted=accepted)
     else:
         yield findings.endpoint_open("this machine")

@@ -82,12 +82,12 @@ def _is_after(run: Maintenance, began: datetime) -> bool:
 
 
 def _last() -> Maintenance | None:
-    return status.last_run(current().state)
+    return status.read_last_run(current().state)
 
 
 def _show(run: Maintenance) -> None:
     output.rows(
-        [status.fields(each) for each in run.subscriptions or ()],
+        [status.view_fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )
