@@ -25,7 +25,7 @@ from urllib.parse import quote
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..graph.reports import MeetingReports, Report, Where
+from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part
@@ -85,7 +85,7 @@ class Archive:
                 told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
                 yield ReportSummary(identifier, blob.name, blob.size, told)
 
-    def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> StoreResult:
+    def store(self, report: Report, reports: ReportLocation, *, only_grown: bool = False) -> StoreResult:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
 
         Raises azure.core errors when storage does not answer, Contention after too many lost races.
@@ -142,7 +142,7 @@ class Archive:
                 logs.info("report.moved", report=report.id, path=name)
 
 
-def report_metadata(report: Report, reports: Where) -> dict[str, str]:
+def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
     """The metadata of a report's blob, encoded for headers.
 
     What is not known, or too long for a header, is left out: it must not cost the report.

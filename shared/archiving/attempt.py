@@ -13,9 +13,9 @@ from .. import logs, times
 from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, Where
+from ..graph.reports import Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Next, Purpose, Record, Result, StoredReport
-from ..messages.signals import Kind, Meeting, kind_of
+from ..messages.signals import Meeting, SignalKind, kind_of
 from ..services import Services
 from ..settings import Settings
 from . import backoff
@@ -90,11 +90,11 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
+        self._missing: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._confirms = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: Source = (
             EventSource(record, services.graph, services.settings)
-            if kind_of(record.signal_id) is Kind.REPORT_READY
+            if kind_of(record.signal_id) is SignalKind.REPORT_READY
             else MeetingSource(
                 record, services.graph, services.settings, services.meeting_ids, services.watch
             )
@@ -172,7 +172,7 @@ class Attempt:
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: Where, selection: Selection) -> bool:
+    def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
         """Store the session's own reports. Return whether that settles the signal."""
         if not selection.matching:
             return False
@@ -188,12 +188,12 @@ class Attempt:
         if self._missing:
             self._store_others(*self._missing)
 
-    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
+    def _store_others(self, where: ReportLocation, others: tuple[ReportHeader, ...]) -> GraphError | None:
         """Store those that are not stored yet. Return what kept from going on; a refused report is passed over."""
         for report in others:
             try:
                 if not self._has(report):
-                    with reports.read(self._graph, where, report.id) as whole:
+                    with reports.read_report(self._graph, where, report.id) as whole:
                         self._mark_days(whole)
                         with logs.about(requestId=self._graph.request_id):
                             self._archive.store(whole, where)
@@ -219,9 +219,11 @@ class Attempt:
     def _has(self, report: ReportHeader) -> bool:
         return report.end is not None and self._archive.has_report(report.id, report.end)
 
-    def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
+    def _store(
+        self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None
+    ) -> StoredReport:
         """Read and store one report. Where it was stored `before`, only if it grew."""
-        with reports.read(self._graph, where, report_id) as report:
+        with reports.read_report(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
             self.meeting = self._source.learn(self.meeting, report)

@@ -13,16 +13,16 @@ from typing import Any
 from .. import logs, times
 from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
-from ..messages.resource_paths import join_url
-from ..messages.rich_notifications import Encrypted, Item
-from ..messages.signals import News, message
+from ..messages.resource_paths import extract_join_url
+from ..messages.rich_notifications import EncryptedBatch, RichItem
+from ..messages.signals import News, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 
 ENDED = "callended"
 
 
-def open_all(encrypted: Encrypted, services: Services) -> None:
+def open_all(encrypted: EncryptedBatch, services: Services) -> None:
     """Verify and decrypt, and enqueue a signal for each call that has ended.
 
     Raises Unavailable when signing keys or the private key cannot be had: the message then comes back.
@@ -45,17 +45,19 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
         if news := _news(item, data, encrypted, services.watch):
             found[news.signal_id] = news
     for news in found.values():
-        services.journal.queue.send(message(news))
+        services.journal.queue.send(serialize_message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*found])
 
 
-def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
+def _is_of(item: RichItem, data: Mapping[str, Any]) -> bool:
     """Whether what was decrypted names the item's own meeting, or none: an item can carry another one's content."""
     address = data.get("@odata.id")
-    return not isinstance(address, str) or join_url(address) in (item.join_url, None)
+    return not isinstance(address, str) or extract_join_url(address) in (item.join_url, None)
 
 
-def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist) -> News | None:
+def _news(
+    item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
+) -> News | None:
     """News of a call's end. Resource type and examples name the property differently."""
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:

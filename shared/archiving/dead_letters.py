@@ -20,7 +20,7 @@ from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, commit
 from ..messages import rich_notifications, tasks
-from ..messages.rich_notifications import Encrypted
+from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message
 from ..messages.tasks import Backfill, Redrive
 from ..services import Services
@@ -36,11 +36,11 @@ _SECRETS = ("validationTokens", "encryptedContent")
 def bury(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
     try:
-        found = rich_notifications.read(text)
+        found = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
         bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
+    for each in found.without_ciphertext() if isinstance(found, EncryptedBatch) else found:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
             _bury_signal(each, services.journal, services.settings.retry_window)
 
@@ -52,7 +52,7 @@ def drain(services: Services) -> None:
     """
     for text in services.dead_tasks.drain(MOST_DRAINED):
         try:
-            job = tasks.parse(text).job
+            job = tasks.parse_task(text).job
         except NotOurMessage as failure:
             bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue

@@ -42,7 +42,7 @@ def redrive(job: Redrive, services: Services) -> None:
     started = job.started
     if started is None:
         first = services.access.first_day(opened) if opened else job.first
-        services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
+        services.tasks.send(tasks.serialize_task(Task(replace(job, first=first, started=times.now()))))
         return
     until = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
@@ -53,7 +53,7 @@ def redrive(job: Redrive, services: Services) -> None:
             after = reopen_day(day, is_wanted, Cause.REDRIVE, started, services, until, after)
         if over or after:
             rest = replace(job, first=day, after=after)
-            services.tasks.send(tasks.message(Task(rest)))
+            services.tasks.send(tasks.serialize_task(Task(rest)))
             return
     if opened:
         services.access.settle(opened, times.text(started))

@@ -13,10 +13,10 @@ from typing import Protocol
 from ..errors import AccessDenied, NotFound
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
-from ..graph.meetings import CallRecord, MeetingIds
-from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, Where
+from ..graph.meetings import CallRecord, MeetingIdCache
+from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
-from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
+from ..messages.signals import Meeting, Origin, SignalKind, kind_of, subject_of
 from ..settings import Settings
 from ..storage.watchlist import Watchlist
 from . import matching
@@ -32,10 +32,10 @@ class Source(Protocol):
     def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Complete the facts of the meeting. A result settles the signal."""
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, Where]:
+    def locate(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
         """Find the place of the reports. Raises Refused where asking again will not help."""
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """Pick the reports of the session."""
 
     def learn(self, meeting: Meeting, report: Report) -> Meeting:
@@ -71,20 +71,20 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIds
+    meeting_ids: MeetingIdCache
     watchlist: Watchlist
 
     def lacks(self, meeting: Meeting) -> bool:
         """Whether the call record must be read, or for a call event the organizer looked up."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
             return meeting.organizer_id is None
         return None in (meeting.start, meeting.end, meeting.organizer_id, meeting.join_url)
 
     def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Read the call record, or find out who organizes a watched meeting."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
             return self._look_up(meeting)
-        record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
+        record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
         told = Meeting(
             record.start,
             record.end,
@@ -112,12 +112,12 @@ class MeetingSource:
             meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
         return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            listed = reports.listed(self.graph, where)
+            listed = reports.list_reports(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
@@ -149,7 +149,7 @@ class EventSource:
     def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Ask the event who organizes it."""
         session = self._where(meeting).session
-        organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 
@@ -162,7 +162,7 @@ class EventSource:
             raise NotFound("get attendance report", "the record names no session")
         return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """The one report of the signal."""
         return Selection((ReportHeader(subject_of(self.record.signal_id), None, None),), (), (), ())
 

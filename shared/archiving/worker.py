@@ -19,7 +19,7 @@ from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, commit
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications, signals
-from ..messages.rich_notifications import Encrypted
+from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message, News
 from ..services import Services
 from ..storage import heartbeat
@@ -34,17 +34,17 @@ _SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of `meeting-signals`; one that cannot be read is buried."""
     try:
-        found = rich_notifications.read(text)
+        found = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
         dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    if isinstance(found, Encrypted):
+    if isinstance(found, EncryptedBatch):
         with logs.about(traceparent=found.traceparent):
             call_events.open_all(found, services)
         return
     if len(found) > 1:
         for each in found:
-            services.journal.queue.send(signals.message(each))
+            services.journal.queue.send(signals.serialize_message(each))
         logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
         return
     with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):

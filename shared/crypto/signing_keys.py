@@ -24,7 +24,7 @@ from ..errors import Unavailable
 SECONDS = 10.0  # for a whole answer
 MAX_BYTES = 1024 * 1024
 REFRESH_AFTER = 24 * 3600.0
-ASK_AGAIN_AFTER = 300.0
+RETRY_AFTER = 300.0
 METADATA = "common/.well-known/openid-configuration"
 
 
@@ -45,14 +45,14 @@ class SigningKeys:
         """
         with self._lock:
             age = None if self._asked is None else self._clock() - self._asked
-            if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > ASK_AGAIN_AFTER):
+            if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > RETRY_AFTER):
                 self._refresh()
             return self._keys.get(key_id)
 
     def _refresh(self) -> None:
         """Fetch them anew; those that are known stay where that fails."""
         try:
-            found = self._fetched()
+            found = self._fetch()
         except (NoAnswer, Unbounded, ValueError, RecursionError) as failure:
             problem = str(failure) or type(failure).__name__
             logs.warning("keys.unavailable", error=problem)
@@ -62,12 +62,12 @@ class SigningKeys:
             self._keys = found
         self._asked = self._clock()
 
-    def _fetched(self) -> dict[str, tuple[jwt.PyJWK, str]]:
-        metadata = _object(f"{self._root}/{METADATA}")
+    def _fetch(self) -> dict[str, tuple[jwt.PyJWK, str]]:
+        metadata = _get_object(f"{self._root}/{METADATA}")
         address = metadata.get("jwks_uri")
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
             raise ValueError("the keys lie elsewhere")
-        listed = _object(address).get("keys")
+        listed = _get_object(address).get("keys")
         keys = dict(filter(None, map(_key, listed if isinstance(listed, list) else [])))
         if not keys:
             raise ValueError("there are no usable keys")
@@ -87,7 +87,7 @@ def _key(listed: object) -> tuple[str, tuple[jwt.PyJWK, str]] | None:
     return listed["kid"], (key, issuer if isinstance(issuer, str) else "")
 
 
-def _object(address: str) -> dict[str, Any]:
+def _get_object(address: str) -> dict[str, Any]:
     """A JSON object, from that address and no other."""
     with Session() as session:
         answer = session.ask("GET", address, seconds=SECONDS, most=MAX_BYTES)

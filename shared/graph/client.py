@@ -145,13 +145,13 @@ class Graph:
         """
         return self._call("GET", path, operation)
 
-    def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+    def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
         """The `value` lists of a collection, page by page."""
         first = self.get(path, operation)
-        for page in itertools.chain([first], self.following(next_link(first), operation)):
-            yield items(page, operation)
+        for page in itertools.chain([first], self.follow_links(next_link(first), operation)):
+            yield page_items(page, operation)
 
-    def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
+    def follow_links(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
         """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
 
         Raises Unavailable for a link that is not Graph's, and for pages that repeat or have no end.
@@ -269,7 +269,7 @@ class Graph:
         return path
 
 
-def items(page: dict[str, Any], operation: str) -> list[Any]:
+def page_items(page: dict[str, Any], operation: str) -> list[Any]:
     """The `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):
@@ -279,7 +279,7 @@ def items(page: dict[str, Any], operation: str) -> list[Any]:
 
 def entries[T](graph: Graph, path: str, operation: str, parse: Callable[[Any], T | None]) -> Iterator[T]:
     """The entries of a collection as `parse` reads them; where it returns None, one is skipped and logged."""
-    for page in graph.pages(path, operation):
+    for page in graph.list_pages(path, operation):
         for item in page:
             if (entry := parse(item)) is not None:
                 yield entry

@@ -21,7 +21,7 @@ ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a 
 
 
 @dataclass(frozen=True)
-class Event:
+class VirtualEvent:
     """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
 
     kind: EventKind
@@ -31,33 +31,33 @@ class Event:
     end: datetime | None
     status: str
 
-    def goes_on(self, now: datetime, grace: timedelta) -> bool:
+    def is_open(self, now: datetime, grace: timedelta) -> bool:
         """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
         return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
 
-    def may_touch(self, start: datetime, end: datetime, grace: timedelta) -> bool:
+    def may_overlap(self, start: datetime, end: datetime, grace: timedelta) -> bool:
         """Whether a session of it may have been held in [start, end)."""
         begins_in_time = self.start is None or self.start - ZONES < end
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
-def path(kind: EventKind, event_id: str | None = None) -> str:
+def event_path(kind: EventKind, event_id: str | None = None) -> str:
     """The path of all events of a kind, or of one."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
 
 
-def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
+def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     """One event. Raises a GraphError."""
     operation = f"get {kind}"
-    answer = graph.get(path(kind, event_id), operation)
+    answer = graph.get(event_path(kind, event_id), operation)
     inner = answer.get("value")  # as the documented examples of some methods show it
-    found = parse(kind, inner if "id" not in answer and isinstance(inner, dict) else answer)
+    found = parse_event(kind, inner if "id" not in answer and isinstance(inner, dict) else answer)
     if found is None:
         raise Unavailable(operation, "the event has no id")
     return found
 
 
-def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
+def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
 
     def parse_session(item: object) -> EventSession | None:
@@ -66,16 +66,16 @@ def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
             return None
         return EventSession(found.kind, found.id, session_id)
 
-    return entries(graph, f"{path(found.kind, found.id)}/sessions", "list sessions", parse_session)
+    return entries(graph, f"{event_path(found.kind, found.id)}/sessions", "list sessions", parse_session)
 
 
-def parse(kind: EventKind, item: object) -> Event | None:
+def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     """An event as Graph shows it; None for one without an id."""
     event_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
         return None
     status = item.get("status")
-    return Event(
+    return VirtualEvent(
         kind,
         event_id,
         _organizer(item.get("createdBy")),

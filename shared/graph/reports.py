@@ -23,7 +23,7 @@ from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, entries, is_segment, next_link, segment
-from .report_json import NEXT_LINKS, RECORDS, write
+from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 MOST_RECORDS, MORE_RECORDS = 10, 5_000  # for each participant that Graph counts, and on top
@@ -113,7 +113,7 @@ class MyMeetingReports:
         return {"source": self.source, "meetingid": self.meeting_id}
 
 
-type Where = MeetingReports | EventReports | MyMeetingReports
+type ReportLocation = MeetingReports | EventReports | MyMeetingReports
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: An
     Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
     errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MyMeetingReports(meeting_id), report_id, **query)
+    return fetch_report(graph, MyMeetingReports(meeting_id), report_id, **query)
 
 
 def meeting_report(
@@ -161,7 +161,7 @@ def meeting_report(
     the organizer or a co-organizer and is named by his object id. Query and errors: see `fetch`. Source:
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MeetingReports(user_id, meeting_id), report_id, **query)
+    return fetch_report(graph, MeetingReports(user_id, meeting_id), report_id, **query)
 
 
 def webinar_report(
@@ -174,7 +174,7 @@ def webinar_report(
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
     session = EventSession(EventKind.WEBINAR, webinar_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
 def townhall_report(
@@ -185,11 +185,11 @@ def townhall_report(
     Permission, query, errors and source as those of `webinar_report`.
     """
     session = EventSession(EventKind.TOWNHALL, townhall_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
-def fetch(
-    graph: Graph, reports: Where, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
+def fetch_report(
+    graph: Graph, reports: ReportLocation, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
 ) -> dict[str, Any]:
     """One report as an object, property for property; with `expand` its records, of all pages, are in it.
 
@@ -210,34 +210,34 @@ def fetch(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def where(address: resource_paths.MeetingReport | resource_paths.EventReport) -> Where:
+def locate_report(address: resource_paths.MeetingReportIds | resource_paths.EventReportIds) -> ReportLocation:
     """The reports among which an address lies."""
-    if isinstance(address, resource_paths.EventReport):
+    if isinstance(address, resource_paths.EventReportIds):
         return EventReports(address.session)
     if address.user_id is None:
         return MyMeetingReports(address.meeting_id)
     return MeetingReports(address.user_id, address.meeting_id)
 
 
-def listed(graph: Graph, reports: Where) -> list[ReportHeader]:
+def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
 
     def parse(item: object) -> ReportHeader | None:
         with contextlib.suppress(Unavailable):
-            return _listed(item, operation)
+            return _parse_header(item, operation)
         return None
 
     return list({each.id: each for each in entries(graph, reports.path, operation, parse)}.values())
 
 
 @contextmanager
-def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
+def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
     operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
-    head = _listed(first, operation)
+    head = _parse_header(first, operation)
     if head.end is None:
         raise Unavailable(operation, "the report has no end")
     with (
@@ -245,7 +245,7 @@ def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write(
+            sha256, records = write_report(
                 first, _promised(first, _record_pages(graph, first, address)), body, canonical
             )
         except ValueError:
@@ -261,9 +261,9 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     """The report's records, page by page; where `$expand` was not honoured they are listed on their own."""
     operation = "list attendance records"
     if first.get(RECORDS) is None:
-        yield from graph.pages(f"{address}/{RECORDS}", operation)
+        yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
-    for page in itertools.chain([first], graph.following(next_link(first), operation)):
+    for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")
@@ -283,7 +283,7 @@ def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[li
         yield page
 
 
-def _listed(item: object, operation: str) -> ReportHeader:
+def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")

@@ -23,7 +23,7 @@ from .. import times
 from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
 from ..graph.client import Graph
-from ..graph.credentials import credential, graph_token
+from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import Rate
@@ -139,7 +139,7 @@ def read(sources: Sources, today: date) -> Readings:
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_refused(beat[heartbeat.REFUSED]),
-            maintenance=status.maintenance(beat[heartbeat.MAINTENANCE]),
+            maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
             recent=kept.scan if (kept := look[RECENT]) else None,
             full=kept.scan if (kept := look[FULL]) else None,
             days={day: _given(answer) for day, answer in days_read.items()},
@@ -153,11 +153,11 @@ def read(sources: Sources, today: date) -> Readings:
 @lru_cache(maxsize=1)
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
-    host_identity = credential(settings.host_client_id)
+    host_identity = managed_identity(settings.host_client_id)
     graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
     return sources(
         settings,
-        clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
         clients.blob_service(settings.state_url, host_identity, **_BLOBS),
         clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),
@@ -186,11 +186,11 @@ def sources(
 def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
     with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
         existing = list_subscriptions(graph)
-    return status.statuses(existing, desired.always(settings), settings, times.now())
+    return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
 
 def _published(state: StateStore) -> Sequence[SubscriptionView]:
-    run = status.last_run(state)
+    run = status.read_last_run(state)
     if run is None or run.subscriptions is None:
         raise Unavailable("list subscriptions", "the app has not published them yet")
     return run.subscriptions

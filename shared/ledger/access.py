@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from .. import logs, times
 from ..limits import Debounce
 from ..messages import tasks
-from ..messages.signals import Kind, kind_of
+from ..messages.signals import SignalKind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
 from ..storage.names import encode_name_part
@@ -43,7 +43,7 @@ _GRANT_POLICY = (
 
 def whose(signal_id: str, organizer_id: str | None) -> str | None:
     """Who has no access where Graph refuses a signal: its organizer, or what stands for one who is not known."""
-    if organizer_id is None and kind_of(signal_id) is Kind.REPORT_READY:
+    if organizer_id is None and kind_of(signal_id) is SignalKind.REPORT_READY:
         return VIRTUAL_EVENTS
     return organizer_id
 
@@ -90,7 +90,7 @@ class Access:
         if self._asked.allows(OPENED):
             today = times.now().date()  # where the pass begins is known when it does
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
-            self._upkeep.send(tasks.message(Task(job)), self._pause)
+            self._upkeep.send(tasks.serialize_task(Task(job)), self._pause)
 
     def open_organizers(self) -> set[str]:
         """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..messages.signals import Kind, Meeting, Message, News, kind_of
+from ..messages.signals import Meeting, Message, News, SignalKind, kind_of
 from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, of_news
 
 OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
@@ -24,7 +24,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
     if isinstance(message, News):
         return None if record else of_news(message)
     if record is None:
-        if kind_of(message.signal_id) is not Kind.CALL_RECORD:
+        if kind_of(message.signal_id) is not SignalKind.CALL_RECORD:
             return None
         return Record(
             message.signal_id,

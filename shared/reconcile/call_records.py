@@ -21,7 +21,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import checked_link, items, next_link, segment
+from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -30,7 +30,7 @@ from ..ledger.record import Cause, Next, Record, Result, Series, commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
-from ..messages.signals import Meeting, Origin, call_record_id
+from ..messages.signals import Meeting, Origin, call_record_signal_id
 from ..settings import Settings
 from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
@@ -56,7 +56,7 @@ class ListedCall:
     @property
     def signal_id(self) -> str:
         """The id of its signal."""
-        return call_record_id(self.call_id)
+        return call_record_signal_id(self.call_id)
 
     @property
     def end(self) -> datetime | None:
@@ -207,7 +207,7 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = items(page, operation), next_link(page)
+        calls, link = page_items(page, operation), next_link(page)
         trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
             self._services.access.opened(None)  # Graph lists call records, should it have refused them before

@@ -14,13 +14,13 @@ from .. import logs, times
 from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
-from ..graph.client import MAX_PAGES, checked_link, items, next_link
-from ..graph.events import Event
+from ..graph.client import MAX_PAGES, checked_link, next_link, page_items
+from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
-from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
-from ..messages.tasks import Subscribe, Task
+from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
+from ..messages.tasks import SubscribeEvent, Task
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
@@ -59,13 +59,13 @@ class EventScan:
     def _page(self, cursor: EventCursor) -> None:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
-        page = self._services.graph.get(cursor.link or events.path(kind), operation)
-        found, link = items(page, operation), next_link(page)
+        page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
+        found, link = page_items(page, operation), next_link(page)
         trail = cursor.trail.after(page, cursor.link, operation, MAX_PAGES)
         for item in found[cursor.done :]:
             if not self._work.has_time():
                 return
-            if event := events.parse(kind, item):
+            if event := events.parse_event(kind, item):
                 self._event(event)
             else:
                 logs.warning(
@@ -78,19 +78,19 @@ class EventScan:
         else:
             self._work.update(events=EventCursor(cursor.kinds, checked_link(link, operation), 0, trail))
 
-    def _event(self, event: Event) -> None:
+    def _event(self, event: VirtualEvent) -> None:
         settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
-            event.goes_on(times.now(), desired.REPORTS_LATE)
+            event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._with_subscription()
         ):
-            self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+            self._services.tasks.send(tasks.serialize_task(Task(SubscribeEvent(event.kind, event.id))))
+        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._try(event)
 
-    def _try(self, event: Event) -> None:
+    def _try(self, event: VirtualEvent) -> None:
         """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
         try:
             self._reports(event)
@@ -105,18 +105,18 @@ class EventScan:
             logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
             self._work.update(unclear=windows.with_unclear(scan, windows.all_days(scan)))
 
-    def _reports(self, event: Event) -> None:
+    def _reports(self, event: VirtualEvent) -> None:
         """Signal the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[Announcement]()
-        for session in events.sessions(graph, event):
-            for report in reports.listed(graph, EventReports(session, event.organizer_id or "")):
+        for session in events.list_sessions(graph, event):
+            for report in reports.list_reports(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan
                 self._work.update(records=scan.records + 1)
                 if not scan.is_backfill and report.end < scan.start - EARLIER:
                     continue
-                signal_id = report_ready_id(report.id)
+                signal_id = report_signal_id(report.id)
                 if self._index.result(signal_id, report.end.date()) is None:
                     meeting = Meeting(
                         report.start,
@@ -145,7 +145,9 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
+            self._subscribed = {
+                found for each in ours if (found := desired.parse_event_resource(each.resource))
+            }
         return self._subscribed
 
 

@@ -17,7 +17,7 @@ from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
-from ..messages.tasks import Backfill, Refresh, Sweep, Task
+from ..messages.tasks import Backfill, RefreshDay, Sweep, Task
 from ..services import Services
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
@@ -38,7 +38,7 @@ def run(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent(_last(RECENT, services), settings, now))
     if windows.full_is_due(_last(FULL, services), settings, now):
-        scan = windows.full(services.sealing.unsealed(), settings, now)
+        scan = windows.full(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe(services)
     if services.access.open_organizers():
@@ -183,4 +183,4 @@ def _last(name: str, services: Services) -> Scan | None:
 
 def _refresh(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
-        services.tasks.send(tasks.message(Task(Refresh(day))))
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(day))))

@@ -29,12 +29,12 @@ from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from shared.ledger.record import Record, Result, Series, commit
 from shared.ledger.store import Ledger
 from shared.messages import tasks
 from shared.messages.tasks import Task
-from shared.tables.attendee_table import Daily
+from shared.tables.attendee_table import AttendeeTable
 from tests.support.canaries import (
     CANARY,
     CLIENT_STATE,
@@ -344,11 +344,11 @@ def a_day_gets_its_table(scene: Scene) -> None:
     scene.ask("refreshDay", date=day)
     (table,) = eventually(lambda: scene.manifest(day).get("daily"), "a table")
     assert scene.holds(gzip.decompress(scene.container.download_blob(table).readall()).decode())
-    (part,) = Daily(scene.container, Manifests(scene.container)).plan(day)
+    (part,) = AttendeeTable(scene.container, Manifests(scene.container)).plan_parts(day)
     scene.container.delete_blob(name)
     scene.container.delete_blob(table)
     for each in (part, replace(part, index="0" * 64)):
-        scene.put("upkeep", tasks.message(Task(each)))
+        scene.put("upkeep", tasks.serialize_task(Task(each)))
 
 
 def an_operator_asks_again(scene: Scene) -> None:
@@ -510,7 +510,9 @@ def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_cal
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", f"{CANARY}-header")
         once = LinearRetry(backoff=0, retry_total=0)
-        blob = BlobClient("https://127.0.0.1:9/a", "c", "b", credential=credential("x"), retry_policy=once)
+        blob = BlobClient(
+            "https://127.0.0.1:9/a", "c", "b", credential=managed_identity("x"), retry_policy=once
+        )
         with pytest.raises((AzureError, ValueError)) as failed:
             blob.exists()
         server.shutdown()

@@ -26,7 +26,7 @@ from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.record import Record, Result, of_outcome
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
@@ -143,7 +143,7 @@ class App:
 
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
-        self.receive(clients.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
+        self.receive(clients.SIGNALS_QUEUE, serialize_message(call_record_news(call_id, self.now)))
 
     def ask(self, kind: str, first: str, last: str, *outcomes: Result) -> None:
         """An operator asks for a backfill, or for a redrive of these outcomes."""

@@ -13,7 +13,7 @@ from shared.errors import Unavailable
 from shared.graph import client as client_module
 from shared.graph import events, meetings, subscriptions
 from shared.graph.client import MAX_EMPTY_PAGES, Graph, is_segment, next_link, segment
-from shared.graph.reports import MORE_RECORDS, MOST_RECORDS, MeetingReports, read
+from shared.graph.reports import MORE_RECORDS, MOST_RECORDS, MeetingReports, read_report
 from shared.messages.signals import EventKind, EventSession
 
 ROOT = "https://graph.example/v1.0/next?$skiptoken="
@@ -60,41 +60,41 @@ def test_a_cycle_of_any_length_ends_whether_its_links_are_new_or_not(
     for form in (same_links, new_links):
         graph = Endless(form)
         with pytest.raises(Unavailable, match="the pages repeat"):
-            list(graph.pages("things", "list things"))
+            list(graph.list_pages("things", "list things"))
         assert graph.asked <= 4 * (lead + length) + 4
 
 
 def test_pages_without_entries_whose_links_are_new_end() -> None:
     graph = Endless(lambda number: page([], number + 1))
     with pytest.raises(Unavailable, match="too many pages"):
-        list(graph.pages("things", "list things"))
+        list(graph.list_pages("things", "list things"))
     assert graph.asked <= MAX_EMPTY_PAGES + 3
 
 
 def test_some_pages_without_entries_are_gone_through() -> None:
     graph = Endless(lambda number: page([] if number % 10 else [number], number + 1 if number < 95 else None))
-    assert len(list(graph.pages("things", "list things"))) == 96
+    assert len(list(graph.list_pages("things", "list things"))) == 96
 
 
 def test_entries_that_come_again_in_another_order_are_a_page_that_repeats() -> None:
     orders = itertools.cycle([["a", "b"], ["b", "a"]])
     graph = Endless(lambda number: page(next(orders), number + 1))
     with pytest.raises(Unavailable, match="the pages repeat"):
-        list(graph.pages("things", "list things"))
+        list(graph.list_pages("things", "list things"))
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", {"id": None, "role": "x"}, {}, ["x"]])
 def test_entries_without_an_id_are_told_by_what_they_hold(entry: object) -> None:
     graph = Endless(lambda number: {"value": [entry], "@odata.nextLink": f"{ROOT}{number + 1}"})
     with pytest.raises(Unavailable, match="the pages repeat"):
-        list(graph.pages("things", "list things"))
+        list(graph.list_pages("things", "list things"))
 
 
 def test_pages_that_are_all_new_end_at_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_PAGES", 50)
     graph = Endless(lambda number: page([number], number + 1))
     with pytest.raises(Unavailable, match="too many pages"):
-        list(graph.pages("things", "list things"))
+        list(graph.list_pages("things", "list things"))
     assert graph.asked == 52
 
 
@@ -112,7 +112,7 @@ def test_records_far_beyond_what_the_report_counts_end(count: int) -> None:
         )
 
     graph = Endless(records)
-    with pytest.raises(Unavailable, match="far more than the report counts"), read(graph, WHERE, "r"):
+    with pytest.raises(Unavailable, match="far more than the report counts"), read_report(graph, WHERE, "r"):
         pass
     assert graph.asked <= (MOST_RECORDS * max(count, 0) + MORE_RECORDS) / 100 + 1
 
@@ -131,7 +131,7 @@ def test_records_far_beyond_what_the_report_counts_end(count: int) -> None:
 def test_a_page_with_a_next_link_that_is_not_its_own_is_not_the_last_one(names: list[str]) -> None:
     with pytest.raises(Unavailable, match="not its own"):
         list(
-            Endless(lambda _: {"value": [], **dict.fromkeys(names, f"{ROOT}1")}).pages(
+            Endless(lambda _: {"value": [], **dict.fromkeys(names, f"{ROOT}1")}).list_pages(
                 "things", "list things"
             )
         )
@@ -166,8 +166,10 @@ def test_one_bad_entry_of_a_list_is_skipped_and_the_others_are_read(
     def among(*good: dict[str, Any]) -> Endless:
         return Endless(lambda _: {"value": [bad, *good]})
 
-    event = events.Event(EventKind.WEBINAR, "e", None, None, None, "")
-    assert list(events.sessions(among({"id": "s"}), event)) == [EventSession(EventKind.WEBINAR, "e", "s")]
+    event = events.VirtualEvent(EventKind.WEBINAR, "e", None, None, None, "")
+    assert list(events.list_sessions(among({"id": "s"}), event)) == [
+        EventSession(EventKind.WEBINAR, "e", "s")
+    ]
     good = {
         "id": "s",
         "resource": "r",
@@ -177,18 +179,18 @@ def test_one_bad_entry_of_a_list_is_skipped_and_the_others_are_read(
     }
     assert [each.id for each in subscriptions.list_subscriptions(among(good))] == ["s"]
     assert caplog.text.count("record.unreadable") == 2
-    assert meetings.online_meeting_id(among({"id": "m"}), "o", "https://a") == "m"
+    assert meetings.find_online_meeting_id(among({"id": "m"}), "o", "https://a") == "m"
 
 
 @pytest.mark.parametrize("bad", BAD_ENTRIES)
 def test_a_look_up_that_finds_only_bad_entries_is_asked_for_again(bad: object) -> None:
     with pytest.raises(Unavailable, match="no id"):
-        meetings.online_meeting_id(Endless(lambda _: {"value": [bad]}), "o", "https://a")
+        meetings.find_online_meeting_id(Endless(lambda _: {"value": [bad]}), "o", "https://a")
 
 
 def test_a_webinar_is_read_also_where_it_comes_inside_a_value() -> None:
     def read_event(answer: dict[str, Any]) -> str:
-        return events.event(Endless(lambda _: answer), EventKind.WEBINAR, "e").id
+        return events.get_event(Endless(lambda _: answer), EventKind.WEBINAR, "e").id
 
     for answer in ({"id": "e"}, {"value": {"id": "e"}}, {"id": "e", "value": {"id": "other"}}):
         assert read_event(answer) == "e"

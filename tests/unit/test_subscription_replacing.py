@@ -32,7 +32,7 @@ from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
 from shared.storage.watchlist import build_watched_meeting
 from shared.subscriptions import maintain, status
-from shared.subscriptions.desired import LIFETIME, of_meetings
+from shared.subscriptions.desired import LIFETIME, meeting_subscriptions
 from shared.subscriptions.status import Maintenance
 from tests.support.simulated_app import ORGANIZER, SETTINGS, App, Crash, WatchedGraph, call, fail, running
 
@@ -119,7 +119,7 @@ class Subscribed(App):
     def maintain(self) -> str:
         """A run; its error, or "" where all is well."""
         try:
-            maintain.maintain(self.services)
+            maintain.maintain_all(self.services)
         except (SubscriptionError, GraphError) as failure:
             return str(failure)
         return ""
@@ -140,11 +140,11 @@ class Subscribed(App):
 
     def sweeps(self) -> list[Backfill]:
         """The sweeps that wait for their time."""
-        jobs = [tasks.parse(each.text).job for each in self.queues["upkeep"].messages]
+        jobs = [tasks.parse_task(each.text).job for each in self.queues["upkeep"].messages]
         return [job for job in jobs if isinstance(job, Backfill)]
 
     def last_run(self) -> Maintenance:
-        run = status.last_run(self.services.state)
+        run = status.read_last_run(self.services.state)
         assert run
         return run
 
@@ -232,7 +232,7 @@ def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> 
     settings = replace(SETTINGS, signals=frozenset({"call-events"}))
     app.services = app.another_instance(settings)  # without a key
     app.services.watch.add(build_watched_meeting("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
-    (desired,) = of_meetings(settings, app.services.watch.list_meetings())
+    (desired,) = meeting_subscriptions(settings, app.services.watch.list_meetings())
     former = {
         "id": "former",
         "resource": desired.resource,

@@ -40,7 +40,7 @@ def backfill(first: options.First, last: options.Last, wait: Wait = False, timeo
         if job.end <= times.now() - timedelta(days=REACH):
             raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
         began = times.now()
-        current().upkeep.send(tasks.message(Task(job)))
+        current().upkeep.send(tasks.serialize_task(Task(job)))
         output.say("The app was asked.")
         if wait:
             look = _finished(job, began, timeout)
@@ -71,7 +71,7 @@ def redrive(
         chosen = frozenset(outcome or [Result.FAILED])
         if Result.PENDING in chosen:
             raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
-        current().upkeep.send(tasks.message(Task(Redrive(chosen, window[0], window[-1]))))
+        current().upkeep.send(tasks.serialize_task(Task(Redrive(chosen, window[0], window[-1]))))
         output.say("The app was asked.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...errors import AttendanceError
-from ...privacy.redact import Person, roles
+from ...privacy.redact import Person, find_roles
 from .. import options, output, reading
 from ..erasure.erase import Erasing
 from ..output import told
@@ -34,7 +34,7 @@ def find(who: Who, first: options.First, last: options.Last) -> None:
         with output.progress("Reading reports") as done:
             archived = (report for _, report in reading.each_report(container, window))
             for report, content in reading.bodies(container, archived, done):
-                if appears := roles(content, report.metadata, person):
+                if appears := find_roles(content, report.metadata, person):
                     line = reading.fields(report)
                     found.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
         output.rows(found, nothing="The person appears in no report of these days.")

@@ -13,7 +13,7 @@ import typer
 from ... import times
 from ...errors import AttendanceError
 from ...messages import tasks
-from ...messages.tasks import Delete, Maintain, Renew, Task
+from ...messages.tasks import DeleteSubscription, MaintainSubscriptions, RenewSubscription, Task
 from ...subscriptions import status
 from ...subscriptions.status import Maintenance, SubscriptionStatus
 from .. import output
@@ -51,7 +51,7 @@ def renew(
         known = before.subscriptions or () if before else ()
         wanted = [each.id for each in known if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
         for each in [identifier] if identifier else wanted:
-            current().upkeep.send(tasks.message(Task(Renew(each))))
+            current().upkeep.send(tasks.serialize_task(Task(RenewSubscription(each))))
         _show(_after())
 
 
@@ -59,14 +59,14 @@ def renew(
 def delete(identifier: Id) -> None:
     """Have the app delete one of its identity's subscriptions. One that it wants, it makes anew."""
     with told():
-        current().upkeep.send(tasks.message(Task(Delete(identifier))))
+        current().upkeep.send(tasks.serialize_task(Task(DeleteSubscription(identifier))))
         _show(_after())
 
 
 def _after() -> Maintenance:
     """How the subscriptions stand after what was asked for. Raises AttendanceError."""
     began = times.now()
-    current().upkeep.send(tasks.message(Task(Maintain())), LOOK_AFTER)
+    current().upkeep.send(tasks.serialize_task(Task(MaintainSubscriptions())), LOOK_AFTER)
 
     def newer() -> Maintenance | None:
         run = _last()
@@ -82,12 +82,12 @@ def _is_after(run: Maintenance, began: datetime) -> bool:
 
 
 def _last() -> Maintenance | None:
-    return status.last_run(current().state)
+    return status.read_last_run(current().state)
 
 
 def _show(run: Maintenance) -> None:
     output.rows(
-        [status.fields(each) for each in run.subscriptions or ()],
+        [status.view_fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )

@@ -77,9 +77,9 @@ class Timeline:
 
 def read(report: Mapping[str, Any]) -> Timeline:
     """The timeline of a meetingAttendanceReport with its attendanceRecords."""
-    meeting = rows.meeting(report, {})
+    meeting = rows.meeting_row(report, {})
     start, end = _time(meeting["meetingStart"]), _time(meeting["meetingEnd"])
-    people = [_someone(row, start, end) for row in rows.attendees(report, {})]
+    people = [_someone(row, start, end) for row in rows.attendee_rows(report, {})]
     people.sort(key=lambda each: (each.first is None, each.first or start, each.name))
     total = meeting["meetingParticipants"]
     return Timeline(
