@@ -27,6 +27,7 @@ class RawServer:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave the thread in `accept`
         self._listener.close()
 
     def _accept(self) -> None:
@@ -41,7 +42,7 @@ class RawServer:
     def _serve(self, connection: socket.socket) -> None:
         # The client may leave at any time.
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as incoming:
-            while head := b"".join(iter(incoming.readline, b"\r\n")):
+            while head := b"".join(itertools.takewhile(lambda line: line not in (b"", b"\r\n"), incoming)):
                 self.heads.append(head)
                 script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
                 for number, piece in enumerate(script()):
