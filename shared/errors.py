@@ -8,6 +8,7 @@
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
+    ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
         ├── Throttled         wait `retry_after` seconds, then ask again
@@ -62,6 +63,15 @@ class Contention(AttendanceError):
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"Other writers changed {subject} each time that it was to be written.")
+
+
+class StorageRefused(AttendanceError):
+    """A blob that nobody may write now: an immutability policy, a legal hold, the archive tier or a pending copy."""
+
+    def __init__(self, name: str, code: object) -> None:
+        super().__init__(
+            f"Storage refuses to write {name} ({getattr(code, 'value', code) or 'no error code'})."
+        )
 
 
 class SubscriptionError(AttendanceError):

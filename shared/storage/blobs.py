@@ -18,9 +18,10 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
-from ..errors import Contention
+from ..errors import Contention, StorageRefused
 
 THREADS = 8  # that wait for storage side by side
+EXISTS = "BlobAlreadyExists"
 MAX_RACES = 8  # writers of one blob that may get in between
 
 
@@ -66,7 +67,8 @@ def put_blob(
 ) -> str | None:
     """Write where the blob still has `etag`, or with None where there is no blob. A file is written from its beginning.
 
-    Return the new ETag; None where the condition does not hold.
+    Return the new ETag; None where the condition does not hold. Raises StorageRefused for a write that is refused
+    whatever the condition.
     """
     length = len(body) if isinstance(body, bytes) else body.seek(0, os.SEEK_END)
     if not isinstance(body, bytes):
@@ -80,7 +82,11 @@ def put_blob(
             content_settings=ContentSettings(content_type=content_type),
             **_condition(etag),
         )
-    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+    except ResourceExistsError as conflict:  # which the SDK makes of every 409
+        if conflict.error_code != EXISTS:  # type: ignore[attr-defined]
+            raise StorageRefused(name, conflict.error_code) from None  # type: ignore[attr-defined]
+        return None
+    except (ResourceModifiedError, ResourceNotFoundError) as refusal:
         if is_container_missing(refusal):
             raise
         return None
