@@ -68,7 +68,8 @@ class GraphService:
                 await send({"type": "http.response.body", "body": b""})
             else:
                 await send({"type": "http.response.body", "body": content})
-        self._simulator.calls.append(Call(method, whole, status, moments.now()))
+        own = next((value for name, value in scope["headers"] if name == b"client-request-id"), b"")
+        self._simulator.calls.append(Call(method, whole, status, moments.now(), own.decode("latin-1")))
 
     def _date(self) -> str:
         offset = timedelta(seconds=self._simulator.settings.clock_offset)

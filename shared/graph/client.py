@@ -48,6 +48,8 @@ from . import verbatim_json
 MAX_TRIES = 4  # of one request
 MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
 MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
+MAX_CLOSED = 24 * 3600.0  # seconds that a throttled resource is left alone
+MOST_CLOSED = 1_000  # resources of which that is kept
 FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
 MAX_BACKOFF = 8.0
 CREATE_SILENCE = 75.0  # Graph makes two handshakes of up to 10 s, with retries, before it answers
@@ -115,6 +117,7 @@ class Graph:
         self._draw = draw
         self._local = threading.local()
         self._skew = Skew()
+        self._closed: dict[str, float] = {}  # resources, and when Graph allows the next request (monotonic)
         self._failures = 0  # in a row, of all threads
         self._session = Session(THREADS)
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
@@ -179,6 +182,8 @@ class Graph:
         self, method: str, path: str, operation: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         url = self._url(path, operation)
+        resource = url.partition("?")[0]
+        self._wait_until_open(resource, operation)
         refused = renew = prefers_small = False
         claims: str | None = None
         tries = MAX_TRIES if self._failures < MANY_FAILURES else 1
@@ -201,11 +206,31 @@ class Graph:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
                 retryable = method != "POST" or failure.details.get("status") == 429
+                if failure.details.get("status") == 429 and failure.retry_after:
+                    self._close(resource, failure.retry_after)
                 if not retryable or attempt >= tries or wait > MAX_INLINE_WAIT:
                     self._failures += 1
                     _give_up(operation, failure)
                 self._sleep(wait)
+                self._closed.pop(resource, None)
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def _close(self, resource: str, seconds: float) -> None:
+        """Keep all threads from a resource that Graph throttles: what comes too early counts, and prolongs it."""
+        now = time.monotonic()
+        if len(self._closed) >= MOST_CLOSED:
+            self._closed = {name: until for name, until in self._closed.items() if until > now}
+        self._closed[resource] = now + min(seconds, MAX_CLOSED)
+
+    def _wait_until_open(self, resource: str, operation: str) -> None:
+        """Wait for a resource that was throttled. Raises Throttled where that takes long."""
+        left = self._closed.get(resource, 0.0) - time.monotonic()
+        if left > MAX_INLINE_WAIT:
+            throttled = Throttled(operation, "Graph asked to come back later", status=429)
+            throttled.retry_after = left
+            raise throttled
+        if left > 0:
+            self._sleep(left)
 
     def _wait(self, retry_after: float | None, attempt: int) -> float:
         if retry_after is not None:
