@@ -178,7 +178,8 @@ class _Run:
             self._create(target)
         except GraphError as failure:
             if isinstance(failure, Refused) and subscription.expires <= self._graph.now():
-                self._replace(subscription, target)  # neither Graph nor the clock takes it for alive
+                # Perhaps only a clock takes it for dead, so it is not deleted: Graph answers 409 where it lives.
+                self._create(target)
                 return
             # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.
             raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None
