@@ -38,12 +38,12 @@ from .subscriptions import maintain
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
 
-def handle(text: str, services: Services) -> None:
+def handle_task(text: str, services: Services) -> None:
     """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
     try:
         task = tasks.parse_task(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
+        dead_letters.record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
         return
     with logs.about(task=task.job.kind, traceparent=task.traceparent):
         try:
@@ -62,12 +62,12 @@ def handle(text: str, services: Services) -> None:
             )
 
 
-def _subscribe(job: SubscribeEvent, services: Services) -> None:
+def _subscribe_event(job: SubscribeEvent, services: Services) -> None:
     changes = maintain.changes(services)
     maintain.subscribe_event(services.graph, services.settings, changes, job.source, job.event_id)
 
 
-def _refresh(job: RefreshDay, services: Services) -> None:
+def _refresh_day(job: RefreshDay, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
     if services.sealing.refresh(job.day):
         for part in services.daily.plan_parts(job.day):
@@ -77,13 +77,13 @@ def _refresh(job: RefreshDay, services: Services) -> None:
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     RenewSubscription: lambda job, services: maintain.renew_one(services, job.subscription_id),
     MaintainSubscriptions: lambda _, services: maintain.maintain_all(services),
-    SubscribeEvent: _subscribe,
+    SubscribeEvent: _subscribe_event,
     DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
-    Examine: self_check.answer,
+    Examine: self_check.publish_findings,
     NotificationsRefused: lambda job, services: services.heartbeat.count_refused(job.count),
-    Sweep: sweep.do_slice,
-    Backfill: sweep.backfill,
-    Redrive: redrive.redrive,
-    RefreshDay: _refresh,
+    Sweep: sweep.run_slice,
+    Backfill: sweep.begin_backfill,
+    Redrive: redrive.redrive_outcomes,
+    RefreshDay: _refresh_day,
     WriteDaily: lambda job, services: services.daily.write_part(job),
 }

@@ -1,4 +1,4 @@
-"""`make demo`: a dozen meetings end, and their reports arrive in Blob storage, before your eyes.
+"""`make demo`: a dozen meetings end, and their reports arrive in Blob storage.
 
 Runs the whole local stack in a temporary folder: the app subscribes itself, the simulated Graph announces the
 meetings, and what lies in storage at the end is compared with what Graph has.
@@ -44,7 +44,7 @@ CROWD = 1_200
 
 @dataclass(frozen=True)
 class Case:
-    """A call that has ended: what is special about it, its identifiers, and how it must turn out."""
+    """A call that has ended: its speciality, its ids, and the expected outcome."""
 
     what: str
     made: SessionMade
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def signal_id(self) -> str:
-        """The id of its signal, which names its outcome."""
+        """The signal's id, which names its outcome."""
         return f"cr-{self.made.call_id}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; 0 when all turned out as it must."""
+    """Run the demo; return 0 if every outcome is as expected."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.parse_args(arguments)
     console = Console(highlight=False)
@@ -65,26 +65,24 @@ def main(arguments: Sequence[str]) -> int:
         try:
             return _run(console, log)
         except (StartError, TimeoutError, requests.RequestException) as failure:
-            console.print(
-                f"[red]The demo did not come to its end:[/] {failure}\n\nThe last lines of the log:"
-            )
+            console.print(f"[red]The demo failed:[/] {failure}\n\nLast lines of the log:")
             console.print("\n".join(file.read_text().splitlines()[-40:]), markup=False)
             return 1
 
 
 def _run(console: Console, log: Log) -> int:
     began = time.monotonic()
-    console.print("Starting storage, identity, a simulated Graph and the functions host …")
+    console.print("Starting storage, identity, a simulated Graph and the Functions host …")
     with compose.up(settings=SETTINGS, log=log) as running:
         control = Control(running.graph)
         container = running.blob_service().get_container_client(running.container)
-        console.print("The app makes its own subscription; Graph validates its two webhooks …")
+        console.print("The app creates its subscription; Graph validates the two webhooks …")
         _subscribe(running, control)
-        console.print("A dozen meetings end, and one that Graph does not announce …\n")
+        console.print("A dozen meetings end; Graph does not announce one of them …\n")
         cases = _end_meetings(control)
         _run_now(running, "sweep")
         _watch(console, container, cases)
-        console.print("The sweep runs once more, and seals the days that are over …\n")
+        console.print("The sweep runs again, and seals past days …\n")
         manifest = _sealed(running, container)
         found = _outcomes(container)
         _show(console, container, cases, found)
@@ -95,8 +93,8 @@ def _run(console: Console, log: Log) -> int:
         console.print(f"[red]{problem}[/]")
     if not problems:
         console.print(
-            f"[green]Every report equals what Graph has, property for property.[/]\n"
-            f"That took {time.monotonic() - began:.0f} s; all that was started has been stopped."
+            f"[green]Every report equals Graph's, property for property.[/]\n"
+            f"That took {time.monotonic() - began:.0f} s; everything has been stopped."
         )
     return 1 if problems else 0
 
@@ -116,7 +114,7 @@ def _subscribe(running: Stack, control: Control) -> None:
     deadline = time.monotonic() + SECONDS_TO_SUBSCRIBE
     while not control.subscriptions():
         if time.monotonic() > deadline:
-            raise TimeoutError("the app did not make its subscription")
+            raise TimeoutError("the app did not subscribe")
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -127,7 +125,7 @@ def _run_now(running: Stack, function: str) -> None:
 
 
 def _sealed(running: Stack, container: ContainerClient) -> str:
-    """The name of the manifest of a day that is complete: of last week's session, which nobody announced either."""
+    """The manifest of a complete day, that of last week's session."""
     day = (datetime.now(UTC) - timedelta(weeks=1)).date()
     name = f"manifests/date={day}/manifest.json"
     deadline = time.monotonic() + SECONDS_TO_SEAL
@@ -185,7 +183,7 @@ def _end_meetings(control: Control) -> list[Case]:
             "a peer-to-peer call", control.add_session(NewSession(type="peerToPeer", participants=2)), "notAMeeting"
         ),
         ended("organized by another tenant", NewMeeting(tenant=FOREIGN_TENANT), NewSession(), "externalOrganizer"),
-        ended("no access policy: tries later", NewMeeting(denied=True), NewSession(), "pending"),
+        ended("no access policy: retried later", NewMeeting(denied=True), NewSession(), "pending"),
     ]  # fmt: skip
 
 
@@ -194,14 +192,14 @@ def _of(session: NewSession, meeting_id: str) -> NewSession:
 
 
 def _outcomes(container: ContainerClient) -> dict[str, dict[str, Any]]:
-    """Every outcome by its signal's id."""
+    """Every outcome, by signal id."""
     names = container.list_blob_names(name_starts_with="outcomes/")
     found = [json.loads(container.download_blob(name).readall()) for name in names]
     return {outcome["signalId"]: outcome for outcome in found}
 
 
 def _watch(console: Console, container: ContainerClient, cases: list[Case]) -> None:
-    """Show the outcomes as they come, until each is as expected."""
+    """Show the outcomes until each is as expected."""
     deadline = time.monotonic() + SECONDS_TO_SETTLE
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
@@ -210,7 +208,7 @@ def _watch(console: Console, container: ContainerClient, cases: list[Case]) -> N
             if all(_result(case, found) == case.expected for case in cases):
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {SECONDS_TO_SETTLE:.0f} s not every outcome is as it must be")
+                raise TimeoutError(f"not every outcome is as expected after {SECONDS_TO_SETTLE:.0f} s")
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -227,7 +225,7 @@ def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for column in ("Meeting", "Signal", "Outcome", "Tries", "Reports"):
+    for column in ("Meeting", "Signal", "Outcome", "Attempts", "Reports"):
         table.add_column(column, no_wrap=True)
     colours = {"stored": "green", "pending": "yellow", "…": "dim"}
     for case in cases:
@@ -257,7 +255,7 @@ def _show(
 def _problems(
     control: Control, container: ContainerClient, cases: list[Case], found: dict[str, dict[str, Any]]
 ) -> list[str]:
-    """What is not as it must be: compares the blobs with what Graph has."""
+    """The differences between the blobs and Graph's reports."""
     wanted = {case.made.report_id: case.what for case in cases if case.expected == "stored"}
     paths = list(container.list_blob_names(name_starts_with="reports/"))
     stored = Counter(Path(path).stem for path in paths)
@@ -271,10 +269,10 @@ def _problems(
         truth = json.loads(control.true_report(Path(path).stem))
         report = json.loads(container.download_blob(path).readall())
         if _plain(report) != _plain(truth):
-            problems.append(f"{path} differs from what Graph has.")
+            problems.append(f"{path} differs from Graph's report.")
     return problems
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without the annotations that depend on how it was asked for."""
+    """A report without annotations, which depend on the request."""
     return {name: value for name, value in report.items() if "@odata." not in name}

@@ -1,4 +1,4 @@
-"""One Deploy: publish a zip to a Flex Consumption app as it is, and follow the deployment to its end.
+"""One Deploy: publish a zip to a Flex Consumption app, and wait for the result.
 
 The protocol is that of azd (`funcapp_host_client.go` in Azure/azure-dev). `RemoteBuild=false` keeps the bytes that were
 tested; `az functionapp deployment source config-zip` would have Azure build Python anew.
@@ -36,7 +36,7 @@ LOG_ENTRIES, LOG_CHARACTERS = 20, 4_000
 
 
 class ScmSite:
-    """The app's deployment site, asked with a token of Azure Resource Manager."""
+    """The app's deployment site, with a token of Azure Resource Manager."""
 
     def __init__(self, host: str, token: Callable[[], str]) -> None:
         self.root = web.root(host)
@@ -44,7 +44,10 @@ class ScmSite:
         self._token = ""
 
     def request(self, method: str, path: str, body: Path | None = None) -> Reply:
-        """Send a request, once more with a new token where the old one has expired. Raises OSError."""
+        """Send a request, again with a new token if the old one has expired.
+
+        Raises OSError.
+        """
         reply = self._request(method, path, body) if self._token else None
         if reply is None or reply.status == 401:
             self._token = self._new_token()
@@ -60,7 +63,7 @@ class ScmSite:
 
 
 def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
-    """Publish `package` and wait until the deployment has succeeded. Raises DeploymentError."""
+    """Publish `package` and wait for success. Raises DeploymentError."""
     refusal = NotYet("")
     for _ in attempts(clock, every=RETRY_SECONDS, within=SPREAD_SECONDS):
         if str(refusal):
@@ -70,14 +73,17 @@ def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
         except NotYet as failure:
             refusal = failure
     raise DeploymentError(
-        f"The package was not accepted within {SPREAD_SECONDS / 60:.0f} minutes: {refusal} See whether you may "
+        f"The package was not accepted within {SPREAD_SECONDS / 60:.0f} minutes: {refusal} Check whether you may "
         "publish to the app (Website Contributor), whether its SCM site is closed to this machine (restrictScm), and "
         "whether the app's identity may write to the package's container."
     )
 
 
 def _upload(site: ScmSite, package: Path, deployer: str) -> str:
-    """Return the deployment's id. Raises NotYet for what may pass, and DeploymentError."""
+    """Return the deployment's id.
+
+    Raises NotYet for what may pass, and DeploymentError.
+    """
     try:
         reply = site.request("POST", f"/api/publish?RemoteBuild=false&Deployer={deployer}", package)
     except OSError as failure:
@@ -88,9 +94,9 @@ def _upload(site: ScmSite, package: Path, deployer: str) -> str:
             identifier = _parsed(reply)
             if isinstance(identifier, str) and re.fullmatch(r"[\w.-]{1,100}", identifier):
                 return identifier
-            raise DeploymentError(f"{site.root} accepted the package but gave no id of a deployment: {words}")
+            raise DeploymentError(f"{site.root} accepted the package but returned no deployment id: {words}")
         case 403:
-            raise NotYet(f"HTTP 403, access is restricted or roles are spreading. {words}")
+            raise NotYet(f"HTTP 403, access is restricted or roles are not in effect yet. {words}")
         case 409:
             raise NotYet(f"HTTP 409, another deployment is running. {words}")
         case 400 if _is_spreading(reply.text) or "403" in reply.text:
@@ -102,7 +108,10 @@ def _upload(site: ScmSite, package: Path, deployer: str) -> str:
 
 
 def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
-    """Wait for the end of a deployment. Raises NotYet when storage is still closed to it, and DeploymentError."""
+    """Wait for the end of a deployment.
+
+    Raises NotYet if storage still refuses it, and DeploymentError.
+    """
     path = f"/api/deployments/{identifier}"
     seen: int | None = None
     missing = silent = 0
@@ -134,7 +143,7 @@ def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
 
 @dataclass(frozen=True)
 class _Look:
-    """One look at a deployment: the HTTP status (0: no answer), the deployment's own, and what was said."""
+    """One poll: HTTP status (0: no answer), the deployment's status, and the text."""
 
     http: int
     status: int | None = None
@@ -143,7 +152,7 @@ class _Look:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it makes no sense to look again."""
+        """Whether polling again makes no sense."""
         return 400 <= self.http < 500 and self.http != 429
 
 
@@ -162,10 +171,13 @@ def _look(site: ScmSite, path: str) -> _Look:
 
 
 def _gone(site: ScmSite, identifier: str, seen: int | None) -> None:
-    """A deployment without a record: over when it had one before, because its worker is then replaced."""
+    """The result of a deployment whose record is gone.
+
+    It is over if it had a record before, because its worker is then replaced.
+    """
     if seen is None:
         raise DeploymentError(f"{site.root} does not know the deployment {identifier}.")
-    say("  its record is gone, as happens after the end; see below whether the app answers")
+    say("  its record is gone, as is normal at the end; the check below shows whether the app answers")
 
 
 def _fail(site: ScmSite, path: str, identifier: str, status: int, words: str) -> None:
@@ -177,7 +189,7 @@ def _fail(site: ScmSite, path: str, identifier: str, status: int, words: str) ->
 
 
 def _log(site: ScmSite, path: str) -> str:
-    """The messages of a deployment's log, with the details that the same site has of them."""
+    """The messages of a deployment's log, with their details."""
     lines: list[str] = []
     try:
         for entry in _entries(site.request("GET", path)):

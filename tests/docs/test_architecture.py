@@ -1,4 +1,4 @@
-"""docs/architecture.md says what the code does: what each package may import, and the way of a notification."""
+"""docs/architecture.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def walk() -> list[str]:
                 validation_token=None, body=notification(), environ=ENVIRON, traceparent=None
             )
             for text in reply.signals:
-                worker.handle(text, app.services)
+                worker.handle_signals(text, app.services)
         finally:
             sys.setprofile(before)
         assert app.stored() == {CALL}

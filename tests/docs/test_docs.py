@@ -1,4 +1,4 @@
-"""The documents say what the code does: each test compares a table, an example or a link with its source.
+"""The documents agree with the code: tables, examples and links.
 
 A failure prints what the document should say. Nothing here needs the local stack.
 """
@@ -104,7 +104,7 @@ def test_characters_that_a_blob_name_keeps() -> None:
 
 def test_example_outcome_is_written_as_it_is_shown() -> None:
     shown = example("outcome")
-    written = json.loads(ledger_record.outcome(example_record()))
+    written = json.loads(ledger_record.dump_outcome(example_record()))
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
@@ -120,8 +120,8 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         days=(date(2026, 11, 22), example_record().day),
         meeting=replace(example_record().meeting, version=1),
     )
-    denied = ledger_record.metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
+    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
     assert shown == written
 
 
@@ -267,10 +267,10 @@ def command_lines(path: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str:
-    """What the command line would not take; "" for nothing."""
+    """The error that the command line would report; "" for none."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
-    words = main.hoisted(shlex.split(line, comments=True)[1:])
+    words = main.move_options_first(shlex.split(line, comments=True)[1:])
     while words and hasattr(command, "commands"):
         word = words.pop(0)
         if not word.startswith("-"):
@@ -323,7 +323,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table, as the code knows the settings."""
+    """The README's table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
@@ -332,7 +332,7 @@ def settings_table() -> str:
 
 
 def names_in(document: str, heading: str) -> list[str]:
-    """The names in the first column of the table with this heading, also where a row names several."""
+    """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
     table = rest[: rest.index("\n\n")].splitlines()[1:]
     return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -355,11 +355,14 @@ def example(name: str) -> dict[str, Any]:
 
 def example_record() -> ledger_record.Record:
     """The record behind the example of an outcome."""
-    return ledger_record.of_outcome(json.dumps(example("outcome")).encode(), {})
+    return ledger_record.load_outcome(json.dumps(example("outcome")).encode(), {})
 
 
 def awkward_report() -> dict[str, Any]:
-    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    """A report that makes hashes depend on their writer.
+
+    Its order, annotations, number forms and text are unusual.
+    """
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
@@ -382,7 +385,7 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, following=following))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=following))
 
 
 def logged_events() -> set[tuple[str, str]]:
@@ -424,7 +427,7 @@ def relative_links(path: Path) -> list[str]:
 
 
 def resolves(path: Path, link: str) -> bool:
-    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    """Whether a link leads to a file or folder, and its fragment to a heading."""
     name, _, fragment = link.partition("#")
     target = (path.parent / name).resolve() if name else path
     if not target.exists() or not target.is_relative_to(ROOT):

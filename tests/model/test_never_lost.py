@@ -1,4 +1,4 @@
-"""What a crash, a refusal of Graph or a stranger's blob must not cost: each test is a history that once lost a report.
+"""Histories that once lost a report.
 
 They take days or weeks of the app's life, so they run on doubles, with simulated time.
 """
@@ -348,7 +348,9 @@ def test_a_change_noted_while_the_manifest_is_being_written_is_published_later(a
     app.steps.now += HOUR
 
     def change() -> None:
-        redrive.reopen([Outcomes.name("cr-one", day)], Cause.REDRIVE, app.now, app.another_instance())
+        redrive.reopen_outcomes(
+            [Outcomes.name("cr-one", day)], Cause.REDRIVE, app.now, app.another_instance()
+        )
         app.services = app.another_instance()
         app.deliver()
 
@@ -397,12 +399,14 @@ def test_a_worker_that_publishes_late_leaves_the_outcome_of_the_last_record(app:
         app.steps.now += 3 * HOUR
         name = Outcomes.name("cr-one", NOW.date())
         with ThreadPoolExecutor(1) as another:
-            another.submit(redrive.reopen, [name], Cause.REDRIVE, app.now, app.another_instance()).result()
+            another.submit(
+                redrive.reopen_outcomes, [name], Cause.REDRIVE, app.now, app.another_instance()
+            ).result()
             another.submit(app.deliver).result()
         assert app.results() == {"one": Result.STORED}
 
     app.before("write outcomes/", next_attempt)
-    worker.handle(serialize_message(call_record_news("one", NOW)), app.services)
+    worker.handle_signals(serialize_message(call_record_news("one", NOW)), app.services)
     app.deliver()
     assert [each.result for each in app.outcomes()] == [Result.STORED]
 

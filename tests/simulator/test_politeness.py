@@ -26,7 +26,7 @@ from shared.graph.subscriptions import (
     list_subscriptions,
     renew_subscription,
 )
-from shared.limits import Rate
+from shared.limits import RateLimiter
 from shared.messages.signals import EventKind
 from tests.support import simulator_process
 from tests.support.simulator_process import Endpoint, token
@@ -56,7 +56,7 @@ class Client:
     sleeps: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.graph = Graph(self.control.url, lambda *_: token(), Rate(1_000), sleep=self.sleeps.append)
+        self.graph = Graph(self.control.url, lambda *_: token(), RateLimiter(1_000), sleep=self.sleeps.append)
 
     @property
     def paths(self) -> list[str]:
@@ -125,7 +125,7 @@ def test_no_thread_asks_while_another_waits_for_the_retry_after(client: Client) 
         waits.set()
         assert go_on.wait(20)
 
-    graph = Graph(client.control.url, lambda *_: token(), Rate(1_000), sleep=wait)
+    graph = Graph(client.control.url, lambda *_: token(), RateLimiter(1_000), sleep=wait)
     threads = [
         threading.Thread(target=graph.get, args=("communications/callRecords", "list")) for _ in range(2)
     ]

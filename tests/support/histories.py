@@ -1,4 +1,4 @@
-"""A world in which a random history happens: the app on doubles, on several instances, under a plan."""
+"""A random history: the app on doubles, on several instances, under a plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Purpose, Record, Result, of_outcome
+from shared.ledger.record import Purpose, Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
 from shared.messages.signals import call_record_news, pack_messages, serialize_message, subject_of
@@ -48,9 +48,9 @@ SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    SIGNALS: pipeline.handle,
-    BURIED: dead_letters.bury,
-    UPKEEP: upkeep.handle,
+    SIGNALS: pipeline.handle_signals,
+    BURIED: dead_letters.record_dead_message,
+    UPKEEP: upkeep.handle_task,
 }
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
@@ -119,7 +119,7 @@ class History:
 
     def play_before(self) -> tuple[dict[str, Blob], dict[str, Blob]]:
         """The blobs of an app that has swept once and found nothing."""
-        sweep.run(self.instances[0])
+        sweep.run_sweep(self.instances[0])
         self._settle_down()
         return self.container.blobs, self.state.blobs
 
@@ -172,13 +172,13 @@ class History:
 
     def _sweep(self, _: int) -> None:
         self.tell("sweep")
-        self._start(sweep.run)
+        self._start(sweep.run_sweep)
 
     def _ask(self, which: int) -> None:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """A queue delivers at least once, however late; but no message lives longer than retention lasts."""
+        """Deliver a message again, as late as retention allows."""
         known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
         if known:
             name, text = known[which % len(known)]
@@ -192,7 +192,7 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Retention takes what has been left alone for a month: no message is of it, no version of it is to come."""
+        """Retention deletes what was unchanged for a month, with no message pending."""
         texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
         texts += "".join(each.id for each in self.calls if each.earlier and each.earlier[0] > self.steps.now)
         records = [
@@ -213,7 +213,7 @@ class History:
         return [(name, each) for name in names for each in self.queues[name].messages if each.held]
 
     def _step(self) -> None:
-        """One operation of the first worker; where none is at work, a message is delivered."""
+        """One operation of the first worker, or a delivery if none works."""
         if not self.workers:
             self.check_quiet()
             visible = [(each.due, name, each) for name in FUNCTIONS for each in self.queues[name].visible()]
@@ -248,7 +248,7 @@ class History:
         return worker
 
     def _deliver(self, name: str, message: Message) -> None:
-        """The Functions host: poison what came too often, run the function, complete or release."""
+        """Act as the Functions host: poison, run, complete or release a message."""
         if message.received >= MAX_DEQUEUES and name != BURIED:
             self._poison(name, message)
             return
@@ -370,7 +370,7 @@ class History:
             if self.steps.now >= min(due, default=FOREVER):
                 swept = self.steps.now
                 usual = [moment for moment in usual if moment > swept]
-                sweep.run(self.instances[0])
+                sweep.run_sweep(self.instances[0])
 
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""
@@ -395,7 +395,7 @@ class History:
     # What must hold
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def records(self) -> dict[str, Record]:
         """The ledger."""
@@ -419,7 +419,7 @@ class History:
 
 
 def call(name: str, message: Message, services: Services) -> None:
-    """Run the function of a queue, as the host does: only one of them asks how often the message has come."""
+    """Run the function of a queue, as the host does."""
     again = {"redelivered": message.received > 1} if name == SIGNALS else {}
     FUNCTIONS[name](message.text, services, **again)
 

@@ -1,4 +1,4 @@
-"""The app on the doubles: an hourly timer, a host that delivers messages, a clock that only the app moves.
+"""The app on doubles, with an hourly timer and virtual time.
 
 The product runs unchanged, one function after another, so that what takes weeks takes a moment. A test may act before
 an operation of storage or have Graph refuse a request; `Crash` ends the process, whose message comes back later.
@@ -25,7 +25,7 @@ from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
-from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.record import Record, Result, load_outcome
 from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
@@ -41,9 +41,9 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    clients.SIGNALS_QUEUE: worker.handle,
-    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.bury,
-    clients.UPKEEP_QUEUE: upkeep.handle,
+    clients.SIGNALS_QUEUE: worker.handle_signals,
+    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.record_dead_message,
+    clients.UPKEEP_QUEUE: upkeep.handle_task,
 }
 MAX_DEQUEUES = 10
 LEASE = timedelta(minutes=10)  # after which the message of a process that died comes back
@@ -93,7 +93,7 @@ class WatchedQueue(Queue):
 
 @dataclass
 class WatchedGraph(Graph):
-    """Microsoft Graph that refuses what `refusal`, given path and operation, has an error for."""
+    """A Graph that refuses requests for which `refusal` has an error."""
 
     steps: Steps
     calls: list[Call]
@@ -138,7 +138,10 @@ class App:
     # What happens
 
     def before(self, operation: str, act: Callable[[], None]) -> None:
-        """Do `act` once, before the next operation that begins so: `write <blob>`, `delete <blob>`, `send <queue>`."""
+        """Call `act` once, before the next operation like `write <blob>`.
+
+        Others are `delete <blob>` and `send <queue>`.
+        """
         self._acts[operation] = act
 
     def announce(self, call_id: str) -> None:
@@ -155,7 +158,7 @@ class App:
         self.queues[queue].messages.append(Message(text, self.now))
 
     def run(self, *, days: float = 0, hours: float = 0, every: timedelta = HOUR) -> None:
-        """Time passes: each message is handled when it is due, and the timer runs from `every` on."""
+        """Let time pass: handle due messages, and run the timer from `every` on."""
         end, timer = self.now + timedelta(days=days, hours=hours), self.now + every
         while True:
             self.deliver()
@@ -165,7 +168,7 @@ class App:
                 return
             self.steps.now = due
             if due == timer:
-                self._execute(lambda: sweep.run(self.services))
+                self._execute(lambda: sweep.run_sweep(self.services))
                 timer += every
 
     def deliver(self) -> None:
@@ -201,7 +204,7 @@ class App:
     # What came of it
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def results(self) -> dict[str, Result]:
         """The outcome of each call."""
@@ -233,7 +236,10 @@ def call(
     readable: datetime | None = None,
     ready: datetime | None = None,
 ) -> Call:
-    """A meeting of 30 minutes. Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`."""
+    """A meeting of 30 minutes.
+
+    Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`.
+    """
     begin, usual = ended - timedelta(minutes=30), ended + timedelta(minutes=2)
     length = {"start": times.text(begin), "end": times.text(ended)}
     record = {

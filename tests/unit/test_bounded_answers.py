@@ -21,7 +21,7 @@ from shared.errors import (
 )
 from shared.graph import client as client_module
 from shared.graph.client import MAX_PAGE_BYTES, MAX_PAGE_VALUES, MAX_TRIES, Graph, Skew
-from shared.limits import Rate
+from shared.limits import RateLimiter
 from tests.support.raw_http import CHUNKED, DRIPS, Pieces, RawServer, dripping, head, serving, whole
 
 AT_ONCE = 10.0  # seconds; the dripping answers would take for ever
@@ -34,7 +34,9 @@ def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def graph_at(server: RawServer, sleeps: list[float] | None = None) -> Graph:
     slept = [] if sleeps is None else sleeps
-    return Graph(server.root, lambda *_: "t", Rate(1_000), sleep=slept.append, draw=lambda low, high: high)
+    return Graph(
+        server.root, lambda *_: "t", RateLimiter(1_000), sleep=slept.append, draw=lambda low, high: high
+    )
 
 
 def answered(*scripts: Pieces) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def test_the_claims_of_a_challenge_go_along_to_the_next_token(padding: str) -> N
         return "t"
 
     with serving(whole(b"{}", 401, WWW_Authenticate=CHALLENGE.format(encoded)), whole()) as server:
-        assert Graph(server.root, token, Rate(1_000)).get("things", "get") == {"ok": True}
+        assert Graph(server.root, token, RateLimiter(1_000)).get("things", "get") == {"ok": True}
     assert asked == [(False, None), (True, claims)]
 
 
@@ -229,7 +231,7 @@ def test_a_challenge_without_readable_claims_renews_the_token_alone(challenge: s
         return "t"
 
     with serving(whole(b"{}", 401, WWW_Authenticate=challenge), whole()) as server:
-        assert Graph(server.root, token, Rate(1_000)).get("things", "get") == {"ok": True}
+        assert Graph(server.root, token, RateLimiter(1_000)).get("things", "get") == {"ok": True}
     assert asked == [(False, None), (True, None)]
 
 

@@ -1,4 +1,4 @@
-"""The scan of virtual events: one event that keeps failing does not keep the others from being listed."""
+"""The scan of virtual events: a failing event does not stop the others."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ import pytest
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
 from shared.messages.signals import EventKind, EventSession, Origin, call_record_signal_id, report_signal_id
-from shared.reconcile.call_records import Announcement, OutcomeIndex
+from shared.reconcile.call_records import MissingSignal, OutcomeIndex
 from shared.reconcile.events import SKIP_AFTER, EventScan
 from shared.reconcile.slices import Slice
 from shared.services import Services
@@ -23,7 +23,7 @@ SETTINGS = shared.settings.load(ENVIRON | {"SIGNALS": "virtual-events"})
 
 
 class Graph:
-    """Two webinars on a page each, held an hour ago; `broken` is the one whose sessions fail."""
+    """Two webinars on a page each, held an hour ago; one is `broken`."""
 
     request_id = None
 
@@ -69,9 +69,9 @@ class Queue:
 
 def scanned(
     graph: Graph, scan: Scan, monkeypatch: pytest.MonkeyPatch, known: set[str] | None = None
-) -> tuple[Scan, list[Announcement], Queue]:
+) -> tuple[Scan, list[MissingSignal], Queue]:
     """The scan afterwards, and what was announced."""
-    found: list[Announcement] = []
+    found: list[MissingSignal] = []
     tasks = Queue()
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))

@@ -1,4 +1,4 @@
-"""Maintenance when something fails in between: no gap is left unswept, and no resource without a subscription.
+"""Failures while replacing: no unswept gap, no missing subscription.
 
 Graph here is a double that allows one subscription per resource and change type, whatever its address; the same
 through the front is in `test_subscribing`.
@@ -59,7 +59,7 @@ def timed_out() -> GraphError:
 
 @dataclass
 class SubscriptionGraph(WatchedGraph):
-    """Microsoft Graph's `/subscriptions`; `faults` are what the next calls of a method meet instead."""
+    """Graph's `/subscriptions`; `faults` are the results of the next calls."""
 
     existing: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, list[Callable[[], BaseException]]] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class Subscribed(App):
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscribed]:
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: "")
     monkeypatch.setattr("tests.support.simulated_app.App", Subscribed)
     with running() as app:
         assert isinstance(app, Subscribed)
@@ -328,14 +328,14 @@ def test_an_app_that_cannot_reach_its_own_address_subscribes_and_says_so(
     app: Subscribed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = f"{BASE}/notifications answered 403, as an access restriction does"
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: problem)
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: problem)
     assert app.maintain() == ""
     run = app.last_run()
     assert (run.problems, run.own_handshake, run.validation) == ((), problem, "")
     assert findings.is_accepted_by_graph(run.subscriptions or (), run)
     assert app.maintain() == ""
     assert app.last_run().own_handshake == problem
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: "")
     assert app.maintain() == ""  # it creates nothing, and looks again because of the last result
     assert app.last_run().own_handshake == ""
 
@@ -379,7 +379,7 @@ def test_whatever_fails_a_later_run_leaves_exactly_one_that_we_accept(faults: li
         "crash": Crash,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maintain, "handshake_problem", lambda base: "")
+        patch.setattr(maintain, "check_handshake", lambda base: "")
         patch.setattr("tests.support.simulated_app.App", Subscribed)
         with running() as app:
             assert isinstance(app, Subscribed)

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, urlencode
 
 from local.simulator.faults.responses import Fault
-from local.simulator.odata import Reply
+from local.simulator.odata import GraphReply
 
 NEXT = "@odata.nextLink"
 _NUMBERS = itertools.count(1)
 
 
-def relink(fault: Fault | None, reply: Reply, address: str, query: str) -> Reply:
+def relink(fault: Fault | None, reply: GraphReply, address: str, query: str) -> GraphReply:
     """The reply with another next link, where that was asked for; `address` and `query` are the request's."""
     if fault is None or fault.action not in ("cycle", "endless", "otherLink") or reply.status != 200:
         return reply
@@ -29,7 +29,7 @@ def relink(fault: Fault | None, reply: Reply, address: str, query: str) -> Reply
         options = [(key, value) for key, value in parse_qsl(query) if key not in ("$skiptoken", "fresh")]
         options += [("fresh", str(next(_NUMBERS)))] if fault.action == "endless" else []
         page[name] = f"{address}?{urlencode(options)}"
-    return Reply(reply.status, json.dumps(page, ensure_ascii=False), reply.headers)
+    return GraphReply(reply.status, json.dumps(page, ensure_ascii=False), reply.headers)
 
 
 def pack(fault: Fault | None, content: bytes) -> tuple[bytes, dict[str, str]]:
