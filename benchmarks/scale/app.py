@@ -216,7 +216,7 @@ def virtual(clock: Clock) -> Iterator[None]:
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(call_records, "_LISTING", listing))
-        stack.enter_context(mock.patch.object(attendee_table, "_ONE", _Packing()))
+        stack.enter_context(mock.patch.object(attendee_table, "_PACKING", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
         logging.disable()
         try:
