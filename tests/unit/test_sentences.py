@@ -30,7 +30,7 @@ def sentences(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(node.value)
         elif isinstance(node, ast.Raise) or (
-            isinstance(node, ast.keyword) and node.arg in {"help", "nothing"}
+            isinstance(node, ast.keyword) and node.arg in {"help", "if_empty"}
         ):
             skipped.update(ast.walk(node))
     for node in ast.walk(tree):
