@@ -30,6 +30,7 @@ SILENCE = 30.0  # seconds between two packets
 PIECE = 64 * 1024
 ERROR_BYTES = 64 * 1024  # of the body beside an error status; what is beyond adds nothing
 ERROR_SECONDS = 5.0  # for that body
+_FAILURES = requests.RequestException, HTTPError, ValueError  # the last: a header that cannot be read
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 
@@ -86,11 +87,7 @@ class Session(requests.Session):
             ) as response:
                 read = _content if response.ok else _content_of_error
                 return Answer(response.status_code, response.headers, read(response, most))
-        except (
-            requests.RequestException,
-            HTTPError,
-            ValueError,
-        ) as failure:  # ValueError: an unreadable header
+        except _FAILURES as failure:
             if time.monotonic() >= _waiting.until:
                 raise Unbounded("the answer takes too long") from None
             raise NoAnswer(f"no whole answer ({type(failure).__name__})") from None
@@ -185,5 +182,5 @@ def _content_of_error(response: requests.Response, most: int) -> bytes:
     _waiting.until = min(_waiting.until, time.monotonic() + ERROR_SECONDS)
     try:
         return _content(response, min(most, ERROR_BYTES))
-    except (Unbounded, requests.RequestException, HTTPError, ValueError):
+    except (Unbounded, *_FAILURES):
         return b""

@@ -205,9 +205,8 @@ class Graph:
             except _Again as failure:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
-                retryable = method != "POST" or failure.details.get("status") == 429
-                if failure.details.get("status") == 429 and failure.retry_after:
-                    self._close(resource, failure.retry_after)
+                self._close(resource, failure)
+                retryable = method != "POST" or failure.is_throttled
                 if not retryable or attempt >= tries or wait > MAX_INLINE_WAIT:
                     self._failures += 1
                     _give_up(operation, failure)
@@ -215,12 +214,13 @@ class Graph:
                 self._closed.pop(resource, None)
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _close(self, resource: str, seconds: float) -> None:
+    def _close(self, resource: str, failure: _Again) -> None:
         """Keep all threads from a resource that Graph throttles: what comes too early counts, and prolongs it."""
-        now = time.monotonic()
+        if not failure.is_throttled or not failure.retry_after:
+            return
         if len(self._closed) >= MOST_CLOSED:
-            self._closed = {name: until for name, until in self._closed.items() if until > now}
-        self._closed[resource] = now + min(seconds, MAX_CLOSED)
+            self._closed = {}  # a few requests too early are no harm
+        self._closed[resource] = time.monotonic() + min(failure.retry_after, MAX_CLOSED)
 
     def _wait_until_open(self, resource: str, operation: str) -> None:
         """Wait for a resource that was throttled. Raises Throttled where that takes long."""
@@ -391,6 +391,7 @@ class _Again(Exception):
         self.problem = problem
         self.retry_after = retry_after
         self.details = details
+        self.is_throttled = details.get("status") == 429
 
 
 class _Unauthorized(Exception):
@@ -403,7 +404,7 @@ class _Unauthorized(Exception):
 
 
 def _give_up(operation: str, failure: _Again) -> NoReturn:
-    if failure.details.get("status") == 429 or failure.retry_after is not None:
+    if failure.is_throttled or failure.retry_after is not None:
         throttled = Throttled(operation, failure.problem, **failure.details)
         throttled.retry_after = failure.retry_after or 0.0
         raise throttled from None

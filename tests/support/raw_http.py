@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,11 +17,12 @@ type Pieces = Callable[[], Iterable[bytes]]
 class RawServer:
     """Answers each request with the pieces of the next script, and the last script for ever."""
 
-    def __init__(self, *scripts: Pieces) -> None:
+    def __init__(self, *scripts: Pieces, tls: ssl.SSLContext | None = None) -> None:
         self._scripts = list(scripts)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._stopped = threading.Event()
-        self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.root = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.heads: list[bytes] = []
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -40,8 +42,11 @@ class RawServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        # The client may leave at any time.
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as incoming:
+        with contextlib.suppress(OSError):  # the client may leave at any time
+            self._answer(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as incoming:
             while head := b"".join(itertools.takewhile(lambda line: line not in (b"", b"\r\n"), incoming)):
                 self.heads.append(head)
                 script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
@@ -52,9 +57,9 @@ class RawServer:
 
 
 @contextmanager
-def serving(*scripts: Pieces) -> Iterator[RawServer]:
+def serving(*scripts: Pieces, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
     """A server while the context lasts."""
-    server = RawServer(*scripts)
+    server = RawServer(*scripts, tls=tls)
     try:
         yield server
     finally:

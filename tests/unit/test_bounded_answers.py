@@ -3,14 +3,17 @@
 import base64
 import gzip
 import json
+import ssl
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.stack.certificates import ensure_certificates
 from shared.errors import (
     AccessDenied,
     Conflict,
@@ -187,6 +190,24 @@ def test_a_connection_is_used_again_however_an_answer_was_sent() -> None:
         assert graph.patch("things", "change", {}) == {}
         assert graph.get("things", "get") == {"ok": True}
         assert server.connections == 1
+
+
+def test_the_bounds_are_those_of_tls_connections_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificates = ensure_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.roots))
+    packed = whole(gzip.compress(b'{"ok":true}'), Content_Encoding="gzip")
+    for drip in (DRIPS["head"], DRIPS["chunks"]):
+        with serving(packed, whole(), drip, tls=context) as server:
+            graph = graph_at(server)
+            for _ in range(2):
+                assert graph.get("things", "get things") == {"ok": True}
+            assert server.connections == 1
+            monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.3)
+            with pytest.raises(Unavailable, match="takes too long"):
+                graph.get("things", "get things")
+            monkeypatch.setattr(client_module, "ANSWER_SECONDS", 30)
 
 
 def test_a_deadline_of_one_answer_is_not_that_of_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
