@@ -1,4 +1,4 @@
-"""The product, unchanged, on the modelled platform: its webhook's packing, pipeline, retries, budgets and sweep.
+"""The unchanged product on the modelled platform.
 
 Only what it stands on is replaced: the clock, the threads, the HTTP session to Graph, the containers and the queues.
 """
@@ -40,7 +40,7 @@ UPKEEP_INSTANCES = 40
 
 @dataclass(frozen=True)
 class Deployment:
-    """What main.bicep was given. `graph_rate`: requests a second of all instances together; `environ`: settings."""
+    """Parameters of main.bicep; `graph_rate`: requests a second of all instances."""
 
     instances: int = 40
     graph_rate: float = 75.0
@@ -66,7 +66,7 @@ class Deployment:
 
 
 class App:
-    """A deployed app, and the tenant whose meetings it archives."""
+    """A deployed app, and its tenant."""
 
     def __init__(
         self,
@@ -92,22 +92,27 @@ class App:
         self.state = Blobs(clock.datetime, wait)
         self.queues = {name: Queue(clock, assumed) for name in clients.QUEUES}
         signals, upkeeps = self.queues[clients.SIGNALS_QUEUE], self.queues[clients.UPKEEP_QUEUE]
-        self.archive = self._function(signals, worker.handle, deployment.instances, assumed.cpu_of_report)
-        self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
+        self.archive = self._function(
+            signals, worker.handle_signals, deployment.instances, assumed.cpu_of_report
+        )
+        self.upkeep = self._function(upkeeps, upkeep.handle_task, UPKEEP_INSTANCES, 0.0)
         self.bury = self._function(
-            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], dead_letters.bury, deployment.instances, 0.0
+            self.queues[f"{clients.SIGNALS_QUEUE}-poison"],
+            dead_letters.record_dead_message,
+            deployment.instances,
+            0.0,
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
         self._timer = _Process(self).services()
 
     def post(self, number: int) -> None:
-        """Graph announces a call record."""
+        """Announce a call record."""
         signal = of_call_record(call_id(number), self.clock.datetime())
         self.clock.spawn(lambda: self.webhook.receive(message(signal)))
 
     def run_sweep(self) -> None:
-        """The timer fires."""
-        self.clock.spawn(lambda: sweep.run(self._timer))
+        """Run the sweep's timer."""
+        self.clock.spawn(lambda: sweep.run_sweep(self._timer))
 
     def _function(self, queue: Queue, handle: Callable[..., None], most: int, cpu: float) -> QueueFunction:
         def make() -> Callable[[], Handler]:
@@ -137,7 +142,7 @@ class App:
 
 
 class _Process:
-    """What the executions of an instance share. Each has a client of its own, for they are one thread here."""
+    """The shared objects of an instance; each execution has its own client."""
 
     running: ClassVar[dict[int, _Process]] = {}  # by execution
 
@@ -158,7 +163,7 @@ class _Process:
         execution = id(getcurrent())
         self.running[execution] = self
         try:
-            again = {"redelivered": message.received > 1} if handle is worker.handle else {}
+            again = {"redelivered": message.received > 1} if handle is worker.handle_signals else {}
             handle(message.text, services, **again)
         finally:
             del self.running[execution]
@@ -180,12 +185,12 @@ class _Packing:
 
 
 def _say_nothing(*_: object) -> None:
-    """Stands for a line of the log: a mock would remember millions of them."""
+    """A silent log: a mock would remember millions of lines."""
 
 
 @contextmanager
 def virtual(clock: Clock) -> Iterator[None]:
-    """The product goes by this clock, its threads are executions of it, and it logs nothing."""
+    """Run the product on this clock, with executions as its threads, without a log."""
 
     class Threads:
         """Stands for ThreadPoolExecutor."""

@@ -1,7 +1,9 @@
-"""One attempt at one signal: from what its record knows to a verdict.
+"""One attempt to archive the attendance reports of one meeting session.
 
-Facts of the meeting ─▶ place of its reports ─▶ those of this session ─▶ stored. Whatever Microsoft Graph does ends in
-a verdict; an error of storage goes up, and the message comes back.
+        complete the meeting's facts ─▶ locate its reports ─▶ select those of the session ─▶ store them
+
+Every answer of Microsoft Graph, including an error, ends in a verdict. A storage error propagates, and the queue
+delivers the message again.
 """
 
 from __future__ import annotations
@@ -10,32 +12,32 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, Stored, report_name
+from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, Where
-from ..ledger.record import Cause, Next, Purpose, Record, Result, StoredReport
+from ..graph.reports import Report, ReportHeader, ReportLocation
+from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
 from ..settings import Settings
 from . import backoff
 from .matching import Selection
-from .sources import EventSource, MeetingSource, Source, is_channel, is_in_scope
+from .sources import EventSource, MeetingSource, ReportSource, is_channel, is_in_scope
 
-FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
-# Statuses with which Graph refuses to show a report of a channel meeting for good.
+FRESH = timedelta(minutes=60)  # after a report's end; a report read this early is read a second time
+# Statuses with which Graph permanently refuses the report of a channel meeting.
 _UNSUPPORTED = frozenset({400, 405, 501})
 _BY_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
-# Looked at again after days; a look at what is stored that tells less must not be the last one either.
+# Checked again after some days. If a later check of a stored report fails, it is not the last check either.
 _MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of an attempt: settled as `result`, or to be tried again after `delay` seconds and settled so at the end.
+    """The end of an attempt: a final `result`, or a retry after `delay` seconds.
 
-    `confirms`: the next attempt reads fresh reports a second time. `is_doubtful`: perhaps not the session's own report,
-    not its last state, or not refused for good.
+    `result` also becomes final when the retries are used up. `needs_second_read`: the next attempt reads fresh reports
+    again. `is_doubtful`: the report may belong to another session or may still change, or the refusal may end.
     """
 
     result: Result
@@ -44,24 +46,24 @@ class Verdict:
     delay: int | None = None
     is_denied: bool = False
     failure: GraphError | None = None
-    confirms: bool = False
+    needs_second_read: bool = False
     is_doubtful: bool = False
 
 
-def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
-    """The record after an attempt that ended so."""
+def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record:
+    """Return the record after an attempt with this verdict."""
     now, attempt = times.now(), record.attempt + 1
     is_pending = verdict.delay is not None and verdict.result is not Result.STORED
     following = None
     if verdict.delay is not None:
         at = now + timedelta(seconds=verdict.delay)
-        following = Next(attempt, at, Purpose.CONFIRM if verdict.confirms else Purpose.TRY)
+        following = NextAttempt(attempt, at, Purpose.CONFIRM if verdict.needs_second_read else Purpose.TRY)
     elif verdict.is_doubtful or (
         verdict.result is not Result.STORED and {verdict.result, record.result} & _MAY_CHANGE
     ):
         closed = record.first_seen + timedelta(seconds=settings.retry_window)
-        look = backoff.look_again(closed, now)
-        following = Next(attempt, look, Purpose.LOOK) if look else None
+        next_look = backoff.look_again(closed, now)
+        following = NextAttempt(attempt, next_look, Purpose.LOOK) if next_look else None
     series = record.series
     return replace(
         record,
@@ -79,7 +81,7 @@ def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
 
 
 class Attempt:
-    """One attempt; `meeting` holds the known facts, and grows as Graph answers."""
+    """One attempt; `meeting` holds the known facts and gains those that Graph returns."""
 
     def __init__(self, record: Record, services: Services) -> None:
         self._record = record
@@ -90,9 +92,9 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
-        self._confirms = record.next is not None and record.next.purpose is Purpose.CONFIRM
-        self._source: Source = (
+        self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
+        self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
+        self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
             if kind_of(record.signal_id) is Kind.REPORT_READY
             else MeetingSource(
@@ -103,100 +105,111 @@ class Attempt:
 
     def run(self) -> Verdict:
         """Make the attempt."""
-        if self._confirms and self._record.result is Result.STORED:
-            return self._confirm()
+        if self._is_second_read and self._record.result is Result.STORED:
+            return self._read_again()
         try:
             if result := self._previous_decision():
-                return self._settled(result)
-            if self._source.lacks(self.meeting):
-                self.meeting, decision = self._source.resolve(self.meeting)
+                return self._settle(result)
+            if self._source.is_incomplete(self.meeting):
+                self.meeting, decision = self._source.resolve_meeting(self.meeting)
                 if decision:
-                    return self._settled(decision)
-            return self._fetch()
+                    return self._settle(decision)
+            return self._fetch_reports()
         except GraphError as failure:
-            return self._failed(failure)
+            return self._handle_failure(failure)
 
-    def _confirm(self) -> Verdict:
-        """Read the stored reports once more and replace one that grew. A reading that fails is not the last one."""
-        before = self._record.reports
+    def _read_again(self) -> Verdict:
+        """Read the stored reports again and replace those that grew.
+
+        If reading fails, another read is planned.
+        """
+        earlier = self._record.reports
         try:
-            self.meeting, where = self._source.locate(self.meeting)
-            kept = tuple(self._store(where, each.id, before=each) for each in before)
+            self.meeting, where = self._source.locate_reports(self.meeting)
+            reread = tuple(self._store(where, each.id, before=each) for each in earlier)
         except GraphError as failure:
-            verdict = self._failed(failure)
+            verdict = self._handle_failure(failure)
             return replace(
                 verdict,
                 result=Result.STORED,
-                reports=before,
+                reports=earlier,
                 is_denied=False,
-                confirms=True,
+                needs_second_read=True,
                 is_doubtful=True,
             )
-        return self._settled(Result.STORED, reports=kept)
+        return self._settle(Result.STORED, reports=reread)
 
     def _previous_decision(self) -> Result | None:
-        """What the call record decided before, unless the organizer has come into scope since."""
+        """Return an earlier decision from the call record.
+
+        None if there is none, or if the organizer has come into scope since.
+        """
         before, organizer = self._record.result, self.meeting.organizer_id
         if before is Result.OUT_OF_SCOPE and organizer and is_in_scope(organizer, self._settings):
             return None
         return before if before in _BY_RECORD else None
 
-    def _fetch(self) -> Verdict:
-        """Store the reports of the session, then note what else of the meeting is not stored."""
+    def _fetch_reports(self) -> Verdict:
+        """Store the reports of the session and remember the meeting's other reports."""
         try:
-            self.meeting, where = self._source.locate(self.meeting)
+            self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
-            return self._settled(Result.NOT_FOUND, failure=failure)
-        everything = self._series.cause is Cause.BACKFILL
-        selection = self._source.select(self.meeting, where, self._now)
+            return self._settle(Result.NOT_FOUND, failure=failure)
+        is_backfill = self._series.cause is Cause.BACKFILL
+        selection = self._source.select_reports(self.meeting, where, self._now)
         try:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
-            return self._report_refused(failure)
+            return self._handle_report_failure(failure)
         others = (*selection.nearby, *selection.unrelated)
-        if everything and (trouble := self._store_others(where, others)):
-            verdict = self._failed(trouble)  # what is stored by now is not read again
-            mine = tuple(self._stored.values())
+        if is_backfill and (error := self._store_others(where, others)):
+            verdict = self._handle_failure(error)  # the next attempt skips the reports that are stored
+            stored = tuple(self._stored.values())
             return (
-                replace(verdict, result=Result.STORED, reports=mine, is_denied=False) if is_ready else verdict
+                replace(verdict, result=Result.STORED, reports=stored, is_denied=False)
+                if is_ready
+                else verdict
             )
-        self._missing = None if everything else (where, others)
+        self._other_reports = None if is_backfill else (where, others)
         if is_ready:
-            return self._settled(Result.STORED)
-        delay = self._delay_for_readiness()
+            return self._settle(Result.STORED)
+        delay = self._readiness_delay()
         if delay is None and (
             last := (*selection.unfinished, *selection.nearby)
-        ):  # nothing better came in the end
+        ):  # the retry window is over, and no better report has appeared
             for report in last:
                 self._store(where, report.id)
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: Where, selection: Selection) -> bool:
-        """Store the session's own reports. Return whether that settles the signal."""
+    def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
+        """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
         for report in (*selection.matching, *selection.unfinished):
             self._store(where, report.id)
         return True
 
-    def store_missing(self) -> None:
-        """Store the meeting's reports that are not this session's, once the signal is settled.
+    def store_other_reports(self) -> None:
+        """Store the meeting's reports of other sessions, after this one is recorded.
 
-        Their own signals answer for them, so failures only show.
+        Each of them has a signal of its own, so a failure here is only logged.
         """
-        if self._missing:
-            self._store_others(*self._missing)
+        if self._other_reports:
+            self._store_others(*self._other_reports)
 
-    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
-        """Store those that are not stored yet. Return what kept from going on; a refused report is passed over."""
+    def _store_others(self, where: ReportLocation, others: tuple[ReportHeader, ...]) -> GraphError | None:
+        """Store the reports that are not stored yet, and skip refused ones.
+
+        Return the failure that ended the loop, if any.
+        """
         for report in others:
             try:
-                if not self._has(report):
-                    with reports.read(self._graph, where, report.id) as whole:
-                        self._mark_days(whole)
+                if not self._is_stored(report):
+                    with reports.read_report(self._graph, where, report.id) as full_report:
+                        self._mark_days(full_report)
                         with logs.about(requestId=self._graph.request_id):
-                            self._archive.store(whole, where)
+                            self._archive.store(full_report, where)
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -210,60 +223,64 @@ class Attempt:
         return None
 
     def _mark_days(self, report: Report) -> None:
-        """Mark the days in which the report's blob is written, or perhaps deleted, as changed."""
+        """Mark the days in which the report's blob is written or may be deleted."""
         last = report.end.date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).date()
         for number in range((last - first).days + 1):
             self._sealing.mark_changed(first + timedelta(days=number))
 
-    def _has(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has(report.id, report.end)
+    def _is_stored(self, report: ReportHeader) -> bool:
+        return report.end is not None and self._archive.has_report(report.id, report.end)
 
-    def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
-        """Read and store one report. Where it was stored `before`, only if it grew."""
-        with reports.read(self._graph, where, report_id) as report:
+    def _store(
+        self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None
+    ) -> StoredReport:
+        """Read and store one report; if it was stored `before`, only if it grew."""
+        with reports.read_report(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
-            self.meeting = self._source.learn(self.meeting, report)
+            self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)
-            if before and stored is Stored.KEPT:
+            if before and stored is StoreResult.KEPT:
                 return before
-            now = StoredReport(report.id, report.end, report_name(report.id, report.end))
-        self._stored[report_id] = now
-        return now
+            stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
+        self._stored[report_id] = stored_report
+        return stored_report
 
-    def _settled(
+    def _settle(
         self, result: Result, *, reports: tuple[StoredReport, ...] = (), failure: GraphError | None = None
     ) -> Verdict:
-        """A verdict; a stored report that is fresh has itself read once more."""
+        """Return a final verdict, with a second read if a stored report is fresh."""
         stored = reports or tuple(self._stored.values())
-        delay = self._until_confirmed(stored) if result is Result.STORED else None
-        return Verdict(result, self.meeting, stored, delay, failure=failure, confirms=delay is not None)
+        delay = self._second_read_delay(stored) if result is Result.STORED else None
+        return Verdict(
+            result, self.meeting, stored, delay, failure=failure, needs_second_read=delay is not None
+        )
 
-    def _until_confirmed(self, stored: tuple[StoredReport, ...]) -> int | None:
-        """Seconds until the second reading, or None when there is none to come.
+    def _second_read_delay(self, stored: tuple[StoredReport, ...]) -> int | None:
+        """Return the seconds until the second read, or None if none is due.
 
-        One that is under way is fenced off by this attempt, and must be planned again.
+        This attempt invalidates a second read that is already queued, so it plans it again.
         """
-        if self._confirms:
+        if self._is_second_read:
             return None
         if any(self._now - report.end < FRESH for report in stored):
             return self._settings.confirm_after or None
         return None
 
-    def _failed(self, failure: GraphError) -> Verdict:
-        """What a failed call to Graph means for the signal."""
-        delay = self._delay()
+    def _handle_failure(self, failure: GraphError) -> Verdict:
+        """Return the verdict for a failed Graph request."""
+        delay = self._retry_delay()
         match failure:
             case AccessDenied() if self._series.is_denied:
                 return Verdict(Result.ACCESS_DENIED, self.meeting, failure=failure)
             case AccessDenied():
-                delay = self._delay(denied=True)
+                delay = self._retry_delay(denied=True)
                 return Verdict(Result.ACCESS_DENIED, self.meeting, (), delay, is_denied=True, failure=failure)
             case NotFound():
-                delay = self._delay_for_readiness()
+                delay = self._readiness_delay()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, failure=failure)
             case Throttled():
                 delay = backoff.throttled_delay(delay, failure.retry_after)
@@ -271,32 +288,39 @@ class Attempt:
             case _:
                 return Verdict(Result.FAILED, self.meeting, delay=delay, failure=failure)
 
-    def _report_refused(self, failure: GraphError) -> Verdict:
-        """What it means that a listed report could not be read: in a channel meeting that can be for good."""
+    def _handle_report_failure(self, failure: GraphError) -> Verdict:
+        """Return the verdict for a listed report that could not be read.
+
+        In a channel meeting that can be final.
+        """
         if isinstance(self._source, EventSource) and isinstance(failure, Refused):
-            return self._settled(Result.NOT_FOUND, failure=failure)
-        verdict = self._failed(failure)
+            return self._settle(Result.NOT_FOUND, failure=failure)
+        verdict = self._handle_failure(failure)
         if not is_channel(self.meeting):
             return verdict
         if failure.status in _UNSUPPORTED:
-            return self._settled(Result.NOT_SUPPORTED, failure=failure)
+            return self._settle(Result.NOT_SUPPORTED, failure=failure)
         if isinstance(failure, AccessDenied | NotFound):
             return replace(verdict, result=Result.NOT_SUPPORTED, is_doubtful=True)
         return verdict
 
-    def _delay_for_readiness(self) -> int | None:
-        """Seconds until what is not there yet may be; None once a window after the news, or after a swept call's end.
+    def _readiness_delay(self) -> int | None:
+        """Return the seconds until a missing report may exist, or None.
 
-        A signal that is reopened later, or was swept long after its end, gets one look.
+        None once the retry window has closed. It starts at the notification; for a swept call, at its end. A signal
+        that is reopened later, or was swept long after the end, gets a single attempt.
         """
         is_swept = self._series.cause in (Cause.SWEEP, Cause.BACKFILL)
-        news = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
-        if self._now - news >= timedelta(seconds=self._settings.retry_window):
+        start = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
+        if self._now - start >= timedelta(seconds=self._settings.retry_window):
             return None
-        return self._delay()
+        return self._retry_delay()
 
-    def _delay(self, *, denied: bool = False) -> int | None:
-        """Seconds until trouble may have passed; None once a window after this series of attempts began."""
+    def _retry_delay(self, *, denied: bool = False) -> int | None:
+        """Return the seconds until the next try after a failure, or None.
+
+        None once the window has closed that began with this series of attempts.
+        """
         return backoff.delay(
             since=self._series.began,
             attempt=self._series.attempts,

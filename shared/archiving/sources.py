@@ -1,7 +1,7 @@
-"""The two places where the reports of a signal lie: an organizer's online meeting, and a session of a virtual event.
+"""Sources of attendance reports: an online meeting, or a virtual event's session.
 
-A source completes the facts of the meeting, decides what the call record alone decides, and picks the reports of the
-session. Each method raises a GraphError where Graph does not give what is asked for.
+A source completes the facts of the meeting, takes the decisions that the call record alone allows, and selects the
+reports of the session. Every method raises a GraphError if Graph does not return what is needed.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from typing import Protocol
 from ..errors import AccessDenied, NotFound
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
-from ..graph.meetings import CallRecord, MeetingIds
-from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, Where
+from ..graph.meetings import CallRecord, MeetingIdCache
+from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 from . import matching
-from .matching import Selection, Session
+from .matching import MeetingSession, Selection
 
 
-class Source(Protocol):
+class ReportSource(Protocol):
     """The reports of one signal."""
 
-    def lacks(self, meeting: Meeting) -> bool:
-        """Whether Graph must be asked before the reports can be looked for."""
+    def is_incomplete(self, meeting: Meeting) -> bool:
+        """Whether Graph must be asked for facts before the reports can be located."""
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Complete the facts of the meeting. A result settles the signal."""
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, Where]:
-        """Find the place of the reports. Raises Refused where asking again will not help."""
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
+        """Locate the reports. Raises Refused if asking again cannot help."""
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
-        """Pick the reports of the session."""
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
+        """Select the reports of the session."""
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Complete the facts of the meeting from one of its reports."""
 
 
 def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | None:
-    """The result of a signal that its call record alone decides, or None."""
+    """Return the result if the call record alone decides it, or None."""
     if not record.is_meeting:
         return Result.NOT_A_MEETING
     tenant, organizer = record.organizer_tenant, record.organizer_id
@@ -55,12 +55,12 @@ def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | 
 
 
 def is_in_scope(organizer_id: str, settings: Settings) -> bool:
-    """Whether the organizer is in the pilot, if this is one."""
+    """Whether the organizer is in scope: in the pilot group, if there is one."""
     return not settings.organizers or organizer_id.lower() in settings.organizers
 
 
 def is_channel(meeting: Meeting) -> bool:
-    """Whether it is a channel's meeting, whose list holds the reports of the whole channel."""
+    """Whether this is a channel meeting, whose list covers the whole channel."""
     return meetings.parse_join_url(meeting.join_url or "").is_channel
 
 
@@ -71,21 +71,21 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIds
-    watchlist: Watch
+    meeting_ids: MeetingIdCache
+    watchlist: Watchlist
 
-    def lacks(self, meeting: Meeting) -> bool:
-        """Whether the call record must be read, or for a call event the organizer looked up."""
+    def is_incomplete(self, meeting: Meeting) -> bool:
+        """Whether the call record, or for a call event the organizer, is unknown."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return meeting.organizer_id is None
         return None in (meeting.start, meeting.end, meeting.organizer_id, meeting.join_url)
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Read the call record, or find out who organizes a watched meeting."""
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+        """Read the call record, or find the organizer of a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
-            return self._look_up(meeting)
-        record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
-        told = Meeting(
+            return self._find_organizer(meeting)
+        record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
+        facts = Meeting(
             record.start,
             record.end,
             record.join_url,
@@ -93,18 +93,18 @@ class MeetingSource:
             version=record.version,
             origin=Origin.RECORD,
         )
-        return meeting.merge(told), decide_from_call_record(record, self.settings)
+        return meeting.merge(facts), decide_from_call_record(record, self.settings)
 
-    def _look_up(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """The organizer of a watched meeting: an operator named one, or the join URL does."""
+    def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+        """Find the organizer in the watch list or in the join URL."""
         url = meeting.join_url or ""
-        told, watched = meetings.parse_join_url(url), self.watchlist.find(url)
-        organizer = watched.organizer_id if watched else told.organizer_id
-        record = CallRecord(True, None, meeting.end, url, organizer, told.tenant_id)
+        link, watched = meetings.parse_join_url(url), self.watchlist.find(url)
+        organizer = watched.organizer_id if watched else link.organizer_id
+        record = CallRecord(True, None, meeting.end, url, organizer, link.tenant_id)
         return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
-        """Find the online meeting by its join URL, unless an attempt before has."""
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
+        """Find the online meeting by its join URL, unless its id is known."""
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
         if organizer_id is None or join_url is None:
             raise NotFound("find meeting", "the call record names no organizer")
@@ -112,49 +112,55 @@ class MeetingSource:
             meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
         return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            listed = reports.listed(self.graph, where)
+            headers = reports.list_reports(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
-        return matching.select(
-            listed,
-            Session(meeting.start, meeting.end),
+        return matching.match_reports(
+            headers,
+            MeetingSession(meeting.start, meeting.end),
             now,
             in_channel=is_channel(meeting),
             everything=self.record.series.cause is Cause.BACKFILL,
         )
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
-        """Nothing: the session is that of the call."""
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
+        """Return the meeting unchanged: its times are those of the call."""
         return meeting
 
 
 @dataclass(frozen=True)
 class EventSource:
-    """The report that a virtual event's signal names; the event is asked only who organizes it."""
+    """The report that a virtual event's signal names.
+
+    The event itself is only asked for its organizer.
+    """
 
     record: Record
     graph: Graph
     settings: Settings
 
-    def lacks(self, meeting: Meeting) -> bool:
-        """Whether the organizer is unknown: the pilot's scope and the remedy for a refusal depend on it."""
+    def is_incomplete(self, meeting: Meeting) -> bool:
+        """Whether the organizer is unknown.
+
+        The pilot's scope and the advice after a refusal depend on it.
+        """
         return meeting.organizer_id is None
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Ask the event who organizes it."""
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+        """Ask the event for its organizer."""
         session = self._where(meeting).session
-        organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
-        """The reports of the session."""
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
+        """Return the place of the session's reports."""
         return meeting, self._where(meeting)
 
     def _where(self, meeting: Meeting) -> EventReports:
@@ -162,10 +168,10 @@ class EventSource:
             raise NotFound("get attendance report", "the record names no session")
         return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
-        """The one report of the signal."""
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
+        """Select the one report of the signal."""
         return Selection((ReportHeader(subject_of(self.record.signal_id), None, None),), (), (), ())
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
-        """The times of the session, which are those of its report."""
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
+        """Take the times of the session from its report."""
         return replace(meeting, start=report.start, end=report.end, origin=Origin.RECORD)

@@ -17,7 +17,7 @@ RECORDS = "attendanceRecords"
 NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 
 
-def write(
+def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> tuple[str, int]:
     """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""

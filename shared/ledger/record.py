@@ -1,9 +1,9 @@
-"""The record of a signal in the ledger, and the dated outcome that is published from it.
+"""State of a signal: its record in the ledger, and the outcome published from it.
 
         state container    signals/<signalId>.json                   the record: the truth
         data container     outcomes/date=YYYY-MM-DD/<signalId>.json  its copy for consumers, by the day of the call
 
-The key of a record follows from the signal's id alone, so that there is one whatever is learned later. Schema of the
+The key of a record depends on the signal's id alone, so there is one record whatever is learned later. Schema of the
 copy: docs/consumers.md.
 """
 
@@ -43,7 +43,7 @@ class Result(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a series of attempts began. A backfill stores every report of each meeting that it meets."""
+    """Why a series of attempts began; a backfill stores every report it finds."""
 
     NEWS = "news"
     SWEEP = "sweep"
@@ -54,7 +54,7 @@ class Cause(StrEnum):
 
 
 class Purpose(StrEnum):
-    """The purpose of the next attempt: find reports, read fresh ones once more, or look again after days."""
+    """The purpose of an attempt: find reports, reread fresh ones, or check later."""
 
     TRY = "try"
     CONFIRM = "confirm"
@@ -62,8 +62,11 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True)
-class Series:
-    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
+class AttemptSeries:
+    """Attempts that share one retry window.
+
+    `is_denied`: the one long wait after a 403 has been made.
+    """
 
     began: datetime
     cause: Cause = Cause.NEWS
@@ -72,8 +75,11 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Next:
-    """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
+class NextAttempt:
+    """The number, time and purpose of the next attempt.
+
+    A queue message triggers it; the sweep triggers `LOOK`.
+    """
 
     attempt: int
     at: datetime
@@ -82,7 +88,10 @@ class Next:
 
 @dataclass(frozen=True)
 class Commit:
-    """One change of a record. `id` is random: a writer that finds its own has written, whatever storage replied."""
+    """One change of a record.
+
+    `id` is random: a writer that finds its own id in the record has written it, whatever storage replied.
+    """
 
     id: str
     at: datetime
@@ -102,8 +111,8 @@ class StoredReport:
 
 
 @dataclass(frozen=True)
-class Buried:
-    """A message that could not be processed. The text never leaves the state container."""
+class DeadLetter:
+    """A message that could not be processed; its text stays in the state container."""
 
     queue: str
     kind: str | None
@@ -116,23 +125,23 @@ class Buried:
 class Record:
     """The state of one signal.
 
-    `attempt` numbers the attempts and is the only fence: a nudge below it is out of date. `revision` counts the changes
-    and orders published copies; `days` are the partitions that ever held one, the current one last. `announced` is when
-    the first news came, `stored` when the first report was stored.
+    `attempt` numbers the attempts and is the only fence: a nudge with a lower number is out of date. `revision` counts
+    the changes and orders published copies. `days` are all partitions that ever held a copy, the current one last.
+    `announced` is the time of the first notification, `stored` that of the first stored report.
     """
 
     signal_id: str
     result: Annotated[Result, "outcome"]
     first_seen: datetime
     attempt: int
-    series: Series
-    next: Next | None = None
+    series: AttemptSeries
+    next: NextAttempt | None = None
     settled: datetime | None = None
     stored: datetime | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
     last_error: str | None = None
-    buried: Buried | None = None
+    buried: DeadLetter | None = None
     announced: datetime | None = None
     door: Door | None = None
     subscription_id: OpaqueId | None = None
@@ -144,33 +153,33 @@ class Record:
 
     @property
     def day(self) -> date:
-        """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
+        """The partition of its copy: the UTC day of the call's end, or of first sight."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
-    def committed(self, commit: Commit, after: Record | None) -> Record:
-        """The record as the one that follows `after`."""
-        known, days = (after.revision, after.days) if after else (0, ())
+    def with_commit(self, commit: Commit, after: Record | None) -> Record:
+        """Return the record as the successor of `after`, with this commit."""
+        revision, days = (after.revision, after.days) if after else (0, ())
         return replace(
             self,
-            revision=max(known, self.revision) + 1,
+            revision=max(revision, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
             commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
         )
 
 
-def commit(step: str, **known: Any) -> Commit:
-    """A change that is about to be made."""
-    return Commit(secrets.token_hex(8), times.now(), step, **known)
+def new_commit(step: str, **details: Any) -> Commit:
+    """Create the commit of a change that is about to be made."""
+    return Commit(secrets.token_hex(8), times.now(), step, **details)
 
 
-def of_news(news: News) -> Record:
-    """The record of a signal of which nothing is known but its news."""
+def record_from_news(news: News) -> Record:
+    """Create the record of a signal from its notification."""
     return Record(
         news.signal_id,
         Result.PENDING,
         news.first_seen,
         attempt=0,
-        series=Series(news.first_seen),
+        series=AttemptSeries(news.first_seen),
         meeting=news.meeting,
         announced=news.first_seen,
         door=news.door,
@@ -179,8 +188,8 @@ def of_news(news: News) -> Record:
     )
 
 
-def outcome(record: Record) -> bytes:
-    """The published copy: one line of JSON."""
+def dump_outcome(record: Record) -> bytes:
+    """Return the published copy as one line of JSON."""
     meeting, buried = record.meeting, record.buried
     content = {
         "signalId": record.signal_id,
@@ -206,10 +215,10 @@ def outcome(record: Record) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
-def metadata(record: Record) -> dict[str, str]:
-    """The metadata of the published copy, so that one listing tells the state of a day."""
+def outcome_metadata(record: Record) -> dict[str, str]:
+    """Return the metadata of the copy, which lets one listing summarize a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
-    known = {
+    metadata = {
         "outcome": str(record.result),
         "nextattempt": times.optional_text(record.next.at if record.next else None),
         "organizerid": denied or None,
@@ -220,16 +229,16 @@ def metadata(record: Record) -> dict[str, str]:
         "stored": times.optional_text(record.stored),
         "earlierdays": ",".join(map(str, record.days[:-1])) or None,
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
-def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
-    """The record behind a published copy, for a signal whose record is gone; `told` is the copy's metadata.
+def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
+    """Rebuild a record from its published copy and the copy's metadata.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """
     content: dict[str, Any] = json.loads(body)
-    first_seen = times.parse(told.get("firstseen") or content["firstSeen"])
+    first_seen = times.parse(metadata.get("firstseen") or content["firstSeen"])
     if first_seen is None:
         raise ValueError("an outcome has no firstSeen")
     next_attempt = times.parse(content["nextAttempt"])
@@ -241,10 +250,10 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         result=Result(content["outcome"]),
         first_seen=first_seen,
         attempt=content["attempt"],
-        series=Series(first_seen),
-        next=Next(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
+        series=AttemptSeries(first_seen),
+        next=NextAttempt(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
         settled=times.parse(content["settled"]),
-        stored=times.parse(told.get("stored")),
+        stored=times.parse(metadata.get("stored")),
         meeting=Meeting(
             times.parse(content["start"]),
             times.parse(content["end"]),
@@ -252,19 +261,19 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
             content["organizerId"],
             content["meetingId"],
             event,
-            int(told.get("version", "0")),
+            int(metadata.get("version", "0")),
             Origin.LIST,
         ),
-        reports=tuple(map(_stored_report, content["reports"])),
+        reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],
-        buried=Buried(**content["buried"]) if content.get("buried") else None,
-        is_erased=ERASED in told,
-        revision=int(told.get("revision", "0")),
+        buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
+        is_erased=ERASED in metadata,
+        revision=int(metadata.get("revision", "0")),
     )
     return replace(record, days=(record.day,))
 
 
-def _stored_report(content: dict[str, Any]) -> StoredReport:
+def _load_report(content: dict[str, Any]) -> StoredReport:
     end = times.parse(content["end"])
     if end is None:
         raise ValueError("a report has no end")

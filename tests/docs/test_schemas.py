@@ -11,12 +11,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
-from shared.ledger.record import Buried, Record, Result, Series, outcome
+from shared.ledger.record import AttemptSeries, DeadLetter, Record, Result, dump_outcome
 from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
-from shared.storage.watchlist import Watched
+from shared.storage.watchlist import WatchedMeeting
 from shared.tables import rows
 from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
@@ -101,14 +101,20 @@ def test_every_upkeep_message_is_as_published() -> None:
 
 def test_every_outcome_is_as_published() -> None:
     for result in Result:
-        assert problems("outcome", json.loads(outcome(Record("cr-a", result, NOW, 1, Series(NOW))))) == []
-    for buried in (Buried("upkeep", "redrive", 1, "0" * 64, "text"), Buried("upkeep", None, None, "0" * 64)):
-        known = Record("msg-a", Result.FAILED, NOW, 0, Series(NOW), buried=buried)
-        assert problems("outcome", json.loads(outcome(known))) == []
+        assert (
+            problems("outcome", json.loads(dump_outcome(Record("cr-a", result, NOW, 1, AttemptSeries(NOW)))))
+            == []
+        )
+    for buried in (
+        DeadLetter("upkeep", "redrive", 1, "0" * 64, "text"),
+        DeadLetter("upkeep", None, None, "0" * 64),
+    ):
+        known = Record("msg-a", Result.FAILED, NOW, 0, AttemptSeries(NOW), buried=buried)
+        assert problems("outcome", json.loads(dump_outcome(known))) == []
 
 
 def test_a_watched_meeting_is_as_published() -> None:
-    watched = Watched(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
+    watched = WatchedMeeting(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
     content = codec.write(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})
