@@ -31,7 +31,7 @@ HURRY = {
 @contextmanager
 def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
     """The whole system, which soon tries again; its Graph does not throttle, as that would take 20 s each time."""
-    with compose.up(folder, settings={**HURRY, **settings}, log=log) as stack:
+    with compose.up(folder, settings={**HURRY, **settings}, log=log, usual_roots=False) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
