@@ -27,7 +27,7 @@ from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
 from shared import limits, logs, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.graph import client as graph
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
@@ -107,8 +107,8 @@ class App:
 
     def post(self, number: int) -> None:
         """Announce a call record."""
-        signal = of_call_record(call_id(number), self.clock.datetime())
-        self.clock.spawn(lambda: self.webhook.receive(message(signal)))
+        signal = call_record_news(call_id(number), self.clock.datetime())
+        self.clock.spawn(lambda: self.webhook.receive(serialize_message(signal)))
 
     def run_sweep(self) -> None:
         """Run the sweep's timer."""
@@ -124,7 +124,7 @@ class App:
             self.clock, queue, buried, make, most, self.assumed, self._draw.randrange(2**32), cpu
         )
 
-    def client(self, rate: limits.Rate) -> graph.Graph:
+    def client(self, rate: limits.RateLimiter) -> graph.Graph:
         """A client of Graph within this budget."""
         client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
         client._session = cast(Any, self.tenant)
@@ -148,7 +148,7 @@ class _Process:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._rate = limits.Rate(app.settings.graph_rate, lambda: app.clock.now)
+        self._rate = limits.RateLimiter(app.settings.graph_rate, lambda: app.clock.now)
         self.listing = limits.SlidingWindow(*call_records.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)

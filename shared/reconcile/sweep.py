@@ -17,7 +17,7 @@ from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
-from ..messages.tasks import Backfill, Refresh, Sweep, Task
+from ..messages.tasks import Backfill, RefreshDay, Sweep, Task
 from ..services import Services
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
@@ -41,7 +41,7 @@ def run_sweep(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
     if windows.is_full_scan_due(_last_scan(FULL, services), settings, now):
-        scan = windows.full_scan(services.sealing.unsealed(), settings, now)
+        scan = windows.full_scan(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe_denied(services)
     if services.access.restored_organizers():
@@ -189,4 +189,4 @@ def _last_scan(name: str, services: Services) -> Scan | None:
 
 def _queue_refreshes(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
-        services.tasks.send(tasks.message(Task(Refresh(day))))
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(day))))

@@ -1,4 +1,4 @@
-"""docs/architecture.md says what the code does: what each package may import, and the way of a notification."""
+"""docs/architecture.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def walk() -> list[str]:
         before = sys.getprofile()
         sys.setprofile(called_now)
         try:
-            reply = webhook.answer(
+            reply = webhook.answer_post(
                 validation_token=None, body=notification(), environ=ENVIRON, traceparent=None
             )
             for text in reply.signals:

@@ -1,4 +1,4 @@
-"""The documents say what the code does: each test compares a table, an example or a link with its source.
+"""The documents agree with the code: tables, examples and links.
 
 A failure prints what the document should say. Nothing here needs the local stack.
 """
@@ -147,21 +147,21 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.line(archive.ReportSummary(read.id, name, read.size, metadata)))
+        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
+    written = json.loads(manifests.serialize_manifest(codec.decode(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(ledger_record.Result)
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendees(example("report"), example("line"))
+    (row, *_) = rows.attendee_rows(example("report"), example("line"))
     assert list(example("row").items()) == list(row.items())
     section_of_rows = section(CONSUMERS, "The daily table")
     named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
@@ -169,11 +169,11 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:
-    manifest = codec.read(Manifest, example("manifest"))
+    manifest = codec.decode(Manifest, example("manifest"))
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
-    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+    assert sorted(named) == sorted(manifests.manifest_metadata(manifest, "0" * 64))
 
 
 def test_day_is_final_when_the_code_says_so() -> None:
@@ -215,7 +215,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
         unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
         assert unset <= {"door"}  # of which there is one
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
-        written = json.loads(signals.message(message))
+        written = json.loads(signals.serialize_message(message))
         assert dict(rows) == {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
         }
@@ -223,7 +223,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
 
 def test_messages_sent_by_hand_are_tasks() -> None:
     texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
-    assert {type(tasks.parse(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+    assert {type(tasks.parse_task(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
 
 
 def test_table_of_upkeep_has_every_kind() -> None:
@@ -267,10 +267,10 @@ def command_lines(path: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str:
-    """What the command line would not take; "" for nothing."""
+    """The error that the command line would report; "" for none."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
-    words = main.hoisted(shlex.split(line, comments=True)[1:])
+    words = main.move_options_first(shlex.split(line, comments=True)[1:])
     while words and hasattr(command, "commands"):
         word = words.pop(0)
         if not word.startswith("-"):
@@ -323,7 +323,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table, as the code knows the settings."""
+    """The README's table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
@@ -332,7 +332,7 @@ def settings_table() -> str:
 
 
 def names_in(document: str, heading: str) -> list[str]:
-    """The names in the first column of the table with this heading, also where a row names several."""
+    """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
     table = rest[: rest.index("\n\n")].splitlines()[1:]
     return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -359,7 +359,10 @@ def example_record() -> ledger_record.Record:
 
 
 def awkward_report() -> dict[str, Any]:
-    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    """A report that makes hashes depend on their writer.
+
+    Its order, annotations, number forms and text are unusual.
+    """
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
@@ -424,7 +427,7 @@ def relative_links(path: Path) -> list[str]:
 
 
 def resolves(path: Path, link: str) -> bool:
-    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    """Whether a link leads to a file or folder, and its fragment to a heading."""
     name, _, fragment = link.partition("#")
     target = (path.parent / name).resolve() if name else path
     if not target.exists() or not target.is_relative_to(ROOT):

@@ -1,4 +1,4 @@
-"""A million hostile bodies at the core that reads them, and twenty thousand over HTTP at both webhooks.
+"""A million hostile bodies at the core, and twenty thousand over HTTP.
 
 What reaches a branch that nothing reached before is mutated further. Exits with 1 when anything was not handled, was
 enqueued that should not be, or was answered otherwise than the contract says.
@@ -31,7 +31,7 @@ EXHAUSTIVE = "a `match` over every kind that there is has no other way"
 NO_OTHER = {
     "signals._subject": EXHAUSTIVE,
     **dict.fromkeys(
-        ("missing.listed", "webhook.Refusals.add"), "the other way is an error that nothing raises"
+        ("missing.listed", "webhook.RefusalCounter.add"), "the other way is an error that nothing raises"
     ),
     "reports._record_pages": "the end of a loop that the interpreter does not report",
 }

@@ -1,4 +1,4 @@
-"""Random histories against the real rules: workers that overtake each other, die and are repeated at any operation.
+"""Random histories: workers overtake each other, crash and are repeated.
 
 The product runs unchanged; storage, queues and Graph are doubles that stop before each operation, and a drawn plan
 says who goes on, who dies, what fails and when time passes. Its thread pools run in line, so that a plan always has
@@ -22,7 +22,7 @@ from shared.ledger.merge import record_for_attempt
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
-from shared.messages.rich_notifications import Encrypted
+from shared.messages.rich_notifications import EncryptedBatch
 from shared.messages.signals import Message
 from tests.support.blobs import Blob
 from tests.support.doubles import Call
@@ -66,7 +66,7 @@ class Checked(History):
         assert any(result(blob) not in worse for blob in left), f"{signal} is worse than before"
 
     def check_quiet(self) -> None:
-        """When all is quiet, a signal has one outcome, and one message at most that will continue it."""
+        """At rest, a signal has one outcome, and at most one message to continue it."""
         if not self.is_quiet():
             return
         found = self.outcomes()
@@ -166,8 +166,8 @@ def shown(name: str, blob: Blob | None) -> str:
 
 def read(text: str) -> Sequence[Message]:
     """The news and nudges in a message."""
-    found = rich_notifications.read(text)
-    assert not isinstance(found, Encrypted)
+    found = rich_notifications.parse_message(text)
+    assert not isinstance(found, EncryptedBatch)
     return found
 
 

@@ -32,7 +32,7 @@ WINDOW = ("--from", str(FIRST), "--to", str(LAST))
 
 @pytest.fixture(scope="module")
 def past(stack: Any) -> list[dict[str, Any]]:
-    """What `reports list` tells of an archive in which the past was filled in, and sealed."""
+    """The rows of `reports list` for a filled and sealed past."""
     front = Front(stack)
     front.control.add_past(NewPast(days=DAYS, meetings_per_day=3, participants=3))
     made = told(front, "backfill", *WINDOW, "--wait")
@@ -137,9 +137,9 @@ def test_an_export_has_a_row_for_each_and_its_columns(
     day = TODAY - timedelta(days=2)
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
     source = {
-        Table.MEETINGS: lambda report, line: [rows.meeting(report, line)],
-        Table.ATTENDEES: rows.attendees,
-        Table.INTERVALS: rows.intervals,
+        Table.MEETINGS: lambda report, line: [rows.meeting_row(report, line)],
+        Table.ATTENDEES: rows.attendee_rows,
+        Table.INTERVALS: rows.interval_rows,
     }[table]
     wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
     for form in ("csv", "parquet"):
@@ -275,6 +275,6 @@ def test_versions_before_go_and_the_current_ones_stay() -> None:
     container.get_blob_client.side_effect = lambda name, version_id: SimpleNamespace(
         delete_blob=lambda: deleted.append((name, version_id))
     )
-    assert erase.forget_versions(container, blob, blob) == 1
+    assert erase.delete_versions(container, blob, blob) == 1
     assert deleted == [(blob, "1")]
     container.list_blobs.assert_called_once_with(name_starts_with=blob, include=["versions"])

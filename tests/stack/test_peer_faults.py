@@ -1,4 +1,4 @@
-"""Faults seen in other receivers of Graph notifications, each as a test that this one passes.
+"""Faults of other receivers of Graph notifications, which this one avoids.
 
 The name says what went wrong there. Those of encrypted notifications come with encryption.
 """
@@ -37,7 +37,7 @@ def test_a_null_resource_data_does_not_break_the_batch(front: Front) -> None:
 
 def test_the_list_of_subscriptions_is_read_to_its_last_page() -> None:
     class Paged:
-        def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+        def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
             assert path == "subscriptions"
             for number in range(3):
                 yield [
@@ -129,7 +129,7 @@ def test_the_validation_token_is_not_reflected_as_html(front: Front) -> None:
 
 
 def test_an_acknowledged_notification_is_on_the_queue(front: Front, stack: Stack) -> None:
-    """Acknowledging before the work is durable loses it in a crash: the host is killed right after the 202."""
+    """Acknowledging too early loses work in a crash: the host is killed after the 202."""
     made = front.session()
     front.notify(made.call_id)
     stack.kill_functions()

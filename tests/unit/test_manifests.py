@@ -1,4 +1,4 @@
-"""A day's manifest and index say what lies in storage, whoever writes them, and count every final version."""
+"""Manifests and indexes: they match storage, and count final versions."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
-from shared.days.manifests import Manifest, Manifests, dumps, following
+from shared.days.manifests import Manifest, Manifests, next_manifest, serialize_manifest
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
@@ -334,7 +334,7 @@ def test_complete_days_are_those_of_the_range(container: ContainerClient, manife
 
 
 def before_upload(container: ContainerClient, hook: Callable[[str], None]) -> Callable[[str], BlobClient]:
-    """The container's `get_blob_client`, whose clients call `hook` with their name before they upload."""
+    """A `get_blob_client` whose clients call `hook` before they upload."""
     get = container.get_blob_client
 
     def get_blob_client(name: str) -> BlobClient:
@@ -352,7 +352,7 @@ def before_upload(container: ContainerClient, hook: Callable[[str], None]) -> Ca
 
 
 def interrupted(container: ContainerClient, name: str, times: int, rival: Callable[[], object]) -> Manifests:
-    """Manifests that are overtaken by `rival` the first `times` that they have listed blobs, or go to write one."""
+    """Manifests that `rival` overtakes the first `times`."""
     listing, left = container.list_blobs, iter(range(times))
 
     def after_rival(blob: str) -> None:
@@ -568,7 +568,7 @@ MANIFESTS = st.builds(
 
 @given(MANIFESTS)
 def test_a_manifest_survives_its_blob(manifest: Manifest) -> None:
-    body = dumps(manifest)
+    body = serialize_manifest(manifest)
     assert b"\n" not in body
     assert codec.loads(Manifest, body) == manifest
 
@@ -579,7 +579,7 @@ def test_the_revision_counts_the_versions_that_were_published_as_complete(
 ) -> None:
     manifest, published = None, 0
     for seen, final, changed in looks:
-        before, manifest = manifest, following(manifest, seen, final=final, reports_changed=changed)
+        before, manifest = manifest, next_manifest(manifest, seen, final=final, reports_changed=changed)
         if manifest is not before:
             published += manifest.complete
             assert manifest.updated == seen.updated

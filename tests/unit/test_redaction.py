@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.cli.erasure.erase import without_organizer
+from shared.cli.erasure.erase import remove_organizer
 from shared.ledger.record import AttemptSeries, DeadLetter, NextAttempt, Record, Result, dump_outcome
 from shared.messages import codec
 from shared.messages.signals import Meeting
-from shared.privacy.redact import ERASED, Person, of_report, roles
+from shared.privacy.redact import ERASED, Person, find_roles, redact_report
 
 WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
 WHEN = "2026-11-24T00:00:00.000Z"
@@ -55,13 +55,13 @@ def report(*records: object) -> dict[str, Any]:
     ],
 )
 def test_a_person_is_told_by_id_or_address(changes: dict[str, object], is_theirs: bool) -> None:
-    found = roles(report(record(**changes), "no record"), {}, WHO)
+    found = find_roles(report(record(**changes), "no record"), {}, WHO)
     assert found == (["attendee"] if is_theirs else [])
 
 
 def test_of_a_record_only_role_and_times_stay() -> None:
     other = record(id="o", emailAddress="o@x", identity={"id": "o", "displayName": "Olaf"})
-    new = of_report(report(other, record()), {"sha256": "old", "organizerid": "somebody"}, WHO, WHEN)
+    new = redact_report(report(other, record()), {"sha256": "old", "organizerid": "somebody"}, WHO, WHEN)
     content = json.loads(new.body)
     assert content["attendanceRecords"] == [
         other,
@@ -89,13 +89,13 @@ def test_of_an_organizer_what_names_the_meeting_goes_too() -> None:
         "sha256": "old",
         "end": "e",
     }
-    new = of_report(report(), told, WHO, WHEN)
+    new = redact_report(report(), told, WHO, WHEN)
     assert json.loads(new.body) == {"id": "r", "attendanceRecords": [], "totalParticipantCount": 2}
     assert set(new.metadata) == {"sha256", "end", ERASED}
 
 
 def test_the_sha256_is_that_of_what_is_left() -> None:
-    new = of_report(report(record()), {}, WHO, WHEN)
+    new = redact_report(report(record()), {}, WHO, WHEN)
     content = {name: value for name, value in json.loads(new.body).items() if "@odata." not in name}
     del content["attendanceRecords"][0]["identity"]["@odata.type"]
     form = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -112,7 +112,7 @@ def buried(text: str) -> DeadLetter:
 
 
 def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
-    redacted = without_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
+    redacted = remove_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
     assert redacted == Record(
         "cr-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), meeting=Meeting(NOW, NOW), is_erased=True
     )
@@ -122,13 +122,13 @@ def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
 
 
 def test_a_record_of_somebody_else_or_pending_stays() -> None:
-    assert without_organizer(signal(Result.PENDING), WHO) is None
-    assert without_organizer(Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW)), WHO) is None
+    assert remove_organizer(signal(Result.PENDING), WHO) is None
+    assert remove_organizer(Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW)), WHO) is None
 
 
 def test_a_buried_message_that_names_the_person_is_taken_out() -> None:
     known = Record(
         "msg-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), buried=buried('{"organizerId":"8b081ef6"}')
     )
-    assert without_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
-    assert without_organizer(replace(known, buried=buried("somebody else")), WHO) is None
+    assert remove_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
+    assert remove_organizer(replace(known, buried=buried("somebody else")), WHO) is None
