@@ -20,22 +20,6 @@ DAY = timedelta(days=1)
 stack = own_stack()
 
 
-def swept(front: Front, look: str) -> dict[str, Any]:
-    """Run the timer's function and wait for a scan that began after that."""
-
-    def found() -> dict[str, Any]:
-        return front.state(f"sweep/{look}.json")
-
-    def done() -> dict[str, Any]:
-        now = found()
-        return now if now and now["started"] > before and now.get("finished") else {}
-
-    eventually(lambda: not found() or found().get("finished"), f"the {look} scan before to finish")
-    before = found().get("started", "")
-    front.run("sweep")
-    return eventually(done, f"the {look} scan to finish")
-
-
 def backfill(front: Front, day: date) -> str:
     """Ask for the backfill of a day, and return the name of its scan's state."""
     front.ask("backfill", start=day, end=day)
@@ -66,12 +50,12 @@ def past(stack: Stack) -> Past:
     end = datetime.now(UTC) - 3 * DAY  # the newest day that is over at any hour
     made = front.control.add_past(NewPast(days=3, meetings_per_day=5))
     late = front.session(start=end - timedelta(minutes=30), end=end, no_report=True)
-    look = swept(front, "full")
+    look = front.sweep("full")
     for each in made:
         front.outcome(each.call_id, "stored")
     front.outcome(late.call_id, "noReport")
     front.control.clear_calls()
-    swept(front, "recent")
+    front.sweep()
     return Past(end.date(), made, late, look, front.calls())
 
 
@@ -102,17 +86,17 @@ def test_a_report_that_comes_after_its_day_was_sealed_is_a_new_revision(front: F
     front.control.change_session(past.late.call_id, noReport=False)
     front.ask("redrive", outcomes=["noReport"], start=past.day, end=past.day)
     front.outcome(past.late.call_id, "stored")
-    swept(front, "recent")
+    front.sweep()
     assert sealed(front, past.day, before["revision"])["reports"] == before["reports"] + 1
 
 
 def test_a_second_look_costs_pages_and_nothing_else(front: Front) -> None:
     made = [front.session() for _ in range(3)]
-    swept(front, "recent")
+    front.sweep()
     for each in made:
         front.outcome(each.call_id, "stored", attempt=1)
     front.control.clear_calls()
-    look = swept(front, "recent")
+    look = front.sweep()
     assert look.get("missing", 0) == 0
     pages = -(-look["records"] // 60)
     assert len(front.calls("callRecords?")) == len(front.calls()) == pages
@@ -121,7 +105,7 @@ def test_a_second_look_costs_pages_and_nothing_else(front: Front) -> None:
 def test_a_swept_meeting_costs_a_call_less_than_an_announced_one(front: Front) -> None:
     meeting = front.control.add_meeting()
     made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
-    swept(front, "recent")
+    front.sweep()
     front.outcome(made.call_id, "stored")
     assert not front.calls(made.call_id)  # the call record itself
     assert len(front.calls(meeting.organizer_id)) == 3  # meeting, list, report
@@ -130,7 +114,7 @@ def test_a_swept_meeting_costs_a_call_less_than_an_announced_one(front: Front) -
 def test_what_a_list_decides_is_settled_at_once(front: Front) -> None:
     outsider = front.session(NewMeeting(tenant="99999999-2222-4333-8444-555555555555"))
     between_two = front.control.add_session(NewSession(type="peerToPeer", announce=False))
-    swept(front, "recent")
+    front.sweep()
     front.outcome(outsider.call_id, "externalOrganizer", attempt=0)
     front.outcome(between_two.call_id, "notAMeeting", attempt=0)
     assert not front.calls(outsider.call_id)
@@ -139,7 +123,7 @@ def test_what_a_list_decides_is_settled_at_once(front: Front) -> None:
 
 def test_a_call_in_the_list_without_what_is_needed_is_asked_for(front: Front) -> None:
     by_phone = front.session(NewMeeting("short"), phone_organizer=True)
-    swept(front, "recent")
+    front.sweep()
     eventually(lambda: front.calls(by_phone.call_id), "the call record to be read")
 
 

@@ -30,7 +30,7 @@ def command(*arguments: str) -> list[str]:
 def run(front: Front, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Call it in this process; `more` are variables of its environment."""
     done = CliRunner().invoke(
-        main.app, main.hoisted(arguments), env=environment(front, **more), prog_name="attendance"
+        main.app, main.move_options_first(arguments), env=environment(front, **more), prog_name="attendance"
     )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception

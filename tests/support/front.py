@@ -192,6 +192,21 @@ class Front:
         self.run("maintain_subscriptions")
         eventually(self.control.subscriptions, "a subscription")
 
+    def sweep(self, name: str = "recent") -> dict[str, Any]:
+        """Run the timer's function, and wait for a scan of this name that began after that."""
+
+        def scan() -> dict[str, Any]:
+            return self.state(f"sweep/{name}.json")
+
+        def done() -> dict[str, Any]:
+            found = scan()
+            return found if found and found["started"] > before and found.get("finished") else {}
+
+        eventually(lambda: not scan() or scan().get("finished"), f"the {name} scan before to finish")
+        before = scan().get("started", "")
+        self.run("sweep")
+        return eventually(done, f"the {name} scan to finish")
+
     def run(self, function: str) -> None:
         """Run a function now, as the portal does."""
         url = f"{self.stack.functions.url}/admin/functions/{function}"
