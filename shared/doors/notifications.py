@@ -1,9 +1,9 @@
-"""Change notifications and lifecycle notifications: from an untrusted body to signals and tasks.
+"""Parse change and lifecycle notifications from an untrusted request body.
 
-Pure and standard library only; decides nothing from what it did not authenticate. An item counts when its
-`clientState` is ours (compared in constant time, the previous one too while rotating) and its tenant is ours. The
-`resource` of an item is matched against known shapes and only its ids are kept: it is never used as an address.
-Shapes: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
+An item counts only if its `clientState` and its tenant are ours. The comparison takes constant time and includes the
+previous clientState during a rotation. An item's `resource` is matched against known shapes; only its ids are kept, and
+it is never used as an address. Standard library only, no I/O. Sources:
+https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
 https://learn.microsoft.com/graph/change-notifications-lifecycle-events
 """
 
@@ -28,8 +28,8 @@ from ..settings import CALL_EVENTS, GUID, VIRTUAL_EVENTS, Settings
 
 MAX_EVENTS = 50  # virtual events of one POST that get a subscription; the sweep finds the others
 
-# communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
-# collection alone where only resourceData names the id
+# communications/callRecords/{id} or communications/callRecords('{id}'), with or without slashes around; or only the
+# collection, if resourceData has the id.
 _CALL_RECORD = re.compile(
     r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|)/?\Z", re.IGNORECASE
 )
@@ -56,16 +56,16 @@ class ParsedNotifications:
 def parse_notifications(
     body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None
 ) -> ParsedNotifications:
-    """Sort the items of a notification POST. Raises NotANotification for what is no collection of items.
+    """Parse the body of a notification POST.
 
     Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
     `tenant`, `noSubscription`, `unknownResource`, `unknownLifecycleEvent`, `tooMany`.
     """
-    content = _content(body)
+    content = _parse_body(body)
     sorter = _Sorter(settings, seen, traceparent)
     for item in content["value"]:
         sorter.add(item)
-    return sorter.received(_tokens(content))
+    return sorter.received(_parse_tokens(content))
 
 
 class _Sorter:
@@ -87,18 +87,18 @@ class _Sorter:
         """Take an item, or count why it is dropped."""
         if not isinstance(item, dict):
             self._dropped["notAnObject"] += 1
-        elif not _authentic(item.get("clientState"), self._settings):
+        elif not _is_authentic(item.get("clientState"), self._settings):
             self._dropped["clientState"] += 1
-            if (refused := _subscription_id(item)) and GUID.match(refused):
+            if (refused := _parse_subscription_id(item)) and GUID.match(refused):
                 self._refused_ids[refused] = None
-        elif not _of_tenant(item.get("tenantId"), self._settings):
+        elif not _is_of_tenant(item.get("tenantId"), self._settings):
             self._dropped["tenant"] += 1
-        elif _subscription_id(item) is None:
+        elif _parse_subscription_id(item) is None:
             self._dropped["noSubscription"] += 1
         elif item.get("lifecycleEvent") is not None:
-            self._add_lifecycle_event(item["lifecycleEvent"], _subscription_id(item))
+            self._add_lifecycle_event(item["lifecycleEvent"], _parse_subscription_id(item))
         else:
-            self._add_change(_news(item, self._settings, self._seen, self._traceparent))
+            self._add_change(_parse_change(item, self._settings, self._seen, self._traceparent))
 
     def _add_lifecycle_event(self, event: object, subscription_id: str | None) -> None:
         if event == "reauthorizationRequired" and subscription_id:
@@ -141,51 +141,51 @@ class _Sorter:
         )
 
 
-def _news(
+def _parse_change(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
 ) -> News | RichItem | SubscribeEvent | None:
-    """What a change tells, if its resource is one that the settings ask for."""
+    """Return the content of a change notification, or None if SIGNALS excludes it."""
     resource = item.get("resource")
     if not isinstance(resource, str):
         return None
-    known = {"traceparent": traceparent, "subscription_id": _subscription_id(item)}
-    if call_id := _call_id(item, resource):
-        return call_record_news(call_id, seen, **known)
+    fields = {"traceparent": traceparent, "subscription_id": _parse_subscription_id(item)}
+    if call_id := _parse_call_id(item, resource):
+        return call_record_news(call_id, seen, **fields)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
-        found = resource_paths.parse_event_report(_data(item, "@odata.id"))
-        return report_news(found.report_id, found.session, seen, **known) if found else None
+        report = resource_paths.parse_event_report_path(_resource_data(item, "@odata.id"))
+        return report_news(report.report_id, report.session, seen, **fields) if report else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
-        event = resource_paths.parse_event(_data(item, "@odata.id")) or resource_paths.parse_event(
-            _data(item, "id")
-        )
+        event = resource_paths.parse_event_path(
+            _resource_data(item, "@odata.id")
+        ) or resource_paths.parse_event_path(_resource_data(item, "id"))
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
         sealed = parse_encrypted_content(item.get("encryptedContent"))
-        return RichItem(url, sealed, known["subscription_id"]) if sealed else None
+        return RichItem(url, sealed, fields["subscription_id"]) if sealed else None
     return None
 
 
-def _subscription_id(item: dict[str, object]) -> str | None:
-    """The subscription that an item names, if it is an id."""
+def _parse_subscription_id(item: dict[str, object]) -> str | None:
+    """Return the item's subscription id, or None if it is malformed."""
     value = item.get("subscriptionId")
     return value if isinstance(value, str) and OPAQUE_ID.match(value) else None
 
 
-def _data(item: dict[str, object], name: str) -> str:
+def _resource_data(item: dict[str, object], name: str) -> str:
     data = item.get("resourceData")
     value = data.get(name) if isinstance(data, dict) else None
     return value if isinstance(value, str) else ""
 
 
-def _tokens(content: dict[str, Any]) -> tuple[str, ...]:
-    """The body's validation tokens; none where they have another shape, and then nothing is verified by them."""
+def _parse_tokens(content: dict[str, Any]) -> tuple[str, ...]:
+    """Return the body's validation tokens; none if malformed, and nothing verifies."""
     tokens = content.get("validationTokens")
     if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
         return ()
     return tuple(tokens)
 
 
-def _content(body: bytes) -> dict[str, Any]:
+def _parse_body(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -195,22 +195,22 @@ def _content(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _authentic(client_state: object, settings: Settings) -> bool:
+def _is_authentic(client_state: object, settings: Settings) -> bool:
     if not isinstance(client_state, str):
         return False
-    given = client_state.encode("utf-8", "surrogatepass")
-    # Every accepted state is compared, so that the time taken does not tell which one was near.
-    matches = [hmac.compare_digest(given, accepted.encode()) for accepted in settings.client_states]
+    received = client_state.encode("utf-8", "surrogatepass")
+    # Compare with every accepted state: the time taken must not reveal a near match.
+    matches = [hmac.compare_digest(received, accepted.encode()) for accepted in settings.client_states]
     return any(matches)
 
 
-def _of_tenant(tenant_id: object, settings: Settings) -> bool:
+def _is_of_tenant(tenant_id: object, settings: Settings) -> bool:
     return tenant_id is None or (isinstance(tenant_id, str) and tenant_id.lower() == settings.tenant_id)
 
 
-def _call_id(item: dict[str, object], resource: str) -> str | None:
+def _parse_call_id(item: dict[str, object], resource: str) -> str | None:
     match = _CALL_RECORD.match(resource)
     if match is None:
         return None
-    call_id = match[1] or match[2] or _data(item, "id")
+    call_id = match[1] or match[2] or _resource_data(item, "id")
     return call_id if GUID.match(call_id) else None

@@ -1,7 +1,7 @@
-"""What the two webhook routes answer: the validation handshake, and the acknowledgement of notifications.
+"""Answer the two webhook routes: validation handshake and notifications.
 
-The reply never waits for Graph, Key Vault or Blob storage: it is ready as soon as the signals are handed to the
-output binding, which the host writes to the queue before it sends the reply. Standard library only. Status codes:
+The answer never waits for Graph, Key Vault or Blob storage. It is ready once the messages are in the output binding,
+which the host writes to the queue before it sends the answer. Standard library only. Status codes:
 
     200  the decoded validation token, and nothing else
     202  every item that authenticates is on the queue; the reply does not tell which did
@@ -32,7 +32,7 @@ REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neit
 
 @dataclass(frozen=True)
 class WebhookReply:
-    """A status, a plain text, and the messages for `meeting-signals` and `upkeep`."""
+    """Status, plain text, and messages for the queues `meeting-signals` and `upkeep`."""
 
     status: int
     text: str = ""
@@ -43,7 +43,7 @@ class WebhookReply:
 def answer_post(
     *, validation_token: str | None, body: bytes, environ: Mapping[str, str], traceparent: str | None
 ) -> WebhookReply:
-    """Answer one POST to a webhook route. Never raises for what a sender can do."""
+    """Answer one POST to a webhook route. Never raises because of a request."""
     try:
         config = settings.load(environ)
     except SettingError as failure:
