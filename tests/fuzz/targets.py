@@ -329,6 +329,8 @@ def _call_record(body: bytes, _: Random) -> None:
 class _Answers:
     """A Graph that gives one document at every address, in a few pages."""
 
+    request_id = None
+
     def __init__(self, content: dict[str, Any]) -> None:
         self._content = content
 
