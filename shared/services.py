@@ -13,7 +13,7 @@ from . import settings as app_settings
 from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
-from .crypto.validation_tokens import Validator
+from .crypto.validation_tokens import TokenValidator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
@@ -27,7 +27,7 @@ from .limits import RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Scans
+from .storage.scans import ScanStore
 from .storage.state import StateStore
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
@@ -48,10 +48,10 @@ class Services:
     access: AccessRegister
     daily: AttendeeTable
     sealing: Sealing
-    scans: Scans
+    scans: ScanStore
     watch: Watchlist
     keys: Keys
-    validator: Validator
+    validator: TokenValidator
     meeting_ids: MeetingIdCache
 
 
@@ -88,10 +88,10 @@ def assemble(
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         sealing,
-        Scans(state, upkeep),
+        ScanStore(state, upkeep),
         Watchlist(state),
         keys or NoKeys(),
-        Validator(
+        TokenValidator(
             SigningKeys(settings.login_root),
             settings.graph_app_id,
             settings.tenant_id,

@@ -1,9 +1,9 @@
-"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling and bodies of bounded size.
+"""HTTP client for Microsoft Graph: tokens, timeouts, retries and throttling.
 
-Rules from https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, back
-off exponentially with full jitter where there is none, follow @odata.nextLink as it is given. A link is followed
-only on Graph's own origin, because the token travels with the request. Short waits happen here, inside a budget;
-a long one is the caller's to plan (`Throttled`).
+Follows https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, otherwise back
+off exponentially with full jitter, and use @odata.nextLink unchanged. Because the token travels with each request, a
+link is followed only on Graph's own origin. Short waits happen here, within a budget; for long ones the caller gets
+`Throttled`. Bodies are limited in size.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from ..settings import THREADS
 from . import verbatim_json
 
 MAX_TRIES = 4  # of one request
-MANY_FAILURES = 5  # requests given up in a row: Graph is down, and each gets one try until it answers
-MAX_INLINE_WAIT = 10.0  # seconds; a longer Retry-After becomes a delayed signal
-FIRST_BACKOFF = 0.5  # seconds, doubled with each try, drawn from 0 to it
+MAX_FAILURES_IN_A_ROW = 5  # then Graph is down: one try per request until it answers
+MAX_INLINE_WAIT = 10.0  # seconds; the caller plans a longer Retry-After
+FIRST_BACKOFF = 0.5  # seconds; doubles with each try; the wait is drawn from 0 to it
 MAX_BACKOFF = 8.0
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0  # between two packets
@@ -54,10 +54,10 @@ BODY_DEADLINE = 120.0  # for a whole body
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 5_000
 CHUNK = 64 * 1024
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-DOWN = RETRIED - {429}
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+DOWN_STATUSES = RETRIED_STATUSES - {429}
 
-VALIDATION = "validation"  # begins the hint of a failed handshake
+VALIDATION = "validation"  # prefix of the hint about a failed handshake
 _VALIDATION = re.compile(r"Subscription validation request (failed|timed out)\b", re.IGNORECASE)
 _VALIDATION_STATUS = re.compile(r"HTTP status code is '([A-Za-z0-9]{1,40})'")
 
@@ -65,15 +65,18 @@ type TokenSource = Callable[[bool], str]
 
 
 def segment(value: str) -> str:
-    """`value` percent-encoded once, as one segment of a path or one value in a query."""
+    """Percent-encode `value` once, as a path segment or a value in a query."""
     return quote(value, safe="", errors="surrogatepass")
 
 
-BETA = "beta/"  # begins the paths of what v1.0 does not have
+BETA = "beta/"  # prefix of paths that v1.0 does not have
 
 
 class Graph:
-    """A client for one Graph root. `token(renew)` gives a bearer token; `renew` asks for a fresh one."""
+    """A client for one Graph root.
+
+    `token(renew)` returns a bearer token; with `renew` a fresh one.
+    """
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class Graph:
         self._draw = draw
         self._local = threading.local()
         self._skew = timedelta()
-        self._failures = 0  # in a row, of all threads
+        self._failures = 0  # consecutive, over all threads
         self._session = _Session()
         self._session.headers["User-Agent"] = f"teams-attendance-reports/{__version__}"
         for scheme in ("https://", "http://"):
@@ -100,7 +103,7 @@ class Graph:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Begin no request of this thread after `seconds`: Unavailable is raised instead."""
+        """Start no request of this thread after `seconds`; raise Unavailable instead."""
         self._local.deadline = time.monotonic() + seconds
         self._local.request_id = None
         try:
@@ -109,37 +112,39 @@ class Graph:
             self._local.deadline = math.inf
 
     def now(self) -> datetime:
-        """The time by Graph's clock, as its last answer told it; ours before the first one."""
+        """Return Graph's time, as of its last answer; ours before the first."""
         return datetime.now(UTC) + self._skew
 
     @property
     def request_id(self) -> str | None:
-        """The `request-id` of the last answer that this thread got: what Microsoft's support asks for."""
+        """The `request-id` of this thread's last answer, which Microsoft support asks for."""
         return getattr(self._local, "request_id", None)
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
-        """The JSON object at `path` (below /v1.0, already encoded), at a path of BETA, or at a link of Graph's own.
+        """Return the JSON object at a path or link.
 
-        Raises a GraphError; `operation` names the call in it.
+        A path is below /v1.0 or starts with BETA, and is already encoded; a link must be Graph's own. Raises a
+        GraphError, which names the call by `operation`.
         """
         return self._call("GET", path, operation)
 
     def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
-        """The `value` lists of a collection, page by page."""
+        """Yield the `value` list of each page of a collection."""
         first = self.get(path, operation)
         for page in itertools.chain([first], self.follow_links(next_link(first), operation)):
             yield page_items(page, operation)
 
     def follow_links(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
-        """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
+        """Yield the pages behind an `@odata.nextLink`.
 
-        Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
+        The link is a collection's or an expanded property's. Raises Unavailable for a link that is not Graph's,
+        repeats, or comes after MAX_PAGES.
         """
         seen: set[str] = set()
         while link is not None:
             if not isinstance(link, str) or "://" not in link or link in seen or len(seen) >= MAX_PAGES:
                 raise Unavailable(
-                    operation, "the next link is no address, repeats or comes after too many pages"
+                    operation, "the next link is not an address, repeats, or comes after too many pages"
                 )
             seen.add(link)
             page = self.get(link, operation)
@@ -147,15 +152,15 @@ class Graph:
             link = next_link(page)
 
     def post(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Create something. Not tried again unless Graph said that it did not look at it (429)."""
+        """Create a resource. Retried only after 429, when Graph has not processed it."""
         return self._call("POST", path, operation, body)
 
     def patch(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change something."""
+        """Update a resource."""
         return self._call("PATCH", path, operation, body)
 
     def delete(self, path: str, operation: str) -> None:
-        """Delete something; NotFound when it is gone already."""
+        """Delete a resource. Raises NotFound if it does not exist."""
         self._call("DELETE", path, operation)
 
     def _call(
@@ -163,17 +168,17 @@ class Graph:
     ) -> dict[str, Any]:
         url = self._url(path, operation)
         refused = renew = False
-        tries = MAX_TRIES if self._failures < MANY_FAILURES else 1
+        tries = MAX_TRIES if self._failures < MAX_FAILURES_IN_A_ROW else 1
         for attempt in range(1, MAX_TRIES + 1):
             if time.monotonic() > getattr(self._local, "deadline", math.inf):
-                raise Unavailable(operation, "the time of this attempt is used up")
+                raise Unavailable(operation, "the time limit of this attempt has passed")
             try:
                 return self._once(method, url, operation, body, renew=renew)
             except _Unauthorized as failure:
                 if refused or attempt == MAX_TRIES:
                     raise Unavailable(operation, "the token was refused", **failure.details) from None
-                refused = renew = True  # it may have expired on the way; a new one is asked for once
-            except _Again as failure:
+                refused = renew = True  # the token may just have expired: get a new one, once
+            except _Retryable as failure:
                 renew = False
                 wait = self._wait(failure.retry_after, attempt)
                 retryable = method != "POST" or failure.details.get("status") == 429
@@ -193,7 +198,7 @@ class Graph:
     ) -> dict[str, Any]:
         wait = self._rate.reserve()
         if wait > MAX_RATE_WAIT:
-            throttled = Throttled(operation, "this instance's own request budget is used up")
+            throttled = Throttled(operation, "this instance's request budget is used up")
             throttled.retry_after = wait
             raise throttled
         if wait:
@@ -217,14 +222,14 @@ class Graph:
             ) as response:
                 self._local.request_id = response.headers.get("request-id")
                 self._skew = _skew(response)
-                content = _content(response)
-        except (requests.RequestException, ValueError) as failure:  # ValueError: a header that cannot be read
-            raise _Again(f"no whole answer ({type(failure).__name__})") from None
+                content = _read_body(response)
+        except (requests.RequestException, ValueError) as failure:  # ValueError: a malformed header
+            raise _Retryable(f"no complete answer ({type(failure).__name__})") from None
         except _BodyTooLong:
             raise Unavailable(operation, "the answer is too large or takes too long") from None
-        if response.status_code not in DOWN:
+        if response.status_code not in DOWN_STATUSES:
             self._failures = 0
-        return _parsed(response, content, operation)
+        return _parse_answer(response, content, operation)
 
     def _url(self, path: str, operation: str) -> str:
         if path.startswith(BETA):
@@ -232,26 +237,26 @@ class Graph:
         if "://" not in path:
             return f"{self._root}/v1.0/{path}"
         if _origin(path) != self._origin:
-            raise Unavailable(operation, "the next link points away from Microsoft Graph")
+            raise Unavailable(operation, "the next link is not Microsoft Graph's")
         return path
 
 
 def page_items(page: dict[str, Any], operation: str) -> list[Any]:
-    """The `value` list of a page. Raises Unavailable."""
+    """Return the `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):
-        raise Unavailable(operation, "the answer holds no list named value", status=200)
+        raise Unavailable(operation, "the answer has no list named value", status=200)
     return value
 
 
 def next_link(page: dict[str, Any]) -> object:
-    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords."""
+    """Return the next link of a collection, or of its expanded attendanceRecords."""
     link = page.get("attendanceRecords@odata.nextLink")
     return page.get("@odata.nextLink") if link is None else link
 
 
 class _Session(requests.Session):
-    """Never looks at where a redirect points: Graph's API does not redirect, and a token must not go along."""
+    """A session without redirects: Graph has none, and a token must not be sent along."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -261,8 +266,8 @@ class _BodyTooLong(Exception):
     """A body over MAX_BODY_BYTES or past BODY_DEADLINE."""
 
 
-class _Again(Exception):
-    """The try failed in a way that may pass."""
+class _Retryable(Exception):
+    """A failure that a retry may cure."""
 
     def __init__(self, problem: str, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(problem)
@@ -277,7 +282,7 @@ class _Unauthorized(Exception):
         self.details = details
 
 
-def _give_up(operation: str, failure: _Again) -> NoReturn:
+def _give_up(operation: str, failure: _Retryable) -> NoReturn:
     if failure.details.get("status") == 429 or failure.retry_after is not None:
         throttled = Throttled(operation, failure.problem, **failure.details)
         throttled.retry_after = failure.retry_after or 0.0
@@ -285,7 +290,7 @@ def _give_up(operation: str, failure: _Again) -> NoReturn:
     raise Unavailable(operation, failure.problem, **failure.details) from None
 
 
-def _content(response: requests.Response) -> bytes:
+def _read_body(response: requests.Response) -> bytes:
     deadline = time.monotonic() + BODY_DEADLINE
     chunks: list[bytes] = []
     size = 0
@@ -297,7 +302,7 @@ def _content(response: requests.Response) -> bytes:
     return b"".join(chunks)
 
 
-def _parsed(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
+def _parse_answer(response: requests.Response, content: bytes, operation: str) -> dict[str, Any]:
     status = response.status_code
     request_id = response.headers.get("request-id", "")
     if 200 <= status < 300:
@@ -306,15 +311,15 @@ def _parsed(response: requests.Response, content: bytes, operation: str) -> dict
         try:
             answer = verbatim_json.loads(content)
         except ValueError:
-            raise _Again("the answer is not JSON", status=status, request_id=request_id) from None
+            raise _Retryable("the answer is not JSON", status=status, request_id=request_id) from None
         if not isinstance(answer, dict):
-            raise _Again("the answer is not a JSON object", status=status, request_id=request_id)
+            raise _Retryable("the answer is not a JSON object", status=status, request_id=request_id)
         return answer
     details: dict[str, Any] = {"status": status, "request_id": request_id, **_code_and_hint(content)}
     if status == 401:
         raise _Unauthorized(details)
-    if status in RETRIED:
-        raise _Again("Graph asks to come back", _retry_after(response), **details)
+    if status in RETRIED_STATUSES:
+        raise _Retryable("Graph asks for a retry", _retry_after(response), **details)
     raise _error_class(status, details.get("hint", ""))(operation, "refused by Graph", **details)
 
 
@@ -326,7 +331,7 @@ def _error_class(status: int, hint: str) -> type[GraphError]:
 
 
 def _code_and_hint(content: bytes) -> dict[str, str]:
-    """Graph's error code and a hint from its message; the message itself may name people."""
+    """Return Graph's error code and a hint; the message itself may name people."""
     with contextlib.suppress(ValueError, AttributeError, TypeError):
         error = verbatim_json.loads(content)["error"]
         code, message = str(error.get("code", "")), str(error.get("message", ""))
@@ -335,7 +340,10 @@ def _code_and_hint(content: bytes) -> dict[str, str]:
 
 
 def _hint(message: str) -> str:
-    """The number before a message, or how Graph's validation handshake ended ("validation failed: Forbidden")."""
+    """Return the number before a message, or how Graph's validation handshake failed.
+
+    An example of the second is "validation failed: Forbidden".
+    """
     if validation := _VALIDATION.match(message):
         status = _VALIDATION_STATUS.search(message)
         return f"{VALIDATION} {validation[1]}" + (f": {status[1]}" if status else "")
@@ -344,7 +352,10 @@ def _hint(message: str) -> str:
 
 
 def _skew(response: requests.Response) -> timedelta:
-    """How far Graph's clock is ahead of ours; a second or less is the header's own coarseness."""
+    """Return how far Graph's clock is ahead of ours, ignoring 2 seconds or less.
+
+    The Date header has a resolution of one second.
+    """
     with contextlib.suppress(ValueError, TypeError):
         moment = parsedate_to_datetime(response.headers.get("Date", "")).replace(tzinfo=UTC)
         skew = moment - datetime.now(UTC)
@@ -353,7 +364,7 @@ def _skew(response: requests.Response) -> timedelta:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing."""
+    """Return the seconds in Retry-After (a number or an HTTP date), or None."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -365,7 +376,7 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _origin(url: str) -> tuple[str | None, str | None, int | None] | None:
-    """Scheme, host and port as the HTTP library itself will read them, or None for no such address."""
+    """Return scheme, host and port as the HTTP library reads them, or None if invalid."""
     try:
         parts = parse_url(url)
     except LocationParseError:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from ..days.sealing import LATENESS
+from ..days.sealing import MAX_RECORD_DELAY
 from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.record import Result
@@ -235,7 +235,7 @@ def _denied(readings: Readings) -> Iterator[str]:
 
 def _pending(readings: Readings, settings: Settings, now: datetime) -> Iterator[str]:
     oldest = oldest_pending(readings)
-    if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
+    if oldest and now - oldest > timedelta(seconds=settings.retry_window) + MAX_RECORD_DELAY:
         yield (
             f"A signal has been pending since {format_utc(oldest)}, longer than RETRY_WINDOW. The sweep retries it; "
             f"if it stays, check the log for whether archive_reports handles the messages of {SIGNALS_QUEUE}."

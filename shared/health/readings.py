@@ -28,7 +28,7 @@ from ..ledger import access
 from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients, heartbeat
-from ..storage.scans import FULL, RECENT, Scan, Scans
+from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
@@ -84,7 +84,7 @@ class Sources:
     queues: QueueServiceClient
     manifests: Manifests
     state: StateStore
-    scans: Scans
+    scans: ScanStore
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def build_sources(
         queues,
         Manifests(data_blobs.get_container_client(settings.container)),
         state,
-        Scans(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
+        ScanStore(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The documents say what the code does: each test compares a table, an example or a link with its source.
+"""The documents agree with the code: tables, examples and links.
 
 A failure prints what the document should say. Nothing here needs the local stack.
 """
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,6 +33,7 @@ from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
+from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
 from shared.privacy.redact import ERASED
@@ -110,6 +111,26 @@ def test_example_outcome_is_written_as_it_is_shown() -> None:
     assert sorted(table) == sorted(written)
 
 
+def test_table_of_outcomes_that_follow_each_other_is_what_the_code_decides() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (any other|no other)(.*?) \|$", CONSUMERS, re.MULTILINE)
+    told = {
+        name: {name}
+        | (set(ledger_record.Result) - set(re.findall(r"`(\w+)`", but)) if which == "any other" else set())
+        for outcomes, which, but in rows
+        for name in re.findall(r"`(\w+)`", outcomes)
+    }
+    known = {each: replace(example_record(), result=each) for each in ledger_record.Result}
+    decided = {
+        old: {
+            merged.result
+            for new in known
+            if (merged := merge_attempt(known[old], known[new], known[old].attempt))
+        }
+        for old in known
+    }
+    assert told == decided
+
+
 def test_outcome_metadata_is_what_the_code_writes() -> None:
     told = section(CONSUMERS, "Metadata of an outcome")
     shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", told, re.MULTILINE))
@@ -117,7 +138,7 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         example_record(),
         revision=2,
         stored=example_record().settled,
-        days=(date(2026, 11, 22), example_record().day),
+        commits=(ledger_record.Commit("5f0c9d2ab1e47386", times.now(), "attempt"),),
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
@@ -179,7 +200,7 @@ def test_manifest_metadata_is_what_the_code_writes() -> None:
 def test_day_is_final_when_the_code_says_so() -> None:
     window = timedelta(seconds=int({each.name: each.default for each in settings.TABLE}["RETRY_WINDOW"] or 0))
     told = section(CONSUMERS, "When a day is final")
-    hours = (window + sealing.LATENESS) // timedelta(hours=1)
+    hours = (window + sealing.MAX_RECORD_DELAY) // timedelta(hours=1)
     assert f"ended more than {hours} hours ago" in told
     assert f"reaches back {sealing.REACH.days} days" in told
 
@@ -267,7 +288,7 @@ def command_lines(path: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str:
-    """What the command line would not take; "" for nothing."""
+    """The error that the command line would report; "" for none."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
     words = main.move_options_first(shlex.split(line, comments=True)[1:])
@@ -323,7 +344,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table, as the code knows the settings."""
+    """The README's table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
@@ -332,7 +353,7 @@ def settings_table() -> str:
 
 
 def names_in(document: str, heading: str) -> list[str]:
-    """The names in the first column of the table with this heading, also where a row names several."""
+    """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
     table = rest[: rest.index("\n\n")].splitlines()[1:]
     return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -359,7 +380,10 @@ def example_record() -> ledger_record.Record:
 
 
 def awkward_report() -> dict[str, Any]:
-    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    """A report that makes hashes depend on their writer.
+
+    Its order, annotations, number forms and text are unusual.
+    """
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
@@ -424,7 +448,7 @@ def relative_links(path: Path) -> list[str]:
 
 
 def resolves(path: Path, link: str) -> bool:
-    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    """Whether a link leads to a file or folder, and its fragment to a heading."""
     name, _, fragment = link.partition("#")
     target = (path.parent / name).resolve() if name else path
     if not target.exists() or not target.is_relative_to(ROOT):

@@ -1,4 +1,4 @@
-"""What is fed: each part of the core that reads what others wrote, with what it may do about bad input.
+"""Fuzz targets: each reader of foreign input, and its permitted errors.
 
 A target raises Wrong for what must not be; any other error that it lets through is one that nobody handles.
 """
@@ -325,7 +325,7 @@ def _call_record(body: bytes, _: Random) -> None:
 
 
 class _Answers:
-    """Stands for Graph: every address gives the same document, and pages end after a few."""
+    """A Graph that gives one document at every address, in a few pages."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self._content = content
@@ -423,7 +423,11 @@ def _addresses() -> list[Any]:
 def _address(body: bytes, _: Random) -> None:
     content = _json(body)
     text = content[0] if isinstance(content, list) and content and isinstance(content[0], str) else ""
-    for read in (resource_paths.parse_report, resource_paths.parse_event, resource_paths.parse_event_report):
+    for read in (
+        resource_paths.parse_report_address,
+        resource_paths.parse_event_path,
+        resource_paths.parse_event_report_path,
+    ):
         found = read(text)
         _check(found is None or "/" not in str(getattr(found, "report_id", "")), "an id holds a slash")
 

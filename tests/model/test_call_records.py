@@ -1,4 +1,4 @@
-"""Calls of the list without an outcome: a day is listed once, a large one is asked about each."""
+"""Listed calls without an outcome: one listing per day, or a check per call."""
 
 from __future__ import annotations
 
@@ -66,6 +66,15 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
     assert index.result("cr-call-9", ENDED.date()) is None
     index.results(calls[:1])
     assert set(container.listings.values()) == {1}
+
+
+@pytest.mark.parametrize("number", [-1, 1])
+def test_a_call_with_an_outcome_in_the_next_day_too_is_missing(container: Counted, number: int) -> None:
+    known = Record("cr-call-0", Result.STORED, ENDED, 1, AttemptSeries(ENDED), meeting=Meeting(ENDED, ENDED))
+    index = OutcomeIndex(Outcomes(cast(ContainerClient, container)))
+    for each in (known, replace(known, meeting=Meeting(ENDED, ENDED + timedelta(days=number)))):
+        put(container, each)
+    assert index.results([("cr-call-0", ENDED.date())]) == [None]
 
 
 def test_a_call_whose_end_is_not_known_has_no_outcome_in_any_day(container: Counted) -> None:

@@ -1,4 +1,4 @@
-"""Random histories against the real rules: workers that overtake each other, die and are repeated at any operation.
+"""Random histories: workers overtake each other, crash and are repeated.
 
 The product runs unchanged; storage, queues and Graph are doubles that stop before each operation, and a drawn plan
 says who goes on, who dies, what fails and when time passes. Its thread pools run in line, so that a plan always has
@@ -66,17 +66,16 @@ class Checked(History):
         assert any(result(blob) not in worse for blob in left), f"{signal} is worse than before"
 
     def check_quiet(self) -> None:
-        """When all is quiet, a signal has one outcome, and one message at most that will continue it."""
+        """At rest, a signal has one outcome, and at most one message to continue it."""
         if not self.is_quiet():
             return
-        found = self.outcomes()
-        # Of a record that is gone nobody knows the day, until Graph tells the end of the call once more.
-        counts = Counter(each.signal_id for each in found if each.signal_id not in self.expired)
-        assert not counts or max(counts.values()) == 1, f"two outcomes: {counts}"
-        known = self.records()
+        found, known = self.outcomes(), self.records()
         if not any(
             each.received for each in self.queues[UPKEEP].messages
         ):  # a slice that comes again follows
+            # Of a record that is gone nobody knows the day, until Graph tells the end of the call once more.
+            counts = Counter(each.signal_id for each in found if each.signal_id not in self.expired)
+            assert not counts or max(counts.values()) == 1, f"two outcomes: {counts}"
             told = {(each.signal_id, each.result, each.day) for each in found}
             assert {(each.signal_id, each.result, each.day) for each in known.values()} <= told
             assert {name for name, *_ in told} <= known.keys() | self.expired

@@ -1,4 +1,4 @@
-"""The command line as its users run it: a person signs in, and what was asked for is on stdout, whole."""
+"""The command line as users run it: sign-in, and results on stdout."""
 
 import json
 import subprocess
@@ -152,7 +152,7 @@ def test_what_is_no_address_of_a_report_is_named_so(front: Front, address: str) 
 def test_a_property_that_cannot_be_a_name_is_refused(front: Front) -> None:
     done = run(front, "fetch", "/me/onlineMeetings/a/attendanceReports/b", *IDENTITY, "--select", "id,$x")
     assert done.returncode == 1
-    assert "'$x' is no name of a property" in done.stderr
+    assert "'$x' is not a property name" in done.stderr
 
 
 def test_meetings_are_watched_listed_and_watched_no_more(front: Front) -> None:

@@ -1,4 +1,4 @@
-"""What the functions leave for health to read, put into containers of its own: small doubles for long histories."""
+"""Containers with prepared state for health, without the functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared import times
 from shared.days import manifests
 from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
-from shared.storage.scans import FULL, RECENT, Scan, Scans, StoredScan
+from shared.storage.scans import FULL, RECENT, Scan, ScanStore, StoredScan
 from shared.storage.state import StateStore
 
 HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
@@ -30,7 +30,7 @@ CURE = (
 
 @dataclass(frozen=True)
 class World:
-    """Two containers, and the app settings that lead to them: all of them, and those that differ from the stack's."""
+    """Two containers, and the app settings for them."""
 
     service: BlobServiceClient
     host: BlobServiceClient
@@ -64,7 +64,7 @@ class World:
         look = Scan(name, start, start - timedelta(hours=6), start, next=start, **fields)
         look = Scan(**{**vars(look), "finished": start + timedelta(seconds=9) if finished else None})
         entry = self.state.read(f"sweep/{name}.json")
-        assert Scans(self.state, cast(Queue, None)).save(look, StoredScan(look, cast(Any, entry)))
+        assert ScanStore(self.state, cast(Queue, None)).save(look, StoredScan(look, cast(Any, entry)))
 
     def day(self, back: int, outcomes: Mapping[str, int], *, complete: bool, **fields: Any) -> None:
         """The manifest of the day `back` days ago."""
@@ -115,7 +115,7 @@ class World:
 
 @contextmanager
 def world(stack: Stack) -> Iterator[World]:
-    """Containers of a test's own in the stack's accounts, which no timer fills meanwhile."""
+    """Containers of one test in the stack's accounts, untouched by timers."""
     name = f"health-{uuid4().hex[:12]}"
     never = "0 0 0 1 1 *"
     changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": never, "SWEEP_SCHEDULE": never}

@@ -1,4 +1,4 @@
-"""The codec: what is written is read again, and nothing else than the type is read."""
+"""The codec: what is written is read again, and only the exact type is read."""
 
 import json
 import re
@@ -201,12 +201,12 @@ def test_names_and_values_are_those_of_json() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"id": "../x"}, "Record.id is not of its form."),
-        ({"id": None}, "Record.id is not of its form."),
+        ({"id": "../x"}, "Record.id is malformed."),
+        ({"id": None}, "Record.id is malformed."),
         ({"near": "9999-12-31"}, "Record.near is before 2000 or after 2999."),
         ({"day": SECRET}, "Record.day is not a date."),
-        ({"count": True}, "Record.count is not a whole number from 0 on."),
-        ({"count": -1}, "Record.count is not a whole number from 0 on."),
+        ({"count": True}, "Record.count is not a non-negative whole number."),
+        ({"count": -1}, "Record.count is not a non-negative whole number."),
         ({"count": 10**7}, "Record counts too far."),
         ({"opened": 1}, "Record.opened is not true or false."),
         ({"meeting": {"start": ""}}, "Record.meeting.start is not a time."),
@@ -217,7 +217,7 @@ def test_names_and_values_are_those_of_json() -> None:
         ({"attempts": {}}, "Record.attempts is not a list."),
         ({"attempts": [{"at": SECRET}]}, "Record.attempts.at is not a time."),
         ({"steps": [SECRET]}, "Record.steps is unknown."),
-        ({"counts": {SECRET: "1"}}, "Record.counts is not a whole number from 0 on."),
+        ({"counts": {SECRET: "1"}}, "Record.counts is not a non-negative whole number."),
         ({"news": SECRET}, "Record.news is not a JSON object."),
         ({"news": {}}, "Record.news.kind is unknown."),
         ({"news": {"kind": [SECRET]}}, "Record.news.kind is unknown."),

@@ -1,4 +1,4 @@
-"""The Graph client against a real HTTP server: waits, retries, bodies, errors, and where the token may travel."""
+"""The Graph client on a real HTTP server: waits, retries, errors, tokens."""
 
 import gzip
 import itertools
@@ -28,14 +28,14 @@ from shared.errors import (
     ValidationFailed,
 )
 from shared.graph import client as graph_module
-from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
+from shared.graph.client import MAX_FAILURES_IN_A_ROW, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
 from shared.limits import MAX_RATE_WAIT, RateLimiter
 
 
 @dataclass
 class Answer:
-    """One prepared answer. `cut`: the connection ends before the body does; `reset`: before anything."""
+    """A prepared answer; `cut`: ends within the body, `reset`: before it."""
 
     status: int = 200
     body: bytes = b'{"ok":true}'
@@ -55,7 +55,7 @@ class Request:
 
 
 class Service:
-    """An HTTP server on a loopback port that gives its prepared answers in turn, and the last one for ever."""
+    """A loopback HTTP server with prepared answers, the last one repeated."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]
@@ -284,13 +284,13 @@ def test_while_graph_is_down_a_call_gets_one_try_until_one_is_answered(
     client: Client, service: Service
 ) -> None:
     service.answers = [error(503)]
-    for _ in range(MANY_FAILURES):
+    for _ in range(MAX_FAILURES_IN_A_ROW):
         with pytest.raises(Unavailable):
             client.get()
-    assert len(service.requests) == MANY_FAILURES * MAX_TRIES
+    assert len(service.requests) == MAX_FAILURES_IN_A_ROW * MAX_TRIES
     with pytest.raises(Unavailable):
         client.get()
-    assert len(service.requests) == MANY_FAILURES * MAX_TRIES + 1
+    assert len(service.requests) == MAX_FAILURES_IN_A_ROW * MAX_TRIES + 1
     service.answers = [error(404), error(503), Answer()]
     with pytest.raises(NotFound):
         client.get()
@@ -299,10 +299,10 @@ def test_while_graph_is_down_a_call_gets_one_try_until_one_is_answered(
 
 def test_to_be_throttled_is_not_to_be_down(client: Client, service: Service) -> None:
     service.answers = [error(429)]
-    for _ in range(MANY_FAILURES + 1):
+    for _ in range(MAX_FAILURES_IN_A_ROW + 1):
         with pytest.raises(Throttled):
             client.get()
-    assert len(service.requests) == (MANY_FAILURES + 1) * MAX_TRIES
+    assert len(service.requests) == (MAX_FAILURES_IN_A_ROW + 1) * MAX_TRIES
 
 
 @pytest.mark.parametrize("fault", [error(503), error(500), Answer(reset=True), Answer(body=b"{")])
@@ -586,7 +586,7 @@ def test_a_budget_that_is_used_up_is_the_callers_to_plan(service: Service) -> No
     gaps=st.lists(st.floats(0, 20), min_size=1, max_size=60),
 )
 def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> None:
-    """In any span of time no more requests start than its share and one second's worth."""
+    """In no span do more requests start than its share and one second's worth."""
     clock = itertools.accumulate(gaps, initial=0.0)
     now = 0.0
 

@@ -20,7 +20,10 @@ MANY_WORDS = 6
 
 
 def sentences(path: Path) -> Iterator[tuple[int, str]]:
-    """Every sentence in a module's strings, but for docstrings, errors, help texts and notices of empty lists."""
+    """Every sentence in a module's strings.
+
+    Except docstrings, errors, help texts and notices of empty lists.
+    """
     tree = ast.parse(path.read_bytes())
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):

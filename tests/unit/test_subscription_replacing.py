@@ -1,4 +1,4 @@
-"""Maintenance when something fails in between: no gap is left unswept, and no resource without a subscription.
+"""Failures while replacing: no unswept gap, no missing subscription.
 
 Graph here is a double that allows one subscription per resource and change type, whatever its address; the same
 through the front is in `test_subscribing`.
@@ -43,7 +43,7 @@ CALL_RECORDS = "communications/callRecords"
 
 
 def unavailable() -> GraphError:
-    return Unavailable("create subscription", "Graph asks to come back", status=503)
+    return Unavailable("create subscription", "Graph asks for a retry", status=503)
 
 
 def closed() -> GraphError:
@@ -59,7 +59,7 @@ def timed_out() -> GraphError:
 
 @dataclass
 class SubscriptionGraph(WatchedGraph):
-    """Microsoft Graph's `/subscriptions`; `faults` are what the next calls of a method meet instead."""
+    """Graph's `/subscriptions`; `faults` are the results of the next calls."""
 
     existing: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, list[Callable[[], BaseException]]] = field(default_factory=dict)
@@ -179,7 +179,7 @@ def test_where_the_create_fails_the_former_one_is_created_again(
     app.graph.faults["POST"] = [failure]
     error = app.maintain()
     assert "its successor could not be created (create subscription: " in error
-    assert "The former one was created again" in error
+    assert "The previous one was restored" in error
     again = app.only()
     for name in ("notificationUrl", "lifecycleNotificationUrl", "clientState", "resource", "changeType"):
         assert again[name] == former[name]
@@ -194,7 +194,7 @@ def test_where_the_create_fails_the_former_one_is_created_again(
 def test_where_neither_can_be_created_the_next_run_tries_again(app: Subscribed) -> None:
     app.rotate()
     app.graph.faults["POST"] = [unavailable, unavailable]
-    assert "could not be created again" in app.maintain()
+    assert "could not be restored" in app.maintain()
     assert not app.graph.existing
     assert app.maintain() == ""
     assert app.only()["clientState"] == "the-next-state"
@@ -257,7 +257,7 @@ def test_the_former_one_is_not_created_again_where_its_client_state_is_unknown(a
     app.rotate()
     app.services = app.another_instance(replace(ROTATED, client_state_previous=""))
     app.graph.faults["POST"] = [unavailable]
-    assert "was not created again" in app.maintain()
+    assert "was not restored" in app.maintain()
     assert not app.graph.existing
     assert app.maintain() == ""
 
@@ -266,7 +266,7 @@ def test_one_without_a_lifecycle_address_is_replaced_and_gets_one_back(app: Subs
     assert app.maintain() == ""
     app.only()["lifecycleNotificationUrl"] = None
     app.graph.faults["POST"] = [unavailable]
-    assert "The former one was created again" in app.maintain()
+    assert "The previous one was restored" in app.maintain()
     assert app.only()["lifecycleNotificationUrl"].startswith(f"{BASE}/lifecycle")
 
 

@@ -41,7 +41,7 @@ def fetch(
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
     with report_errors():
-        location = resource_paths.parse_report(address)
+        location = resource_paths.parse_report_address(address)
         if location is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]
@@ -62,7 +62,7 @@ def list_mine(
     """List the attendance reports of one of your meetings with their addresses."""
     with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
-        location = reports.MyMeetingReports(_find_my_meeting_id(graph, join_url))
+        location = reports.SignedInUserReports(_find_my_meeting_id(graph, join_url))
         headers = sorted(reports.list_reports(graph, location), key=lambda each: (each.end is None, each.end))
         output.print_rows(
             [

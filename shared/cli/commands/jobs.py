@@ -13,7 +13,7 @@ from ...ledger.record import Result
 from ...messages import tasks
 from ...messages.tasks import Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
-from ...storage.scans import Scan, Scans
+from ...storage.scans import Scan, ScanStore
 from .. import options, output
 from ..output import report_errors
 from ..session import current
@@ -82,7 +82,7 @@ def _wait_for_scan(job: Backfill, began: datetime, seconds: float) -> Scan:
 
     Raises AttendanceError if that takes too long.
     """
-    scans = Scans(current().state, current().upkeep)
+    scans = ScanStore(current().state, current().upkeep)
 
     def finished() -> Scan | None:
         blob = scans.read(backfill_name(job))

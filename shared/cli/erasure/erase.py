@@ -9,6 +9,7 @@ erasure names nobody.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
+from ...archive.reports import LONGEST_MEETING
 from ...days.manifests import index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
@@ -37,7 +39,6 @@ from ...storage.watchlist import Watchlist
 from ..session import Session
 
 THREADS = 16
-EARLIER_DAYS = timedelta(days=2)  # before its day, a blob may have lain in another partition
 FOLDER = "erasures/"
 
 
@@ -65,7 +66,7 @@ class Erasure:
         self._session, self._container, self._person = session, session.container, person
         self._ledger, self._outcomes = Ledger(session.state_container), Outcomes(session.container)
         self._now = times.text(times.now())
-        self._redacted: list[str] = []
+        self._redacted: list[str] = []  # current and earlier names of redacted blobs
         self.summary = ErasureSummary()
 
     def erase_day(self, day: date) -> None:
@@ -73,18 +74,17 @@ class Erasure:
         before = len(self._redacted)
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
-                redact = self._erase_report if each == "reports" else self._erase_outcome
+                redact = partial(self._erase_report if each == "reports" else self._erase_outcome, day)
                 blobs = self._container.list_blobs(
                     name_starts_with=day_folder(each, day), include=["metadata"]
                 )
-                names = threads.map(redact, list(blobs))
-                self._redacted += [name for name in names if name]
+                self._redacted += itertools.chain.from_iterable(threads.map(redact, list(blobs)))
         if len(self._redacted) == before:
             return
         self.summary.days.add(day)
-        for blob in list(self._container.list_blobs(name_starts_with="tables/")):
-            if f"/date={day}/" in blob.name:
-                self._container.delete_blob(blob.name)
+        for name in list(self._container.list_blob_names(name_starts_with="tables/")):
+            if f"/date={day}/" in name:
+                self._container.delete_blob(name)
                 self.summary.exports += 1
 
     def remove_state(self) -> None:
@@ -116,11 +116,6 @@ class Erasure:
     def delete_versions(self) -> None:
         """Delete earlier versions of everything that was redacted or rewritten."""
         names = {(name, name) for name in self._redacted}
-        for name in self._redacted:
-            kind, partition, blob = name.split("/", 2)
-            day = date.fromisoformat(partition.removeprefix("date="))
-            earlier = (day - timedelta(days=number + 1) for number in range(EARLIER_DAYS.days))
-            names |= {(f"{day_folder(kind, each)}{blob}",) * 2 for each in earlier}
         for day in self.summary.days:
             names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.summary.exports else set()
@@ -139,10 +134,14 @@ class Erasure:
         }
         self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
 
-    def _erase_report(self, blob: BlobProperties) -> str | None:
-        """Redact a report. Return its name if it is redacted, now or earlier."""
-        is_redacted = retry_conflicts(lambda: self._redact(blob.name), blob.name)
-        return str(blob.name) if is_redacted else None
+    def _erase_report(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a report. If it is redacted now or was before, return the names it may have had."""
+        if not retry_conflicts(lambda: self._redact(blob.name), blob.name):
+            return []
+        days = (
+            day - timedelta(days=number) for number in range(LONGEST_MEETING.days + 2)
+        )  # it may have grown
+        return [blob.name.replace(day_folder("reports", day), day_folder("reports", each)) for each in days]
 
     def _redact(self, name: str) -> bool | None:
         """Try once to redact a report; None if another writer was faster."""
@@ -161,24 +160,30 @@ class Erasure:
         self.summary.reports += 1
         return True
 
-    def _erase_outcome(self, blob: BlobProperties) -> str | None:
-        """Redact a signal's record and outcome. Return the outcome's name if redacted."""
+    def _erase_outcome(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a signal's record and its outcome.
+
+        If they are redacted now or were before, return the names the outcome has had.
+        """
         stored = self._ledger.read(signal_id_of(blob.name))
         old_record = stored.record if stored else self._outcomes.read(blob.name)
         if old_record is None:
-            return None
+            return []
 
         def change(old: Record | None) -> Record | None:
-            return remove_organizer(old or old_record, self._person)
+            current = (old or old_record).with_copy_in(day)
+            redacted = remove_organizer(current, self._person) or current
+            return None if redacted == (old or old_record) else redacted
 
         record, committed = self._ledger.update(old_record.signal_id, change, new_commit("erased"), stored)
         current = record or old_record
-        if not committed and not current.is_erased:
+        if committed or current.is_erased:
+            current = self._outcomes.publish(current, self._ledger)
+        if not current.is_erased:
             self.summary.pending += current.result is Result.PENDING and has_person(current, self._person)
-            return None
-        self._outcomes.publish(current, self._ledger)
+            return []
         self.summary.outcomes += committed
-        return str(blob.name)
+        return [self._outcomes.name(current.signal_id, each) for each in current.days]
 
     def _has_table(self, day: date) -> bool:
         manifest = get_blob(self._container, manifest_name(day))
