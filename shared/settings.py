@@ -48,38 +48,16 @@ class Cloud:
     has_events: bool  # virtual events, and the events of calls
 
 
-CLOUDS = {
-    cloud.name: cloud
-    for cloud in (
-        Cloud(
-            "global",
-            "https://graph.microsoft.com",
-            "https://login.microsoftonline.com",
-            "core.windows.net",
-            "vault.azure.net",
-            "api://AzureADTokenExchange",
-            has_events=True,
-        ),
-        Cloud(
-            "usgov",
-            "https://graph.microsoft.us",
-            "https://login.microsoftonline.us",
-            "core.usgovcloudapi.net",
-            "vault.usgovcloudapi.net",
-            "api://AzureADTokenExchangeUSGov",
-            has_events=False,
-        ),
-        Cloud(
-            "usgovdod",
-            "https://dod-graph.microsoft.us",
-            "https://login.microsoftonline.us",
-            "core.usgovcloudapi.net",
-            "vault.usgovcloudapi.net",
-            "api://AzureADTokenExchangeUSGov",
-            has_events=False,
-        ),
-    )
-}
+# fmt: off
+CLOUDS = {cloud.name: cloud for cloud in (
+    Cloud("global", "https://graph.microsoft.com", "https://login.microsoftonline.com",
+        "core.windows.net", "vault.azure.net", "api://AzureADTokenExchange", has_events=True),
+    Cloud("usgov", "https://graph.microsoft.us", "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+    Cloud("usgovdod", "https://dod-graph.microsoft.us", "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+)}
+# fmt: on
 
 
 # What a value must be: functions of the setting's name and its text, which raise SettingError.
@@ -189,50 +167,52 @@ def _split(text: str) -> list[str]:
 
 # What stands for a setting that is not set: functions of the values read before it.
 
-type _Known = Mapping[str, Any]
+type _Values = Mapping[str, Any]
 
 
-def _host_endpoint(service: str) -> Callable[[_Known], str]:
+def _host_endpoint(service: str) -> Callable[[_Values], str]:
     """Follows from the account's name where Functions itself makes it: it knows the global cloud's suffix alone."""
 
-    def endpoint(known: _Known) -> str:
-        account, cloud = known["host_account"], known["cloud"]
+    def endpoint(values: _Values) -> str:
+        account, cloud = values["host_account"], values["cloud"]
         is_global = cloud.name == "global"
         return f"https://{account}.{service}.{cloud.storage_suffix}" if account and is_global else ""
 
     return endpoint
 
 
-def _webhooks(known: _Known) -> str:
-    host = known[_HOST]
+def _webhooks(values: _Values) -> str:
+    host = values[_HOST]
     return _https("NOTIFICATION_BASE_URL", f"https://{host}/api") if host else ""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One app setting as declared; `default` None means that it is required.
+    """An app setting as declared; a `default` of None makes it required.
 
-    `read` checks a text; `unset` gives what stands for one that is neither set nor has a default.
+    `read` parses a text. `unset` derives the value of a setting that is neither set nor has a default. `missing` is the
+    problem if that gives "" too; without one, "" is valid.
     """
 
     name: str
     read: Callable[[str, str], Any]
-    meaning: str
     default: str | None
-    secret: bool
-    unset: Callable[[_Known], Any]
-    missing: str  # the problem with a value that is not set and does not follow from others; "" for none
+    meaning: str
+    secret: bool = False
+    unset: Callable[[_Values], Any] = lambda _: ""
+    missing: str = ""
 
-    def value(self, text: str | None, known: _Known, *, complete: bool) -> Any:
+    def value(self, text: str | None, values: _Values, *, complete: bool) -> Any:
         """The checked value. Unless `complete`, "" stands for what is missing, and for a secret in Key Vault."""
         text = (text or "").strip() or self.default or ""
         if text.startswith(_REFERENCE):
             if complete or not self.secret:
                 raise SettingError(self.name, _UNRESOLVED)
             text = ""
-        value = self.read(self.name, text) if text else self.unset(known)
-        if complete and self.missing and value == "":
-            raise SettingError(self.name, self.missing)
+        value = self.read(self.name, text) if text else self.unset(values)
+        missing = "is missing" if self.default is None else self.missing
+        if complete and missing and value == "":
+            raise SettingError(self.name, missing)
         return value
 
 
@@ -243,21 +223,16 @@ _UNRESOLVED = (
 )
 
 
-def setting(
-    name: str,
-    read: Callable[[str, str], Any],
-    meaning: str,
-    default: str = "",
-    *,
-    required: bool = False,
-    secret: bool = False,
-    unset: Callable[[_Known], Any] = lambda _: "",
-    missing: str = "",
-) -> Any:
-    """Declare a setting as a field of `Settings`; see `Setting`."""
-    missing = "is missing" if required else missing
-    declared = Setting(name, read, meaning, None if required else default, secret, unset, missing)
-    return field(metadata={"setting": declared})
+_NO_ENDPOINT = "is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
+
+
+def _field[**P](declare: Callable[P, Setting]) -> Callable[P, Any]:
+    """Return a function with these arguments that declares a field of `Settings`."""
+    return lambda *args, **kwargs: field(metadata={"setting": declare(*args, **kwargs)})
+
+
+REQUIRED = None  # as a default
+setting = _field(Setting)
 
 
 @dataclass(frozen=True)
@@ -265,147 +240,72 @@ class Settings:
     """All settings, checked. Durations are in seconds, URLs have no trailing slash."""
 
     # fmt: off
-    tenant_id: str = setting(
-        "TENANT_ID", _guid,
-        "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.",
-        required=True
-    )
-    cloud: Cloud = setting(  # noqa: RUF009 - makes a field
-        "GRAPH_CLOUD", _cloud, "`global`, `usgov` (L4) or `usgovdod` (L5).", "global"
-    )
-    client_id: str = setting(
-        "AZURE_CLIENT_ID", _text,
-        "Client id of the user-assigned managed identity. Empty: the system-assigned one."
-    )
-    graph_client_id: str = setting(
-        "GRAPH_CLIENT_ID", _guid,
-        "Client id of an app registration that trusts the managed identity; used for Graph in its place. "
-        "For tenants whose application access policy does not take an identity."
-    )
-    blob_url: str = setting(
-        "AttendanceStorage__blobServiceUri", _https,
-        "Blob endpoint of the data account, which holds reports, outcomes and tables; https.",
-        required=True
-    )
-    blob_client_id: str = setting(
-        "AttendanceStorage__clientId", _text,
-        "Identity for the data account. Empty: `AZURE_CLIENT_ID`.",
-        unset=lambda known: known["client_id"]
-    )
-    container: str = setting(
-        "ATTENDANCE_CONTAINER", _container,
-        "Container of reports and outcomes in the data account. Operational state is in the host account, "
-        "in the container of this name with `-state`.",
-        "attendance"
-    )
-    retention_days: int = setting(
-        "RETENTION_DAYS", _whole_number(MIN_RETENTION, 36_500, or_zero=True),
-        "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 "
-        "and more. Deploy both from the parameter `retentionDays`.",
-        "0"
-    )
-    host_account: str = setting(
-        "AzureWebJobsStorage__accountName", _account,
-        "Name of the host account, which holds the queues, the operational state and what Functions keeps. "
-        "Functions itself also needs `…__credential` = `managedidentity` and `…__clientId`."
-    )
-    state_url: str = setting(
-        "AzureWebJobsStorage__blobServiceUri", _https,
-        "Blob endpoint of the host account, https. Empty: follows from `AzureWebJobsStorage__accountName`, "
-        "in the global cloud only.",
-        unset=_host_endpoint("blob"),
-        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
-    )
-    queue_url: str = setting(
-        "AzureWebJobsStorage__queueServiceUri", _https,
+    tenant_id: str = setting("TENANT_ID", _guid, REQUIRED,
+        "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.")
+    cloud: Cloud = setting("GRAPH_CLOUD", _cloud, "global",  # noqa: RUF009 - makes a field
+        "`global`, `usgov` (L4) or `usgovdod` (L5).")
+    client_id: str = setting("AZURE_CLIENT_ID", _text, "",
+        "Client id of the user-assigned managed identity. Empty: the system-assigned one.")
+    graph_client_id: str = setting("GRAPH_CLIENT_ID", _guid, "",
+        "Client id of an app registration that trusts the managed identity; used for Graph in its place. For tenants "
+        "whose application access policy does not take an identity.")
+    blob_url: str = setting("AttendanceStorage__blobServiceUri", _https, REQUIRED,
+        "Blob endpoint of the data account, which holds reports, outcomes and tables; https.")
+    blob_client_id: str = setting("AttendanceStorage__clientId", _text, "",
+        "Identity for the data account. Empty: `AZURE_CLIENT_ID`.", unset=lambda values: values["client_id"])
+    container: str = setting("ATTENDANCE_CONTAINER", _container, "attendance",
+        "Container of reports and outcomes in the data account. Operational state is in the host account, in the "
+        "container of this name with `-state`.")
+    retention_days: int = setting("RETENTION_DAYS", _whole_number(MIN_RETENTION, 36_500, or_zero=True), "0",
+        "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 and more. "
+        "Deploy both from the parameter `retentionDays`.")
+    host_account: str = setting("AzureWebJobsStorage__accountName", _account, "",
+        "Name of the host account, which holds the queues, the operational state and what Functions keeps. Functions "
+        "itself also needs `…__credential` = `managedidentity` and `…__clientId`.")
+    state_url: str = setting("AzureWebJobsStorage__blobServiceUri", _https, "",
+        "Blob endpoint of the host account, https. Empty: follows from `AzureWebJobsStorage__accountName`, in the "
+        "global cloud only.",
+        unset=_host_endpoint("blob"), missing=_NO_ENDPOINT)
+    queue_url: str = setting("AzureWebJobsStorage__queueServiceUri", _https, "",
         "Queue endpoint of the host account, https. Empty: as above.",
-        unset=_host_endpoint("queue"),
-        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
-    )
-    host_client_id: str = setting(
-        "AzureWebJobsStorage__clientId", _text,
-        "Identity for the host account. Empty: `AZURE_CLIENT_ID`.",
-        unset=lambda known: known["client_id"]
-    )
-    notification_base_url: str = setting(
-        "NOTIFICATION_BASE_URL", _address,
+        unset=_host_endpoint("queue"), missing=_NO_ENDPOINT)
+    host_client_id: str = setting("AzureWebJobsStorage__clientId", _text, "",
+        "Identity for the host account. Empty: `AZURE_CLIENT_ID`.", unset=lambda values: values["client_id"])
+    notification_base_url: str = setting("NOTIFICATION_BASE_URL", _address, "",
         "Public address of the app's routes, https (http on a loopback address). Empty: "
-        "`https://$WEBSITE_HOSTNAME/api`.",
-        unset=_webhooks, missing=f"is missing, and {_HOST} is not set either"
-    )
-    client_state: str = setting(
-        "CLIENT_STATE", _client_state,
-        "Secret that Graph sends back with each notification; 32 to 128 random characters.",
-        required=True, secret=True
-    )
-    client_state_previous: str = setting(
-        "CLIENT_STATE_PREVIOUS", _client_state,
-        "A second secret that is accepted: the former one while you rotate, else any that nobody knows.",
-        secret=True
-    )
-    signals: frozenset[str] = setting(
-        "SIGNALS", _signals,
-        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` "
-        "(webinars and town halls), `call-events` (chosen meetings, within seconds).",
-        CALL_RECORDS
-    )
-    encryption_key_id: str = setting(
-        "ENCRYPTION_KEY_ID", _text,
-        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the "
-        "path of a PEM file. Required with `call-events`."
-    )
-    organizers: frozenset[str] = setting(
-        "ORGANIZERS", _object_ids,
-        "Object ids for a pilot, comma-separated. Empty: everyone.",
-        unset=lambda _: frozenset()
-    )
-    retry_first_delay: int = setting(
-        "RETRY_FIRST_DELAY", _whole_number(1, DAY),
-        "Initial retry delay in seconds of a report that is not ready; doubles after each attempt.",
-        "60"
-    )
-    retry_window: int = setting(
-        "RETRY_WINDOW", _whole_number(1, 30 * DAY),
-        "Seconds after which looking for a report ends; at most 30 days.",
-        "86400"
-    )
-    confirm_after: int = setting(
-        "CONFIRM_AFTER", _whole_number(0, MAX_QUEUE_DELAY),
-        "Seconds after which a fresh report is read once more. 0: never.",
-        "14400"
-    )
-    notification_max_bytes: int = setting(
-        "NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024),
-        "Largest notification body that is read; larger ones get 413.",
-        "1048576"
-    )
-    graph_rate: float = setting(
-        "GRAPH_RATE", _rate,
-        "Graph requests per second of one instance: the tenant's limit over the instances of all function "
-        "groups that call Graph.",
-        "10"
-    )
-    maintain_schedule: str = setting(
-        "MAINTAIN_SCHEDULE", _schedule,
-        "When subscriptions are checked, as a six-field NCRONTAB expression in UTC. `0 */15 * * * *` suits; "
-        "used by the trigger, so it has no default.",
-        required=True
-    )
-    sweep_schedule: str = setting(
-        "SWEEP_SCHEDULE", _schedule,
-        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.",
-        required=True
-    )
-    graph_root: str = setting(
-        "GRAPH_ROOT", _address,
-        "Address used instead of the cloud's Graph; for local use.",
-        unset=lambda known: known["cloud"].graph_root
-    )
-    login_root: str = setting(
-        "LOGIN_ROOT", _address,
-        "Address used instead of the cloud's sign-in; for local use.",
-        unset=lambda known: known["cloud"].login_root
-    )
+        "`https://$WEBSITE_HOSTNAME/api`.", unset=_webhooks, missing=f"is missing, and {_HOST} is not set either")
+    client_state: str = setting("CLIENT_STATE", _client_state, REQUIRED,
+        "Secret that Graph sends back with each notification; 32 to 128 random characters.", secret=True)
+    client_state_previous: str = setting("CLIENT_STATE_PREVIOUS", _client_state, "",
+        "A second secret that is accepted: the former one while you rotate, else any that nobody knows.", secret=True)
+    signals: frozenset[str] = setting("SIGNALS", _signals, CALL_RECORDS,
+        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` (webinars "
+        "and town halls), `call-events` (chosen meetings, within seconds).")
+    encryption_key_id: str = setting("ENCRYPTION_KEY_ID", _text, "",
+        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the path of a "
+        "PEM file. Required with `call-events`.")
+    organizers: frozenset[str] = setting("ORGANIZERS", _object_ids, "",
+        "Object ids for a pilot, comma-separated. Empty: everyone.", unset=lambda _: frozenset())
+    retry_first_delay: int = setting("RETRY_FIRST_DELAY", _whole_number(1, DAY), "60",
+        "Initial retry delay in seconds of a report that is not ready; doubles after each attempt.")
+    retry_window: int = setting("RETRY_WINDOW", _whole_number(1, 30 * DAY), "86400",
+        "Seconds after which looking for a report ends; at most 30 days.")
+    confirm_after: int = setting("CONFIRM_AFTER", _whole_number(0, MAX_QUEUE_DELAY), "14400",
+        "Seconds after which a fresh report is read once more. 0: never.")
+    notification_max_bytes: int = setting("NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024), "1048576",
+        "Largest notification body that is read; larger ones get 413.")
+    graph_rate: float = setting("GRAPH_RATE", _rate, "10",
+        "Graph requests per second of one instance: the tenant's limit over the instances of all function groups that "
+        "call Graph.")
+    maintain_schedule: str = setting("MAINTAIN_SCHEDULE", _schedule, REQUIRED,
+        "When subscriptions are checked, as a six-field NCRONTAB expression in UTC. `0 */15 * * * *` suits; used by "
+        "the trigger, so it has no default.")
+    sweep_schedule: str = setting("SWEEP_SCHEDULE", _schedule, REQUIRED,
+        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.")
+    graph_root: str = setting("GRAPH_ROOT", _address, "",
+        "Address used instead of the cloud's Graph; for local use.", unset=lambda values: values["cloud"].graph_root)
+    login_root: str = setting("LOGIN_ROOT", _address, "",
+        "Address used instead of the cloud's sign-in; for local use.", unset=lambda values: values["cloud"].login_root)
     # fmt: on
 
     def __repr__(self) -> str:
@@ -447,10 +347,10 @@ def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
 
 @lru_cache(maxsize=2)  # each notification asks, and the settings of a process hardly change
 def _load(texts: tuple[str | None, ...], *, complete: bool) -> Settings:
-    known: dict[str, Any] = {_HOST: texts[-1]}
+    values: dict[str, Any] = {_HOST: texts[-1]}
     for (name, declared), text in zip(_DECLARED.items(), texts, strict=False):
-        known[name] = declared.value(text, known, complete=complete)
-    settings = Settings(**{name: known[name] for name in _DECLARED})
+        values[name] = declared.value(text, values, complete=complete)
+    settings = Settings(**{name: values[name] for name in _DECLARED})
     if complete:
         _check_together(settings)
     return settings
