@@ -121,7 +121,7 @@ class Outcomes:
         """
         day = self.day_of(name)
         seen = _first_seen(metadata) or times.midnight(day)
-        look = NextAttempt(0, seen, Purpose.LOOK)
+        next_attempt = NextAttempt(0, seen, Purpose.LOOK)
         series, signal_id = AttemptSeries(seen), signal_id_of(name)
         return Record(
             signal_id,
@@ -129,7 +129,7 @@ class Outcomes:
             seen,
             0,
             series,
-            look,
+            next_attempt,
             last_error=UNREADABLE,
             revision=_revision(metadata),
             days=(day,),
