@@ -121,7 +121,7 @@ class Outcomes:
         """
         day = self.day_of(name)
         seen = _first_seen(metadata) or times.midnight(day)
-        look = NextAttempt(0, seen, Purpose.LOOK)
+        next_attempt = NextAttempt(0, seen, Purpose.LOOK)
         series, signal_id = AttemptSeries(seen), signal_id_of(name)
         return Record(
             signal_id,
@@ -129,7 +129,7 @@ class Outcomes:
             seen,
             0,
             series,
-            look,
+            next_attempt,
             last_error=UNREADABLE,
             revision=_revision(metadata),
             days=(day,),
@@ -168,7 +168,7 @@ class Outcomes:
         return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
-        """Write a copy, unless the existing one is as new or of a commit not in the record.
+        """Write a copy, unless the existing one is as new or has a foreign commit.
 
         A first copy is written without reading. Return the ETag of this revision's copy, or None if another was left,
         and the metadata of the copy that was left. Return None if another writer was faster.
@@ -233,7 +233,10 @@ def _adopt(record: Record | None, copy: Record) -> Record | None:
 
 
 def _is_unknown(metadata: Mapping[str, str], record: Record) -> bool:
-    """Whether a copy is of a commit that is not in the record. A foreign blob is of none."""
+    """Whether a copy has a commit that is not in the record.
+
+    A blob of somebody else has no commit.
+    """
     return "commit" in metadata and all(each.id != metadata["commit"] for each in record.commits)
 
 
