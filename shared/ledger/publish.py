@@ -221,13 +221,10 @@ def _adopt(record: Record | None, copy: Record) -> Record | None:
     """
     if record is None or {each.id for each in copy.commits} <= {each.id for each in record.commits}:
         return None
-    attempt = max(copy.attempt, record.attempt)
-    erased = next((each for each in (record, copy) if each.is_erased), None)
-    adopted = replace(erased, attempt=attempt) if erased else merge_attempt(copy, record, attempt) or record
+    adopted = record if record.is_erased else merge_attempt(copy, record, copy.attempt) or copy
     return replace(
         adopted,
         revision=max(copy.revision, record.revision),
-        days=(*copy.days, *record.days),
         commits=(*record.commits, *copy.commits),
     )
 

@@ -361,6 +361,7 @@ def test_a_message_that_cannot_be_read_is_recorded_once_and_its_text_is_not_publ
     stored = codec.loads(Record, blob.body)
     assert stored.buried
     assert json.loads(stored.buried.text) == {"version": 9, "kind": "later"}
+    assert [each.step for each in stored.commits] == ["buried", "buried"]
 
 
 # What follows
