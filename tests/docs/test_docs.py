@@ -200,7 +200,7 @@ def test_manifest_metadata_is_what_the_code_writes() -> None:
 def test_day_is_final_when_the_code_says_so() -> None:
     window = timedelta(seconds=int({each.name: each.default for each in settings.TABLE}["RETRY_WINDOW"] or 0))
     told = section(CONSUMERS, "When a day is final")
-    hours = (window + sealing.LATENESS) // timedelta(hours=1)
+    hours = (window + sealing.MAX_RECORD_DELAY) // timedelta(hours=1)
     assert f"ended more than {hours} hours ago" in told
     assert f"reaches back {sealing.REACH.days} days" in told
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from azure.storage.blob import ContainerClient
 
+from shared.errors import Unavailable
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Cause, Record, Result, dump_outcome, outcome_metadata
+from shared.messages import codec
 from shared.messages.signals import Meeting
 from shared.reconcile.call_records import (
+    CallScan,
     ListedCall,
     MissingSignal,
     OutcomeIndex,
     announce_missing,
     parse_listed,
 )
+from shared.reconcile.slices import Slice
 from shared.storage.clients import SIGNALS_QUEUE
-from shared.storage.scans import Scan
+from shared.storage.scans import CallCursor, Scan
 from tests.support.doubles import Container, Steps
 from tests.support.simulated_app import NOW, call, running
 
@@ -120,3 +125,32 @@ def test_a_call_is_queued_by_an_instance_whose_clock_is_behind_that_of_the_scan(
         missing = MissingSignal("cr-one", Meeting(ENDED, ENDED))
         announce_missing([missing], scan, app.services.journal)
         assert len(app.queues[SIGNALS_QUEUE].messages) == 1
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("links", ["same", "new"])
+def test_a_sweep_whose_pages_go_round_ends_its_day_also_from_slice_to_slice(length: int, links: str) -> None:
+    with running() as app:
+        numbers = itertools.count(1)
+
+        def get(path: str, operation: str) -> dict[str, Any]:
+            number = next(numbers)
+            calls = [call(f"call-{number % length}-{each}", ENDED).record for each in range(2)]
+            skip = number % length if links == "same" else number
+            return {
+                "value": calls,
+                "@odata.nextLink": f"https://graph/communications/callRecords?$skip={skip}",
+            }
+
+        def go_through(scan: Scan) -> None:
+            while scan.calls:  # one page a slice
+                work = Slice(codec.loads(Scan, codec.dumps(scan)), app.services)
+                index = OutcomeIndex(app.services.journal.outcomes)
+                CallScan(work, index)._scan_page(cast(CallCursor, work.scan.calls))
+                scan = work.scan
+
+        app.graph.get = get  # type: ignore[method-assign]
+        day = NOW.replace(hour=0)
+        with pytest.raises(Unavailable, match="the pages repeat"):
+            go_through(Scan("recent", NOW, day, day + timedelta(days=1), NOW, calls=CallCursor(day)))
+        assert next(numbers) < 100

@@ -1,10 +1,10 @@
-"""Taking a person out of the archive: reports, outcomes, tables, operational state, and the versions before.
+"""Erasure of a person: reports, outcomes, tables, state, and earlier versions.
 
-        reports and outcomes ─▶ exports, state ─▶ the app writes manifest and daily table anew ─▶ versions
+        reports and outcomes ─▶ exports, state ─▶ the app rewrites manifest and daily table ─▶ versions
 
-Each blob is redacted by one conditional write, and what was redacted says so in its metadata. So a run that was cut off
-is finished by the same command: it finds what was redacted before, and goes on with what follows from it. What is put
-down about it names nobody.
+Each blob is redacted by one conditional write, and its metadata says so. So an interrupted run is finished by running
+the same command again: it finds what was redacted before and continues with the steps after it. The record of an
+erasure names nobody.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FOLDER = "erasures/"
 
 @dataclass
 class ErasureSummary:
-    """What was done; no field says to whom."""
+    """Counts of what was erased; no field says whose."""
 
     reports: int = 0
     outcomes: int = 0
@@ -55,12 +55,12 @@ class ErasureSummary:
     days: set[date] = field(default_factory=set)
 
     def to_json(self) -> dict[str, int | list[str]]:
-        """As JSON has it."""
+        """Return the summary as JSON data."""
         return {**asdict(self), "days": [day.isoformat() for day in sorted(self.days)]}
 
 
 class Erasure:
-    """One erasure. Raises azure.core errors, and AttendanceError when other writers never rest."""
+    """One erasure. Raises azure.core errors, and AttendanceError on Contention."""
 
     def __init__(self, session: Session, person: Person) -> None:
         self._session, self._container, self._person = session, session.container, person
@@ -70,7 +70,7 @@ class Erasure:
         self.summary = ErasureSummary()
 
     def erase_day(self, day: date) -> None:
-        """Redact what lies in the partitions of a day."""
+        """Redact the reports and outcomes in the partitions of a day."""
         before = len(self._redacted)
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
@@ -88,7 +88,7 @@ class Erasure:
                 self.summary.exports += 1
 
     def remove_state(self) -> None:
-        """Take the person out of operational state: organizers without access, and watched meetings."""
+        """Remove the person from organizers without access and watched meetings."""
         state = self._session.state
         for name in self._person.identifiers:
             for prefix in (access.DENIED, access.OPENED):
@@ -99,19 +99,22 @@ class Erasure:
                 self.summary.state += watch.remove(each.join_url)
 
     def refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
-        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
+        """Make the app rewrite manifests and tables, and wait.
+
+        Raises AttendanceError if it does not do so in time.
+        """
         with_table = {day for day in self.summary.days if self._has_table(day)}
         for day in sorted(self.summary.days):
             self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.summary.days):
             if not wait_for(partial(self._is_refreshed, day, table=day in with_table)):
                 raise AttendanceError(
-                    f"The app has not written the manifest and the table of {day} anew in time. They still name the "
-                    "person: see `attendance doctor`, then give the same command again."
+                    f"The app has not rewritten the manifest and the table of {day} in time. They still name the "
+                    "person: see `attendance doctor`, then run the same command again."
                 )
 
     def delete_versions(self) -> None:
-        """Delete the versions before of all that was redacted or written anew."""
+        """Delete earlier versions of everything that was redacted or rewritten."""
         names = {(name, name) for name in self._redacted}
         for day in self.summary.days:
             names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
@@ -120,7 +123,7 @@ class Erasure:
             self.summary.versions += delete_versions(self._container, prefix, name)
 
     def record(self, window: Iterable[date], *, complete: bool) -> None:
-        """Record what was done."""
+        """Store a record of the erasure."""
         days = list(window)
         content = {
             "at": self._now,
@@ -141,7 +144,7 @@ class Erasure:
         return [blob.name.replace(day_folder("reports", day), day_folder("reports", each)) for each in days]
 
     def _redact(self, name: str) -> bool | None:
-        """One try; None when another writer was faster."""
+        """Try once to redact a report; None if another writer was faster."""
         blob = get_blob(self._container, name)
         if blob is None:
             return False
@@ -187,7 +190,7 @@ class Erasure:
         return bool(manifest and json.loads(manifest.body).get("daily"))
 
     def _is_refreshed(self, day: date, *, table: bool) -> bool | None:
-        """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
+        """Return True when index, manifest and table match the reports, else None."""
         index, manifest = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -205,7 +208,10 @@ class Erasure:
 
 
 def delete_versions(container: ContainerClient, prefix: str, name: str) -> int:
-    """Delete all versions but the current one of the blob `name`, or with "" of all below `prefix`."""
+    """Delete all but the current version of a blob, or of all below `prefix`.
+
+    With the name "", all blobs below the prefix.
+    """
     count = 0
     for blob in list(container.list_blobs(name_starts_with=prefix, include=["versions"])):
         if blob.version_id and not blob.is_current_version and (not name or blob.name == name):
@@ -215,7 +221,7 @@ def delete_versions(container: ContainerClient, prefix: str, name: str) -> int:
 
 
 def has_person(record: Record, person: Person) -> bool:
-    """Whether the record names the person as organizer, or holds a message that does."""
+    """Whether the record names the person, or holds a message that does."""
     meeting, buried = record.meeting, record.buried
     return (
         person.is_named(meeting.organizer_id)
@@ -225,9 +231,9 @@ def has_person(record: Record, person: Person) -> bool:
 
 
 def remove_organizer(record: Record, person: Person) -> Record | None:
-    """The record without its organizer, if that is the person; no attempt follows it.
+    """Return the record without its organizer and next attempt, or None.
 
-    None where there is nothing to take out, and for one that is pending, because its attempts would bring it back.
+    None if it does not name the person, or if it is pending, because its attempts would bring the organizer back.
     """
     if record.result is Result.PENDING or not has_person(record, person):
         return None
