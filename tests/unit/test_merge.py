@@ -396,6 +396,7 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
     assert second.days[-1] == second.day
     assert set(second.days) == {first.day, second.day}
     assert len(second.days) == len(set(second.days))
+    assert {*first.commits} < {*second.commits}
 
 
 def test_the_commits_of_a_record_are_bounded() -> None:
