@@ -18,7 +18,7 @@ import jwt
 import requests
 
 from .. import logs
-from ..bounded_http import NoAnswer, BoundedSession, Unbounded
+from ..bounded_http import BoundedSession, NoAnswer, Unbounded
 from ..errors import Unavailable
 
 SECONDS = 10.0  # for a whole answer

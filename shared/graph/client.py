@@ -30,7 +30,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from .. import __version__, logs
-from ..bounded_http import SILENCE, Answer, NoAnswer, BoundedSession, TooLarge, Unbounded
+from ..bounded_http import SILENCE, Answer, BoundedSession, NoAnswer, TooLarge, Unbounded
 from ..errors import (
     AccessDenied,
     Conflict,
