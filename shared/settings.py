@@ -434,7 +434,7 @@ class Settings:
 
 _DECLARED: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
 TABLE = tuple(_DECLARED.values())
-_READ = (*(each.name for each in TABLE), _HOST)
+NAMES = (*(each.name for each in TABLE), _HOST)
 
 
 def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
@@ -442,7 +442,7 @@ def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
 
     Unless `complete`, "" stands for what is missing and for secrets in Key Vault: the command line does without.
     """
-    return _load(tuple(map(environ.get, _READ)), complete=complete)
+    return _load(tuple(map(environ.get, NAMES)), complete=complete)
 
 
 @lru_cache(maxsize=2)  # each notification asks, and the settings of a process hardly change
