@@ -4,14 +4,15 @@
     ├── SettingError          an app setting is missing or wrong: the operator fixes it
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
-    ├── NotGenuine            a notification that Microsoft Graph did not send: rejected
-    ├── Undecipherable        a notification that cannot be decrypted: rejected
-    ├── WatchError            a meeting that cannot be watched as requested
-    ├── Contention            other writers of a blob won every race: the queue retries
-    ├── SubscriptionError     a needed subscription is missing or failing: the next run retries
-    └── GraphError            a Microsoft Graph request failed
-        ├── Throttled         wait `retry_after` seconds, then retry
-        ├── Unavailable       network, 5xx, token or a broken body: retry later
+    ├── NotGenuine            a notification that Microsoft Graph did not send: refused
+    ├── Undecipherable        a notification that cannot be decrypted: refused
+    ├── WatchError            a meeting that cannot be watched as it was asked for
+    ├── Contention            other writers of a blob won every race: the message comes back
+    ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
+    ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
+    └── GraphError            Microsoft Graph did not give what was asked for
+        ├── Throttled         wait `retry_after` seconds, then ask again
+        ├── Unavailable       network, 5xx, token or a broken body: ask again later
         ├── AccessDenied      403: a permission or an access policy is missing
         ├── NotFound          404, or an empty result: does not exist (yet)
         ├── Conflict          409: it exists already
@@ -71,6 +72,15 @@ class Contention(AttendanceError):
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"Other writers changed {subject} before every attempt to write it.")
+
+
+class StorageRefused(AttendanceError):
+    """A blob that nobody may write now: an immutability policy, a legal hold, the archive tier or a pending copy."""
+
+    def __init__(self, name: str, code: object) -> None:
+        super().__init__(
+            f"Storage refuses to write {name} ({getattr(code, 'value', code) or 'no error code'})."
+        )
 
 
 class SubscriptionError(AttendanceError):

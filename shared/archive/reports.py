@@ -25,6 +25,7 @@ from urllib.parse import quote
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
+from ..errors import StorageRefused
 from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
@@ -66,8 +67,12 @@ class Archive:
         self._container = container
 
     def has_report(self, report_id: str, end: datetime) -> bool:
-        """Whether a report is stored, with the end under which Graph lists it."""
-        return self._container.get_blob_client(report_name(report_id, end)).exists()
+        """Whether a report is stored, under the end that it is listed with.
+
+        One that came back without its metadata, as from a copy, is not: the next write gives it back.
+        """
+        found = get_properties(self._container, report_name(report_id, end))
+        return found is not None and "sha256" in (found.metadata or {})
 
     def probe_write(self) -> None:
         """Test write access without changing anything. Raises azure.core errors."""
@@ -92,10 +97,16 @@ class Archive:
         """
         name = report_name(report.id, report.end)
         headers = report_metadata(report, reports)
-        stored = retry_conflicts(
-            lambda: self._write(name, report, headers, only_grown=only_grown),
-            f"the blob of report {report.id}",
-        )
+        try:
+            stored = retry_conflicts(
+                lambda: self._write(name, report, headers, only_grown=only_grown),
+                f"the blob of report {report.id}",
+            )
+        except StorageRefused as refusal:
+            if not self.has_report(report.id, report.end):
+                raise
+            logs.error("report.locked", report=report.id, path=name, error=str(refusal))
+            stored = StoreResult.KEPT
         if stored is not StoreResult.KEPT:
             self._delete_earlier_copies(report)
         logs.info(
@@ -120,13 +131,13 @@ class Archive:
         if ERASED in existing.metadata:
             return StoreResult.KEPT
         source, ours = existing.metadata.get("source"), metadata["source"]
-        if source != ours and ours == MeetingReports.source:
-            return StoreResult.KEPT
         same_source = source in (ours, None)
+        if not same_source and ours == MeetingReports.source:
+            return StoreResult.KEPT
         if same_source and existing.metadata.get("sha256") == report.sha256:
             return StoreResult.UNCHANGED
-        # A slow worker must not overwrite what was read later.
-        newer = same_source and existing.last_modified > report.read_at
+        # A slower worker must not undo what a later one read.
+        newer = same_source and "sha256" in existing.metadata and existing.last_modified > report.read_at
         if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
             return StoreResult.KEPT
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)

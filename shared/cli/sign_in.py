@@ -82,15 +82,12 @@ def _prompt(address: str, code: str, _: datetime) -> None:
     print(f"To sign in, open {address} and enter the code {code}.", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool], str]:
-    """Return a function that gets tokens for Graph.
+def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool, str | None], str]:
+    """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
 
-    It raises Unavailable, which quotes nothing, if nobody is signed in.
-    """
-
-    def token(_: bool) -> str:
+    def token(_: bool, claims: str | None) -> str:
         try:
-            return source.get_token(scope).token
+            return source.get_token(scope, claims=claims).token
         except CredentialUnavailableError:
             problem = "this way to sign in is not set up here"
         except ClientAuthenticationError as failure:

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import jwt
 import requests
-from jwt.exceptions import PyJWTError
 
 from .. import logs
+from ..bounded_http import BoundedSession, NoAnswer, Unbounded
 from ..errors import Unavailable
 
-TIMEOUT = (5.0, 10.0)
+SECONDS = 10.0  # for a whole answer
 MAX_BYTES = 1024 * 1024
 REFRESH_AFTER = 24 * 3600.0
 RETRY_AFTER = 300.0
@@ -53,10 +53,11 @@ class SigningKeys:
         """Fetch the keys; keep the known ones if that fails."""
         try:
             keys = self._fetch()
-        except (requests.RequestException, ValueError, PyJWTError) as failure:
-            logs.warning("keys.unavailable", error=type(failure).__name__)
+        except (NoAnswer, Unbounded, ValueError, RecursionError) as failure:
+            problem = str(failure) or type(failure).__name__
+            logs.warning("keys.unavailable", error=problem)
             if not self._keys:
-                raise Unavailable("get signing keys", type(failure).__name__) from None
+                raise Unavailable("get signing keys", problem) from None
         else:
             self._keys = keys
         self._last_fetch = self._clock()
@@ -65,27 +66,34 @@ class SigningKeys:
         metadata = _get_object(f"{self._root}/{METADATA}")
         address = metadata.get("jwks_uri")
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
-            raise ValueError("the keys are at another address")
-        entries = _get_object(address).get("keys")
-        keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-        for each in entries if isinstance(entries, list) else []:
-            if isinstance(each, dict) and each.get("kty") == "RSA" and isinstance(each.get("kid"), str):
-                issuer = each.get("issuer")
-                keys[each["kid"]] = jwt.PyJWK(each, "RS256"), issuer if isinstance(issuer, str) else ""
+            raise ValueError("the keys lie elsewhere")
+        listed = _get_object(address).get("keys")
+        keys = dict(filter(None, map(_key, listed if isinstance(listed, list) else [])))
         if not keys:
-            raise ValueError("no keys")
+            raise ValueError("there are no usable keys")
         return keys
 
 
+def _key(listed: object) -> tuple[str, tuple[jwt.PyJWK, str]] | None:
+    """The id of a listed key, the key, and its issuer; None for one that no token of ours is signed with."""
+    if not isinstance(listed, dict) or listed.get("kty") != "RSA" or not isinstance(listed.get("kid"), str):
+        return None
+    issuer = listed.get("issuer")
+    try:
+        key = jwt.PyJWK(listed, "RS256")
+    except Exception as failure:  # noqa: BLE001 - the library lets more through than its own errors
+        logs.warning("key.unusable", error=type(failure).__name__)
+        return None
+    return listed["kid"], (key, issuer if isinstance(issuer, str) else "")
+
+
 def _get_object(address: str) -> dict[str, Any]:
-    """Fetch a JSON object without following redirects."""
-    with requests.get(address, timeout=TIMEOUT, allow_redirects=False, stream=True) as reply:
-        if reply.status_code != requests.codes.ok:
-            raise ValueError(f"status {reply.status_code}")
-        body = reply.raw.read(MAX_BYTES + 1, decode_content=True)
-    if len(body) > MAX_BYTES:
-        raise ValueError("too large")
-    content = json.loads(body)
+    """A JSON object, from that address and no other."""
+    with BoundedSession() as session:
+        answer = session.ask("GET", address, seconds=SECONDS, most=MAX_BYTES)
+    if answer.status != requests.codes.ok:
+        raise ValueError(f"status {answer.status}")
+    content = json.loads(answer.content)
     if not isinstance(content, dict):
-        raise ValueError("no object")
+        raise ValueError("the answer is no JSON object")
     return content

@@ -53,16 +53,17 @@ def managed_identity(client_id: str) -> TokenCredential:
     return _RedactedErrors("managed identity", identity)
 
 
-def graph_token(settings: Settings) -> Callable[[bool], str]:
-    """Return a source of bearer tokens for Graph.
+def graph_token(settings: Settings) -> Callable[[bool, str | None], str]:
+    """A source of bearer tokens for Graph: of the identity, or of the app registration that trusts it.
 
-    The token is the identity's, or that of the app registration which trusts it. Calling the source with True drops the
-    cached token first, which may be revoked or expired after a 401. The source raises Unavailable if there is no token.
+    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired. Claims
+    that Graph asked for then go along to who issues the new one.
+    Raises Unavailable when no token is given.
     """
     lock = threading.Lock()
     current = _graph_credential(settings)
 
-    def token(renew: bool) -> str:
+    def token(renew: bool, claims: str | None) -> str:
         nonlocal current
         with lock:
             if renew:
@@ -71,7 +72,7 @@ def graph_token(settings: Settings) -> Callable[[bool], str]:
                 )  # drops the token cache, which belongs to the credential
             source = current
         try:
-            return str(source.get_token(settings.graph_scope).token)
+            return str(source.get_token(settings.graph_scope, claims=claims).token)
         except ClientAuthenticationError as failure:
             raise Unavailable("get a token", failure.message) from None
 

@@ -15,7 +15,7 @@ from typing import Any
 from .. import times
 from ..errors import Unavailable
 from ..messages.signals import EVENT_ID, EventKind, EventSession
-from .client import Graph, segment
+from .client import Graph, entries, segment
 
 ZONES = timedelta(hours=14)  # times are in the event's own zone, given by its Windows name
 
@@ -49,20 +49,24 @@ def event_path(kind: EventKind, event_id: str | None = None) -> str:
 def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     """Read one event. Raises a GraphError."""
     operation = f"get {kind}"
-    event = parse_event(kind, graph.get(event_path(kind, event_id), operation))
+    answer = graph.get(event_path(kind, event_id), operation)
+    inner = answer.get("value")  # as the documented examples of some methods show it
+    event = parse_event(kind, inner if "id" not in answer and isinstance(inner, dict) else answer)
     if event is None:
         raise Unavailable(operation, "the event has no id")
     return event
 
 
 def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
-    """Yield the sessions of an event. Raises a GraphError."""
-    operation = "list sessions"
-    for page in graph.list_pages(f"{event_path(event.kind, event.id)}/sessions", operation):
-        for item in page:
-            session_id = item.get("id") if isinstance(item, dict) else None
-            if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield EventSession(event.kind, event.id, session_id)
+    """The sessions of an event. Raises a GraphError."""
+
+    def parse_session(item: object) -> EventSession | None:
+        session_id = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(session_id, str) or not EVENT_ID.match(session_id):
+            return None
+        return EventSession(event.kind, event.id, session_id)
+
+    return entries(graph, f"{event_path(event.kind, event.id)}/sessions", "list sessions", parse_session)
 
 
 def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:

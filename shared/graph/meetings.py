@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..settings import GUID
-from .client import Graph, segment
+from .client import Graph, is_segment, page_items, segment
 
 MAX_CACHED = 2_000  # meetings, about 2 MB
 FAR_AHEAD = timedelta(days=1)  # more than any clock error
@@ -177,14 +177,13 @@ def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
 
 def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
-    value = graph.get(path, operation).get("value")
-    if not isinstance(value, list):
-        raise Unavailable(operation, "the answer has no list named value")
-    if not value:
+    found = page_items(graph.get(path, operation), operation)
+    if not found:
         raise NotFound(operation, "the organizer has no such meeting")
-    meeting_id = value[0].get("id") if isinstance(value[0], dict) else None
-    if not isinstance(meeting_id, str) or not meeting_id:
-        raise Unavailable(operation, "the meeting has no id")
+    ids = (each.get("id") if isinstance(each, dict) else None for each in found)
+    meeting_id = next(filter(is_segment, ids), None)
+    if meeting_id is None:
+        raise Unavailable(operation, "the meeting has no id", status=200)
     return meeting_id
 
 

@@ -7,10 +7,12 @@ https://learn.microsoft.com/graph/api/meetingattendancereport-get and .../attend
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +22,12 @@ from .. import times
 from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
-from .client import Graph, next_link, segment
+from .client import Graph, entries, is_segment, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
-SPOOL_BYTES = 1024 * 1024  # in memory up to this size, then in a temporary file
+MOST_RECORDS, MORE_RECORDS = 10, 5_000  # for each participant that Graph counts, and on top
+SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,9 @@ def fetch_report(
     query += [f"$select={','.join(select)}"] if select else []
     report = graph.get(address + ("?" + "&".join(query) if query else ""), operation)
     if expand:
-        records = list(itertools.chain.from_iterable(_record_pages(graph, report, address)))
+        records = list(
+            itertools.chain.from_iterable(_promised(report, _record_pages(graph, report, address)))
+        )
         report = {**report, RECORDS: records}
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
@@ -228,12 +233,13 @@ def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     Raises a GraphError.
     """
     operation = "list attendance reports"
-    headers: dict[str, ReportHeader] = {}
-    for page in graph.list_pages(reports.path, operation):
-        for item in page:
-            report = _parse_header(item, operation)
-            headers[report.id] = report
-    return list(headers.values())
+
+    def parse(item: object) -> ReportHeader | None:
+        with contextlib.suppress(Unavailable):
+            return _parse_header(item, operation)
+        return None
+
+    return list({each.id: each for each in entries(graph, reports.path, operation, parse)}.values())
 
 
 @contextmanager
@@ -253,7 +259,9 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write_report(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = write_report(
+                first, _promised(first, _record_pages(graph, first, address)), body, canonical
+            )
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
@@ -276,9 +284,22 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         yield records
 
 
+def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """These pages of records, while there are not far more than the report counts participants."""
+    count, records = report.get("totalParticipantCount"), 0
+    most = MOST_RECORDS * max(count, 0) + MORE_RECORDS if type(count) is int else math.inf
+    for page in pages:
+        records += len(page)
+        if records > most:
+            raise Unavailable(
+                "list attendance records", "there are far more than the report counts", status=200
+            )
+        yield page
+
+
 def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
+    if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")
     try:
         start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))

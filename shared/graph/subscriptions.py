@@ -15,7 +15,7 @@ from typing import Any
 from .. import logs, times
 from ..crypto.decryption import Certificate
 from ..errors import NotFound
-from .client import BETA, Graph, segment
+from .client import BETA, Graph, entries, segment
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,8 @@ class NewSubscription:
 
 
 def list_subscriptions(graph: Graph) -> list[Subscription]:
-    """List all subscriptions of this app. Raises a GraphError."""
-    pages = graph.list_pages("subscriptions", "list subscriptions")
-    return [parsed for page in pages for item in page if (parsed := parse_subscription(item))]
+    """All subscriptions of this app, page by page. Raises a GraphError."""
+    return list(entries(graph, "subscriptions", "list subscriptions", parse_subscription))
 
 
 def parse_subscription(item: object) -> Subscription | None:

@@ -80,7 +80,7 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     """Check the permissions in the app's token for Graph; only `roles` is read."""
     needed = _ALWAYS | {name for signal, name in _NEEDED.items() if signal in settings.signals}
     try:
-        claims = jwt.decode(graph_token(settings)(False), options={"verify_signature": False})
+        claims = jwt.decode(graph_token(settings)(False, None), options={"verify_signature": False})
     except GraphError as failure:
         yield findings.no_token(failure)
         return

@@ -158,12 +158,12 @@ class Record:
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """Return the record as the successor of `after`, with this commit."""
-        revision, days = (after.revision, after.days) if after else (0, ())
+        revision, days, commits = (after.revision, after.days, after.commits) if after else (0, (), ())
         return replace(
             self,
             revision=max(revision, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
-            commits=(*self.commits, commit)[-MOST_COMMITS:],
+            commits=(*dict.fromkeys((*commits, *self.commits)), commit)[-MOST_COMMITS:],
         )
 
     def with_copy_in(self, day: date) -> Record:

@@ -24,11 +24,12 @@ _MEETING_REPORT = re.compile(
     rf"/?(?:me|users{_ID})/onlineMeetings{_ID}/attendanceReports{_ID}/?\Z", re.IGNORECASE
 )
 _ROOT = re.compile(r"\A(?:https://[^/?#]+)?/?(?:v1\.0/|beta/)?", re.IGNORECASE)
-_MEETING_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+*:/-]{0,1023}\Z")  # Base64, or the older form of an id
-# The current resource, and that of 2022.
+_MEETING_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+*:/-]{0,1023}\Z")  # Base64, or the older form
+# the resource of today, and that of 2022 to 2024, whose query is written in several ways
+_SPACE, _QUOTE = r"(?:\+|%20| )", "(?:'|%27)"
 _CALL_EVENTS = re.compile(
     r"/?communications/onlineMeetings(?:\(joinWebUrl='([^']+)'\)/meetingCallEvents"
-    r"|/?\?\$filter=joinWebUrl%?2?0? ?eq%?2?0? ?'([^']+)')/?\Z",
+    rf"|/?\?(?:\$|%24)filter=joinWebUrl{_SPACE}eq{_SPACE}{_QUOTE}([^']+?){_QUOTE})/?\Z",
     re.IGNORECASE,
 )
 MAX_DECODING = 3  # levels of percent-encoding of a join URL

@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import page_items, segment
+from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -40,6 +40,7 @@ from . import windows
 from .slices import Slice
 
 MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
+MOST_PAGES = 100_000  # of a day
 MAX_RESTARTS = 3  # of a day whose pages cannot all be read
 LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
 DAY = timedelta(days=1)
@@ -215,7 +216,7 @@ class CallScan:
         """Restart a day whose page cannot be read, and finally skip that day."""
         scan, cursor = self._work.scan, self._work.scan.calls
         if cursor and cursor.link and is_dead:  # Graph may no longer accept this link: restart the day
-            self._work.update(calls=replace(cursor, link=None), restarts=scan.restarts + 1)
+            self._work.update(calls=CallCursor(cursor.at), restarts=scan.restarts + 1)
         if cursor and (gives_up or self._work.scan.restarts >= MAX_RESTARTS):
             self._leave_out_day(cursor)
 
@@ -240,16 +241,17 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = page_items(page, operation), page.get("@odata.nextLink")
-        if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
-            raise Unavailable(operation, "the next link is not a URL or repeats", status=200)
+        calls, link = page_items(page, operation), next_link(page)
+        trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
             self._services.access.mark_restored(
                 None
             )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
-            calls=CallCursor(cursor.at, link) if link else self._next_cursor(cursor),
+            calls=CallCursor(cursor.at, checked_link(link, operation), trail)
+            if link
+            else self._next_cursor(cursor),
             restarts=scan.restarts if link else 0,
             records=scan.records + len(calls),
             missing=scan.missing + missing,

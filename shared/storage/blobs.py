@@ -18,10 +18,11 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
-from ..errors import Contention
+from ..errors import Contention, StorageRefused
 
-THREADS = 8  # that wait for storage in parallel
-MAX_RACES = 8  # lost to other writers of a blob
+THREADS = 8  # that wait for storage side by side
+EXISTS = "BlobAlreadyExists"
+MAX_RACES = 8  # writers of one blob that may get in between
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def put_blob(
 ) -> str | None:
     """Write a blob if it still has `etag`; with None, only if it does not exist.
 
-    A file is written from its start. Return the new ETag, or None if the condition failed.
+    Return the new ETag; None where the condition does not hold. Raises StorageRefused for a write that is refused
+    whatever the condition.
     """
     length = len(body) if isinstance(body, bytes) else body.seek(0, os.SEEK_END)
     if not isinstance(body, bytes):
@@ -83,7 +85,11 @@ def put_blob(
             content_settings=ContentSettings(content_type=content_type),
             **_condition(etag),
         )
-    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+    except ResourceExistsError as conflict:  # which the SDK makes of every 409
+        if conflict.error_code != EXISTS:  # type: ignore[attr-defined]
+            raise StorageRefused(name, conflict.error_code) from None  # type: ignore[attr-defined]
+        return None
+    except (ResourceModifiedError, ResourceNotFoundError) as refusal:
         if is_container_missing(refusal):
             raise
         return None

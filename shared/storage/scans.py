@@ -7,12 +7,13 @@ that broke.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from .. import logs, times
 from ..errors import NotOurMessage
+from ..graph.client import Trail
 from ..messages import codec, tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Sweep, Task
@@ -39,6 +40,7 @@ class CallCursor:
 
     at: datetime
     link: str | None = None
+    trail: Trail = field(default_factory=Trail)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class EventCursor:
     kinds: tuple[EventKind, ...]
     link: str | None = None
     done: int = 0
+    trail: Trail = field(default_factory=Trail)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from .. import logs
+from .. import logs, times
 from ..crypto.decryption import Keys
-from ..errors import AttendanceError, Conflict, SubscriptionError, ValidationFailed
+from ..errors import AttendanceError, Conflict, Refused, SubscriptionError, ValidationFailed
 from ..graph.client import Graph
 from ..graph.subscriptions import (
     NewSubscription,
@@ -29,6 +29,7 @@ from .desired import DesiredSubscription
 from .plan import client_state_of, has_same_target, is_accepted, is_ours, notification_url
 
 CREATE_TRIES = 3
+MINUTE = timedelta(minutes=1)
 
 
 class SubscriptionChanges:
@@ -102,6 +103,7 @@ class SubscriptionChanges:
     def _create(self, new: NewSubscription) -> None:
         timed_out = False
         for _ in range(CREATE_TRIES):
+            ahead = self._clock_ahead()
             try:
                 create_subscription(self._graph, new)
             except Conflict as conflict:
@@ -111,13 +113,20 @@ class SubscriptionChanges:
                 self.validation = str(failure)
                 if timed_out or "timed out" not in failure.hint:
                     raise
-                timed_out = True  # the handshake has woken a cold app: retry once
+                timed_out = True  # which has woken a cold app: once more
+            except Refused:
+                if abs(self._clock_ahead() - ahead) < MINUTE:
+                    raise  # else this answer told the clock by which the expiry is to be counted
             else:
                 self.validation = ""
                 return
         raise SubscriptionError(
             f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
         )
+
+    def _clock_ahead(self) -> timedelta:
+        """How far Graph's clock is ahead of ours, as far as is known."""
+        return self._graph.now() - times.now()
 
     def _adopt(self, new: NewSubscription, conflict: Conflict) -> bool:
         """After a 409, renew our accepted subscription and delete other ones of ours.

@@ -180,7 +180,8 @@ class _Run:
             self._create(target)
         except GraphError as failure:
             if isinstance(failure, Refused) and subscription.expires <= self._graph.now():
-                self._replace(subscription, target)  # expired by Graph's and by our clock
+                # Perhaps only a clock takes it for dead, so it is not deleted: Graph answers 409 where it lives.
+                self._create(target)
                 return
             # It stays valid until its expiry, and the next run retries.
             raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None

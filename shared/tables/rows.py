@@ -106,16 +106,16 @@ def _text(value: object) -> str | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """Return a whole number, also one that Graph writes as `2.0`, or None."""
+    """A whole number, also one that Graph writes as `2.0`; None for one beyond the 64 bits of any engine."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
-    return int(value)
+    return int(value) if abs(value) < 1 << 63 else None
 
 
 def _parse_time(value: object) -> str | None:
-    """Return a time in UTC with milliseconds, which every engine reads, or None."""
+    """UTC with milliseconds, which every engine reads; Graph writes up to seven digits. Null where it cannot be."""
     try:
         moment = times.parse(value)
     except ValueError:
         return None
-    return times.text(moment) if moment else None
+    return times.text(moment) if moment and 2000 <= moment.year < 3000 else None

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import load_azure
 from shared.errors import AttendanceError
-from tests.support.command_line import ROOT, SECONDS, environment
-from tests.support.front import Front, own_stack
+from tests.support.command_line import ROOT, environment
+from tests.support.front import SECONDS, Front, own_stack
 
 stack = own_stack(CONFIRM_AFTER="0")
 

@@ -23,6 +23,7 @@ MODULES = {
 # The stages through which a signal flows: each imports only from lines above its own.
 LAYERS = (
     {"errors", "times", "logs", "limits", "settings"},
+    {"bounded_http"},
     {"crypto", "messages"},
     {"doors", "graph"},
     {"privacy"},

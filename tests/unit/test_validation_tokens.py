@@ -1,6 +1,7 @@
 """Validation tokens: any that is not for this app and tenant is refused."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -18,10 +19,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from shared.crypto import signing_keys
 from shared.crypto.signing_keys import MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
 from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, TokenValidator
 from shared.errors import NotGenuine, Unavailable
 from tests.support import openssl
+from tests.support.raw_http import DRIPS, Pieces, serving, whole
 
 APP = "2d000000-0000-4000-8000-00000000000a"
 TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
@@ -289,3 +292,40 @@ def test_without_keys_the_message_comes_again(authority: Authority, trouble: str
             authority.keys = []
     with pytest.raises(Unavailable):
         authority.validator.verify([token()])
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_an_authority_that_drips_is_left_at_the_deadline(
+    drip: Pieces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(signing_keys, "SECONDS", 0.3)
+    with serving(drip) as server, pytest.raises(Unavailable, match="takes too long"):
+        SigningKeys(server.root).find("k1")
+
+
+def test_keys_that_unpack_to_gigabytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    bomb = gzip.compress(b" " * 50 * MAX_BYTES)
+    for encoding, body in (("gzip", bomb), ("gzip, gzip", gzip.compress(bomb))):
+        with serving(whole(body, Content_Encoding=encoding)) as server, pytest.raises(Unavailable):
+            SigningKeys(server.root).find("k1")
+
+
+UNUSABLE: list[dict[str, Any]] = [
+    {"n": "AQAB"},
+    {"n": "!", "e": "?"},
+    {"n": None, "e": None},
+    {"n": 7, "e": []},
+    {"n": "", "e": ""},
+    {"e": "AQAB", "n": "AA"},
+    {"d": "AQAB", "n": "AQAB", "e": "AQAB"},
+]
+
+
+@pytest.mark.parametrize("broken", UNUSABLE, ids=repr)
+def test_one_unusable_key_does_not_discard_the_others(authority: Authority, broken: dict[str, Any]) -> None:
+    bad: list[Any] = [{"kty": "RSA", "kid": "bad"} | broken, {"kty": "EC", "kid": "x"}, {"kid": 7}, None, "k"]
+    authority.keys = [*bad, published("k1"), *bad]
+    authority.validator.verify([token()])
+    refusal(authority, token(kid="bad"))

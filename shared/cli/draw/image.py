@@ -85,9 +85,7 @@ def _draw_figure(timeline: Timeline) -> Figure:
     _disable_math(figure.suptitle(timeline.title, fontsize=11, x=0.01, ha="left"))
     curve, lines = figure.subplots(2, height_ratios=(CURVE, people), sharex=True)
     if timeline.span is None or not timeline.people:
-        figure.text(
-            0.5, 0.5, "Nobody attended." if not timeline.people else "It tells no times.", ha="center"
-        )
+        figure.text(0.5, 0.5, timeline.missing, ha="center")
     else:
         _draw_curve(curve, timeline)
         _draw_people(lines, timeline.people, named=named)

@@ -37,7 +37,7 @@ class Drawing:
         yield Text(timeline.title)
         span = timeline.span
         if span is None or not timeline.people:
-            yield Text("Nobody attended." if not timeline.people else "It tells no times.")
+            yield Text(timeline.missing)
             return
         width = max(LEAST, min(MOST, options.max_width - NAME - ROLE - MINUTES - 3))
         yield Text()

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ...archive.reports import LONGEST_MEETING
 from ...tables import rows
 
 MAX_NAME = 48
+MARGIN = timedelta(hours=1)  # around the meeting, in which a stay is drawn
 UNKNOWN_NAME = "(unknown)"
 ROLES = ("Organizer", "Presenter", "Attendee")
 
@@ -70,7 +72,16 @@ class Timeline:
         when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
         until = f"{self.end:%H:%M} UTC" if self.end else "?"
         people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
-        return f"{when} to {until}, {people}, at most {self.peak:,} at once"
+        return f"{when} to {until}, {people}" + (f", at most {self.peak:,} at once" if self.curve else "")
+
+    @property
+    def missing(self) -> str:
+        """Why there is nothing to draw; "" where there is something."""
+        if not self.people and self.participants:
+            return "Graph counts participants, but the report has no records of them."
+        if not self.people:
+            return "Nobody attended."
+        return "" if self.span else "The report has no times."
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
@@ -87,6 +98,8 @@ def parse_timeline(report: Mapping[str, Any]) -> Timeline:
     """Parse the timeline of a meetingAttendanceReport with attendanceRecords."""
     meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
+    if start and end and not timedelta() <= end - start <= LONGEST_MEETING:
+        start = None
     people = [_participant(row, start, end) for row in rows.attendee_rows(report, {})]
     people.sort(key=lambda each: (each.first is None, each.first or start, each.name))
     total = meeting["meetingParticipants"]
@@ -113,15 +126,26 @@ def sanitize(text: str, most: int = MAX_NAME) -> str:
 
 def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Participant:
     name = sanitize(row["displayName"] or "") or sanitize(row["emailAddress"] or "") or UNKNOWN_NAME
-    stays = []
-    for each in row["intervals"]:
-        join, leave = _parse_time(each["join"]) or start, _parse_time(each["leave"]) or end
-        if join and leave and join <= leave:
-            stays.append(Stay(join, leave))
+    stays = tuple(filter(None, (_stay(each, start, end) for each in row["intervals"])))
     seconds = row["attendedSeconds"]
     return Participant(
-        name, sanitize(row["role"] or ""), tuple(stays), None if seconds is None else round(seconds / 60)
+        name, sanitize(row["role"] or ""), stays, None if seconds is None else round(seconds / 60)
     )
+
+
+def _stay(interval: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Stay | None:
+    """The part of an interval that lies in the meeting, give or take MARGIN; a duration alone tells no time."""
+    join, leave = _parse_time(interval["join"]), _parse_time(interval["leave"])
+    if join is None and leave is None:
+        return None
+    first = start or (end - LONGEST_MEETING if end else None)
+    last = end or (start + LONGEST_MEETING if start else None)
+    join, leave = join or first, leave or last
+    if join is None or leave is None:
+        return None
+    if first and last:
+        join, leave = max(join, first - MARGIN), min(leave, last + MARGIN)
+    return Stay(join, leave) if join <= leave else None
 
 
 def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
@@ -135,4 +159,6 @@ def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]
 
 
 def _parse_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """A time of a row; None for one that no meeting has."""
+    time = datetime.fromisoformat(text) if text else None
+    return time if time and 2000 <= time.year < 3000 else None
