@@ -366,8 +366,21 @@ def an_operator_asks_again(scene: Scene) -> None:
     scene.wait_for("outcomes.redriven")
 
 
+RENEWAL = {"lifecycleEvent": "reauthorizationRequired"}
+
+
 def anyone_posts_anything(scene: Scene) -> None:
-    item = scene.item(str(uuid4()))
+    with scene.restarted():  # so that nothing was counted within the last minute
+        post_anything(scene)
+
+
+def post_anything(scene: Scene) -> None:
+    item, start = scene.item(str(uuid4())), scene.mark()
+    scene.fault("subscriptions$", 403, method="GET")
+    unknown = [item | {"subscriptionId": "of-nobody"}, item | {"subscriptionId": "of-nobody"} | RENEWAL]
+    assert scene.post(*unknown).status_code == 202
+    for event in ("registry.failed", "news.refused", "subscription.unknown"):
+        scene.wait_for(event, start)
     items: list[object] = [
         item | {"clientState": f"{CANARY} wrong"},
         item | {"clientState": {"name": CANARY}},
@@ -462,7 +475,10 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
         *("backfill.empty", "signal.repeated", "outcomes.redriven", "outcome.unreadable"),
     },
     a_day_gets_its_table: {"daily.written", "daily.named", "daily.dropped", "daily.skipped"},
-    anyone_posts_anything: {"notification.dropped", "notification.refused", "handshake.answered"},
+    anyone_posts_anything: {
+        *("notification.dropped", "notification.refused", "handshake.answered", "registry.failed"),
+        *("news.refused", "subscription.refused", "subscription.unknown"),
+    },
     subscriptions_are_kept: {
         *("subscriptions.started", "subscription.created", "subscription.kept", "subscription.renewed"),
         *("subscription.adopted", "subscription.deleted", "subscription.failed", "task.postponed"),
