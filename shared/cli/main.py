@@ -44,8 +44,8 @@ _FLAGS = ("--json", "--local")
 _VALUED = ("--settings", "--sign-in", "--client-id")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(__version__)
         raise typer.Exit
 

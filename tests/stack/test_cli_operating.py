@@ -167,7 +167,7 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
             ("backfill", "--from", "2020-01-01", "--to", "2020-01-02"),
             "Graph lists the calls of the last 30 days",
         ),
-        (("redrive", "--outcome", "pending"), "What is pending is not taken up again"),
+        (("redrive", "--outcome", "pending"), "Pending signals cannot be redriven"),
         (("reports", "list", "--from", "2000-01-01", "--to", "2026-01-01"), "is more than 3,700 days."),
         (("person", "find", "x", "--from", "2026-01-01", "--to", "2026-01-02"), "at least 3 characters"),
     ],

@@ -66,7 +66,7 @@ def erase(
                     done(1)
             erasure.remove_state()
             erasure.refresh_days(
-                lambda look: output.wait_for(look, "The app rewrites manifests and tables …", wait)
+                lambda read: output.wait_for(read, "The app rewrites manifests and tables …", wait)
             )
             erasure.delete_versions()
             complete = erasure.summary.pending == 0
