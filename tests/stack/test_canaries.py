@@ -483,8 +483,11 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 
 
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
-    after_hours_of_failures = {"sweep.skipped"}
-    assert set().union(*PATHS.values()) | after_hours_of_failures | OF_EVENTS == DOCUMENTED
+    elsewhere = {
+        "sweep.skipped",
+        "report.locked",
+    }  # after hours of failures; with a policy that Azurite has not
+    assert set().union(*PATHS.values()) | elsewhere | OF_EVENTS == DOCUMENTED
 
 
 def test_a_text_in_a_base64_message_is_found_wherever_it_stands() -> None:
