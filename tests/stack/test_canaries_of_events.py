@@ -1,5 +1,6 @@
 """No secret, name or address of virtual events and call events leaks."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -98,6 +99,8 @@ def call_events_come_and_are_forged(scene: Scene) -> None:
     for forgery in ("tamperedData", "notUtf8", "wrongPublisher", "garbage"):
         posted(scene, meeting, forgery)
     posted(scene, meeting, validationTokens=[f"{STRANGER}.token.{STRANGER}"])
+    scene.apart.delete_blob(f"watch/{hashlib.sha256(meeting.join_web_url.encode()).hexdigest()}.json")
+    posted(scene, meeting)
 
 
 def another_hand_wrote_what_is_watched(scene: Scene) -> None:
@@ -111,7 +114,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     an_event_is_denied_and_one_is_over: {"event.denied", "event.passed"},
     a_report_is_announced: {"report.stored"},
     call_events_come_and_are_forged: {
-        *("events.opened", "notification.forged", "notification.undecipherable"),
+        *("events.opened", "notification.forged", "notification.undecipherable", "notification.unwatched"),
     },
     another_hand_wrote_what_is_watched: {"watch.unreadable"},
 }
