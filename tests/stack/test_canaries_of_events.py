@@ -64,6 +64,10 @@ def keys_cannot_be_had(scene: Scene) -> None:
         posted(scene, meeting)
         scene.wait_for("keys.unavailable", start)
         scene.control.clear_login_faults()
+        unreadable = {"keys": [{"kty": "RSA", "kid": CANARY, "n": f"{CANARY}!", "e": CANARY}]}
+        scene.control.add_login_fault(Fault("keys", status=200, body=json.dumps(unreadable)))
+        scene.wait_for("key.unusable", start)
+        scene.control.clear_login_faults()
         scene.wait_for("events.opened", start)
 
 
@@ -106,7 +110,7 @@ def another_hand_wrote_what_is_watched(scene: Scene) -> None:
 
 
 PATHS: dict[Callable[[Scene], None], set[str]] = {
-    keys_cannot_be_had: {"keys.unavailable", "events.opened"},
+    keys_cannot_be_had: {"keys.unavailable", "key.unusable", "events.opened"},
     an_event_is_denied_and_one_is_over: {"event.denied", "event.passed"},
     a_report_is_announced: {"report.stored"},
     call_events_come_and_are_forged: {
