@@ -6,14 +6,14 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.support.http_server import QuietHandler, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = re.findall(r"^requests==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)[0]
@@ -23,24 +23,17 @@ REQUESTS = re.findall(r"^requests==(\S+)", (ROOT / "requirements.txt").read_text
 def advisories(status: int = 200, text: str = "", found: str = "") -> Iterator[str]:
     """An advisory service: `found` is a package with an advisory, `text` replaces the answer."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802 - the name http.server looks for
             queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
             names = [each["package"]["name"] for each in queries]
             assert len(names) <= 1_000
             results = [{"vulns": [{"id": "GHSA-x"}]} if name == found else {} for name in names]
             body = (text or json.dumps({"results": results})).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(status, body)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with serving(Handler) as url:
+        yield f"{url}/"
 
 
 def audit(service: str) -> subprocess.CompletedProcess[str]:

@@ -9,13 +9,11 @@ import gzip
 import json
 import re
 import secrets
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -49,6 +47,7 @@ from tests.support.canaries import (
 )
 from tests.support.front import eventually, hurried
 from tests.support.heard import Heard
+from tests.support.http_server import QuietHandler, serving
 
 DOCUMENTED = set(
     re.findall(
@@ -517,15 +516,12 @@ def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_cal
 ) -> None:
     """Such an error fails the function, and the platform logs its text."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            say(self, status, body)
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name http.server looks for
+            self.answer(status, body.encode())
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/msi/token")
+    with serving(Handler) as url:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", f"{CANARY}-header")
         once = LinearRetry(backoff=0, retry_total=0)
         blob = BlobClient(
@@ -533,5 +529,4 @@ def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_cal
         )
         with pytest.raises((AzureError, ValueError)) as failed:
             blob.exists()
-        server.shutdown()
     assert CANARY not in "".join(traceback.format_exception(failed.value))

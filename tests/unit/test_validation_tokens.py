@@ -5,12 +5,10 @@ import gzip
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -23,7 +21,8 @@ from shared.crypto import signing_keys
 from shared.crypto.signing_keys import MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
 from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, TokenValidator
 from shared.errors import NotGenuine, Unavailable
-from tests.support import openssl
+from tests.support import http_server, openssl
+from tests.support.http_server import QuietHandler
 from tests.support.raw_http import DRIPS, Pieces, serving, whole
 
 APP = "2d000000-0000-4000-8000-00000000000a"
@@ -75,21 +74,13 @@ class Authority:
 def served() -> Iterator[Authority]:
     authority = Authority()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name http.server looks for
             body = json.dumps(authority.body(self.path)).encode()
-            self.send_response(authority.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(authority.status, body)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        authority.url = f"http://127.0.0.1:{server.server_port}"
+    with http_server.serving(Handler) as authority.url:
         yield authority
-        server.shutdown()
 
 
 @pytest.fixture
