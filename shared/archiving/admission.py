@@ -1,9 +1,8 @@
 """Admission of news: only of subscriptions that Graph has listed, and of many no more at once than can be asked for.
 
-Whoever learns the client state can announce calls that do not exist. News of an unknown subscription makes no record:
-the sweep finds real call records and reports without it. Call events cannot be found later, so they wait for a
-subscription that was created a moment ago. What a pack holds is spread over time, so that a real meeting, which comes
-alone, is not behind a thousand invented ones.
+Whoever learns the client state can announce calls that do not exist. News of an unknown subscription makes no record.
+The sweep finds real call records without it; other news waits first, because its subscription may be new. The news of a
+pack is spread over time: a real meeting, which comes alone, is not behind a thousand invented ones.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import replace
 
 from .. import logs
 from ..messages import rich_notifications, signals
-from ..messages.rich_notifications import EncryptedBatch
+from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import Message, News, SignalKind, kind_of
 from ..services import Services
 from ..storage.subscription_registry import SubscriptionRegistry
@@ -25,14 +24,14 @@ MAX_WAITS = 10
 def open_pack(messages: Sequence[Message], services: Services) -> None:
     """Send the messages of a pack one by one: nudges at once, news as Graph can be asked about them."""
     queue, dropped = services.journal.queue, 0
+    known = _known_ids([each for each in messages if isinstance(each, News)], services.subscriptions)
     for each in messages:
-        if isinstance(each, News):
-            if _is_known(each.subscription_id, services.subscriptions) or _can_wait(each):
-                queue.send(signals.serialize_message(each), services.pacer.delay())
-            else:
-                dropped += 1
-        else:
+        if not isinstance(each, News):
             queue.send(signals.serialize_message(each))
+        elif each.subscription_id in known or _can_wait(each):
+            queue.send(signals.serialize_message(each), services.pacer.delay())
+        else:
+            dropped += 1
     if dropped:
         logs.warning("news.refused", count=dropped)
     logs.info("pack.opened", signals=len(messages) - dropped)
@@ -40,7 +39,7 @@ def open_pack(messages: Sequence[Message], services: Services) -> None:
 
 def admits(message: Message, services: Services) -> bool:
     """Whether a message is to be handled now. News of an unknown subscription is sent again later, or dropped."""
-    if not isinstance(message, News) or _is_known(message.subscription_id, services.subscriptions):
+    if not isinstance(message, News) or _known_ids([message], services.subscriptions):
         return True
     if _can_wait(message):
         services.journal.queue.send(
@@ -53,21 +52,24 @@ def admits(message: Message, services: Services) -> bool:
 
 def admitted(encrypted: EncryptedBatch, services: Services) -> EncryptedBatch:
     """The rich items of known subscriptions. The others are sent again later, or dropped."""
-    unknown = tuple(
-        each for each in encrypted.items if not _is_known(each.subscription_id, services.subscriptions)
-    )
+    known = _known_ids(encrypted.items, services.subscriptions)
+    unknown = tuple(each for each in encrypted.items if each.subscription_id not in known)
     if unknown and encrypted.waits < MAX_WAITS:
         again = replace(encrypted, items=unknown, waits=encrypted.waits + 1)
         for text in rich_notifications.pack_batch(again)[0]:
             services.journal.queue.send(text, WAIT)
     elif unknown:
         logs.warning("news.refused", count=len(unknown), subscription=unknown[0].subscription_id)
-    return replace(encrypted, items=tuple(each for each in encrypted.items if each not in unknown))
+    return replace(encrypted, items=tuple(each for each in encrypted.items if each.subscription_id in known))
 
 
-def _is_known(subscription_id: str | None, registry: SubscriptionRegistry) -> bool:
-    """Whether news may be handled. The doors let no news in that names no subscription: such comes from the app."""
-    return subscription_id is None or registry.is_known(subscription_id)
+def _known_ids(news: Sequence[News | RichItem], registry: SubscriptionRegistry) -> set[str | None]:
+    """The subscriptions of which news may be handled; each is looked up once.
+
+    The doors let no news in that names no subscription: such comes from the app.
+    """
+    ids = dict.fromkeys(each.subscription_id for each in news)
+    return {each for each in ids if each is None or registry.is_known(each)}
 
 
 def _can_wait(news: News) -> bool:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
 
 from .. import logs, times
 from ..errors import GraphError, NotOurMessage
@@ -35,7 +34,7 @@ class RegisteredSubscription:
 
     resource: str
     fingerprint: str = ""
-    delivery: Annotated[Door, "delivery"] = Door.WEBHOOK
+    delivery: Door = Door.WEBHOOK
     gone: datetime | None = None
 
 

@@ -121,6 +121,15 @@ def test_a_pack_of_invented_news_leaves_nothing(app: App) -> None:
     assert (records(app), messages(app)) == (0, [])
 
 
+def test_a_subscription_of_a_pack_is_looked_up_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    monkeypatch.setattr(app.services.subscriptions, "is_known", looked_up.append)  # returns None: unknown
+    invented = [call_record_news(f"{number}", NOW, subscription_id=INVENTED) for number in range(100)]
+    (text,) = signals.pack_messages(invented)
+    worker.handle_signals(text, app.services)
+    assert looked_up == [INVENTED]
+
+
 def test_a_call_event_waits_for_its_subscription_ten_times_at_most(app: App) -> None:
     news = call_event_news("https://teams.microsoft.com/l/meetup-join/1", NOW, NOW, subscription_id=INVENTED)
     app.receive(SIGNALS_QUEUE, signals.serialize_message(news))
