@@ -8,9 +8,12 @@ news may still be on a queue.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..errors import GraphError, NotOurMessage
@@ -39,7 +42,10 @@ class RegisteredSubscription:
 
 
 class SubscriptionRegistry:
-    """The registry of one app. Raises azure.core errors when storage does not answer. Safe between threads."""
+    """The registry of one app. Safe between threads.
+
+    Looking up raises azure.core errors. Registering logs them: the worker asks Graph for its list where it needs to.
+    """
 
     def __init__(self, state: StateStore, graph: Graph, base_url: str) -> None:
         self._state = state
@@ -68,15 +74,23 @@ class SubscriptionRegistry:
 
     def add(self, subscription_id: str, resource: str, fingerprint: str) -> None:
         """Register a subscription that was created."""
-        entry = RegisteredSubscription(resource, fingerprint)
-        self._state.put(_path(subscription_id), codec.encode(entry))
+        with _logged_errors():
+            self._add(subscription_id, resource, fingerprint)
 
     def save(self, subscriptions: Iterable[Subscription]) -> None:
         """Register those of Graph's list that deliver to this app, and forget those that are long gone."""
+        with _logged_errors():
+            self._save(subscriptions)
+
+    def _add(self, subscription_id: str, resource: str, fingerprint: str) -> None:
+        entry = RegisteredSubscription(resource, fingerprint)
+        self._state.put(_path(subscription_id), codec.encode(entry))
+
+    def _save(self, subscriptions: Iterable[Subscription]) -> None:
         ours = {_path(each.id): each for each in subscriptions if each.delivers_to(self._base_url)}
         known = set(self._state.list_names(FOLDER, MAX_ENTRIES))
         for name in ours.keys() - known:
-            self.add(ours[name].id, ours[name].resource, ours[name].fingerprint)
+            self._add(ours[name].id, ours[name].resource, ours[name].fingerprint)
         for name in known - ours.keys():
             self._forget(name)
 
@@ -103,8 +117,16 @@ class SubscriptionRegistry:
         except GraphError as failure:
             logs.warning("registry.failed", error=str(failure), requestId=failure.request_id or None)
             return False
-        self.save(subscriptions)
+        self._save(subscriptions)
         return any(each.id == subscription_id and each.delivers_to(self._base_url) for each in subscriptions)
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    try:
+        yield
+    except AzureError as failure:
+        logs.warning("registry.failed", error=type(failure).__name__)
 
 
 def _path(subscription_id: str) -> str:

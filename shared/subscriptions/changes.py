@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from azure.core.exceptions import AzureError
-
 from .. import logs, times
 from ..crypto.decryption import Keys
 from ..errors import AttendanceError, Conflict, Refused, SubscriptionError, ValidationFailed
@@ -124,18 +122,11 @@ class SubscriptionChanges:
             else:
                 self.validation = ""
                 if created:
-                    self._register(created, new.resource)
+                    self._registry.add(created, new.resource, fingerprint(self._settings.client_state))
                 return
         raise SubscriptionError(
             f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
         )
-
-    def _register(self, subscription_id: str, resource: str) -> None:
-        """Register a new subscription before its first news comes."""
-        try:
-            self._registry.add(subscription_id, resource, fingerprint(self._settings.client_state))
-        except AzureError as failure:  # the worker asks Graph for the list where it needs to
-            logs.warning("registry.failed", error=type(failure).__name__)
 
     def _clock_ahead(self) -> timedelta:
         """How far Graph's clock is ahead of ours, as far as is known."""

@@ -183,10 +183,7 @@ class _Run:
     def _list(self) -> list[Subscription]:
         """Graph's list, which is also registered. Raises GraphError."""
         subscriptions = list_subscriptions(self._graph)
-        try:
-            self._registry.save(subscriptions)
-        except AzureError as failure:  # the worker asks for the list itself where it needs to
-            logs.warning("registry.failed", error=type(failure).__name__)
+        self._registry.save(subscriptions)
         return subscriptions
 
     def result(self, views: Sequence[SubscriptionView] | None) -> dict[str, object]:
