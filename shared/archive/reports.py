@@ -3,26 +3,27 @@
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
               ▼
-        read its metadata    sha256 equal, or of   ────────▶ nothing to do
-              │ it differs   a webinar or town hall, and this is its meeting's view, or a person was erased from it
+        compare its metadata sha256 equal, or what is stored says more ─▶ nothing to do (see `compare`)
+              │ this reading says at least as much
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
-              └─ 412: someone was faster ─▶ read its metadata again
+              └─ 412: someone was faster ─▶ compare again
 
-So the same report from any number of signals and instances is one blob. The date is the UTC date of
-`meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata tells all
-that an index of reports needs, so that one listing makes the index and no report is read for it.
+So the same report from any number of signals and instances is one blob, and no reading makes it worse. The date is the
+UTC date of `meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata
+tells all that an index of reports needs, so that one listing makes the index and no report is read for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..graph.reports import MeetingReports, Report, Where
@@ -32,16 +33,33 @@ from ..storage.names import decoded, folder, partition
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
+PARTIAL = "partial"  # metadata of a report of which some records may be missing
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 
 
 class Stored(StrEnum):
-    """What became of a write."""
+    """What became of a reading. WAITING: it says less than what is stored, and counts once an equal one has come."""
 
     CREATED = "created"
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     KEPT = "kept"
+    WAITING = "waiting"
+
+    @property
+    def is_left(self) -> bool:
+        """Whether what was stored before is left as it is, because it says more."""
+        return self in (Stored.KEPT, Stored.WAITING)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What became of a reading, and the blob that holds the report now."""
+
+    result: Stored
+    name: str
+    end: datetime
+    is_partial: bool
 
 
 def report_name(report_id: str, end: datetime) -> str:
@@ -85,61 +103,108 @@ class Archive:
                 told = {key: decoded(value) for key, value in blob.metadata.items()}
                 yield Archived(identifier, blob.name, blob.size, told)
 
-    def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> Stored:
-        """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
+    def store(
+        self, report: Report, reports: Where, *, earlier: str | None = None, is_confirmed: bool = False
+    ) -> Writing:
+        """Write a report, unless what is stored says more; `earlier` is the name of the blob that is known to hold it.
 
+        With `is_confirmed` a smaller one is written too: an equal reading was made before.
         Raises azure.core errors when storage does not answer, Contention after too many lost races.
         """
-        name = report_name(report.id, report.end)
-        headers = metadata(report, reports)
-        stored = until_written(
-            lambda: self._write(name, report, headers, only_grown=only_grown),
-            f"the blob of report {report.id}",
-        )
-        if stored is not Stored.KEPT:
-            self._forget_earlier_days(report)
+        name, headers = report_name(report.id, report.end), metadata(report, reports)
+        elsewhere = {*_names_before(report), *([earlier] if earlier else ())} - {name}
+
+        def attempt() -> Writing | None:
+            """One try; None when another writer was faster."""
+            moved = self._found(elsewhere)
+            for each, found in moved.items():
+                result = compare(report, reports.source, found, is_confirmed=is_confirmed)
+                if result.is_left:
+                    return _writing(result, each, found, report)
+            writing = self._write(name, report, reports.source, headers, is_confirmed=is_confirmed)
+            if writing and not writing.result.is_left:
+                for each, found in self._found(
+                    elsewhere
+                ).items():  # again: who was slower may have written one
+                    is_left = compare(report, reports.source, found, is_confirmed=is_confirmed).is_left
+                    if not is_left and delete(self._container, each, etag=found.etag):
+                        logs.info("report.moved", report=report.id, path=each)
+            return writing
+
+        writing = until_written(attempt, f"the blob of report {report.id}")
         logs.info(
             "report.stored",
             report=report.id,
             meeting=reports.meeting_id,
-            path=name,
-            result=stored,
+            path=writing.name,
+            result=writing.result,
             bytes=report.size,
+            records=report.records,
+            partial=report.is_partial or None,
         )
-        return stored
+        return writing
 
     def _write(
-        self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
-    ) -> Stored | None:
-        """One try; None when another writer was faster."""
+        self, name: str, report: Report, source: str, metadata: dict[str, str], *, is_confirmed: bool
+    ) -> Writing | None:
+        """Write the blob `name` if that makes it no worse; None when another writer was faster."""
+        new = Writing(Stored.CREATED, name, report.end, report.is_partial)
         if put(self._container, name, report.body, etag=None, metadata=metadata):
-            return Stored.CREATED
+            return new
         existing = properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
-        if ERASED in existing.metadata:
-            return Stored.KEPT
-        source, ours = existing.metadata.get("source"), metadata["source"]
-        if source != ours and ours == MeetingReports.source:
-            return Stored.KEPT
-        same_source = source in (ours, None)
-        if same_source and existing.metadata.get("sha256") == report.sha256:
-            return Stored.UNCHANGED
-        # A slower worker must not undo what a later one read.
-        newer = same_source and existing.last_modified > report.read_at
-        if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
-            return Stored.KEPT
+        result = compare(report, source, existing, is_confirmed=is_confirmed)
+        if result is not Stored.REPLACED:
+            return _writing(result, name, existing, report)
         replaced = put(self._container, name, report.body, etag=existing.etag, metadata=metadata)
-        return Stored.REPLACED if replaced else None
+        return replace(new, result=result) if replaced else None
 
-    def _forget_earlier_days(self, report: Report) -> None:
-        """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
-        last = report.end.astimezone(UTC).date()
-        first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
-        for days in range((last - first).days):
-            name = partition("reports", first + timedelta(days=days), report.id)
-            if delete(self._container, name):
-                logs.info("report.moved", report=report.id, path=name)
+    def _found(self, names: Iterable[str]) -> dict[str, BlobProperties]:
+        found = ((name, properties(self._container, name)) for name in sorted(names))
+        return {name: each for name, each in found if each}
+
+
+def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> Stored:
+    """What becomes of a stored report when this reading of it, from `source`, has come.
+
+    A reading says more by more records, then a later end, then more bytes. A partial one replaces only what has fewer
+    records, or is partial and says less. A whole one replaces what says no more; what says more waits for an equal
+    reading. A webinar's or town hall's own report is never replaced by its meeting's view, and nothing from which a
+    person was erased is replaced at all.
+    """
+    told = existing.metadata or {}
+    is_same_source = told.get("source") in (source, None)
+    if ERASED in told or (not is_same_source and source == MeetingReports.source):
+        return Stored.KEPT
+    if is_same_source and told.get("sha256") == report.sha256:
+        return Stored.UNCHANGED
+    if not told.get("records", "").isdecimal():  # not this product's metadata
+        return Stored.KEPT if report.is_partial else Stored.REPLACED
+    says: tuple[Any, ...] = report.records, times.text(report.end), report.size
+    said: tuple[Any, ...] = int(told["records"]), told.get("end", ""), existing.size
+    if not is_same_source:  # the two views of one session differ in form
+        says, said = says[:1], said[:1]
+    elif existing.last_modified > report.read_at and says <= said:
+        return Stored.KEPT  # a slower worker must not undo what a later one read
+    if report.is_partial:
+        is_more = says[0] > said[0] or (PARTIAL in told and says > said)
+        return Stored.REPLACED if is_more else Stored.KEPT
+    return Stored.REPLACED if says >= said or is_confirmed else Stored.WAITING
+
+
+def _writing(result: Stored, name: str, existing: BlobProperties, report: Report) -> Writing:
+    """The blob as it was left."""
+    told = existing.metadata or {}
+    return Writing(result, name, times.plausible(told.get("end")) or report.end, PARTIAL in told)
+
+
+def _names_before(report: Report) -> Iterator[str]:
+    """The names under which an earlier reading may have left the report, when it still ran on a day before."""
+    last = report.end.astimezone(UTC).date()
+    first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
+    for days in range((last - first).days):
+        yield partition("reports", first + timedelta(days=days), report.id)
 
 
 def metadata(report: Report, reports: Where) -> dict[str, str]:
@@ -152,6 +217,8 @@ def metadata(report: Report, reports: Where) -> dict[str, str]:
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
+        "records": str(report.records),
+        PARTIAL: "true" if report.is_partial else "",
         "sha256": report.sha256,
     }
     headers = {key: _header(value) for key, value in known.items()}

@@ -109,22 +109,24 @@ def probe_denied(services: Services) -> None:
     reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
 
-def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
+def reopen_outcomes(
+    names: Iterable[str], cause: Cause, started: datetime, services: Services, days: tuple[date, ...] = ()
+) -> None:
     """Start a new series of attempts for the signals of these outcomes.
 
-    `started` is the start of the job. An outcome whose record is not reopened is published again, because a crash may
-    have left it out of date.
+    `started` is the start of the job, `days` are the first and the last one that a backfill asks for. An outcome whose
+    record is not reopened is published again, because a crash may have left it out of date.
     """
     journal = services.journal
     reopened = in_parallel(
-        lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
+        lambda name: _reopen_signal(name, cause, started, days, journal, services.tasks), list(names)
     )
     journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
     journal.publish([record for record, needs_message in filter(None, reopened) if not needs_message])
 
 
 def _reopen_signal(
-    name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
+    name: str, cause: Cause, started: datetime, days: tuple[date, ...], journal: Journal, upkeep: Queue
 ) -> tuple[Record, bool] | None:
     """Reopen one signal. Return its record and whether to send a message."""
     stored = journal.ledger.read(signal_id_of(name))
@@ -136,7 +138,7 @@ def _reopen_signal(
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen_record(old or old_record, cause, started, times.now())
+        return merge.reopen_record(old or old_record, cause, started, times.now(), days)
 
     record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)
     if record is None:

@@ -26,7 +26,7 @@ from typing import IO, Annotated
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, Archived
+from ..archive.reports import PARTIAL, Archive, Archived
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.publish import Outcomes
@@ -45,8 +45,8 @@ _INDEX = "reportssha256"  # in the manifest's metadata: sha256 of the index besi
 class Manifest:
     """What is told of one day.
 
-    `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table,
-    none until all of them are written.
+    `outcomes` counts them by outcome, without zeros; `partial` the `reports` that may lack records; `daily` names the
+    parts of its table, none until all of them are written.
 
     `revision` counts the versions that were published as complete: 0 before the first; while a day is not complete
     any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
@@ -60,6 +60,7 @@ class Manifest:
     daily: tuple[str, ...]
     oldest_pending: datetime | None
     updated: datetime
+    partial: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -137,14 +138,14 @@ class Manifests:
         index, filed = self._filed_index(day), self._filed_manifest(day)
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
-            reports, sha256 = self._write_lines(day, lines)
+            reports, partial, sha256 = self._write_lines(day, lines)
             told = {"sha256": sha256}
             if index.sha256 != sha256 and not put(
                 self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
             ):
                 return None
         before, updated = filed.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
+        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial)
         now = following(before, seen, final=final, reports_changed=filed.sha256 != sha256)
         if now is before:
             return before
@@ -173,15 +174,16 @@ class Manifests:
                 oldest = outcome.written
         return dict(sorted(counts.items())), oldest
 
-    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
-        """Write the day's index. How many reports it holds, and its sha256."""
-        reports, digest = 0, hashlib.sha256()
+    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
+        """Write the day's index. How many reports it holds, how many of them are partial, and its sha256."""
+        reports, partial, digest = 0, 0, hashlib.sha256()
         for report in self._archive.listed(day):
             text = line(report)
             digest.update(text)
             lines.write(text)
             reports += 1
-        return reports, digest.hexdigest()
+            partial += PARTIAL in report.metadata
+        return reports, partial, digest.hexdigest()
 
     def _filed_index(self, day: date) -> _Filed:
         there = properties(self._container, index_name(day))
@@ -256,5 +258,6 @@ def line(report: Archived) -> bytes:
         "start": told("start"),
         "end": told("end"),
         "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
+        "partial": PARTIAL in report.metadata,
     }
     return verbatim_json.dumps(content) + b"\n"

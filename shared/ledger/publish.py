@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..privacy.redact import ERASED
@@ -44,12 +44,13 @@ UNREADABLE = "The outcome could not be read."
 class OutcomeSummary:
     """An outcome as a listing shows it.
 
-    `organizer_id` only of those without access; `written` is the first time; `has_moved`: from an earlier day, where a
-    publisher that died may have left a copy.
+    `version` is that of its call record, 0 where that is not known; `organizer_id` only of those without access;
+    `written` is the first time; `has_moved`: from an earlier day, where a publisher that died may have left a copy.
     """
 
     name: str
     result: str
+    version: int
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
@@ -88,20 +89,12 @@ class Outcomes:
     def list(self, day: date) -> Iterator[OutcomeSummary]:
         """The outcomes in the partition of `day`, 5,000 a request."""
         for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
-            metadata = blob.metadata or {}
-            yield OutcomeSummary(
-                blob.name,
-                metadata.get("outcome", ""),
-                _next_attempt(metadata),
-                metadata.get("organizerid"),
-                blob.creation_time,
-                "earlierdays" in metadata,
-            )
+            yield _summary(blob)
 
-    def result(self, name: str) -> str | None:
-        """The result in the blob `name`, if it is there."""
+    def find(self, name: str) -> OutcomeSummary | None:
+        """The outcome in the blob `name`, if it is there."""
         blob = properties(self._container, name)
-        return (blob.metadata or {}).get("outcome", "") if blob else None
+        return _summary(blob) if blob else None
 
     def read(self, name: str) -> Record | None:
         """The record behind the copy `name`, for a signal whose record is gone."""
@@ -199,6 +192,20 @@ class Outcomes:
             blob = properties(self._container, name)
             if blob and not _is_unknown(blob.metadata or {}, record):
                 delete(self._container, name, etag=blob.etag)
+
+
+def _summary(blob: BlobProperties) -> OutcomeSummary:
+    metadata = blob.metadata or {}
+    version = metadata.get("version", "")
+    return OutcomeSummary(
+        blob.name,
+        metadata.get("outcome", ""),
+        int(version) if version.isdecimal() else 0,
+        _next_attempt(metadata),
+        metadata.get("organizerid"),
+        blob.creation_time,
+        "earlierdays" in metadata,
+    )
 
 
 def signal_id_of(name: str) -> str:

@@ -42,6 +42,10 @@ class Result(StrEnum):
     PENDING = "pending"
 
 
+# What the call record decides, and a later version of it may decide otherwise.
+BY_CALL_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
+
+
 class Cause(StrEnum):
     """Why a series of attempts began. A backfill stores every report of each meeting that it meets."""
 
@@ -63,12 +67,16 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class AttemptSeries:
-    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
+    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made.
+
+    `days` are the first and the last one that a backfill asked for.
+    """
 
     began: datetime
     cause: Cause = Cause.NEWS
     attempts: int = 0
     is_denied: bool = False
+    days: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,11 +102,25 @@ class Commit:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A stored report: its id, its end, and its blob."""
+    """A stored report: its id, its end, its blob, and whether some of its records may be missing."""
 
     id: str
     end: datetime
     path: str
+    is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A reading of a stored report that said less: it replaces the report once an equal one has been made.
+
+    `at` is when it was first made, `others` counts readings since the first one that were not equal.
+    """
+
+    report_id: str
+    sha256: str
+    at: datetime
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,7 +140,7 @@ class Record:
 
     `attempt` numbers the attempts and is the only fence: a nudge below it is out of date. `revision` counts the changes
     and orders published copies; `days` are the partitions that ever held one, the current one last. `announced` is when
-    the first news came, `stored` when the first report was stored.
+    the first news came, `stored` when the first report was stored. `candidates` holds one a report at most.
     """
 
     signal_id: str
@@ -131,6 +153,7 @@ class Record:
     stored: datetime | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     last_error: str | None = None
     buried: DeadLetter | None = None
     announced: datetime | None = None
@@ -186,7 +209,8 @@ def dump_outcome(record: Record) -> bytes:
         "signalId": record.signal_id,
         "outcome": record.result,
         "reports": [
-            {"id": each.id, "end": times.text(each.end), "path": each.path} for each in record.reports
+            {"id": each.id, "end": times.text(each.end), "path": each.path, "partial": each.is_partial}
+            for each in record.reports
         ],
         "organizerId": meeting.organizer_id,
         "meetingId": meeting.meeting_id,
@@ -268,4 +292,4 @@ def _load_report(content: dict[str, Any]) -> StoredReport:
     end = times.parse(content["end"])
     if end is None:
         raise ValueError("a report has no end")
-    return StoredReport(content["id"], end, content["path"])
+    return StoredReport(content["id"], end, content["path"], content.get("partial") is True)

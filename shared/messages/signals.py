@@ -97,6 +97,7 @@ class Meeting:
     event: Annotated[EventSession | None, codec.FLAT] = None
     version: Annotated[int, "recordVersion"] = 0
     origin: Annotated[Origin, "toldBy"] = Origin.NEWS
+    organizer_tenant: str | None = None
 
     def merge(self, other: Meeting) -> Meeting:
         """The facts of both: of two values the later version's, then the more reliable one's, else that of `other`."""

@@ -54,9 +54,10 @@ class EventCursor:
 class Scan:
     """One scan of overdue outcomes, of the calls that started in [start, end), and of virtual events.
 
-    A cursor is None when its part is done or not asked for. `unclear` are days that cannot be sealed after this scan.
-    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came, `restarts` of
-    the day that is listed.
+    A cursor is None when its part is done or not asked for. `days` are the first and the last one that a backfill asked
+    for, which may lie before `start`: Graph lists no calls from there, but reports. `unclear` are days that cannot be
+    sealed after this scan. Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page
+    that came, `restarts` of the day that is listed.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Scan:
     overdue: OverdueCursor | None = None
     calls: CallCursor | None = None
     events: EventCursor | None = None
-    is_backfill: bool = False
+    days: tuple[date, ...] = ()
     step: int = 0
     updated: datetime | None = None
     finished: datetime | None = None

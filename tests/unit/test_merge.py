@@ -23,6 +23,7 @@ from shared.ledger.merge import (
 from shared.ledger.record import (
     MOST_COMMITS,
     AttemptSeries,
+    Candidate,
     Cause,
     DeadLetter,
     NextAttempt,
@@ -72,7 +73,7 @@ MEETINGS = st.builds(
     st.sampled_from(Origin),
 )
 REPORTS = st.lists(
-    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3)), max_size=3
+    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3), st.booleans()), max_size=3
 ).map(lambda found: tuple({each.id: each for each in found}.values()))
 SERIES = st.builds(AttemptSeries, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
 BURIED = st.none() | st.builds(DeadLetter, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
@@ -88,6 +89,9 @@ RECORDS = st.builds(
     stored=st.none() | MOMENTS,
     meeting=MEETINGS,
     reports=REPORTS,
+    candidates=st.lists(st.builds(Candidate, st.sampled_from("abc"), st.just("0"), MOMENTS), max_size=1).map(
+        tuple
+    ),
     last_error=MAYBE,
     buried=BURIED,
     announced=st.none() | MOMENTS,
