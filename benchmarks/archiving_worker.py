@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from shared import services, settings, times
 from shared.archiving import worker
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from shared.messages import signals
 from shared.messages.signals import Meeting
 from shared.storage import clients
@@ -115,8 +115,8 @@ def same_with_sdk(
 def containers() -> tuple[ContainerClient, ContainerClient]:
     """The containers of the reports and of the state."""
     known = settings.load(os.environ)
-    data = clients.blob_service(known.blob_url, credential(known.blob_client_id))
-    host = clients.blob_service(known.state_url, credential(known.host_client_id))
+    data = clients.blob_service(known.blob_url, managed_identity(known.blob_client_id))
+    host = clients.blob_service(known.state_url, managed_identity(known.host_client_id))
     return data.get_container_client(known.container), host.get_container_client(known.state_container)
 
 

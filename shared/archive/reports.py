@@ -26,10 +26,10 @@ from urllib.parse import quote
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
-from ..graph.reports import MeetingReports, Report, Where
+from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, properties, put, until_written
-from ..storage.names import decoded, folder, partition
+from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
@@ -37,7 +37,7 @@ PARTIAL = "partial"  # metadata of a report of which some records may be missing
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 
 
-class Stored(StrEnum):
+class StoreResult(StrEnum):
     """What became of a reading. WAITING: it says less than what is stored, and counts once an equal one has come."""
 
     CREATED = "created"
@@ -49,14 +49,14 @@ class Stored(StrEnum):
     @property
     def is_left(self) -> bool:
         """Whether what was stored before is left as it is, because it says more."""
-        return self in (Stored.KEPT, Stored.WAITING)
+        return self in (StoreResult.KEPT, StoreResult.WAITING)
 
 
 @dataclass(frozen=True)
 class Writing:
     """What became of a reading, and the blob that holds the report now."""
 
-    result: Stored
+    result: StoreResult
     name: str
     end: datetime
     is_partial: bool
@@ -64,11 +64,11 @@ class Writing:
 
 def report_name(report_id: str, end: datetime) -> str:
     """The blob name of a report that ended at `end`."""
-    return partition("reports", end.astimezone(UTC).date(), report_id)
+    return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
 
 
 @dataclass(frozen=True)
-class Archived:
+class ReportSummary:
     """A report as a listing shows it: its id, its blob's name and size in bytes, and its metadata, decoded."""
 
     id: str
@@ -83,35 +83,40 @@ class Archive:
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
-    def has(self, report_id: str, end: datetime) -> bool:
+    def has_report(self, report_id: str, end: datetime) -> bool:
         """Whether a report is stored, under the end that it is listed with."""
         return self._container.get_blob_client(report_name(report_id, end)).exists()
 
-    def probe(self) -> None:
+    def probe_write(self) -> None:
         """Try to write, and change nothing. Raises azure.core errors where the app may not."""
-        put(self._container, "doctor/probe", b"", etag=NO_ETAG)
+        put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
-    def listed(self, day: date) -> Iterator[Archived]:
+    def list_reports(self, day: date) -> Iterator[ReportSummary]:
         """The reports in the partition of `day`, ordered by name, 5,000 a request.
 
         Blobs without a `sha256` are passed over: they are not the product's.
         """
-        prefix = folder("reports", day)
+        prefix = day_folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
-                identifier = decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decoded(value) for key, value in blob.metadata.items()}
-                yield Archived(identifier, blob.name, blob.size, told)
+                identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
+                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+                yield ReportSummary(identifier, blob.name, blob.size, told)
 
     def store(
-        self, report: Report, reports: Where, *, earlier: str | None = None, is_confirmed: bool = False
+        self,
+        report: Report,
+        reports: ReportLocation,
+        *,
+        earlier: str | None = None,
+        is_confirmed: bool = False,
     ) -> Writing:
         """Write a report, unless what is stored says more; `earlier` is the name of the blob that is known to hold it.
 
         With `is_confirmed` a smaller one is written too: an equal reading was made before.
         Raises azure.core errors when storage does not answer, Contention after too many lost races.
         """
-        name, headers = report_name(report.id, report.end), metadata(report, reports)
+        name, headers = report_name(report.id, report.end), report_metadata(report, reports)
         elsewhere = {*_names_before(report), *([earlier] if earlier else ())} - {name}
 
         def attempt() -> Writing | None:
@@ -127,11 +132,11 @@ class Archive:
                     elsewhere
                 ).items():  # again: who was slower may have written one
                     is_left = compare(report, reports.source, found, is_confirmed=is_confirmed).is_left
-                    if not is_left and delete(self._container, each, etag=found.etag):
+                    if not is_left and delete_blob(self._container, each, etag=found.etag):
                         logs.info("report.moved", report=report.id, path=each)
             return writing
 
-        writing = until_written(attempt, f"the blob of report {report.id}")
+        writing = retry_conflicts(attempt, f"the blob of report {report.id}")
         logs.info(
             "report.stored",
             report=report.id,
@@ -148,24 +153,24 @@ class Archive:
         self, name: str, report: Report, source: str, metadata: dict[str, str], *, is_confirmed: bool
     ) -> Writing | None:
         """Write the blob `name` if that makes it no worse; None when another writer was faster."""
-        new = Writing(Stored.CREATED, name, report.end, report.is_partial)
-        if put(self._container, name, report.body, etag=None, metadata=metadata):
+        new = Writing(StoreResult.CREATED, name, report.end, report.is_partial)
+        if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
             return new
-        existing = properties(self._container, name)
+        existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
         result = compare(report, source, existing, is_confirmed=is_confirmed)
-        if result is not Stored.REPLACED:
+        if result is not StoreResult.REPLACED:
             return _writing(result, name, existing, report)
-        replaced = put(self._container, name, report.body, etag=existing.etag, metadata=metadata)
+        replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
 
     def _found(self, names: Iterable[str]) -> dict[str, BlobProperties]:
-        found = ((name, properties(self._container, name)) for name in sorted(names))
+        found = ((name, get_properties(self._container, name)) for name in sorted(names))
         return {name: each for name, each in found if each}
 
 
-def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> Stored:
+def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> StoreResult:
     """What becomes of a stored report when this reading of it, from `source`, has come.
 
     A reading says more by more records, then a later end, then more bytes. A partial one replaces only what has fewer
@@ -176,24 +181,24 @@ def compare(report: Report, source: str, existing: BlobProperties, *, is_confirm
     told = existing.metadata or {}
     is_same_source = told.get("source") in (source, None)
     if ERASED in told or (not is_same_source and source == MeetingReports.source):
-        return Stored.KEPT
+        return StoreResult.KEPT
     if is_same_source and told.get("sha256") == report.sha256:
-        return Stored.UNCHANGED
+        return StoreResult.UNCHANGED
     if not told.get("records", "").isdecimal():  # not this product's metadata
-        return Stored.KEPT if report.is_partial else Stored.REPLACED
+        return StoreResult.KEPT if report.is_partial else StoreResult.REPLACED
     says: tuple[Any, ...] = report.records, times.text(report.end), report.size
     said: tuple[Any, ...] = int(told["records"]), told.get("end", ""), existing.size
     if not is_same_source:  # the two views of one session differ in form
         says, said = says[:1], said[:1]
     elif existing.last_modified > report.read_at and says <= said:
-        return Stored.KEPT  # a slower worker must not undo what a later one read
+        return StoreResult.KEPT  # a slower worker must not undo what a later one read
     if report.is_partial:
         is_more = says[0] > said[0] or (PARTIAL in told and says > said)
-        return Stored.REPLACED if is_more else Stored.KEPT
-    return Stored.REPLACED if says >= said or is_confirmed else Stored.WAITING
+        return StoreResult.REPLACED if is_more else StoreResult.KEPT
+    return StoreResult.REPLACED if says >= said or is_confirmed else StoreResult.WAITING
 
 
-def _writing(result: Stored, name: str, existing: BlobProperties, report: Report) -> Writing:
+def _writing(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:
     """The blob as it was left."""
     told = existing.metadata or {}
     return Writing(result, name, times.plausible(told.get("end")) or report.end, PARTIAL in told)
@@ -204,10 +209,10 @@ def _names_before(report: Report) -> Iterator[str]:
     last = report.end.astimezone(UTC).date()
     first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
     for days in range((last - first).days):
-        yield partition("reports", first + timedelta(days=days), report.id)
+        yield day_blob_name("reports", first + timedelta(days=days), report.id)
 
 
-def metadata(report: Report, reports: Where) -> dict[str, str]:
+def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
     """The metadata of a report's blob, encoded for headers.
 
     What is not known, or too long for a header, is left out: it must not cost the report.

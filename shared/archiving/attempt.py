@@ -19,7 +19,7 @@ from functools import cached_property
 from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, Stored
+from ..archive.reports import LONGEST_MEETING, StoreResult
 from ..errors import (
     AccessDenied,
     AttendanceError,
@@ -31,7 +31,7 @@ from ..errors import (
     Undecided,
 )
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, Where
+from ..graph.reports import Report, ReportHeader, ReportLocation
 from ..ledger.record import (
     BY_CALL_RECORD,
     Candidate,
@@ -122,7 +122,7 @@ class Attempt:
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._candidates = {each.report_id: each for each in record.candidates}
-        self._other_reports: tuple[Where, tuple[ReportHeader, ...]] | None = None
+        self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
@@ -153,7 +153,7 @@ class Attempt:
         """The result that the call record and the organizer decide.
 
         Graph is asked where something is unknown, and always when a signal is reopened: a later version of the call
-        record may decide otherwise. Where it does not show it any more, what is known holds.
+        record may decide otherwise. ReportLocation it does not show it any more, what is known holds.
         """
         source, record = self._source, self._record
         is_reopened = record.attempt > 0 and self._series.attempts == 0
@@ -238,7 +238,7 @@ class Attempt:
             return replace(self._settle(Result.STORED), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: Where, selection: Selection) -> bool:
+    def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
         """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
@@ -253,7 +253,7 @@ class Attempt:
         if self._other_reports:
             self._store_others(*self._other_reports)
 
-    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
+    def _store_others(self, where: ReportLocation, others: tuple[ReportHeader, ...]) -> GraphError | None:
         """Store the reports that are not stored yet, and skip refused ones.
 
         Return the failure that ended the loop, if any.
@@ -262,7 +262,10 @@ class Attempt:
             try:
                 if self._is_stored(report) or self._was_removed(report):
                     continue
-                with _faults_as_unavailable(), reports.read(self._graph, where, report.id) as full_report:
+                with (
+                    _faults_as_unavailable(),
+                    reports.read_report(self._graph, where, report.id) as full_report,
+                ):
                     self._mark_days(full_report)
                     with logs.about(requestId=self._graph.request_id):
                         self._archive.store(full_report, where)
@@ -286,7 +289,7 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has(report.id, report.end)
+        return report.end is not None and self._archive.has_report(report.id, report.end)
 
     def _was_removed(self, report: ReportHeader) -> bool:
         """Whether a report that is not stored was, on a day that was archived and that no backfill asks for now."""
@@ -300,16 +303,16 @@ class Attempt:
     def _reconciled_days(self) -> set[date]:
         return self._sealing.reconciled_days()
 
-    def _store_all(self, where: Where, report_ids: Iterable[str]) -> None:
+    def _store_all(self, where: ReportLocation, report_ids: Iterable[str]) -> None:
         """Read and store these reports, but none twice in an attempt."""
         for report_id in report_ids:
             if report_id not in self._stored:
                 self._stored[report_id] = self._store(where, report_id)
 
-    def _store(self, where: Where, report_id: str) -> StoredReport:
+    def _store(self, where: ReportLocation, report_id: str) -> StoredReport:
         """Read a report, and store it unless what is stored says more."""
         before = next((each for each in self._record.reports if each.id == report_id), None)
-        with reports.read(self._graph, where, report_id) as report:
+        with reports.read_report(self._graph, where, report_id) as report:
             self._mark_days(report)
             if before:
                 self._sealing.mark_changed(before.end.date())
@@ -328,19 +331,19 @@ class Attempt:
             self._note_candidate(report, writing.result)
         return StoredReport(report_id, writing.end, writing.name, writing.is_partial)
 
-    def _note_candidate(self, report: Report, result: Stored) -> None:
+    def _note_candidate(self, report: Report, result: StoreResult) -> None:
         """Remember a smaller reading until one that is equal has come, or too many that are not."""
         candidate = self._candidates.pop(report.id, None)
-        if not result.is_left or (candidate is None and result is not Stored.WAITING):
+        if not result.is_left or (candidate is None and result is not StoreResult.WAITING):
             return
         if candidate is None:
             self._candidates[report.id] = Candidate(report.id, report.sha256, report.read_at)
-        elif result is Stored.WAITING and candidate.sha256 == report.sha256:
+        elif result is StoreResult.WAITING and candidate.sha256 == report.sha256:
             self._candidates[report.id] = candidate
         elif candidate.others < MOST_OTHERS:
             newest = (
                 (report.sha256, report.read_at)
-                if result is Stored.WAITING
+                if result is StoreResult.WAITING
                 else (candidate.sha256, candidate.at)
             )
             self._candidates[report.id] = Candidate(report.id, *newest, candidate.others + 1)

@@ -18,7 +18,7 @@ from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
 from ..messages.signals import News, message
 from ..services import Services
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 
 ENDED = "callended"
 
@@ -60,7 +60,7 @@ def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
 
 
 def _parse_ended_call(
-    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch
+    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist
 ) -> News | None:
     """Return the news of a call's end, or None for other events.
 

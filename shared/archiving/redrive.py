@@ -24,7 +24,7 @@ from ..messages import tasks
 from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
 from ..services import Services
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
@@ -118,7 +118,7 @@ def reopen_outcomes(
     record is not reopened is published again, because a crash may have left it out of date.
     """
     journal = services.journal
-    reopened = in_parallel(
+    reopened = run_in_parallel(
         lambda name: _reopen_signal(name, cause, started, days, journal, services.tasks), list(names)
     )
     journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])

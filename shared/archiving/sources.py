@@ -13,12 +13,12 @@ from typing import Protocol
 from ..errors import AccessDenied, NotFound, Undecided
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
-from ..graph.meetings import CallRecord, MeetingIds
-from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, Where
+from ..graph.meetings import CallRecord, MeetingIdCache
+from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 from . import matching
 from .matching import MeetingSession, Selection
 
@@ -32,10 +32,10 @@ class ReportSource(Protocol):
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Complete the facts of the meeting. A result settles the signal, whoever the organizer is."""
 
-    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, Where]:
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
         """Locate the reports. Raises Refused if asking again cannot help."""
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """Select the reports of the session."""
 
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
@@ -82,8 +82,8 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIds
-    watchlist: Watch
+    meeting_ids: MeetingIdCache
+    watchlist: Watchlist
 
     def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether the call record, or for a call event the organizer, is unknown."""
@@ -95,7 +95,7 @@ class MeetingSource:
         """Read the call record, or find the organizer of a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return self._find_organizer(meeting), None
-        record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
+        record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
         is_newest = record.version >= meeting.version  # Graph's list may show a later one
         decision = Result.NOT_A_MEETING if record.is_between_people and is_newest else None
         known = meeting.merge(facts_of(record, Origin.RECORD))
@@ -121,12 +121,12 @@ class MeetingSource:
             meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
         return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            headers = reports.listed(self.graph, where)
+            headers = reports.list_reports(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
@@ -164,7 +164,7 @@ class EventSource:
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Ask the event for its organizer."""
         session = self._where(meeting).session
-        organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         return replace(meeting, organizer_id=organizer or meeting.organizer_id), None
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
@@ -176,7 +176,7 @@ class EventSource:
             raise NotFound("get attendance report", "the record names no session")
         return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """Select the one report of the signal."""
         return Selection((ReportHeader(subject_of(self.record.signal_id), None, None),), (), (), ())
 

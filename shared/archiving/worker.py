@@ -58,7 +58,7 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
 def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:
     """Make the attempt that a message asks for, commit it and follow the record."""
     if isinstance(message, News):
-        services.heartbeat.beat(heartbeat.NOTIFICATION)
+        services.heartbeat.record_now(heartbeat.NOTIFICATION)
     journal = services.journal
     stored = journal.ledger.read(message.signal_id)
     record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
@@ -81,7 +81,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
         if current and committed:
             _log_record(current, services.graph.request_id)
             if current.result is Result.STORED:
-                services.heartbeat.beat(heartbeat.REPORT)
+                services.heartbeat.record_now(heartbeat.REPORT)
         else:
             logs.info(
                 "outcome.kept",

@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
-from ..storage.state import State
+from ..storage.state import StateStore
 from .manifests import COMPLETE, WHOLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
@@ -36,7 +36,7 @@ def ready_at(day: date, settings: Settings) -> datetime:
 class Sealing:
     """The days of one archive."""
 
-    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
+    def __init__(self, state: StateStore, manifests: Manifests, settings: Settings) -> None:
         self._state = state
         self._manifests = manifests
         self._settings = settings
@@ -65,7 +65,7 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        names = self._state.names(CHANGED, MOST)
+        names = self._state.list_names(CHANGED, MOST)
         changed = [_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
         return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
 

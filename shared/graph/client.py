@@ -38,7 +38,7 @@ from ..errors import (
     Unavailable,
     ValidationFailed,
 )
-from ..limits import MAX_RATE_WAIT, Rate
+from ..limits import MAX_RATE_WAIT, RateLimiter
 from ..settings import THREADS
 from . import verbatim_json
 
@@ -79,7 +79,7 @@ class Graph:
         self,
         root: str,
         token: TokenSource,
-        rate: Rate,
+        rate: RateLimiter,
         *,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[float, float], float] = random.uniform,
@@ -124,13 +124,13 @@ class Graph:
         """
         return self._call("GET", path, operation)
 
-    def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+    def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
         """The `value` lists of a collection, page by page."""
         first = self.get(path, operation)
-        for page in itertools.chain([first], self.following(next_link(first), operation)):
-            yield items(page, operation)
+        for page in itertools.chain([first], self.follow_links(next_link(first), operation)):
+            yield page_items(page, operation)
 
-    def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
+    def follow_links(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
         """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
 
         Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
@@ -191,7 +191,7 @@ class Graph:
     def _once(
         self, method: str, url: str, operation: str, body: dict[str, Any] | None, *, renew: bool
     ) -> dict[str, Any]:
-        wait = self._rate.take()
+        wait = self._rate.reserve()
         if wait > MAX_RATE_WAIT:
             throttled = Throttled(operation, "this instance's own request budget is used up")
             throttled.retry_after = wait
@@ -236,7 +236,7 @@ class Graph:
         return path
 
 
-def items(page: dict[str, Any], operation: str) -> list[Any]:
+def page_items(page: dict[str, Any], operation: str) -> list[Any]:
     """The `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):

@@ -21,7 +21,7 @@ ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a 
 
 
 @dataclass(frozen=True)
-class Event:
+class VirtualEvent:
     """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
 
     kind: EventKind
@@ -31,47 +31,47 @@ class Event:
     end: datetime | None
     status: str
 
-    def goes_on(self, now: datetime, grace: timedelta) -> bool:
+    def is_open(self, now: datetime, grace: timedelta) -> bool:
         """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
         return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
 
-    def may_touch(self, start: datetime, end: datetime, grace: timedelta) -> bool:
+    def may_overlap(self, start: datetime, end: datetime, grace: timedelta) -> bool:
         """Whether a session of it may have been held in [start, end)."""
         begins_in_time = self.start is None or self.start - ZONES < end
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
-def path(kind: EventKind, event_id: str | None = None) -> str:
+def event_path(kind: EventKind, event_id: str | None = None) -> str:
     """The path of all events of a kind, or of one."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
 
 
-def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
+def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     """One event. Raises a GraphError."""
     operation = f"get {kind}"
-    found = parse(kind, graph.get(path(kind, event_id), operation))
+    found = parse_event(kind, graph.get(event_path(kind, event_id), operation))
     if found is None:
         raise Unavailable(operation, "the event has no id")
     return found
 
 
-def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
+def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
     operation = "list sessions"
-    for page in graph.pages(f"{path(found.kind, found.id)}/sessions", operation):
+    for page in graph.list_pages(f"{event_path(found.kind, found.id)}/sessions", operation):
         for item in page:
             session_id = item.get("id") if isinstance(item, dict) else None
             if isinstance(session_id, str) and EVENT_ID.match(session_id):
                 yield EventSession(found.kind, found.id, session_id)
 
 
-def parse(kind: EventKind, item: object) -> Event | None:
+def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     """An event as Graph shows it; None for one without an id."""
     event_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
         return None
     status = item.get("status")
-    return Event(
+    return VirtualEvent(
         kind,
         event_id,
         _organizer(item.get("createdBy")),

@@ -26,7 +26,7 @@ class Written:
     repeated: int
 
 
-def write(
+def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> Written:
     """Write the report to `body`, one line of JSON."""

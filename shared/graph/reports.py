@@ -22,7 +22,7 @@ from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, next_link, segment
-from .report_json import NEXT_LINKS, RECORDS, write
+from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 MOST_PARTICIPANTS = 1_000_000  # far beyond any meeting's; a greater count is none
@@ -112,7 +112,7 @@ class MyMeetingReports:
         return {"source": self.source, "meetingid": self.meeting_id}
 
 
-type Where = MeetingReports | EventReports | MyMeetingReports
+type ReportLocation = MeetingReports | EventReports | MyMeetingReports
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: An
     Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
     errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MyMeetingReports(meeting_id), report_id, **query)
+    return fetch_report(graph, MyMeetingReports(meeting_id), report_id, **query)
 
 
 def meeting_report(
@@ -163,7 +163,7 @@ def meeting_report(
     the organizer or a co-organizer and is named by his object id. Query and errors: see `fetch`. Source:
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MeetingReports(user_id, meeting_id), report_id, **query)
+    return fetch_report(graph, MeetingReports(user_id, meeting_id), report_id, **query)
 
 
 def webinar_report(
@@ -176,7 +176,7 @@ def webinar_report(
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
     session = EventSession(EventKind.WEBINAR, webinar_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
 def townhall_report(
@@ -187,11 +187,11 @@ def townhall_report(
     Permission, query, errors and source as those of `webinar_report`.
     """
     session = EventSession(EventKind.TOWNHALL, townhall_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
-def fetch(
-    graph: Graph, reports: Where, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
+def fetch_report(
+    graph: Graph, reports: ReportLocation, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
 ) -> dict[str, Any]:
     """One report as an object, property for property; with `expand` its records, of all pages, are in it.
 
@@ -210,7 +210,7 @@ def fetch(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def where(address: resource_paths.MeetingReport | resource_paths.EventReport) -> Where:
+def locate_report(address: resource_paths.MeetingReport | resource_paths.EventReport) -> ReportLocation:
     """The reports among which an address lies."""
     if isinstance(address, resource_paths.EventReport):
         return EventReports(address.session)
@@ -219,24 +219,24 @@ def where(address: resource_paths.MeetingReport | resource_paths.EventReport) ->
     return MeetingReports(address.user_id, address.meeting_id)
 
 
-def listed(graph: Graph, reports: Where) -> list[ReportHeader]:
+def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
     found: dict[str, ReportHeader] = {}
-    for page in graph.pages(reports.path, operation):
+    for page in graph.list_pages(reports.path, operation):
         for item in page:
-            report = _listed(item, operation)
+            report = _parse_header(item, operation)
             found[report.id] = report
     return list(found.values())
 
 
 @contextmanager
-def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
+def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
     operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
-    head = _listed(first, operation)
+    head = _parse_header(first, operation)
     if head.id.lower() != report_id.lower():
         raise Unavailable(operation, "the answer is another report")
     if head.end is None:
@@ -246,7 +246,7 @@ def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            written = write(first, _record_pages(graph, first, address), body, canonical)
+            written = write_report(first, _record_pages(graph, first, address), body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
@@ -279,20 +279,20 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     """
     operation, records = "list attendance records", first.get(RECORDS)
     if records is None:
-        yield from graph.pages(f"{address}/{RECORDS}", operation)
+        yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
     if records == [] and next_link(first) is None and _count(first):
         with contextlib.suppress(AccessDenied, NotFound, Refused):
-            yield from graph.pages(f"{address}/{RECORDS}", operation)
+            yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
-    for page in itertools.chain([first], graph.following(next_link(first), operation)):
+    for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")
         yield records
 
 
-def _listed(item: object, operation: str) -> ReportHeader:
+def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
         raise Unavailable(operation, "a report has no id")

@@ -1,9 +1,9 @@
-"""The record of a signal in the ledger, and the dated outcome that is published from it.
+"""State of a signal: its record in the ledger, and the outcome published from it.
 
         state container    signals/<signalId>.json                   the record: the truth
         data container     outcomes/date=YYYY-MM-DD/<signalId>.json  its copy for consumers, by the day of the call
 
-The key of a record follows from the signal's id alone, so that there is one whatever is learned later. Schema of the
+The key of a record depends on the signal's id alone, so there is one record whatever is learned later. Schema of the
 copy: docs/consumers.md.
 """
 
@@ -47,7 +47,7 @@ BY_CALL_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Res
 
 
 class Cause(StrEnum):
-    """Why a series of attempts began. A backfill stores every report of each meeting that it meets."""
+    """Why a series of attempts began; a backfill stores every report it finds."""
 
     NEWS = "news"
     SWEEP = "sweep"
@@ -58,7 +58,7 @@ class Cause(StrEnum):
 
 
 class Purpose(StrEnum):
-    """The purpose of the next attempt: find reports, read fresh ones once more, or look again after days."""
+    """The purpose of an attempt: find reports, reread fresh ones, or check later."""
 
     TRY = "try"
     CONFIRM = "confirm"
@@ -81,7 +81,10 @@ class AttemptSeries:
 
 @dataclass(frozen=True)
 class NextAttempt:
-    """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
+    """The number, time and purpose of the next attempt.
+
+    A queue message triggers it; the sweep triggers `LOOK`.
+    """
 
     attempt: int
     at: datetime
@@ -90,7 +93,10 @@ class NextAttempt:
 
 @dataclass(frozen=True)
 class Commit:
-    """One change of a record. `id` is random: a writer that finds its own has written, whatever storage replied."""
+    """One change of a record.
+
+    `id` is random: a writer that finds its own id in the record has written it, whatever storage replied.
+    """
 
     id: str
     at: datetime
@@ -125,7 +131,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that could not be processed. The text never leaves the state container."""
+    """A message that could not be processed; its text stays in the state container."""
 
     queue: str
     kind: str | None
@@ -167,11 +173,11 @@ class Record:
 
     @property
     def day(self) -> date:
-        """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
+        """The partition of its copy: the UTC day of the call's end, or of first sight."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
-        """The record as the one that follows `after`."""
+        """Return the record as the successor of `after`, with this commit."""
         revision, days = (after.revision, after.days) if after else (0, ())
         return replace(
             self,
@@ -182,12 +188,12 @@ class Record:
 
 
 def new_commit(step: str, **details: Any) -> Commit:
-    """A change that is about to be made."""
+    """Create the commit of a change that is about to be made."""
     return Commit(secrets.token_hex(8), times.now(), step, **details)
 
 
 def record_from_news(news: News) -> Record:
-    """The record of a signal of which nothing is known but its news."""
+    """Create the record of a signal from its notification."""
     return Record(
         news.signal_id,
         Result.PENDING,
@@ -203,7 +209,7 @@ def record_from_news(news: News) -> Record:
 
 
 def dump_outcome(record: Record) -> bytes:
-    """The published copy: one line of JSON."""
+    """Return the published copy as one line of JSON."""
     meeting, buried = record.meeting, record.buried
     content = {
         "signalId": record.signal_id,
@@ -231,7 +237,7 @@ def dump_outcome(record: Record) -> bytes:
 
 
 def outcome_metadata(record: Record) -> dict[str, str]:
-    """The metadata of the published copy, so that one listing tells the state of a day."""
+    """Return the metadata of the copy, which lets one listing summarize a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
     metadata = {
         "outcome": str(record.result),
@@ -248,7 +254,7 @@ def outcome_metadata(record: Record) -> dict[str, str]:
 
 
 def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
-    """The record behind a published copy, for a signal whose record is gone; `metadata` is that of the copy.
+    """Rebuild a record from its published copy and the copy's metadata.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """

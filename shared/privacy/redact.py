@@ -70,7 +70,7 @@ def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person
         for number, record in enumerate(_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"] = report_json.write(content, iter([records]), body, canonical).sha256
+    metadata["sha256"] = report_json.write_report(content, iter([records]), body, canonical).sha256
     return Redacted(body.getvalue(), metadata)
 
 

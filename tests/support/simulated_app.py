@@ -222,7 +222,7 @@ class App:
 
     def scan(self, prefix: str) -> Scan:
         """The one scan whose name begins so."""
-        (name,) = self.services.state.names(f"sweep/{prefix}", 2)
+        (name,) = self.services.state.list_names(f"sweep/{prefix}", 2)
         stored = self.services.scans.read(name.removeprefix("sweep/").removesuffix(".json"))
         assert stored, f"{name} cannot be read"
         return stored.scan

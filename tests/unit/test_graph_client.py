@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.graph import client as graph_module
 from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
-from shared.limits import MAX_RATE_WAIT, Rate
+from shared.limits import MAX_RATE_WAIT, RateLimiter
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Client:
 
     def __post_init__(self) -> None:
         seconds = itertools.count()  # a second passes between two requests, so the budget never waits
-        rate = Rate(10, lambda: float(next(seconds)))
+        rate = RateLimiter(10, lambda: float(next(seconds)))
         self.graph = Graph(
             self.service.root, self.token, rate, sleep=self.sleeps.append, draw=lambda low, high: high
         )
@@ -229,7 +229,7 @@ def test_the_back_off_is_drawn_from_nothing_to_all_of_it(service: Service) -> No
         return 0.0
 
     service.answers = [error(503), error(503), Answer()]
-    Graph(service.root, lambda _: "t", Rate(10), sleep=lambda _: None, draw=draw).get("things", "get")
+    Graph(service.root, lambda _: "t", RateLimiter(10), sleep=lambda _: None, draw=draw).get("things", "get")
     assert ranges == [(0, 0.5), (0, 1.0)]
 
 
@@ -353,7 +353,7 @@ def test_without_a_token_nothing_is_asked(service: Service) -> None:
         raise Unavailable("get a token", "no identity")
 
     with pytest.raises(Unavailable, match="no identity"):
-        Graph(service.root, none, Rate(10), sleep=lambda _: None).get("things", "get")
+        Graph(service.root, none, RateLimiter(10), sleep=lambda _: None).get("things", "get")
     assert service.requests == []
 
 
@@ -457,7 +457,7 @@ def page(link: object = None, *values: int) -> Answer:
 def test_pages_are_followed_by_their_links_as_they_are_given(client: Client, service: Service) -> None:
     links = [f"{service.root}/beta/things?$skiptoken=a%2Fb%20c", f"{service.root}/v1.0/things?$skiptoken=2"]
     service.answers = [page(links[0], 1, 2), page(links[1]), page(None, 3)]
-    assert list(client.graph.pages("things", "list")) == [[1, 2], [], [3]]
+    assert list(client.graph.list_pages("things", "list")) == [[1, 2], [], [3]]
     assert [request.path for request in service.requests] == [
         "/v1.0/things",
         "/beta/things?$skiptoken=a%2Fb%20c",
@@ -495,7 +495,7 @@ def test_a_link_that_is_not_graphs_is_refused_before_a_token_is_fetched(
 ) -> None:
     service.answers = [page(link(service.authority)), Answer(body=b'{"value":[]}')]
     with pytest.raises(Unavailable, match="next link"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert (len(client.renewals), len(service.requests)) == (1, 1)
 
 
@@ -506,14 +506,14 @@ def test_a_link_to_graph_goes_to_graph_however_it_is_written(
     client: Client, service: Service, form: str
 ) -> None:
     service.answers = [page(form.format(own=service.authority)), page(None, 1)]
-    assert list(client.graph.pages("things", "list")) == [[], [1]]
+    assert list(client.graph.list_pages("things", "list")) == [[], [1]]
     assert len(service.requests) == 2
 
 
 def test_a_link_that_repeats_is_refused(client: Client, service: Service) -> None:
     service.answers = [page(f"{service.root}/v1.0/things?page=2")]
     with pytest.raises(Unavailable, match="repeats"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert len(service.requests) == 2
 
 
@@ -523,7 +523,7 @@ def test_links_without_an_end_are_given_up(
     monkeypatch.setattr(graph_module, "MAX_PAGES", 3)
     service.answers = [page(f"{service.root}/v1.0/things?page={number}") for number in range(10)]
     with pytest.raises(Unavailable, match="too many pages"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert len(service.requests) == 4
 
 
@@ -531,7 +531,7 @@ def test_links_without_an_end_are_given_up(
 def test_a_page_without_a_list_is_no_page(client: Client, service: Service, body: bytes) -> None:
     service.answers = [Answer(body=body)]
     with pytest.raises(Unavailable, match="no list"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
 
 
 def test_the_link_of_an_expanded_property_is_a_next_link_too() -> None:
@@ -571,7 +571,7 @@ def test_a_body_that_trickles_in_is_given_up_at_its_deadline(
 
 def test_a_budget_that_is_used_up_is_the_callers_to_plan(service: Service) -> None:
     sleeps: list[float] = []
-    graph = Graph(service.root, lambda _: "t", Rate(0.1, lambda: 0.0), sleep=sleeps.append)
+    graph = Graph(service.root, lambda _: "t", RateLimiter(0.1, lambda: 0.0), sleep=sleeps.append)
     for _ in range(4):
         graph.get("things", "get")
     with pytest.raises(Throttled, match="budget") as caught:
@@ -595,8 +595,8 @@ def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> No
         now = next(clock)
         return now
 
-    rate = Rate(per_second, tick)
-    waits = [(now, wait) for wait in (rate.take() for _ in gaps)]
+    rate = RateLimiter(per_second, tick)
+    waits = [(now, wait) for wait in (rate.reserve() for _ in gaps)]
     starts = [asked + wait for asked, wait in waits if wait <= MAX_RATE_WAIT]
     for first, last in itertools.combinations(range(len(starts)), 2):
         span = starts[last] - starts[first]
@@ -605,7 +605,7 @@ def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> No
 
 def test_a_budget_lets_one_seconds_worth_go_at_once_after_a_rest() -> None:
     times = iter([0.0, *[100.0] * 12])
-    rate = Rate(10, lambda: next(times))
-    waits = [rate.take() for _ in range(12)]
+    rate = RateLimiter(10, lambda: next(times))
+    waits = [rate.reserve() for _ in range(12)]
     assert waits[:10] == pytest.approx([0.0] * 10)
     assert waits[10:] == pytest.approx([0.1, 0.2])
