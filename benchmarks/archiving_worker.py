@@ -1,4 +1,4 @@
-"""A process of `benchmarks.archiving`: the product archives calls, and HTTP calls recorded before are made again.
+"""A process of `benchmarks.archiving`: archives calls, and replays HTTP calls.
 
 The two take turns, so that a machine that is slower for a while is so for both. Reads a job on stdin, and writes what
 it took as JSON.
@@ -77,7 +77,7 @@ def archive(call: str, told: dict[str, dict[str, str]]) -> None:
     if call in told:  # with the facts that a sweep has from the list
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
     worker.handle_signals(
-        signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current()
+        signals.serialize_message(signals.call_record_news(call, now, meeting=meeting)), services.current()
     )
 
 
@@ -129,7 +129,7 @@ def _condition(headers: dict[str, str]) -> dict[str, Any]:
 
 
 class Took:
-    """What one kind of work takes: CPU seconds for one thing, in the median turn, and wall-clock seconds of all."""
+    """Cost of one kind of work: median CPU seconds, and wall-clock seconds of all."""
 
     def __init__(self, work: Callable[[Any], None]) -> None:
         self._work = work
@@ -145,7 +145,7 @@ class Took:
 
     @property
     def told(self) -> dict[str, float]:
-        """As it is written."""
+        """The result as JSON."""
         return {"cpu": statistics.median(self._cpu), "seconds": self._seconds}
 
 

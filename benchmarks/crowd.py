@@ -1,4 +1,4 @@
-"""Peak memory of one process that archives many reports of many people at once, and of one that archives on and on."""
+"""Peak memory of archiving many large reports at once, and many reports in a row."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ from shared.messages import signals
 calls, threads = json.load(sys.stdin), int(sys.argv[1])
 peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
 def archive(call):
-    worker.handle_signals(signals.message(signals.of_call_record(call, times.now())), services.current())
+    worker.handle_signals(signals.serialize_message(signals.call_record_news(call, times.now())), services.current())
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(archive, calls))
@@ -35,7 +35,9 @@ print(json.dumps(peaks))
 
 @dataclass(frozen=True)
 class Crowd:
-    """Peaks in MiB: `at_once` reports of `people`; and after a tenth, half and all of `many` reports of twelve.
+    """Peaks in MiB: `at_once` reports of `people`, and `many` reports of twelve.
+
+    The latter after a tenth, half and all.
 
     Each thread has its own connections and its share of the heap, which the first thousand reports fill.
     """

@@ -1,4 +1,4 @@
-"""Peak memory of one process that archives one report, by the number of people in it.
+"""Peak memory of archiving one report, by its number of people.
 
 The product's own modules against the simulated Graph and Azurite, in a process of its own for each size.
 """
@@ -23,7 +23,7 @@ from shared import services, times
 from shared.archiving import worker
 from shared.messages import signals
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-worker.handle_signals(signals.message(signals.of_call_record(sys.argv[1], times.now())), services.current())
+worker.handle_signals(signals.serialize_message(signals.call_record_news(sys.argv[1], times.now())), services.current())
 print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 

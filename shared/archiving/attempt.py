@@ -42,7 +42,7 @@ from ..ledger.record import (
     Result,
     StoredReport,
 )
-from ..messages.signals import Kind, Meeting, kind_of
+from ..messages.signals import Meeting, SignalKind, kind_of
 from ..services import Services
 from ..settings import Settings
 from . import backoff
@@ -126,7 +126,7 @@ class Attempt:
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
-            if kind_of(record.signal_id) is Kind.REPORT_READY
+            if kind_of(record.signal_id) is SignalKind.REPORT_READY
             else MeetingSource(
                 record, services.graph, services.settings, services.meeting_ids, services.watch
             )

@@ -43,7 +43,7 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
     started = job.started
     if started is None:
         first = services.access.first_denied_day(organizers) if organizers else job.first
-        services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
+        services.tasks.send(tasks.serialize_task(Task(replace(job, first=first, started=times.now()))))
         return
     deadline = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
@@ -54,7 +54,7 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
             after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
         if is_over or after:
             rest = replace(job, first=day, after=after)
-            services.tasks.send(tasks.message(Task(rest)))
+            services.tasks.send(tasks.serialize_task(Task(rest)))
             return
     if organizers:
         services.access.finish_reopening(organizers, times.text(started))

@@ -16,7 +16,7 @@ from ..graph.client import Graph
 from ..graph.meetings import CallRecord, MeetingIdCache
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
-from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
+from ..messages.signals import Meeting, Origin, SignalKind, kind_of, subject_of
 from ..settings import Settings
 from ..storage.watchlist import Watchlist
 from . import matching
@@ -87,13 +87,13 @@ class MeetingSource:
 
     def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether the call record, or for a call event the organizer, is unknown."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
             return meeting.organizer_id is None
         return None in (meeting.end, meeting.organizer_id, meeting.join_url)
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Read the call record, or find the organizer of a watched meeting."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
             return self._find_organizer(meeting), None
         record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
         is_newest = record.version >= meeting.version  # Graph's list may show a later one

@@ -15,14 +15,14 @@ from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
 from ..storage.state import StateStore
-from .manifests import COMPLETE, WHOLE, Manifests
+from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
 REMEMBERED = timedelta(days=400)  # Graph lists reports for a year
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
-NOTED_EVERY = 60.0  # seconds
+MARK_INTERVAL = 60.0  # seconds
 SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
 MOST = 400
 
@@ -40,7 +40,7 @@ class Sealing:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Debounce(NOTED_EVERY)
+        self._noted = Debounce(MARK_INTERVAL)
 
     def mark_changed(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
@@ -52,11 +52,11 @@ class Sealing:
             self._noted.forget(day)
             raise
 
-    def unsealed(self) -> list[date]:
+    def list_unsealed_days(self) -> list[date]:
         """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
-        return self._lacking(COMPLETE)
+        return self._list_days_without(COMPLETE)
 
-    def _lacking(self, mark: str) -> list[date]:
+    def _list_days_without(self, mark: str) -> list[date]:
         today = times.now().date()
         first = today - REACH
         marked = self._manifests.complete_days(first, today, mark)
@@ -66,8 +66,8 @@ class Sealing:
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
         names = self._state.list_names(CHANGED, MOST)
-        changed = [_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
-        return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
+        changed = [_parse_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
+        return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
         """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
@@ -78,7 +78,7 @@ class Sealing:
     def reconciled_days(self) -> set[date]:
         """The days of the last year of which `mark_reconciled` was told."""
         entry = self._state.read(FINAL)
-        days = (_day(name) for name in entry.content.get("days", [])) if entry else ()
+        days = (_parse_day(name) for name in entry.content.get("days", [])) if entry else ()
         return set(filter(None, days))
 
     def refresh(self, day: date) -> bool:
@@ -94,10 +94,10 @@ class Sealing:
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
             self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
-        return manifest.complete and not manifest.is_whole
+        return manifest.complete and not manifest.is_complete_with_table
 
 
-def _day(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except (ValueError, TypeError):

@@ -210,9 +210,9 @@ def fetch_report(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def locate_report(address: resource_paths.MeetingReport | resource_paths.EventReport) -> ReportLocation:
+def locate_report(address: resource_paths.MeetingReportIds | resource_paths.EventReportIds) -> ReportLocation:
     """The reports among which an address lies."""
-    if isinstance(address, resource_paths.EventReport):
+    if isinstance(address, resource_paths.EventReportIds):
         return EventReports(address.session)
     if address.user_id is None:
         return MyMeetingReports(address.meeting_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from ..messages.signals import Kind, Meeting, Message, News, kind_of
+from ..messages.signals import Meeting, Message, News, SignalKind, kind_of
 from .record import (
     BY_CALL_RECORD,
     AttemptSeries,
@@ -35,7 +35,7 @@ def record_for_attempt(message: Message, record: Record | None, now: datetime) -
     if isinstance(message, News):
         return None if record else record_from_news(message)
     if record is None:
-        if kind_of(message.signal_id) is not Kind.CALL_RECORD:
+        if kind_of(message.signal_id) is not SignalKind.CALL_RECORD:
             return None
         return Record(
             message.signal_id,

@@ -36,7 +36,7 @@ from ..ledger.record import BY_CALL_RECORD, AttemptSeries, Cause, NextAttempt, R
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
-from ..messages.signals import Meeting, Origin, call_record_id
+from ..messages.signals import Meeting, Origin, call_record_signal_id
 from ..settings import Settings
 from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
@@ -68,7 +68,7 @@ class ListedCall:
     @property
     def signal_id(self) -> str:
         """The id of its signal."""
-        return call_record_id(self.call_id)
+        return call_record_signal_id(self.call_id)
 
     @property
     def end(self) -> datetime | None:

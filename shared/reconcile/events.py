@@ -21,8 +21,8 @@ from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
-from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
-from ..messages.tasks import Subscribe, Task
+from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
+from ..messages.tasks import SubscribeEvent, Task
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
@@ -81,7 +81,7 @@ class EventScan:
             event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._subscribed_events()
         ):
-            self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
+            self._services.tasks.send(tasks.serialize_task(Task(SubscribeEvent(event.kind, event.id))))
         if scan.days or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._signal_event(event)
 
@@ -111,7 +111,7 @@ class EventScan:
                 self._work.update(records=scan.records + 1)
                 if not scan.days and report.end < scan.start - EARLIER:
                     continue
-                signal_id = report_ready_id(report.id)
+                signal_id = report_signal_id(report.id)
                 if self._index.find(signal_id, report.end) is None:
                     meeting = Meeting(
                         report.start,
@@ -140,7 +140,9 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {event for each in ours if (event := desired.event_of(each.resource))}
+            self._subscribed = {
+                event for each in ours if (event := desired.parse_event_resource(each.resource))
+            }
         return self._subscribed
 
 

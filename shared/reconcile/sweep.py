@@ -19,7 +19,7 @@ from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
-from ..messages.tasks import Backfill, Redrive, Refresh, Sweep, Task
+from ..messages.tasks import Backfill, Redrive, RefreshDay, Sweep, Task
 from ..services import Services
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
@@ -46,7 +46,7 @@ def run_sweep(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
     if windows.is_full_scan_due(_last_scan(FULL, services), settings, now):
-        scan = windows.full_scan(services.sealing.unsealed(), settings, now)
+        scan = windows.full_scan(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe_denied(services)
     _compare_scope(services)
@@ -66,7 +66,7 @@ def _compare_scope(services: Services) -> None:
     if entry:
         today = times.now().date()
         logs.info("scope.changed")
-        services.tasks.send(tasks.message(Task(Redrive(BY_ORGANIZER, today - SCOPE_REACH, today))))
+        services.tasks.send(tasks.serialize_task(Task(Redrive(BY_ORGANIZER, today - SCOPE_REACH, today))))
     state.put(SCOPE, scope)
 
 
@@ -209,4 +209,4 @@ def _last_scan(name: str, services: Services) -> Scan | None:
 
 def _queue_refreshes(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
-        services.tasks.send(tasks.message(Task(Refresh(day))))
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(day))))

@@ -26,7 +26,7 @@ from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.record import Record, Result, load_outcome
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
@@ -147,7 +147,7 @@ class App:
 
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
-        self.receive(clients.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
+        self.receive(clients.SIGNALS_QUEUE, serialize_message(call_record_news(call_id, self.now)))
 
     def ask(self, kind: str, first: str, last: str, *outcomes: Result) -> None:
         """An operator asks for a backfill, or for a redrive of these outcomes."""
@@ -237,7 +237,10 @@ def call(
     readable: datetime | None = None,
     ready: datetime | None = None,
 ) -> Call:
-    """A meeting of 30 minutes. Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`."""
+    """A meeting of 30 minutes.
+
+    Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`.
+    """
     begin, usual = ended - timedelta(minutes=30), ended + timedelta(minutes=2)
     length = {"start": times.text(begin), "end": times.text(ended)}
     record = {

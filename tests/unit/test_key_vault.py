@@ -76,7 +76,7 @@ def text64(data: bytes) -> str:
 
 
 def handler(vault: Vault) -> type[BaseHTTPRequestHandler]:
-    """Answers the requests of the vault's REST API."""
+    """Answer the requests of the vault's REST API."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

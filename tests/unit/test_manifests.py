@@ -26,7 +26,7 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
-from shared.days.manifests import Manifest, Manifests, dumps, following
+from shared.days.manifests import Manifest, Manifests, next_manifest, serialize_manifest
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
@@ -572,7 +572,7 @@ MANIFESTS = st.builds(
 
 @given(MANIFESTS)
 def test_a_manifest_survives_its_blob(manifest: Manifest) -> None:
-    body = dumps(manifest)
+    body = serialize_manifest(manifest)
     assert b"\n" not in body
     assert codec.loads(Manifest, body) == manifest
 
@@ -583,7 +583,7 @@ def test_the_revision_counts_the_versions_that_were_published_as_complete(
 ) -> None:
     manifest, published = None, 0
     for seen, final, changed in looks:
-        before, manifest = manifest, following(manifest, seen, final=final, reports_changed=changed)
+        before, manifest = manifest, next_manifest(manifest, seen, final=final, reports_changed=changed)
         if manifest is not before:
             published += manifest.complete
             assert manifest.updated == seen.updated

@@ -66,7 +66,7 @@ def report(*records: object) -> dict[str, object]:
 
 
 def test_an_attendee_is_joined_with_the_meeting() -> None:
-    (row,) = rows.attendees(report(record()), LINE)
+    (row,) = rows.attendee_rows(report(record()), LINE)
     assert (row["date"], row["reportId"], row["meetingId"], row["organizerId"]) == (
         "2026-11-24",
         "r",
@@ -78,13 +78,13 @@ def test_an_attendee_is_joined_with_the_meeting() -> None:
 
 
 def test_the_first_join_and_the_last_leave_are_of_all_intervals() -> None:
-    (row,) = rows.attendees(report(record()), LINE)
+    (row,) = rows.attendee_rows(report(record()), LINE)
     assert (row["firstJoin"], row["lastLeave"]) == ("2026-11-23T09:00:00.000Z", "2026-11-23T09:00:30.000Z")
     assert [each["seconds"] for each in row["intervals"]] == [60, 30]
 
 
 def test_each_interval_is_a_row_of_its_own() -> None:
-    found = list(rows.intervals(report(record(), record(id="other")), LINE))
+    found = list(rows.interval_rows(report(record(), record(id="other")), LINE))
     assert [(row["recordId"], row["interval"], row["seconds"]) for row in found] == [
         ("rec", 0, 60), ("rec", 1, 30), ("other", 0, 60), ("other", 1, 30),
     ]  # fmt: skip
@@ -92,14 +92,14 @@ def test_each_interval_is_a_row_of_its_own() -> None:
 
 def test_an_identity_within_a_set_of_identities_is_found() -> None:
     inner = {"user": None, "guest": {"id": "g", "displayName": "Guest"}}
-    (row,) = rows.attendees(report(record(identity=inner)), LINE)
+    (row,) = rows.attendee_rows(report(record(identity=inner)), LINE)
     assert (row["personId"], row["displayName"]) == ("g", "Guest")
 
 
 @given(st.lists(RECORDS, max_size=4))
 def test_whatever_graph_sends_every_record_is_a_row_with_every_column(records: list[object]) -> None:
-    (whole,) = rows.attendees(report(record()), LINE)
-    found = list(rows.attendees(report(*records), LINE))
+    (whole,) = rows.attendee_rows(report(record()), LINE)
+    found = list(rows.attendee_rows(report(*records), LINE))
     assert [list(row) for row in found] == [list(whole)] * len(records)
     json.dumps(found, allow_nan=False)
 
@@ -107,4 +107,4 @@ def test_whatever_graph_sends_every_record_is_a_row_with_every_column(records: l
 @given(ANYTHING)
 def test_a_report_without_a_list_of_records_has_no_attendees(records: object) -> None:
     if not isinstance(records, list):
-        assert list(rows.attendees({"id": "r", "attendanceRecords": records}, LINE)) == []
+        assert list(rows.attendee_rows({"id": "r", "attendanceRecords": records}, LINE)) == []

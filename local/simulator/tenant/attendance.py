@@ -1,4 +1,4 @@
-"""Who attended a session: attendance records and the report about them, as Graph returns them.
+"""Attendance records of a session, and its report, as Graph returns them.
 
 A pure function of the seed and the session; nothing is stored. A report that is early or may still grow is the same
 report with fewer records. The last properties of report and record are ones that no client knows yet, with
@@ -29,7 +29,7 @@ SHARE_BEFORE_GROWTH = 0.6
 
 @dataclass(frozen=True)
 class Form:
-    """How a report is written: with what people registered with, and in which order of properties and records."""
+    """The form of a report: registrations, and the order of properties and records."""
 
     registered: bool = False
     reversed: bool = False
@@ -39,7 +39,7 @@ OF_EVENT = Form(registered=True)
 
 
 def form_of(view: View) -> Form:
-    """The form that a report has as one of an online meeting that is seen in this way."""
+    """The form of a report that is read through an online meeting."""
     return Form(registered=view in ("same", "reordered"), reversed=view == "reordered")
 
 
@@ -80,8 +80,8 @@ class Attendee:
         """The record as Graph returns it."""
         intervals = [
             {
-                "joinDateTime": moments.written(stay.join, stay.seventh),
-                "leaveDateTime": moments.written(stay.leave, stay.seventh),
+                "joinDateTime": moments.format_time(stay.join, stay.seventh),
+                "leaveDateTime": moments.format_time(stay.leave, stay.seventh),
                 "durationInSeconds": stay.seconds,
             }
             for stay in self.intervals
@@ -118,8 +118,8 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
     properties = odata.entity(
         id=session.report_id,
         totalParticipantCount=len(attendees),
-        meetingStartDateTime=moments.written(session.start, seventh),
-        meetingEndDateTime=moments.written(_end(session, at), seventh),
+        meetingStartDateTime=moments.format_time(session.start, seventh),
+        meetingEndDateTime=moments.format_time(_end(session, at), seventh),
     )
     properties["externalEventInformation"] = odata.text(
         [{"applicationId": str(uuid.UUID(int=session.participants)), "externalEventId": "crm/1 ä"}]
@@ -131,7 +131,7 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
 
 
 def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee, ...]:
-    """Those that the report of `session` holds at `at`."""
+    """The attendees in the report of `session` at `at`."""
     organizer = world.people[session.organizer_id]
     everyone = _everyone(
         world.seed, session.call_id, session.start, session.end, session.participants, organizer
@@ -144,12 +144,12 @@ def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee
 
 
 def whole_report(world: World, session: Session) -> str:
-    """The complete report that the session ends up with: all records, no OData annotation of its own."""
+    """The final report of a session: all records, without OData annotations."""
     meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
     form = Form() if meeting is None or meeting.view == "plain" else OF_EVENT
     everyone = attendees_at(world, session, END_OF_TIME)
-    records = ",".join(odata.rendered(each.entity(form)) for each in everyone)
-    return odata.rendered(
+    records = ",".join(odata.entity_text(each.entity(form)) for each in everyone)
+    return odata.entity_text(
         report(session, everyone, END_OF_TIME, form) | {"attendanceRecords": f"[{records}]"}
     )
 

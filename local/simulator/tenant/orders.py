@@ -1,4 +1,4 @@
-"""What can be asked of the simulated world: the bodies of the control routes that add to it.
+"""The bodies of the control routes that add to the tenant.
 
 All delays are seconds after the end of the session.
 """
@@ -18,7 +18,9 @@ CALL_EVENTS = ("callStarted", "rosterUpdated", "callEnded")
 
 @dataclass(frozen=True)
 class NewMeeting:
-    """An online meeting. `meetNow` and `short` have `/meet/` links, which name neither tenant nor organizer.
+    """An online meeting.
+
+    `meetNow` and `short` have `/meet/` links, which name neither tenant nor organizer.
 
     `tenant`: the organizer is of that other tenant. `join_url_refused`: the JoinWebUrl filter answers 400 for it;
     unless told, it does for `short` alone. `channel`: the name of the channel in which a channel meeting is held.
@@ -35,7 +37,7 @@ class NewMeeting:
 
 @dataclass(frozen=True)
 class NewSession:
-    """A call, of a meeting or of an event's session, or (no `meeting_id`) ad hoc, and what will be told about it.
+    """A call in a meeting or an event's session, or ad hoc without `meeting_id`.
 
     `announce`: how many times the call record is announced (False: never). `announce_delay`: as `record_delay`
     unless told. `early_report`: a report can be read while the meeting runs. `grow_after`: until then the report
@@ -70,7 +72,7 @@ class NewSession:
 
 @dataclass(frozen=True)
 class NewPast:
-    """A seeded past: meetings that ended on each of the `days` days (UTC) before today and were never announced."""
+    """Meetings that ended on each of the `days` UTC days before today, not announced."""
 
     days: int
     meetings_per_day: int
@@ -79,7 +81,9 @@ class NewPast:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """A webinar or town hall with `sessions` sessions of `length` seconds, each `gap` seconds after the one before.
+    """A webinar or town hall with `sessions` sessions of `length` seconds.
+
+    Each begins `gap` seconds after the one before.
 
     Unless `start` is told, the last one ends now. A session is held with the order of a session for its `meetingId`,
     as often as wanted: each time makes another report. `time_zone`: the Windows name of the zone in which Graph gives
@@ -106,7 +110,7 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class NewCallEvent:
-    """A call event of a meeting that is told at once, to all who watch it; `participants` are on its roster.
+    """A call event of a meeting, sent at once; `participants` are on its roster.
 
     Without `send` it is not told: the answer holds what would have been POSTed, ready to be changed and posted.
     """

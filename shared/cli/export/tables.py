@@ -70,9 +70,9 @@ COLUMNS = {
     Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds"),
 }
 _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
-    Table.MEETINGS: lambda report, line: iter([rows.meeting(report, line)]),
-    Table.ATTENDEES: rows.attendees,
-    Table.INTERVALS: rows.intervals,
+    Table.MEETINGS: lambda report, line: iter([rows.meeting_row(report, line)]),
+    Table.ATTENDEES: rows.attendee_rows,
+    Table.INTERVALS: rows.interval_rows,
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
