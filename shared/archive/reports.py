@@ -173,10 +173,10 @@ class Archive:
 def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> StoreResult:
     """What becomes of a stored report when this reading of it, from `source`, has come.
 
-    A reading says more by more records, then a later end, then more bytes. A partial one replaces only what has fewer
-    records, or is partial and says less. A whole one replaces what says no more; what says more waits for an equal
-    reading. A webinar's or town hall's own report is never replaced by its meeting's view, and nothing from which a
-    person was erased is replaced at all.
+    A reading says more by more records, then a greater count, then a later end, then more bytes. A partial one replaces
+    only what has fewer records, or is partial and says less. A complete one replaces what says no more; what says more
+    waits for an equal reading. A webinar's or town hall's own report is never replaced by its meeting's view, and
+    nothing from which a person was erased is replaced at all.
     """
     told = existing.metadata or {}
     is_same_source = told.get("source") in (source, None)
@@ -186,8 +186,9 @@ def compare(report: Report, source: str, existing: BlobProperties, *, is_confirm
         return StoreResult.UNCHANGED
     if not told.get("records", "").isdecimal():  # not this product's metadata
         return StoreResult.KEPT if report.is_partial else StoreResult.REPLACED
-    says: tuple[Any, ...] = report.records, times.text(report.end), report.size
-    said: tuple[Any, ...] = int(told["records"]), told.get("end", ""), existing.size
+    count = int(told["participants"]) if told.get("participants", "").isdecimal() else 0
+    says: tuple[Any, ...] = report.records, report.participants, times.text(report.end), report.size
+    said: tuple[Any, ...] = int(told["records"]), count, told.get("end", ""), existing.size
     if not is_same_source:  # the two views of one session differ in form
         says, said = says[:1], said[:1]
     elif existing.last_modified > report.read_at and says <= said:

@@ -25,7 +25,7 @@ from shared.messages import rich_notifications
 from shared.messages.rich_notifications import EncryptedBatch
 from shared.messages.signals import Message
 from tests.support.blobs import Blob
-from tests.support.doubles import Call
+from tests.support.doubles import Call, Loss
 from tests.support.histories import SIGNALS, UPKEEP, History, simulated
 from tests.support.stories import STORIES, Drawn, Story, end_of
 
@@ -137,8 +137,8 @@ class Checked(History):
 
     def _truths(self, call: Call, drawn: Drawn) -> list[dict[str, Any]]:
         """What may be stored of a report in the end: all of it, or what nothing tells to be less."""
-        last = [report for _, report in call.readings]
-        return last[-1:] if drawn.loses != "count later" else last[-2:]
+        (*_, (_, whole)) = call.readings
+        return [whole, Loss.COUNT.apply_to(whole)] if Loss.COUNT in drawn.losses else [whole]
 
     def _wanted(self, call: Call, drawn: Drawn) -> set[Result | None]:
         if drawn.kind == "phantom":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shared import times
 from tests.support.app_settings import TENANT
-from tests.support.doubles import Call
+from tests.support.doubles import Call, Loss
 
 BEGIN = datetime(2026, 11, 24, 21, 0, tzinfo=UTC)  # three hours before a day ends
 REPLAYED_AFTER = (0, 3, 12, 40)  # days
@@ -65,9 +65,7 @@ class Drawn:
     version: int | None = None  # minutes from when on a later version of its record is shown
     before: str = "half"  # how long the call was in the version before: half of it, or some minutes longer
     lacks: tuple[str, ...] = ()  # what the version before did not have
-    loses: str | None = (
-        None  # when Graph shows less of the report, and whether it counts what it does not show
-    )
+    losses: tuple[Loss | None, ...] = ()  # of records, at each reading of the report from the first on
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,17 @@ def many[T](of: st.SearchStrategy[T], parts: int) -> st.SearchStrategy[tuple[T, 
 
 
 MINUTES = st.sampled_from
+LINK, COUNT = Loss.LINK, Loss.COUNT
+LOSSES: tuple[tuple[Loss | None, ...], ...] = (
+    (),
+    (LINK,),
+    (LINK, LINK, LINK),
+    (None, LINK),
+    (None, LINK, LINK),
+    (None, COUNT),  # never twice, for then a report really is smaller
+    (LINK, COUNT),
+    (None, LINK, COUNT),
+)
 CALLS = st.builds(
     Drawn,
     meeting=st.integers(0, 1),
@@ -103,7 +112,7 @@ CALLS = st.builds(
     version=MINUTES((None, None, None, 1, 30, 240, 1_500)),
     before=MINUTES(("half", "longer")),
     lacks=MINUTES(((), ("joinWebUrl",), ("type",), ("joinWebUrl", "type"), ("endDateTime",))),
-    loses=MINUTES((None, None, None, "link at first", "link later", "count later")),
+    losses=MINUTES(LOSSES),
 )
 TURNS = st.builds(Turn, st.integers(0, 12), st.sampled_from(What), st.integers(0, 11))
 STORIES = st.builds(
@@ -174,27 +183,25 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
         else datetime.min.replace(tzinfo=UTC),
         tuple(readings(record["id"], drawn, begin, end)) if drawn.kind == "meeting" else (),
         earlier,
+        list(drawn.losses),
     )
 
 
 def readings(
     call_id: str, drawn: Drawn, begin: datetime, end: datetime
 ) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """The versions of a call's report in Graph, and when each appears.
-
-    A version that lacks records lasts for hours; one that does not tell that it does, for less than an hour.
-    """
+    """The versions of a call's report in Graph, and when each appears."""
     if drawn.ready is None:
         return
     since = end + timedelta(minutes=drawn.ready)
     records = [{"id": f"person {number}"} for number in range(3)]
 
-    def report(ended: datetime, known: int, counted: int | None = None) -> dict[str, Any]:
+    def report(ended: datetime, known: int) -> dict[str, Any]:
         return {
             "id": f"report of {call_id}",
             "meetingStartDateTime": times.text(begin),
             "meetingEndDateTime": times.text(ended),
-            "totalParticipantCount": known if counted is None else counted,
+            "totalParticipantCount": known,
             "attendanceRecords": records[:known],
         }
 
@@ -202,14 +209,7 @@ def readings(
         early = min(timedelta(minutes=10), (end - begin) / 2)
         yield since, report(end - early if drawn.grows == "end" else end, 2)
         since += timedelta(minutes=25)
-    if drawn.loses == "link at first":
-        yield since, report(end, 1, 3)
-        since += timedelta(hours=3)
     yield since, report(end, 3)
-    if drawn.loses in ("link later", "count later"):
-        is_counted = drawn.loses == "link later"
-        yield since + timedelta(minutes=20), report(end, 1, 3 if is_counted else 1)
-        yield since + timedelta(minutes=380 if is_counted else 60), report(end, 3)
 
 
 def operators_message(which: int) -> str:
