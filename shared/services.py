@@ -1,4 +1,4 @@
-"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queues."""
+"""Connections shared by all functions of an instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import settings as app_settings
 from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
-from .crypto.validation_tokens import Validator
+from .crypto.validation_tokens import TokenValidator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
@@ -23,19 +23,22 @@ from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
-from .limits import RateLimiter
+from .limits import Pacer, RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Scans
+from .storage.scans import ScanStore
 from .storage.state import StateStore
+from .storage.subscription_registry import SubscriptionRegistry
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
+
+NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs, in one instance
 
 
 @dataclass(frozen=True)
 class Services:
-    """The product's connections. Safe to share between threads."""
+    """The product's connections; safe to share between threads."""
 
     settings: Settings
     graph: Graph
@@ -48,15 +51,17 @@ class Services:
     access: AccessRegister
     daily: AttendeeTable
     sealing: Sealing
-    scans: Scans
+    scans: ScanStore
     watch: Watchlist
+    subscriptions: SubscriptionRegistry
+    pacer: Pacer
     keys: Keys
-    validator: Validator
+    validator: TokenValidator
     meeting_ids: MeetingIdCache
 
 
 def current() -> Services:
-    """The services for the app settings as they are now. Raises SettingError."""
+    """Return the services for the current app settings. Raises SettingError."""
     return _services(app_settings.load(os.environ))
 
 
@@ -68,7 +73,10 @@ def assemble(
     queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
-    """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
+    """Build the services from these connections.
+
+    `queue` returns the queue of a name; `keys` decrypt notifications.
+    """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = AttendeeTable(reports, manifests), Sealing(state, manifests, settings)
     return Services(
@@ -85,10 +93,12 @@ def assemble(
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         sealing,
-        Scans(state, upkeep),
+        ScanStore(state, upkeep),
         Watchlist(state),
+        SubscriptionRegistry(state, graph, settings.notification_base_url),
+        Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND),
         keys or NoKeys(),
-        Validator(
+        TokenValidator(
             SigningKeys(settings.login_root),
             settings.graph_app_id,
             settings.tenant_id,
@@ -118,11 +128,11 @@ def _services(settings: Settings) -> Services:
 
 
 def _keys(settings: Settings) -> Keys:
-    """The private keys for rich notifications, where they are asked for."""
+    """Return the private keys for rich notifications, if the settings need them."""
     if CALL_EVENTS not in settings.signals:
         return NoKeys()
     if "://" not in settings.encryption_key_id:
         return PemKeys(settings.encryption_key_id)
-    from .crypto.key_vault import VaultKeys  # a package that nobody else needs
+    from .crypto.key_vault import VaultKeys  # a package that nothing else needs
 
     return VaultKeys(settings.encryption_key_id, managed_identity(settings.client_id))

@@ -1,17 +1,17 @@
-"""Reports in Blob storage: `reports/date=YYYY-MM-DD/<reportId>.json`, written once and replaced only by a change.
+"""Report blobs in `reports/date=YYYY-MM-DD/`, written once, replaced if changed.
 
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
               ▼
-        compare its metadata sha256 equal, or what is stored says more ─▶ nothing to do (see `compare`)
-              │ this reading says at least as much
+        compare its metadata sha256 equal, or the stored one has more ─▶ nothing to do (see `compare`)
+              │ this reading has at least as much
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
-              └─ 412: someone was faster ─▶ compare again
+              └─ 412: another writer was faster ─▶ compare again
 
-So the same report from any number of signals and instances is one blob, and no reading makes it worse. The date is the
-UTC date of `meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata
-tells all that an index of reports needs, so that one listing makes the index and no report is read for it.
+So a report is one blob, however many signals and instances store it, and no reading makes it worse. The date is the UTC
+date of `meetingEndDateTime`; a report that grew past midnight leaves no copy on the day before. The metadata has
+everything that an index of reports needs: one listing makes the index, without reading a report.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ from urllib.parse import quote
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
+from ..errors import StorageRefused
 from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
-NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
-PARTIAL = "partial"  # metadata of a report of which some records may be missing
-MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
+NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
+PARTIAL = "partial"  # metadata of a report that may lack records
+MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
 
 
 class StoreResult(StrEnum):
-    """What became of a reading. WAITING: it says less than what is stored, and counts once an equal one has come."""
+    """The result of storing a report.
+
+    WAITING: a smaller one, which is stored if an equal one follows.
+    """
 
     CREATED = "created"
     REPLACED = "replaced"
@@ -48,13 +52,13 @@ class StoreResult(StrEnum):
 
     @property
     def is_left(self) -> bool:
-        """Whether what was stored before is left as it is, because it says more."""
+        """Whether the stored report stays as it is, because it has more."""
         return self in (StoreResult.KEPT, StoreResult.WAITING)
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What became of a reading, and the blob that holds the report now."""
+    """The result of storing a report, and the blob that holds it now."""
 
     result: StoreResult
     name: str
@@ -63,13 +67,13 @@ class Writing:
 
 
 def report_name(report_id: str, end: datetime) -> str:
-    """The blob name of a report that ended at `end`."""
+    """Return the blob name of a report that ended at `end`."""
     return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """A report as a listing shows it: its id, its blob's name and size in bytes, and its metadata, decoded."""
+    """A listed report: id, blob name, size in bytes, and decoded metadata."""
 
     id: str
     name: str
@@ -84,24 +88,28 @@ class Archive:
         self._container = container
 
     def has_report(self, report_id: str, end: datetime) -> bool:
-        """Whether a report is stored, under the end that it is listed with."""
-        return self._container.get_blob_client(report_name(report_id, end)).exists()
+        """Whether a report is stored, under the end that it is listed with.
+
+        One that came back without its metadata, as from a copy, is not: the next write gives it back.
+        """
+        found = get_properties(self._container, report_name(report_id, end))
+        return found is not None and "sha256" in (found.metadata or {})
 
     def probe_write(self) -> None:
-        """Try to write, and change nothing. Raises azure.core errors where the app may not."""
+        """Test write access without changing anything. Raises azure.core errors."""
         put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
     def list_reports(self, day: date) -> Iterator[ReportSummary]:
-        """The reports in the partition of `day`, ordered by name, 5,000 a request.
+        """List the reports in the partition of `day` by name, 5,000 per request.
 
-        Blobs without a `sha256` are passed over: they are not the product's.
+        Blobs without a `sha256` are skipped: the product did not write them.
         """
         prefix = day_folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
                 identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
-                yield ReportSummary(identifier, blob.name, blob.size, told)
+                metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+                yield ReportSummary(identifier, blob.name, blob.size, metadata)
 
     def store(
         self,
@@ -111,32 +119,37 @@ class Archive:
         earlier: str | None = None,
         is_confirmed: bool = False,
     ) -> Writing:
-        """Write a report, unless what is stored says more; `earlier` is the name of the blob that is known to hold it.
+        """Store a report unless the stored one has more.
 
-        With `is_confirmed` a smaller one is written too: an equal reading was made before.
-        Raises azure.core errors when storage does not answer, Contention after too many lost races.
+        `earlier` is the name of a blob that holds the report. With `is_confirmed`, a smaller report replaces a larger
+        one, because an equal one was read before. Raises azure.core errors, and Contention after too many lost races.
         """
         name, headers = report_name(report.id, report.end), report_metadata(report, reports)
-        elsewhere = {*_names_before(report), *([earlier] if earlier else ())} - {name}
+        elsewhere = {*_earlier_names(report), *([earlier] if earlier else ())} - {name}
 
         def attempt() -> Writing | None:
-            """One try; None when another writer was faster."""
-            moved = self._found(elsewhere)
-            for each, found in moved.items():
-                result = compare(report, reports.source, found, is_confirmed=is_confirmed)
+            """Try once; None if another writer was faster."""
+            for other, blob in self._get_all(elsewhere).items():
+                result = compare(report, reports.source, blob, is_confirmed=is_confirmed)
                 if result.is_left:
-                    return _writing(result, each, found, report)
+                    return _left(result, other, blob, report)
             writing = self._write(name, report, reports.source, headers, is_confirmed=is_confirmed)
             if writing and not writing.result.is_left:
-                for each, found in self._found(
-                    elsewhere
-                ).items():  # again: who was slower may have written one
-                    is_left = compare(report, reports.source, found, is_confirmed=is_confirmed).is_left
-                    if not is_left and delete_blob(self._container, each, etag=found.etag):
-                        logs.info("report.moved", report=report.id, path=each)
+                # Again, because a slower worker may have written one in between.
+                for other, blob in self._get_all(elsewhere).items():
+                    is_left = compare(report, reports.source, blob, is_confirmed=is_confirmed).is_left
+                    if not is_left and delete_blob(self._container, other, etag=blob.etag):
+                        logs.info("report.moved", report=report.id, path=other)
             return writing
 
-        writing = retry_conflicts(attempt, f"the blob of report {report.id}")
+        try:
+            writing = retry_conflicts(attempt, f"the blob of report {report.id}")
+        except StorageRefused as refusal:
+            blob = get_properties(self._container, name)
+            if not blob or not self.has_report(report.id, report.end):
+                raise
+            logs.error("report.locked", report=report.id, path=name, error=str(refusal))
+            writing = _left(StoreResult.KEPT, name, blob, report)
         logs.info(
             "report.stored",
             report=report.id,
@@ -152,61 +165,62 @@ class Archive:
     def _write(
         self, name: str, report: Report, source: str, metadata: dict[str, str], *, is_confirmed: bool
     ) -> Writing | None:
-        """Write the blob `name` if that makes it no worse; None when another writer was faster."""
+        """Try once to write the blob `name`; None if another writer was faster."""
         new = Writing(StoreResult.CREATED, name, report.end, report.is_partial)
         if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
             return new
         existing = get_properties(self._container, name)
         if existing is None:
-            return None  # deleted meanwhile
+            return None  # deleted in between
         result = compare(report, source, existing, is_confirmed=is_confirmed)
         if result is not StoreResult.REPLACED:
-            return _writing(result, name, existing, report)
+            return _left(result, name, existing, report)
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
 
-    def _found(self, names: Iterable[str]) -> dict[str, BlobProperties]:
-        found = ((name, get_properties(self._container, name)) for name in sorted(names))
-        return {name: each for name, each in found if each}
+    def _get_all(self, names: Iterable[str]) -> dict[str, BlobProperties]:
+        """Return the properties of those blobs that exist."""
+        blobs = {name: get_properties(self._container, name) for name in sorted(names)}
+        return {name: blob for name, blob in blobs.items() if blob}
 
 
 def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> StoreResult:
-    """What becomes of a stored report when this reading of it, from `source`, has come.
+    """Return what this reading of a report, from `source`, does to the stored one.
 
-    A reading says more by more records, then a greater count, then a later end, then more bytes. A partial one replaces
-    only what has fewer records, or is partial and says less. A complete one replaces what says no more; what says more
-    waits for an equal reading. A webinar's or town hall's own report is never replaced by its meeting's view, and
-    nothing from which a person was erased is replaced at all.
+    Readings are ordered by number of records, then participant count, end and size. A partial reading replaces a report
+    with fewer records, or a smaller partial one. A complete reading replaces a report that is not larger; a smaller
+    reading waits for an equal one. The meeting's view never replaces the own report of a webinar or town hall, and
+    nothing replaces a report from which a person was erased.
     """
-    told = existing.metadata or {}
-    is_same_source = told.get("source") in (source, None)
-    if ERASED in told or (not is_same_source and source == MeetingReports.source):
+    metadata = existing.metadata or {}
+    is_same_source = metadata.get("source") in (source, None)
+    if ERASED in metadata or (not is_same_source and source == MeetingReports.source):
         return StoreResult.KEPT
-    if is_same_source and told.get("sha256") == report.sha256:
+    if is_same_source and metadata.get("sha256") == report.sha256:
         return StoreResult.UNCHANGED
-    if not told.get("records", "").isdecimal():  # not this product's metadata
+    if not metadata.get("records", "").isdecimal():  # a restored or copied blob
         return StoreResult.KEPT if report.is_partial else StoreResult.REPLACED
-    count = int(told["participants"]) if told.get("participants", "").isdecimal() else 0
-    says: tuple[Any, ...] = report.records, report.participants, times.text(report.end), report.size
-    said: tuple[Any, ...] = int(told["records"]), count, told.get("end", ""), existing.size
+    count = int(metadata["participants"]) if metadata.get("participants", "").isdecimal() else 0
+    new: tuple[Any, ...] = report.records, report.participants, times.text(report.end), report.size
+    old: tuple[Any, ...] = int(metadata["records"]), count, metadata.get("end", ""), existing.size
     if not is_same_source:  # the two views of one session differ in form
-        says, said = says[:1], said[:1]
-    elif existing.last_modified > report.read_at and says <= said:
+        new, old = new[:1], old[:1]
+    elif existing.last_modified > report.read_at and new <= old:
         return StoreResult.KEPT  # a slower worker must not undo what a later one read
     if report.is_partial:
-        is_more = says[0] > said[0] or (PARTIAL in told and says > said)
-        return StoreResult.REPLACED if is_more else StoreResult.KEPT
-    return StoreResult.REPLACED if says >= said or is_confirmed else StoreResult.WAITING
+        has_more = new[0] > old[0] or (PARTIAL in metadata and new > old)
+        return StoreResult.REPLACED if has_more else StoreResult.KEPT
+    return StoreResult.REPLACED if new >= old or is_confirmed else StoreResult.WAITING
 
 
-def _writing(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:
-    """The blob as it was left."""
-    told = existing.metadata or {}
-    return Writing(result, name, times.plausible(told.get("end")) or report.end, PARTIAL in told)
+def _left(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:
+    """Return the result of leaving the stored blob as it is."""
+    metadata = existing.metadata or {}
+    return Writing(result, name, times.plausible(metadata.get("end")) or report.end, PARTIAL in metadata)
 
 
-def _names_before(report: Report) -> Iterator[str]:
-    """The names under which an earlier reading may have left the report, when it still ran on a day before."""
+def _earlier_names(report: Report) -> Iterator[str]:
+    """Yield the names of copies on earlier days, stored while the report was still growing."""
     last = report.end.astimezone(UTC).date()
     first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
     for days in range((last - first).days):
@@ -214,11 +228,11 @@ def _names_before(report: Report) -> Iterator[str]:
 
 
 def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
-    """The metadata of a report's blob, encoded for headers.
+    """Return the metadata of a report's blob, encoded for headers.
 
-    What is not known, or too long for a header, is left out: it must not cost the report.
+    A value that is unknown or too long for a header is left out; the report is stored in any case.
     """
-    known = {
+    values = {
         **reports.metadata,
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
@@ -227,10 +241,10 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         PARTIAL: "true" if report.is_partial else "",
         "sha256": report.sha256,
     }
-    headers = {key: _header(value) for key, value in known.items()}
+    headers = {key: _encode_header(value) for key, value in values.items()}
     return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
 
 
-def _header(value: str) -> str:
-    """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
+def _encode_header(value: str) -> str:
+    """Percent-encode a header value: spaces, and all but printable ASCII."""
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")

@@ -1,7 +1,7 @@
-"""A report as one line of JSON, written page by page, and the sha256 of its canonical form.
+"""Write a report as one line of JSON, page by page, and hash its canonical form.
 
-Neither ever holds the whole report: records are written as they come, and their canonical forms are kept in a file
-beside it and hashed in the order of their ids. The form is described in docs/consumers.md.
+The whole report is never in memory: records are written as they arrive; their canonical forms are collected in a file
+and hashed in the order of their ids. docs/consumers.md describes the form.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 
 
 @dataclass(frozen=True)
-class Written:
-    """The sha256 of a report, the number of its records, and how many of them are on more than one page."""
+class WrittenReport:
+    """The sha256 of a report, its number of records, and how many of these repeat one of an earlier page."""
 
     sha256: str
     records: int
@@ -28,11 +28,11 @@ class Written:
 
 def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
-) -> Written:
-    """Write the report to `body`, one line of JSON."""
+) -> WrittenReport:
+    """Write the report to `body`."""
     separator = b"{"
     index, repeated = list[tuple[str, int, int]](), 0
-    for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
+    for name, value in {**report, RECORDS: None}.items():  # last, if Graph did not expand it
         if name in NEXT_LINKS:
             continue
         body.write(separator + verbatim_json.dumps(name) + b":")
@@ -42,15 +42,15 @@ def write_report(
             body.write(verbatim_json.dumps(value))
         separator = b","
     body.write(b"}")
-    return Written(_sha256(report, index, canonical), len(index), repeated)
+    return WrittenReport(_sha256(report, index, canonical), len(index), repeated)
 
 
 def _write_records(
     pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> tuple[list[tuple[str, int, int]], int]:
-    """Write the array of records. Return where each one's canonical form lies, and how many came on two pages.
+    """Write the array of records; return an index of their canonical forms, and how many records are repeated.
 
-    The index holds id, offset and length of each. A record without an id is told by its canonical form.
+    An entry of the index is (id, offset, length). A record without an id is compared by its canonical form.
     """
     index: list[tuple[str, int, int]] = []
     page_of: dict[str | bytes, int] = {}
@@ -70,7 +70,7 @@ def _write_records(
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the canonical form of the whole report without ever holding it: records in the order of their ids."""
+    """Hash the report's canonical form, with its records in the order of their ids."""
     digest = hashlib.sha256()
     separator = b"{"
     for name in sorted({*report, RECORDS}):

@@ -1,7 +1,7 @@
-"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
+"""Remove an erased person from a report: pure functions, no storage.
 
-A person is told by ids and e-mail addresses. Of a redacted record only what says nothing of the person stays: its role
-and times, so that sums and pictures remain right.
+A person is identified by ids and e-mail addresses. A redacted attendance record keeps only its role and times, so sums
+and charts stay right.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from ..graph import report_json
 from ..graph.report_json import RECORDS
 
-ERASED = "erased"  # metadata of a blob from which a person was erased: Graph's answer must not replace it
+ERASED = "erased"  # blob metadata: a person was erased, so Graph's answer must not replace the blob
 ORGANIZER, ATTENDEE = "organizer", "attendee"
-_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
+_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # these ids contain the organizer's
 _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is looked for: ids and e-mail addresses, in lower case."""
+    """The person to find: ids and e-mail addresses, in lower case."""
 
     identifiers: frozenset[str]
 
@@ -31,45 +31,51 @@ class Person:
         return isinstance(value, str) and value.lower() in self.identifiers
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds one of them."""
+        """Whether a text contains one of them."""
         return any(name in text.lower() for name in self.identifiers)
 
     def attended(self, record: object) -> bool:
-        """Whether an attendance record is of the person."""
+        """Whether an attendance record is the person's."""
         if not isinstance(record, dict):
             return False
-        known = [record.get("id"), record.get("emailAddress"), *_ids(record.get("identity"))]
-        return any(self.is_named(each) for each in known)
+        identifiers = [record.get("id"), record.get("emailAddress"), *_list_ids(record.get("identity"))]
+        return any(self.is_named(each) for each in identifiers)
 
 
-def find_roles(report: Mapping[str, Any], told: Mapping[str, str], person: Person) -> list[str]:
-    """What the person is in a report: organizer, attendee, both or neither; `told` is the blob's metadata."""
-    found = [ORGANIZER] if person.is_named(told.get("organizerid")) else []
-    return [*found, ATTENDEE] if any(map(person.attended, _records(report))) else found
+def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], person: Person) -> list[str]:
+    """Return the person's roles in a report: organizer, attendee, both or neither.
+
+    `metadata` is that of the report's blob.
+    """
+    roles = [ORGANIZER] if person.is_named(metadata.get("organizerid")) else []
+    return [*roles, ATTENDEE] if any(map(person.attended, _list_records(report))) else roles
 
 
 @dataclass(frozen=True)
 class RedactedReport:
-    """A report without the person: its line of JSON, and the metadata that differ."""
+    """A redacted report: one line of JSON, and the blob's metadata."""
 
     body: bytes
     metadata: dict[str, str]
 
 
 def redact_report(
-    report: Mapping[str, Any], told: Mapping[str, str], person: Person, when: str
+    report: Mapping[str, Any], metadata: Mapping[str, str], person: Person, when: str
 ) -> RedactedReport:
-    """The report without the person; `when` is put down, so that no later read of Graph brings the person back."""
-    metadata = {**told, ERASED: when}
+    """Return the report without the person.
+
+    `when` goes into the metadata, which keeps later reads of Graph from restoring the person.
+    """
+    metadata = {**metadata, ERASED: when}
     content = dict(report)
-    if person.is_named(told.get("organizerid")):
-        # Annotations quote the address of the report, which holds the organizer's id.
+    if person.is_named(metadata.get("organizerid")):
+        # Annotations quote the report's address, which contains the organizer's id.
         content = {name: value for name, value in content.items() if "@odata." not in name}
         for name in _ORGANIZER_METADATA:
             metadata.pop(name, None)
     records = [
         _redact_record(record, number) if person.attended(record) else record
-        for number, record in enumerate(_records(report))
+        for number, record in enumerate(_list_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
     metadata["sha256"] = report_json.write_report(content, iter([records]), body, canonical).sha256
@@ -77,7 +83,7 @@ def redact_report(
 
 
 def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
-    """A record that says nobody's name; its id is no other's in the report."""
+    """Return a record without its person; its id is unique in the report."""
     identity = record.get("identity")
     kind = (
         {"@odata.type": identity["@odata.type"]}
@@ -93,13 +99,13 @@ def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _records(report: Mapping[str, Any]) -> list[Any]:
+def _list_records(report: Mapping[str, Any]) -> list[Any]:
     records = report.get(RECORDS)
     return records if isinstance(records, list) else []
 
 
-def _ids(identity: object) -> Iterator[object]:
-    """The id of a flat identity, or of each in a set of them."""
+def _list_ids(identity: object) -> Iterator[object]:
+    """Yield the id of a flat identity, or the ids in an identity set."""
     if isinstance(identity, dict):
         yield identity.get("id")
         for each in identity.values():

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_by_organizer, facts_of
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import page_items, segment
+from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -43,9 +43,10 @@ from ..storage.scans import CallCursor, Scan
 from . import windows
 from .slices import Slice
 
-MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
-MAX_RESTARTS = 3  # of a day whose pages do not all come
-LISTING_RATE = 36, 20.0  # requests in seconds; Graph answers 40
+MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
+MOST_PAGES = 100_000  # of a day
+MAX_RESTARTS = 3  # of a day whose pages cannot all be read
+LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 _LISTING = SlidingWindow(*LISTING_RATE)
 
@@ -116,10 +117,10 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The results of existing outcomes by day; each day is listed once, when needed.
+    """The results of existing outcomes by day, each day listed once.
 
-    The outcomes of a day with more than MOST_LISTED are read one by one: otherwise every slice would list that day
-    again and hold it in memory.
+    A day is listed when it or the next day is needed. The outcomes of a day with more than MOST_LISTED are read one by
+    one: otherwise every slice would list that day again and hold it in memory.
     """
 
     def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:
@@ -128,24 +129,40 @@ class OutcomeIndex:
         self._days: dict[date, dict[str, Outcome] | None] = {}
 
     def find_all(self, signals: Sequence[tuple[str, datetime | None]]) -> list[Outcome | None]:
-        """The outcome of each signal in the day of its end; None where there is none, or no end is known."""
-        days = {day: self._list_day(day) for _, end in signals for day in _days_of(end)}
-        if None not in days.values():
+        """Return the outcome of each signal in the day of its call's end.
+
+        None if it is missing; see `find`.
+        """
+        days = {day for _, end in signals for day in _days_of(end)}
+        for each in sorted({day + number * DAY for day in days for number in (-1, 0, 1)}):
+            self._list_day(each)
+        if all(self._list_day(day) is not None for day in days):
             return [self.find(*each) for each in signals]
         return run_in_parallel(lambda each: self.find(*each), signals)
 
     def find(self, signal_id: str, end: datetime | None) -> Outcome | None:
-        """The outcome of one signal."""
+        """Return the outcome of one signal, or None if it is missing.
+
+        It is missing if no end is known, if it has no outcome there, or if it also has one in the day before or after:
+        when a call's end moves over midnight, a crashed publisher or a lost record leaves that behind. The second
+        outcome is not looked for if the day has more than MOST_LISTED.
+        """
         for day in _days_of(end):
-            name, outcomes = self._outcomes.name(signal_id, day), self._list_day(day)
-            if outcomes is None:
-                summary = self._outcomes.find(name)
-                outcome = _outcome(summary) if summary else None
-            else:
-                outcome = outcomes.get(name)
-            if outcome:
-                return outcome
+            if outcome := self._find(signal_id, day):
+                has_two = self._list_day(day) is not None and self.days_beside(signal_id, day)
+                return None if has_two else outcome
         return None
+
+    def days_beside(self, signal_id: str, day: date) -> tuple[date, ...]:
+        """Return which of the days before and after have an outcome of the signal."""
+        return tuple(each for each in (day - DAY, day + DAY) if self._find(signal_id, each) is not None)
+
+    def _find(self, signal_id: str, day: date) -> Outcome | None:
+        name, outcomes = self._outcomes.name(signal_id, day), self._list_day(day)
+        if outcomes is not None:
+            return outcomes.get(name)
+        summary = self._outcomes.find(name)
+        return _outcome(summary) if summary else None
 
     def _list_day(self, day: date) -> dict[str, Outcome] | None:
         if day not in self._days:
@@ -170,22 +187,26 @@ _shared = lru_cache(1_000)(Outcome)  # a day has many outcomes that are alike
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that nobody announced, or whose outcome Graph's list denies; `result` where the list decides it."""
+    """A signal that Graph did not announce, or whose outcome is wrong or in a wrong day.
+
+    `result` is set if the list decides it; `days` are those beside its own that have an outcome of it.
+    """
 
     signal_id: str
     meeting: Meeting
     result: Result | None = None
+    days: tuple[date, ...] = ()
 
 
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
-    """Record these signals, publish their outcomes, and queue those that are not settled."""
-    records = run_in_parallel(lambda each: _record_missing(each, scan, journal.ledger), list(missing))
-    journal.follow([each for each in records if merge.is_first_attempt_due(each)])
-    journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
+    """Record these signals, publish their outcomes, and queue the unsettled ones."""
+    now = max(times.now(), scan.started)  # clocks of two instances differ
+    records = run_in_parallel(lambda each: _record_missing(each, scan, now, journal.ledger), list(missing))
+    journal.send_due(records, scan.started)
 
 
-def _record_missing(missing: MissingSignal, scan: Scan, ledger: Ledger) -> Record:
-    now, cause = times.now(), Cause.BACKFILL if scan.days else Cause.SWEEP
+def _record_missing(missing: MissingSignal, scan: Scan, now: datetime, ledger: Ledger) -> Record:
+    cause = Cause.BACKFILL if scan.days else Cause.SWEEP
     new = Record(
         missing.signal_id,
         missing.result or Result.PENDING,
@@ -199,7 +220,12 @@ def _record_missing(missing: MissingSignal, scan: Scan, ledger: Ledger) -> Recor
     reopened = AttemptSeries(scan.started, cause, days=scan.days)
 
     def change(old: Record | None) -> Record | None:
-        return merge.revise_record(old, missing.meeting, missing.result, reopened, now) if old else new
+        record = (
+            merge.revise_record(old, missing.meeting, missing.result, reopened, now) or old if old else new
+        )
+        for day in missing.days:
+            record = record.with_copy_in(day)
+        return None if record == old else record
 
     record, _ = ledger.update(missing.signal_id, change, new_commit(cause))
     return record or new
@@ -224,7 +250,7 @@ class CallScan:
         """Restart a day whose page cannot be read, and finally skip that day."""
         scan, cursor = self._work.scan, self._work.scan.calls
         if cursor and cursor.link and is_dead:  # Graph may no longer accept this link: restart the day
-            self._work.update(calls=replace(cursor, link=None), restarts=scan.restarts + 1)
+            self._work.update(calls=CallCursor(cursor.at), restarts=scan.restarts + 1)
         if cursor and (gives_up or self._work.scan.restarts >= MAX_RESTARTS):
             self._leave_out_day(cursor)
 
@@ -249,16 +275,17 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = page_items(page, operation), page.get("@odata.nextLink")
-        if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
-            raise Unavailable(operation, "the next link is not a URL or repeats", status=200)
+        calls, link = page_items(page, operation), next_link(page)
+        trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
             self._services.access.mark_restored(
                 None
             )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
-            calls=CallCursor(cursor.at, link) if link else self._next_cursor(cursor),
+            calls=CallCursor(cursor.at, checked_link(link, operation), trail)
+            if link
+            else self._next_cursor(cursor),
             restarts=scan.restarts if link else 0,
             records=scan.records + len(calls),
             missing=scan.missing + missing,
@@ -278,7 +305,12 @@ class CallScan:
         denied = [call for call, outcome in outcomes if outcome and call.denies(outcome, settings)]
         announce_missing(
             [
-                MissingSignal(each.signal_id, each.meeting, each.decide(settings))
+                MissingSignal(
+                    each.signal_id,
+                    each.meeting,
+                    each.decide(settings),
+                    self._index.days_beside(each.signal_id, each.end.date()) if each.end else (),
+                )
                 for each in (*missing, *denied)
             ],
             scan,

@@ -114,7 +114,9 @@ class TestWhenAllIsWell:
 def test_a_new_deployment_warns_that_nothing_ran_yet(fresh: World) -> None:
     report = told(fresh)
     assert report["healthy"] is True
-    assert [warning.split(".")[0] for warning in report["warnings"]] == ["No run of the sweep is known yet"]
+    assert [warning.split(".")[0] for warning in report["warnings"]] == [
+        "The reconciliation scan has not run yet"
+    ]
     assert report["lastNotification"] is report["lastReport"] is report["refused"] is None
     assert report["oldestPending"] is report["maintenance"] is None
     assert report["sweep"] == {"recent": None, "full": None}
@@ -164,7 +166,7 @@ class TestSubscriptions:
         front.control.change_subscription(each["id"], expiration=soon)
         report = told(busy)
         assert report["healthy"] is True
-        assert ["should have been renewed" in warning for warning in report["warnings"]] == [True]
+        assert ["is overdue for renewal" in warning for warning in report["warnings"]] == [True]
         assert report["subscriptions"][0]["state"] == "renewalOverdue"
 
     def test_one_that_expired_is_a_problem(self, front: Front, busy: World) -> None:
@@ -203,12 +205,29 @@ class TestGraph:
 
 
 class TestNotifications:
-    def test_a_wrong_client_state_of_the_last_24_hours_is_a_problem(self, busy: World) -> None:
+    def test_a_strangers_client_state_of_the_last_24_hours_is_a_warning(self, busy: World) -> None:
         first = times.text(times.now() - timedelta(days=9))
         busy.beat("refused", timedelta(hours=23), first=first, count=1_204)
-        assert "wrong clientState: 1,204 since" in the_problem(busy)
+        report = told(busy)
+        assert report["healthy"] is True
+        assert any(
+            "1,204 notifications with a wrong clientState since" in each for each in report["warnings"]
+        )
         busy.beat("refused", timedelta(hours=25), first=first, count=1_204)
-        assert told(busy)["healthy"] is True
+        assert not any("clientState" in each for each in told(busy)["warnings"])
+
+    def test_a_wrong_client_state_of_our_own_subscription_is_a_problem(self, busy: World) -> None:
+        for hours, is_healthy in ((23, False), (25, True)):
+            at = times.text(times.now() - timedelta(hours=hours))
+            busy.beat("refused", timedelta(hours=1), count=7, ours={"at": at, "subscription": "s-1"})
+            assert told(busy)["healthy"] is is_healthy
+        busy.beat(
+            "refused",
+            timedelta(hours=1),
+            count=7,
+            ours={"at": times.text(times.now()), "subscription": "s-1"},
+        )
+        assert "notifications of subscription s-1 with a clientState" in the_problem(busy)
 
 
 class TestStorage:
@@ -225,8 +244,8 @@ class TestStorage:
         report = told(busy, ATTENDANCE_CONTAINER="never-made")
         assert report["checks"]["container never-made"] == "does not answer: ContainerNotFound"
         assert report["problems"] == (
-            "Container never-made is missing. Make it, or deploy again.",
-            "Container never-made-state is missing. Make it, or deploy again.",
+            "Container never-made is missing. Create it, or deploy again.",
+            "Container never-made-state is missing. Create it, or deploy again.",
         )
 
     def test_queues_that_do_not_answer_are_problems(self, busy: World) -> None:
@@ -262,11 +281,11 @@ class TestSweep:
 
     def test_one_that_never_finishes_is_a_problem(self, fresh: World) -> None:
         fresh.look(RECENT, timedelta(hours=4), finished=False)
-        assert "No look of the sweep has finished yet" in the_problem(fresh)
+        assert "The reconciliation scan has not finished yet" in the_problem(fresh)
 
     def test_none_in_an_app_that_has_run_longer_is_a_problem(self, fresh: World) -> None:
         fresh.beat("notification", timedelta(hours=4))
-        assert "No look of the sweep has finished yet" in the_problem(fresh)
+        assert "The reconciliation scan has not finished yet" in the_problem(fresh)
 
 
 class TestWarnings:

@@ -19,6 +19,7 @@ from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from tests.support import posts
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 HURRY = {
@@ -31,7 +32,7 @@ HURRY = {
 @contextmanager
 def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
     """The whole system with short retries, and a Graph without throttling."""
-    with compose.up(folder, settings={**HURRY, **settings}, log=log) as stack:
+    with compose.up(folder, settings={**HURRY, **settings}, log=log, usual_roots=False) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
@@ -69,6 +70,7 @@ class Front:
         self.control = Control(stack.graph)
         self.container = stack.blob_service().get_container_client(stack.container)
         self.apart = stack.state_service().get_container_client(f"{stack.container}-state")
+        posts.register(stack)
 
     @property
     def url(self) -> str:
@@ -77,7 +79,7 @@ class Front:
     def item(self, call_id: str, **changes: object) -> dict[str, object]:
         """A change notification of a call record, as Graph writes it."""
         return {
-            "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+            "subscriptionId": posts.SUBSCRIPTION,
             "clientState": self.stack.settings["CLIENT_STATE"],
             "changeType": "created",
             "resource": f"communications/callRecords/{call_id}",
@@ -191,6 +193,21 @@ class Front:
         """Have the app see to its subscriptions, and wait until it has one."""
         self.run("maintain_subscriptions")
         eventually(self.control.subscriptions, "a subscription")
+
+    def sweep(self, name: str = "recent") -> dict[str, Any]:
+        """Run the timer's function, and wait for a scan of this name that began after that."""
+
+        def scan() -> dict[str, Any]:
+            return self.state(f"sweep/{name}.json")
+
+        def done() -> dict[str, Any]:
+            found = scan()
+            return found if found and found["started"] > before and found.get("finished") else {}
+
+        eventually(lambda: not scan() or scan().get("finished"), f"the {name} scan before to finish")
+        before = scan().get("started", "")
+        self.run("sweep")
+        return eventually(done, f"the {name} scan to finish")
 
     def run(self, function: str) -> None:
         """Run a function now, as the portal does."""

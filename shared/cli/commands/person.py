@@ -1,4 +1,4 @@
-"""`person`: where a person appears in the archive, and taking the person out of it."""
+"""`person`: find a person in the archive, and erase the person's data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from ..session import current
 
 MIN_LENGTH = 3  # characters of an id or an address
 
-app = typer.Typer(no_args_is_help=True, help="Where a person appears in the archive; see docs/privacy.md.")
+app = typer.Typer(no_args_is_help=True, help="Find or erase a person in the archive; see docs/privacy.md.")
 Names = Annotated[
     list[str],
-    typer.Argument(
-        help="The person's ids and e-mail addresses: give all that are known. Case does not matter."
-    ),
+    typer.Argument(help="The person's ids and e-mail addresses, all that you know. Case does not matter."),
 ]
 
 
@@ -46,13 +44,13 @@ def erase(
     first: options.FirstDay,
     last: options.LastDay,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, for each day.", min=1)] = 600,
+    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, per day.", min=1)] = 600,
 ) -> None:
-    """Take a person out of reports, outcomes, tables, exports and their versions of some days.
+    """Erase a person from reports, outcomes, tables, exports and their versions.
 
-    Attendance stays, without name: sums remain right. Graph still has the reports: what is erased here is not fetched
-    again, but days outside of the window may be. A record of what was done, which names nobody, lies below erasures/ in
-    the state container. A command that was interrupted is finished by giving it again.
+    Attendance stays, without names, so sums remain right. Graph still has the reports: erased ones are not fetched
+    again, but those of days outside of the window may be. A record of the erasure, which names nobody, is stored below
+    erasures/ in the state container. If the command is interrupted, run it again to finish.
     """
     with report_errors():
         person, window = _parse_person(who), options.days_between(first, last)
@@ -68,7 +66,7 @@ def erase(
                     done(1)
             erasure.remove_state()
             erasure.refresh_days(
-                lambda look: output.wait_for(look, "The app writes manifests and tables anew …", wait)
+                lambda read: output.wait_for(read, "The app rewrites manifests and tables …", wait)
             )
             erasure.delete_versions()
             complete = erasure.summary.pending == 0
@@ -77,7 +75,7 @@ def erase(
         output.print_rows([erasure.summary.to_json()])
         if not complete:
             raise AttendanceError(
-                f"{erasure.summary.pending} outcomes are still pending, and name the person: give the command again "
+                f"{erasure.summary.pending} outcomes are still pending and name the person: run the command again "
                 "when they have settled, after RETRY_WINDOW."
             )
 

@@ -1,14 +1,15 @@
-"""Taking a person out of the archive: reports, outcomes, tables, operational state, and the versions before.
+"""Erasure of a person: reports, outcomes, tables, state, and earlier versions.
 
-        reports and outcomes ─▶ exports, state ─▶ the app writes manifest and daily table anew ─▶ versions
+        reports and outcomes ─▶ exports, state ─▶ the app rewrites manifest and daily table ─▶ versions
 
-Each blob is redacted by one conditional write, and what was redacted says so in its metadata. So a run that was cut off
-is finished by the same command: it finds what was redacted before, and goes on with what follows from it. What is put
-down about it names nobody.
+Each blob is redacted by one conditional write, and its metadata says so. So an interrupted run is finished by running
+the same command again: it finds what was redacted before and continues with the steps after it. The record of an
+erasure names nobody.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
+from ...archive.reports import LONGEST_MEETING
 from ...days.manifests import index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
@@ -37,13 +39,12 @@ from ...storage.watchlist import Watchlist
 from ..session import Session
 
 THREADS = 16
-EARLIER_DAYS = timedelta(days=2)  # before its day, a blob may have lain in another partition
 FOLDER = "erasures/"
 
 
 @dataclass
 class ErasureSummary:
-    """What was done; no field says to whom."""
+    """Counts of what was erased; no field says whose."""
 
     reports: int = 0
     outcomes: int = 0
@@ -54,41 +55,40 @@ class ErasureSummary:
     days: set[date] = field(default_factory=set)
 
     def to_json(self) -> dict[str, int | list[str]]:
-        """As JSON has it."""
+        """Return the summary as JSON data."""
         return {**asdict(self), "days": [day.isoformat() for day in sorted(self.days)]}
 
 
 class Erasure:
-    """One erasure. Raises azure.core errors, and AttendanceError when other writers never rest."""
+    """One erasure. Raises azure.core errors, and AttendanceError on Contention."""
 
     def __init__(self, session: Session, person: Person) -> None:
         self._session, self._container, self._person = session, session.container, person
         self._ledger, self._outcomes = Ledger(session.state_container), Outcomes(session.container)
         self._now = times.text(times.now())
-        self._redacted: list[str] = []
+        self._redacted: list[str] = []  # current and earlier names of redacted blobs
         self.summary = ErasureSummary()
 
     def erase_day(self, day: date) -> None:
-        """Redact what lies in the partitions of a day."""
+        """Redact the reports and outcomes in the partitions of a day."""
         before = len(self._redacted)
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
-                redact = self._erase_report if each == "reports" else self._erase_outcome
+                redact = partial(self._erase_report if each == "reports" else self._erase_outcome, day)
                 blobs = self._container.list_blobs(
                     name_starts_with=day_folder(each, day), include=["metadata"]
                 )
-                names = threads.map(redact, list(blobs))
-                self._redacted += [name for name in names if name]
+                self._redacted += itertools.chain.from_iterable(threads.map(redact, list(blobs)))
         if len(self._redacted) == before:
             return
         self.summary.days.add(day)
-        for blob in list(self._container.list_blobs(name_starts_with="tables/")):
-            if f"/date={day}/" in blob.name:
-                self._container.delete_blob(blob.name)
+        for name in list(self._container.list_blob_names(name_starts_with="tables/")):
+            if f"/date={day}/" in name:
+                self._container.delete_blob(name)
                 self.summary.exports += 1
 
     def remove_state(self) -> None:
-        """Take the person out of operational state: organizers without access, and watched meetings."""
+        """Remove the person from organizers without access and watched meetings."""
         state = self._session.state
         for name in self._person.identifiers:
             for prefix in (access.DENIED, access.OPENED):
@@ -99,25 +99,23 @@ class Erasure:
                 self.summary.state += watch.remove(each.join_url)
 
     def refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
-        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
+        """Make the app rewrite manifests and tables, and wait.
+
+        Raises AttendanceError if it does not do so in time.
+        """
         with_table = {day for day in self.summary.days if self._has_table(day)}
         for day in sorted(self.summary.days):
             self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.summary.days):
             if not wait_for(partial(self._is_refreshed, day, table=day in with_table)):
                 raise AttendanceError(
-                    f"The app has not written the manifest and the table of {day} anew in time. They still name the "
-                    "person: see `attendance doctor`, then give the same command again."
+                    f"The app has not rewritten the manifest and the table of {day} in time. They still name the "
+                    "person: see `attendance doctor`, then run the same command again."
                 )
 
     def delete_versions(self) -> None:
-        """Delete the versions before of all that was redacted or written anew."""
+        """Delete earlier versions of everything that was redacted or rewritten."""
         names = {(name, name) for name in self._redacted}
-        for name in self._redacted:
-            kind, partition, blob = name.split("/", 2)
-            day = date.fromisoformat(partition.removeprefix("date="))
-            earlier = (day - timedelta(days=number + 1) for number in range(EARLIER_DAYS.days))
-            names |= {(f"{day_folder(kind, each)}{blob}",) * 2 for each in earlier}
         for day in self.summary.days:
             names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.summary.exports else set()
@@ -125,7 +123,7 @@ class Erasure:
             self.summary.versions += delete_versions(self._container, prefix, name)
 
     def record(self, window: Iterable[date], *, complete: bool) -> None:
-        """Record what was done."""
+        """Store a record of the erasure."""
         days = list(window)
         content = {
             "at": self._now,
@@ -136,13 +134,20 @@ class Erasure:
         }
         self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
 
-    def _erase_report(self, blob: BlobProperties) -> str | None:
-        """Redact a report; its name where it is redacted now or was before."""
-        is_redacted = retry_conflicts(lambda: self._redact(blob.name), blob.name)
-        return str(blob.name) if is_redacted else None
+    def _erase_report(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a report. Return the names it may have had, if it is redacted.
+
+        It may have been redacted before.
+        """
+        if not retry_conflicts(lambda: self._redact(blob.name), blob.name):
+            return []
+        days = (
+            day - timedelta(days=number) for number in range(LONGEST_MEETING.days + 2)
+        )  # it may have grown
+        return [blob.name.replace(day_folder("reports", day), day_folder("reports", each)) for each in days]
 
     def _redact(self, name: str) -> bool | None:
-        """One try; None when another writer was faster."""
+        """Try once to redact a report; None if another writer was faster."""
         blob = get_blob(self._container, name)
         if blob is None:
             return False
@@ -158,31 +163,37 @@ class Erasure:
         self.summary.reports += 1
         return True
 
-    def _erase_outcome(self, blob: BlobProperties) -> str | None:
-        """Redact a signal's record, and with it its outcome; the name where it is redacted now or was before."""
+    def _erase_outcome(self, day: date, blob: BlobProperties) -> list[str]:
+        """Redact a signal's record and its outcome.
+
+        If they are redacted now or were before, return the names the outcome has had.
+        """
         stored = self._ledger.read(signal_id_of(blob.name))
         old_record = stored.record if stored else self._outcomes.read(blob.name)
         if old_record is None:
-            return None
+            return []
 
         def change(old: Record | None) -> Record | None:
-            return remove_organizer(old or old_record, self._person)
+            current = (old or old_record).with_copy_in(day)
+            redacted = remove_organizer(current, self._person) or current
+            return None if redacted == (old or old_record) else redacted
 
         record, committed = self._ledger.update(old_record.signal_id, change, new_commit("erased"), stored)
         current = record or old_record
-        if not committed and not current.is_erased:
+        if committed or current.is_erased:
+            current = self._outcomes.publish(current, self._ledger)
+        if not current.is_erased:
             self.summary.pending += current.result is Result.PENDING and has_person(current, self._person)
-            return None
-        self._outcomes.publish(current, self._ledger)
+            return []
         self.summary.outcomes += committed
-        return str(blob.name)
+        return [self._outcomes.name(current.signal_id, each) for each in current.days]
 
     def _has_table(self, day: date) -> bool:
         manifest = get_blob(self._container, manifest_name(day))
         return bool(manifest and json.loads(manifest.body).get("daily"))
 
     def _is_refreshed(self, day: date, *, table: bool) -> bool | None:
-        """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
+        """Return True when index, manifest and table match the reports, else None."""
         index, manifest = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -200,7 +211,10 @@ class Erasure:
 
 
 def delete_versions(container: ContainerClient, prefix: str, name: str) -> int:
-    """Delete all versions but the current one of the blob `name`, or with "" of all below `prefix`."""
+    """Delete all but the current version of a blob, or of all below `prefix`.
+
+    With the name "", all blobs below the prefix.
+    """
     count = 0
     for blob in list(container.list_blobs(name_starts_with=prefix, include=["versions"])):
         if blob.version_id and not blob.is_current_version and (not name or blob.name == name):
@@ -210,7 +224,7 @@ def delete_versions(container: ContainerClient, prefix: str, name: str) -> int:
 
 
 def has_person(record: Record, person: Person) -> bool:
-    """Whether the record names the person as organizer, or holds a message that does."""
+    """Whether the record names the person, or holds a message that does."""
     meeting, buried = record.meeting, record.buried
     return (
         person.is_named(meeting.organizer_id)
@@ -220,9 +234,9 @@ def has_person(record: Record, person: Person) -> bool:
 
 
 def remove_organizer(record: Record, person: Person) -> Record | None:
-    """The record without its organizer, if that is the person; no attempt follows it.
+    """Return the record without its organizer and next attempt, or None.
 
-    None where there is nothing to take out, and for one that is pending, because its attempts would bring it back.
+    None if it does not name the person, or if it is pending, because its attempts would bring the organizer back.
     """
     if record.result is Result.PENDING or not has_person(record, person):
         return None
