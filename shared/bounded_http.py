@@ -58,11 +58,20 @@ class Answer:
     content: bytes
 
 
+def keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authenticate with the request's own headers alone.
+
+    Without this, `requests` looks the host up in ~/.netrc, and a password there replaces our Authorization header.
+    """
+    return request
+
+
 class BoundedSession(requests.Session):
     """HTTP connections that are reused; safe to share between threads."""
 
     def __init__(self, connections: int = 1) -> None:
         super().__init__()
+        self.auth = keep_headers
         self.headers["Accept-Encoding"] = "gzip"
         for scheme in ("https://", "http://"):
             self.mount(scheme, _Adapter(pool_connections=2, pool_maxsize=connections))

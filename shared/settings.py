@@ -352,7 +352,7 @@ class Settings:
 
 _DECLARED: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
 TABLE = tuple(_DECLARED.values())
-_READ = (*(each.name for each in TABLE), _HOST)
+NAMES = (*(each.name for each in TABLE), _HOST)
 
 
 def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
@@ -360,7 +360,7 @@ def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
 
     Unless `complete`, missing values and secrets in Key Vault are "", which is enough for the command line.
     """
-    return _load(tuple(map(environ.get, _READ)), complete=complete)
+    return _load(tuple(map(environ.get, NAMES)), complete=complete)
 
 
 @lru_cache(maxsize=2)  # called for each notification, with settings that hardly change

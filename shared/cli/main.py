@@ -84,8 +84,8 @@ def options(
 ) -> None:
     """See `HELP`, which typer shows."""
     with report_errors():
-        environ = session.load_environment(settings, local=local)
-        session.set_current(Session(environ, sign_in, client_id, as_json))
+        environ, source = session.load_environment(settings, local=local)
+        session.set_current(Session(environ, sign_in, client_id, as_json, source))
 
 
 for _module in (status, doctor, jobs, fetch, export):

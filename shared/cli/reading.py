@@ -14,6 +14,7 @@ from azure.storage.blob import ContainerClient
 from ..archive.reports import Archive, ReportSummary, report_name
 from ..days.manifests import index_line
 from ..errors import AttendanceError
+from ..graph.verbatim_json import MAX_INTEGER_DIGITS
 from ..storage.blobs import get_blob
 
 THREADS = 16
@@ -47,12 +48,17 @@ def read_bodies(
 def parse_report(body: bytes, name: str) -> dict[str, Any]:
     """Parse the report in a blob. Raises AttendanceError."""
     try:
-        report = json.loads(body)
+        report = json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict):
         raise AttendanceError(f"{name} is not a report.")
     return report
+
+
+def _integer(text: str) -> float:
+    """An integer; as a float if it has more digits than Python reads at once."""
+    return int(text) if len(text) <= MAX_INTEGER_DIGITS else float(text)
 
 
 def index_fields(report: ReportSummary) -> dict[str, Any]:

@@ -114,10 +114,7 @@ def reopen_record(
 
 
 def is_due_since(record: Record, started: datetime, now: datetime) -> bool:
-    """Whether the next attempt became due after a job's start.
-
-    If so, the job sends its message.
-    """
+    """Whether a record's next attempt became due after a job's start."""
     waiting = record.next
     return (
         waiting is not None

@@ -117,7 +117,7 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The results of existing outcomes by day, each day listed once.
+    """The results of existing outcomes by day; a day is listed once, when needed.
 
     A day is listed when it or the next day is needed. The outcomes of a day with more than MOST_LISTED are read one by
     one: otherwise every slice would list that day again and hold it in memory.

@@ -361,6 +361,7 @@ def test_a_message_that_cannot_be_read_is_recorded_once_and_its_text_is_not_publ
     stored = codec.loads(Record, blob.body)
     assert stored.buried
     assert json.loads(stored.buried.text) == {"version": 9, "kind": "later"}
+    assert [each.step for each in stored.commits] == ["buried", "buried"]
 
 
 # What follows
@@ -583,7 +584,7 @@ def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     assert not messages(app)
 
 
-def test_another_redrive_leaves_what_is_first_attempt_due_to_its_message_until_that_is_overdue(
+def test_another_redrive_leaves_a_queued_attempt_to_its_message_until_that_is_overdue(
     app: App,
 ) -> None:
     app.calls.append(call("one", LONG_AGO, ready=NOW + 90 * DAY))

@@ -24,7 +24,7 @@ from tests.support.app_settings import STATE
 from tests.support.front import Front, own_stack
 from tests.support.health_states import ORGANIZER, World, world
 
-stack = own_stack(MAINTAIN_SCHEDULE="0 0 0 1 1 *")  # so that a subscription that is removed stays so
+stack = own_stack()
 
 CLOSED = "https://127.0.0.1:9/attendancehost"
 POISON = "upkeep-poison"

@@ -135,10 +135,7 @@ class Erasure:
         self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
 
     def _erase_report(self, day: date, blob: BlobProperties) -> list[str]:
-        """Redact a report. Return the names it may have had, if it is redacted.
-
-        It may have been redacted before.
-        """
+        """Redact a report. If it is or was redacted, return the names it may have had."""
         if not retry_conflicts(lambda: self._redact(blob.name), blob.name):
             return []
         days = (
