@@ -2,8 +2,8 @@
 
 Nothing is made up: calls whose reports are stored are announced again, which costs one reading of a record each,
 and with --archive it is asked to take up again what it stored, which reads every report once more. Beside each answer
-stands the host's own front page, asked for in turn. Sign in as for `attendance`; the client state is taken from the
-settings, or from CLIENT_STATE where those only refer to the key vault.
+stands the host's own front page, asked for in turn. Sign in as for `attendance`. Without a file, settings come from the
+environment; CLIENT_STATE does where the file only refers to the key vault.
 """
 
 import argparse
@@ -211,7 +211,7 @@ def lines(found: Load) -> list[tuple[str, str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load_azure", description=__doc__)
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--settings",
         type=Path,

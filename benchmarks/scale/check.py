@@ -101,6 +101,7 @@ def measured(trace: Trace) -> Run:
     }
     with compose.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
+        posts.register(running)
         ids = [_ended(control) for _ in range(trace.notifications)]
         _post(running, _ended(control))  # the host is warm, as the modelled one is
         _outcomes(running, 1)

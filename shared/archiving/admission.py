@@ -71,4 +71,5 @@ def _is_known(subscription_id: str | None, registry: SubscriptionRegistry) -> bo
 
 
 def _can_wait(news: News) -> bool:
-    return kind_of(news.signal_id) is SignalKind.CALL_EVENT and news.waits < MAX_WAITS
+    """Whether news of an unknown subscription waits: call records are found by the sweep."""
+    return kind_of(news.signal_id) is not SignalKind.CALL_RECORD and news.waits < MAX_WAITS

@@ -8,7 +8,10 @@ Source: https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .. import logs, times
@@ -16,7 +19,7 @@ from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
 from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
-from ..messages.signals import News, serialize_message
+from ..messages.signals import News, call_event_signal_id, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 
@@ -62,16 +65,25 @@ def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
 def _parse_ended_call(
     item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
 ) -> News | None:
-    """Return the news of a call's end, or None for other events.
+    """Return the news of a call's end, or None for other events and for a meeting that is not watched.
 
     Graph's resource type and its examples name the property differently.
     """
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:
         return None
+    watched = watchlist.find(item.join_url)
+    if watched is None:
+        logs.warning("notification.unwatched", subscription=item.subscription_id)
+        return None
     try:
         at = times.parse(data.get("eventDateTime"))
     except ValueError:
         at = None
-    watched = watchlist.find(item.join_url)
-    return encrypted.news(item, at or encrypted.first_seen, watched.organizer_id if watched else None)
+    news = encrypted.news(item, at or encrypted.first_seen, watched.organizer_id)
+    # The time of arrival differs each time that an event is delivered, its content does not.
+    return news if at else replace(news, signal_id=call_event_signal_id(item.join_url, _content_hash(data)))
+
+
+def _content_hash(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

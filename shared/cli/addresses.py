@@ -35,7 +35,8 @@ def check_addresses(settings: Settings, *, local: bool) -> None:
         if address and not (re.fullmatch(of_cloud, address) or (local and is_loopback(address))):
             machine = " or of this machine" if local else ""
             raise SettingError(
-                name, f"is no address of the cloud {cloud.name}{machine}, and no other gets a token"
+                name,
+                f"is not an address of the cloud {cloud.name}{machine}, and no other address gets a token",
             )
 
 

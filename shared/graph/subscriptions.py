@@ -88,7 +88,7 @@ def get_subscription(graph: Graph, subscription_id: str) -> Subscription:
     return subscription
 
 
-def create_subscription(graph: Graph, new: NewSubscription) -> None:
+def create_subscription(graph: Graph, new: NewSubscription) -> str | None:
     """Create a subscription.
 
     Raises a GraphError: Conflict if one for this resource and change type exists.
@@ -112,6 +112,8 @@ def create_subscription(graph: Graph, new: NewSubscription) -> None:
         resource=new.resource,
         requestId=graph.request_id,
     )
+    created_id = created.get("id")
+    return created_id if isinstance(created_id, str) else None
 
 
 def renew_subscription(

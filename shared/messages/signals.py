@@ -176,9 +176,10 @@ def report_signal_id(report_id: str) -> str:
     return f"{_PREFIXES[SignalKind.REPORT_READY]}{_lower_guid(report_id)}"
 
 
-def call_event_signal_id(join_url: str, end: datetime) -> str:
-    """Return the signal id of a call that ended at `end`."""
-    content = f"{join_url} {times.text(end)}".encode("utf-8", "surrogatepass")
+def call_event_signal_id(join_url: str, end: datetime | str) -> str:
+    """Return the signal id of a call that ended at `end`, or that an event with this hash tells of."""
+    text = end if isinstance(end, str) else times.text(end)
+    content = f"{join_url} {text}".encode("utf-8", "surrogatepass")
     return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
 
 

@@ -67,13 +67,17 @@ class SubscriptionRegistry:
         """Whether a subscription is or was ours, as far as the last list tells."""
         return self._state.read(_path(subscription_id)) is not None
 
+    def add(self, subscription_id: str, resource: str, fingerprint: str) -> None:
+        """Register a subscription that was created."""
+        entry = RegisteredSubscription(resource, fingerprint)
+        self._state.put(_path(subscription_id), codec.encode(entry))
+
     def save(self, subscriptions: Iterable[Subscription]) -> None:
         """Register those of Graph's list that deliver to this app, and forget those that are long gone."""
         ours = {_path(each.id): each for each in subscriptions if each.delivers_to(self._base_url)}
         known = set(self._state.list_names(FOLDER, MAX_ENTRIES))
         for name in ours.keys() - known:
-            entry = RegisteredSubscription(ours[name].resource, ours[name].fingerprint)
-            self._state.put(name, codec.encode(entry))
+            self.add(ours[name].id, ours[name].resource, ours[name].fingerprint)
         for name in known - ours.keys():
             self._forget(name)
 

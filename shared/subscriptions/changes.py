@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from azure.core.exceptions import AzureError
+
 from .. import logs, times
 from ..crypto.decryption import Keys
 from ..errors import AttendanceError, Conflict, Refused, SubscriptionError, ValidationFailed
@@ -24,7 +26,8 @@ from ..graph.subscriptions import (
     list_subscriptions,
     renew_subscription,
 )
-from ..settings import Settings
+from ..settings import Settings, fingerprint
+from ..storage.subscription_registry import SubscriptionRegistry
 from .desired import DesiredSubscription
 from .plan import client_state_of, has_same_target, is_accepted, is_ours, notification_url
 
@@ -38,8 +41,9 @@ class SubscriptionChanges:
     `validation` is the failure of Graph's last handshake with our address: "" after success, None if there was none.
     """
 
-    def __init__(self, graph: Graph, settings: Settings, keys: Keys) -> None:
+    def __init__(self, graph: Graph, settings: Settings, keys: Keys, registry: SubscriptionRegistry) -> None:
         self._graph = graph
+        self._registry = registry
         self._settings = settings
         self._keys = keys
         self.validation: str | None = None
@@ -105,7 +109,7 @@ class SubscriptionChanges:
         for _ in range(CREATE_TRIES):
             ahead = self._clock_ahead()
             try:
-                create_subscription(self._graph, new)
+                created = create_subscription(self._graph, new)
             except Conflict as conflict:
                 if self._adopt(new, conflict):
                     return
@@ -119,10 +123,19 @@ class SubscriptionChanges:
                     raise  # else this answer told the clock by which the expiry is to be counted
             else:
                 self.validation = ""
+                if created:
+                    self._register(created, new.resource)
                 return
         raise SubscriptionError(
             f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
         )
+
+    def _register(self, subscription_id: str, resource: str) -> None:
+        """Register a new subscription before its first news comes."""
+        try:
+            self._registry.add(subscription_id, resource, fingerprint(self._settings.client_state))
+        except AzureError as failure:  # the worker asks Graph for the list where it needs to
+            logs.warning("registry.failed", error=type(failure).__name__)
 
     def _clock_ahead(self) -> timedelta:
         """How far Graph's clock is ahead of ours, as far as is known."""

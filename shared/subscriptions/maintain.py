@@ -44,7 +44,7 @@ GAP_DELAY = 600  # seconds from the start of a gap to its sweep: longer than thr
 
 def changes(services: Services) -> SubscriptionChanges:
     """Return the subscription changes of these services."""
-    return SubscriptionChanges(services.graph, services.settings, services.keys)
+    return SubscriptionChanges(services.graph, services.settings, services.keys, services.subscriptions)
 
 
 def maintain_all(services: Services) -> None:

@@ -16,6 +16,7 @@ from local.stack.program import Log
 from tests.fuzz import oracle
 from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import STATE, TENANT, item, notifications_of
+from tests.support import posts
 from tests.support.measured import resident
 
 ROUTES = ("/api/notifications", "/api/lifecycle")
@@ -60,6 +61,7 @@ def send(running: Stack, count: int, seed: int, *, alone: bool = True) -> Result
     Where others use the stack too (not `alone`), signals that nobody here wanted may be theirs.
     """
     source, result, wanted = Random(seed), Result(), set[str]()
+    posts.register(running)
     sender = _Sender(running)
     result.before = resident(running.functions.pid)
     for number in range(count):

@@ -1,5 +1,6 @@
 """No secret, name or address of virtual events and call events leaks."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -63,6 +64,10 @@ def keys_cannot_be_had(scene: Scene) -> None:
         posted(scene, meeting)
         scene.wait_for("keys.unavailable", start)
         scene.control.clear_login_faults()
+        unreadable = {"keys": [{"kty": "RSA", "kid": CANARY, "n": f"{CANARY}!", "e": CANARY}]}
+        scene.control.add_login_fault(Fault("keys", status=200, body=json.dumps(unreadable)))
+        scene.wait_for("key.unusable", start)
+        scene.control.clear_login_faults()
         scene.wait_for("events.opened", start)
 
 
@@ -94,6 +99,8 @@ def call_events_come_and_are_forged(scene: Scene) -> None:
     for forgery in ("tamperedData", "notUtf8", "wrongPublisher", "garbage"):
         posted(scene, meeting, forgery)
     posted(scene, meeting, validationTokens=[f"{STRANGER}.token.{STRANGER}"])
+    scene.apart.delete_blob(f"watch/{hashlib.sha256(meeting.join_web_url.encode()).hexdigest()}.json")
+    posted(scene, meeting)
 
 
 def another_hand_wrote_what_is_watched(scene: Scene) -> None:
@@ -103,11 +110,11 @@ def another_hand_wrote_what_is_watched(scene: Scene) -> None:
 
 
 PATHS: dict[Callable[[Scene], None], set[str]] = {
-    keys_cannot_be_had: {"keys.unavailable", "events.opened"},
+    keys_cannot_be_had: {"keys.unavailable", "key.unusable", "events.opened"},
     an_event_is_denied_and_one_is_over: {"event.denied", "event.passed"},
     a_report_is_announced: {"report.stored"},
     call_events_come_and_are_forged: {
-        *("events.opened", "notification.forged", "notification.undecipherable"),
+        *("events.opened", "notification.forged", "notification.undecipherable", "notification.unwatched"),
     },
     another_hand_wrote_what_is_watched: {"watch.unreadable"},
 }

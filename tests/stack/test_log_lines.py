@@ -133,6 +133,9 @@ def test_an_upkeep_task_keeps_the_trace_of_the_lifecycle_notification(front: Fro
     trace, request_id, subscription = fresh_trace(), str(uuid4()), str(uuid4())
     fault = Fault(f"subscriptions/{subscription}", status=403, headers={"request-id": request_id}, times=2)
     front.control.add_fault(fault)
+    front.apart.upload_blob(
+        f"subscriptions/{subscription}.json", b'{"resource": "communications/callRecords"}'
+    )
     item = front.item("-", subscriptionId=subscription, lifecycleEvent="reauthorizationRequired")
     post(front, trace, item, route="lifecycle")
     *_, line = traced(heard, trace, "task.postponed")

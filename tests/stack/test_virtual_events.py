@@ -108,7 +108,7 @@ def test_a_report_that_nobody_announced_is_found_by_the_sweep(front: Front) -> N
     made = held(front, event, announce_report=False)
     front.sweep()
     assert stored(front, made)["firstSeen"] > ""
-    assert f"{event.path}/getAttendanceReports" in eventually(lambda: resources(front), "subscriptions")
+    eventually(lambda: f"{event.path}/getAttendanceReports" in resources(front), "its subscription")
 
 
 def test_a_second_look_signals_nothing_again(front: Front) -> None:

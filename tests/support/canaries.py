@@ -36,7 +36,7 @@ TROUBLES = [
 ]
 OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see test_canaries_of_events
     *("event.denied", "event.passed", "events.opened", "notification.forged", "notification.undecipherable"),
-    *("keys.unavailable", "watch.unreadable"),
+    *("keys.unavailable", "key.unusable", "watch.unreadable", "notification.unwatched"),
 }
 HOLDS_PEOPLE = ("reports/", "daily/")  # names of blobs whose content is about people
 

@@ -102,7 +102,8 @@ class World:
         """Much is wrong; what comes from outside tries to be markup."""
         self.alive()
         first = times.text(times.now() - timedelta(days=2))
-        self.beat("refused", timedelta(minutes=5), first=first, count=1_204)
+        ours = {"at": times.text(times.now()), "subscription": HOSTILE}
+        self.beat("refused", timedelta(minutes=5), first=first, count=1_204, ours=ours)
         self.beat("maintenance", timedelta(minutes=11), problems=[f"POST subscriptions: {HOSTILE}"])
         self.look(
             RECENT, timedelta(hours=9), finished=False, records=180, missing=7, error=f"list: {HOSTILE}"

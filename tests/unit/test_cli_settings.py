@@ -105,7 +105,7 @@ def test_settings_that_lead_out_of_the_cloud_get_no_token(
         main.main(["--settings", str(file), *command])
     assert done.value.code == 1
     assert asked == []
-    assert f"App setting {name} is no address of the cloud" in capsys.readouterr().err
+    assert f"App setting {name} is not an address of the cloud" in capsys.readouterr().err
 
 
 def test_doctor_names_a_setting_that_leads_out_of_the_cloud(
