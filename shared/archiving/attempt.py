@@ -157,7 +157,8 @@ class Attempt:
         record may decide otherwise. ReportLocation it does not show it any more, what is known holds.
         """
         source, record = self._source, self._record
-        is_reopened = record.attempt > 0 and self._series.attempts == 0
+        is_probe = self._series.cause is Cause.PROBE  # of the organizer's access alone
+        is_reopened = record.attempt > 0 and self._series.attempts == 0 and not is_probe
         if source.is_incomplete(self.meeting) or is_reopened or record.result in BY_CALL_RECORD:
             try:
                 self.meeting, decision = source.resolve_meeting(self.meeting)
