@@ -34,7 +34,7 @@ def parse(value: object) -> datetime | None:
 
 
 def plausible(value: object) -> datetime | None:
-    """`value` as a UTC time from 2000 until tomorrow; None for anything else, which no call and no report has."""
+    """Return `value` as a UTC time from 2000 until tomorrow, or None for anything else."""
     try:
         moment = parse(value)
     except ValueError:

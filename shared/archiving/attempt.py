@@ -151,10 +151,10 @@ class Attempt:
         return self._fetch_reports()
 
     def _decide(self) -> Result | None:
-        """The result that the call record and the organizer decide.
+        """Return the result if the call record or the organizer decides it, or None.
 
-        Graph is asked where something is unknown, and always when a signal is reopened: a later version of the call
-        record may decide otherwise. ReportLocation it does not show it any more, what is known holds.
+        The call record is read if a fact is unknown, and whenever a signal is reopened, because a later version may
+        decide otherwise. If Graph no longer returns it, the known facts decide.
         """
         source, record = self._source, self._record
         is_probe = self._series.cause is Cause.PROBE  # of the organizer's access alone
@@ -171,9 +171,9 @@ class Attempt:
         return decide_by_organizer(self.meeting, self._settings)
 
     def _read_again(self) -> Verdict:
-        """Read the stored reports once more, and those of the session that have come since.
+        """Read the stored reports again, and new reports of the session.
 
-        A reading that fails is not the last one.
+        If reading fails, another read is planned.
         """
         is_doubtful, failures = False, list[GraphError]()
         for read in (self._read_session, self._read_stored):
@@ -195,7 +195,10 @@ class Attempt:
         )
 
     def _read_session(self) -> bool:
-        """Read the reports of the session that Graph lists now. Return whether the stored ones may not be its own."""
+        """Read the session's reports that Graph lists now.
+
+        Return whether the stored ones may belong to another session.
+        """
         self.meeting, where = self._source.locate_reports(self.meeting)
         selection = self._source.select_reports(self.meeting, where, self._now)
         self._store_session(where, selection)
@@ -203,7 +206,7 @@ class Attempt:
         return not selection.matching and any(each.id in others for each in self._record.reports)
 
     def _read_stored(self) -> bool:
-        """Read the stored reports, which Graph may list no more."""
+        """Read the stored reports, also those that Graph no longer lists."""
         self.meeting, where = self._source.locate_reports(self.meeting)
         self._store_all(where, (each.id for each in self._record.reports))
         return False
@@ -294,7 +297,7 @@ class Attempt:
         return report.end is not None and self._archive.has_report(report.id, report.end)
 
     def _was_removed(self, report: ReportHeader) -> bool:
-        """Whether a report that is not stored was, on a day that was archived and that no backfill asks for now."""
+        """Whether a missing report is of a day that was archived and that the backfill does not ask for."""
         if not self._series.days or report.end is None:
             return False
         first, last = self._series.days
@@ -312,7 +315,7 @@ class Attempt:
                 self._stored[report_id] = self._store(where, report_id)
 
     def _store(self, where: ReportLocation, report_id: str) -> StoredReport:
-        """Read a report, and store it unless what is stored says more."""
+        """Read a report and store it, unless the stored one has more."""
         before = next((each for each in self._record.reports if each.id == report_id), None)
         with reports.read_report(self._graph, where, report_id) as report:
             self._mark_days(report)
@@ -335,7 +338,7 @@ class Attempt:
         return StoredReport(report_id, writing.end, writing.name, writing.is_partial)
 
     def _note_candidate(self, report: Report, result: StoreResult) -> None:
-        """Remember a smaller reading until one that is equal has come, or too many that are not."""
+        """Remember a smaller reading until an equal one follows, or too many others do."""
         candidate = self._candidates.pop(report.id, None)
         if not result.is_left or (candidate is None and result is not StoreResult.WAITING):
             return
@@ -352,7 +355,7 @@ class Attempt:
             self._candidates[report.id] = Candidate(report.id, *newest, candidate.others + 1)
 
     def _settle(self, result: Result, *, failure: GraphError | None = None) -> Verdict:
-        """A verdict; of a stored report it says when that is read once more."""
+        """Return a final verdict; a stored report may need another read."""
         stored = tuple(self._stored.values())
         again = self._second_reading(stored) if result is Result.STORED else None
         delay = math.ceil((again - self._now).total_seconds()) if again else None
@@ -361,7 +364,7 @@ class Attempt:
         )
 
     def _second_reading(self, stored: tuple[StoredReport, ...]) -> datetime | None:
-        """When these reports are read once more, or None.
+        """Return when these reports are read again, or None.
 
         This attempt invalidates a second read that is already queued, so it plans it again.
         """
@@ -377,7 +380,7 @@ class Attempt:
         return min(filter(None, due), default=None)
 
     def _may_grow(self, report: StoredReport) -> bool:
-        """Whether a report is fresh, or ends before its call does."""
+        """Whether a report is fresh, or ends before its call."""
         end = self.meeting.end
         return self._now - report.end < FRESH or (end is not None and report.end < end - CLOCK_SKEW)
 
@@ -449,7 +452,7 @@ class Attempt:
 
 @contextlib.contextmanager
 def _faults_as_unavailable() -> Iterator[None]:
-    """Have an unexpected error of this product count as a failed call to Graph: it shows, and is tried again."""
+    """Turn an unexpected exception into Unavailable, so that it is recorded and retried."""
     try:
         yield
     except (AttendanceError, AzureError):

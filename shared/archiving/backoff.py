@@ -40,7 +40,7 @@ def look_again(closed: datetime, now: datetime) -> datetime | None:
 
 
 def reread(since: datetime, now: datetime, confirm_after: int) -> datetime | None:
-    """When a report that was partial at first, at `since`, is read again; None when that was often enough."""
+    """Return when a report is read again that has been partial `since` then, or None after the last time."""
     delays = sorted((timedelta(seconds=confirm_after or CONFIRM_PARTIAL), *REREAD))
     return next((since + delay for delay in delays if since + delay > now), None)
 

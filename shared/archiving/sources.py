@@ -53,7 +53,7 @@ def decide_by_organizer(meeting: Meeting, settings: Settings) -> Result | None:
 
 
 def facts_of(record: CallRecord, origin: Origin) -> Meeting:
-    """What a call record tells of its meeting, if there was one."""
+    """Return the facts of a meeting from its call record."""
     return Meeting(
         record.start,
         record.end,

@@ -138,10 +138,10 @@ def add_call_times(old: Record, listed: Meeting) -> Record | None:
 def revise_record(
     old: Record, listed: Meeting, decided: Result | None, reopened: AttemptSeries, now: datetime
 ) -> Record | None:
-    """A record that knows what Graph's list tells of its call, reopened where that may change the outcome.
+    """Return the record completed from Graph's list, reopened if that may change its outcome, or None if unchanged.
 
-    It may where the call ended on another day, and where the list shows a meeting and the outcome says that there was
-    none of ours; not where the list has `decided` the same. `reopened` is the series that then begins.
+    It is reopened, with the series `reopened`, if the call ended on another day, or if the list shows a meeting that
+    the outcome excludes; but not if the list has `decided` the same.
     """
     if old.is_erased:
         return None

@@ -118,9 +118,9 @@ class StoredReport:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reading of a stored report that said less: it replaces the report once an equal one has been made.
+    """A smaller reading of a stored report, which replaces the report once an equal one follows.
 
-    `at` is when it was first made, `others` counts readings since the first one that were not equal.
+    `at` is when it was first made. `others` counts the differing readings since.
     """
 
     report_id: str

@@ -52,7 +52,7 @@ _LISTING = SlidingWindow(*LISTING_RATE)
 
 
 class Outcome(NamedTuple):
-    """What the metadata of a published outcome tell of it; `is_last`: it is not looked at again by itself."""
+    """An outcome as its metadata show it; `is_last`: it is not checked again by itself."""
 
     result: str
     version: int
@@ -78,7 +78,7 @@ class ListedCall:
 
     @property
     def meeting(self) -> Meeting:
-        """The facts that the list tells."""
+        """The facts of the meeting that the list contains."""
         return facts_of(self.record, Origin.LIST) if self.record else Meeting()
 
     @property
@@ -87,7 +87,10 @@ class ListedCall:
         return self.record is not None and self.record.is_meeting
 
     def decide(self, settings: Settings) -> Result | None:
-        """The result that the list alone decides. A meeting whose join URL the list leaves out must be asked for."""
+        """Return the result if the list alone decides it, or None.
+
+        A meeting whose join URL is missing from the list needs its call record.
+        """
         if self.record is None:
             return None
         if self.record.is_between_people:
@@ -95,7 +98,7 @@ class ListedCall:
         return decide_by_organizer(self.meeting, settings) if self.is_meeting else None
 
     def denies(self, outcome: Outcome, settings: Settings) -> bool:
-        """Whether the list shows a meeting, and an outcome that is older or unsure says that there was none of ours."""
+        """Whether the list shows a meeting that an older or uncertain outcome excludes."""
         if (
             outcome.result not in BY_CALL_RECORD
             or not self.is_meeting
@@ -173,7 +176,7 @@ class OutcomeIndex:
 
 
 def _days_of(end: datetime | None) -> list[date]:
-    """The day of a call's end, and the other one at midnight: the list tells times in whole seconds."""
+    """Return the day of a call's end, or both within a second of midnight: the list has whole seconds."""
     near = (end, end - SECOND, end + SECOND) if end else ()
     return list(dict.fromkeys(each.date() for each in near))
 
@@ -294,7 +297,7 @@ class CallScan:
         )
 
     def _compare(self, calls: list[Any]) -> int:
-        """Announce the calls of a page that have no outcome, or one that the list denies. Return how many have none.
+        """Queue the calls of a page whose outcome is missing or denied by the list. Return how many are missing.
 
         A backfill reopens what else it meets.
         """
@@ -346,7 +349,10 @@ class CallScan:
         return readable
 
     def _is_repeated(self, call: ListedCall, outcome: Outcome | None) -> bool:
-        """Whether a backfill reopens this call: the first of a meeting of ours in this slice, and what may be one."""
+        """Whether a backfill reopens this call.
+
+        It reopens the first call of each meeting in this slice, and every call that may be of a meeting.
+        """
         if call.decide(self._services.settings):
             return False
         join_url = call.meeting.join_url

@@ -57,7 +57,7 @@ def run_sweep(services: Services) -> None:
 
 
 def _compare_scope(services: Services) -> None:
-    """Reopen what the organizer has decided where TENANT_ID or ORGANIZERS has changed since the last run."""
+    """Reopen what the organizer decided, if TENANT_ID or ORGANIZERS changed since the last run."""
     settings, state = services.settings, services.state
     content = json.dumps([settings.tenant_id, sorted(settings.organizers)])
     scope, entry = {"sha256": hashlib.sha256(content.encode()).hexdigest()}, state.read(SCOPE)

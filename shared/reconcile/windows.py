@@ -25,7 +25,7 @@ def recent_scan(last: Scan | None, settings: Settings, now: datetime) -> Scan:
 
 
 def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
-    """From the day before the first one that is not sealed on: the list may show more of it a day later."""
+    """Return a scan from the day before the first unsealed day on, because more of it may be listed a day later."""
     start = max(times.midnight(min(unsealed)) - DAY - LONGEST_MEETING, now - REACH)
     overdue = now - timedelta(seconds=settings.retry_window) - RECHECK_SPAN
     return _new_scan(FULL, start, now, settings, now, overdue.date())
