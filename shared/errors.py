@@ -15,6 +15,7 @@
         ├── Unavailable       network, 5xx, token or a broken body: ask again later
         ├── AccessDenied      403: a permission or an access policy is missing
         ├── NotFound          404, or an empty result: does not exist (yet)
+        ├── Undecided         a call record that may get its join URL later
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: a retry will not help
             └── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
@@ -142,6 +143,10 @@ class AccessDenied(GraphError):
 
 class NotFound(GraphError):
     """404, or a filter without a result."""
+
+
+class Undecided(GraphError):
+    """A call record of neither a meeting nor a call between two people; a later version may be of a meeting."""
 
 
 class Conflict(GraphError):

@@ -28,6 +28,7 @@ from rich.live import Live
 from rich.table import Table
 
 from local.simulator.control.client import Control, SessionMade
+from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose, visit
 from local.stack.compose import Stack
@@ -156,6 +157,9 @@ def _end_meetings(control: Control) -> list[Case]:
     for weeks in (2, 1):  # nobody announced the sessions of the weeks before; the sweep finds them
         end = now - timedelta(weeks=weeks)
         control.add_session(NewSession(series, start=end - timedelta(hours=1), end=end, announce=False))
+    answered_wrongly = ended("first answer: 200 with an error", NewMeeting(), NewSession(participants=3))
+    error = {"error": {"code": "UnknownError", "message": ""}}
+    control.add_fault(Fault(f"callRecords/{answered_wrongly.made.call_id}", status=200, body=error))
     restarted = control.add_meeting().meeting_id
     first_end = now - timedelta(minutes=40)
     return [
@@ -178,6 +182,12 @@ def _end_meetings(control: Control) -> list[Case]:
         ended("a channel meeting", NewMeeting("channel"), NewSession(participants=7)),
         ended("a short join link", NewMeeting("short"), NewSession(participants=2)),
         ended("announced three times", NewMeeting(), NewSession(announce=3)),
+        ended(
+            "its call record is revised",
+            NewMeeting(),
+            NewSession(participants=3, first_version_lacks=("joinWebUrl", "type"), revised_after=6),
+        ),
+        answered_wrongly,
         ended("never announced", NewMeeting(), NewSession(announce=False)),
         Case(
             "a peer-to-peer call", control.add_session(NewSession(type="peerToPeer", participants=2)), "notAMeeting"

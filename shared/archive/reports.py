@@ -3,26 +3,27 @@
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
               ▼
-        read its metadata    sha256 equal, or from ────────▶ nothing to do
-              │ it differs   a webinar or town hall and this is its meeting's view, or a person was erased from it
+        compare its metadata sha256 equal, or the stored one has more ─▶ nothing to do (see `compare`)
+              │ this reading has at least as much
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
-              └─ 412: another writer was faster ─▶ read its metadata again
+              └─ 412: another writer was faster ─▶ compare again
 
-So a report is one blob, however many signals and instances store it. The date is the UTC date of `meetingEndDateTime`;
-a report that grew past midnight leaves no copy on the day before. The metadata has everything that an index of reports
-needs: one listing makes the index, without reading a report.
+So a report is one blob, however many signals and instances store it, and no reading makes it worse. The date is the UTC
+date of `meetingEndDateTime`; a report that grew past midnight leaves no copy on the day before. The metadata has
+everything that an index of reports needs: one listing makes the index, without reading a report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..errors import StorageRefused
@@ -33,16 +34,36 @@ from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
+PARTIAL = "partial"  # metadata of a report that may lack records
 MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
 
 
 class StoreResult(StrEnum):
-    """The result of storing a report."""
+    """The result of storing a report.
+
+    WAITING: a smaller one, which is stored if an equal one follows.
+    """
 
     CREATED = "created"
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     KEPT = "kept"
+    WAITING = "waiting"
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the stored report stays as it is, because it has more."""
+        return self in (StoreResult.KEPT, StoreResult.WAITING)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The result of storing a report, and the blob that holds it now."""
+
+    result: StoreResult
+    name: str
+    end: datetime
+    is_partial: bool
 
 
 def report_name(report_id: str, end: datetime) -> str:
@@ -90,67 +111,120 @@ class Archive:
                 metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
                 yield ReportSummary(identifier, blob.name, blob.size, metadata)
 
-    def store(self, report: Report, reports: ReportLocation, *, only_grown: bool = False) -> StoreResult:
-        """Store a report; with `only_grown`, a smaller one never replaces a larger one.
+    def store(
+        self,
+        report: Report,
+        reports: ReportLocation,
+        *,
+        earlier: str | None = None,
+        is_confirmed: bool = False,
+    ) -> Writing:
+        """Store a report unless the stored one has more.
 
-        Raises azure.core errors, and Contention after too many lost races.
+        `earlier` is the name of a blob that holds the report. With `is_confirmed`, a smaller report replaces a larger
+        one, because an equal one was read before. Raises azure.core errors, and Contention after too many lost races.
         """
-        name = report_name(report.id, report.end)
-        headers = report_metadata(report, reports)
+        name, headers = report_name(report.id, report.end), report_metadata(report, reports)
+        elsewhere = {*_earlier_names(report), *([earlier] if earlier else ())} - {name}
+
+        def attempt() -> Writing | None:
+            """Try once; None if another writer was faster."""
+            for other, blob in self._get_all(elsewhere).items():
+                result = compare(report, reports.source, blob, is_confirmed=is_confirmed)
+                if result.is_left:
+                    return _left(result, other, blob, report)
+            writing = self._write(name, report, reports.source, headers, is_confirmed=is_confirmed)
+            if writing and not writing.result.is_left:
+                # Again, because a slower worker may have written one in between.
+                for other, blob in self._get_all(elsewhere).items():
+                    is_left = compare(report, reports.source, blob, is_confirmed=is_confirmed).is_left
+                    if not is_left and delete_blob(self._container, other, etag=blob.etag):
+                        logs.info("report.moved", report=report.id, path=other)
+            return writing
+
         try:
-            stored = retry_conflicts(
-                lambda: self._write(name, report, headers, only_grown=only_grown),
-                f"the blob of report {report.id}",
-            )
+            writing = retry_conflicts(attempt, f"the blob of report {report.id}")
         except StorageRefused as refusal:
-            if not self.has_report(report.id, report.end):
+            blob = get_properties(self._container, name)
+            if not blob or not self.has_report(report.id, report.end):
                 raise
             logs.error("report.locked", report=report.id, path=name, error=str(refusal))
-            stored = StoreResult.KEPT
-        if stored is not StoreResult.KEPT:
-            self._delete_earlier_copies(report)
+            writing = _left(StoreResult.KEPT, name, blob, report)
         logs.info(
             "report.stored",
             report=report.id,
             meeting=reports.meeting_id,
-            path=name,
-            result=stored,
+            path=writing.name,
+            result=writing.result,
             bytes=report.size,
+            records=report.records,
+            partial=report.is_partial or None,
         )
-        return stored
+        return writing
 
     def _write(
-        self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
-    ) -> StoreResult | None:
-        """Try once to write; None if another writer was faster."""
+        self, name: str, report: Report, source: str, metadata: dict[str, str], *, is_confirmed: bool
+    ) -> Writing | None:
+        """Try once to write the blob `name`; None if another writer was faster."""
+        new = Writing(StoreResult.CREATED, name, report.end, report.is_partial)
         if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
-            return StoreResult.CREATED
+            return new
         existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted in between
-        if ERASED in existing.metadata:
-            return StoreResult.KEPT
-        source, ours = existing.metadata.get("source"), metadata["source"]
-        same_source = source in (ours, None)
-        if not same_source and ours == MeetingReports.source:
-            return StoreResult.KEPT
-        if same_source and existing.metadata.get("sha256") == report.sha256:
-            return StoreResult.UNCHANGED
-        # A slower worker must not undo what a later one read.
-        newer = same_source and "sha256" in existing.metadata and existing.last_modified > report.read_at
-        if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
-            return StoreResult.KEPT
+        result = compare(report, source, existing, is_confirmed=is_confirmed)
+        if result is not StoreResult.REPLACED:
+            return _left(result, name, existing, report)
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
-        return StoreResult.REPLACED if replaced else None
+        return replace(new, result=result) if replaced else None
 
-    def _delete_earlier_copies(self, report: Report) -> None:
-        """Delete copies on earlier days, stored while the report was still growing."""
-        last = report.end.astimezone(UTC).date()
-        first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
-        for days in range((last - first).days):
-            name = day_blob_name("reports", first + timedelta(days=days), report.id)
-            if delete_blob(self._container, name):
-                logs.info("report.moved", report=report.id, path=name)
+    def _get_all(self, names: Iterable[str]) -> dict[str, BlobProperties]:
+        """Return the properties of those blobs that exist."""
+        blobs = {name: get_properties(self._container, name) for name in sorted(names)}
+        return {name: blob for name, blob in blobs.items() if blob}
+
+
+def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> StoreResult:
+    """Return what this reading of a report, from `source`, does to the stored one.
+
+    Readings are ordered by number of records, then participant count, end and size. A partial reading replaces a report
+    with fewer records, or a smaller partial one. A complete reading replaces a report that is not larger; a smaller
+    reading waits for an equal one. The meeting's view never replaces the own report of a webinar or town hall, and
+    nothing replaces a report from which a person was erased.
+    """
+    metadata = existing.metadata or {}
+    is_same_source = metadata.get("source") in (source, None)
+    if ERASED in metadata or (not is_same_source and source == MeetingReports.source):
+        return StoreResult.KEPT
+    if is_same_source and metadata.get("sha256") == report.sha256:
+        return StoreResult.UNCHANGED
+    if not metadata.get("records", "").isdecimal():  # a restored or copied blob
+        return StoreResult.KEPT if report.is_partial else StoreResult.REPLACED
+    count = int(metadata["participants"]) if metadata.get("participants", "").isdecimal() else 0
+    new: tuple[Any, ...] = report.records, report.participants, times.text(report.end), report.size
+    old: tuple[Any, ...] = int(metadata["records"]), count, metadata.get("end", ""), existing.size
+    if not is_same_source:  # the two views of one session differ in form
+        new, old = new[:1], old[:1]
+    elif existing.last_modified > report.read_at and new <= old:
+        return StoreResult.KEPT  # a slower worker must not undo what a later one read
+    if report.is_partial:
+        has_more = new[0] > old[0] or (PARTIAL in metadata and new > old)
+        return StoreResult.REPLACED if has_more else StoreResult.KEPT
+    return StoreResult.REPLACED if new >= old or is_confirmed else StoreResult.WAITING
+
+
+def _left(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:
+    """Return the result of leaving the stored blob as it is."""
+    metadata = existing.metadata or {}
+    return Writing(result, name, times.plausible(metadata.get("end")) or report.end, PARTIAL in metadata)
+
+
+def _earlier_names(report: Report) -> Iterator[str]:
+    """Yield the names of copies on earlier days, stored while the report was still growing."""
+    last = report.end.astimezone(UTC).date()
+    first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
+    for days in range((last - first).days):
+        yield day_blob_name("reports", first + timedelta(days=days), report.id)
 
 
 def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
@@ -163,6 +237,8 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
+        "records": str(report.records),
+        PARTIAL: "true" if report.is_partial else "",
         "sha256": report.sha256,
     }
     headers = {key: _encode_header(value) for key, value in values.items()}

@@ -106,22 +106,24 @@ def probe_denied(services: Services) -> None:
     reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
 
-def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
+def reopen_outcomes(
+    names: Iterable[str], cause: Cause, started: datetime, services: Services, days: tuple[date, ...] = ()
+) -> None:
     """Start a new series of attempts for the signals of these outcomes.
 
-    `started` is the start of the job. An outcome whose record is not reopened is published again, because a crash may
-    have left it out of date. If the record was lost or restored and does not have the outcome's day, the outcome is
-    merged into it.
+    `started` is the start of the job, `days` are the first and last day that a backfill asks for. An outcome whose
+    record is not reopened is published again, because a crash may have left it out of date. If the record was lost or
+    restored and does not have the outcome's day, the outcome is merged into it.
     """
     journal = services.journal
     records = run_in_parallel(
-        lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
+        lambda name: _reopen_signal(name, cause, started, days, journal, services.tasks), list(names)
     )
     journal.send_due([record for record in records if record], started)
 
 
 def _reopen_signal(
-    name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
+    name: str, cause: Cause, started: datetime, days: tuple[date, ...], journal: Journal, upkeep: Queue
 ) -> Record | None:
     """Reopen one signal. Return its record."""
     stored = journal.ledger.read(signal_id_of(name))
@@ -134,7 +136,7 @@ def _reopen_signal(
 
     def change(old: Record | None) -> Record | None:
         current = (old or old_record).with_copy_in(journal.outcomes.day_of(name))
-        reopened = merge.reopen_record(current, cause, started, times.now())
+        reopened = merge.reopen_record(current, cause, started, times.now(), days)
         return reopened or (None if current == old else current)
 
     record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)

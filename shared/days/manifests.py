@@ -26,7 +26,7 @@ from typing import IO, Annotated
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, ReportSummary
+from ..archive.reports import PARTIAL, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.publish import Outcomes
@@ -45,9 +45,10 @@ _INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its ind
 class Manifest:
     """The manifest of one day.
 
-    `outcomes` counts outcomes by result, without zeros. `daily` names the parts of the day's attendee table, once all
-    are written. `revision` counts the published complete versions: 0 before the first; it stays when a day becomes
-    incomplete. `oldest_pending` is when the first of the pending outcomes was published.
+    `outcomes` counts outcomes by result, without zeros; `partial` counts the `reports` that may lack records. `daily`
+    names the parts of the day's attendee table, once all are written. `revision` counts the published complete
+    versions: 0 before the first; it stays when a day becomes incomplete. `oldest_pending` is when the first of the
+    pending outcomes was published.
     """
 
     day: Annotated[date, "date"]
@@ -58,6 +59,7 @@ class Manifest:
     daily: tuple[str, ...]
     oldest_pending: datetime | None
     updated: datetime
+    partial: int = 0
 
     @property
     def is_complete_with_table(self) -> bool:
@@ -138,7 +140,7 @@ class Manifests:
         index, stored = self._read_index(day), self._read_manifest(day)
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
-            reports, sha256 = self._write_lines(day, lines)
+            reports, partial, sha256 = self._write_lines(day, lines)
             metadata = {"sha256": sha256}
             if index.sha256 != sha256 and not put_blob(
                 self._container,
@@ -150,7 +152,7 @@ class Manifests:
             ):
                 return None
         before, updated = stored.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
+        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial)
         now = next_manifest(before, seen, final=final, reports_changed=stored.sha256 != sha256)
         if now is before:
             return before
@@ -181,15 +183,16 @@ class Manifests:
                 oldest = outcome.written
         return dict(sorted(counts.items())), oldest
 
-    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
-        """Write the day's index. Return its number of reports and its sha256."""
-        reports, digest = 0, hashlib.sha256()
+    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
+        """Write the day's index. Return its number of reports, how many are partial, and its sha256."""
+        reports, partial, digest = 0, 0, hashlib.sha256()
         for report in self._archive.list_reports(day):
             text = index_line(report)
             digest.update(text)
             lines.write(text)
             reports += 1
-        return reports, digest.hexdigest()
+            partial += PARTIAL in report.metadata
+        return reports, partial, digest.hexdigest()
 
     def _read_index(self, day: date) -> _StoredBlob:
         properties = get_properties(self._container, index_name(day))
@@ -269,5 +272,6 @@ def index_line(report: ReportSummary) -> bytes:
         "start": get("start"),
         "end": get("end"),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
+        "partial": PARTIAL in report.metadata,
     }
     return verbatim_json.dumps(content) + b"\n"

@@ -19,6 +19,7 @@ from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
 MAX_RECORD_DELAY = timedelta(hours=3)  # of call records
 REACH = timedelta(days=30)  # of Graph's list of call records
+REMEMBERED = timedelta(days=400)  # Graph lists reports for a year
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
 MARK_INTERVAL = 60.0  # seconds
@@ -64,16 +65,21 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """Return the days to refresh: incomplete, without a table, or changed since."""
-        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MAX_CHANGED_DAYS)]
+        names = self._state.list_names(CHANGED, MAX_CHANGED_DAYS)
+        changed = [_parse_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
         return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
         """Record that every call of these days has an outcome in its day's partition."""
+        oldest = times.now().date() - REMEMBERED
+        reconciled = sorted(day.isoformat() for day in self.reconciled_days() | days if day >= oldest)
+        self._state.put(FINAL, {"days": reconciled})
+
+    def reconciled_days(self) -> set[date]:
+        """Return the reconciled days of the last year."""
         entry = self._state.read(FINAL)
-        oldest = (times.now().date() - REACH).isoformat()
-        before = [day for day in (entry.content.get("days", []) if entry else []) if day >= oldest]
-        content = {"days": sorted({*before, *(day.isoformat() for day in days)})}
-        self._state.put(FINAL, content)
+        days = (_parse_day(name) for name in entry.content.get("days", [])) if entry else ()
+        return set(filter(None, days))
 
     def refresh(self, day: date) -> bool:
         """Refresh a day's manifest; return whether its attendee table must be written.
@@ -84,17 +90,15 @@ class Sealing:
             return False
         marker = f"{CHANGED}{day.isoformat()}.json"
         change = self._state.read(marker)
-        final = self._state.read(FINAL)
-        days = final.content.get("days", []) if final else []
-        manifest = self._manifests.refresh(day, final=day.isoformat() in days)
+        manifest = self._manifests.refresh(day, final=day in self.reconciled_days())
         if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
             self._state.remove(marker, change)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
         return manifest.complete and not manifest.is_complete_with_table
 
 
-def _parse_day(name: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
-        return date.fromisoformat(name[len(CHANGED) : -len(".json")])
-    except ValueError:
+        return date.fromisoformat(text)
+    except (ValueError, TypeError):
         return None

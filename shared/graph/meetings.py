@@ -12,7 +12,7 @@ import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,18 +22,21 @@ from ..settings import GUID
 from .client import Graph, is_segment, page_items, segment
 
 MAX_CACHED = 2_000  # meetings, about 2 MB
-FAR_AHEAD = timedelta(days=1)  # more than any clock error
+BETWEEN_PEOPLE = "peertopeer"  # the type of a call record, in lower case
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
 @dataclass(frozen=True)
 class CallRecord:
-    """The fields of a call record that the product uses.
+    """The fields of a call record that the product uses; every meeting has an end.
 
-    `is_meeting`: a group call with a join URL; such a record always has start and end.
+    `is_meeting`: it has a join URL. `is_between_people`: it has the type of a call between two people, with or without
+    a join URL. A record that is neither decides nothing: it may be of an ad-hoc group call, or a later version may be
+    of a meeting.
     """
 
     is_meeting: bool
+    is_between_people: bool
     start: datetime | None
     end: datetime | None
     join_url: str | None
@@ -78,29 +81,32 @@ def get_call_record(graph: Graph, call_id: str) -> CallRecord:
     GET communications/callRecords/{id}, permission CallRecords.Read.All.
     """
     operation = "get call record"
-    return parse_call_record(
-        graph.get(f"communications/callRecords/{segment(call_id)}", operation), operation
-    )
+    answer = graph.get(f"communications/callRecords/{segment(call_id)}", operation)
+    answered = answer.get("id")
+    if not isinstance(answered, str) or answered.lower() != call_id.lower():
+        problem = "the answer is another call record" if answered else "the answer is no call record"
+        raise Unavailable(operation, problem, status=200)
+    return parse_call_record(answer, operation)
 
 
 def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
-    """Read a call record from JSON. Raises Unavailable if a meeting lacks its times."""
-    try:
-        start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
-    except ValueError:
-        raise Unavailable(operation, "the call record's times are malformed") from None
-    join_url = record.get("joinWebUrl")
+    """Read a call record from JSON. Raises Unavailable if a meeting lacks its end.
+
+    An implausible time counts as missing.
+    """
+    start, end = times.plausible(record.get("startDateTime")), times.plausible(record.get("endDateTime"))
+    kind, join_url = record.get("type"), record.get("joinWebUrl")
     join_url = join_url if isinstance(join_url, str) and join_url else None
-    is_meeting = record.get("type") == "groupCall" and join_url is not None
-    if is_meeting and (start is None or end is None):
-        raise Unavailable(operation, "the call record has no start or no end")
-    if end is not None and end > times.now() + FAR_AHEAD:
-        raise Unavailable(operation, "the call record ends in the future")
+    is_between_people = isinstance(kind, str) and kind.lower() == BETWEEN_PEOPLE
+    is_meeting = join_url is not None and not is_between_people
+    if is_meeting and end is None:
+        raise Unavailable(operation, "the call record has no end", status=200)
     from_url = parse_join_url(join_url or "")
     organizer_id, tenant_id = _parse_organizer(record)
     return CallRecord(
         is_meeting=is_meeting,
-        start=start,
+        is_between_people=is_between_people,
+        start=None if start and end and start > end else start,
         end=end,
         join_url=join_url,
         organizer_id=organizer_id or from_url.organizer_id,

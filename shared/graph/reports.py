@@ -19,13 +19,14 @@ from datetime import datetime
 from typing import IO, Any
 
 from .. import times
-from ..errors import Unavailable
+from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, entries, is_segment, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+MOST_PARTICIPANTS = 1_000_000  # a greater count is implausible
 MOST_RECORDS, MORE_RECORDS = 10, 5_000  # for each participant that Graph counts, and on top
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
 
@@ -127,13 +128,17 @@ class Report:
     """One complete report; `body` is a binary file of `size` bytes, at its start.
 
     `sha256` is that of the canonical form, `end` is `meetingEndDateTime`, `read_at` is when reading began, and
-    `participants` is `totalParticipantCount`, or the number of records if Graph leaves that out.
+    `participants` is `totalParticipantCount`, or the number of records if Graph leaves that out. `records` counts
+    different records. `is_partial`: they are not as many as Graph counts, or one came on two pages, so some may be
+    missing.
     """
 
     id: str
     start: datetime | None
     end: datetime
     participants: int
+    records: int
+    is_partial: bool
     sha256: str
     body: IO[bytes]
     size: int
@@ -252,6 +257,8 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head = _parse_header(first, operation)
+    if head.id.lower() != report_id.lower():
+        raise Unavailable(operation, "the answer is another report")
     if head.end is None:
         raise Unavailable(operation, "the report has no end")
     with (
@@ -259,23 +266,46 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write_report(
-                first, _promised(first, _record_pages(graph, first, address)), body, canonical
-            )
+            pages = _promised(first, _record_pages(graph, first, address))
+            written = write_report(first, pages, body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        count = first.get("totalParticipantCount")
-        participants = count if isinstance(count, int) and not isinstance(count, bool) else records
-        yield Report(report_id, head.start, head.end, participants, sha256, body, size, began)
+        count, records = _participant_count(first), written.records - written.repeated
+        yield Report(
+            report_id,
+            head.start,
+            head.end,
+            participants=records if count is None else count,
+            records=records,
+            is_partial=bool(written.repeated) or count not in (None, records),
+            sha256=written.sha256,
+            body=body,
+            size=size,
+            read_at=began,
+        )
+
+
+def _participant_count(report: dict[str, Any]) -> int | None:
+    """Return the `totalParticipantCount` of a report, or None if it is missing or implausible."""
+    count = report.get("totalParticipantCount")
+    return count if type(count) is int and 0 <= count <= MOST_PARTICIPANTS else None
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:
-    """Yield the report's records by page, listed separately if `$expand` was ignored."""
-    operation = "list attendance records"
-    if first.get(RECORDS) is None:
+    """Yield the report's records by page, listed separately if `$expand` was ignored.
+
+    They are listed separately too if the report counts participants and has no records; if Graph refuses that, it has
+    none.
+    """
+    operation, records = "list attendance records", first.get(RECORDS)
+    if records is None:
         yield from graph.list_pages(f"{address}/{RECORDS}", operation)
+        return
+    if records == [] and next_link(first) is None and _participant_count(first):
+        with contextlib.suppress(AccessDenied, NotFound, Refused):
+            yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
     for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
@@ -301,8 +331,5 @@ def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")
-    try:
-        start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
-    except ValueError:
-        raise Unavailable(operation, "a report's times are malformed") from None
-    return ReportHeader(report_id, start, end)
+    start, end = (times.plausible(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
+    return ReportHeader(report_id, None if start and end and start > end else start, end)

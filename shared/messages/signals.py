@@ -100,6 +100,7 @@ class Meeting:
     event: Annotated[EventSession | None, codec.FLAT] = None
     version: Annotated[int, "recordVersion"] = 0
     origin: Annotated[Origin, "toldBy"] = Origin.NEWS
+    organizer_tenant: str | None = None
 
     def merge(self, other: Meeting) -> Meeting:
         """Combine two sets of facts.

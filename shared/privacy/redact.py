@@ -78,7 +78,7 @@ def redact_report(
         for number, record in enumerate(_list_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"], _ = report_json.write_report(content, iter([records]), body, canonical)
+    metadata["sha256"] = report_json.write_report(content, iter([records]), body, canonical).sha256
     return RedactedReport(body.getvalue(), metadata)
 
 

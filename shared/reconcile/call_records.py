@@ -1,9 +1,13 @@
-"""Find listed calls without an outcome and queue them.
+"""Find listed calls without an outcome, or with one that the list contradicts, and queue them.
 
 A call that the list alone decides, such as one between two people, is settled at once. Every other call gets a record
 with the facts from the list, so that the worker need not read its call record, and a nudge. A call that has a record
 but no outcome in the day of its end adds that day to the record. So every listed call has an outcome in the folder of
 its day.
+
+Graph revises call records without any news of it. A signal is reopened if the list shows a meeting where its outcome
+says that there was none of ours, or if the call ended on another day. The metadata of the published outcomes are enough
+to tell; no outcome that agrees is read.
 
 Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
 """
@@ -12,23 +16,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from .. import logs, times
 from ..archiving import redrive
-from ..archiving.sources import decide_from_call_record
+from ..archiving.sources import decide_by_organizer, facts_of
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
 from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
-from ..ledger.publish import Outcomes
-from ..ledger.record import AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
+from ..ledger.publish import Outcomes, OutcomeSummary
+from ..ledger.record import BY_CALL_RECORD, AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
@@ -43,8 +47,16 @@ MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
 MOST_PAGES = 100_000  # of a day
 MAX_RESTARTS = 3  # of a day whose pages cannot all be read
 LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 _LISTING = SlidingWindow(*LISTING_RATE)
+
+
+class Outcome(NamedTuple):
+    """An outcome as its metadata show it; `is_last`: it is not checked again by itself."""
+
+    result: str
+    version: int
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,6 @@ class ListedCall:
 
     call_id: str
     record: CallRecord | None
-    is_between_people: bool
 
     @property
     def signal_id(self) -> str:
@@ -68,26 +79,33 @@ class ListedCall:
     @property
     def meeting(self) -> Meeting:
         """The facts of the meeting that the list contains."""
-        if self.record is None:
-            return Meeting()
-        record = self.record
-        return Meeting(
-            record.start,
-            record.end,
-            record.join_url,
-            record.organizer_id,
-            version=record.version,
-            origin=Origin.LIST,
-        )
+        return facts_of(self.record, Origin.LIST) if self.record else Meeting()
+
+    @property
+    def is_meeting(self) -> bool:
+        """Whether the list shows that this was a meeting."""
+        return self.record is not None and self.record.is_meeting
 
     def decide(self, settings: Settings) -> Result | None:
         """Return the result if the list alone decides it, or None.
 
         A meeting whose join URL is missing from the list needs its call record.
         """
-        if self.record is None or not (self.record.is_meeting or self.is_between_people):
+        if self.record is None:
             return None
-        return decide_from_call_record(self.record, settings)
+        if self.record.is_between_people:
+            return Result.NOT_A_MEETING
+        return decide_by_organizer(self.meeting, settings) if self.is_meeting else None
+
+    def denies(self, outcome: Outcome, settings: Settings) -> bool:
+        """Whether the list shows a meeting that an older or uncertain outcome excludes."""
+        if (
+            outcome.result not in BY_CALL_RECORD
+            or not self.is_meeting
+            or self.decide(settings) == outcome.result
+        ):
+            return False
+        return self.meeting.version > outcome.version or not outcome.is_last
 
 
 def parse_listed(item: object) -> ListedCall | None:
@@ -98,7 +116,7 @@ def parse_listed(item: object) -> ListedCall | None:
     record = None
     with contextlib.suppress(Unavailable):
         record = meetings.parse_call_record(item, "list call records")
-    return ListedCall(call_id, record, item.get("type") == "peerToPeer")
+    return ListedCall(call_id, record)
 
 
 class OutcomeIndex:
@@ -111,54 +129,70 @@ class OutcomeIndex:
     def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:
         self._outcomes = outcomes
         self._most_listed = most_listed
-        self._days: dict[date, dict[str, str] | None] = {}
+        self._days: dict[date, dict[str, Outcome] | None] = {}
 
-    def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
-        """Return the result of each signal in the day of its end.
+    def find_all(self, signals: Sequence[tuple[str, datetime | None]]) -> list[Outcome | None]:
+        """Return the outcome of each signal in the day of its call's end.
 
-        None if it is missing; see `result`.
+        None if it is missing; see `find`.
         """
-        days = {day for _, day in signals if day}
+        days = {day for _, end in signals for day in _days_of(end)}
         for each in sorted({day + number * DAY for day in days for number in (-1, 0, 1)}):
             self._list_day(each)
         if all(self._list_day(day) is not None for day in days):
-            return [self.result(*each) for each in signals]
-        return run_in_parallel(lambda each: self.result(*each), signals)
+            return [self.find(*each) for each in signals]
+        return run_in_parallel(lambda each: self.find(*each), signals)
 
-    def result(self, signal_id: str, day: date | None) -> str | None:
-        """Return the result of one signal, or None if it is missing.
+    def find(self, signal_id: str, end: datetime | None) -> Outcome | None:
+        """Return the outcome of one signal, or None if it is missing.
 
-        It is missing if no day is known, if it has no outcome there, or if it also has one in the day before or after:
+        It is missing if no end is known, if it has no outcome there, or if it also has one in the day before or after:
         when a call's end moves over midnight, a crashed publisher or a lost record leaves that behind. The second
         outcome is not looked for if the day has more than MOST_LISTED.
         """
-        if day is None:
-            return None
-        result = self._find(signal_id, day)
-        has_two = result is not None and self._list_day(day) is not None and self.days_beside(signal_id, day)
-        return None if has_two else result
+        for day in _days_of(end):
+            if outcome := self._find(signal_id, day):
+                has_two = self._list_day(day) is not None and self.days_beside(signal_id, day)
+                return None if has_two else outcome
+        return None
 
     def days_beside(self, signal_id: str, day: date) -> tuple[date, ...]:
         """Return which of the days before and after have an outcome of the signal."""
         return tuple(each for each in (day - DAY, day + DAY) if self._find(signal_id, each) is not None)
 
-    def _find(self, signal_id: str, day: date) -> str | None:
-        name, results = self._outcomes.name(signal_id, day), self._list_day(day)
-        return self._outcomes.result(name) if results is None else results.get(name)
+    def _find(self, signal_id: str, day: date) -> Outcome | None:
+        name, outcomes = self._outcomes.name(signal_id, day), self._list_day(day)
+        if outcomes is not None:
+            return outcomes.get(name)
+        summary = self._outcomes.find(name)
+        return _outcome(summary) if summary else None
 
-    def _list_day(self, day: date) -> dict[str, str] | None:
+    def _list_day(self, day: date) -> dict[str, Outcome] | None:
         if day not in self._days:
             first = itertools.islice(self._outcomes.list(day), self._most_listed + 1)
-            results = {each.name: sys.intern(each.result) for each in first}
-            self._days[day] = results if len(results) <= self._most_listed else None
+            outcomes = {each.name: _outcome(each) for each in first}
+            self._days[day] = outcomes if len(outcomes) <= self._most_listed else None
         return self._days[day]
+
+
+def _days_of(end: datetime | None) -> list[date]:
+    """Return the day of a call's end, or both within a second of midnight: the list has whole seconds."""
+    near = (end, end - SECOND, end + SECOND) if end else ()
+    return list(dict.fromkeys(each.date() for each in near))
+
+
+def _outcome(summary: OutcomeSummary) -> Outcome:
+    return _shared(summary.result, summary.version, summary.next_attempt is None)
+
+
+_shared = lru_cache(1_000)(Outcome)  # a day has many outcomes that are alike
 
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that Graph did not announce, or whose outcome is in a wrong day.
+    """A signal that Graph did not announce, or whose outcome is wrong or in a wrong day.
 
-    `result` is set if it is settled already; `days` are those beside its own that have an outcome of it.
+    `result` is set if the list decides it; `days` are those beside its own that have an outcome of it.
     """
 
     signal_id: str
@@ -169,26 +203,29 @@ class MissingSignal:
 
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue the unsettled ones."""
-    cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
     now = max(times.now(), scan.started)  # clocks of two instances differ
-    records = run_in_parallel(lambda each: _record_missing(each, cause, now, journal.ledger), list(missing))
+    records = run_in_parallel(lambda each: _record_missing(each, scan, now, journal.ledger), list(missing))
     journal.send_due(records, scan.started)
 
 
-def _record_missing(missing: MissingSignal, cause: Cause, now: datetime, ledger: Ledger) -> Record:
+def _record_missing(missing: MissingSignal, scan: Scan, now: datetime, ledger: Ledger) -> Record:
+    cause = Cause.BACKFILL if scan.days else Cause.SWEEP
     new = Record(
         missing.signal_id,
         missing.result or Result.PENDING,
         now,
         attempt=0,
-        series=AttemptSeries(now, cause),
+        series=AttemptSeries(now, cause, days=scan.days),
         next=None if missing.result else NextAttempt(0, now),
         settled=now if missing.result else None,
         meeting=missing.meeting,
     )
+    reopened = AttemptSeries(scan.started, cause, days=scan.days)
 
     def change(old: Record | None) -> Record | None:
-        record = (merge.add_call_times(old, missing.meeting) or old) if old else new
+        record = (
+            merge.revise_record(old, missing.meeting, missing.result, reopened, now) or old if old else new
+        )
         for day in missing.days:
             record = record.with_copy_in(day)
         return None if record == old else record
@@ -260,14 +297,15 @@ class CallScan:
         )
 
     def _compare(self, calls: list[Any]) -> int:
-        """Queue the calls of a page that have no outcome. Return how many there were.
+        """Queue the calls of a page whose outcome is missing or denied by the list. Return how many are missing.
 
-        A backfill also reopens the other calls.
+        A backfill reopens what else it meets.
         """
-        readable = self._readable(calls)
-        results = self._index.results([(each.signal_id, each.end and each.end.date()) for each in readable])
-        missing = [call for call, result in zip(readable, results, strict=True) if result is None]
-        settings, scan = self._services.settings, self._work.scan
+        readable, settings, scan = self._readable(calls), self._services.settings, self._work.scan
+        found = self._index.find_all([(each.signal_id, each.end) for each in readable])
+        outcomes = list(zip(readable, found, strict=True))
+        missing = [call for call, outcome in outcomes if outcome is None]
+        denied = [call for call, outcome in outcomes if outcome and call.denies(outcome, settings)]
         announce_missing(
             [
                 MissingSignal(
@@ -276,27 +314,27 @@ class CallScan:
                     each.decide(settings),
                     self._index.days_beside(each.signal_id, each.end.date()) if each.end else (),
                 )
-                for each in missing
+                for each in (*missing, *denied)
             ],
             scan,
             self._services.journal,
         )
-        for call in missing:
+        for call in (*missing, *denied):
             logs.info(
-                "signal.found",
+                "signal.found" if call in missing else "signal.revised",
                 signal=call.signal_id,
                 outcome=call.decide(settings) or Result.PENDING,
                 look=scan.name,
                 requestId=self._services.graph.request_id,
             )
-        if scan.is_backfill:
-            repeated = [call for call in readable if self._is_first_of_meeting(call) and call not in missing]
+        if scan.days:
+            repeated = [call for call, outcome in outcomes if self._is_repeated(call, outcome)]
             names = [
                 self._services.journal.outcomes.name(call.signal_id, call.end.date())
                 for call in repeated
                 if call.end
             ]
-            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services)
+            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services, scan.days)
         return len(missing)
 
     def _readable(self, calls: list[Any]) -> list[ListedCall]:
@@ -310,15 +348,17 @@ class CallScan:
                 logs.warning("record.unreadable", look=self._work.scan.name, requestId=request_id)
         return readable
 
-    def _is_first_of_meeting(self, call: ListedCall) -> bool:
-        """Whether this is the first call in this slice of a meeting in scope."""
-        record = call.record
-        if not (record and record.is_meeting) or record.join_url in self._meetings:
-            return False
+    def _is_repeated(self, call: ListedCall, outcome: Outcome | None) -> bool:
+        """Whether a backfill reopens this call.
+
+        It reopens the first call of each meeting in this slice, and every call that may be of a meeting.
+        """
         if call.decide(self._services.settings):
             return False
-        self._meetings.add(record.join_url)
-        return True
+        join_url = call.meeting.join_url
+        is_first = join_url is None or join_url not in self._meetings
+        self._meetings.add(join_url)
+        return outcome is not None and (is_first or outcome.result in BY_CALL_RECORD)
 
 
 def is_dead_link(failure: Exception) -> bool:

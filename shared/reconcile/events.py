@@ -89,7 +89,7 @@ class EventScan:
             and (event.kind, event.id) not in self._subscribed_events()
         ):
             self._services.tasks.send(tasks.serialize_task(Task(SubscribeEvent(event.kind, event.id))))
-        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+        if scan.days or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._signal_event(event)
 
     def _signal_event(self, event: VirtualEvent) -> None:
@@ -116,10 +116,10 @@ class EventScan:
                     continue
                 scan = self._work.scan
                 self._work.update(records=scan.records + 1)
-                if not scan.is_backfill and report.end < scan.start - EARLIER:
+                if not scan.days and report.end < scan.start - EARLIER:
                     continue
                 signal_id = report_signal_id(report.id)
-                if self._index.result(signal_id, report.end.date()) is None:
+                if self._index.find(signal_id, report.end) is None:
                     meeting = Meeting(
                         report.start,
                         report.end,

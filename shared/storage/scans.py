@@ -57,8 +57,10 @@ class EventCursor:
 class Scan:
     """A scan of overdue outcomes, calls started in [start, end), and virtual events.
 
-    A cursor is None when its part is done or not requested. `unclear` are days which cannot be sealed after this scan.
-    Counts: `records` seen, `missing` outcomes, `failures` since the last page, `restarts` of the current day.
+    A cursor is None when its part is done or not requested. `days` are the first and last day that a backfill asks for;
+    they may lie before `start`, because Graph lists reports longer than calls. `unclear` are days which cannot be
+    sealed after this scan. Counts: `records` seen, `missing` outcomes, `failures` since the last page, `restarts` of
+    the current day.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Scan:
     overdue: OverdueCursor | None = None
     calls: CallCursor | None = None
     events: EventCursor | None = None
-    is_backfill: bool = False
+    days: tuple[date, ...] = ()
     step: int = 0
     updated: datetime | None = None
     finished: datetime | None = None

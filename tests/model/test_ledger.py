@@ -557,7 +557,7 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     app.graph.refusal = lambda path, operation: (
         Unavailable(operation, "down", status=503) if "/old" in path and app.now < NOW + 4 * HOUR else None
     )
-    app.ask("backfill", "2026-11-13", "2026-11-15")
+    app.ask("backfill", "2026-11-12", "2026-11-15")
     app.run(hours=4)
     assert app.stored() == {"one", "old"}
     assert record(app).series.cause is Cause.BACKFILL

@@ -182,6 +182,18 @@ class Queue:
         return sorted(free, key=lambda each: each.due)
 
 
+class Loss(Enum):
+    """How Graph shows only the first record of a report: a next link is lost, or it counts no more than this one."""
+
+    LINK = 0
+    COUNT = 1
+
+    def apply_to(self, report: dict[str, Any]) -> dict[str, Any]:
+        """The report as Graph shows it."""
+        shown = report | {"attendanceRecords": report["attendanceRecords"][:1]}
+        return shown if self is Loss.LINK else shown | {"totalParticipantCount": 1}
+
+
 @dataclass(frozen=True)
 class Call:
     """A call in Graph: its record is `readable` and `listed` from then on.
@@ -198,6 +210,7 @@ class Call:
     opens: datetime | None
     readings: tuple[tuple[datetime, dict[str, Any]], ...]
     earlier: tuple[datetime, dict[str, Any]] | None = None  # the version before, and until when it is shown
+    losses: list[Loss | None] = field(default_factory=list)  # of the next readings of its report
 
     def shown(self, now: datetime) -> dict[str, Any]:
         """The record as it is now."""
@@ -278,8 +291,12 @@ class Graph(client.Graph):
         reports = [report for report in shown if report]
         if len(parts) == 5:
             return {"value": [{**report, "attendanceRecords": None} for report in reports]}
-        wanted = parts[5]
-        return next((each for each in reports if each["id"] == wanted), None) or _missing(operation)
+        one = next((each for each in reports if each["id"] == parts[5]), None) or _missing(operation)
+        if len(parts) > 6:
+            return {"value": one["attendanceRecords"]}
+        call = next(each for each in organized if each.report(now) is one)
+        loss = call.losses.pop(0) if call.losses else None
+        return loss.apply_to(one) if loss else one
 
 
 def meeting_id(call: Call) -> str:

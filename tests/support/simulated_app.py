@@ -93,11 +93,15 @@ class WatchedQueue(Queue):
 
 @dataclass
 class WatchedGraph(Graph):
-    """A Graph that refuses requests for which `refusal` has an error."""
+    """Microsoft Graph that refuses requests for which `refusal`, given path and operation, has an error.
+
+    `answer` may replace an answer.
+    """
 
     steps: Steps
     calls: list[Call]
     refusal: Callable[[str, str], GraphError | None] = lambda path, operation: None
+    answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda path, content: content
     seen: list[tuple[datetime, str]] = field(default_factory=list)  # when which operation was asked for
 
     def __post_init__(self) -> None:
@@ -107,7 +111,7 @@ class WatchedGraph(Graph):
         self.seen.append((self.steps.now, operation))
         if error := self.refusal(path, operation):
             raise error
-        return super().get(path, operation)
+        return self.answer(path, super().get(path, operation))
 
 
 class App:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shared import times
 from tests.support.app_settings import TENANT
-from tests.support.doubles import Call
+from tests.support.doubles import Call, Loss
 
 BEGIN = datetime(2026, 11, 24, 21, 0, tzinfo=UTC)  # three hours before a day ends
 REPLAYED_AFTER = (0, 3, 12, 40)  # days
@@ -55,7 +55,7 @@ class Drawn:
     ended: int  # minutes after the history begins; of the meeting's first call
     pause: int  # minutes after the meeting's call before
     lasted: int
-    kind: str  # meeting, people, external, phantom
+    kind: str  # meeting, people, ad hoc, external, phantom
     readable: int
     listed: int | None
     posts: tuple[int, ...]
@@ -64,6 +64,8 @@ class Drawn:
     terse: bool
     version: int | None = None  # minutes from when on a later version of its record is shown
     before: str = "half"  # how long the call was in the version before: half of it, or some minutes longer
+    lacks: tuple[str, ...] = ()  # what the version before did not have
+    losses: tuple[Loss | None, ...] = ()  # of records, at each reading of the report from the first on
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,24 @@ def many[T](of: st.SearchStrategy[T], parts: int) -> st.SearchStrategy[tuple[T, 
 
 
 MINUTES = st.sampled_from
+LINK, COUNT = Loss.LINK, Loss.COUNT
+LOSSES: tuple[tuple[Loss | None, ...], ...] = (
+    (),
+    (LINK,),
+    (LINK, LINK, LINK),
+    (None, LINK),
+    (None, LINK, LINK),
+    (None, COUNT),  # never twice, for then a report really is smaller
+    (LINK, COUNT),
+    (None, LINK, COUNT),
+)
 CALLS = st.builds(
     Drawn,
     meeting=st.integers(0, 1),
     ended=MINUTES((-10, -100, 40, 185, 178)),  # the fourth one ends after midnight, the last one just before
     pause=MINUTES((200, 5, 40)),
     lasted=MINUTES((30, 5, 200)),
-    kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom")),
+    kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom", "ad hoc")),
     readable=MINUTES((5, 2, 140)),
     listed=MINUTES((0, 20)),
     posts=st.lists(MINUTES((0, -2, 1, 45, 200)), max_size=3).map(tuple),
@@ -98,6 +111,8 @@ CALLS = st.builds(
     terse=st.booleans(),
     version=MINUTES((None, None, None, 1, 30, 240, 1_500)),
     before=MINUTES(("half", "longer")),
+    lacks=MINUTES(((), ("joinWebUrl",), ("type",), ("joinWebUrl", "type"), ("endDateTime",))),
+    losses=MINUTES(LOSSES),
 )
 TURNS = st.builds(Turn, st.integers(0, 12), st.sampled_from(What), st.integers(0, 11))
 STORIES = st.builds(
@@ -131,7 +146,11 @@ def graph_calls(story: Story) -> list[Call]:
 def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: datetime) -> Call:
     organizer = f"{drawn.meeting:08d}-0000-4000-8000-000000000000"
     tenant = "11111111-1111-4111-8111-111111111111" if drawn.kind == "external" else TENANT
-    url = None if drawn.kind == "people" else f"https://teams.microsoft.com/l/meetup-join/{drawn.meeting}/0"
+    url = (
+        None
+        if drawn.kind in ("people", "ad hoc")
+        else f"https://teams.microsoft.com/l/meetup-join/{drawn.meeting}/0"
+    )
     record: dict[str, Any] = {
         "id": f"call-{number}",
         "version": 2,
@@ -147,7 +166,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
     earlier = None
     if drawn.version is not None:
         before = begin + (end - begin) / 2 if drawn.before == "half" else end + timedelta(minutes=3)
-        shown = record | {"version": 1, "endDateTime": times.text(before)}
+        shown = record | {"version": 1, "endDateTime": times.text(before)} | dict.fromkeys(drawn.lacks)
         earlier = readable + timedelta(minutes=drawn.version), shown
     return Call(
         record["id"],
@@ -164,6 +183,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
         else datetime.min.replace(tzinfo=UTC),
         tuple(readings(record["id"], drawn, begin, end)) if drawn.kind == "meeting" else (),
         earlier,
+        list(drawn.losses),
     )
 
 

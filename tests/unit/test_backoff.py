@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archiving.backoff import DENIED_DELAY, MAX_DELAY, MAX_RETRY_AFTER, delay, throttled_delay
+from shared.archiving.backoff import DENIED_DELAY, MAX_DELAY, MAX_RETRY_AFTER, delay, reread, throttled_delay
 
 SEEN = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 DAY = 86_400
@@ -87,3 +87,13 @@ def test_throttling_waits_as_asked_and_never_less_than_planned(
     backoff: int | None, retry_after: float, wanted: int | None
 ) -> None:
     assert throttled_delay(backoff, retry_after) == wanted
+
+
+@pytest.mark.parametrize("confirm_after", [0, 14_400, 2 * DAY])
+def test_a_partial_report_is_read_again_four_times(confirm_after: int) -> None:
+    moments, now = list[timedelta](), SEEN
+    while (at := reread(SEEN, now, confirm_after)) is not None:
+        moments.append(at - SEEN)
+        now = at
+    first = timedelta(seconds=confirm_after or 4 * 3600)
+    assert moments == sorted([first, *(timedelta(days=days) for days in (1, 3, 7))])

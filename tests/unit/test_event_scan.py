@@ -76,7 +76,7 @@ def scanned(
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))
     has = known or set()
-    index = SimpleNamespace(result=lambda signal_id, _: "stored" if signal_id in has else None)
+    index = SimpleNamespace(find=lambda signal_id, _: "stored" if signal_id in has else None)
     work = Slice(scan, services)
     EventScan(work, cast(OutcomeIndex, index)).run()
     return work.scan, found, tasks

@@ -69,13 +69,15 @@ def store(
         report_id,
         NOON - timedelta(hours=1),
         NOON,
-        2,
-        hashlib.sha256(body).hexdigest(),
-        io.BytesIO(body),
-        len(body),
-        datetime.now(UTC),
+        participants=2,
+        records=2,
+        is_partial=False,
+        sha256=hashlib.sha256(body).hexdigest(),
+        body=io.BytesIO(body),
+        size=len(body),
+        read_at=datetime.now(UTC),
     )
-    return Archive(container).store(replace(known, **changes), where)
+    return Archive(container).store(replace(known, **changes), where).result
 
 
 def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
@@ -126,6 +128,7 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
         "revision": 1,
         "outcomes": {},
         "reports": 0,
+        "partial": 0,
         "daily": [],
         "oldestPending": None,
         "updated": written.updated.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
@@ -219,6 +222,7 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "start": "2026-11-23T11:00:00.000Z",
             "end": "2026-11-23T12:00:00.000Z",
             "participants": 250,
+            "partial": False,
         }
     ]
 

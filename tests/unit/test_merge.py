@@ -20,10 +20,12 @@ from shared.ledger.merge import (
     merge_attempt,
     record_for_attempt,
     reopen_record,
+    revise_record,
 )
 from shared.ledger.record import (
     MOST_COMMITS,
     AttemptSeries,
+    Candidate,
     Cause,
     DeadLetter,
     NextAttempt,
@@ -73,7 +75,7 @@ MEETINGS = st.builds(
     st.sampled_from(Origin),
 )
 REPORTS = st.lists(
-    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3)), max_size=3
+    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3), st.booleans()), max_size=3
 ).map(lambda found: tuple({each.id: each for each in found}.values()))
 SERIES = st.builds(AttemptSeries, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
 BURIED = st.none() | st.builds(DeadLetter, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
@@ -89,6 +91,9 @@ RECORDS = st.builds(
     stored=st.none() | MOMENTS,
     meeting=MEETINGS,
     reports=REPORTS,
+    candidates=st.lists(st.builds(Candidate, st.sampled_from("abc"), st.just("0"), MOMENTS), max_size=1).map(
+        tuple
+    ),
     last_error=MAYBE,
     buried=BURIED,
     announced=st.none() | MOMENTS,
@@ -358,6 +363,53 @@ def test_the_list_never_takes_a_time_away(old: Record, told: Meeting) -> None:
     meeting = (add_call_times(old, told) or old).meeting
     assert meeting.start or not old.meeting.start
     assert meeting.end or not old.meeting.end
+
+
+LISTED = Meeting(NOW - HOUR, NOW, "https://join", "organizer", version=2, origin=Origin.LIST)
+SWEEP = AttemptSeries(NOW, Cause.SWEEP)
+NEXT_DAY = SEEN + 12 * HOUR
+
+
+@pytest.mark.parametrize("result", Result)
+@pytest.mark.parametrize("ended", [SEEN, NEXT_DAY], ids=["the same day", "another day"])
+def test_the_list_reopens_what_says_there_was_no_meeting_or_lies_in_another_day(
+    result: Result, ended: datetime
+) -> None:
+    known = Meeting(SEEN - HOUR, SEEN, version=1, origin=Origin.RECORD)
+    old = record(result, settled=None if result is Result.PENDING else SEEN, meeting=known)
+    revised = revise_record(old, replace(LISTED, end=ended), None, SWEEP, NOW)
+    assert revised
+    assert revised.day == ended.date()
+    denies = result in {Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE}
+    is_reopened = denies or (ended is NEXT_DAY and result is not Result.PENDING)
+    assert (revised.series, revised.attempt) == ((SWEEP, 2) if is_reopened else (old.series, 1))
+    assert revised.meeting.join_url == ("https://join" if denies else None)
+
+
+@pytest.mark.parametrize("result", [Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE])
+def test_the_list_reopens_nothing_that_it_decides_the_same(result: Result) -> None:
+    old = record(result, settled=SEEN, meeting=Meeting(SEEN - HOUR, SEEN))
+    revised = revise_record(old, replace(LISTED, end=NEXT_DAY), result, SWEEP, NOW)
+    assert revised
+    assert (revised.series, revised.attempt, revised.day) == (old.series, 1, NEXT_DAY.date())
+
+
+def test_a_list_that_is_of_an_older_version_changes_nothing() -> None:
+    known = Meeting(SEEN - HOUR, SEEN, "https://join", "organizer", version=3, origin=Origin.RECORD)
+    old = record(Result.STORED, settled=SEEN, meeting=known)
+    assert revise_record(old, replace(LISTED, end=NEXT_DAY), None, SWEEP, NOW) is None
+
+
+def test_nothing_of_the_list_reaches_a_record_whose_person_was_erased() -> None:
+    old = record(Result.NOT_A_MEETING, settled=SEEN, is_erased=True)
+    assert revise_record(old, LISTED, None, SWEEP, NOW) is None
+
+
+def test_a_scan_reopens_a_signal_once() -> None:
+    old = record(Result.NOT_A_MEETING, settled=SEEN, meeting=Meeting(SEEN - HOUR, SEEN))
+    first = revise_record(old, LISTED, None, SWEEP, NOW)
+    assert first
+    assert revise_record(first, LISTED, None, SWEEP, NOW) is None
 
 
 @given(old=RECORDS)
