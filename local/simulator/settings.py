@@ -41,6 +41,8 @@ class Settings:
     """Whether every second notification about events and call events spells resource, type and time differently."""
     next_link_form: Literal["property", "top"] = "property"
     """Where an expanded report names the next page of its records: undocumented, both are OData."""
+    report_properties: Literal["global", "usGovernment"] = "global"
+    """What reports and records hold: US Government leaves out registrations, external information and engagements."""
     throttling: bool = True
     time_scale: float = 1.0
     deadline_scale: float = 1.0

@@ -129,6 +129,10 @@ class Control(LoginControl):
         """Takes the application access policy of an organizer away, or grants it to every application."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": denied})
 
+    def delete_user(self, organizer_id: str) -> None:
+        """Deletes a user: Graph does not know him any more."""
+        self._send("POST", f"organizers/{organizer_id}", {"deleted": True})
+
     def allow(self, organizer_id: str, *apps: str) -> None:
         """Grants an organizer's application access policy to these applications alone."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": False, "apps": list(apps)})

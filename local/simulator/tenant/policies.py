@@ -13,9 +13,13 @@ from local.simulator.odata import GraphError
 
 @dataclass
 class Policies:
-    """`denied`: users without any policy. `apps`: those of a user's policy. `everyone`: of the tenant's; None: all."""
+    """`denied`: users without any policy. `apps`: those of a user's policy. `everyone`: of the tenant's; None: all.
+
+    `deleted`: users who are gone, whatever policies say.
+    """
 
     denied: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     apps: dict[str, list[str]] = field(default_factory=dict)
     everyone: list[str] | None = None
 

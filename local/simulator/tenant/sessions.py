@@ -52,6 +52,7 @@ class Session:
     no_report: bool
     report_refused: int | None
     phone_organizer: bool
+    record_organizer: str | None
 
     def record_exists(self, at: datetime) -> bool:
         """Whether the call record can be read: after the call, and for 30 days."""
