@@ -38,10 +38,10 @@ def redrive(job: Redrive, services: Services) -> None:
 
     The first message only begins the job: all that is reopened then names one beginning, also when it comes again.
     """
-    opened = services.access.open_organizers() if job.opened else None
+    organizers = services.access.restored_organizers() if job.opened else None
     started = job.started
     if started is None:
-        first = services.access.first_day(opened) if opened else job.first
+        first = services.access.first_denied_day(organizers) if organizers else job.first
         services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
         return
     until = time.monotonic() + SLICE_SECONDS
@@ -49,14 +49,14 @@ def redrive(job: Redrive, services: Services) -> None:
         after = job.after if day == job.first else None
         over = time.monotonic() > until
         if not over:
-            is_wanted = partial(_is_asked_for, job=job, opened=opened)
+            is_wanted = partial(_is_asked_for, job=job, organizers=organizers)
             after = reopen_day(day, is_wanted, Cause.REDRIVE, started, services, until, after)
         if over or after:
             rest = replace(job, first=day, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
-    if opened:
-        services.access.settle(opened, times.text(started))
+    if organizers:
+        services.access.finish_reopening(organizers, times.text(started))
 
 
 def reopen_day(
@@ -93,14 +93,14 @@ def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
 def probe(services: Services) -> None:
     """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
     names: list[str] = []
-    for organizer, signal_id in services.access.probes():
+    for organizer, signal_id in services.access.denied_signals():
         stored = services.journal.ledger.read(signal_id) if signal_id else None
         if stored is None:
             services.access.forget(organizer)
         elif stored.record.result is Result.ACCESS_DENIED:
             names.append(services.journal.outcomes.name(signal_id, stored.record.day))
         else:
-            services.access.opened(organizer)
+            services.access.mark_restored(organizer)
     reopen(names, Cause.PROBE, times.now(), services)
 
 
@@ -141,10 +141,13 @@ def _reopen(
     return record, True
 
 
-def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None) -> bool:
+def _is_asked_for(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
     if outcome.result not in job.outcomes:
         return False
-    return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
+    return (
+        organizers is None
+        or access.blob_key(access.refused_organizer(outcome.signal_id, outcome.organizer_id)) in organizers
+    )
 
 
 def _send_as_it_was(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import access, merge
-from ..ledger.access import Access
+from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, new_commit
 from ..ledger.store import StoredRecord
@@ -113,18 +113,18 @@ def _add_news(record: Record | None, news: News) -> Record | None:
     return merge.add_news(record, news) if record else None
 
 
-def _note_access(record: Record, verdict: Verdict, known: Access) -> None:
+def _note_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
     """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
 
     Before the commit: after a crash in between, this message would no longer be in turn.
     """
-    whose = access.whose(record.signal_id, verdict.meeting.organizer_id)
+    organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
     if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
-        known.denied(whose, record.signal_id)
+        register.mark_denied(organizer, record.signal_id)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
     if was_denied and (verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same):
-        known.opened(access.whose(record.signal_id, record.meeting.organizer_id))
+        register.mark_restored(access.refused_organizer(record.signal_id, record.meeting.organizer_id))
 
 
 def _tell(record: Record, request_id: str | None) -> None:

@@ -210,7 +210,9 @@ class CallScan:
         if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
             raise Unavailable(operation, "the next link is no address or repeats", status=200)
         if scan.records == 0:
-            self._services.access.opened(None)  # Graph lists call records, should it have refused them before
+            self._services.access.mark_restored(
+                None
+            )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
             calls=CallCursor(cursor.at, link) if link else self._after(cursor),

@@ -90,7 +90,7 @@ class Erasing:
         state = self._session.state
         for name in self._person.names:
             for prefix in (access.DENIED, access.OPENED):
-                self.done.state += state.remove(f"{prefix}{access.key(name)}.json")
+                self.done.state += state.remove(f"{prefix}{access.blob_key(name)}.json")
         watch = Watch(state)
         for each in watch.listed():
             if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
