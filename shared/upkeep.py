@@ -83,7 +83,7 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Refused: lambda job, services: services.heartbeat.refused(job.count),
     Sweep: sweep.do_slice,
     Backfill: sweep.backfill,
-    Redrive: redrive.redrive,
+    Redrive: redrive.redrive_outcomes,
     Refresh: _refresh,
     Part: lambda job, services: services.daily.write(job),
 }

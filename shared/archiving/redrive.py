@@ -33,7 +33,7 @@ MOVED = timedelta(days=2)  # a scan comes by at least once in this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
-def redrive(job: Redrive, services: Services) -> None:
+def redrive_outcomes(job: Redrive, services: Services) -> None:
     """Reopen what settled as the job says, day by day; what is left when the time is over goes into a new message.
 
     The first message only begins the job: all that is reopened then names one beginning, also when it comes again.
@@ -44,13 +44,13 @@ def redrive(job: Redrive, services: Services) -> None:
         first = services.access.first_denied_day(organizers) if organizers else job.first
         services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
         return
-    until = time.monotonic() + SLICE_SECONDS
+    deadline = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
         after = job.after if day == job.first else None
-        over = time.monotonic() > until
+        over = time.monotonic() > deadline
         if not over:
-            is_wanted = partial(_is_asked_for, job=job, organizers=organizers)
-            after = reopen_day(day, is_wanted, Cause.REDRIVE, started, services, until, after)
+            is_selected = partial(_is_selected, job=job, organizers=organizers)
+            after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
         if over or after:
             rest = replace(job, first=day, after=after)
             services.tasks.send(tasks.message(Task(rest)))
@@ -61,22 +61,22 @@ def redrive(job: Redrive, services: Services) -> None:
 
 def reopen_day(
     day: date,
-    is_wanted: Callable[[OutcomeSummary], bool],
+    is_selected: Callable[[OutcomeSummary], bool],
     cause: Cause,
     started: datetime,
     services: Services,
-    until: float,
+    deadline: float,
     after: str | None,
 ) -> str | None:
     """Reopen the wanted outcomes of a day, those after the name `after`.
 
     Return the last name that was done when the time was over, None when all are.
     """
-    names = (each.name for each in services.journal.outcomes.list(day) if is_wanted(each))
+    names = (each.name for each in services.journal.outcomes.list(day) if is_selected(each))
     for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
-        reopen(portion, cause, started, services)
+        reopen_outcomes(portion, cause, started, services)
         logs.info("outcomes.redriven", date=day, count=len(portion))
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return portion[-1]
     return None
 
@@ -90,7 +90,7 @@ def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
     return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
 
 
-def probe(services: Services) -> None:
+def probe_denied(services: Services) -> None:
     """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
     names: list[str] = []
     for organizer, signal_id in services.access.denied_signals():
@@ -101,21 +101,23 @@ def probe(services: Services) -> None:
             names.append(services.journal.outcomes.name(signal_id, stored.record.day))
         else:
             services.access.mark_restored(organizer)
-    reopen(names, Cause.PROBE, times.now(), services)
+    reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
 
-def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
+def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
     """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`.
 
     An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
     """
     journal = services.journal
-    found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
+    found = in_parallel(
+        lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
+    )
     journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
     journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
 
 
-def _reopen(
+def _reopen_signal(
     name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
 ) -> tuple[Record, bool] | None:
     """Reopen one signal. Return its record, and whether a message is to be sent."""
@@ -124,7 +126,7 @@ def _reopen(
     if known is None:
         return None
     if kind_of(known.signal_id) is None:
-        _send_as_it_was(known, stored, journal, upkeep)
+        _resend_message(known, stored, journal, upkeep)
         return None
 
     def change(old: Record | None) -> Record | None:
@@ -141,7 +143,7 @@ def _reopen(
     return record, True
 
 
-def _is_asked_for(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
+def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
     if outcome.result not in job.outcomes:
         return False
     return (
@@ -150,7 +152,7 @@ def _is_asked_for(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | 
     )
 
 
-def _send_as_it_was(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
+def _resend_message(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
     """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
 
     A copy whose record is gone is what a crash left of doing so.

@@ -249,7 +249,7 @@ class CallScan:
                 for call in met
                 if call.end
             ]
-            redrive.reopen(names, Cause.BACKFILL, scan.started, self._services)
+            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services)
         return len(missing)
 
     def _readable(self, calls: list[Any]) -> list[ListedCall]:

@@ -40,7 +40,7 @@ def run(services: Services) -> None:
     if windows.full_is_due(_last(FULL, services), settings, now):
         scan = windows.full(services.sealing.unsealed(), settings, now)
         if services.scans.begin(scan):
-            redrive.probe(services)
+            redrive.probe_denied(services)
     if services.access.restored_organizers():
         services.access.reopen()
     _refresh(services)
@@ -152,7 +152,7 @@ class OverdueScan:
                 Cause.LOOK,
                 self._work.scan.started,
                 self._services,
-                self._work.until,
+                self._work.deadline,
                 cursor.after,
             )
             if after:

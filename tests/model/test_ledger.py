@@ -570,11 +570,11 @@ def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     assert one(app).result is Result.NO_REPORT
     before, name = record(app).attempt, Outcomes.name("cr-one", one(app).day)
     for _ in range(3):
-        redrive.reopen([name], Cause.REDRIVE, app.now, app.services)
+        redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.services)
     assert record(app).attempt == before + 1
     app.deliver()
     assert record(app).attempt == before + 2
-    redrive.reopen([name], Cause.REDRIVE, record(app).series.began, app.services)
+    redrive.reopen_outcomes([name], Cause.REDRIVE, record(app).series.began, app.services)
     assert record(app).attempt == before + 2
     assert not messages(app)
 
@@ -609,7 +609,7 @@ def test_a_reopened_outcome_whose_record_is_gone_goes_on_from_its_copy(app: App)
     before = one(app)
     del app.state.blobs[RECORD]
     app.steps.now = NOW + 5 * DAY
-    redrive.reopen([Outcomes.name("cr-one", before.day)], Cause.REDRIVE, app.now, app.services)
+    redrive.reopen_outcomes([Outcomes.name("cr-one", before.day)], Cause.REDRIVE, app.now, app.services)
     assert record(app).attempt == before.attempt + 1
     assert record(app).first_seen == before.first_seen
     app.deliver()

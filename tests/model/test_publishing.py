@@ -121,7 +121,7 @@ def send_again(storage: Storage) -> None:
         return
     journal = Journal(ledger, outcomes, cast(Queue, storage), lambda day: None)
     services = SimpleNamespace(journal=journal, tasks=storage)
-    redrive.reopen([name], Cause.REDRIVE, LATER, cast(Services, services))
+    redrive.reopen_outcomes([name], Cause.REDRIVE, LATER, cast(Services, services))
 
 
 def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) -> Actor:
