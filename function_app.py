@@ -64,7 +64,7 @@ def bury_poison(message: func.QueueMessage) -> None:
     from shared import services
     from shared.archiving import dead_letters
 
-    dead_letters.bury(_text(message), services.current())
+    dead_letters.record_dead_message(_text(message), services.current())
 
 
 @app.function_name("do_upkeep")

@@ -43,7 +43,7 @@ def handle(text: str, services: Services) -> None:
     try:
         task = tasks.parse(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
+        dead_letters.record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
         return
     with logs.about(task=task.job.kind, traceparent=task.traceparent):
         try:

@@ -95,7 +95,10 @@ class App:
         self.archive = self._function(signals, worker.handle, deployment.instances, assumed.cpu_of_report)
         self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
         self.bury = self._function(
-            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], dead_letters.bury, deployment.instances, 0.0
+            self.queues[f"{clients.SIGNALS_QUEUE}-poison"],
+            dead_letters.record_dead_message,
+            deployment.instances,
+            0.0,
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
         self._timer = _Process(self).services()

@@ -33,19 +33,19 @@ _KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, an
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
-def bury(text: str, services: Services) -> None:
+def record_dead_message(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
+        record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
     for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
-            _bury_signal(each, services.journal, services.settings.retry_window)
+            _record_failed(each, services.journal, services.settings.retry_window)
 
 
-def drain(services: Services) -> None:
+def drain_tasks(services: Services) -> None:
     """Empty the poison queue of `upkeep`, on which no function listens.
 
     What an operator asked for is recorded, so that it can be redriven; every other task comes again by itself.
@@ -54,15 +54,15 @@ def drain(services: Services) -> None:
         try:
             job = tasks.parse(text).job
         except NotOurMessage as failure:
-            bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
+            record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue
         if isinstance(job, Backfill | Redrive):
-            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
+            record_unreadable(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
         else:
             logs.error("task.dropped", task=job.kind, error=TRIED_OUT)
 
 
-def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
+def record_unreadable(text: str, queue: str, problem: str, journal: Journal) -> None:
     """Record a message that this version cannot read. The same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
     content, kept = _parsed(text)
@@ -85,7 +85,7 @@ def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
         logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
 
 
-def _bury_signal(message: Message, journal: Journal, window: int) -> None:
+def _record_failed(message: Message, journal: Journal, window: int) -> None:
     stored = journal.ledger.read(message.signal_id)
     record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:

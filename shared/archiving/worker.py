@@ -36,7 +36,7 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
     try:
         found = rich_notifications.read(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
+        dead_letters.record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
     if isinstance(found, Encrypted):
         with logs.about(traceparent=found.traceparent):

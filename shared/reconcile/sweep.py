@@ -44,7 +44,7 @@ def run(services: Services) -> None:
     if services.access.restored_organizers():
         services.access.reopen()
     _refresh(services)
-    dead_letters.drain(services)
+    dead_letters.drain_tasks(services)
 
 
 def backfill(job: Backfill, services: Services) -> None:

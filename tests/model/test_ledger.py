@@ -329,7 +329,7 @@ def test_a_poison_message_whose_attempt_is_recorded_is_followed(app: App) -> Non
     app.before("write outcomes/", crash)
     with pytest.raises(Crash):
         worker.handle(news, app.services)
-    dead_letters.bury(news, app.services)
+    dead_letters.record_dead_message(news, app.services)
     assert one(app).result is Result.PENDING
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -338,7 +338,7 @@ def test_a_poison_message_whose_attempt_is_not_recorded_fails_the_signal_and_has
     app: App,
 ) -> None:
     app.calls.append(call("one", JUST_NOW))
-    dead_letters.bury(message(of_call_record("one", NOW)), app.services)
+    dead_letters.record_dead_message(message(of_call_record("one", NOW)), app.services)
     assert one(app).result is Result.FAILED
     assert record(app).next == NextAttempt(1, NOW + WINDOW + DAY, Purpose.LOOK)
     app.run(days=2.5, every=3 * HOUR)

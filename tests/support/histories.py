@@ -49,7 +49,7 @@ SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS: dict[str, Callable[..., None]] = {
     SIGNALS: pipeline.handle,
-    BURIED: dead_letters.bury,
+    BURIED: dead_letters.record_dead_message,
     UPKEEP: upkeep.handle,
 }
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again

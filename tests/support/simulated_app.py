@@ -42,7 +42,7 @@ ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS: dict[str, Callable[..., None]] = {
     clients.SIGNALS_QUEUE: worker.handle,
-    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.bury,
+    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.record_dead_message,
     clients.UPKEEP_QUEUE: upkeep.handle,
 }
 MAX_DEQUEUES = 10
