@@ -38,7 +38,7 @@ from .subscriptions import maintain
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
 
-def handle(text: str, services: Services) -> None:
+def handle_task(text: str, services: Services) -> None:
     """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
     try:
         task = tasks.parse(text)

@@ -28,10 +28,10 @@ from . import call_events, dead_letters
 from .attempt import Attempt, Verdict, recorded
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
-_SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
+_INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
-def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
+def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of `meeting-signals`; one that cannot be read is buried."""
     try:
         found = rich_notifications.read(text)
@@ -48,10 +48,10 @@ def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
         logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
         return
     with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):
-        archive(found[0], services, redelivered=redelivered)
+        make_attempt(found[0], services, redelivered=redelivered)
 
 
-def archive(message: Message, services: Services, *, redelivered: bool = False) -> None:
+def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:
     """Make the attempt that a message asks for, commit it, and do what follows from it."""
     if isinstance(message, News):
         services.heartbeat.beat(heartbeat.NOTIFICATION)
@@ -59,12 +59,12 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
     stored = journal.ledger.read(message.signal_id)
     record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
-        _out_of_turn(message, stored, journal, redelivered=redelivered)
+        _handle_stale(message, stored, journal, redelivered=redelivered)
         return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
-        _note_access(record, verdict, services.access)
+        _mark_access(record, verdict, services.access)
         new, failure = recorded(record, verdict, services.settings), verdict.failure
         told = new_commit(
             failure.operation if failure else "attempt",
@@ -75,7 +75,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
         now, committed = journal.ledger.update(record.signal_id, change, told, stored)
         if now and committed:
-            _tell(now, services.graph.request_id)
+            _log_record(now, services.graph.request_id)
             if now.result is Result.STORED:
                 services.heartbeat.beat(heartbeat.REPORT)
         else:
@@ -91,7 +91,7 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
         attempt.store_missing()
 
 
-def _out_of_turn(
+def _handle_stale(
     message: Message, stored: StoredRecord | None, journal: Journal, *, redelivered: bool
 ) -> None:
     """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
@@ -113,7 +113,7 @@ def _add_news(record: Record | None, news: News) -> Record | None:
     return merge.add_news(record, news) if record else None
 
 
-def _note_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
+def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
     """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
 
     Before the commit: after a crash in between, this message would no longer be in turn.
@@ -123,11 +123,11 @@ def _note_access(record: Record, verdict: Verdict, register: AccessRegister) -> 
         register.mark_denied(organizer, record.signal_id)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
-    if was_denied and (verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same):
+    if was_denied and (verdict.result not in _INCONCLUSIVE or not same):
         register.mark_restored(access.refused_organizer(record.signal_id, record.meeting.organizer_id))
 
 
-def _tell(record: Record, request_id: str | None) -> None:
+def _log_record(record: Record, request_id: str | None) -> None:
     logs.info(
         "signal.pending" if record.result is Result.PENDING else "signal.settled",
         outcome=record.result,

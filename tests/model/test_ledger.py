@@ -282,8 +282,8 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(app: App, at: str, ready: 
 def test_a_worker_that_dies_before_its_message_is_completed_sends_one_message_more(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
     news = message(of_call_record("one", NOW))
-    worker.handle(news, app.services)
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert messages(app) == [Nudge("cr-one", 1)] * 2
     app.run(hours=0.02, every=DAY)
     assert record(app).attempt == 2  # one of them made an attempt, the other was fenced off
@@ -296,10 +296,10 @@ def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: A
 
     def commit_and_die() -> None:
         app.before("write outcomes/", crash)
-        worker.handle(news, app.another_instance())
+        worker.handle_signals(news, app.another_instance())
 
     app.before("write signals/", elsewhere(commit_and_die))
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert one(app).attempt == 1
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -307,8 +307,8 @@ def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: A
 def test_a_worker_that_was_slower_than_another_message_leaves_all_to_that(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
     news = message(of_call_record("one", NOW))
-    app.before("write signals/", elsewhere(lambda: worker.handle(news, app.another_instance())))
-    worker.handle(news, app.services)
+    app.before("write signals/", elsewhere(lambda: worker.handle_signals(news, app.another_instance())))
+    worker.handle_signals(news, app.services)
     assert one(app).attempt == 1
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -318,7 +318,7 @@ def test_a_stale_message_does_nothing_the_first_time(app: App) -> None:
     app.announce("one")
     app.deliver()
     before, record_before, asked = contents(app), app.state.blobs[RECORD], list(app.graph.seen)
-    worker.handle(message(Nudge("cr-one", 0)), app.services)
+    worker.handle_signals(message(Nudge("cr-one", 0)), app.services)
     assert (contents(app), app.state.blobs[RECORD], app.graph.seen) == (before, record_before, asked)
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -328,7 +328,7 @@ def test_a_poison_message_whose_attempt_is_recorded_is_followed(app: App) -> Non
     news = message(of_call_record("one", NOW))
     app.before("write outcomes/", crash)
     with pytest.raises(Crash):
-        worker.handle(news, app.services)
+        worker.handle_signals(news, app.services)
     dead_letters.record_dead_message(news, app.services)
     assert one(app).result is Result.PENDING
     assert messages(app) == [Nudge("cr-one", 1)]
@@ -374,7 +374,7 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
         other.journal.ledger.update("cr-one", change, new_commit("redrive"), stored)
 
     app.before(f"write {name}", reopen_meanwhile)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     assert record(app).attempt == 2
     assert not messages(app)
 
@@ -433,12 +433,12 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
     waiting = messages(app)
     seen = app.now
     news = of_call_record("one", seen, subscription_id="subscription")
-    worker.handle(message(news), app.services)
+    worker.handle_signals(message(news), app.services)
     after = record(app)
     assert (after.announced, after.door, after.subscription_id) == (seen, Door.WEBHOOK, "subscription")
     assert (after.attempt, after.next, after.series) == (before.attempt, before.next, before.series)
     assert messages(app) == waiting
-    worker.handle(message(replace(news, subscription_id="another")), app.services)
+    worker.handle_signals(message(replace(news, subscription_id="another")), app.services)
     assert record(app) == after
 
 
@@ -727,7 +727,7 @@ class _Client:
 def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     counted = Counted(app, monkeypatch)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     assert counted.shown() == [
         f"download {RECORD}",
         "upload reports/…",
@@ -741,9 +741,9 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
 def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     news = message(of_call_record("one", NOW))
-    worker.handle(news, app.services)
+    worker.handle_signals(news, app.services)
     counted = Counted(app, monkeypatch)
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert counted.shown() == [
         f"download {RECORD}",
         "upload outcomes/…",

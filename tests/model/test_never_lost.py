@@ -406,7 +406,7 @@ def test_a_worker_that_publishes_late_leaves_the_outcome_of_the_last_record(app:
         assert app.results() == {"one": Result.STORED}
 
     app.before("write outcomes/", next_attempt)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     app.deliver()
     assert [each.result for each in app.outcomes()] == [Result.STORED]
 

@@ -48,9 +48,9 @@ SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    SIGNALS: pipeline.handle,
+    SIGNALS: pipeline.handle_signals,
     BURIED: dead_letters.record_dead_message,
-    UPKEEP: upkeep.handle,
+    UPKEEP: upkeep.handle_task,
 }
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late

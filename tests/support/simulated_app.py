@@ -41,9 +41,9 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    clients.SIGNALS_QUEUE: worker.handle,
+    clients.SIGNALS_QUEUE: worker.handle_signals,
     f"{clients.SIGNALS_QUEUE}-poison": dead_letters.record_dead_message,
-    clients.UPKEEP_QUEUE: upkeep.handle,
+    clients.UPKEEP_QUEUE: upkeep.handle_task,
 }
 MAX_DEQUEUES = 10
 LEASE = timedelta(minutes=10)  # after which the message of a process that died comes back
