@@ -20,7 +20,7 @@ from ..services import Services
 from ..settings import Settings
 from . import backoff
 from .matching import Selection
-from .sources import EventSource, MeetingSource, Source, is_channel, is_in_scope
+from .sources import EventSource, MeetingSource, ReportSource, is_channel, is_in_scope
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
@@ -48,7 +48,7 @@ class Verdict:
     is_doubtful: bool = False
 
 
-def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
+def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record:
     """The record after an attempt that ended so."""
     now, attempt = times.now(), record.attempt + 1
     is_pending = verdict.delay is not None and verdict.result is not Result.STORED
@@ -92,7 +92,7 @@ class Attempt:
         self._stored: dict[str, StoredReport] = {}
         self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
         self._confirms = record.next is not None and record.next.purpose is Purpose.CONFIRM
-        self._source: Source = (
+        self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
             if kind_of(record.signal_id) is Kind.REPORT_READY
             else MeetingSource(
@@ -108,8 +108,8 @@ class Attempt:
         try:
             if result := self._previous_decision():
                 return self._settled(result)
-            if self._source.lacks(self.meeting):
-                self.meeting, decision = self._source.resolve(self.meeting)
+            if self._source.is_incomplete(self.meeting):
+                self.meeting, decision = self._source.resolve_meeting(self.meeting)
                 if decision:
                     return self._settled(decision)
             return self._fetch()
@@ -120,7 +120,7 @@ class Attempt:
         """Read the stored reports once more and replace one that grew. A reading that fails is not the last one."""
         before = self._record.reports
         try:
-            self.meeting, where = self._source.locate(self.meeting)
+            self.meeting, where = self._source.locate_reports(self.meeting)
             kept = tuple(self._store(where, each.id, before=each) for each in before)
         except GraphError as failure:
             verdict = self._failed(failure)
@@ -144,11 +144,11 @@ class Attempt:
     def _fetch(self) -> Verdict:
         """Store the reports of the session, then note what else of the meeting is not stored."""
         try:
-            self.meeting, where = self._source.locate(self.meeting)
+            self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
             return self._settled(Result.NOT_FOUND, failure=failure)
         everything = self._series.cause is Cause.BACKFILL
-        selection = self._source.select(self.meeting, where, self._now)
+        selection = self._source.select_reports(self.meeting, where, self._now)
         try:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
@@ -224,7 +224,7 @@ class Attempt:
         with reports.read(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
-            self.meeting = self._source.learn(self.meeting, report)
+            self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)

@@ -25,7 +25,7 @@ from ..services import Services
 from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
 from . import call_events, dead_letters
-from .attempt import Attempt, Verdict, recorded
+from .attempt import Attempt, Verdict, record_after
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
 _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
@@ -40,7 +40,7 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
         return
     if isinstance(found, Encrypted):
         with logs.about(traceparent=found.traceparent):
-            call_events.open_all(found, services)
+            call_events.enqueue_ended_calls(found, services)
         return
     if len(found) > 1:
         for each in found:
@@ -65,7 +65,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
         _mark_access(record, verdict, services.access)
-        new, failure = recorded(record, verdict, services.settings), verdict.failure
+        new, failure = record_after(record, verdict, services.settings), verdict.failure
         told = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,
