@@ -32,7 +32,7 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
     except NotGenuine as refusal:
         logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
         return
-    found: dict[str, News] = {}
+    ended: dict[str, News] = {}
     for item in encrypted.items:
         try:
             data = decryption.decrypt(item.content, services.keys)
@@ -43,10 +43,10 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
             logs.warning("notification.undecipherable", reason="its data is of another meeting")
             continue
         if news := _parse_ended_call(item, data, encrypted, services.watch):
-            found[news.signal_id] = news
-    for news in found.values():
+            ended[news.signal_id] = news
+    for news in ended.values():
         services.journal.queue.send(message(news))
-    logs.info("events.opened", items=len(encrypted.items), signals=[*found])
+    logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 
 def _is_about(item: Item, data: Mapping[str, Any]) -> bool:

@@ -36,11 +36,11 @@ _SECRETS = ("validationTokens", "encryptedContent")
 def record_dead_message(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
     try:
-        found = rich_notifications.read(text)
+        content = rich_notifications.read(text)
     except NotOurMessage as failure:
         record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
+    for each in content.without_ciphertext() if isinstance(content, Encrypted) else content:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
             _record_failed(each, services.journal, services.settings.retry_window)
 
@@ -65,14 +65,14 @@ def drain_tasks(services: Services) -> None:
 def record_unreadable(text: str, queue: str, problem: str, journal: Journal) -> None:
     """Record a message that this version cannot read. The same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
-    content, kept = _parsed(text)
+    content, safe_text = _parse(text)
     kind, version = content.get("kind"), content.get("version")
     buried = DeadLetter(
         queue,
         kind if isinstance(kind, str) and _KIND.match(kind) else None,
         version if type(version) is int and version >= 0 else None,
         sha256,
-        kept,
+        safe_text,
     )
     signal_id = f"msg-{sha256[:32]}"
     new = Record(
@@ -112,19 +112,19 @@ def _record_failed(message: Message, journal: Journal, window: int) -> None:
         logs.error("signal.buried", attempt=attempt, outcome=current.result, error=TRIED_OUT)
 
 
-def _parsed(text: str) -> tuple[dict[str, Any], str]:
+def _parse(text: str) -> tuple[dict[str, Any], str]:
     """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
     has_secrets = False
 
     def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
         nonlocal has_secrets
-        kept = {key: value for key, value in content.items() if key not in _SECRETS}
-        has_secrets |= len(kept) < len(content)
-        return kept
+        safe = {key: value for key, value in content.items() if key not in _SECRETS}
+        has_secrets |= len(safe) < len(content)
+        return safe
 
     try:
         content = json.loads(text, object_hook=without_secrets)
-        kept = json.dumps(content) if has_secrets else text
+        safe_text = json.dumps(content) if has_secrets else text
     except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
-        content, kept = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
-    return content if isinstance(content, dict) else {}, kept
+        content, safe_text = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
+    return content if isinstance(content, dict) else {}, safe_text

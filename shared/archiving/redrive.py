@@ -47,11 +47,11 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
     deadline = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
         after = job.after if day == job.first else None
-        over = time.monotonic() > deadline
-        if not over:
+        is_over = time.monotonic() > deadline
+        if not is_over:
             is_selected = partial(_is_selected, job=job, organizers=organizers)
             after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
-        if over or after:
+        if is_over or after:
             rest = replace(job, first=day, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
@@ -110,11 +110,11 @@ def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, servi
     An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
     """
     journal = services.journal
-    found = in_parallel(
+    reopened = in_parallel(
         lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
     )
-    journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
-    journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
+    journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
+    journal.publish([record for record, needs_message in filter(None, reopened) if not needs_message])
 
 
 def _reopen_signal(
@@ -122,17 +122,17 @@ def _reopen_signal(
 ) -> tuple[Record, bool] | None:
     """Reopen one signal. Return its record, and whether a message is to be sent."""
     stored = journal.ledger.read(signal_id_of(name))
-    known = stored.record if stored else journal.outcomes.read(name)
-    if known is None:
+    old_record = stored.record if stored else journal.outcomes.read(name)
+    if old_record is None:
         return None
-    if kind_of(known.signal_id) is None:
-        _resend_message(known, stored, journal, upkeep)
+    if kind_of(old_record.signal_id) is None:
+        _resend_message(old_record, stored, journal, upkeep)
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen_record(old or known, cause, started, times.now())
+        return merge.reopen_record(old or old_record, cause, started, times.now())
 
-    record, committed = journal.ledger.update(known.signal_id, change, new_commit(cause), stored)
+    record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)
     if record is None:
         return None
     if not committed and not merge.is_first_attempt_due(record):
@@ -152,14 +152,14 @@ def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | N
     )
 
 
-def _resend_message(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
+def _resend_message(record: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
     """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
 
     A copy whose record is gone is what a crash left of doing so.
     """
-    buried = known.buried
+    buried = record.buried
     if stored and buried:
         queue = journal.queue if buried.queue == SIGNALS_QUEUE else upkeep
         queue.send(buried.text)
-        logs.info("message.repeated", signal=known.signal_id, queue=buried.queue)
-    journal.forget(known, stored)
+        logs.info("message.repeated", signal=record.signal_id, queue=buried.queue)
+    journal.forget(record, stored)

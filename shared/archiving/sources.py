@@ -83,9 +83,9 @@ class MeetingSource:
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Read the call record, or find out who organizes a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
-            return self._look_up(meeting)
+            return self._find_organizer(meeting)
         record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
-        told = Meeting(
+        facts = Meeting(
             record.start,
             record.end,
             record.join_url,
@@ -93,14 +93,14 @@ class MeetingSource:
             version=record.version,
             origin=Origin.RECORD,
         )
-        return meeting.merge(told), decide_from_call_record(record, self.settings)
+        return meeting.merge(facts), decide_from_call_record(record, self.settings)
 
-    def _look_up(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """The organizer of a watched meeting: an operator named one, or the join URL does."""
         url = meeting.join_url or ""
-        told, watched = meetings.parse_join_url(url), self.watchlist.find(url)
-        organizer = watched.organizer_id if watched else told.organizer_id
-        record = CallRecord(True, None, meeting.end, url, organizer, told.tenant_id)
+        link, watched = meetings.parse_join_url(url), self.watchlist.find(url)
+        organizer = watched.organizer_id if watched else link.organizer_id
+        record = CallRecord(True, None, meeting.end, url, organizer, link.tenant_id)
         return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
@@ -117,12 +117,12 @@ class MeetingSource:
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            listed = reports.listed(self.graph, where)
+            headers = reports.listed(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
         return matching.match_reports(
-            listed,
+            headers,
             MeetingSession(meeting.start, meeting.end),
             now,
             in_channel=is_channel(meeting),

@@ -34,21 +34,21 @@ _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of `meeting-signals`; one that cannot be read is buried."""
     try:
-        found = rich_notifications.read(text)
+        content = rich_notifications.read(text)
     except NotOurMessage as failure:
         dead_letters.record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    if isinstance(found, Encrypted):
-        with logs.about(traceparent=found.traceparent):
-            call_events.enqueue_ended_calls(found, services)
+    if isinstance(content, Encrypted):
+        with logs.about(traceparent=content.traceparent):
+            call_events.enqueue_ended_calls(content, services)
         return
-    if len(found) > 1:
-        for each in found:
+    if len(content) > 1:
+        for each in content:
             services.journal.queue.send(signals.message(each))
-        logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
+        logs.info("pack.opened", signals=len(content), traceparent=content[0].traceparent)
         return
-    with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):
-        make_attempt(found[0], services, redelivered=redelivered)
+    with logs.about(signal=content[0].signal_id, traceparent=content[0].traceparent):
+        make_attempt(content[0], services, redelivered=redelivered)
 
 
 def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:
@@ -66,17 +66,17 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
         verdict = attempt.run()
         _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
-        told = new_commit(
+        commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,
             status=failure.status if failure else None,
             request_id=(failure and failure.request_id) or services.graph.request_id,
         )
         change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
-        now, committed = journal.ledger.update(record.signal_id, change, told, stored)
-        if now and committed:
-            _log_record(now, services.graph.request_id)
-            if now.result is Result.STORED:
+        current, committed = journal.ledger.update(record.signal_id, change, commit, stored)
+        if current and committed:
+            _log_record(current, services.graph.request_id)
+            if current.result is Result.STORED:
                 services.heartbeat.beat(heartbeat.REPORT)
         else:
             logs.info(
@@ -86,9 +86,9 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
                 error=new.last_error,
                 requestId=services.graph.request_id,
             )
-        if now and (committed or redelivered):  # the one who was faster may have died before it followed
-            journal.follow([now])
-        attempt.store_missing()
+        if current and (committed or redelivered):  # the one who was faster may have died before it followed
+            journal.follow([current])
+        attempt.store_other_reports()
 
 
 def _handle_stale(
