@@ -162,4 +162,4 @@ def _resend_message(record: Record, stored: StoredRecord | None, journal: Journa
         queue = journal.queue if buried.queue == SIGNALS_QUEUE else upkeep
         queue.send(buried.text)
         logs.info("message.repeated", signal=record.signal_id, queue=buried.queue)
-    journal.forget(record, stored)
+    journal.remove(record, stored)

@@ -69,18 +69,18 @@ class AccessRegister:
 
     def mark_denied(self, organizer_id: str | None, signal_id: str) -> None:
         """Graph refused; `signal_id` is the signal to try it with again."""
-        sentence = remedy(organizer_id, self._client_id)
-        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
+        advice = remedy(organizer_id, self._client_id)
+        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": advice}
         if self._state.write(_path(DENIED, blob_key(organizer_id)), {**fields, "signal": signal_id}, None):
-            logs.error("access.denied", organizer=organizer_id, cure=sentence)
+            logs.error("access.denied", organizer=organizer_id, cure=advice)
 
     def mark_restored(self, organizer_id: str | None) -> None:
         """Graph no longer refuses: have all that was denied taken up again."""
         denied = self._state.read(_path(DENIED, blob_key(organizer_id)))
         if denied is None:
             return
-        opened = {"at": times.text(times.now()), "since": denied.content.get("since")}
-        self._state.put(_path(OPENED, blob_key(organizer_id)), opened)
+        restored = {"at": times.text(times.now()), "since": denied.content.get("since")}
+        self._state.put(_path(OPENED, blob_key(organizer_id)), restored)
         self.reopen()
         self._state.remove(_path(DENIED, blob_key(organizer_id)))
         logs.info("access.opened", organizer=organizer_id)
@@ -98,12 +98,12 @@ class AccessRegister:
 
     def first_denied_day(self, keys: set[str]) -> date:
         """The first day on which an outcome of these organizers may have been denied."""
-        since = [times.now()]
+        starts = [times.now()]
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
             with contextlib.suppress(ValueError):
-                since.append((entry and times.parse(entry.content.get("since"))) or times.now())
-        return min(since).date() - REACH
+                starts.append((entry and times.parse(entry.content.get("since"))) or times.now())
+        return min(starts).date() - REACH
 
     def finish_reopening(self, keys: set[str], before: str) -> None:
         """A pass that began at the time `before` is done: forget those that had opened by then."""

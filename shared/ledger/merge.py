@@ -79,8 +79,8 @@ def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -
     overdue is asked for again in its own series. A signal whose attempt has just been asked for is left to that, unless
     a backfill wants more of it.
     """
-    is_begun = old.series.cause is cause and old.series.began >= started
-    if old.is_erased or is_begun:
+    has_begun = old.series.cause is cause and old.series.began >= started
+    if old.is_erased or has_begun:
         return None
     attempt, waiting = old.attempt + 1, old.next
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
@@ -100,12 +100,14 @@ def is_first_attempt_due(record: Record) -> bool:
     return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
 
 
-def add_call_times(old: Record, told: Meeting) -> Record | None:
+def add_call_times(old: Record, listed: Meeting) -> Record | None:
     """A record that knows the times and version of its call from Graph's list; None where it knew them.
 
     Nothing else of the list: the organizer decides, and is read from the call record.
     """
-    meeting = old.meeting.merge(Meeting(told.start, told.end, version=told.version, origin=told.origin))
+    meeting = old.meeting.merge(
+        Meeting(listed.start, listed.end, version=listed.version, origin=listed.origin)
+    )
     return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
 
 

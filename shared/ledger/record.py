@@ -149,18 +149,18 @@ class Record:
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """The record as the one that follows `after`."""
-        known, days = (after.revision, after.days) if after else (0, ())
+        revision, days = (after.revision, after.days) if after else (0, ())
         return replace(
             self,
-            revision=max(known, self.revision) + 1,
+            revision=max(revision, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
             commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
         )
 
 
-def new_commit(step: str, **known: Any) -> Commit:
+def new_commit(step: str, **details: Any) -> Commit:
     """A change that is about to be made."""
-    return Commit(secrets.token_hex(8), times.now(), step, **known)
+    return Commit(secrets.token_hex(8), times.now(), step, **details)
 
 
 def record_from_news(news: News) -> Record:
@@ -209,7 +209,7 @@ def dump_outcome(record: Record) -> bytes:
 def outcome_metadata(record: Record) -> dict[str, str]:
     """The metadata of the published copy, so that one listing tells the state of a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
-    known = {
+    metadata = {
         "outcome": str(record.result),
         "nextattempt": times.optional_text(record.next.at if record.next else None),
         "organizerid": denied or None,
@@ -220,16 +220,16 @@ def outcome_metadata(record: Record) -> dict[str, str]:
         "stored": times.optional_text(record.stored),
         "earlierdays": ",".join(map(str, record.days[:-1])) or None,
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
-def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
-    """The record behind a published copy, for a signal whose record is gone; `told` is the copy's metadata.
+def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
+    """The record behind a published copy, for a signal whose record is gone; `metadata` is that of the copy.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """
     content: dict[str, Any] = json.loads(body)
-    first_seen = times.parse(told.get("firstseen") or content["firstSeen"])
+    first_seen = times.parse(metadata.get("firstseen") or content["firstSeen"])
     if first_seen is None:
         raise ValueError("an outcome has no firstSeen")
     next_attempt = times.parse(content["nextAttempt"])
@@ -244,7 +244,7 @@ def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         series=AttemptSeries(first_seen),
         next=NextAttempt(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
         settled=times.parse(content["settled"]),
-        stored=times.parse(told.get("stored")),
+        stored=times.parse(metadata.get("stored")),
         meeting=Meeting(
             times.parse(content["start"]),
             times.parse(content["end"]),
@@ -252,19 +252,19 @@ def load_outcome(body: bytes, told: Mapping[str, str]) -> Record:
             content["organizerId"],
             content["meetingId"],
             event,
-            int(told.get("version", "0")),
+            int(metadata.get("version", "0")),
             Origin.LIST,
         ),
-        reports=tuple(map(_stored_report, content["reports"])),
+        reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],
         buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
-        is_erased=ERASED in told,
-        revision=int(told.get("revision", "0")),
+        is_erased=ERASED in metadata,
+        revision=int(metadata.get("revision", "0")),
     )
     return replace(record, days=(record.day,))
 
 
-def _stored_report(content: dict[str, Any]) -> StoredReport:
+def _load_report(content: dict[str, Any]) -> StoredReport:
     end = times.parse(content["end"])
     if end is None:
         raise ValueError("a report has no end")

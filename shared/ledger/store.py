@@ -62,7 +62,7 @@ class Ledger:
         Return the record as it is now and whether this call changed it; `change` returns None to leave it. A record
         that is removed meanwhile is not written again. Raises Contention after too many lost races.
         """
-        was_there = stored is not None
+        existed = stored is not None
 
         def attempt() -> tuple[Record | None, bool] | None:
             nonlocal stored
@@ -77,7 +77,7 @@ class Ledger:
             stored = self.read(signal_id)
             if stored and any(each.id == commit.id for each in stored.record.commits):
                 return stored.record, True
-            return (None, False) if was_there and stored is None else None
+            return (None, False) if existed and stored is None else None
 
         return until_written(attempt, f"the record of {signal_id}")
 

@@ -38,7 +38,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     envelope: (),
     call_records: ("parse_listed",),
     notifications: (),
-    record: ("dump_outcome", "outcome_metadata", "load_outcome", "_stored_report"),
+    record: ("dump_outcome", "outcome_metadata", "load_outcome", "_load_report"),
     report_json: (),
     reports: ("read", "listed", "_record_pages", "_listed"),
     rows: (),
