@@ -54,7 +54,7 @@ def archive_reports(message: func.QueueMessage) -> None:
     from shared import services
     from shared.archiving import worker
 
-    worker.handle(_text(message), services.current(), redelivered=(message.dequeue_count or 1) > 1)
+    worker.handle_signals(_text(message), services.current(), redelivered=(message.dequeue_count or 1) > 1)
 
 
 @app.function_name("bury_poison")
@@ -64,7 +64,7 @@ def bury_poison(message: func.QueueMessage) -> None:
     from shared import services
     from shared.archiving import dead_letters
 
-    dead_letters.bury(_text(message), services.current())
+    dead_letters.record_dead_message(_text(message), services.current())
 
 
 @app.function_name("do_upkeep")
@@ -73,7 +73,7 @@ def do_upkeep(message: func.QueueMessage) -> None:
     """Renew subscriptions, look for what was never announced, write manifests: one task at a time."""
     from shared import services, upkeep
 
-    upkeep.handle(_text(message), services.current())
+    upkeep.handle_task(_text(message), services.current())
 
 
 @app.function_name("maintain_subscriptions")

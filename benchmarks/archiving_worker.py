@@ -76,7 +76,9 @@ def archive(call: str, told: dict[str, dict[str, str]]) -> None:
     now, meeting = times.now(), Meeting()
     if call in told:  # with the facts that a sweep has from the list
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
-    worker.handle(signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current())
+    worker.handle_signals(
+        signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current()
+    )
 
 
 def replay(session: requests.Session, exchanges: Sequence[Exchange]) -> None:

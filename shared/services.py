@@ -19,7 +19,7 @@ from .days.sealing import Sealing
 from .graph.client import Graph
 from .graph.credentials import credential, graph_token
 from .graph.meetings import MeetingIds
-from .ledger.access import Access
+from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
@@ -45,7 +45,7 @@ class Services:
     dead_tasks: clients.Queue
     state: State
     heartbeat: Heartbeat
-    access: Access
+    access: AccessRegister
     daily: Daily
     sealing: Sealing
     scans: Scans
@@ -80,7 +80,7 @@ def assemble(
         queue(clients.UPKEEP_POISON),
         state,
         Heartbeat(state),
-        Access(state, upkeep, settings.client_id, settings.retry_first_delay),
+        AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         sealing,
         Scans(state, upkeep),

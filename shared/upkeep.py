@@ -38,12 +38,12 @@ from .subscriptions import maintain
 MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 
 
-def handle(text: str, services: Services) -> None:
+def handle_task(text: str, services: Services) -> None:
     """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
     try:
         task = tasks.parse(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
+        dead_letters.record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
         return
     with logs.about(task=task.job.kind, traceparent=task.traceparent):
         try:
@@ -83,7 +83,7 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Refused: lambda job, services: services.heartbeat.refused(job.count),
     Sweep: sweep.do_slice,
     Backfill: sweep.backfill,
-    Redrive: redrive.redrive,
+    Redrive: redrive.redrive_outcomes,
     Refresh: _refresh,
     Part: lambda job, services: services.daily.write(job),
 }

@@ -92,10 +92,15 @@ class App:
         self.state = Blobs(clock.datetime, wait)
         self.queues = {name: Queue(clock, assumed) for name in clients.QUEUES}
         signals, upkeeps = self.queues[clients.SIGNALS_QUEUE], self.queues[clients.UPKEEP_QUEUE]
-        self.archive = self._function(signals, worker.handle, deployment.instances, assumed.cpu_of_report)
-        self.upkeep = self._function(upkeeps, upkeep.handle, UPKEEP_INSTANCES, 0.0)
+        self.archive = self._function(
+            signals, worker.handle_signals, deployment.instances, assumed.cpu_of_report
+        )
+        self.upkeep = self._function(upkeeps, upkeep.handle_task, UPKEEP_INSTANCES, 0.0)
         self.bury = self._function(
-            self.queues[f"{clients.SIGNALS_QUEUE}-poison"], dead_letters.bury, deployment.instances, 0.0
+            self.queues[f"{clients.SIGNALS_QUEUE}-poison"],
+            dead_letters.record_dead_message,
+            deployment.instances,
+            0.0,
         )
         self.webhook = Webhook(clock, assumed, signals.send, deployment.instances)
         self._timer = _Process(self).services()
@@ -158,7 +163,7 @@ class _Process:
         execution = id(getcurrent())
         self.running[execution] = self
         try:
-            again = {"redelivered": message.received > 1} if handle is worker.handle else {}
+            again = {"redelivered": message.received > 1} if handle is worker.handle_signals else {}
             handle(message.text, services, **again)
         finally:
             del self.running[execution]

@@ -14,13 +14,13 @@ from ..archive.reports import LONGEST_MEETING, Stored, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
 from ..graph import reports
 from ..graph.reports import Report, ReportHeader, Where
-from ..ledger.record import Cause, Next, Purpose, Record, Result, StoredReport
+from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
 from ..settings import Settings
 from . import backoff
 from .matching import Selection
-from .sources import EventSource, MeetingSource, Source, is_channel, is_in_scope
+from .sources import EventSource, MeetingSource, ReportSource, is_channel, is_in_scope
 
 FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
 # Statuses with which Graph refuses to show a report of a channel meeting for good.
@@ -34,8 +34,8 @@ _MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Resu
 class Verdict:
     """The end of an attempt: settled as `result`, or to be tried again after `delay` seconds and settled so at the end.
 
-    `confirms`: the next attempt reads fresh reports a second time. `is_doubtful`: perhaps not the session's own report,
-    not its last state, or not refused for good.
+    `needs_second_read`: the next attempt reads fresh reports a second time. `is_doubtful`: perhaps not the session's
+    own report, not its last state, or not refused for good.
     """
 
     result: Result
@@ -44,24 +44,24 @@ class Verdict:
     delay: int | None = None
     is_denied: bool = False
     failure: GraphError | None = None
-    confirms: bool = False
+    needs_second_read: bool = False
     is_doubtful: bool = False
 
 
-def recorded(record: Record, verdict: Verdict, settings: Settings) -> Record:
+def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record:
     """The record after an attempt that ended so."""
     now, attempt = times.now(), record.attempt + 1
     is_pending = verdict.delay is not None and verdict.result is not Result.STORED
     following = None
     if verdict.delay is not None:
         at = now + timedelta(seconds=verdict.delay)
-        following = Next(attempt, at, Purpose.CONFIRM if verdict.confirms else Purpose.TRY)
+        following = NextAttempt(attempt, at, Purpose.CONFIRM if verdict.needs_second_read else Purpose.TRY)
     elif verdict.is_doubtful or (
         verdict.result is not Result.STORED and {verdict.result, record.result} & _MAY_CHANGE
     ):
         closed = record.first_seen + timedelta(seconds=settings.retry_window)
-        look = backoff.look_again(closed, now)
-        following = Next(attempt, look, Purpose.LOOK) if look else None
+        next_look = backoff.look_again(closed, now)
+        following = NextAttempt(attempt, next_look, Purpose.LOOK) if next_look else None
     series = record.series
     return replace(
         record,
@@ -90,9 +90,9 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._missing: tuple[Where, tuple[ReportHeader, ...]] | None = None
-        self._confirms = record.next is not None and record.next.purpose is Purpose.CONFIRM
-        self._source: Source = (
+        self._other_reports: tuple[Where, tuple[ReportHeader, ...]] | None = None
+        self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
+        self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
             if kind_of(record.signal_id) is Kind.REPORT_READY
             else MeetingSource(
@@ -103,36 +103,36 @@ class Attempt:
 
     def run(self) -> Verdict:
         """Make the attempt."""
-        if self._confirms and self._record.result is Result.STORED:
-            return self._confirm()
+        if self._is_second_read and self._record.result is Result.STORED:
+            return self._read_again()
         try:
             if result := self._previous_decision():
-                return self._settled(result)
-            if self._source.lacks(self.meeting):
-                self.meeting, decision = self._source.resolve(self.meeting)
+                return self._settle(result)
+            if self._source.is_incomplete(self.meeting):
+                self.meeting, decision = self._source.resolve_meeting(self.meeting)
                 if decision:
-                    return self._settled(decision)
-            return self._fetch()
+                    return self._settle(decision)
+            return self._fetch_reports()
         except GraphError as failure:
-            return self._failed(failure)
+            return self._handle_failure(failure)
 
-    def _confirm(self) -> Verdict:
+    def _read_again(self) -> Verdict:
         """Read the stored reports once more and replace one that grew. A reading that fails is not the last one."""
-        before = self._record.reports
+        earlier = self._record.reports
         try:
-            self.meeting, where = self._source.locate(self.meeting)
-            kept = tuple(self._store(where, each.id, before=each) for each in before)
+            self.meeting, where = self._source.locate_reports(self.meeting)
+            reread = tuple(self._store(where, each.id, before=each) for each in earlier)
         except GraphError as failure:
-            verdict = self._failed(failure)
+            verdict = self._handle_failure(failure)
             return replace(
                 verdict,
                 result=Result.STORED,
-                reports=before,
+                reports=earlier,
                 is_denied=False,
-                confirms=True,
+                needs_second_read=True,
                 is_doubtful=True,
             )
-        return self._settled(Result.STORED, reports=kept)
+        return self._settle(Result.STORED, reports=reread)
 
     def _previous_decision(self) -> Result | None:
         """What the call record decided before, unless the organizer has come into scope since."""
@@ -141,29 +141,31 @@ class Attempt:
             return None
         return before if before in _BY_RECORD else None
 
-    def _fetch(self) -> Verdict:
+    def _fetch_reports(self) -> Verdict:
         """Store the reports of the session, then note what else of the meeting is not stored."""
         try:
-            self.meeting, where = self._source.locate(self.meeting)
+            self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
-            return self._settled(Result.NOT_FOUND, failure=failure)
-        everything = self._series.cause is Cause.BACKFILL
-        selection = self._source.select(self.meeting, where, self._now)
+            return self._settle(Result.NOT_FOUND, failure=failure)
+        is_backfill = self._series.cause is Cause.BACKFILL
+        selection = self._source.select_reports(self.meeting, where, self._now)
         try:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
-            return self._report_refused(failure)
+            return self._handle_report_failure(failure)
         others = (*selection.nearby, *selection.unrelated)
-        if everything and (trouble := self._store_others(where, others)):
-            verdict = self._failed(trouble)  # what is stored by now is not read again
-            mine = tuple(self._stored.values())
+        if is_backfill and (error := self._store_others(where, others)):
+            verdict = self._handle_failure(error)  # what is stored by now is not read again
+            stored = tuple(self._stored.values())
             return (
-                replace(verdict, result=Result.STORED, reports=mine, is_denied=False) if is_ready else verdict
+                replace(verdict, result=Result.STORED, reports=stored, is_denied=False)
+                if is_ready
+                else verdict
             )
-        self._missing = None if everything else (where, others)
+        self._other_reports = None if is_backfill else (where, others)
         if is_ready:
-            return self._settled(Result.STORED)
-        delay = self._delay_for_readiness()
+            return self._settle(Result.STORED)
+        delay = self._readiness_delay()
         if delay is None and (
             last := (*selection.unfinished, *selection.nearby)
         ):  # nothing better came in the end
@@ -180,23 +182,23 @@ class Attempt:
             self._store(where, report.id)
         return True
 
-    def store_missing(self) -> None:
+    def store_other_reports(self) -> None:
         """Store the meeting's reports that are not this session's, once the signal is settled.
 
         Their own signals answer for them, so failures only show.
         """
-        if self._missing:
-            self._store_others(*self._missing)
+        if self._other_reports:
+            self._store_others(*self._other_reports)
 
     def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
         """Store those that are not stored yet. Return what kept from going on; a refused report is passed over."""
         for report in others:
             try:
-                if not self._has(report):
-                    with reports.read(self._graph, where, report.id) as whole:
-                        self._mark_days(whole)
+                if not self._is_stored(report):
+                    with reports.read(self._graph, where, report.id) as full_report:
+                        self._mark_days(full_report)
                         with logs.about(requestId=self._graph.request_id):
-                            self._archive.store(whole, where)
+                            self._archive.store(full_report, where)
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -216,7 +218,7 @@ class Attempt:
         for number in range((last - first).days + 1):
             self._sealing.mark_changed(first + timedelta(days=number))
 
-    def _has(self, report: ReportHeader) -> bool:
+    def _is_stored(self, report: ReportHeader) -> bool:
         return report.end is not None and self._archive.has(report.id, report.end)
 
     def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
@@ -224,46 +226,48 @@ class Attempt:
         with reports.read(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
-            self.meeting = self._source.learn(self.meeting, report)
+            self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)
             if before and stored is Stored.KEPT:
                 return before
-            now = StoredReport(report.id, report.end, report_name(report.id, report.end))
-        self._stored[report_id] = now
-        return now
+            stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
+        self._stored[report_id] = stored_report
+        return stored_report
 
-    def _settled(
+    def _settle(
         self, result: Result, *, reports: tuple[StoredReport, ...] = (), failure: GraphError | None = None
     ) -> Verdict:
         """A verdict; a stored report that is fresh has itself read once more."""
         stored = reports or tuple(self._stored.values())
-        delay = self._until_confirmed(stored) if result is Result.STORED else None
-        return Verdict(result, self.meeting, stored, delay, failure=failure, confirms=delay is not None)
+        delay = self._second_read_delay(stored) if result is Result.STORED else None
+        return Verdict(
+            result, self.meeting, stored, delay, failure=failure, needs_second_read=delay is not None
+        )
 
-    def _until_confirmed(self, stored: tuple[StoredReport, ...]) -> int | None:
+    def _second_read_delay(self, stored: tuple[StoredReport, ...]) -> int | None:
         """Seconds until the second reading, or None when there is none to come.
 
         One that is under way is fenced off by this attempt, and must be planned again.
         """
-        if self._confirms:
+        if self._is_second_read:
             return None
         if any(self._now - report.end < FRESH for report in stored):
             return self._settings.confirm_after or None
         return None
 
-    def _failed(self, failure: GraphError) -> Verdict:
+    def _handle_failure(self, failure: GraphError) -> Verdict:
         """What a failed call to Graph means for the signal."""
-        delay = self._delay()
+        delay = self._retry_delay()
         match failure:
             case AccessDenied() if self._series.is_denied:
                 return Verdict(Result.ACCESS_DENIED, self.meeting, failure=failure)
             case AccessDenied():
-                delay = self._delay(denied=True)
+                delay = self._retry_delay(denied=True)
                 return Verdict(Result.ACCESS_DENIED, self.meeting, (), delay, is_denied=True, failure=failure)
             case NotFound():
-                delay = self._delay_for_readiness()
+                delay = self._readiness_delay()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, failure=failure)
             case Throttled():
                 delay = backoff.throttled_delay(delay, failure.retry_after)
@@ -271,31 +275,31 @@ class Attempt:
             case _:
                 return Verdict(Result.FAILED, self.meeting, delay=delay, failure=failure)
 
-    def _report_refused(self, failure: GraphError) -> Verdict:
+    def _handle_report_failure(self, failure: GraphError) -> Verdict:
         """What it means that a listed report could not be read: in a channel meeting that can be for good."""
         if isinstance(self._source, EventSource) and isinstance(failure, Refused):
-            return self._settled(Result.NOT_FOUND, failure=failure)
-        verdict = self._failed(failure)
+            return self._settle(Result.NOT_FOUND, failure=failure)
+        verdict = self._handle_failure(failure)
         if not is_channel(self.meeting):
             return verdict
         if failure.status in _UNSUPPORTED:
-            return self._settled(Result.NOT_SUPPORTED, failure=failure)
+            return self._settle(Result.NOT_SUPPORTED, failure=failure)
         if isinstance(failure, AccessDenied | NotFound):
             return replace(verdict, result=Result.NOT_SUPPORTED, is_doubtful=True)
         return verdict
 
-    def _delay_for_readiness(self) -> int | None:
+    def _readiness_delay(self) -> int | None:
         """Seconds until what is not there yet may be; None once a window after the news, or after a swept call's end.
 
         A signal that is reopened later, or was swept long after its end, gets one look.
         """
         is_swept = self._series.cause in (Cause.SWEEP, Cause.BACKFILL)
-        news = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
-        if self._now - news >= timedelta(seconds=self._settings.retry_window):
+        start = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
+        if self._now - start >= timedelta(seconds=self._settings.retry_window):
             return None
-        return self._delay()
+        return self._retry_delay()
 
-    def _delay(self, *, denied: bool = False) -> int | None:
+    def _retry_delay(self, *, denied: bool = False) -> int | None:
         """Seconds until trouble may have passed; None once a window after this series of attempts began."""
         return backoff.delay(
             since=self._series.began,

@@ -22,7 +22,7 @@ from ..storage.watchlist import Watch
 ENDED = "callended"
 
 
-def open_all(encrypted: Encrypted, services: Services) -> None:
+def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
     """Verify and decrypt, and enqueue a signal for each call that has ended.
 
     Raises Unavailable when signing keys or the private key cannot be had: the message then comes back.
@@ -32,30 +32,32 @@ def open_all(encrypted: Encrypted, services: Services) -> None:
     except NotGenuine as refusal:
         logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
         return
-    found: dict[str, News] = {}
+    ended: dict[str, News] = {}
     for item in encrypted.items:
         try:
             data = decryption.decrypt(item.content, services.keys)
         except Undecipherable as refusal:
             logs.warning("notification.undecipherable", reason=str(refusal))
             continue
-        if not _is_of(item, data):
+        if not _is_about(item, data):
             logs.warning("notification.undecipherable", reason="its data is of another meeting")
             continue
-        if news := _news(item, data, encrypted, services.watch):
-            found[news.signal_id] = news
-    for news in found.values():
+        if news := _parse_ended_call(item, data, encrypted, services.watch):
+            ended[news.signal_id] = news
+    for news in ended.values():
         services.journal.queue.send(message(news))
-    logs.info("events.opened", items=len(encrypted.items), signals=[*found])
+    logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 
-def _is_of(item: Item, data: Mapping[str, Any]) -> bool:
+def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
     """Whether what was decrypted names the item's own meeting, or none: an item can carry another one's content."""
     address = data.get("@odata.id")
     return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
-def _news(item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch) -> News | None:
+def _parse_ended_call(
+    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch
+) -> News | None:
     """News of a call's end. Resource type and examples name the property differently."""
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:

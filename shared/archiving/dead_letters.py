@@ -18,7 +18,7 @@ from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import merge
 from ..ledger.journal import Journal
-from ..ledger.record import Buried, Next, Purpose, Record, Result, Series, commit
+from ..ledger.record import AttemptSeries, DeadLetter, NextAttempt, Purpose, Record, Result, new_commit
 from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import Encrypted
 from ..messages.signals import Message
@@ -33,19 +33,19 @@ _KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, an
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
-def bury(text: str, services: Services) -> None:
+def record_dead_message(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
     try:
-        found = rich_notifications.read(text)
+        content = rich_notifications.read(text)
     except NotOurMessage as failure:
-        bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
+        record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in found.without_ciphertext() if isinstance(found, Encrypted) else found:
+    for each in content.without_ciphertext() if isinstance(content, Encrypted) else content:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
-            _bury_signal(each, services.journal, services.settings.retry_window)
+            _record_failed(each, services.journal, services.settings.retry_window)
 
 
-def drain(services: Services) -> None:
+def drain_tasks(services: Services) -> None:
     """Empty the poison queue of `upkeep`, on which no function listens.
 
     What an operator asked for is recorded, so that it can be redriven; every other task comes again by itself.
@@ -54,40 +54,40 @@ def drain(services: Services) -> None:
         try:
             job = tasks.parse(text).job
         except NotOurMessage as failure:
-            bury_unread(text, UPKEEP_QUEUE, str(failure), services.journal)
+            record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue
         if isinstance(job, Backfill | Redrive):
-            bury_unread(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
+            record_unreadable(text, UPKEEP_QUEUE, TRIED_OUT, services.journal)
         else:
             logs.error("task.dropped", task=job.kind, error=TRIED_OUT)
 
 
-def bury_unread(text: str, queue: str, problem: str, journal: Journal) -> None:
+def record_unreadable(text: str, queue: str, problem: str, journal: Journal) -> None:
     """Record a message that this version cannot read. The same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
-    content, kept = _parsed(text)
+    content, safe_text = _parse(text)
     kind, version = content.get("kind"), content.get("version")
-    buried = Buried(
+    buried = DeadLetter(
         queue,
         kind if isinstance(kind, str) and _KIND.match(kind) else None,
         version if type(version) is int and version >= 0 else None,
         sha256,
-        kept,
+        safe_text,
     )
     signal_id = f"msg-{sha256[:32]}"
     new = Record(
-        signal_id, Result.FAILED, now, 0, Series(now), settled=now, last_error=problem, buried=buried
+        signal_id, Result.FAILED, now, 0, AttemptSeries(now), settled=now, last_error=problem, buried=buried
     )
     # Written although it may be there already: whoever has sent it again is about to remove it as it was.
-    record, _ = journal.ledger.update(signal_id, lambda old: old or new, commit("buried"))
+    record, _ = journal.ledger.update(signal_id, lambda old: old or new, new_commit("buried"))
     if record:
         journal.follow([record])
         logs.error("message.buried", signal=signal_id, outcome=Result.FAILED, queue=queue, error=problem)
 
 
-def _bury_signal(message: Message, journal: Journal, window: int) -> None:
+def _record_failed(message: Message, journal: Journal, window: int) -> None:
     stored = journal.ledger.read(message.signal_id)
-    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
         if stored:
             journal.follow([stored.record])
@@ -100,31 +100,31 @@ def _bury_signal(message: Message, journal: Journal, window: int) -> None:
         result=Result.FAILED,
         attempt=attempt,
         settled=now,
-        next=Next(attempt, look, Purpose.LOOK) if look else None,
+        next=NextAttempt(attempt, look, Purpose.LOOK) if look else None,
         last_error=TRIED_OUT,
     )
-    change = partial(merge.merge, new=new, attempt=record.attempt)
+    change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
     current, _ = journal.ledger.update(
-        record.signal_id, change, commit("buried", result=Result.FAILED), stored
+        record.signal_id, change, new_commit("buried", result=Result.FAILED), stored
     )
     if current:
         journal.follow([current])
         logs.error("signal.buried", attempt=attempt, outcome=current.result, error=TRIED_OUT)
 
 
-def _parsed(text: str) -> tuple[dict[str, Any], str]:
+def _parse(text: str) -> tuple[dict[str, Any], str]:
     """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
     has_secrets = False
 
     def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
         nonlocal has_secrets
-        kept = {key: value for key, value in content.items() if key not in _SECRETS}
-        has_secrets |= len(kept) < len(content)
-        return kept
+        safe = {key: value for key, value in content.items() if key not in _SECRETS}
+        has_secrets |= len(safe) < len(content)
+        return safe
 
     try:
         content = json.loads(text, object_hook=without_secrets)
-        kept = json.dumps(content) if has_secrets else text
+        safe_text = json.dumps(content) if has_secrets else text
     except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
-        content, kept = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
-    return content if isinstance(content, dict) else {}, kept
+        content, safe_text = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
+    return content if isinstance(content, dict) else {}, safe_text

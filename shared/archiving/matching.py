@@ -18,7 +18,7 @@ CLOCK_SKEW = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Session:
+class MeetingSession:
     """The span of a call, from the first join to the last leave. Of some only the end is known."""
 
     start: datetime | None
@@ -46,9 +46,9 @@ class Selection:
     unfinished: tuple[ReportHeader, ...]
 
 
-def select(
+def match_reports(
     reports: Iterable[ReportHeader],
-    session: Session,
+    session: MeetingSession,
     now: datetime,
     *,
     in_channel: bool = False,
@@ -79,7 +79,7 @@ def select(
     return Selection(tuple(matching), tuple(nearby), tuple(unrelated), tuple(unfinished))
 
 
-def _shares_time(start: datetime, end: datetime, session: Session) -> bool:
+def _shares_time(start: datetime, end: datetime, session: MeetingSession) -> bool:
     """Whether both were at the same time for longer than the clocks may differ, or for most of the shorter one.
 
     Where only the session's end is known, whether that lies in the report, give or take what clocks may differ.
@@ -91,10 +91,10 @@ def _shares_time(start: datetime, end: datetime, session: Session) -> bool:
     return shared > CLOCK_SKEW or shared >= shorter / 2
 
 
-def _has_times_of(start: datetime, end: datetime, session: Session) -> bool:
+def _has_times_of(start: datetime, end: datetime, session: MeetingSession) -> bool:
     begins = session.start is None or abs(start - session.start) <= CLOCK_SKEW
     return begins and abs(end - session.end) <= CLOCK_SKEW
 
 
-def _overlaps(start: datetime, end: datetime, session: Session) -> bool:
+def _overlaps(start: datetime, end: datetime, session: MeetingSession) -> bool:
     return start <= session.end + TOLERANCE and end >= session.begin - TOLERANCE

@@ -18,7 +18,7 @@ from .. import logs, times
 from ..ledger import access, merge
 from ..ledger.journal import Journal
 from ..ledger.publish import OutcomeSummary, signal_id_of
-from ..ledger.record import Cause, Record, Result, commit
+from ..ledger.record import Cause, Record, Result, new_commit
 from ..ledger.store import StoredRecord
 from ..messages import tasks
 from ..messages.signals import kind_of
@@ -33,50 +33,50 @@ MOVED = timedelta(days=2)  # a scan comes by at least once in this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
-def redrive(job: Redrive, services: Services) -> None:
+def redrive_outcomes(job: Redrive, services: Services) -> None:
     """Reopen what settled as the job says, day by day; what is left when the time is over goes into a new message.
 
     The first message only begins the job: all that is reopened then names one beginning, also when it comes again.
     """
-    opened = services.access.open_organizers() if job.opened else None
+    organizers = services.access.restored_organizers() if job.opened else None
     started = job.started
     if started is None:
-        first = services.access.first_day(opened) if opened else job.first
+        first = services.access.first_denied_day(organizers) if organizers else job.first
         services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
         return
-    until = time.monotonic() + SLICE_SECONDS
+    deadline = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
         after = job.after if day == job.first else None
-        over = time.monotonic() > until
-        if not over:
-            is_wanted = partial(_is_asked_for, job=job, opened=opened)
-            after = reopen_day(day, is_wanted, Cause.REDRIVE, started, services, until, after)
-        if over or after:
+        is_over = time.monotonic() > deadline
+        if not is_over:
+            is_selected = partial(_is_selected, job=job, organizers=organizers)
+            after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
+        if is_over or after:
             rest = replace(job, first=day, after=after)
             services.tasks.send(tasks.message(Task(rest)))
             return
-    if opened:
-        services.access.settle(opened, times.text(started))
+    if organizers:
+        services.access.finish_reopening(organizers, times.text(started))
 
 
 def reopen_day(
     day: date,
-    is_wanted: Callable[[OutcomeSummary], bool],
+    is_selected: Callable[[OutcomeSummary], bool],
     cause: Cause,
     started: datetime,
     services: Services,
-    until: float,
+    deadline: float,
     after: str | None,
 ) -> str | None:
     """Reopen the wanted outcomes of a day, those after the name `after`.
 
     Return the last name that was done when the time was over, None when all are.
     """
-    names = (each.name for each in services.journal.outcomes.list(day) if is_wanted(each))
+    names = (each.name for each in services.journal.outcomes.list(day) if is_selected(each))
     for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
-        reopen(portion, cause, started, services)
+        reopen_outcomes(portion, cause, started, services)
         logs.info("outcomes.redriven", date=day, count=len(portion))
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return portion[-1]
     return None
 
@@ -90,50 +90,52 @@ def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
     return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
 
 
-def probe(services: Services) -> None:
+def probe_denied(services: Services) -> None:
     """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
     names: list[str] = []
-    for organizer, signal_id in services.access.probes():
+    for organizer, signal_id in services.access.denied_signals():
         stored = services.journal.ledger.read(signal_id) if signal_id else None
         if stored is None:
             services.access.forget(organizer)
         elif stored.record.result is Result.ACCESS_DENIED:
             names.append(services.journal.outcomes.name(signal_id, stored.record.day))
         else:
-            services.access.opened(organizer)
-    reopen(names, Cause.PROBE, times.now(), services)
+            services.access.mark_restored(organizer)
+    reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
 
-def reopen(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
+def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
     """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`.
 
     An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
     """
     journal = services.journal
-    found = in_parallel(lambda name: _reopen(name, cause, started, journal, services.tasks), list(names))
-    journal.follow([record for record, is_asked_for in filter(None, found) if is_asked_for])
-    journal.publish([record for record, is_asked_for in filter(None, found) if not is_asked_for])
+    reopened = in_parallel(
+        lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
+    )
+    journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
+    journal.publish([record for record, needs_message in filter(None, reopened) if not needs_message])
 
 
-def _reopen(
+def _reopen_signal(
     name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
 ) -> tuple[Record, bool] | None:
     """Reopen one signal. Return its record, and whether a message is to be sent."""
     stored = journal.ledger.read(signal_id_of(name))
-    known = stored.record if stored else journal.outcomes.read(name)
-    if known is None:
+    old_record = stored.record if stored else journal.outcomes.read(name)
+    if old_record is None:
         return None
-    if kind_of(known.signal_id) is None:
-        _send_as_it_was(known, stored, journal, upkeep)
+    if kind_of(old_record.signal_id) is None:
+        _resend_message(old_record, stored, journal, upkeep)
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen(old or known, cause, started, times.now())
+        return merge.reopen_record(old or old_record, cause, started, times.now())
 
-    record, committed = journal.ledger.update(known.signal_id, change, commit(cause), stored)
+    record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)
     if record is None:
         return None
-    if not committed and not merge.is_asked_for(record):
+    if not committed and not merge.is_first_attempt_due(record):
         return record, False
     logs.info(
         "signal.repeated", signal=record.signal_id, outcome=record.result, meeting=record.meeting.meeting_id
@@ -141,20 +143,23 @@ def _reopen(
     return record, True
 
 
-def _is_asked_for(outcome: OutcomeSummary, job: Redrive, opened: set[str] | None) -> bool:
+def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
     if outcome.result not in job.outcomes:
         return False
-    return opened is None or access.key(access.whose(outcome.signal_id, outcome.organizer_id)) in opened
+    return (
+        organizers is None
+        or access.blob_key(access.refused_organizer(outcome.signal_id, outcome.organizer_id)) in organizers
+    )
 
 
-def _send_as_it_was(known: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
+def _resend_message(record: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
     """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
 
     A copy whose record is gone is what a crash left of doing so.
     """
-    buried = known.buried
+    buried = record.buried
     if stored and buried:
         queue = journal.queue if buried.queue == SIGNALS_QUEUE else upkeep
         queue.send(buried.text)
-        logs.info("message.repeated", signal=known.signal_id, queue=buried.queue)
-    journal.forget(known, stored)
+        logs.info("message.repeated", signal=record.signal_id, queue=buried.queue)
+    journal.remove(record, stored)

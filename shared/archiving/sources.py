@@ -20,25 +20,25 @@ from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
 from ..storage.watchlist import Watch
 from . import matching
-from .matching import Selection, Session
+from .matching import MeetingSession, Selection
 
 
-class Source(Protocol):
+class ReportSource(Protocol):
     """The reports of one signal."""
 
-    def lacks(self, meeting: Meeting) -> bool:
+    def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether Graph must be asked before the reports can be looked for."""
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Complete the facts of the meeting. A result settles the signal."""
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, Where]:
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, Where]:
         """Find the place of the reports. Raises Refused where asking again will not help."""
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
         """Pick the reports of the session."""
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Complete the facts of the meeting from one of its reports."""
 
 
@@ -74,18 +74,18 @@ class MeetingSource:
     meeting_ids: MeetingIds
     watchlist: Watch
 
-    def lacks(self, meeting: Meeting) -> bool:
+    def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether the call record must be read, or for a call event the organizer looked up."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return meeting.organizer_id is None
         return None in (meeting.start, meeting.end, meeting.organizer_id, meeting.join_url)
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Read the call record, or find out who organizes a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
-            return self._look_up(meeting)
+            return self._find_organizer(meeting)
         record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
-        told = Meeting(
+        facts = Meeting(
             record.start,
             record.end,
             record.join_url,
@@ -93,17 +93,17 @@ class MeetingSource:
             version=record.version,
             origin=Origin.RECORD,
         )
-        return meeting.merge(told), decide_from_call_record(record, self.settings)
+        return meeting.merge(facts), decide_from_call_record(record, self.settings)
 
-    def _look_up(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """The organizer of a watched meeting: an operator named one, or the join URL does."""
         url = meeting.join_url or ""
-        told, watched = meetings.parse_join_url(url), self.watchlist.find(url)
-        organizer = watched.organizer_id if watched else told.organizer_id
-        record = CallRecord(True, None, meeting.end, url, organizer, told.tenant_id)
+        link, watched = meetings.parse_join_url(url), self.watchlist.find(url)
+        organizer = watched.organizer_id if watched else link.organizer_id
+        record = CallRecord(True, None, meeting.end, url, organizer, link.tenant_id)
         return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
         """Find the online meeting by its join URL, unless an attempt before has."""
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
         if organizer_id is None or join_url is None:
@@ -112,24 +112,24 @@ class MeetingSource:
             meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
         return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            listed = reports.listed(self.graph, where)
+            headers = reports.listed(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
-        return matching.select(
-            listed,
-            Session(meeting.start, meeting.end),
+        return matching.match_reports(
+            headers,
+            MeetingSession(meeting.start, meeting.end),
             now,
             in_channel=is_channel(meeting),
             everything=self.record.series.cause is Cause.BACKFILL,
         )
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Nothing: the session is that of the call."""
         return meeting
 
@@ -142,18 +142,18 @@ class EventSource:
     graph: Graph
     settings: Settings
 
-    def lacks(self, meeting: Meeting) -> bool:
+    def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether the organizer is unknown: the pilot's scope and the remedy for a refusal depend on it."""
         return meeting.organizer_id is None
 
-    def resolve(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Ask the event who organizes it."""
         session = self._where(meeting).session
         organizer = events.event(self.graph, session.source, session.event_id).organizer_id
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 
-    def locate(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
         """The reports of the session."""
         return meeting, self._where(meeting)
 
@@ -162,10 +162,10 @@ class EventSource:
             raise NotFound("get attendance report", "the record names no session")
         return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
 
-    def select(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
         """The one report of the signal."""
         return Selection((ReportHeader(subject_of(self.record.signal_id), None, None),), (), (), ())
 
-    def learn(self, meeting: Meeting, report: Report) -> Meeting:
+    def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """The times of the session, which are those of its report."""
         return replace(meeting, start=report.start, end=report.end, origin=Origin.RECORD)

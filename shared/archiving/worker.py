@@ -14,9 +14,9 @@ from functools import partial
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..ledger import access, merge
-from ..ledger.access import Access
+from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
-from ..ledger.record import Record, Result, commit
+from ..ledger.record import Record, Result, new_commit
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications, signals
 from ..messages.rich_notifications import Encrypted
@@ -25,58 +25,58 @@ from ..services import Services
 from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
 from . import call_events, dead_letters
-from .attempt import Attempt, Verdict, recorded
+from .attempt import Attempt, Verdict, record_after
 
 ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
-_SAYS_NOTHING_OF_ACCESS = frozenset({Result.FAILED, Result.ACCESS_DENIED})
+_INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
-def handle(text: str, services: Services, *, redelivered: bool = False) -> None:
+def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of `meeting-signals`; one that cannot be read is buried."""
     try:
-        found = rich_notifications.read(text)
+        content = rich_notifications.read(text)
     except NotOurMessage as failure:
-        dead_letters.bury_unread(text, SIGNALS_QUEUE, str(failure), services.journal)
+        dead_letters.record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    if isinstance(found, Encrypted):
-        with logs.about(traceparent=found.traceparent):
-            call_events.open_all(found, services)
+    if isinstance(content, Encrypted):
+        with logs.about(traceparent=content.traceparent):
+            call_events.enqueue_ended_calls(content, services)
         return
-    if len(found) > 1:
-        for each in found:
+    if len(content) > 1:
+        for each in content:
             services.journal.queue.send(signals.message(each))
-        logs.info("pack.opened", signals=len(found), traceparent=found[0].traceparent)
+        logs.info("pack.opened", signals=len(content), traceparent=content[0].traceparent)
         return
-    with logs.about(signal=found[0].signal_id, traceparent=found[0].traceparent):
-        archive(found[0], services, redelivered=redelivered)
+    with logs.about(signal=content[0].signal_id, traceparent=content[0].traceparent):
+        make_attempt(content[0], services, redelivered=redelivered)
 
 
-def archive(message: Message, services: Services, *, redelivered: bool = False) -> None:
+def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:
     """Make the attempt that a message asks for, commit it, and do what follows from it."""
     if isinstance(message, News):
         services.heartbeat.beat(heartbeat.NOTIFICATION)
     journal = services.journal
     stored = journal.ledger.read(message.signal_id)
-    record = merge.in_turn(message, stored.record if stored else None, times.now())
+    record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
-        _out_of_turn(message, stored, journal, redelivered=redelivered)
+        _handle_stale(message, stored, journal, redelivered=redelivered)
         return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
-        _note_access(record, verdict, services.access)
-        new, failure = recorded(record, verdict, services.settings), verdict.failure
-        told = commit(
+        _mark_access(record, verdict, services.access)
+        new, failure = record_after(record, verdict, services.settings), verdict.failure
+        commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,
             status=failure.status if failure else None,
             request_id=(failure and failure.request_id) or services.graph.request_id,
         )
-        change = partial(merge.merge, new=new, attempt=record.attempt)
-        now, committed = journal.ledger.update(record.signal_id, change, told, stored)
-        if now and committed:
-            _tell(now, services.graph.request_id)
-            if now.result is Result.STORED:
+        change = partial(merge.merge_attempt, new=new, attempt=record.attempt)
+        current, committed = journal.ledger.update(record.signal_id, change, commit, stored)
+        if current and committed:
+            _log_record(current, services.graph.request_id)
+            if current.result is Result.STORED:
                 services.heartbeat.beat(heartbeat.REPORT)
         else:
             logs.info(
@@ -86,19 +86,19 @@ def archive(message: Message, services: Services, *, redelivered: bool = False) 
                 error=new.last_error,
                 requestId=services.graph.request_id,
             )
-        if now and (committed or redelivered):  # the one who was faster may have died before it followed
-            journal.follow([now])
-        attempt.store_missing()
+        if current and (committed or redelivered):  # the one who was faster may have died before it followed
+            journal.follow([current])
+        attempt.store_other_reports()
 
 
-def _out_of_turn(
+def _handle_stale(
     message: Message, stored: StoredRecord | None, journal: Journal, *, redelivered: bool
 ) -> None:
     """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
     record = stored.record if stored else None
     if stored and isinstance(message, News):
-        change = partial(_filled_in, news=message)
-        record, _ = journal.ledger.update(message.signal_id, change, commit("announced"), stored)
+        change = partial(_add_news, news=message)
+        record, _ = journal.ledger.update(message.signal_id, change, new_commit("announced"), stored)
     if record and redelivered:
         journal.follow([record])
     logs.info(
@@ -109,25 +109,25 @@ def _out_of_turn(
     )
 
 
-def _filled_in(record: Record | None, news: News) -> Record | None:
-    return merge.fill_in(record, news) if record else None
+def _add_news(record: Record | None, news: News) -> Record | None:
+    return merge.add_news(record, news) if record else None
 
 
-def _note_access(record: Record, verdict: Verdict, known: Access) -> None:
+def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
     """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
 
     Before the commit: after a crash in between, this message would no longer be in turn.
     """
-    whose = access.whose(record.signal_id, verdict.meeting.organizer_id)
+    organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
     if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
-        known.denied(whose, record.signal_id)
+        register.mark_denied(organizer, record.signal_id)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
-    if was_denied and (verdict.result not in _SAYS_NOTHING_OF_ACCESS or not same):
-        known.opened(access.whose(record.signal_id, record.meeting.organizer_id))
+    if was_denied and (verdict.result not in _INCONCLUSIVE or not same):
+        register.mark_restored(access.refused_organizer(record.signal_id, record.meeting.organizer_id))
 
 
-def _tell(record: Record, request_id: str | None) -> None:
+def _log_record(record: Record, request_id: str | None) -> None:
     logs.info(
         "signal.pending" if record.result is Result.PENDING else "signal.settled",
         outcome=record.result,

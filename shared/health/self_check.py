@@ -122,4 +122,4 @@ def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:
         pass  # it was let in
     except GraphError as failure:
         refusal = failure
-    return findings.organizer_access(organizer, refusal, access.cure(organizer, app_id))
+    return findings.organizer_access(organizer, refusal, access.remedy(organizer, app_id))

@@ -41,14 +41,14 @@ _GRANT_POLICY = (
 )
 
 
-def whose(signal_id: str, organizer_id: str | None) -> str | None:
+def refused_organizer(signal_id: str, organizer_id: str | None) -> str | None:
     """Who has no access where Graph refuses a signal: its organizer, or what stands for one who is not known."""
     if organizer_id is None and kind_of(signal_id) is Kind.REPORT_READY:
         return VIRTUAL_EVENTS
     return organizer_id
 
 
-def cure(organizer_id: str | None, client_id: str) -> str:
+def remedy(organizer_id: str | None, client_id: str) -> str:
     """The sentence that says how access is given."""
     if organizer_id is None:
         return _GRANT_CALL_RECORDS
@@ -57,7 +57,7 @@ def cure(organizer_id: str | None, client_id: str) -> str:
     return _GRANT_POLICY.format(client=client_id or "<client id>", organizer=organizer_id)
 
 
-class Access:
+class AccessRegister:
     """What is known of organizers without access. `pause` is how long openings are gathered, in seconds."""
 
     def __init__(self, state: State, upkeep: Queue, client_id: str, pause: int) -> None:
@@ -67,22 +67,22 @@ class Access:
         self._pause = pause
         self._asked = Debounce(pause)
 
-    def denied(self, organizer_id: str | None, signal_id: str) -> None:
+    def mark_denied(self, organizer_id: str | None, signal_id: str) -> None:
         """Graph refused; `signal_id` is the signal to try it with again."""
-        sentence = cure(organizer_id, self._client_id)
-        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": sentence}
-        if self._state.write(_path(DENIED, key(organizer_id)), {**fields, "signal": signal_id}, None):
-            logs.error("access.denied", organizer=organizer_id, cure=sentence)
+        advice = remedy(organizer_id, self._client_id)
+        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": advice}
+        if self._state.write(_path(DENIED, blob_key(organizer_id)), {**fields, "signal": signal_id}, None):
+            logs.error("access.denied", organizer=organizer_id, cure=advice)
 
-    def opened(self, organizer_id: str | None) -> None:
+    def mark_restored(self, organizer_id: str | None) -> None:
         """Graph no longer refuses: have all that was denied taken up again."""
-        denied = self._state.read(_path(DENIED, key(organizer_id)))
+        denied = self._state.read(_path(DENIED, blob_key(organizer_id)))
         if denied is None:
             return
-        opened = {"at": times.text(times.now()), "since": denied.content.get("since")}
-        self._state.put(_path(OPENED, key(organizer_id)), opened)
+        restored = {"at": times.text(times.now()), "since": denied.content.get("since")}
+        self._state.put(_path(OPENED, blob_key(organizer_id)), restored)
         self.reopen()
-        self._state.remove(_path(DENIED, key(organizer_id)))
+        self._state.remove(_path(DENIED, blob_key(organizer_id)))
         logs.info("access.opened", organizer=organizer_id)
 
     def reopen(self) -> None:
@@ -92,27 +92,27 @@ class Access:
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
             self._upkeep.send(tasks.message(Task(job)), self._pause)
 
-    def open_organizers(self) -> set[str]:
+    def restored_organizers(self) -> set[str]:
         """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""
         return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
 
-    def first_day(self, keys: set[str]) -> date:
+    def first_denied_day(self, keys: set[str]) -> date:
         """The first day on which an outcome of these organizers may have been denied."""
-        since = [times.now()]
+        starts = [times.now()]
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
             with contextlib.suppress(ValueError):
-                since.append((entry and times.parse(entry.content.get("since"))) or times.now())
-        return min(since).date() - REACH
+                starts.append((entry and times.parse(entry.content.get("since"))) or times.now())
+        return min(starts).date() - REACH
 
-    def settle(self, keys: set[str], before: str) -> None:
+    def finish_reopening(self, keys: set[str], before: str) -> None:
         """A pass that began at the time `before` is done: forget those that had opened by then."""
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
             if entry and entry.content.get("at", "") < before:
                 self._state.remove(_path(OPENED, each))
 
-    def probes(self) -> Iterator[tuple[str | None, str]]:
+    def denied_signals(self) -> Iterator[tuple[str | None, str]]:
         """For each organizer a signal that was denied."""
         for name in self._state.names(DENIED, MOST):
             entry = self._state.read(name)
@@ -121,13 +121,13 @@ class Access:
 
     def forget(self, organizer_id: str | None) -> None:
         """Nothing of this organizer is known to be denied; what is will put him down again."""
-        self._state.remove(_path(DENIED, key(organizer_id)))
+        self._state.remove(_path(DENIED, blob_key(organizer_id)))
 
 
-def key(organizer_id: str | None) -> str:
-    """How an organizer appears in names of blobs, and in `open_organizers`."""
+def blob_key(organizer_id: str | None) -> str:
+    """How an organizer appears in names of blobs, and in `restored_organizers`."""
     return name_part(organizer_id or CALL_RECORDS)
 
 
 def _path(prefix: str, key: str) -> str:
-    return f"{prefix}{key}.json"
+    return f"{prefix}{blob_key}.json"

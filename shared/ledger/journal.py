@@ -56,11 +56,11 @@ class Journal:
             self.mark_changed(day)
         return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
-    def forget(self, known: Record, stored: StoredRecord | None) -> None:
+    def remove(self, record: Record, stored: StoredRecord | None) -> None:
         """Delete a record, unless it has changed since it was read, and with it its outcome."""
-        for day in known.days:
+        for day in record.days:
             self.mark_changed(day)
         if stored:
             self.ledger.remove(stored)
-        if self.ledger.read(known.signal_id) is None:
-            self.outcomes.remove(known)
+        if self.ledger.read(record.signal_id) is None:
+            self.outcomes.remove(record)

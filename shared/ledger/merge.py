@@ -10,19 +10,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..messages.signals import Kind, Meeting, Message, News, kind_of
-from .record import Cause, Next, Purpose, Record, Result, Series, StoredReport, of_news
+from .record import AttemptSeries, Cause, NextAttempt, Purpose, Record, Result, StoredReport, record_from_news
 
 OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
 
 
-def in_turn(message: Message, record: Record | None, now: datetime) -> Record | None:
+def record_for_attempt(message: Message, record: Record | None, now: datetime) -> Record | None:
     """The record that the next attempt starts from, or None where the message asks for no attempt.
 
     A nudge whose record is gone starts a call record anew, for Graph can be asked for all that it lacks.
     """
     if isinstance(message, News):
-        return None if record else of_news(message)
+        return None if record else record_from_news(message)
     if record is None:
         if kind_of(message.signal_id) is not Kind.CALL_RECORD:
             return None
@@ -31,7 +31,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
             Result.PENDING,
             now,
             message.attempt,
-            Series(now),
+            AttemptSeries(now),
             traceparent=message.traceparent,
         )
     if record.is_erased or message.attempt < record.attempt:
@@ -39,7 +39,7 @@ def in_turn(message: Message, record: Record | None, now: datetime) -> Record | 
     return replace(record, attempt=message.attempt)
 
 
-def merge(old: Record | None, new: Record, attempt: int) -> Record | None:
+def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | None:
     """The record after the attempt that followed the first `attempt` ones; None if another worker recorded it first."""
     if old is None:
         return new
@@ -72,44 +72,46 @@ def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
     return tuple({each.id: each for each in (*old.reports, *new.reports)}.values())
 
 
-def reopen(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
+def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
     """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
 
     `started` is when the job began that asks: it begins one series a signal. An attempt that is under way but 2 h
     overdue is asked for again in its own series. A signal whose attempt has just been asked for is left to that, unless
     a backfill wants more of it.
     """
-    is_begun = old.series.cause is cause and old.series.began >= started
-    if old.is_erased or is_begun:
+    has_begun = old.series.cause is cause and old.series.began >= started
+    if old.is_erased or has_begun:
         return None
     attempt, waiting = old.attempt + 1, old.next
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
     if waiting and not is_look and now > waiting.at + OVERDUE:
-        return replace(old, attempt=attempt, next=Next(attempt, now, waiting.purpose))
-    if is_asked_for(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
+        return replace(old, attempt=attempt, next=NextAttempt(attempt, now, waiting.purpose))
+    if is_first_attempt_due(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    series = Series(max(now, started), cause)  # clocks of two instances differ
-    return replace(old, attempt=attempt, series=series, next=Next(attempt, now))
+    series = AttemptSeries(max(now, started), cause)  # clocks of two instances differ
+    return replace(old, attempt=attempt, series=series, next=NextAttempt(attempt, now))
 
 
-def is_asked_for(record: Record) -> bool:
+def is_first_attempt_due(record: Record) -> bool:
     """Whether the first attempt of a series is due, so that its message may be sent once more."""
     waiting = record.next
     return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
 
 
-def teach(old: Record, told: Meeting) -> Record | None:
+def add_call_times(old: Record, listed: Meeting) -> Record | None:
     """A record that knows the times and version of its call from Graph's list; None where it knew them.
 
     Nothing else of the list: the organizer decides, and is read from the call record.
     """
-    meeting = old.meeting.merge(Meeting(told.start, told.end, version=told.version, origin=told.origin))
+    meeting = old.meeting.merge(
+        Meeting(listed.start, listed.end, version=listed.version, origin=listed.origin)
+    )
     return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
 
 
-def fill_in(old: Record, news: News) -> Record | None:
+def add_news(old: Record, news: News) -> Record | None:
     """A record with what its news tells and it lacked; None where it lacked nothing."""
     if old.announced or old.is_erased:
         return None

@@ -22,8 +22,18 @@ from .. import logs, times
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete, get, properties, put, until_written
 from ..storage.names import decoded, folder, partition
-from .merge import merge
-from .record import Next, Purpose, Record, Result, Series, commit, metadata, of_outcome, outcome
+from .merge import merge_attempt
+from .record import (
+    AttemptSeries,
+    NextAttempt,
+    Purpose,
+    Record,
+    Result,
+    dump_outcome,
+    load_outcome,
+    new_commit,
+    outcome_metadata,
+)
 from .store import Ledger
 
 FOLDER = "outcomes"
@@ -78,20 +88,20 @@ class Outcomes:
     def list(self, day: date) -> Iterator[OutcomeSummary]:
         """The outcomes in the partition of `day`, 5,000 a request."""
         for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
-            told = blob.metadata or {}
+            metadata = blob.metadata or {}
             yield OutcomeSummary(
                 blob.name,
-                told.get("outcome", ""),
-                _next_attempt(told),
-                told.get("organizerid"),
+                metadata.get("outcome", ""),
+                _next_attempt(metadata),
+                metadata.get("organizerid"),
                 blob.creation_time,
-                "earlierdays" in told,
+                "earlierdays" in metadata,
             )
 
     def result(self, name: str) -> str | None:
         """The result in the blob `name`, if it is there."""
-        found = properties(self._container, name)
-        return (found.metadata or {}).get("outcome", "") if found else None
+        blob = properties(self._container, name)
+        return (blob.metadata or {}).get("outcome", "") if blob else None
 
     def read(self, name: str) -> Record | None:
         """The record behind the copy `name`, for a signal whose record is gone."""
@@ -99,17 +109,17 @@ class Outcomes:
         if blob is None:
             return None
         try:
-            return of_outcome(blob.body, blob.metadata)
+            return load_outcome(blob.body, blob.metadata)
         except (ValueError, KeyError, TypeError):
             logs.error("outcome.unreadable", path=name)
-            return self._unreadable(name, blob.metadata)
+            return self._placeholder(name, blob.metadata)
 
-    def _unreadable(self, name: str, told: Mapping[str, str]) -> Record:
+    def _placeholder(self, name: str, metadata: Mapping[str, str]) -> Record:
         """What stands for a copy that this product did not write: it is looked at again, and written over."""
         day = self.day_of(name)
-        seen = _first_seen(told) or times.midnight(day)
-        look = Next(0, seen, Purpose.LOOK)
-        series, signal_id = Series(seen), signal_id_of(name)
+        seen = _first_seen(metadata) or times.midnight(day)
+        look = NextAttempt(0, seen, Purpose.LOOK)
+        series, signal_id = AttemptSeries(seen), signal_id_of(name)
         return Record(
             signal_id,
             Result.FAILED,
@@ -118,7 +128,7 @@ class Outcomes:
             series,
             look,
             last_error=UNREADABLE,
-            revision=_revision(told),
+            revision=_revision(metadata),
             days=(day,),
         )
 
@@ -135,17 +145,17 @@ class Outcomes:
             etag, other = until_written(lambda: self._put(name, record), name)
             for each in earlier:
                 self._delete_older(self.name(record.signal_id, each), record.revision)
-            now = ledger.read(record.signal_id)
-            if now is None:  # it was removed meanwhile: nothing may be left of it
+            stored = ledger.read(record.signal_id)
+            if stored is None:  # it was removed meanwhile: nothing may be left of it
                 if etag:
                     delete(self._container, name, etag=etag)
                 return record
-            is_unknown, record_before, record = _is_unknown(other, now.record), record, now.record
+            is_unknown, previous, record = _is_unknown(other, stored.record), record, stored.record
             if not is_unknown:
-                return record if record.days == record_before.days else None
+                return record if record.days == previous.days else None
             if copy := self.read(name):
-                change = partial(_adopted, copy=copy)
-                adopted, _ = ledger.update(record.signal_id, change, commit("adopted"), now)
+                change = partial(_adopt, copy=copy)
+                adopted, _ = ledger.update(record.signal_id, change, new_commit("adopted"), stored)
                 record = adopted or record
             return None
 
@@ -157,28 +167,28 @@ class Outcomes:
         A first copy is written without a look. Return the ETag of this revision's copy, if it is there, and the
         metadata of the copy that was left; None when another writer was faster.
         """
-        told, etag = metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
+        metadata, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
-            written := put(self._container, name, outcome(record), etag=None, metadata=told)
+            written := put(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
         ):
             return written, {}
-        if found := properties(self._container, name):
-            other, etag = found.metadata or {}, found.etag
+        if blob := properties(self._container, name):
+            other, etag = blob.metadata or {}, blob.etag
             if _is_unknown(other, record):
                 return None, other
             if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
                 return etag, other
-        written = put(self._container, name, outcome(record), etag=etag, metadata=told)
+        written = put(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
         return (written, {}) if written else None
 
     def _delete_older(self, name: str, revision: int) -> None:
         """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
 
         def attempt() -> bool | None:
-            found = properties(self._container, name)
-            if found is None or _revision(found.metadata or {}) > revision:
+            blob = properties(self._container, name)
+            if blob is None or _revision(blob.metadata or {}) > revision:
                 return False
-            return delete(self._container, name, etag=found.etag) or None
+            return delete(self._container, name, etag=blob.etag) or None
 
         until_written(attempt, name)
 
@@ -186,9 +196,9 @@ class Outcomes:
         """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
         for day in record.days:
             name = self.name(record.signal_id, day)
-            found = properties(self._container, name)
-            if found and not _is_unknown(found.metadata or {}, record):
-                delete(self._container, name, etag=found.etag)
+            blob = properties(self._container, name)
+            if blob and not _is_unknown(blob.metadata or {}, record):
+                delete(self._container, name, etag=blob.etag)
 
 
 def signal_id_of(name: str) -> str:
@@ -196,37 +206,37 @@ def signal_id_of(name: str) -> str:
     return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
 
 
-def _adopted(record: Record | None, copy: Record) -> Record | None:
+def _adopt(record: Record | None, copy: Record) -> Record | None:
     """A record that knows what a copy of another record of its signal tells: that record is gone."""
     if record is None:
         return None
     attempt = max(copy.attempt, record.attempt)
-    known = merge(copy, record, attempt) or replace(copy, attempt=attempt)  # what is erased stays so
-    return replace(known, revision=max(copy.revision, record.revision))
+    adopted = merge_attempt(copy, record, attempt) or replace(copy, attempt=attempt)  # the erased copy wins
+    return replace(adopted, revision=max(copy.revision, record.revision))
 
 
-def _is_unknown(told: Mapping[str, str], record: Record) -> bool:
+def _is_unknown(metadata: Mapping[str, str], record: Record) -> bool:
     """Whether a copy with this metadata is newer than the record, or comes from another one: that before it is gone."""
-    revision, seen = _revision(told), times.text(record.first_seen)
-    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(told)) != seen)
+    revision, seen = _revision(metadata), times.text(record.first_seen)
+    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(metadata)) != seen)
 
 
-def _revision(told: Mapping[str, str]) -> int:
+def _revision(metadata: Mapping[str, str]) -> int:
     """The revision of a copy; 0 for a blob that this product did not write."""
-    value = told.get("revision", "")
-    return int(value) if value.isdecimal() and _first_seen(told) else 0
+    value = metadata.get("revision", "")
+    return int(value) if value.isdecimal() and _first_seen(metadata) else 0
 
 
-def _first_seen(told: Mapping[str, str]) -> datetime | None:
+def _first_seen(metadata: Mapping[str, str]) -> datetime | None:
     """The first sight of the signal, which tells the records of one signal apart."""
     with contextlib.suppress(ValueError):
-        return times.parse(told.get("firstseen"))
+        return times.parse(metadata.get("firstseen"))
     return None
 
 
-def _next_attempt(told: Mapping[str, str]) -> datetime | None:
+def _next_attempt(metadata: Mapping[str, str]) -> datetime | None:
     """What is not a time counts as long past."""
     try:
-        return times.parse(told.get("nextattempt"))
+        return times.parse(metadata.get("nextattempt"))
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)

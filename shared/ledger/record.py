@@ -62,7 +62,7 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True)
-class Series:
+class AttemptSeries:
     """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
 
     began: datetime
@@ -72,7 +72,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Next:
+class NextAttempt:
     """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
 
     attempt: int
@@ -102,7 +102,7 @@ class StoredReport:
 
 
 @dataclass(frozen=True)
-class Buried:
+class DeadLetter:
     """A message that could not be processed. The text never leaves the state container."""
 
     queue: str
@@ -125,14 +125,14 @@ class Record:
     result: Annotated[Result, "outcome"]
     first_seen: datetime
     attempt: int
-    series: Series
-    next: Next | None = None
+    series: AttemptSeries
+    next: NextAttempt | None = None
     settled: datetime | None = None
     stored: datetime | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
     last_error: str | None = None
-    buried: Buried | None = None
+    buried: DeadLetter | None = None
     announced: datetime | None = None
     door: Door | None = None
     subscription_id: OpaqueId | None = None
@@ -147,30 +147,30 @@ class Record:
         """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
-    def committed(self, commit: Commit, after: Record | None) -> Record:
+    def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """The record as the one that follows `after`."""
-        known, days = (after.revision, after.days) if after else (0, ())
+        revision, days = (after.revision, after.days) if after else (0, ())
         return replace(
             self,
-            revision=max(known, self.revision) + 1,
+            revision=max(revision, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
             commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
         )
 
 
-def commit(step: str, **known: Any) -> Commit:
+def new_commit(step: str, **details: Any) -> Commit:
     """A change that is about to be made."""
-    return Commit(secrets.token_hex(8), times.now(), step, **known)
+    return Commit(secrets.token_hex(8), times.now(), step, **details)
 
 
-def of_news(news: News) -> Record:
+def record_from_news(news: News) -> Record:
     """The record of a signal of which nothing is known but its news."""
     return Record(
         news.signal_id,
         Result.PENDING,
         news.first_seen,
         attempt=0,
-        series=Series(news.first_seen),
+        series=AttemptSeries(news.first_seen),
         meeting=news.meeting,
         announced=news.first_seen,
         door=news.door,
@@ -179,7 +179,7 @@ def of_news(news: News) -> Record:
     )
 
 
-def outcome(record: Record) -> bytes:
+def dump_outcome(record: Record) -> bytes:
     """The published copy: one line of JSON."""
     meeting, buried = record.meeting, record.buried
     content = {
@@ -206,10 +206,10 @@ def outcome(record: Record) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
-def metadata(record: Record) -> dict[str, str]:
+def outcome_metadata(record: Record) -> dict[str, str]:
     """The metadata of the published copy, so that one listing tells the state of a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
-    known = {
+    metadata = {
         "outcome": str(record.result),
         "nextattempt": times.optional_text(record.next.at if record.next else None),
         "organizerid": denied or None,
@@ -220,16 +220,16 @@ def metadata(record: Record) -> dict[str, str]:
         "stored": times.optional_text(record.stored),
         "earlierdays": ",".join(map(str, record.days[:-1])) or None,
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
-def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
-    """The record behind a published copy, for a signal whose record is gone; `told` is the copy's metadata.
+def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
+    """The record behind a published copy, for a signal whose record is gone; `metadata` is that of the copy.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """
     content: dict[str, Any] = json.loads(body)
-    first_seen = times.parse(told.get("firstseen") or content["firstSeen"])
+    first_seen = times.parse(metadata.get("firstseen") or content["firstSeen"])
     if first_seen is None:
         raise ValueError("an outcome has no firstSeen")
     next_attempt = times.parse(content["nextAttempt"])
@@ -241,10 +241,10 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
         result=Result(content["outcome"]),
         first_seen=first_seen,
         attempt=content["attempt"],
-        series=Series(first_seen),
-        next=Next(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
+        series=AttemptSeries(first_seen),
+        next=NextAttempt(content["attempt"], next_attempt, Purpose.LOOK) if next_attempt else None,
         settled=times.parse(content["settled"]),
-        stored=times.parse(told.get("stored")),
+        stored=times.parse(metadata.get("stored")),
         meeting=Meeting(
             times.parse(content["start"]),
             times.parse(content["end"]),
@@ -252,19 +252,19 @@ def of_outcome(body: bytes, told: Mapping[str, str]) -> Record:
             content["organizerId"],
             content["meetingId"],
             event,
-            int(told.get("version", "0")),
+            int(metadata.get("version", "0")),
             Origin.LIST,
         ),
-        reports=tuple(map(_stored_report, content["reports"])),
+        reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],
-        buried=Buried(**content["buried"]) if content.get("buried") else None,
-        is_erased=ERASED in told,
-        revision=int(told.get("revision", "0")),
+        buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
+        is_erased=ERASED in metadata,
+        revision=int(metadata.get("revision", "0")),
     )
     return replace(record, days=(record.day,))
 
 
-def _stored_report(content: dict[str, Any]) -> StoredReport:
+def _load_report(content: dict[str, Any]) -> StoredReport:
     end = times.parse(content["end"])
     if end is None:
         raise ValueError("a report has no end")

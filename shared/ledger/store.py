@@ -16,7 +16,7 @@ from ..errors import NotOurMessage
 from ..messages import codec
 from ..storage.blobs import delete, get, put, until_written
 from ..storage.names import name_part
-from .record import Commit, Record, Result, Series
+from .record import AttemptSeries, Commit, Record, Result
 
 FOLDER = "signals/"
 UNREADABLE = "The record of this signal could not be read."
@@ -46,7 +46,7 @@ class Ledger:
         except NotOurMessage as failure:
             logs.error("outcome.unreadable", path=_path(signal_id), error=str(failure))
             record = Record(
-                signal_id, Result.FAILED, times.now(), 0, Series(times.now()), last_error=UNREADABLE
+                signal_id, Result.FAILED, times.now(), 0, AttemptSeries(times.now()), last_error=UNREADABLE
             )
         return StoredRecord(record, blob.etag)
 
@@ -62,7 +62,7 @@ class Ledger:
         Return the record as it is now and whether this call changed it; `change` returns None to leave it. A record
         that is removed meanwhile is not written again. Raises Contention after too many lost races.
         """
-        was_there = stored is not None
+        existed = stored is not None
 
         def attempt() -> tuple[Record | None, bool] | None:
             nonlocal stored
@@ -70,14 +70,14 @@ class Ledger:
             new = change(old)
             if new is None:
                 return old, False
-            new = new.committed(commit, old)
+            new = new.with_commit(commit, old)
             body = codec.dumps(new).encode()
             if put(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
                 return new, True
             stored = self.read(signal_id)
             if stored and any(each.id == commit.id for each in stored.record.commits):
                 return stored.record, True
-            return (None, False) if was_there and stored is None else None
+            return (None, False) if existed and stored is None else None
 
         return until_written(attempt, f"the record of {signal_id}")
 

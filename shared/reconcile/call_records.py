@@ -26,7 +26,7 @@ from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.publish import Outcomes
-from ..ledger.record import Cause, Next, Record, Result, Series, commit
+from ..ledger.record import AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
@@ -141,8 +141,8 @@ def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
     records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
-    journal.follow([each for each in records if merge.is_asked_for(each)])
-    journal.publish([each for each in records if not merge.is_asked_for(each)])
+    journal.follow([each for each in records if merge.is_first_attempt_due(each)])
+    journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
 
 def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
@@ -152,16 +152,16 @@ def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
         found.result or Result.PENDING,
         now,
         attempt=0,
-        series=Series(now, cause),
-        next=None if found.result else Next(0, now),
+        series=AttemptSeries(now, cause),
+        next=None if found.result else NextAttempt(0, now),
         settled=now if found.result else None,
         meeting=found.meeting,
     )
 
     def change(old: Record | None) -> Record | None:
-        return merge.teach(old, found.meeting) if old else new
+        return merge.add_call_times(old, found.meeting) if old else new
 
-    record, _ = ledger.update(found.signal_id, change, commit(cause))
+    record, _ = ledger.update(found.signal_id, change, new_commit(cause))
     return record or new
 
 
@@ -210,7 +210,9 @@ class CallScan:
         if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
             raise Unavailable(operation, "the next link is no address or repeats", status=200)
         if scan.records == 0:
-            self._services.access.opened(None)  # Graph lists call records, should it have refused them before
+            self._services.access.mark_restored(
+                None
+            )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
             calls=CallCursor(cursor.at, link) if link else self._after(cursor),
@@ -247,7 +249,7 @@ class CallScan:
                 for call in met
                 if call.end
             ]
-            redrive.reopen(names, Cause.BACKFILL, scan.started, self._services)
+            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services)
         return len(missing)
 
     def _readable(self, calls: list[Any]) -> list[ListedCall]:

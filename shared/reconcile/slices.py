@@ -18,11 +18,11 @@ class Slice:
 
     scan: Scan
     services: Services
-    until: float = field(default_factory=lambda: time.monotonic() + SLICE_SECONDS)
+    deadline: float = field(default_factory=lambda: time.monotonic() + SLICE_SECONDS)
 
     def has_time(self) -> bool:
         """Whether a new step may begin."""
-        return time.monotonic() < self.until
+        return time.monotonic() < self.deadline
 
     def update(self, **changes: Any) -> None:
         """Move the scan on."""

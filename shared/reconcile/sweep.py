@@ -40,11 +40,11 @@ def run(services: Services) -> None:
     if windows.full_is_due(_last(FULL, services), settings, now):
         scan = windows.full(services.sealing.unsealed(), settings, now)
         if services.scans.begin(scan):
-            redrive.probe(services)
-    if services.access.open_organizers():
+            redrive.probe_denied(services)
+    if services.access.restored_organizers():
         services.access.reopen()
     _refresh(services)
-    dead_letters.drain(services)
+    dead_letters.drain_tasks(services)
 
 
 def backfill(job: Backfill, services: Services) -> None:
@@ -152,7 +152,7 @@ class OverdueScan:
                 Cause.LOOK,
                 self._work.scan.started,
                 self._services,
-                self._work.until,
+                self._work.deadline,
                 cursor.after,
             )
             if after:
@@ -162,10 +162,10 @@ class OverdueScan:
         self._work.update(overdue=OverdueCursor(following) if following <= now.date() else None)
 
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
-        whose = access.whose(outcome.signal_id, outcome.organizer_id)
-        if outcome.result == Result.ACCESS_DENIED and whose not in self._denied:
-            self._denied.add(whose)  # should the one who settled it have died before saying so
-            self._services.access.denied(whose, outcome.signal_id)
+        organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
+        if outcome.result == Result.ACCESS_DENIED and organizer not in self._denied:
+            self._denied.add(organizer)  # should the one who settled it have died before saying so
+            self._services.access.mark_denied(organizer, outcome.signal_id)
         return redrive.is_due(outcome, now)
 
 

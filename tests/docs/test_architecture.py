@@ -69,7 +69,7 @@ def walk() -> list[str]:
                 validation_token=None, body=notification(), environ=ENVIRON, traceparent=None
             )
             for text in reply.signals:
-                worker.handle(text, app.services)
+                worker.handle_signals(text, app.services)
         finally:
             sys.setprofile(before)
         assert app.stored() == {CALL}

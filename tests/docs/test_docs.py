@@ -104,7 +104,7 @@ def test_characters_that_a_blob_name_keeps() -> None:
 
 def test_example_outcome_is_written_as_it_is_shown() -> None:
     shown = example("outcome")
-    written = json.loads(ledger_record.outcome(example_record()))
+    written = json.loads(ledger_record.dump_outcome(example_record()))
     assert list(written.items()) == list(shown.items())
     table = names_in(CONSUMERS, "| Property | Meaning |")
     assert sorted(table) == sorted(written)
@@ -120,8 +120,8 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         days=(date(2026, 11, 22), example_record().day),
         meeting=replace(example_record().meeting, version=1),
     )
-    denied = ledger_record.metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
+    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
     assert shown == written
 
 
@@ -353,7 +353,7 @@ def example(name: str) -> dict[str, Any]:
 
 def example_record() -> ledger_record.Record:
     """The record behind the example of an outcome."""
-    return ledger_record.of_outcome(json.dumps(example("outcome")).encode(), {})
+    return ledger_record.load_outcome(json.dumps(example("outcome")).encode(), {})
 
 
 def awkward_report() -> dict[str, Any]:

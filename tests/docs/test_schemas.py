@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
-from shared.ledger.record import Buried, Record, Result, Series, outcome
+from shared.ledger.record import AttemptSeries, DeadLetter, Record, Result, dump_outcome
 from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
@@ -101,10 +101,16 @@ def test_every_upkeep_message_is_as_published() -> None:
 
 def test_every_outcome_is_as_published() -> None:
     for result in Result:
-        assert problems("outcome", json.loads(outcome(Record("cr-a", result, NOW, 1, Series(NOW))))) == []
-    for buried in (Buried("upkeep", "redrive", 1, "0" * 64, "text"), Buried("upkeep", None, None, "0" * 64)):
-        known = Record("msg-a", Result.FAILED, NOW, 0, Series(NOW), buried=buried)
-        assert problems("outcome", json.loads(outcome(known))) == []
+        assert (
+            problems("outcome", json.loads(dump_outcome(Record("cr-a", result, NOW, 1, AttemptSeries(NOW)))))
+            == []
+        )
+    for buried in (
+        DeadLetter("upkeep", "redrive", 1, "0" * 64, "text"),
+        DeadLetter("upkeep", None, None, "0" * 64),
+    ):
+        known = Record("msg-a", Result.FAILED, NOW, 0, AttemptSeries(NOW), buried=buried)
+        assert problems("outcome", json.loads(dump_outcome(known))) == []
 
 
 def test_a_watched_meeting_is_as_published() -> None:

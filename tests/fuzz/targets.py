@@ -38,7 +38,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     envelope: (),
     call_records: ("parse_listed",),
     notifications: (),
-    record: ("outcome", "metadata", "of_outcome", "_stored_report"),
+    record: ("dump_outcome", "outcome_metadata", "load_outcome", "_load_report"),
     report_json: (),
     reports: ("read", "listed", "_record_pages", "_listed"),
     rows: (),
@@ -116,7 +116,7 @@ def all_targets(events_folder: Path) -> list[Target]:
         Target("report", [report, *_other_reports(report)], _report),
         Target("list of reports", [{"value": [report, report]}, {"value": []}], _reports),
         Target("virtual event", [_event()], _event_item),
-        Target("outcome", [json.loads(record.outcome(each)) for each in _outcomes()], _outcome),
+        Target("outcome", [json.loads(record.dump_outcome(each)) for each in _outcomes()], _outcome),
         Target("address", _addresses(), _address),
     ]
 
@@ -381,11 +381,13 @@ def _event_item(body: bytes, source: Random) -> None:
 def _outcomes() -> list[record.Record]:
     meeting = signals.Meeting(NOW, NOW, JOIN, "o", "m", EventSession(EventKind.WEBINAR, "e", "s"))
     stored = record.StoredReport("r", NOW, "reports/date=2026-11-23/r.json")
-    known = record.Record("cr-a", record.Result.STORED, NOW, 1, record.Series(NOW), record.Next(1, NOW))
-    buried = record.Buried("upkeep", "redrive", 1, "0" * 64)
+    known = record.Record(
+        "cr-a", record.Result.STORED, NOW, 1, record.AttemptSeries(NOW), record.NextAttempt(1, NOW)
+    )
+    buried = record.DeadLetter("upkeep", "redrive", 1, "0" * 64)
     return [
         replace(known, settled=NOW, meeting=meeting, reports=(stored,)),
-        record.Record("msg-a", record.Result.FAILED, NOW, 0, record.Series(NOW), buried=buried),
+        record.Record("msg-a", record.Result.FAILED, NOW, 0, record.AttemptSeries(NOW), buried=buried),
     ]
 
 
@@ -393,8 +395,8 @@ def _outcome(body: bytes, source: Random) -> None:
     told = {"revision": source.choice(("1", "x")), "version": source.choice(("1", "x")), "stored": "never"}
     told = {name: told[name] for name in source.sample(sorted(told), source.randrange(4))}
     with suppress(ValueError, KeyError, TypeError):  # what its readers take for 'written by somebody else'
-        found = record.of_outcome(body, told)
-        record.of_outcome(record.outcome(found), record.metadata(found))
+        found = record.load_outcome(body, told)
+        record.load_outcome(record.dump_outcome(found), record.outcome_metadata(found))
 
 
 def _addresses() -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Cause, Record, Result, Series, metadata, outcome
+from shared.ledger.record import AttemptSeries, Cause, Record, Result, dump_outcome, outcome_metadata
 from shared.messages.signals import Meeting
 from shared.reconcile.call_records import ListedCall, OutcomeIndex, parse_listed
 from tests.support.doubles import Container, Steps
@@ -46,7 +46,7 @@ def found(number: int) -> ListedCall:
 def put(container: Counted, record: Record) -> None:
     """Publish an outcome."""
     name = Outcomes.name(record.signal_id, record.day)
-    container.upload_blob(name, outcome(record), overwrite=True, metadata=metadata(record))
+    container.upload_blob(name, dump_outcome(record), overwrite=True, metadata=outcome_metadata(record))
 
 
 @pytest.mark.parametrize("most_listed", [0, 3, 4, 100])
@@ -55,10 +55,10 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
 ) -> None:
     for number in range(4):
         known = Record(
-            f"cr-call-{number}", Result.STORED, ENDED, 1, Series(ENDED), meeting=Meeting(ENDED, ENDED)
+            f"cr-call-{number}", Result.STORED, ENDED, 1, AttemptSeries(ENDED), meeting=Meeting(ENDED, ENDED)
         )
         put(container, known)
-    put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, Series(ENDED)))
+    put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, AttemptSeries(ENDED)))
     index = OutcomeIndex(Outcomes(cast(ContainerClient, container)), most_listed)
     calls = [(each.signal_id, ENDED.date()) for each in map(found, range(6))]
     assert index.results(calls) == ["stored"] * 4 + [None, None]
@@ -83,8 +83,12 @@ def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() 
         app.run(hours=0.5)
         assert [each.day for each in app.outcomes()] == [NOW.date()]
         app.run(hours=1)
-        (outcome,) = app.outcomes()
-        assert (outcome.day, outcome.meeting.end, outcome.result) == (ended.date(), ended, Result.PENDING)
+        (dump_outcome,) = app.outcomes()
+        assert (dump_outcome.day, dump_outcome.meeting.end, dump_outcome.result) == (
+            ended.date(),
+            ended,
+            Result.PENDING,
+        )
         (blob,) = app.container.below("outcomes/")
         assert Outcomes.day_of(blob.name) == ended.date()
         known = app.services.journal.ledger.read("cr-late")

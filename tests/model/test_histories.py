@@ -18,9 +18,9 @@ from azure.storage.blob import ContainerClient
 from hypothesis import HealthCheck, given, settings
 
 from shared.days.manifests import Manifests
-from shared.ledger.merge import in_turn
+from shared.ledger.merge import record_for_attempt
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Result, of_outcome
+from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
 from shared.messages.rich_notifications import Encrypted
 from shared.messages.signals import Message
@@ -87,7 +87,7 @@ class Checked(History):
             message.signal_id
             for text in {each.text for each in self.queues[SIGNALS].messages}  # enqueued twice, it is one
             for message in read(text)
-            if in_turn(message, known.get(message.signal_id), self.steps.now)
+            if record_for_attempt(message, known.get(message.signal_id), self.steps.now)
         )
         assert not live or max(live.values()) == 1, f"two live messages: {live}"
 
@@ -158,7 +158,7 @@ def shown(name: str, blob: Blob | None) -> str:
         return f"{name}: gone"
     if name.startswith("reports/"):
         return f"{name}: {blob.metadata['participants']} people until {blob.metadata['end']}"
-    outcome = of_outcome(blob.body, blob.metadata)
+    outcome = load_outcome(blob.body, blob.metadata)
     known = [each.id for each in outcome.reports]
     fence = f"attempt {outcome.attempt}, next {outcome.next and outcome.next.at}, revision {outcome.revision}"
     return f"{name}: {outcome.result} {known} {fence}"
@@ -172,7 +172,7 @@ def read(text: str) -> Sequence[Message]:
 
 
 def result(blob: Blob) -> Result:
-    return of_outcome(blob.body, blob.metadata).result
+    return load_outcome(blob.body, blob.metadata).result
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

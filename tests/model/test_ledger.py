@@ -21,7 +21,17 @@ from shared.archiving import dead_letters, redrive, worker
 from shared.errors import NotFound, Unavailable
 from shared.ledger import merge
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Cause, Commit, Next, Purpose, Record, Result, Series, StoredReport, commit
+from shared.ledger.record import (
+    AttemptSeries,
+    Cause,
+    Commit,
+    NextAttempt,
+    Purpose,
+    Record,
+    Result,
+    StoredReport,
+    new_commit,
+)
 from shared.messages import codec, signals
 from shared.messages.signals import (
     Door,
@@ -140,12 +150,12 @@ def test_of_one_version_the_record_wins_over_the_list_and_that_over_news() -> No
 
 
 def test_a_list_teaches_times_and_version_only() -> None:
-    old = Record("cr-one", Result.PENDING, NOW, 1, Series(NOW))
+    old = Record("cr-one", Result.PENDING, NOW, 1, AttemptSeries(NOW))
     told = Meeting(NOW, NOW, "https://join", "organizer", version=2, origin=Origin.LIST)
-    taught = merge.teach(old, told)
+    taught = merge.add_call_times(old, told)
     assert taught
     assert taught.meeting == Meeting(NOW, NOW, version=2, origin=Origin.LIST)
-    assert merge.teach(taught, told) is None
+    assert merge.add_call_times(taught, told) is None
 
 
 def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
@@ -164,7 +174,9 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
         monkeypatch.undo()
         real(name, *arguments, **known)
         change = partial(_taught, told=listed)
-        other.journal.ledger.update("cr-one", change, commit("sweep"), other.journal.ledger.read("cr-one"))
+        other.journal.ledger.update(
+            "cr-one", change, new_commit("sweep"), other.journal.ledger.read("cr-one")
+        )
         return real(name, *arguments, **known)  # the client repeats what it has no reply to
 
     monkeypatch.setattr(app.state, "upload_blob", upload)
@@ -176,7 +188,7 @@ def test_a_commit_whose_reply_is_lost_beside_a_foreign_write_is_followed(
 
 
 def _taught(old: Record | None, told: Meeting) -> Record | None:
-    return merge.teach(old, told) if old else None
+    return merge.add_call_times(old, told) if old else None
 
 
 # Old news
@@ -270,8 +282,8 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(app: App, at: str, ready: 
 def test_a_worker_that_dies_before_its_message_is_completed_sends_one_message_more(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
     news = message(of_call_record("one", NOW))
-    worker.handle(news, app.services)
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert messages(app) == [Nudge("cr-one", 1)] * 2
     app.run(hours=0.02, every=DAY)
     assert record(app).attempt == 2  # one of them made an attempt, the other was fenced off
@@ -284,10 +296,10 @@ def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: A
 
     def commit_and_die() -> None:
         app.before("write outcomes/", crash)
-        worker.handle(news, app.another_instance())
+        worker.handle_signals(news, app.another_instance())
 
     app.before("write signals/", elsewhere(commit_and_die))
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert one(app).attempt == 1
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -295,8 +307,8 @@ def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: A
 def test_a_worker_that_was_slower_than_another_message_leaves_all_to_that(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
     news = message(of_call_record("one", NOW))
-    app.before("write signals/", elsewhere(lambda: worker.handle(news, app.another_instance())))
-    worker.handle(news, app.services)
+    app.before("write signals/", elsewhere(lambda: worker.handle_signals(news, app.another_instance())))
+    worker.handle_signals(news, app.services)
     assert one(app).attempt == 1
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -306,7 +318,7 @@ def test_a_stale_message_does_nothing_the_first_time(app: App) -> None:
     app.announce("one")
     app.deliver()
     before, record_before, asked = contents(app), app.state.blobs[RECORD], list(app.graph.seen)
-    worker.handle(message(Nudge("cr-one", 0)), app.services)
+    worker.handle_signals(message(Nudge("cr-one", 0)), app.services)
     assert (contents(app), app.state.blobs[RECORD], app.graph.seen) == (before, record_before, asked)
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -316,8 +328,8 @@ def test_a_poison_message_whose_attempt_is_recorded_is_followed(app: App) -> Non
     news = message(of_call_record("one", NOW))
     app.before("write outcomes/", crash)
     with pytest.raises(Crash):
-        worker.handle(news, app.services)
-    dead_letters.bury(news, app.services)
+        worker.handle_signals(news, app.services)
+    dead_letters.record_dead_message(news, app.services)
     assert one(app).result is Result.PENDING
     assert messages(app) == [Nudge("cr-one", 1)]
 
@@ -326,9 +338,9 @@ def test_a_poison_message_whose_attempt_is_not_recorded_fails_the_signal_and_has
     app: App,
 ) -> None:
     app.calls.append(call("one", JUST_NOW))
-    dead_letters.bury(message(of_call_record("one", NOW)), app.services)
+    dead_letters.record_dead_message(message(of_call_record("one", NOW)), app.services)
     assert one(app).result is Result.FAILED
-    assert record(app).next == Next(1, NOW + WINDOW + DAY, Purpose.LOOK)
+    assert record(app).next == NextAttempt(1, NOW + WINDOW + DAY, Purpose.LOOK)
     app.run(days=2.5, every=3 * HOUR)
     assert one(app).result is Result.STORED
 
@@ -359,33 +371,33 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
         other = app.another_instance()
         stored = other.journal.ledger.read("cr-one")
         change = partial(_reopened_now, now=NOW)
-        other.journal.ledger.update("cr-one", change, commit("redrive"), stored)
+        other.journal.ledger.update("cr-one", change, new_commit("redrive"), stored)
 
     app.before(f"write {name}", reopen_meanwhile)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     assert record(app).attempt == 2
     assert not messages(app)
 
 
 def _reopened_now(old: Record | None, now: datetime) -> Record | None:
-    return old and merge.reopen(old, Cause.REDRIVE, now, now)
+    return old and merge.reopen_record(old, Cause.REDRIVE, now, now)
 
 
 @pytest.mark.parametrize(
     ("following", "is_sent"),
     [
-        (Next(3, NOW + 7 * DAY), True),
-        (Next(3, NOW + 7 * DAY + timedelta(seconds=1)), False),
-        (Next(3, NOW + HOUR, Purpose.CONFIRM), True),
-        (Next(3, NOW + HOUR, Purpose.LOOK), False),
+        (NextAttempt(3, NOW + 7 * DAY), True),
+        (NextAttempt(3, NOW + 7 * DAY + timedelta(seconds=1)), False),
+        (NextAttempt(3, NOW + HOUR, Purpose.CONFIRM), True),
+        (NextAttempt(3, NOW + HOUR, Purpose.LOOK), False),
         (None, False),
     ],
 )
 def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
-    app: App, following: Next | None, is_sent: bool
+    app: App, following: NextAttempt | None, is_sent: bool
 ) -> None:
     new, _ = app.services.journal.ledger.update(
-        "cr-one", lambda old: old or known(next=following), commit("test")
+        "cr-one", lambda old: old or known(next=following), new_commit("test")
     )
     assert new
     app.services.journal.follow([new])
@@ -421,20 +433,20 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
     waiting = messages(app)
     seen = app.now
     news = of_call_record("one", seen, subscription_id="subscription")
-    worker.handle(message(news), app.services)
+    worker.handle_signals(message(news), app.services)
     after = record(app)
     assert (after.announced, after.door, after.subscription_id) == (seen, Door.WEBHOOK, "subscription")
     assert (after.attempt, after.next, after.series) == (before.attempt, before.next, before.series)
     assert messages(app) == waiting
-    worker.handle(message(replace(news, subscription_id="another")), app.services)
+    worker.handle_signals(message(replace(news, subscription_id="another")), app.services)
     assert record(app) == after
 
 
 def test_news_of_a_report_fills_in_the_door_and_keeps_the_session() -> None:
     session = EventSession(EventKind.WEBINAR, "event", "session")
     found = Meeting(NOW - HOUR, NOW, organizer_id="organizer", event=session, origin=Origin.LIST)
-    old = Record("ve-report", Result.PENDING, NOW, 1, Series(NOW, Cause.SWEEP), meeting=found)
-    filled = merge.fill_in(old, of_report("report", session, NOW))
+    old = Record("ve-report", Result.PENDING, NOW, 1, AttemptSeries(NOW, Cause.SWEEP), meeting=found)
+    filled = merge.add_news(old, of_report("report", session, NOW))
     assert filled
     assert (filled.announced, filled.meeting) == (NOW, found)
 
@@ -456,7 +468,7 @@ def test_what_was_erased_stays_so_after_its_record_has_expired(app: App) -> None
     stored = app.services.journal.ledger.read("cr-one")
     assert stored
     change = partial(_erased, organizer=None)
-    erased, _ = app.services.journal.ledger.update("cr-one", change, commit("erased"), stored)
+    erased, _ = app.services.journal.ledger.update("cr-one", change, new_commit("erased"), stored)
     assert erased
     app.services.journal.outcomes.publish(erased, app.services.journal.ledger)
     del app.state.blobs[RECORD]
@@ -480,49 +492,51 @@ STARTED = NOW - timedelta(minutes=1)
 
 
 def known(**changes: object) -> Record:
-    usual = Record("cr-one", Result.NO_REPORT, NOW - DAY, 3, Series(NOW - DAY, attempts=3), settled=NOW)
+    usual = Record(
+        "cr-one", Result.NO_REPORT, NOW - DAY, 3, AttemptSeries(NOW - DAY, attempts=3), settled=NOW
+    )
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
 def reopened(old: Record, cause: Cause, started: datetime = STARTED) -> Record | None:
-    return merge.reopen(old, cause, started, NOW)
+    return merge.reopen_record(old, cause, started, NOW)
 
 
 @pytest.mark.parametrize("cause", [Cause.REDRIVE, Cause.BACKFILL, Cause.PROBE])
 def test_reopening_begins_one_series_a_job(cause: Cause) -> None:
     new = reopened(known(), cause)
     assert new
-    assert (new.attempt, new.next, new.series) == (4, Next(4, NOW), Series(NOW, cause))
+    assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW), AttemptSeries(NOW, cause))
     assert new.result is Result.NO_REPORT
     assert reopened(new, cause) is None  # the same slice, delivered again
-    assert merge.is_asked_for(new)  # only sends its message
+    assert merge.is_first_attempt_due(new)  # only sends its message
     assert reopened(new, cause, NOW + timedelta(seconds=1)) is None  # another job leaves it to that message
     done = replace(new, attempt=5, next=None, series=replace(new.series, attempts=1))
     assert reopened(done, cause) is None
-    assert not merge.is_asked_for(done)
+    assert not merge.is_first_attempt_due(done)
     assert reopened(done, cause, NOW + timedelta(seconds=1))
 
 
 def test_an_overdue_attempt_is_asked_for_again_in_its_series() -> None:
-    series, due = Series(NOW - HOUR, Cause.NEWS, 2, is_denied=True), NOW - 3 * HOUR
-    old = known(result=Result.STORED, next=Next(3, due, Purpose.CONFIRM), series=series)
+    series, due = AttemptSeries(NOW - HOUR, Cause.NEWS, 2, is_denied=True), NOW - 3 * HOUR
+    old = known(result=Result.STORED, next=NextAttempt(3, due, Purpose.CONFIRM), series=series)
     for cause in (Cause.LOOK, Cause.REDRIVE):
         new = reopened(old, cause)
         assert new
-        assert (new.attempt, new.next, new.series) == (4, Next(4, NOW, Purpose.CONFIRM), series)
-    assert reopened(replace(old, next=Next(3, NOW - HOUR, Purpose.CONFIRM)), Cause.LOOK) is None
+        assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW, Purpose.CONFIRM), series)
+    assert reopened(replace(old, next=NextAttempt(3, NOW - HOUR, Purpose.CONFIRM)), Cause.LOOK) is None
 
 
 def test_a_look_is_made_when_it_is_due_and_not_before() -> None:
     for due, is_made in ((NOW, True), (NOW + HOUR, False)):
-        new = reopened(known(next=Next(3, due, Purpose.LOOK)), Cause.LOOK)
+        new = reopened(known(next=NextAttempt(3, due, Purpose.LOOK)), Cause.LOOK)
         assert bool(new) is is_made
-        assert new is None or (new.series, new.next) == (Series(NOW, Cause.LOOK), Next(4, NOW))
+        assert new is None or (new.series, new.next) == (AttemptSeries(NOW, Cause.LOOK), NextAttempt(4, NOW))
     assert reopened(known(), Cause.LOOK) is None
 
 
 def test_a_backfill_wants_more_of_what_another_cause_has_asked_for() -> None:
-    asked = known(next=Next(3, NOW), series=Series(NOW - timedelta(seconds=1), Cause.SWEEP))
+    asked = known(next=NextAttempt(3, NOW), series=AttemptSeries(NOW - timedelta(seconds=1), Cause.SWEEP))
     assert reopened(asked, Cause.REDRIVE) is None
     new = reopened(asked, Cause.BACKFILL)
     assert new
@@ -556,11 +570,11 @@ def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     assert one(app).result is Result.NO_REPORT
     before, name = record(app).attempt, Outcomes.name("cr-one", one(app).day)
     for _ in range(3):
-        redrive.reopen([name], Cause.REDRIVE, app.now, app.services)
+        redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.services)
     assert record(app).attempt == before + 1
     app.deliver()
     assert record(app).attempt == before + 2
-    redrive.reopen([name], Cause.REDRIVE, record(app).series.began, app.services)
+    redrive.reopen_outcomes([name], Cause.REDRIVE, record(app).series.began, app.services)
     assert record(app).attempt == before + 2
     assert not messages(app)
 
@@ -595,7 +609,7 @@ def test_a_reopened_outcome_whose_record_is_gone_goes_on_from_its_copy(app: App)
     before = one(app)
     del app.state.blobs[RECORD]
     app.steps.now = NOW + 5 * DAY
-    redrive.reopen([Outcomes.name("cr-one", before.day)], Cause.REDRIVE, app.now, app.services)
+    redrive.reopen_outcomes([Outcomes.name("cr-one", before.day)], Cause.REDRIVE, app.now, app.services)
     assert record(app).attempt == before.attempt + 1
     assert record(app).first_seen == before.first_seen
     app.deliver()
@@ -618,17 +632,17 @@ ORDER = {
 @pytest.mark.parametrize("new", Result)
 def test_less_never_takes_the_place_of_more(old: Result, new: Result) -> None:
     before = known(result=old, settled=NOW - HOUR)
-    after = merge.merge(before, known(result=new, attempt=4, next=Next(4, NOW)), 3)
+    after = merge.merge_attempt(before, known(result=new, attempt=4, next=NextAttempt(4, NOW)), 3)
     assert after
     kept = new in ORDER[old]
     assert after.result is (old if kept else new)
     assert after.settled == (NOW - HOUR if kept else NOW)
-    assert (after.attempt, after.next) == (4, Next(4, NOW))  # only the attempts count on
+    assert (after.attempt, after.next) == (4, NextAttempt(4, NOW))  # only the attempts count on
 
 
 def test_an_attempt_that_another_has_recorded_is_discarded() -> None:
-    assert merge.merge(known(attempt=4), known(result=Result.STORED, attempt=4), 3) is None
-    assert merge.merge(known(is_erased=True), known(result=Result.STORED, attempt=4), 3) is None
+    assert merge.merge_attempt(known(attempt=4), known(result=Result.STORED, attempt=4), 3) is None
+    assert merge.merge_attempt(known(is_erased=True), known(result=Result.STORED, attempt=4), 3) is None
 
 
 def test_reports_are_a_union_and_the_first_time_stays() -> None:
@@ -638,7 +652,7 @@ def test_reports_are_a_union_and_the_first_time_stays() -> None:
         reports=(first,), stored=NOW, announced=NOW, door=Door.WEBHOOK, subscription_id="s", first_seen=NOW
     )
     new = known(reports=(second, grown), stored=NOW + HOUR, attempt=4, first_seen=NOW + HOUR)
-    after = merge.merge(old, new, 3)
+    after = merge.merge_attempt(old, new, 3)
     assert after
     assert after.reports == (grown, second)
     assert (after.stored, after.announced, after.door, after.subscription_id) == (NOW, NOW, Door.WEBHOOK, "s")
@@ -648,7 +662,7 @@ def test_reports_are_a_union_and_the_first_time_stays() -> None:
 def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
     later = Meeting(NOW, NOW + DAY, version=2, origin=Origin.LIST)
     earlier = Meeting(NOW, NOW, "https://join", "organizer", version=1, origin=Origin.RECORD)
-    after = merge.merge(known(meeting=later), known(meeting=earlier, attempt=4), 3)
+    after = merge.merge_attempt(known(meeting=later), known(meeting=earlier, attempt=4), 3)
     assert after
     assert after.meeting == replace(later, join_url="https://join", organizer_id="organizer")
 
@@ -656,7 +670,7 @@ def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
 def test_commits_are_the_last_20() -> None:
     new = known()
     for number in range(25):
-        new = new.committed(Commit(f"{number}", NOW, "test"), new)
+        new = new.with_commit(Commit(f"{number}", NOW, "test"), new)
     assert [each.id for each in new.commits] == [f"{number}" for number in range(5, 25)]
     assert new.revision == 25
     assert codec.loads(Record, codec.dumps(new)) == new
@@ -713,7 +727,7 @@ class _Client:
 def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     counted = Counted(app, monkeypatch)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     assert counted.shown() == [
         f"download {RECORD}",
         "upload reports/…",
@@ -727,9 +741,9 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
 def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     news = message(of_call_record("one", NOW))
-    worker.handle(news, app.services)
+    worker.handle_signals(news, app.services)
     counted = Counted(app, monkeypatch)
-    worker.handle(news, app.services, redelivered=True)
+    worker.handle_signals(news, app.services, redelivered=True)
     assert counted.shown() == [
         f"download {RECORD}",
         "upload outcomes/…",

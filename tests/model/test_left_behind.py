@@ -87,7 +87,7 @@ def test_a_message_that_is_buried_again_while_it_is_taken_back_is_not_lost(app: 
 
     app.before("delete signals/msg-", meanwhile)
     (name,) = [blob.name for blob in app.container.below("outcomes/")]
-    redrive.reopen([name], Cause.REDRIVE, app.now, app.another_instance())
+    redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.another_instance())
     assert not app.queues[SIGNALS].messages
     assert [each.result for each in app.outcomes()] == [Result.FAILED]
     assert app.state.below("signals/msg-")

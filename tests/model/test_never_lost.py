@@ -348,7 +348,9 @@ def test_a_change_noted_while_the_manifest_is_being_written_is_published_later(a
     app.steps.now += HOUR
 
     def change() -> None:
-        redrive.reopen([Outcomes.name("cr-one", day)], Cause.REDRIVE, app.now, app.another_instance())
+        redrive.reopen_outcomes(
+            [Outcomes.name("cr-one", day)], Cause.REDRIVE, app.now, app.another_instance()
+        )
         app.services = app.another_instance()
         app.deliver()
 
@@ -397,12 +399,14 @@ def test_a_worker_that_publishes_late_leaves_the_outcome_of_the_last_record(app:
         app.steps.now += 3 * HOUR
         name = Outcomes.name("cr-one", NOW.date())
         with ThreadPoolExecutor(1) as another:
-            another.submit(redrive.reopen, [name], Cause.REDRIVE, app.now, app.another_instance()).result()
+            another.submit(
+                redrive.reopen_outcomes, [name], Cause.REDRIVE, app.now, app.another_instance()
+            ).result()
             another.submit(app.deliver).result()
         assert app.results() == {"one": Result.STORED}
 
     app.before("write outcomes/", next_attempt)
-    worker.handle(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
     app.deliver()
     assert [each.result for each in app.outcomes()] == [Result.STORED]
 

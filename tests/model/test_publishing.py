@@ -25,9 +25,18 @@ from shared.archiving import redrive
 from shared.errors import Contention
 from shared.ledger import publish, store
 from shared.ledger.journal import Journal
-from shared.ledger.merge import merge
+from shared.ledger.merge import merge_attempt
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Buried, Cause, Record, Result, Series, commit, metadata, outcome
+from shared.ledger.record import (
+    AttemptSeries,
+    Cause,
+    DeadLetter,
+    Record,
+    Result,
+    dump_outcome,
+    new_commit,
+    outcome_metadata,
+)
 from shared.ledger.store import FOLDER, Ledger, StoredRecord
 from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
@@ -53,7 +62,7 @@ def tell(old: Record | None, version: int, day: int, result: Result) -> Record |
     if old is None:
         return None
     told = Meeting(end=end_on(day), version=version, origin=Origin.RECORD)
-    new = merge(old, replace(old, result=result, attempt=old.attempt + 1, meeting=told), old.attempt)
+    new = merge_attempt(old, replace(old, result=result, attempt=old.attempt + 1, meeting=told), old.attempt)
     return None if new and (new.meeting, new.result) == (old.meeting, old.result) else new
 
 
@@ -66,7 +75,7 @@ def write(storage: Storage, version: int, day: int, result: Result = Result.PEND
     """Commit a change and publish it."""
     ledger, outcomes = on(storage)
     change = partial(tell, version=version, day=day, result=result)
-    found, committed = ledger.update(ID, change, commit(f"version {version}"), ledger.read(ID))
+    found, committed = ledger.update(ID, change, new_commit(f"version {version}"), ledger.read(ID))
     if found and committed:
         outcomes.publish(found, ledger)
 
@@ -87,8 +96,8 @@ def begin(storage: Storage, seen: datetime = SEEN, day: int | None = None) -> No
     """Record a signal of which nothing is known, or only its end."""
     ledger, outcomes = on(storage)
     meeting = Meeting() if day is None else Meeting(end=end_on(day), version=1, origin=Origin.RECORD)
-    new = Record(ID, Result.PENDING, seen, 1, Series(seen), meeting=meeting)
-    found, _ = ledger.update(ID, lambda old: None if old else new, commit("begin"))
+    new = Record(ID, Result.PENDING, seen, 1, AttemptSeries(seen), meeting=meeting)
+    found, _ = ledger.update(ID, lambda old: None if old else new, new_commit("begin"))
     assert found
     outcomes.publish(found, ledger)
 
@@ -98,8 +107,8 @@ def bury(storage: Storage, hour: int) -> None:
     ledger, outcomes = on(storage)
     seen = SEEN + timedelta(hours=hour)
     message = replace(MESSAGE, text=f"text {hour}")
-    new = replace(BURIED, first_seen=seen, series=Series(seen), buried=message)
-    found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, commit("buried"))
+    new = replace(BURIED, first_seen=seen, series=AttemptSeries(seen), buried=message)
+    found, _ = ledger.update(BURIED.signal_id, lambda old: None if old else new, new_commit("buried"))
     assert found
     outcomes.publish(found, ledger)
 
@@ -112,7 +121,7 @@ def send_again(storage: Storage) -> None:
         return
     journal = Journal(ledger, outcomes, cast(Queue, storage), lambda day: None)
     services = SimpleNamespace(journal=journal, tasks=storage)
-    redrive.reopen([name], Cause.REDRIVE, LATER, cast(Services, services))
+    redrive.reopen_outcomes([name], Cause.REDRIVE, LATER, cast(Services, services))
 
 
 def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) -> Actor:
@@ -126,10 +135,10 @@ def writer(name: str, version: int, day: int, *, crashes: int = 1, **more: Any) 
 def at(known: Record, *commits: str) -> World:
     """The world in which a record is published."""
     for each in commits or ("begin",):
-        known = known.committed(commit(each), known if known.revision else None)
+        known = known.with_commit(new_commit(each), known if known.revision else None)
     name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
-    told = metadata(known) | ({ERASED: "true"} if known.is_erased else {})
-    copy = Stored(outcome(known), tuple(sorted(told.items())), 1)
+    told = outcome_metadata(known) | ({ERASED: "true"} if known.is_erased else {})
+    copy = Stored(dump_outcome(known), tuple(sorted(told.items())), 1)
     found = Stored(codec.dumps(known).encode(), (), 1)
     counts = frozenset({(name, 1), (path, 1)})
     return World(frozenset({(name, copy), (path, found)}), counts, counts)
@@ -154,7 +163,7 @@ def is_one(world: World) -> None:
     )
     for name, each in world.of("outcomes/").items():
         assert known
-        assert json.loads(each.body) == json.loads(outcome(known)), name
+        assert json.loads(each.body) == json.loads(dump_outcome(known)), name
 
 
 def is_stored(world: World) -> None:
@@ -177,23 +186,23 @@ def is_erased(world: World) -> None:
     assert all(ERASED in dict(copy.metadata) for copy in world.of("outcomes/").values())
 
 
-PENDING = Record(ID, Result.PENDING, SEEN, 1, Series(SEEN))
+PENDING = Record(ID, Result.PENDING, SEEN, 1, AttemptSeries(SEEN))
 STORED = replace(
     PENDING,
     result=Result.STORED,
     meeting=Meeting(end=end_on(0), version=1, origin=Origin.RECORD),
 )
 LATER = SEEN + timedelta(days=1, hours=1)
-MESSAGE = Buried("meeting-signals", None, None, "hash", "text")
+MESSAGE = DeadLetter("meeting-signals", None, None, "hash", "text")
 BURIED = Record(
     "msg-one",
     Result.FAILED,
     SEEN,
     0,
-    Series(SEEN),
+    AttemptSeries(SEEN),
     buried=MESSAGE,
 )
-OF_LATER = replace(PENDING, first_seen=LATER, series=Series(LATER))
+OF_LATER = replace(PENDING, first_seen=LATER, series=AttemptSeries(LATER))
 
 
 def nothing(storage: Storage) -> None:
@@ -477,12 +486,14 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         EXPIRED,
     ),
     "what is adopted is merged": (
-        lambda patch: patch.setattr(publish, "merge", lambda copy, record, attempt: record),
+        lambda patch: patch.setattr(publish, "merge_attempt", lambda copy, record, attempt: record),
         EXPIRED_LATER,
     ),
     "what was erased stays so": (
         lambda patch: patch.setattr(
-            publish, "merge", lambda copy, record, attempt: merge(copy, record, attempt) or record
+            publish,
+            "merge_attempt",
+            lambda copy, record, attempt: merge_attempt(copy, record, attempt) or record,
         ),
         ERASURE,
     ),

@@ -30,7 +30,7 @@ from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
 from shared.graph.credentials import credential
-from shared.ledger.record import Record, Result, Series, commit
+from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger
 from shared.messages import tasks
 from shared.messages.tasks import Task
@@ -228,8 +228,8 @@ def another_worker_knew_more(scene: Scene) -> None:
     scene.fault(f"attendanceReports/{made.report_id}", 403, action="delay", seconds=8.0)
     scene.notify(made.call_id)
     eventually(lambda: len(scene.calls(meeting.organizer_id)) == 2, "the last call to begin")
-    better = Record(f"cr-{made.call_id}", Result.STORED, now, 9, Series(now), settled=now)
-    Ledger(scene.apart).update(better.signal_id, lambda _: better, commit("attempt"))
+    better = Record(f"cr-{made.call_id}", Result.STORED, now, 9, AttemptSeries(now), settled=now)
+    Ledger(scene.apart).update(better.signal_id, lambda _: better, new_commit("attempt"))
     scene.wait_for("outcome.kept", signal=better.signal_id)
 
 

@@ -21,7 +21,7 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Purpose, Record, Result, of_outcome
+from shared.ledger.record import Purpose, Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
 from shared.messages.signals import message, of_call_record, pack, subject_of
@@ -48,9 +48,9 @@ SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
 UPKEEP, SPOILT = clients.UPKEEP_QUEUE, clients.UPKEEP_POISON
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    SIGNALS: pipeline.handle,
-    BURIED: dead_letters.bury,
-    UPKEEP: upkeep.handle,
+    SIGNALS: pipeline.handle_signals,
+    BURIED: dead_letters.record_dead_message,
+    UPKEEP: upkeep.handle_task,
 }
 REPEATS = timedelta(hours=4)  # for which Graph delivers a notification again
 LATE = REPEATS + timedelta(hours=3)  # the last repeat, of a call record that Graph announced late
@@ -393,7 +393,7 @@ class History:
     # What must hold
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def records(self) -> dict[str, Record]:
         """The ledger."""

@@ -25,7 +25,7 @@ from shared import limits, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
-from shared.ledger.record import Record, Result, of_outcome
+from shared.ledger.record import Record, Result, load_outcome
 from shared.messages.signals import message, of_call_record
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
@@ -41,9 +41,9 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ORGANIZER = "aaaaaaaa-0000-4000-8000-000000000000"
 SETTINGS = shared.settings.load(ENVIRON)
 FUNCTIONS: dict[str, Callable[..., None]] = {
-    clients.SIGNALS_QUEUE: worker.handle,
-    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.bury,
-    clients.UPKEEP_QUEUE: upkeep.handle,
+    clients.SIGNALS_QUEUE: worker.handle_signals,
+    f"{clients.SIGNALS_QUEUE}-poison": dead_letters.record_dead_message,
+    clients.UPKEEP_QUEUE: upkeep.handle_task,
 }
 MAX_DEQUEUES = 10
 LEASE = timedelta(minutes=10)  # after which the message of a process that died comes back
@@ -201,7 +201,7 @@ class App:
     # What came of it
 
     def outcomes(self) -> list[Record]:
-        return [of_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
+        return [load_outcome(blob.body, blob.metadata) for blob in self.container.below("outcomes/")]
 
     def results(self) -> dict[str, Result]:
         """The outcome of each call."""

@@ -30,7 +30,7 @@ from shared.days.manifests import Manifest, Manifests, dumps, following
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Record, Result, Series, metadata, outcome
+from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages import codec
 from shared.storage.blobs import MAX_RACES
 from shared.storage.names import partition
@@ -80,9 +80,9 @@ def store(
 
 def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
     """Publish an outcome, whatever is there."""
-    known = Record(signal_id, result, NOON + timedelta(days=later), 1, Series(NOON))
+    known = Record(signal_id, result, NOON + timedelta(days=later), 1, AttemptSeries(NOON))
     name = Outcomes.name(signal_id, known.day)
-    container.upload_blob(name, outcome(known), overwrite=True, metadata=metadata(known))
+    container.upload_blob(name, dump_outcome(known), overwrite=True, metadata=outcome_metadata(known))
 
 
 def lines(container: ContainerClient) -> list[dict[str, Any]]:
@@ -226,8 +226,8 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
 def test_a_line_names_event_and_session_of_a_webinar(
     container: ContainerClient, manifests: Manifests
 ) -> None:
-    metadata = {"source": "webinar", "eventid": "ev%25@t", "sessionid": "s 1", "sha256": "0" * 64}
-    container.upload_blob("reports/date=2026-11-23/w.json", b"{}", metadata=metadata)
+    outcome_metadata = {"source": "webinar", "eventid": "ev%25@t", "sessionid": "s 1", "sha256": "0" * 64}
+    container.upload_blob("reports/date=2026-11-23/w.json", b"{}", metadata=outcome_metadata)
     manifests.refresh(DAY, final=False)
     (line,) = lines(container)
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
@@ -518,8 +518,10 @@ class Crowded:
     def list_blobs(self, name_starts_with: str, **_options: object) -> Iterator[Any]:
         if name_starts_with.startswith("reports/"):
             for number in range(self.reports):
-                metadata = {"sha256": "0" * 64, "joinweburl": "x" * 300, "participants": "7"}
-                yield SimpleNamespace(name=f"{name_starts_with}{number:08d}.json", size=1, metadata=metadata)
+                outcome_metadata = {"sha256": "0" * 64, "joinweburl": "x" * 300, "participants": "7"}
+                yield SimpleNamespace(
+                    name=f"{name_starts_with}{number:08d}.json", size=1, metadata=outcome_metadata
+                )
 
     def _upload(self, name: str, body: Any, length: int, **_options: object) -> dict[str, str]:
         self.written[name] = length

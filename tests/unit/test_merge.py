@@ -11,22 +11,30 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.ledger.merge import OVERDUE, fill_in, in_turn, is_asked_for, merge, reopen, teach
+from shared.ledger.merge import (
+    OVERDUE,
+    add_call_times,
+    add_news,
+    is_first_attempt_due,
+    merge_attempt,
+    record_for_attempt,
+    reopen_record,
+)
 from shared.ledger.record import (
     MOST_COMMITS,
-    Buried,
+    AttemptSeries,
     Cause,
-    Next,
+    DeadLetter,
+    NextAttempt,
     Purpose,
     Record,
     Result,
-    Series,
     StoredReport,
-    commit,
-    metadata,
-    of_news,
-    of_outcome,
-    outcome,
+    dump_outcome,
+    load_outcome,
+    new_commit,
+    outcome_metadata,
+    record_from_news,
 )
 from shared.messages import codec
 from shared.messages.signals import (
@@ -66,8 +74,8 @@ MEETINGS = st.builds(
 REPORTS = st.lists(
     st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3)), max_size=3
 ).map(lambda found: tuple({each.id: each for each in found}.values()))
-SERIES = st.builds(Series, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
-BURIED = st.none() | st.builds(Buried, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
+SERIES = st.builds(AttemptSeries, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
+BURIED = st.none() | st.builds(DeadLetter, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
 RECORDS = st.builds(
     Record,
     st.just("cr-a"),
@@ -75,7 +83,7 @@ RECORDS = st.builds(
     MOMENTS,
     st.integers(0, 5),
     SERIES,
-    st.none() | st.builds(Next, st.integers(0, 6), MOMENTS, st.sampled_from(Purpose)),
+    st.none() | st.builds(NextAttempt, st.integers(0, 6), MOMENTS, st.sampled_from(Purpose)),
     settled=st.none() | MOMENTS,
     stored=st.none() | MOMENTS,
     meeting=MEETINGS,
@@ -88,7 +96,7 @@ RECORDS = st.builds(
 
 
 def record(result: Result = Result.PENDING, attempt: int = 1, **known: Any) -> Record:
-    return Record("cr-a", result, SEEN, attempt, **{"series": Series(SEEN), **known})
+    return Record("cr-a", result, SEEN, attempt, **{"series": AttemptSeries(SEEN), **known})
 
 
 def replaces(new: Result, old: Result) -> bool:
@@ -105,7 +113,7 @@ def replaces(new: Result, old: Result) -> bool:
 @pytest.mark.parametrize("old", Result)
 @pytest.mark.parametrize("new", Result)
 def test_an_answer_replaces_another_unless_it_knows_less(old: Result, new: Result) -> None:
-    merged = merge(record(old, settled=SEEN), record(new, 2, settled=NOW), 1)
+    merged = merge_attempt(record(old, settled=SEEN), record(new, 2, settled=NOW), 1)
     assert merged
     kept = new if replaces(new, old) else old
     assert (merged.result, merged.settled) == (kept, NOW if replaces(new, old) else SEEN)
@@ -115,14 +123,14 @@ def test_an_answer_replaces_another_unless_it_knows_less(old: Result, new: Resul
 @pytest.mark.parametrize("old", ANSWERS)
 @pytest.mark.parametrize("new", ANSWERS)
 def test_of_two_answers_the_newest_holds(old: Result, new: Result) -> None:
-    merged = merge(record(old), record(new, 2), 1)
+    merged = merge_attempt(record(old), record(new, 2), 1)
     assert merged
     assert merged.result is new
 
 
 @given(new=RECORDS, old=RECORDS)
 def test_stored_is_never_replaced(new: Record, old: Record) -> None:
-    merged = merge(replace(old, result=Result.STORED), new, old.attempt)
+    merged = merge_attempt(replace(old, result=Result.STORED), new, old.attempt)
     assert merged
     assert merged.result is Result.STORED
 
@@ -135,21 +143,21 @@ def test_stored_is_never_replaced(new: Record, old: Record) -> None:
 )
 def test_trouble_never_hides_an_answer(new: Record, trouble: Result, old: Record, answer: Result) -> None:
     new, old = replace(new, result=trouble), replace(old, result=answer)
-    merged = merge(old, new, old.attempt)
+    merged = merge_attempt(old, new, old.attempt)
     assert merged
     assert (merged.result, merged.settled, merged.buried) == (old.result, old.settled, old.buried)
 
 
 @given(new=RECORDS, attempt=st.integers(0, 5))
 def test_anything_is_better_than_no_record(new: Record, attempt: int) -> None:
-    assert merge(None, new, attempt) == new
+    assert merge_attempt(None, new, attempt) == new
 
 
 @given(new=RECORDS, old=RECORDS, attempt=st.integers(0, 5))
 def test_an_attempt_that_another_worker_recorded_first_changes_nothing(
     new: Record, old: Record, attempt: int
 ) -> None:
-    merged = merge(old, new, attempt)
+    merged = merge_attempt(old, new, attempt)
     assert (merged is None) == (attempt < old.attempt)
 
 
@@ -157,7 +165,7 @@ def test_an_attempt_that_another_worker_recorded_first_changes_nothing(
 def test_what_the_attempt_tells_of_its_series_and_the_next_attempt_is_written(
     new: Record, old: Record
 ) -> None:
-    merged = merge(old, new, old.attempt)
+    merged = merge_attempt(old, new, old.attempt)
     assert merged
     for name in ("attempt", "series", "next", "last_error"):
         assert getattr(merged, name) == getattr(new, name)
@@ -166,7 +174,7 @@ def test_what_the_attempt_tells_of_its_series_and_the_next_attempt_is_written(
 
 @given(new=RECORDS, old=RECORDS)
 def test_knowledge_never_shrinks(new: Record, old: Record) -> None:
-    merged = merge(old, new, old.attempt)
+    merged = merge_attempt(old, new, old.attempt)
     assert merged
     known = {each.id: each for each in old.reports} | {each.id: each for each in new.reports}
     assert {each.id: each for each in merged.reports} == known
@@ -180,34 +188,34 @@ def test_knowledge_never_shrinks(new: Record, old: Record) -> None:
 def test_of_two_workers_at_one_attempt_one_is_recorded(new: Record, old: Record) -> None:
     """Whichever commits first, the other finds its attempt recorded."""
     base = replace(old, attempt=1)
-    first = merge(base, replace(new, attempt=2), 1)
+    first = merge_attempt(base, replace(new, attempt=2), 1)
     assert first
-    assert merge(first, replace(old, attempt=2), 1) is None
+    assert merge_attempt(first, replace(old, attempt=2), 1) is None
 
 
 def test_news_begins_a_record_and_finds_an_existing_one_out_of_turn() -> None:
     news = of_call_record("a", SEEN, subscription_id="sub")
-    begun = in_turn(news, None, NOW)
-    assert begun == of_news(news)
+    begun = record_for_attempt(news, None, NOW)
+    assert begun == record_from_news(news)
     assert begun
-    assert (begun.attempt, begun.result, begun.series) == (0, Result.PENDING, Series(SEEN, Cause.NEWS))
+    assert (begun.attempt, begun.result, begun.series) == (0, Result.PENDING, AttemptSeries(SEEN, Cause.NEWS))
     assert (begun.announced, begun.subscription_id) == (SEEN, "sub")
-    assert in_turn(news, begun, NOW) is None
+    assert record_for_attempt(news, begun, NOW) is None
 
 
 @given(found=RECORDS, attempt=st.integers(0, 6))
 def test_a_nudge_is_in_turn_unless_its_attempt_is_recorded(found: Record, attempt: int) -> None:
-    record = in_turn(Nudge("cr-a", attempt), found, NOW)
+    record = record_for_attempt(Nudge("cr-a", attempt), found, NOW)
     expected = None if attempt < found.attempt else replace(found, attempt=attempt)
     assert record == expected
 
 
 def test_a_nudge_whose_record_is_gone_begins_a_call_record_anew_and_no_other_signal() -> None:
-    begun = in_turn(Nudge("cr-a", 7), None, NOW)
+    begun = record_for_attempt(Nudge("cr-a", 7), None, NOW)
     assert begun
-    assert (begun.attempt, begun.first_seen, begun.series) == (7, NOW, Series(NOW, Cause.NEWS))
+    assert (begun.attempt, begun.first_seen, begun.series) == (7, NOW, AttemptSeries(NOW, Cause.NEWS))
     for signal_id in ("ve-r", "ce-" + "0" * 64):
-        assert in_turn(Nudge(signal_id, 7), None, NOW) is None
+        assert record_for_attempt(Nudge(signal_id, 7), None, NOW) is None
 
 
 @given(found=RECORDS, cause=st.sampled_from(Cause), began=MOMENTS)
@@ -215,25 +223,25 @@ def test_nothing_reaches_a_record_whose_person_was_erased(
     found: Record, cause: Cause, began: datetime
 ) -> None:
     erased = replace(found, is_erased=True)
-    assert in_turn(Nudge("cr-a", 9), erased, NOW) is None
-    assert merge(erased, found, 9) is None
-    assert reopen(erased, cause, began, NOW) is None
-    assert teach(erased, Meeting(NOW, NOW, version=9)) is None
-    assert fill_in(replace(erased, announced=None), of_call_record("a", SEEN)) is None
+    assert record_for_attempt(Nudge("cr-a", 9), erased, NOW) is None
+    assert merge_attempt(erased, found, 9) is None
+    assert reopen_record(erased, cause, began, NOW) is None
+    assert add_call_times(erased, Meeting(NOW, NOW, version=9)) is None
+    assert add_news(replace(erased, announced=None), of_call_record("a", SEEN)) is None
 
 
 @given(old=RECORDS, cause=st.sampled_from(Cause), started=MOMENTS, now=MOMENTS)
 def test_a_reopening_raises_the_attempt_once_and_makes_it_due(
     old: Record, cause: Cause, started: datetime, now: datetime
 ) -> None:
-    opened = reopen(old, cause, started, now)
+    opened = reopen_record(old, cause, started, now)
     if opened is None:
         return
     assert opened.attempt == old.attempt + 1
     assert opened.next
     assert (opened.next.attempt, opened.next.at) == (opened.attempt, now)
     assert replace(opened, attempt=old.attempt, series=old.series, next=old.next) == old
-    assert opened.series in (old.series, Series(max(now, started), cause))
+    assert opened.series in (old.series, AttemptSeries(max(now, started), cause))
 
 
 @given(old=RECORDS, cause=st.sampled_from(Cause), began=MOMENTS, earlier=st.timedeltas(timedelta(), HOUR))
@@ -241,8 +249,8 @@ def test_a_job_begins_one_series_for_each_signal(
     old: Record, cause: Cause, began: datetime, earlier: timedelta
 ) -> None:
     """A slice that is delivered again finds the series that it began."""
-    begun = replace(old, series=Series(began, cause))
-    assert reopen(begun, cause, began - earlier, NOW) is None
+    begun = replace(old, series=AttemptSeries(began, cause))
+    assert reopen_record(begun, cause, began - earlier, NOW) is None
 
 
 WAITING = st.sampled_from([Purpose.TRY, Purpose.CONFIRM])
@@ -253,52 +261,54 @@ def test_an_overdue_attempt_is_asked_for_again_in_its_own_series(
     old: Record, cause: Cause, purpose: Purpose
 ) -> None:
     assume(old.series.began < NOW)
-    waiting = replace(old, next=Next(old.attempt, NOW - OVERDUE - timedelta(seconds=1), purpose))
-    opened = reopen(waiting, cause, NOW, NOW)
+    waiting = replace(old, next=NextAttempt(old.attempt, NOW - OVERDUE - timedelta(seconds=1), purpose))
+    opened = reopen_record(waiting, cause, NOW, NOW)
     assert opened
     assert opened.series == old.series
-    assert opened.next == Next(old.attempt + 1, NOW, purpose)
+    assert opened.next == NextAttempt(old.attempt + 1, NOW, purpose)
 
 
 @given(old=RECORDS, purpose=WAITING, late=st.timedeltas(-30 * HOUR, OVERDUE))
 def test_a_first_attempt_that_was_just_asked_for_is_waited_for(
     old: Record, purpose: Purpose, late: timedelta
 ) -> None:
-    series = Series(SEEN, Cause.SWEEP)
-    waiting = replace(old, series=series, next=Next(old.attempt, NOW - late, purpose))
+    series = AttemptSeries(SEEN, Cause.SWEEP)
+    waiting = replace(old, series=series, next=NextAttempt(old.attempt, NOW - late, purpose))
     for cause in set(Cause) - {Cause.BACKFILL}:
-        assert reopen(waiting, cause, NOW, NOW) is None
-    wanted = reopen(waiting, Cause.BACKFILL, NOW, NOW)  # which stores more of the meeting
+        assert reopen_record(waiting, cause, NOW, NOW) is None
+    wanted = reopen_record(waiting, Cause.BACKFILL, NOW, NOW)  # which stores more of the meeting
     assert wanted
-    assert wanted.series == Series(NOW, Cause.BACKFILL)
+    assert wanted.series == AttemptSeries(NOW, Cause.BACKFILL)
 
 
 @given(old=RECORDS, at=MOMENTS, now=MOMENTS)
 def test_a_look_is_made_when_its_time_has_come(old: Record, at: datetime, now: datetime) -> None:
-    settled = replace(old, series=Series(SEEN - 1000 * 24 * HOUR), next=Next(old.attempt, at, Purpose.LOOK))
-    opened = reopen(settled, Cause.LOOK, now, now)
+    settled = replace(
+        old, series=AttemptSeries(SEEN - 1000 * 24 * HOUR), next=NextAttempt(old.attempt, at, Purpose.LOOK)
+    )
+    opened = reopen_record(settled, Cause.LOOK, now, now)
     assert (opened is not None) == (now >= at)
-    assert reopen(replace(settled, next=None), Cause.LOOK, now, now) is None
-    assert reopen(settled, Cause.REDRIVE, now, now)  # which somebody asked for, waits for nothing
+    assert reopen_record(replace(settled, next=None), Cause.LOOK, now, now) is None
+    assert reopen_record(settled, Cause.REDRIVE, now, now)  # which somebody asked for, waits for nothing
 
 
 def test_a_retry_that_is_under_way_is_left_to_its_message_by_a_look_and_cut_short_by_a_redrive() -> None:
-    waiting = record(series=Series(SEEN, attempts=2), next=Next(1, NOW + HOUR))
-    assert reopen(waiting, Cause.LOOK, NOW, NOW) is None
-    opened = reopen(waiting, Cause.REDRIVE, NOW, NOW)
+    waiting = record(series=AttemptSeries(SEEN, attempts=2), next=NextAttempt(1, NOW + HOUR))
+    assert reopen_record(waiting, Cause.LOOK, NOW, NOW) is None
+    opened = reopen_record(waiting, Cause.REDRIVE, NOW, NOW)
     assert opened
-    assert (opened.attempt, opened.series) == (2, Series(NOW, Cause.REDRIVE))
+    assert (opened.attempt, opened.series) == (2, AttemptSeries(NOW, Cause.REDRIVE))
 
 
 @given(RECORDS)
 def test_a_message_may_be_sent_once_more_only_for_the_first_attempt_of_a_series(found: Record) -> None:
     waits = found.next is not None and found.next.purpose is not Purpose.LOOK
-    assert is_asked_for(found) == (waits and found.series.attempts == 0)
+    assert is_first_attempt_due(found) == (waits and found.series.attempts == 0)
 
 
 @given(old=RECORDS, told=MEETINGS)
 def test_the_list_teaches_times_and_version_and_nothing_that_decides(old: Record, told: Meeting) -> None:
-    taught = teach(old, told)
+    taught = add_call_times(old, told)
     if taught is None:
         return
     kept = old.meeting
@@ -311,12 +321,12 @@ def test_the_list_teaches_times_and_version_and_nothing_that_decides(old: Record
         kept.event,
     )
     assert meeting.version == max(kept.version, told.version)
-    assert teach(taught, told) is None
+    assert add_call_times(taught, told) is None
 
 
 @given(old=RECORDS, told=MEETINGS)
 def test_the_list_never_takes_a_time_away(old: Record, told: Meeting) -> None:
-    meeting = (teach(old, told) or old).meeting
+    meeting = (add_call_times(old, told) or old).meeting
     assert meeting.start or not old.meeting.start
     assert meeting.end or not old.meeting.end
 
@@ -324,7 +334,7 @@ def test_the_list_never_takes_a_time_away(old: Record, told: Meeting) -> None:
 @given(old=RECORDS)
 def test_news_fills_what_a_record_lacks_and_raises_nothing(old: Record) -> None:
     news = of_report("r", EventSession(EventKind.TOWNHALL, "e2", "s2"), NOW, subscription_id="other")
-    filled = fill_in(old, news)
+    filled = add_news(old, news)
     if old.announced:
         assert filled is None
         return
@@ -332,12 +342,12 @@ def test_news_fills_what_a_record_lacks_and_raises_nothing(old: Record) -> None:
     assert (filled.announced, filled.subscription_id, filled.door) == (NOW, "other", news.door)
     assert (filled.attempt, filled.series, filled.next) == (old.attempt, old.series, old.next)
     assert filled.meeting.event == (old.meeting.event or news.meeting.event)
-    assert fill_in(filled, news) is None
+    assert add_news(filled, news) is None
 
 
 @given(old=RECORDS, facts=MEETINGS.map(lambda known: replace(known, version=0, origin=Origin.NEWS)))
 def test_news_replaces_no_fact_that_is_known(old: Record, facts: Meeting) -> None:
-    filled = fill_in(replace(old, announced=None), News("cr-a", NOW, meeting=facts))
+    filled = add_news(replace(old, announced=None), News("cr-a", NOW, meeting=facts))
     assert filled
     for name in ("start", "end", "join_url", "organizer_id", "meeting_id", "event"):
         known = getattr(old.meeting, name)
@@ -351,8 +361,8 @@ def test_a_record_survives_its_blob(known: Record) -> None:
 
 @given(before=RECORDS, after=RECORDS)
 def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, after: Record) -> None:
-    first = before.committed(commit("attempt"), None)
-    second = after.committed(commit("attempt"), first)
+    first = before.with_commit(new_commit("attempt"), None)
+    second = after.with_commit(new_commit("attempt"), first)
     assert (first.revision, second.revision) == (1, 2)
     assert second.days[-1] == second.day
     assert set(second.days) == {first.day, second.day}
@@ -362,17 +372,17 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
 def test_the_commits_of_a_record_are_bounded() -> None:
     known: Record | None = None
     for _ in range(MOST_COMMITS + 5):
-        known = record().committed(commit("attempt"), known)
+        known = record().with_commit(new_commit("attempt"), known)
     assert known
     assert len({each.id for each in known.commits}) == len(known.commits) == MOST_COMMITS
 
 
 @given(RECORDS)
 def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
-    known = replace(known.committed(commit("attempt"), None), signal_id="cr-a")
-    body, told = outcome(known), metadata(known)
+    known = replace(known.with_commit(new_commit("attempt"), None), signal_id="cr-a")
+    body, told = dump_outcome(known), outcome_metadata(known)
     assert b"\n" not in body
-    adopted = of_outcome(body, told)
+    adopted = load_outcome(body, told)
     for name in (
         "signal_id",
         "result",
@@ -390,35 +400,35 @@ def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
 
 
 def test_a_copy_without_its_record_is_not_attempted_by_itself_and_an_erased_one_never() -> None:
-    known = record(next=Next(1, NOW))
-    adopted = of_outcome(outcome(known), metadata(known))
-    assert adopted.next == Next(1, NOW, Purpose.LOOK)
+    known = record(next=NextAttempt(1, NOW))
+    adopted = load_outcome(dump_outcome(known), outcome_metadata(known))
+    assert adopted.next == NextAttempt(1, NOW, Purpose.LOOK)
     assert not adopted.is_erased
-    assert of_outcome(outcome(known), metadata(known) | {ERASED: "true"}).is_erased
+    assert load_outcome(dump_outcome(known), outcome_metadata(known) | {ERASED: "true"}).is_erased
 
 
 def test_a_lone_surrogate_in_an_error_does_not_keep_an_outcome_from_being_written() -> None:
     known = replace(record(Result.FAILED), last_error="bad \ud800 text")
-    assert of_outcome(outcome(known), metadata(known)).result is Result.FAILED
+    assert load_outcome(dump_outcome(known), outcome_metadata(known)).result is Result.FAILED
 
 
 def test_the_blob_names_what_consumers_read() -> None:
-    assert set(json.loads(outcome(record(Result.STORED)))) == {
+    assert set(json.loads(dump_outcome(record(Result.STORED)))) == {
         "signalId", "outcome", "reports", "organizerId", "meetingId", "source", "eventId", "sessionId",
         "joinWebUrl", "start", "end", "firstSeen", "settled", "attempt", "nextAttempt", "lastError", "buried",
     }  # fmt: skip
 
 
 def test_a_published_copy_holds_no_text_of_a_buried_message() -> None:
-    buried = Buried("meeting-signals", "news", 1, "0" * 64, "secret text")
+    buried = DeadLetter("meeting-signals", "news", 1, "0" * 64, "secret text")
     known = record(Result.FAILED, buried=buried)
-    assert json.loads(outcome(known))["buried"] == {
+    assert json.loads(dump_outcome(known))["buried"] == {
         "queue": "meeting-signals",
         "kind": "news",
         "version": 1,
         "sha256": "0" * 64,
     }
-    assert b"secret" not in outcome(known)
+    assert b"secret" not in dump_outcome(known)
     assert codec.loads(Record, codec.dumps(known)).buried == buried
 
 
@@ -431,4 +441,4 @@ def test_an_outcome_lies_in_the_day_on_which_its_meeting_ended() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"firstSeen":null}', b'{"firstSeen":7}'])
 def test_a_blob_that_is_no_outcome_is_an_error(body: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
-        of_outcome(body, {})
+        load_outcome(body, {})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.cli.erasure.erase import without_organizer
-from shared.ledger.record import Buried, Next, Record, Result, Series, outcome
+from shared.ledger.record import AttemptSeries, DeadLetter, NextAttempt, Record, Result, dump_outcome
 from shared.messages import codec
 from shared.messages.signals import Meeting
 from shared.privacy.redact import ERASED, Person, of_report, roles
@@ -104,29 +104,31 @@ def test_the_sha256_is_that_of_what_is_left() -> None:
 
 def signal(result: Result = Result.FAILED, **changes: Any) -> Record:
     meeting = Meeting(NOW, NOW, "https://t/?Oid=8B081EF6", "8b081ef6", "m")
-    return Record("cr-a", result, NOW, 1, Series(NOW), Next(1, NOW), meeting=meeting, **changes)
+    return Record("cr-a", result, NOW, 1, AttemptSeries(NOW), NextAttempt(1, NOW), meeting=meeting, **changes)
 
 
-def buried(text: str) -> Buried:
-    return Buried("q", "news", 1, "0" * 64, text)
+def buried(text: str) -> DeadLetter:
+    return DeadLetter("q", "news", 1, "0" * 64, text)
 
 
 def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
     redacted = without_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
     assert redacted == Record(
-        "cr-a", Result.FAILED, NOW, 1, Series(NOW), meeting=Meeting(NOW, NOW), is_erased=True
+        "cr-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), meeting=Meeting(NOW, NOW), is_erased=True
     )
     assert redacted
-    for kept in (codec.dumps(redacted).encode(), outcome(redacted)):
+    for kept in (codec.dumps(redacted).encode(), dump_outcome(redacted)):
         assert b"8b081ef6" not in kept.lower()
 
 
 def test_a_record_of_somebody_else_or_pending_stays() -> None:
     assert without_organizer(signal(Result.PENDING), WHO) is None
-    assert without_organizer(Record("cr-a", Result.STORED, NOW, 1, Series(NOW)), WHO) is None
+    assert without_organizer(Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW)), WHO) is None
 
 
 def test_a_buried_message_that_names_the_person_is_taken_out() -> None:
-    known = Record("msg-a", Result.FAILED, NOW, 1, Series(NOW), buried=buried('{"organizerId":"8b081ef6"}'))
+    known = Record(
+        "msg-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), buried=buried('{"organizerId":"8b081ef6"}')
+    )
     assert without_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
     assert without_organizer(replace(known, buried=buried("somebody else")), WHO) is None

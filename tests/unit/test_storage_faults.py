@@ -18,7 +18,7 @@ from shared.errors import Contention
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger import store
 from shared.ledger.publish import Outcomes
-from shared.ledger.record import Record, Result, Series, commit
+from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger, StoredRecord
 from shared.messages.signals import Meeting
 from shared.storage import blobs
@@ -40,12 +40,12 @@ def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> R
 
 
 def record(**changes: Any) -> Record:
-    return replace(Record("cr-1", Result.PENDING, NOW, 1, Series(NOW)), **changes)
+    return replace(Record("cr-1", Result.PENDING, NOW, 1, AttemptSeries(NOW)), **changes)
 
 
 def wrote(ledger: Ledger, new: Record, over: StoredRecord | None = None) -> Record:
     """The record after `new` was committed."""
-    written, is_written = ledger.update(new.signal_id, lambda _: new, commit("attempt"), over)
+    written, is_written = ledger.update(new.signal_id, lambda _: new, new_commit("attempt"), over)
     stored = ledger.read(new.signal_id)
     assert is_written
     assert stored
@@ -60,9 +60,9 @@ def test_a_container_that_is_missing_is_a_fault_and_not_a_race(container: Contai
     with pytest.raises(ResourceNotFoundError):
         Ledger(container).read("cr-1")
     with pytest.raises(ResourceNotFoundError):
-        Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+        Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
     with pytest.raises(ResourceNotFoundError):
-        Outcomes(container).publish(record().committed(commit("attempt"), None), Ledger(container))
+        Outcomes(container).publish(record().with_commit(new_commit("attempt"), None), Ledger(container))
     with pytest.raises(ResourceNotFoundError):
         Outcomes(container).read("outcomes/date=2026-11-23/cr-1.json")
 
@@ -126,7 +126,9 @@ def test_a_record_is_written_over_what_was_read_and_what_another_wrote_is_read_a
         seen.append(old)
         return record(attempt=3)
 
-    third, _ = ledger.update("cr-1", change, commit("attempt"), stored)  # read before the second was written
+    third, _ = ledger.update(
+        "cr-1", change, new_commit("attempt"), stored
+    )  # read before the second was written
     assert seen == [first, second]
     assert third
     assert (third.revision, len(third.commits)) == (3, 3)
@@ -135,10 +137,10 @@ def test_a_record_is_written_over_what_was_read_and_what_another_wrote_is_read_a
 def test_a_change_that_leaves_the_record_writes_nothing(container: ContainerClient) -> None:
     container.create_container()
     ledger = Ledger(container)
-    assert ledger.update("cr-1", lambda _: None, commit("attempt")) == (None, False)
+    assert ledger.update("cr-1", lambda _: None, new_commit("attempt")) == (None, False)
     assert list(container.list_blob_names()) == []
     first = wrote(ledger, record())
-    assert ledger.update("cr-1", lambda _: None, commit("attempt"), ledger.read("cr-1")) == (first, False)
+    assert ledger.update("cr-1", lambda _: None, new_commit("attempt"), ledger.read("cr-1")) == (first, False)
 
 
 def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one(
@@ -156,7 +158,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
         return put(to, *args, **known)
 
     monkeypatch.setattr(store, "put", put_twice)
-    now, is_written = Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+    now, is_written = Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
     assert is_written
     assert now
     assert (now.attempt, now.last_error, now.revision) == (2, "another's", 2)
@@ -168,7 +170,7 @@ def test_a_writer_whom_others_always_overtake_gives_up(
     container.create_container()
     monkeypatch.setattr(store, "put", lambda *_, **__: None)
     with pytest.raises(Contention, match="cr-1"):
-        Ledger(container).update("cr-1", lambda _: record(), commit("attempt"))
+        Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"signalId":7}', b"null"])

@@ -25,7 +25,7 @@ from ...errors import AttendanceError
 from ...graph import verbatim_json
 from ...ledger import access
 from ...ledger.publish import Outcomes, signal_id_of
-from ...ledger.record import Record, Result, commit
+from ...ledger.record import Record, Result, new_commit
 from ...ledger.store import Ledger
 from ...messages import tasks
 from ...messages.signals import Meeting
@@ -90,7 +90,7 @@ class Erasing:
         state = self._session.state
         for name in self._person.names:
             for prefix in (access.DENIED, access.OPENED):
-                self.done.state += state.remove(f"{prefix}{access.key(name)}.json")
+                self.done.state += state.remove(f"{prefix}{access.blob_key(name)}.json")
         watch = Watch(state)
         for each in watch.listed():
             if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
@@ -166,7 +166,7 @@ class Erasing:
         def change(old: Record | None) -> Record | None:
             return without_organizer(old or known, self._person)
 
-        record, committed = self._ledger.update(known.signal_id, change, commit("erased"), stored)
+        record, committed = self._ledger.update(known.signal_id, change, new_commit("erased"), stored)
         current = record or known
         if not committed and not current.is_erased:
             self.done.pending += current.result is Result.PENDING and is_of(current, self._person)
