@@ -1,7 +1,7 @@
 """A report as one line of JSON, written page by page, and the sha256 of its canonical form.
 
 Neither ever holds the whole report: records are written as they come, and their canonical forms are kept in a file
-beside it and hashed in the order of their ids. The form is described in docs/consumers.md.
+beside it and hashed in the order of their ids, then of those forms. The recipe is in docs/consumers.md.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from functools import cmp_to_key, partial
+from operator import itemgetter
 from typing import IO, Any
 
 from . import verbatim_json
 
 RECORDS = "attendanceRecords"
 NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
+PIECE = 4_096  # bytes of two canonical forms compared at once
 
 
 def write(
@@ -54,7 +57,7 @@ def _write_records(
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the canonical form of the whole report without ever holding it: records in the order of their ids."""
+    """Hash the canonical form of the whole report without ever holding it."""
     digest = hashlib.sha256()
     separator = b"{"
     for name in sorted({*report, RECORDS}):
@@ -62,12 +65,34 @@ def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical
             continue
         digest.update(separator + verbatim_json.canonical(name) + b":")
         if name == RECORDS:
-            for position, (_, offset, length) in enumerate(sorted(index)):
-                canonical.seek(offset)
-                digest.update((b"," if position else b"[") + canonical.read(length))
+            for position, (_, offset, length) in enumerate(_sorted(index, canonical)):
+                digest.update((b"," if position else b"[") + _read(canonical, offset, length))
             digest.update(b"]" if index else b"[]")
         else:
             digest.update(verbatim_json.canonical(report[name]))
         separator = b","
     digest.update(b"}")
     return digest.hexdigest()
+
+
+def _sorted(index: list[tuple[str, int, int]], canonical: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    """Sort records by id, and those without an id or with the same one by their canonical form."""
+    by_form = cmp_to_key(partial(_compare, canonical))
+    for _, same_id in itertools.groupby(sorted(index), key=itemgetter(0)):
+        yield from sorted(same_id, key=by_form)
+
+
+def _compare(canonical: IO[bytes], one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
+    """Compare two canonical forms piece by piece, because one can be large."""
+    (_, start, length), (_, other_start, other_length) = one, other
+    for at in range(0, max(length, other_length), PIECE):
+        piece = _read(canonical, start + at, min(PIECE, length - at))
+        other_piece = _read(canonical, other_start + at, min(PIECE, other_length - at))
+        if piece != other_piece:
+            return -1 if piece < other_piece else 1
+    return 0
+
+
+def _read(file: IO[bytes], offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
