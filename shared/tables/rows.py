@@ -1,4 +1,4 @@
-"""A report as rows of a table: one a meeting, one an attendee, one an interval of attendance.
+"""A report as rows of a table: one a meeting, an attendee, an interval of attendance, or an engagement.
 
 Every row has every column, whatever Graph left out, so that no engine takes a column for unknown that the first rows
 do not have. Nothing is trusted to have the documented shape: what has another is null. Columns: docs/consumers.md.
@@ -28,6 +28,7 @@ def meeting(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any
         "eventId": line.get("eventId"),
         "sessionId": line.get("sessionId"),
         "joinWebUrl": line.get("joinWebUrl"),
+        "seriesId": line.get("seriesId"),
         "meetingStart": _time(report.get("meetingStartDateTime")),
         "meetingEnd": end,
         "meetingParticipants": _whole(report.get("totalParticipantCount")),
@@ -58,25 +59,53 @@ def intervals(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[di
             yield {**common, **person, "interval": number, **_span(each)}
 
 
+def engagements(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row for each reaction, raised hand and switch of camera or microphone, joined with person and meeting."""
+    common = meeting(report, line)
+    for record in _objects(report.get(RECORDS)):
+        person = _person(record)
+        for number, each in enumerate(_objects(record.get("engagements"))):
+            yield {
+                **common,
+                **person,
+                "engagement": number,
+                "engagementType": _text(each.get("engagementType")),
+                "engagementSubType": _text(each.get("engagementSubType")),
+                "dateTime": _time(each.get("dateTime")),
+            }
+
+
 def _person(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Who attended. An identity is documented as flat; a set of identities holds it under the kind of person."""
-    identity = _object(record.get("identity"))
-    flat = (
-        identity
-        if "id" in identity
-        else next((each for each in identity.values() if _object(each)), identity)
-    )
-    kind = _text(flat.get("@odata.type")) or _text(identity.get("@odata.type"))
+    """Who attended; somebody on the telephone without a name is named by the number."""
+    kind, identity = _identity(record.get("identity"))
+    person_id, name = _text(identity.get("id")), _text(identity.get("displayName"))
+    if not name and person_id and ("phone" in (kind or "").lower() or person_id.startswith("+")):
+        name = person_id
     return {
         "recordId": _text(record.get("id")),
-        "personId": _text(flat.get("id")),
-        "displayName": _text(flat.get("displayName")),
-        "tenantId": _text(flat.get("tenantId")),
-        "identityType": kind.removeprefix(_TYPE) if kind else None,
+        "personId": person_id,
+        "displayName": name,
+        "tenantId": _text(identity.get("tenantId")),
+        "identityType": kind,
         "emailAddress": _text(record.get("emailAddress")) or None,
         "role": _text(record.get("role")),
         "registrationId": _text(record.get("registrationId")),
     }
+
+
+def _identity(value: object) -> tuple[str | None, Mapping[str, Any]]:
+    """The kind of an identity, and the identity: documented as flat, it can lie in a set under its kind.
+
+    Of several in a set the first with an id is taken, else the first with a name.
+    """
+    outer = _object(value)
+    inner = [(key, _object(each)) for key, each in outer.items() if isinstance(each, dict)]
+    whole: list[tuple[str | None, Mapping[str, Any]]] = [(None, outer)] if "id" in outer or not inner else []
+    found = [*whole, *inner]
+    telling = (each for name in ("id", "displayName") for each in found if _text(each[1].get(name)))
+    key, identity = next(telling, found[0])
+    kind = _text(identity.get("@odata.type"))
+    return kind.removeprefix(_TYPE) if kind else key, identity
 
 
 def _span(interval: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def test_an_export_has_a_row_for_each_and_its_columns(
         Table.MEETINGS: lambda report, line: [rows.meeting(report, line)],
         Table.ATTENDEES: rows.attendees,
         Table.INTERVALS: rows.intervals,
+        Table.ENGAGEMENTS: rows.engagements,
     }[table]
     wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
     for form in ("csv", "parquet"):

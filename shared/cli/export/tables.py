@@ -22,11 +22,12 @@ type Row = Mapping[str, Any]
 
 
 class Table(StrEnum):
-    """One row a meeting, an attendee, or an interval of attendance."""
+    """One row a meeting, an attendee, an interval of attendance, or an engagement."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
     INTERVALS = "intervals"
+    ENGAGEMENTS = "engagements"
 
 
 class Format(StrEnum):
@@ -37,10 +38,10 @@ class Format(StrEnum):
 
 
 TIMES = frozenset(
-    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave"}
+    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave", "dateTime"}
 )  # UTC, milliseconds
 COUNTS = frozenset(
-    {"meetingParticipants", "attendedSeconds", "interval", "seconds"}
+    {"meetingParticipants", "attendedSeconds", "interval", "seconds", "engagement"}
 )  # 64 bits; all others are text
 _MEETING = (
     "reportId",
@@ -65,14 +66,24 @@ _PERSON = (
     "registrationId",
 )
 COLUMNS = {
-    Table.MEETINGS: _MEETING,
-    Table.ATTENDEES: (*_MEETING, *_PERSON, "attendedSeconds", "firstJoin", "lastLeave"),
-    Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds"),
+    Table.MEETINGS: (*_MEETING, "seriesId"),
+    Table.ATTENDEES: (*_MEETING, *_PERSON, "attendedSeconds", "firstJoin", "lastLeave", "seriesId"),
+    Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds", "seriesId"),
+    Table.ENGAGEMENTS: (
+        *_MEETING,
+        *_PERSON,
+        "engagement",
+        "engagementType",
+        "engagementSubType",
+        "dateTime",
+        "seriesId",
+    ),
 }
 _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
     Table.MEETINGS: lambda report, line: iter([rows.meeting(report, line)]),
     Table.ATTENDEES: rows.attendees,
     Table.INTERVALS: rows.intervals,
+    Table.ENGAGEMENTS: rows.engagements,
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
