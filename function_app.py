@@ -95,7 +95,7 @@ def sweep(timer: func.TimerRequest) -> None:
     from shared.reconcile import sweep as app_sweep
 
     logs.info("sweep.due", pastDue=timer.past_due)
-    app_sweep.run(services.current())
+    app_sweep.run_sweep(services.current())
 
 
 @app.function_name("health")

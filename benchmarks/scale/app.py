@@ -112,7 +112,7 @@ class App:
 
     def run_sweep(self) -> None:
         """The timer fires."""
-        self.clock.spawn(lambda: sweep.run(self._timer))
+        self.clock.spawn(lambda: sweep.run_sweep(self._timer))
 
     def _function(self, queue: Queue, handle: Callable[..., None], most: int, cpu: float) -> QueueFunction:
         def make() -> Callable[[], Handler]:

@@ -67,13 +67,13 @@ class ListedCall:
         """The facts that the list tells."""
         if self.record is None:
             return Meeting()
-        known = self.record
+        record = self.record
         return Meeting(
-            known.start,
-            known.end,
-            known.join_url,
-            known.organizer_id,
-            version=known.version,
+            record.start,
+            record.end,
+            record.join_url,
+            record.organizer_id,
+            version=record.version,
             origin=Origin.LIST,
         )
 
@@ -108,7 +108,7 @@ class OutcomeIndex:
 
     def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
         """The result of each signal in the day of its end; None where there is no outcome, or no day is known."""
-        days = {day: self._listed(day) for _, day in signals if day}
+        days = {day: self._list_day(day) for _, day in signals if day}
         if None not in days.values():
             return [self.result(*each) for each in signals]
         return in_parallel(lambda each: self.result(*each), signals)
@@ -117,19 +117,19 @@ class OutcomeIndex:
         """The result of one signal."""
         if day is None:
             return None
-        name, listed = self._outcomes.name(signal_id, day), self._listed(day)
-        return self._outcomes.result(name) if listed is None else listed.get(name)
+        name, results = self._outcomes.name(signal_id, day), self._list_day(day)
+        return self._outcomes.result(name) if results is None else results.get(name)
 
-    def _listed(self, day: date) -> dict[str, str] | None:
+    def _list_day(self, day: date) -> dict[str, str] | None:
         if day not in self._days:
             first = itertools.islice(self._outcomes.list(day), self._most_listed + 1)
-            found = {each.name: sys.intern(each.result) for each in first}
-            self._days[day] = found if len(found) <= self._most_listed else None
+            results = {each.name: sys.intern(each.result) for each in first}
+            self._days[day] = results if len(results) <= self._most_listed else None
         return self._days[day]
 
 
 @dataclass(frozen=True)
-class Announcement:
+class MissingSignal:
     """A signal that nobody announced; `result` where it is settled already."""
 
     signal_id: str
@@ -137,31 +137,31 @@ class Announcement:
     result: Result | None = None
 
 
-def announce_missing(found: Iterable[Announcement], scan: Scan, journal: Journal) -> None:
+def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue those that are not settled."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _announce(each, cause, journal.ledger), list(found))
+    records = in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
     journal.follow([each for each in records if merge.is_first_attempt_due(each)])
     journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
 
-def _announce(found: Announcement, cause: Cause, ledger: Ledger) -> Record:
+def _record_missing(missing: MissingSignal, cause: Cause, ledger: Ledger) -> Record:
     now = times.now()
     new = Record(
-        found.signal_id,
-        found.result or Result.PENDING,
+        missing.signal_id,
+        missing.result or Result.PENDING,
         now,
         attempt=0,
         series=AttemptSeries(now, cause),
-        next=None if found.result else NextAttempt(0, now),
-        settled=now if found.result else None,
-        meeting=found.meeting,
+        next=None if missing.result else NextAttempt(0, now),
+        settled=now if missing.result else None,
+        meeting=missing.meeting,
     )
 
     def change(old: Record | None) -> Record | None:
-        return merge.add_call_times(old, found.meeting) if old else new
+        return merge.add_call_times(old, missing.meeting) if old else new
 
-    record, _ = ledger.update(found.signal_id, change, new_commit(cause))
+    record, _ = ledger.update(missing.signal_id, change, new_commit(cause))
     return record or new
 
 
@@ -172,15 +172,15 @@ class CallScan:
         self._work = work
         self._services = work.services
         self._index = index
-        self._met: set[str | None] = set()
+        self._meetings: set[str | None] = set()
 
     def run(self) -> None:
         """Go on until the time is over or all calls are seen. Raises a GraphError."""
         while (cursor := self._work.scan.calls) and self._work.has_time():
             _LISTING.wait()
-            self._page(cursor)
+            self._scan_page(cursor)
 
-    def failed(self, *, is_dead: bool, gives_up: bool) -> None:
+    def handle_failure(self, *, is_dead: bool, gives_up: bool) -> None:
         """Ask for a page that does not come by another way, and in the end leave its day out."""
         scan, cursor = self._work.scan, self._work.scan.calls
         if cursor and cursor.link and is_dead:  # Graph may not take this link any more; the day is begun anew
@@ -194,15 +194,18 @@ class CallScan:
         days = [cursor.at.date() + number * DAY for number in range(3)]
         logs.error("sweep.skipped", look=scan.name, start=cursor.at, error=scan.error)
         self._work.update(
-            calls=self._after(cursor), failures=0, restarts=0, unclear=windows.with_unclear(scan, days)
+            calls=self._next_cursor(cursor),
+            failures=0,
+            restarts=0,
+            unclear=windows.add_unclear_days(scan, days),
         )
 
-    def _after(self, cursor: CallCursor) -> CallCursor | None:
+    def _next_cursor(self, cursor: CallCursor) -> CallCursor | None:
         """The cursor when a day is done."""
         end = cursor.at + DAY
         return CallCursor(end) if end < self._work.scan.end else None
 
-    def _page(self, cursor: CallCursor) -> None:
+    def _scan_page(self, cursor: CallCursor) -> None:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
@@ -215,7 +218,7 @@ class CallScan:
             )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
-            calls=CallCursor(cursor.at, link) if link else self._after(cursor),
+            calls=CallCursor(cursor.at, link) if link else self._next_cursor(cursor),
             restarts=scan.restarts if link else 0,
             records=scan.records + len(calls),
             missing=scan.missing + missing,
@@ -230,7 +233,7 @@ class CallScan:
         missing = [call for call, result in zip(readable, results, strict=True) if result is None]
         settings, scan = self._services.settings, self._work.scan
         announce_missing(
-            [Announcement(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
+            [MissingSignal(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
             scan,
             self._services.journal,
         )
@@ -243,10 +246,10 @@ class CallScan:
                 requestId=self._services.graph.request_id,
             )
         if scan.is_backfill:
-            met = [call for call in readable if self._is_met_first(call) and call not in missing]
+            repeated = [call for call in readable if self._is_first_of_meeting(call) and call not in missing]
             names = [
                 self._services.journal.outcomes.name(call.signal_id, call.end.date())
-                for call in met
+                for call in repeated
                 if call.end
             ]
             redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services)
@@ -263,14 +266,14 @@ class CallScan:
                 logs.warning("record.unreadable", look=self._work.scan.name, requestId=request_id)
         return readable
 
-    def _is_met_first(self, call: ListedCall) -> bool:
+    def _is_first_of_meeting(self, call: ListedCall) -> bool:
         """Whether this is the first call of a meeting of ours in this slice."""
         record = call.record
-        if not (record and record.is_meeting) or record.join_url in self._met:
+        if not (record and record.is_meeting) or record.join_url in self._meetings:
             return False
         if call.decide(self._services.settings):
             return False
-        self._met.add(record.join_url)
+        self._meetings.add(record.join_url)
         return True
 
 

@@ -25,7 +25,7 @@ from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
 from . import windows
-from .call_records import Announcement, OutcomeIndex, announce_missing
+from .call_records import MissingSignal, OutcomeIndex, announce_missing
 from .slices import Slice
 
 SKIP_AFTER = 5  # failures in a row, of one event
@@ -44,49 +44,49 @@ class EventScan:
     def run(self) -> None:
         """Go on until the time is over or all events are seen. Raises a GraphError."""
         while (cursor := self._work.scan.events) and self._work.has_time():
-            self._page(cursor)
+            self._scan_page(cursor)
 
-    def failed(self, *, is_dead: bool, gives_up: bool) -> None:
+    def handle_failure(self, *, is_dead: bool, gives_up: bool) -> None:
         """Begin a list anew whose page does not come, and in the end leave the events of its kind out."""
         scan, cursor = self._work.scan, self._work.scan.events
         if cursor and cursor.link and is_dead:
             self._work.update(events=EventCursor(cursor.kinds), restarts=scan.restarts + 1)
         if cursor and gives_up:  # the next full scan tries them again; until then no day of this one is final
             logs.error("sweep.skipped", look=scan.name, start=scan.start, error=scan.error)
-            unclear = windows.with_unclear(scan, windows.all_days(scan))
+            unclear = windows.add_unclear_days(scan, windows.days_of(scan))
             self._work.update(events=_next_kind(cursor), failures=0, restarts=0, unclear=unclear)
 
-    def _page(self, cursor: EventCursor) -> None:
+    def _scan_page(self, cursor: EventCursor) -> None:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
         page = self._services.graph.get(cursor.link or events.path(kind), operation)
-        found, link = items(page, operation), next_link(page)
-        for item in found[cursor.done :]:
+        listed, link = items(page, operation), next_link(page)
+        for item in listed[cursor.done :]:
             if not self._work.has_time():
                 return
             if event := events.parse(kind, item):
-                self._event(event)
+                self._scan_event(event)
             cursor = replace(cursor, done=cursor.done + 1)
             self._work.update(events=cursor, failures=0, error=None)
         following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
         self._work.update(events=following)
 
-    def _event(self, event: Event) -> None:
+    def _scan_event(self, event: Event) -> None:
         settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
             event.goes_on(times.now(), desired.REPORTS_LATE)
-            and (event.kind, event.id) not in self._with_subscription()
+            and (event.kind, event.id) not in self._subscribed_events()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
         if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
-            self._try(event)
+            self._signal_event(event)
 
-    def _try(self, event: Event) -> None:
+    def _signal_event(self, event: Event) -> None:
         """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
         try:
-            self._reports(event)
+            self._signal_reports(event)
         except (AccessDenied, NotFound) as failure:
             logs.warning(
                 "event.denied", meeting=event.id, error=str(failure), requestId=failure.request_id or None
@@ -96,11 +96,11 @@ class EventScan:
             if isinstance(failure, Throttled) or scan.failures < SKIP_AFTER:
                 raise
             logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
-            self._work.update(unclear=windows.with_unclear(scan, windows.all_days(scan)))
+            self._work.update(unclear=windows.add_unclear_days(scan, windows.days_of(scan)))
 
-    def _reports(self, event: Event) -> None:
+    def _signal_reports(self, event: Event) -> None:
         """Signal the reports of an event that have no outcome."""
-        graph, missing = self._services.graph, list[Announcement]()
+        graph, missing = self._services.graph, list[MissingSignal]()
         for session in events.sessions(graph, event):
             for report in reports.listed(graph, EventReports(session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
@@ -118,7 +118,7 @@ class EventScan:
                         event=session,
                         origin=Origin.LIST,
                     )
-                    missing.append(Announcement(signal_id, meeting))
+                    missing.append(MissingSignal(signal_id, meeting))
         announce_missing(missing, self._work.scan, self._services.journal)
         self._work.update(missing=self._work.scan.missing + len(missing))
         for each in missing:
@@ -130,7 +130,7 @@ class EventScan:
                 requestId=graph.request_id,
             )
 
-    def _with_subscription(self) -> set[tuple[EventKind, str]]:
+    def _subscribed_events(self) -> set[tuple[EventKind, str]]:
         """The events whose reports Graph announces to this app; listed once a slice."""
         if self._subscribed is None:
             ours = [
@@ -138,7 +138,7 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {found for each in ours if (found := desired.event_of(each.resource))}
+            self._subscribed = {event for each in ours if (event := desired.event_of(each.resource))}
         return self._subscribed
 
 

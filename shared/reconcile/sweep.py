@@ -32,25 +32,25 @@ MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
 GIVE_UP_AFTER = 4 * MAX_FAILURES  # failures in a row: some hours
 
 
-def run(services: Services) -> None:
+def run_sweep(services: Services) -> None:
     """Begin or resume the scans that are due, and have the manifests of open days written: the timer's work."""
     now, settings = times.now(), services.settings
     services.scans.resume()
-    services.scans.begin(windows.recent(_last(RECENT, services), settings, now))
-    if windows.full_is_due(_last(FULL, services), settings, now):
-        scan = windows.full(services.sealing.unsealed(), settings, now)
+    services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
+    if windows.is_full_scan_due(_last_scan(FULL, services), settings, now):
+        scan = windows.full_scan(services.sealing.unsealed(), settings, now)
         if services.scans.begin(scan):
             redrive.probe_denied(services)
     if services.access.restored_organizers():
         services.access.reopen()
-    _refresh(services)
+    _queue_refreshes(services)
     dead_letters.drain_tasks(services)
 
 
-def backfill(job: Backfill, services: Services) -> None:
+def begin_backfill(job: Backfill, services: Services) -> None:
     """Begin a scan of a window that somebody asks for, as far as Graph still lists it."""
     now, is_backfill = times.now(), not job.missing_only
-    scan = windows.asked_for(
+    scan = windows.backfill_scan(
         backfill_name(job), job.start, job.end, services.settings, now, is_backfill=is_backfill
     )
     if scan is None:
@@ -66,7 +66,7 @@ def backfill_name(job: Backfill) -> str:
     return f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
 
 
-def do_slice(job: Sweep, services: Services) -> None:
+def run_slice(job: Sweep, services: Services) -> None:
     """Do one slice of a scan and send the message of the next."""
     stored = services.scans.read(job.look)
     if stored and not stored.scan.finished and job.step == stored.scan.step - 1:
@@ -75,24 +75,24 @@ def do_slice(job: Sweep, services: Services) -> None:
     if stored is None or stored.scan.finished or job.step != stored.scan.step:
         logs.info("sweep.dropped", look=job.look, step=job.step)
         return
-    work, delay = _Parts(Slice(stored.scan, services)), 0
+    work, delay = _ScanParts(Slice(stored.scan, services)), 0
     try:
         with services.graph.within(REQUEST_SECONDS):
             work.run()
     except GraphError as failure:
         delay = backoff.upkeep_delay(stored.scan.failures, retry_after(failure))
-        work.failed(failure)
+        work.handle_failure(failure)
     now = times.now()
     scan = replace(work.slice.scan, step=job.step + 1, updated=now, next=now + timedelta(seconds=delay))
     if scan.finished:
-        _finish(scan, services)  # first, because a finished scan is not resumed
+        _finish_scan(scan, services)  # first, because a finished scan is not resumed
     if not services.scans.save(scan, stored):
         logs.info("sweep.dropped", look=job.look, step=job.step)
     elif not scan.finished and (scan.failures == 0 or scan.failures % MAX_FAILURES):
         services.scans.send(scan, delay)
 
 
-class _Parts:
+class _ScanParts:
     """The three parts of a slice."""
 
     def __init__(self, work: Slice) -> None:
@@ -112,13 +112,13 @@ class _Parts:
         if scan.overdue is None and scan.calls is None and scan.events is None:
             self.slice.update(finished=times.now())
 
-    def failed(self, failure: GraphError) -> None:
+    def handle_failure(self, failure: GraphError) -> None:
         """Note a failure. A page that does not come is asked for by another way, and in the end left out."""
         failures = self.slice.scan.failures + 1
         self.slice.update(failures=failures, error=str(failure))
         is_dead = is_dead_link(failure) or failures % MAX_FAILURES == 0
         part = self._calls if self.slice.scan.calls else self._events
-        part.failed(is_dead=is_dead, gives_up=failures >= GIVE_UP_AFTER)
+        part.handle_failure(is_dead=is_dead, gives_up=failures >= GIVE_UP_AFTER)
         logs.warning(
             "sweep.failed",
             look=self.slice.scan.name,
@@ -140,9 +140,9 @@ class OverdueScan:
     def run(self) -> None:
         """Go on until the time is over or all days are done."""
         while (cursor := self._work.scan.overdue) and self._work.has_time():
-            self._day(cursor, times.now())
+            self._reopen_day(cursor, times.now())
 
-    def _day(self, cursor: OverdueCursor, now: datetime) -> None:
+    def _reopen_day(self, cursor: OverdueCursor, now: datetime) -> None:
         if self._days is None:
             self._days = set(self._services.journal.outcomes.days())
         if cursor.day in self._days:
@@ -169,18 +169,18 @@ class OverdueScan:
         return redrive.is_due(outcome, now)
 
 
-def _finish(scan: Scan, services: Services) -> None:
+def _finish_scan(scan: Scan, services: Services) -> None:
     logs.info("sweep.finished", look=scan.name, records=scan.records, missing=scan.missing)
     if scan.name == FULL:
-        services.sealing.mark_reconciled(windows.covered(scan, services.settings))
-        _refresh(services)
+        services.sealing.mark_reconciled(windows.fully_listed_days(scan, services.settings))
+        _queue_refreshes(services)
 
 
-def _last(name: str, services: Services) -> Scan | None:
+def _last_scan(name: str, services: Services) -> Scan | None:
     stored = services.scans.read(name)
     return stored.scan if stored else None
 
 
-def _refresh(services: Services) -> None:
+def _queue_refreshes(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
         services.tasks.send(tasks.message(Task(Refresh(day))))

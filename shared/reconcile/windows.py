@@ -13,33 +13,33 @@ from ..storage.scans import FULL, RECENT, CallCursor, EventCursor, OverdueCursor
 
 SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the scan before, because records come late
-LONGEST = timedelta(hours=30)  # meetings
+LONGEST_MEETING = timedelta(hours=30)
 DAY = timedelta(days=1)
-LOOKED_AT = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
+RECHECK_SPAN = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
 
 
-def recent(last: Scan | None, settings: Settings, now: datetime) -> Scan:
+def recent_scan(last: Scan | None, settings: Settings, now: datetime) -> Scan:
     """The last hours, and further back where there was no scan for some time."""
     start = min(now - SHORT, last.started - OVERLAP) if last else now - SHORT
-    return _scan(RECENT, max(start, now - REACH), now, settings, now, (now - DAY).date())
+    return _new_scan(RECENT, max(start, now - REACH), now, settings, now, (now - DAY).date())
 
 
-def full(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
+def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
     """From the first day that is not sealed on."""
-    start = max(times.midnight(min(unsealed)) - LONGEST, now - REACH)
-    overdue = now - timedelta(seconds=settings.retry_window) - LOOKED_AT
-    return _scan(FULL, start, now, settings, now, overdue.date())
+    start = max(times.midnight(min(unsealed)) - LONGEST_MEETING, now - REACH)
+    overdue = now - timedelta(seconds=settings.retry_window) - RECHECK_SPAN
+    return _new_scan(FULL, start, now, settings, now, overdue.date())
 
 
-def asked_for(
+def backfill_scan(
     name: str, start: datetime, end: datetime, settings: Settings, now: datetime, *, is_backfill: bool
 ) -> Scan | None:
     """A window that somebody asks for, as far as Graph still lists it; None where nothing of it is left."""
     start, end = max(start, now - REACH), min(end, now)
-    return _scan(name, start, end, settings, now, is_backfill=is_backfill) if start < end else None
+    return _new_scan(name, start, end, settings, now, is_backfill=is_backfill) if start < end else None
 
 
-def _scan(
+def _new_scan(
     name: str,
     start: datetime,
     end: datetime,
@@ -62,7 +62,7 @@ def _scan(
     )
 
 
-def full_is_due(last: Scan | None, settings: Settings, now: datetime) -> bool:
+def is_full_scan_due(last: Scan | None, settings: Settings, now: datetime) -> bool:
     """Whether the last one is a day old, or a day has become ready to be sealed since."""
     if last is None or not last.finished or now - last.started >= DAY:
         return True
@@ -70,22 +70,22 @@ def full_is_due(last: Scan | None, settings: Settings, now: datetime) -> bool:
     return any(last.started < ready_at(day, settings) <= now for day in days)
 
 
-def with_unclear(scan: Scan, days: Iterable[date]) -> tuple[date, ...]:
+def add_unclear_days(scan: Scan, days: Iterable[date]) -> tuple[date, ...]:
     """The days that cannot be sealed, with these."""
     return tuple(sorted({*scan.unclear, *days}))
 
 
-def all_days(scan: Scan) -> Iterable[date]:
+def days_of(scan: Scan) -> Iterable[date]:
     """Every day of the window, which cannot be sealed when something of the whole is not known."""
     return (scan.start.date() + number * DAY for number in range((scan.end - scan.start).days + 2))
 
 
-def covered(scan: Scan, settings: Settings) -> set[date]:
+def fully_listed_days(scan: Scan, settings: Settings) -> set[date]:
     """The days of which this scan has seen every call, because all of them were listed by then."""
     day = scan.start.date()
     days: set[date] = set()
     while ready_at(day, settings) <= scan.started:
-        if times.midnight(day) - LONGEST >= scan.start and day not in scan.unclear:
+        if times.midnight(day) - LONGEST_MEETING >= scan.start and day not in scan.unclear:
             days.add(day)
         day += DAY
     return days

@@ -119,7 +119,7 @@ class History:
 
     def play_before(self) -> tuple[dict[str, Blob], dict[str, Blob]]:
         """The blobs of an app that has swept once and found nothing."""
-        sweep.run(self.instances[0])
+        sweep.run_sweep(self.instances[0])
         self._settle_down()
         return self.container.blobs, self.state.blobs
 
@@ -172,7 +172,7 @@ class History:
 
     def _sweep(self, _: int) -> None:
         self.tell("sweep")
-        self._start(sweep.run)
+        self._start(sweep.run_sweep)
 
     def _ask(self, which: int) -> None:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
@@ -368,7 +368,7 @@ class History:
             if self.steps.now >= min(due, default=FOREVER):
                 swept = self.steps.now
                 usual = [moment for moment in usual if moment > swept]
-                sweep.run(self.instances[0])
+                sweep.run_sweep(self.instances[0])
 
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""

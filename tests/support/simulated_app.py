@@ -165,7 +165,7 @@ class App:
                 return
             self.steps.now = due
             if due == timer:
-                self._execute(lambda: sweep.run(self.services))
+                self._execute(lambda: sweep.run_sweep(self.services))
                 timer += every
 
     def deliver(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
 from shared.messages.signals import EventKind, EventSession, Origin, call_record_id, report_ready_id
-from shared.reconcile.call_records import Announcement, OutcomeIndex
+from shared.reconcile.call_records import MissingSignal, OutcomeIndex
 from shared.reconcile.events import SKIP_AFTER, EventScan
 from shared.reconcile.slices import Slice
 from shared.services import Services
@@ -69,9 +69,9 @@ class Queue:
 
 def scanned(
     graph: Graph, scan: Scan, monkeypatch: pytest.MonkeyPatch, known: set[str] | None = None
-) -> tuple[Scan, list[Announcement], Queue]:
+) -> tuple[Scan, list[MissingSignal], Queue]:
     """The scan afterwards, and what was announced."""
-    found: list[Announcement] = []
+    found: list[MissingSignal] = []
     tasks = Queue()
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))
