@@ -13,6 +13,7 @@ from typing import Protocol
 from ..errors import AccessDenied, NotFound
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
+from ..graph.join_urls import parse_join_url
 from ..graph.meetings import CallRecord, MeetingIds
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, Where
 from ..ledger.record import Cause, Record, Result
@@ -61,7 +62,7 @@ def is_in_scope(organizer_id: str, settings: Settings) -> bool:
 
 def is_channel(meeting: Meeting) -> bool:
     """Whether it is a channel's meeting, whose list holds the reports of the whole channel."""
-    return meetings.parse_join_url(meeting.join_url or "").is_channel
+    return parse_join_url(meeting.join_url or "").is_channel
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class MeetingSource:
     def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """The organizer of a watched meeting: an operator named one, or the join URL does."""
         url = meeting.join_url or ""
-        link, watched = meetings.parse_join_url(url), self.watchlist.find(url)
+        link, watched = parse_join_url(url), self.watchlist.find(url)
         organizer = watched.organizer_id if watched else link.organizer_id
         record = CallRecord(True, None, meeting.end, url, organizer, link.tenant_id)
         return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)

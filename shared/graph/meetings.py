@@ -7,23 +7,20 @@ https://learn.microsoft.com/graph/api/onlinemeeting-get
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..settings import GUID
 from .client import Graph, segment
+from .join_urls import parse_join_url
 
 MOST_KNOWN = 2_000  # meetings, some 2 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
-_SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
 @dataclass(frozen=True)
@@ -40,33 +37,6 @@ class CallRecord:
     organizer_id: str | None
     organizer_tenant: str | None
     version: int = 0
-
-
-@dataclass(frozen=True)
-class JoinUrl:
-    """What a join URL tells: classic ones carry tenant and organizer, short ones only the meeting's digits."""
-
-    tenant_id: str | None
-    organizer_id: str | None
-    join_meeting_id: str | None
-    is_channel: bool
-
-
-def parse_join_url(url: str) -> JoinUrl:
-    """Read a join URL; what it does not tell is None. Never raises."""
-    try:
-        parts = urlsplit(url)
-        context = json.loads(parse_qs(parts.query).get("context", ["{}"])[0])
-    except (ValueError, RecursionError):
-        return JoinUrl(None, None, None, "@thread.tacv2" in unquote(url))
-    short = _SHORT_LINK.search(parts.path)
-    context = context if isinstance(context, dict) else {}
-    return JoinUrl(
-        tenant_id=_guid(context.get("Tid")),
-        organizer_id=_guid(context.get("Oid")),
-        join_meeting_id=short[1] if short else None,
-        is_channel="@thread.tacv2" in unquote(parts.path),
-    )
 
 
 def call_record(graph: Graph, call_id: str) -> CallRecord:

@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 
@@ -29,11 +29,15 @@ SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyo
 
 @dataclass(frozen=True)
 class MeetingReports:
-    """Where the reports of one online meeting lie. Permission: OnlineMeetingArtifact.Read.All."""
+    """Where the reports of one online meeting lie. Permission: OnlineMeetingArtifact.Read.All.
+
+    `is_own`: they are this meeting's own, which is not sure in the list of a channel.
+    """
 
     organizer_id: str
     meeting_id: str
     join_url: str = ""
+    is_own: bool = True
 
     source = "onlineMeeting"
 
@@ -47,12 +51,18 @@ class MeetingReports:
     @property
     def metadata(self) -> dict[str, str]:
         """What the blob's metadata says about where the report comes from; empty where that is not known."""
+        if not self.is_own:
+            return {"source": self.source}
         return {
             "source": self.source,
             "meetingid": self.meeting_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
         }
+
+    def unattributed(self) -> MeetingReports:
+        """The same place, for a report that may be another meeting's."""
+        return replace(self, is_own=False)
 
 
 @dataclass(frozen=True)
