@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from .. import times
+from ..archive.reports import LONGEST_MEETING
 from ..days.sealing import REACH, ready_at
 from ..messages.signals import EventKind
 from ..settings import CALL_RECORDS, VIRTUAL_EVENTS, Settings
@@ -13,7 +14,6 @@ from ..storage.scans import FULL, RECENT, CallCursor, EventCursor, OverdueCursor
 
 SHORT = timedelta(hours=6)
 OVERLAP = timedelta(hours=3)  # with the scan before, because records come late
-LONGEST_MEETING = timedelta(hours=30)
 DAY = timedelta(days=1)
 RECHECK_SPAN = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
 
