@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from urllib.parse import quote
 
 from azure.storage.blob import ContainerClient
 
@@ -28,11 +27,13 @@ from .. import logs, times
 from ..graph.reports import MeetingReports, Report, Where
 from ..privacy.redact import ERASED
 from ..storage.blobs import delete, properties, put, until_written
-from ..storage.names import decoded, folder, partition
+from ..storage.names import decoded, folder, header_value, partition
+from .attribution import attribution
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
-MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
+MAX_HEADER = 4_096  # characters of one value
+MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 
 
 class Stored(StrEnum):
@@ -148,16 +149,19 @@ def metadata(report: Report, reports: Where) -> dict[str, str]:
     What is not known, or too long for a header, is left out: it must not cost the report.
     """
     known = {
-        **reports.metadata,
+        **attribution(reports),
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
         "sha256": report.sha256,
     }
-    headers = {key: _header(value) for key, value in known.items()}
-    return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    return fit_metadata(known)
 
 
-def _header(value: str) -> str:
-    """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
-    return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+def fit_metadata(known: Mapping[str, str]) -> dict[str, str]:
+    """Metadata encoded for headers, without what is empty or too long; the longest values go until all fit."""
+    headers = {key: header_value(value) for key, value in known.items()}
+    headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
+        del headers[max(headers, key=lambda key: len(headers[key]))]
+    return headers

@@ -253,6 +253,8 @@ def line(report: Archived) -> bytes:
         "eventId": told("eventid"),
         "sessionId": told("sessionid"),
         "joinWebUrl": told("joinweburl"),
+        "joinUrlKey": told("joinurlkey"),
+        "seriesId": told("seriesid"),
         "start": told("start"),
         "end": told("end"),
         "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,

@@ -16,7 +16,8 @@ from ..graph.report_json import RECORDS
 
 ERASED = "erased"  # metadata of a blob from which a person was erased: Graph's answer must not replace it
 ORGANIZER, ATTENDEE = "organizer", "attendee"
-_OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl")  # metadata; the ids hold the organizer's
+# Metadata that hold the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
+_OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
 _KEPT = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 

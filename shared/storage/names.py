@@ -13,6 +13,11 @@ def name_part(identifier: str) -> str:
     return quote(identifier, safe=_KEPT, errors="surrogatepass")
 
 
+def header_value(text: str) -> str:
+    """A value of metadata, for an HTTP header: space, and anything but printable ASCII, is percent-encoded."""
+    return quote(text, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+
+
 def decoded(text: str) -> str:
     """The value behind a part of a name, or behind a header."""
     return unquote(text, errors="surrogatepass")

@@ -362,7 +362,7 @@ def awkward_report() -> dict[str, Any]:
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
         '[{"id":"b","name":"Zoë \\ud83d\\ude00 \\ud800"},{"id":"a","score":0.10},{"emailAddress":null},'
-        '{"id":null,"role":"None"},null,{"id":"b","name":"\\ud800"},{"id":"b","name":"\ue000"}]}'
+        '{"id":null,"role":"None"},{"id":"b","name":"\\ud800"},{"id":"b","name":"\ue000"}]}'
     )
     return content
 
