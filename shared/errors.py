@@ -16,7 +16,8 @@
         ├── NotFound          404, or an empty answer: not there (yet)
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: asking the same again will not help
-            └── ValidationFailed  Graph's handshake with our address failed: let Graph reach it
+            ├── ValidationFailed  Graph's handshake with our address failed: let Graph reach it
+            └── Unsupported       Graph has no reports of such a meeting at all
 
 A message never holds a token, a clientState, an e-mail address or a name: Graph's own message text can, so
 only its status, code and request-id are kept.
@@ -115,7 +116,12 @@ class Unavailable(GraphError):
 
 
 class AccessDenied(GraphError):
-    """403: permission, application access policy or quota."""
+    """403: permission, application access policy or quota.
+
+    `organizer_id` is who is refused, where that is not the organizer whom the call record names.
+    """
+
+    organizer_id: str | None = None
 
 
 class NotFound(GraphError):
@@ -132,6 +138,10 @@ class Refused(GraphError):
 
 class ValidationFailed(Refused):
     """400 to a subscription, because the notification address did not answer Graph's validation handshake."""
+
+
+class Unsupported(Refused):
+    """A meeting of which Graph offers no reports, such as a personal account's; nothing was asked."""
 
 
 def retry_after(failure: Exception) -> float:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from .. import logs, times
 from ..archive.reports import LONGEST_MEETING, Stored, report_name
-from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable
+from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable, Unsupported
 from ..graph import reports
 from ..graph.reports import Report, ReportHeader, Where
 from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
@@ -146,7 +146,8 @@ class Attempt:
         try:
             self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
-            return self._settle(Result.NOT_FOUND, failure=failure)
+            is_unsupported = isinstance(failure, Unsupported)
+            return self._settle(Result.NOT_SUPPORTED if is_unsupported else Result.NOT_FOUND, failure=failure)
         is_backfill = self._series.cause is Cause.BACKFILL
         selection = self._source.select_reports(self.meeting, where, self._now)
         try:
@@ -259,6 +260,8 @@ class Attempt:
 
     def _handle_failure(self, failure: GraphError) -> Verdict:
         """What a failed call to Graph means for the signal."""
+        if isinstance(failure, AccessDenied) and failure.organizer_id:
+            self.meeting = replace(self.meeting, organizer_id=failure.organizer_id)
         delay = self._retry_delay()
         match failure:
             case AccessDenied() if self._series.is_denied:

@@ -6,11 +6,12 @@ session. Each method raises a GraphError where Graph does not give what is asked
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from ..errors import AccessDenied, NotFound
+from ..errors import AccessDenied, NotFound, Refused, Unsupported
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
 from ..graph.join_urls import parse_join_url
@@ -47,6 +48,8 @@ def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | 
     """The result of a signal that its call record alone decides, or None."""
     if not record.is_meeting:
         return Result.NOT_A_MEETING
+    if parse_join_url(record.join_url or "").is_personal:
+        return None  # whoever the organizer is: `locate_reports` says why there are no reports
     tenant, organizer = record.organizer_tenant, record.organizer_id
     if tenant and tenant.lower() != settings.tenant_id:
         return Result.EXTERNAL_ORGANIZER
@@ -107,11 +110,43 @@ class MeetingSource:
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
         """Find the online meeting by its join URL, unless an attempt before has."""
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
+        if parse_join_url(join_url or "").is_personal:
+            raise Unsupported(
+                "find meeting", "the link is of teams.live.com, and Graph has no reports of personal accounts"
+            )
         if organizer_id is None or join_url is None:
-            raise NotFound("find meeting", "the call record names no organizer")
+            raise NotFound(
+                "find meeting", "neither the call record nor the link names an organizer of this tenant"
+            )
         if meeting.meeting_id is None:
-            meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
-        return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
+            meeting = self._find_meeting(meeting, organizer_id, join_url)
+        return meeting, MeetingReports(meeting.organizer_id or "", meeting.meeting_id or "", join_url)
+
+    def _find_meeting(self, meeting: Meeting, organizer_id: str, join_url: str) -> Meeting:
+        """Find the meeting at its organizer, else at the one whom the join URL names, if that is another."""
+        try:
+            return replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
+        except (AccessDenied, NotFound) as failure:
+            other = self._other_organizer(organizer_id, join_url)
+            if other is None:
+                raise
+            try:
+                meeting_id = self.meeting_ids.find(self.graph, other, join_url)
+            except (AccessDenied, NotFound) as second:
+                if isinstance(failure, NotFound) and isinstance(second, AccessDenied):
+                    second.organizer_id = other
+                    raise
+                raise failure from None
+        return replace(meeting, organizer_id=other, meeting_id=meeting_id)
+
+    def _other_organizer(self, organizer_id: str, join_url: str) -> str | None:
+        """The organizer of the join URL, if it is another one, of this tenant and in scope."""
+        link = parse_join_url(join_url)
+        other, tenant = link.organizer_id, link.tenant_id or self.settings.tenant_id
+        if other is None or other.lower() == organizer_id.lower():
+            return None
+        is_ours = tenant.lower() == self.settings.tenant_id and is_in_scope(other, self.settings)
+        return other if is_ours else None
 
     def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
@@ -137,7 +172,7 @@ class MeetingSource:
 
 @dataclass(frozen=True)
 class EventSource:
-    """The report that a virtual event's signal names; the event is asked only who organizes it."""
+    """The report that a virtual event's signal names; its session tells the link, and who organizes it."""
 
     record: Record
     graph: Graph
@@ -148,9 +183,14 @@ class EventSource:
         return meeting.organizer_id is None
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Ask the event who organizes it."""
-        session = self._where(meeting).session
-        organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        """Ask the session who organizes it and under which link, or if it does not say, the event for the organizer."""
+        session, join_url, organizer = self._where(meeting).session, meeting.join_url, None
+        with contextlib.suppress(NotFound, Refused):
+            found = events.session(self.graph, session)
+            join_url, organizer = join_url or found.join_url, found.organizer_id
+        if organizer is None:
+            organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+        meeting = replace(meeting, join_url=join_url)
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from .. import times
 from ..errors import Unavailable
-from ..messages.signals import EVENT_ID, EventKind, EventSession
+from ..messages.signals import EVENT_ID, MAX_JOIN_URL, EventKind, EventSession
 from .client import Graph, segment
+from .join_urls import parse_join_url
 
 ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
 
@@ -41,6 +42,15 @@ class Event:
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
+@dataclass(frozen=True)
+class SessionDetails:
+    """A session of an event: its ids, and join URL and organizer where Graph tells them."""
+
+    session: EventSession
+    join_url: str | None
+    organizer_id: str | None
+
+
 def path(kind: EventKind, event_id: str | None = None) -> str:
     """The path of all events of a kind, or of one."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
@@ -55,14 +65,20 @@ def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
     return found
 
 
-def sessions(graph: Graph, found: Event) -> Iterator[EventSession]:
-    """The sessions of an event. Raises a GraphError."""
+def session(graph: Graph, ids: EventSession) -> SessionDetails:
+    """One session, which tells its link and who organizes it. Raises a GraphError."""
+    address = f"{path(ids.source, ids.event_id)}/sessions/{segment(ids.session_id)}"
+    return _details(ids, graph.get(address, "get session"))
+
+
+def sessions(graph: Graph, found: Event) -> Iterator[SessionDetails]:
+    """The sessions of an event; the list tells no organizers. Raises a GraphError."""
     operation = "list sessions"
     for page in graph.pages(f"{path(found.kind, found.id)}/sessions", operation):
         for item in page:
             session_id = item.get("id") if isinstance(item, dict) else None
             if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield EventSession(found.kind, found.id, session_id)
+                yield _details(EventSession(found.kind, found.id, session_id), item)
 
 
 def parse(kind: EventKind, item: object) -> Event | None:
@@ -81,8 +97,17 @@ def parse(kind: EventKind, item: object) -> Event | None:
     )
 
 
-def _organizer(created_by: object) -> str | None:
-    user = created_by.get("user") if isinstance(created_by, dict) else None
+def _details(ids: EventSession, item: dict[str, Any]) -> SessionDetails:
+    join_url, people = item.get("joinWebUrl"), item.get("participants")
+    organizer = people.get("organizer") if isinstance(people, dict) else None
+    organizer_id = _organizer(organizer.get("identity") if isinstance(organizer, dict) else None)
+    if not isinstance(join_url, str) or not 0 < len(join_url) <= MAX_JOIN_URL:
+        join_url = None
+    return SessionDetails(ids, join_url, organizer_id or parse_join_url(join_url or "").organizer_id)
+
+
+def _organizer(identities: object) -> str | None:
+    user = identities.get("user") if isinstance(identities, dict) else None
     organizer = user.get("id") if isinstance(user, dict) else None
     return organizer if isinstance(organizer, str) and organizer else None
 

@@ -124,9 +124,13 @@ class MeetingIds:
 
 def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
     """The same failure, as another kind."""
+    # Of an unknown meeting Graph says so by a number, which is the hint; of an unknown user it does not.
+    is_user_unknown = failure.status == 404 and not failure.hint
     return kind(
         failure.operation,
-        "Graph knows no meeting by it",
+        "Graph knows no such organizer, who may be deleted"
+        if is_user_unknown
+        else "Graph knows no meeting by it",
         status=failure.status,
         code=failure.code,
         hint=failure.hint,
