@@ -1,1 +1,1 @@
-"""What the app costs and withstands, measured beside something else."""
+"""Benchmarks of the app: costs and limits, each with a baseline."""

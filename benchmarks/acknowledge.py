@@ -1,4 +1,4 @@
-"""How fast notifications are acknowledged: one item, a batch, a burst.
+"""Reply times of the webhook: one item, a batch, a burst.
 
 Beside it: an app of one function that parses the body and enqueues it, on the same functions host, asked in turn.
 """
@@ -49,7 +49,9 @@ SLOW_WRITE = 0.01  # seconds that a write to the queue takes
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """Times in milliseconds. `batches` by the number of items, with a queue that takes 10 ms a write.
+    """Reply times in milliseconds.
+
+    `batches` by the number of items, with a queue that takes 10 ms a write.
 
     Of each burst every hundredth of the replies, the faster first; `archiving` is of the one beside which the same
     instance archives.

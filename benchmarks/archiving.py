@@ -1,4 +1,4 @@
-"""What it costs to archive a report: CPU seconds, calls to Graph, reports a second.
+"""Cost of archiving a report: CPU seconds, calls to Graph, reports per second.
 
 Beside the product, on the same machine and stack: a script that makes the very same HTTP calls and does nothing else,
 and one with Microsoft's SDKs (`msgraph-sdk`, `azure-storage-blob`) that does the same job as simply as they allow.
@@ -31,7 +31,7 @@ THREADS = 16
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one report: CPU milliseconds of the product, the script, the SDKs; calls to Graph; reports a second.
+    """Cost of one report: CPU milliseconds, calls to Graph, reports per second.
 
     `with_storage_sdk` is the script whose calls to storage go through azure-storage-blob, as the product's do.
     """
@@ -109,7 +109,7 @@ def _ids(made: list[Made]) -> list[str]:
 
 
 def _told(made: list[Made]) -> dict[str, dict[str, str]]:
-    """What Graph's list of call records tells of each."""
+    """The entries of Graph's list of call records for each of these."""
     return {
         session.call_id: {"organizer": meeting.organizer_id, "url": meeting.join_web_url}
         for meeting, session in made
@@ -117,7 +117,7 @@ def _told(made: list[Made]) -> dict[str, dict[str, str]]:
 
 
 def _calls(running: Stack, job: dict[str, Any]) -> float:
-    """Calls to Graph for each of those that are archived; what is done before (`record`) does not count."""
+    """Calls to Graph for each archived report, without those of `record`."""
     counted: dict[str, float] = _worker(running, {"record": [], "threads": 1, "count": True, **job})
     return counted["calls"]
 

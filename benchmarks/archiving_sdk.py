@@ -1,4 +1,6 @@
-"""A process of `benchmarks.archiving`: the same job with `msgraph-sdk` and `azure-storage-blob`, without the product.
+"""A process of `benchmarks.archiving`: the same job with Microsoft's SDKs.
+
+It uses `msgraph-sdk` and `azure-storage-blob`, and none of the product.
 
 Reads a list of calls on stdin; writes what it took as JSON.
 """

@@ -1,4 +1,4 @@
-"""A process of `benchmarks.archiving`: the product archives calls, and HTTP calls recorded before are made again.
+"""A process of `benchmarks.archiving`: archives calls, and replays HTTP calls.
 
 The two take turns, so that a machine that is slower for a while is so for both. Reads a job on stdin, and writes what
 it took as JSON.
@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from shared import services, settings, times
 from shared.archiving import worker
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from shared.messages import signals
 from shared.messages.signals import Meeting
 from shared.storage import clients
@@ -115,8 +115,8 @@ def same_with_sdk(
 def containers() -> tuple[ContainerClient, ContainerClient]:
     """The containers of the reports and of the state."""
     known = settings.load(os.environ)
-    data = clients.blob_service(known.blob_url, credential(known.blob_client_id))
-    host = clients.blob_service(known.state_url, credential(known.host_client_id))
+    data = clients.blob_service(known.blob_url, managed_identity(known.blob_client_id))
+    host = clients.blob_service(known.state_url, managed_identity(known.host_client_id))
     return data.get_container_client(known.container), host.get_container_client(known.state_container)
 
 
@@ -129,7 +129,7 @@ def _condition(headers: dict[str, str]) -> dict[str, Any]:
 
 
 class Took:
-    """What one kind of work takes: CPU seconds for one thing, in the median turn, and wall-clock seconds of all."""
+    """Cost of one kind of work: median CPU seconds, and wall-clock seconds of all."""
 
     def __init__(self, work: Callable[[Any], None]) -> None:
         self._work = work
@@ -145,7 +145,7 @@ class Took:
 
     @property
     def told(self) -> dict[str, float]:
-        """As it is written."""
+        """The result as JSON."""
         return {"cpu": statistics.median(self._cpu), "seconds": self._seconds}
 
 

@@ -1,4 +1,4 @@
-"""All benchmarks that are a ratio or have a goal, on one page.
+"""All benchmarks with a ratio or a goal, on one page.
 
 Each is measured beside what it is compared with, in the same minutes on the same machine.
 """

@@ -1,4 +1,4 @@
-"""Peak memory of one process that archives many reports of many people at once, and of one that archives on and on."""
+"""Peak memory of archiving many large reports at once, and many reports in a row."""
 
 import argparse
 import json
@@ -35,7 +35,9 @@ print(json.dumps(peaks))
 
 @dataclass(frozen=True)
 class Crowd:
-    """Peaks in MiB: `at_once` reports of `people`; and after a tenth, half and all of `many` reports of twelve.
+    """Peaks in MiB: `at_once` reports of `people`, and `many` reports of twelve.
+
+    The latter after a tenth, half and all.
 
     Each thread has its own connections and its share of the heap, which the first thousand reports fill.
     """

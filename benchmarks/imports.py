@@ -1,4 +1,4 @@
-"""What importing the app costs over a bare `import azure.functions`: modules, byte code, time.
+"""Cost of importing the app over a bare `import azure.functions`.
 
 Both are compiled before, as a package of the app is; into a folder of this run, whatever the machine's setting.
 """
@@ -42,7 +42,10 @@ def measured(module: str, compiled_to: str) -> tuple[int, int, float]:
 
 @dataclass(frozen=True)
 class Imports:
-    """Of a bare azure.functions and of the app: modules, bytes of byte code, seconds; `ratio` is of times, by pairs."""
+    """Modules, byte code and seconds of a bare azure.functions and of the app.
+
+    `ratio` is of times, by pairs.
+    """
 
     bare: tuple[int, int, float]
     app: tuple[int, int, float]

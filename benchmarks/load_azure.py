@@ -1,4 +1,4 @@
-"""How a real deployment answers and archives, measured from outside with what it has archived already.
+"""Reply and archiving times of a real deployment, measured with its own archive.
 
 Nothing is made up: calls whose reports are stored are announced again, which costs one reading of a record each,
 and with --archive it is asked to take up again what it stored, which reads every report once more. Beside each answer
@@ -46,7 +46,7 @@ SECOND = timedelta(seconds=1)  # in which storage tells times
 
 @dataclass(frozen=True)
 class Archived:
-    """What a redrive did: outcomes that were settled anew, and seconds from the request to the last."""
+    """The result of a redrive: outcomes settled again, and seconds until the last."""
 
     outcomes: int
     seconds: float
@@ -54,7 +54,10 @@ class Archived:
 
 @dataclass(frozen=True)
 class Load:
-    """Times in milliseconds; `front` is the host's own page, `over_front` the median of the pairs' ratios."""
+    """Times in milliseconds; `front` is the host's own page.
+
+    `over_front` is the median of the pairs' ratios.
+    """
 
     handshake: float
     one: float
@@ -97,7 +100,10 @@ class Target:
 
 
 def target(environ: Mapping[str, str]) -> Target:
-    """The deployed app that these settings are of. Raises AttendanceError for what is missing."""
+    """The deployed app with these settings.
+
+    Raises AttendanceError for what is missing.
+    """
     base = environ.get("NOTIFICATION_BASE_URL", "")
     state = environ.get("CLIENT_STATE", "")
     if state.startswith("@Microsoft.KeyVault"):
@@ -109,7 +115,12 @@ def target(environ: Mapping[str, str]) -> Target:
 
 
 def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False) -> Load:
-    """Measure everything. Raises AttendanceError where nothing was stored in the last `days`."""
+    """Measure everything.
+
+    Raises AttendanceError if nothing was stored in the last `days`.
+
+    Raises AttendanceError where nothing was stored in the last `days`.
+    """
     app, outcomes = target(of.environ), Outcomes(of.container)
     today = times.now().date()
     dates = [today - timedelta(days=back) for back in range(days)]
@@ -157,7 +168,10 @@ def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[OutcomeSummary
 
 
 def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
-    """Have all that is stored taken up again, and wait until it is. Raises AttendanceError when it takes too long."""
+    """Redrive everything stored, and wait for the end.
+
+    Raises AttendanceError when it takes too long.
+    """
     wanted = {each.name for each in _stored(outcomes, days)}
     began = times.now()
     of.upkeep.send(tasks.message(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
@@ -171,7 +185,7 @@ def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
 
 
 def _settled(of: Session, names: set[str], began: datetime) -> list[datetime]:
-    """When each of these outcomes was written anew, of those that were."""
+    """When each of these outcomes was settled again."""
     folders = {name.rpartition("/")[0] for name in names}
     blobs = (blob for each in folders for blob in of.container.list_blobs(name_starts_with=f"{each}/"))
     return [

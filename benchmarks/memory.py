@@ -1,4 +1,4 @@
-"""Peak memory of one process that archives one report, by the number of people in it.
+"""Peak memory of archiving one report, by its number of people.
 
 The product's own modules against the simulated Graph and Azurite, in a process of its own for each size.
 """

@@ -1,4 +1,6 @@
-"""A day of a million meetings, in virtual time: the product's own code on a modelled Graph and a modelled Azure.
+"""A day of a million meetings in virtual time.
+
+The product's own code runs on a modelled Graph and a modelled Azure.
 
 Three days: an ordinary one, one with an outage of Graph, one on which Graph grants a quarter of its limits.
 The model is then held against the real local stack: the same notifications, measured and modelled.
@@ -47,7 +49,7 @@ def scenarios(meetings: int, seed: int) -> list[Scenario]:
 
 
 def simulated(scenario: Scenario, keep: Path | None) -> Result:
-    """One day, from its first to its last hour; or what was kept of it, where a run before this one got so far."""
+    """One simulated day, or the saved result of an interrupted run."""
     kept = keep / f"{scenario.name}.pickle" if keep else None
     if kept and kept.exists():
         found: Result = pickle.loads(kept.read_bytes())

@@ -1,4 +1,4 @@
-"""A proxy before the stack's queues that takes its time for each message that is written."""
+"""A proxy before the stack's queues that delays each message."""
 
 import time
 from collections.abc import Iterator

@@ -3,11 +3,11 @@
 Lets the app read the attendance reports of organizers: a Teams application access policy.
 .DESCRIPTION
 Needs the module MicrosoftTeams and a Teams administrator. A user has one policy at a time: name all apps in one.
-It takes up to 30 minutes to work, sometimes longer. China and other national clouds have no attendance reports.
+It takes effect within 30 minutes, sometimes later. China and other national clouds have no attendance reports.
 .PARAMETER ClientId
 Client id of the identity (IDENTITY_CLIENT_ID of main.bicep), or of the app registration in GRAPH_CLIENT_ID.
 .PARAMETER Organizer
-Object id of one organizer, for a pilot. Without it and without GroupId the policy holds for everyone.
+Object id of one organizer, for a pilot. Without it and without GroupId the policy applies to everyone.
 .PARAMETER GroupId
 Object id of a group of organizers.
 .PARAMETER Cloud

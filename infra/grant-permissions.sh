@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: infra/grant-permissions.sh CLIENT_ID [SIGNALS] [CLOUD]
-# Grants the app what SIGNALS (comma-separated, as in the app's settings; default call-records) needs of Microsoft Graph, for
-# those who cannot use infra/graph.bicep. CLOUD is the template's graphCloud: global (default), usgov or usgovdod. Run again,
+# Grants the app the Graph permissions that SIGNALS needs (comma-separated, as in the app's settings; default call-records), as
+# an alternative to infra/graph.bicep. CLOUD is the template's graphCloud: global (default), usgov or usgovdod. Run again,
 # it grants what is missing. Needs the Azure CLI, signed in as someone who may consent for the tenant (Privileged Role
 # Administrator); before, for US Government: az cloud set --name AzureUSGovernment.
 set -eu

@@ -1,4 +1,4 @@
-// What the app may ask of Microsoft Graph: deployed by a Privileged Role Administrator who is Contributor of the group.
+// The app's permissions in Microsoft Graph. Deploy as Privileged Role Administrator and Contributor of the group.
 // az deployment group create --resource-group AZURE_RESOURCE_GROUP --template-file infra/graph.bicep
 //   --parameters principalId=IDENTITY_PRINCIPAL_ID
 // A permission that the cloud lacks ends the deployment with an error. In US Government use infra/grant-permissions.sh.
@@ -9,7 +9,7 @@ extension microsoftGraphV1
 @description('Object id of the identity\'s service principal: IDENTITY_PRINCIPAL_ID of main.bicep, or that of the app registration.')
 param principalId string
 
-@description('As in main.bicep: only what these signals need is granted.')
+@description('As in main.bicep; only the permissions that these signals need are granted.')
 param signals ('call-records' | 'virtual-events' | 'call-events')[] = ['call-records']
 
 var reports = ['OnlineMeetings.Read.All', 'OnlineMeetingArtifact.Read.All']

@@ -1,5 +1,5 @@
 // The whole system in one resource group: az deployment sub create --location … --template-file infra/main.bicep …
-// US Government: Flex Consumption was not offered there in 2026. See for yourself: az functionapp list-flexconsumption-locations
+// US Government: Flex Consumption was not offered there in 2026. Check: az functionapp list-flexconsumption-locations
 targetScope = 'subscription'
 
 import { network } from 'modules/types.bicep'
@@ -12,10 +12,10 @@ param environmentName string
 @description('Azure region of everything: one with Flex Consumption (az functionapp list-flexconsumption-locations).')
 param location string
 
-@description('Resource group that is made for it.')
+@description('Resource group to create.')
 param resourceGroupName string = 'rg-${environmentName}'
 
-@description('Where the news of an ended meeting comes from.')
+@description('Notification sources to subscribe to.')
 param signals ('call-records' | 'virtual-events' | 'call-events')[] = ['call-records']
 
 @description('The national cloud of the tenant\'s Microsoft Graph: usgov is L4 (GCC High), usgovdod L5. China (21Vianet) and other national clouds are refused: their Graph has no attendance reports, or no call records.')
@@ -25,10 +25,10 @@ param graphCloud string = 'global'
 @description('Object ids of organizers for a pilot; empty: everyone.')
 param organizers string[] = []
 
-@description('Client id of an app registration that trusts the identity, used for Graph in its place; empty: the identity.')
+@description('Client id of an app registration that trusts the identity and is used for Graph instead; empty: the identity.')
 param graphClientId string = ''
 
-@description('Days for which reports, outcomes and tables are kept, 31 or more, as the sweep looks 30 days back; 0: for ever. Deleted data stays for versionDays more.')
+@description('Days for which reports, outcomes and tables are kept: 31 or more, because the sweep scans 30 days; 0: for ever. Deleted data is kept for versionDays more.')
 @minValue(0)
 @maxValue(36500)
 param retentionDays int = 0
@@ -38,69 +38,69 @@ param retentionDays int = 0
 @maxValue(365)
 param versionDays int = 30
 
-@description('Redundancy of both storage accounts. Without Standard_ZRS are West US, North Central US, UK West, US Gov Arizona and US Gov Texas: take Standard_GRS or Standard_LRS there.')
+@description('Redundancy of both storage accounts. West US, North Central US, UK West, US Gov Arizona and US Gov Texas lack Standard_ZRS: use Standard_GRS or Standard_LRS there.')
 @allowed(['Standard_ZRS', 'Standard_GZRS', 'Standard_RAGZRS', 'Standard_GRS', 'Standard_RAGRS', 'Standard_LRS'])
 param storageRedundancy string = 'Standard_ZRS'
 
 @description('Object id of the Microsoft Entra group that may read the reports; empty: nobody but the app.')
 param consumersGroupId string = ''
 
-@description('E-mail address that alerts go to; empty: alerts are raised and sent to nobody.')
+@description('E-mail address for alerts; empty: alerts are raised but not sent.')
 param alertEmail string = ''
 
-@description('Most GB of logs that are taken in a day; 0: no limit. A thousand meetings are some 12 MB. When it is reached, logs stop until the next day and the alerts that miss a sign of life fire.')
+@description('Daily limit of logs in GB; 0: no limit. A thousand meetings are some 12 MB. Once it is reached, logs stop until the next day, and alerts about missing activity fire.')
 @minValue(0)
 @maxValue(4000)
 param logDailyCapGB int = 1
 
-@description('Whose use is put down in the workspace: reports (every read, write and delete of a blob, by whom: some 20 MB for 1,000 meetings, and personal data of the readers) and vault (every use of a secret or key).')
+@description('Audit logs: reports (every read, write and delete of a blob, by whom: some 20 MB for 1,000 meetings, and personal data of the readers) and vault (every use of a secret or key).')
 param diagnostics ('reports' | 'vault')[] = ['vault']
 
-@description('Memory of one instance, in MB. 512 (a quarter of a core) is enough: 16 reports of 20,000 people at once take 335 MiB, 10,000 ordinary reports 150 MiB at most, and the platform adds 272 MB that are not billed for its own processes. Choose 2048 where meetings of thousands of people are frequent, or instances are ended for want of memory.')
+@description('Memory of one instance, in MB. 512 (a quarter of a core) is enough: 16 reports of 20,000 people at once take 335 MiB, 10,000 ordinary reports 150 MiB at most, and the platform adds 272 MB, not billed, for its own processes. Choose 2048 if meetings of thousands of people are frequent, or instances run out of memory.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 512
 
-@description('Most instances of each function group: all HTTP functions together, and each queue function alone. Regions that still refuse less than 40 need 40.')
+@description('Maximum instances of each function group: all HTTP functions together, and each queue function alone. Some regions require at least 40.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstances int = 10
 
-@description('Instances that always wait for notifications, on top of maximumInstances; 0 saves money and risks slow answers to Graph.')
+@description('Always-ready instances for notifications, in addition to maximumInstances; 0 is cheaper but risks slow answers to Graph.')
 @minValue(0)
 @maxValue(5)
 param alwaysReadyInstances int = 1
 
-@description('Requests per second that all instances together may send to Graph. GRAPH_RATE of one instance is this over all instances that may run at once and call Graph: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. So the archive alone has about a third of it, which in the default is 16,000 reports an hour. 75 is Graph\'s limit for reading call records, which are one request in five: a tenant with more meetings may give it three to four times that, and more instances.')
+@description('Requests per second to Graph of all instances together. GRAPH_RATE of one instance is this divided by all instances that may call Graph at once: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. Archiving alone has about a third of it: by default 16,000 reports an hour. 75 is Graph\'s limit for call records, which are one request in five: a tenant with more meetings can use three to four times that, and more instances.')
 @minValue(1)
 param graphRequestsPerSecond int = 75
 
-@description('Whether storage and Key Vault are reached through private endpoints alone. The app keeps its public address, at which Graph delivers, and so does the SCM site: deploying the package needs no machine inside. From outside the network cannot be reached: reports (consumers, Fabric, Databricks), the state and queues (the command line) and the vault (az keyvault, rotating the client state).')
+@description('Whether storage and Key Vault are reached only through private endpoints. The app stays public for Graph, and the SCM site for deployment. Outside the network these cannot be reached: reports (consumers, Fabric, Databricks), state and queues (the command line), and the vault (az keyvault, rotating the client state).')
 param privateNetwork bool = false
 
-@description('Address range (CIDR, /25 or larger) of the network that privateNetwork makes. Choose one of your own to peer it.')
+@description('Address range (CIDR, /25 or larger) of the network that privateNetwork creates. Choose your own to peer it.')
 param networkAddressSpace string = '10.0.0.0/24'
 
-@description('With privateNetwork: subnets of a network that is there, in place of a new one.')
+@description('With privateNetwork: subnets of an existing network instead of a new one.')
 param existingNetwork network?
 
 @description('Address ranges (CIDR) that may call the app; empty: all. Risk: Graph\'s own ranges change without notice.')
 param allowedAddresses string[] = []
 
-@description('Whether allowedAddresses hold for the SCM site too, to which packages are deployed. It shuts out hosted runners and every other machine that is not listed.')
+@description('Whether allowedAddresses apply to the SCM site too. Packages can then not be deployed from hosted runners and other machines that are not listed.')
 param restrictScm bool = false
 
-@description('Whether an Event Grid topic tells consumers of new blobs.')
+@description('Whether to create an Event Grid topic with events of new blobs.')
 param blobEvents bool = false
 
-@description('Days for which a deleted vault is kept, and its name with it: nobody can purge it before. Fixed when the vault is made. 7 suits a pilot.')
+@description('Days for which a deleted vault and its name are kept; it cannot be purged earlier. Fixed when the vault is created. 7 suits a pilot.')
 @minValue(7)
 @maxValue(90)
 param vaultRetentionDays int = 90
 
-@description('True for one deployment, when the same environment was deleted less than vaultRetentionDays ago: its vault is taken back, with the client state. Azure refuses it where there is no deleted vault.')
+@description('True for one deployment, if the same environment was deleted less than vaultRetentionDays ago: recovers its vault with the client state. Azure refuses it if there is no deleted vault.')
 param recoverVault bool = false
 
-@description('App settings over and above those of the template, or in their place. A setting that is made by hand is lost with the next deployment.')
+@description('App settings in addition to those of the template, or overriding them. The next deployment removes settings made by hand.')
 param extraAppSettings object = {}
 
 @description('Tags of every resource.')

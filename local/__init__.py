@@ -1,1 +1,1 @@
-"""The embedded stack: the whole system on one machine, everything real but Microsoft Graph."""
+"""The local stack: the whole system on one machine, with a simulated Graph."""

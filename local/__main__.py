@@ -30,7 +30,7 @@ The stack runs; Ctrl-C stops it, and the next start goes on where it was. Try, f
 
 
 def main() -> int:
-    """Runs one command; the exit code."""
+    """Run one command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on one machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the stack and keep it running")

@@ -17,8 +17,8 @@ from .crypto.validation_tokens import Validator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
-from .graph.credentials import credential, graph_token
-from .graph.meetings import MeetingIds
+from .graph.credentials import graph_token, managed_identity
+from .graph.meetings import MeetingIdCache
 from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
@@ -28,8 +28,8 @@ from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
 from .storage.scans import Scans
-from .storage.state import State
-from .storage.watchlist import Watch
+from .storage.state import StateStore
+from .storage.watchlist import Watchlist
 from .tables.attendee_table import Daily
 
 
@@ -43,16 +43,16 @@ class Services:
     journal: Journal
     tasks: clients.Queue
     dead_tasks: clients.Queue
-    state: State
+    state: StateStore
     heartbeat: Heartbeat
     access: AccessRegister
     daily: Daily
     sealing: Sealing
     scans: Scans
-    watch: Watch
+    watch: Watchlist
     keys: Keys
     validator: Validator
-    meeting_ids: MeetingIds
+    meeting_ids: MeetingIdCache
 
 
 def current() -> Services:
@@ -69,7 +69,7 @@ def assemble(
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = State(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = StateStore(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
@@ -84,7 +84,7 @@ def assemble(
         daily,
         sealing,
         Scans(state, upkeep),
-        Watch(state),
+        Watchlist(state),
         keys or NoKeys(),
         Validator(
             SigningKeys(settings.login_root),
@@ -92,14 +92,14 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        MeetingIds(),
+        MeetingIdCache(),
     )
 
 
 @lru_cache(maxsize=1)
 def _services(settings: Settings) -> Services:
-    host_identity = credential(settings.host_client_id)
-    data_blobs = clients.blob_service(settings.blob_url, credential(settings.blob_client_id))
+    host_identity = managed_identity(settings.host_client_id)
+    data_blobs = clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id))
     host_blobs = clients.blob_service(settings.state_url, host_identity)
     queues = clients.queue_service(settings.queue_url, host_identity)
     token = graph_token(settings)
@@ -123,4 +123,4 @@ def _keys(settings: Settings) -> Keys:
         return PemKeys(settings.encryption_key_id)
     from .crypto.key_vault import VaultKeys  # a package that nobody else needs
 
-    return VaultKeys(settings.encryption_key_id, credential(settings.client_id))
+    return VaultKeys(settings.encryption_key_id, managed_identity(settings.client_id))

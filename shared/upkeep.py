@@ -80,7 +80,7 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Subscribe: _subscribe,
     Delete: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.answer,
-    Refused: lambda job, services: services.heartbeat.refused(job.count),
+    Refused: lambda job, services: services.heartbeat.count_refused(job.count),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,

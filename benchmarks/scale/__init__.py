@@ -1,1 +1,1 @@
-"""The deployed app in virtual time: the product's own code, between a modelled Graph and a modelled Azure."""
+"""The deployed app in virtual time, with a modelled Graph and a modelled Azure."""

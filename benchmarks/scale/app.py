@@ -1,4 +1,4 @@
-"""The product, unchanged, on the modelled platform: its webhook's packing, pipeline, retries, budgets and sweep.
+"""The unchanged product on the modelled platform.
 
 Only what it stands on is replaced: the clock, the threads, the HTTP session to Graph, the containers and the queues.
 """
@@ -40,7 +40,7 @@ UPKEEP_INSTANCES = 40
 
 @dataclass(frozen=True)
 class Deployment:
-    """What main.bicep was given. `graph_rate`: requests a second of all instances together; `environ`: settings."""
+    """Parameters of main.bicep; `graph_rate`: requests a second of all instances."""
 
     instances: int = 40
     graph_rate: float = 75.0
@@ -66,7 +66,7 @@ class Deployment:
 
 
 class App:
-    """A deployed app, and the tenant whose meetings it archives."""
+    """A deployed app, and its tenant."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class App:
         self._timer = _Process(self).services()
 
     def post(self, number: int) -> None:
-        """Graph announces a call record."""
+        """Announce a call record."""
         signal = of_call_record(call_id(number), self.clock.datetime())
         self.clock.spawn(lambda: self.webhook.receive(message(signal)))
 
     def run_sweep(self) -> None:
-        """The timer fires."""
+        """Run the sweep's timer."""
         self.clock.spawn(lambda: sweep.run_sweep(self._timer))
 
     def _function(self, queue: Queue, handle: Callable[..., None], most: int, cpu: float) -> QueueFunction:
@@ -142,7 +142,7 @@ class App:
 
 
 class _Process:
-    """What the executions of an instance share. Each has a client of its own, for they are one thread here."""
+    """The shared objects of an instance; each execution has its own client."""
 
     running: ClassVar[dict[int, _Process]] = {}  # by execution
 
@@ -185,12 +185,12 @@ class _Packing:
 
 
 def _say_nothing(*_: object) -> None:
-    """Stands for a line of the log: a mock would remember millions of them."""
+    """A silent log: a mock would remember millions of lines."""
 
 
 @contextmanager
 def virtual(clock: Clock) -> Iterator[None]:
-    """The product goes by this clock, its threads are executions of it, and it logs nothing."""
+    """Run the product on this clock, with executions as its threads, without a log."""
 
     class Threads:
         """Stands for ThreadPoolExecutor."""

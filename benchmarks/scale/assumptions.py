@@ -1,4 +1,7 @@
-"""What the model takes for granted, each with where it comes from: documented, measured here, or assumed."""
+"""Assumptions of the model, each with its source.
+
+A source is a document, a measurement here, or an assumption.
+"""
 
 from __future__ import annotations
 

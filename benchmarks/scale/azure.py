@@ -1,4 +1,4 @@
-"""Queues and instances of Azure Functions on Flex Consumption, where each function scales on its own."""
+"""Queues and instances on Flex Consumption, where each function scales separately."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Handler = Callable[[Message], None]
 
 @dataclass(order=True)
 class Message:
-    """A message, seen from `due` on."""
+    """A message, visible from `due` on."""
 
     due: float
     number: int
@@ -33,7 +33,7 @@ class Message:
 
 
 class Queue:
-    """A queue, as the product sends to it and as instances take from it; `came` is called when a message is there."""
+    """A queue for product and instances; `came` is called when a message arrives."""
 
     def __init__(self, clock: Clock, assumed: Assumptions) -> None:
         self._clock = clock
@@ -48,12 +48,15 @@ class Queue:
         self.most = 0
 
     def send(self, text: str, delay: float = 0) -> None:
-        """Enqueue a message that nobody sees for `delay` seconds. For executions: it takes its time."""
+        """Enqueue a message that is hidden for `delay` seconds.
+
+        For executions: it takes its time.
+        """
         self._take_turn()
         self.put(text, delay)
 
     def put(self, text: str, delay: float = 0) -> None:
-        """The same, at once."""
+        """Enqueue a message without taking time."""
         self.back(Message(self._clock.now + delay, next(self._numbers), text))
 
     def back(self, message: Message) -> None:
@@ -79,7 +82,7 @@ class Queue:
         return found
 
     def drain(self, most: int) -> Iterator[str]:
-        """The texts of at most `most` messages, each of which is done when the next is asked for."""
+        """The texts of at most `most` messages, each deleted when the next is requested."""
         for message in self.take(most):
             yield message.text
             self.delete()
@@ -91,7 +94,7 @@ class Queue:
 
     @property
     def length(self) -> int:
-        """All messages: delayed ones and those under way too, which is how the platform counts."""
+        """The number of all messages, also hidden ones, as the platform counts."""
         return len(self._messages) + self.under_way
 
     @property
@@ -108,7 +111,7 @@ class Queue:
 
 @dataclass
 class Bill:
-    """What instances cost: seconds in which they worked, and executions."""
+    """Billed seconds and executions of instances."""
 
     seconds: float = 0.0
     executions: int = 0
@@ -141,14 +144,14 @@ class Instance:
             self._bill.seconds += max(SHORTEST_BILLED, steps * BILLED_STEP)
 
     def compute(self, seconds: float) -> None:
-        """Have the instance's cores for so long on one core of the machine that was measured; others wait."""
+        """Use the instance's cores for so long, measured on one core; others wait."""
         now = self._clock.now
         self._cpu_until = max(self._cpu_until, now) + seconds / self._assumed.cores
         self._clock.sleep(self._cpu_until - now)
 
 
 class QueueFunction:
-    """A function on a queue. `make` gives the function of a new instance, one for each that it may run at once."""
+    """A function on a queue; `make` gives the function of a new instance."""
 
     def __init__(
         self,
@@ -186,7 +189,7 @@ class QueueFunction:
             first.notice(after)
 
     def _scale(self) -> None:
-        """A decision: how many instances there should be, after so many seconds the next one."""
+        """Decide how many instances there should be, repeatedly."""
         now, length = self._clock.now, self._queue.length if self._queue.visible else 0
         self._instances = [each for each in self._instances if not self._may_leave(each, now)]
         wanted = min(math.ceil(length / HOST.batch_size), self._most)
@@ -212,7 +215,7 @@ class QueueFunction:
 
 
 class _Worker:
-    """The host of one instance: it takes batches, as host.json says, and has each message handled."""
+    """The host of one instance, which takes batches as host.json says."""
 
     def __init__(
         self,
@@ -232,7 +235,7 @@ class _Worker:
 
     @property
     def polls_every(self) -> float:
-        """Seconds between two looks into the queue: the longer it was empty, the rarer they become."""
+        """Seconds between two polls of the queue, more the longer it was empty."""
         return min(max(SHORTEST_POLL, self._clock.now - self._found), HOST.max_polling_interval)
 
     @property
@@ -277,7 +280,7 @@ class _Worker:
 
 
 class Webhook:
-    """The instances that answer notifications: one is always there, more come while requests wait."""
+    """The instances that answer notifications: one always, more while requests wait."""
 
     def __init__(self, clock: Clock, assumed: Assumptions, answer: Function, most: int) -> None:
         self._clock, self._assumed, self._answer, self._most = clock, assumed, answer, most

@@ -1,4 +1,4 @@
-"""The model held against the real thing: the same notifications, sent to the local stack and simulated.
+"""The model compared with the local stack: the same notifications, sent to both.
 
 One functions host on both sides, which answers, archives and has the same budget of calls; Graph takes the same time.
 """
@@ -49,7 +49,10 @@ HOST = replace(
 
 @dataclass(frozen=True)
 class Trace:
-    """Notifications, one every `apart` seconds, to an app that may make `rate` calls a second; Graph may be down."""
+    """Notifications, one every `apart` seconds, to an app with `rate` calls a second.
+
+    Graph may be down.
+    """
 
     name: str
     notifications: int
@@ -67,7 +70,7 @@ TRACES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One side: from notification to outcome, the calls that Graph answered well, by operation."""
+    """One side: times from notification to outcome, and answered calls by operation."""
 
     times: Times
     calls: Mapping[str, int]
@@ -127,7 +130,10 @@ def _ended(control: Control) -> str:
 
 
 def _post_all(running: Stack, control: Control, trace: Trace, ids: Sequence[str]) -> dict[str, float]:
-    """Announce them at their times; when each was sent. Graph is down in between, when the trace says so."""
+    """Announce them at their times, and return when each was sent.
+
+    Graph is down in between, when the trace says so.
+    """
     begin, down = time.time(), trace.down
     due: list[tuple[float, Callable[[], object]]] = []
     posted: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Virtual time: thousands of executions that sleep, each woken when its moment has come, in a fixed order."""
+"""Virtual time: thousands of sleeping executions, woken in a fixed order."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ class Clock:
         self.hub.switch()
 
     def together(self, runs: Iterable[Callable[[], object]]) -> None:
-        """Do all of these at once, and wait for the last. The first exception is raised then."""
+        """Run all of these at once, and wait for the last.
+
+        The first exception is raised then.
+        """
         waiting, left, failures = getcurrent(), 0, []
 
         def one(run: Callable[[], object]) -> None:

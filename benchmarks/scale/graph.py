@@ -1,4 +1,4 @@
-"""Microsoft Graph below the product's client: it takes time, has limits, outages, and days of scarcity."""
+"""Microsoft Graph below the product's client, with latency, limits and outages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RECORD, LIST, MEETING, REPORTS, REPORT = (
 
 @dataclass(frozen=True)
 class Held:
-    """The meetings that were held, by number, in the order of their ends; moments are seconds of the clock."""
+    """The meetings held, by number, in order of their ends, in seconds of the clock."""
 
     ends: Sequence[float]
     readable: Sequence[float]  # from when on the call record can be read, which is when it is announced
@@ -97,7 +97,7 @@ class Answer:
 
 
 class Tenant:
-    """All that the app can ask Graph for; stands for the client's HTTP session. Calls and refusals are counted."""
+    """A tenant in place of the client's HTTP session, which counts calls and refusals."""
 
     def __init__(self, clock: Clock, held: Held, trouble: Trouble, assumed: Assumptions, seed: int) -> None:
         self._clock, self._held, self._trouble, self._assumed = clock, held, trouble, assumed

@@ -1,4 +1,4 @@
-"""What came of a simulated day, in figures and plots."""
+"""The results of a simulated day, in figures and plots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ LOG_OF_MEETING = 0.012 / 1_000 * 2.3
 
 @dataclass(frozen=True)
 class Result:
-    """One scenario. `calls`, `refused` and `most` (in one window of the limit) by operation."""
+    """The result of a scenario.
+
+    `calls`, `refused` and `most` (in one window of the limit) by operation.
+    """
 
     scenario: Scenario
     stored: int
@@ -56,12 +59,12 @@ class Result:
 
     @property
     def full_look(self) -> Look | None:
-        """The full look that saw most calls."""
+        """The full scan with most calls."""
         return self._look("full")
 
     @property
     def recent_look(self) -> Look | None:
-        """The look at the last hours that saw most calls."""
+        """The scan of the last hours with most calls."""
         return self._look("recent")
 
     def _look(self, name: str) -> Look | None:

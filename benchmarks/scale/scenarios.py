@@ -1,4 +1,4 @@
-"""A day of a large tenant, and what may befall it."""
+"""Scenarios of a day of a large tenant."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Look:
-    """One of the sweep's looks that was finished, and how long it took."""
+    """A finished scan of the sweep, and its duration."""
 
     name: str
     began: float
@@ -57,7 +57,10 @@ class Look:
 
 
 def day_of_meetings(scenario: Scenario, assumed: Assumptions) -> Held:
-    """The meetings of one day: they end at full and half hours, give or take, most of them during work."""
+    """The meetings of one day, most of them in working hours.
+
+    They end about full and half hours.
+    """
     draw = Random(scenario.seed)
     slots = [number * HALF_HOUR for number in range(1, 48)]
     at_work = [slot for slot in slots if FIRST_END < slot <= LAST_END]
@@ -118,7 +121,7 @@ class Day:
             self._note(name)
 
     def _note(self, name: str) -> None:
-        """Put down a look that has finished since."""
+        """Record a scan that has finished since."""
         blob = self.app.state.folder("sweep").get(f"sweep/{name}.json")
         told = json.loads(blob.body) if blob else {}
         if told.get("finished"):

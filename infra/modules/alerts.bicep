@@ -1,4 +1,4 @@
-// An alert for each question: it fires when the question has an answer.
+// An alert for each query, which fires when the query returns rows.
 import { questions } from 'questions.bicep'
 
 param name string

@@ -25,8 +25,8 @@ param restrictScm bool
 param subnetId string
 param extraAppSettings object
 
-// What calls Graph. Flex scales each group apart, up to maximumInstances whatever the others do; always-ready instances
-// come on top; no limit can be given for one group alone. A timer runs on one instance at a time.
+// Groups that call Graph. Flex scales each group separately, up to maximumInstances plus always-ready instances; one group
+// alone cannot be limited. A timer runs on one instance at a time.
 var groups = ['http', 'archive_reports', 'do_upkeep'] // http: health, on the instances of the webhooks
 var timers = ['maintain_subscriptions']
 var instances = length(groups) * maximumInstances + alwaysReadyInstances + length(timers)
@@ -41,7 +41,7 @@ resource host 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
   name: hostStorageName
 }
 
-// 2024-04-01 is the newest version of Microsoft.Web that US Government takes.
+// 2024-04-01 is the newest version of Microsoft.Web in US Government.
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   name: 'plan-${name}'
   location: location
@@ -94,7 +94,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-// Only Microsoft Entra opens the ways to publish: no user name and password.
+// Publishing needs Microsoft Entra: no user name and password.
 resource basicOfScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
   parent: app
   name: 'scm'
@@ -107,7 +107,7 @@ resource basicOfFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024
   properties: { allow: false }
 }
 
-// A deployment replaces the whole set: what is set by hand and not here is lost.
+// A deployment replaces the whole set, including settings made by hand.
 resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: app
   name: 'appsettings'
@@ -141,8 +141,8 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       SWEEP_SCHEDULE: '0 10 * * * *'
       TENANT_ID: tenant().tenantId
     },
-    // With the addresses alone the host sometimes cannot make its client (azure-functions-host 11787). The suffix that
-    // follows from a name is the public cloud's.
+    // With the addresses alone the host sometimes cannot create its client (azure-functions-host 11787). From a name it derives
+    // the public cloud's address.
     graphCloud == 'global' ? { AzureWebJobsStorage__accountName: hostStorageName } : {},
     extraAppSettings
   )

@@ -1,4 +1,4 @@
-// The data account: reports, outcomes, manifests and tables, with earlier versions. No shared key opens it.
+// The data account: reports, outcomes, manifests and tables, with earlier versions. Shared keys are disabled.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -12,7 +12,7 @@ param retentionDays int
 param versionDays int
 param publicAccess bool
 
-@description('Whether the workspace is told of every read, write and delete.')
+@description('Whether every read, write and delete is logged in the workspace.')
 param audited bool
 param workspaceId string
 
@@ -101,7 +101,7 @@ resource writesReports 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Storage Blob Data Reader on the container: consumers read the reports, and nothing else.
+// Storage Blob Data Reader on the container: consumers read the archive.
 resource readReports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(consumersGroupId)) {
   scope: reports
   name: guid(reports.id, consumersGroupId, roles.blobDataReader)

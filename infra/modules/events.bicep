@@ -1,4 +1,4 @@
-// An Event Grid topic of the data account, to which consumers subscribe: a blob was created.
+// An Event Grid topic with an event for each new blob of the data account.
 param name string
 param location string
 param tags object

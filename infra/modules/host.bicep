@@ -1,4 +1,4 @@
-// The host account: what Functions keeps (leases, keys, the app's package), the queues, and the app's operational state.
+// The host account: the data of Functions (leases, keys, the app's package), the queues, and the app's operational state.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -65,7 +65,7 @@ resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2024-01-
   }
 ]
 
-// The ledger stays as long as the outcomes that are published from it.
+// The ledger is kept as long as the outcomes published from it.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = if (retentionDays > 0) {
   parent: account
   name: 'default'
@@ -87,8 +87,8 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01
   dependsOn: [blobs]
 }
 
-// Storage Blob Data Owner on the account: Functions keeps timers' leases, its keys and the package, and its health check
-// lists containers; the app keeps its state.
+// Storage Blob Data Owner on the account: Functions stores timers' leases, keys and the package, and its health check
+// lists containers; the app stores its state.
 resource keepsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: account
   name: guid(account.id, identityName, roles.blobDataOwner)
@@ -99,7 +99,7 @@ resource keepsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Storage Queue Data Contributor on the account: the app sends, handles and counts messages, Functions moves poison ones.
+// Storage Queue Data Contributor on the account: the app sends, processes and counts messages; Functions moves them to poison queues.
 resource usesQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: account
   name: guid(account.id, identityName, roles.queueDataContributor)

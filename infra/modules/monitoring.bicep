@@ -1,4 +1,4 @@
-// Logs and telemetry: one workspace, Application Insights without keys, and who is told of alerts.
+// Logs and telemetry: one workspace, Application Insights without keys, and the recipients of alerts.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -46,7 +46,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// Monitoring Metrics Publisher on the component: telemetry is sent with the identity, for keys are off.
+// Monitoring Metrics Publisher on the component: telemetry is sent with the identity, because keys are disabled.
 resource sendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: insights
   name: guid(insights.id, identityName, roles.monitoringMetricsPublisher)

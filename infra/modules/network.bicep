@@ -1,4 +1,4 @@
-// Private endpoints of both storage accounts and of Key Vault, in a new network or in one that is there.
+// Private endpoints of both storage accounts and of Key Vault, in a new or an existing network.
 import { network as existingNetwork } from 'types.bicep'
 
 param name string

@@ -1,4 +1,4 @@
-// What an operator must know: questions of infra/queries that must have no answer. Each is an alert and on the workbook.
+// Queries of infra/queries that should return nothing. Each is an alert, and a table of the workbook.
 type question = {
   name: string
   title: string
@@ -7,7 +7,7 @@ type question = {
   every: string
   window: string
 
-  @description('Why it fires, or may, before the app has run for a day; empty: it does not.')
+  @description('Why the alert may fire on the first day; empty: it does not.')
   firstDay: string
 }
 
@@ -60,7 +60,7 @@ var questions question[] = [
   }
   {
     name: 'buried'
-    title: 'A message could not be handled'
+    title: 'A message could not be processed'
     query: loadTextContent('../queries/buried.kql')
     severity: 2
     every: 'PT15M'

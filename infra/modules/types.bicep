@@ -1,6 +1,6 @@
-// Types of parameters that main.bicep hands to its modules.
+// Types of parameters of main.bicep and its modules.
 @export()
-@description('A network that is there already, in the same region.')
+@description('An existing network in the same region.')
 type network = {
   @description('Resource id of the subnet of the app: delegated to Microsoft.App/environments, used by nothing else, /27 or larger, no underscore in its name.')
   appSubnetId: string
@@ -8,6 +8,6 @@ type network = {
   @description('Resource id of the subnet for five private endpoints.')
   endpointSubnetId: string
 
-  @description('Resource ids of private DNS zones that the network resolves; without them no record is made, and a policy of yours must.')
+  @description('Resource ids of private DNS zones that the network resolves; without them no record is created, and your own policy must create it.')
   dnsZoneIds: { blob: string, queue: string, table: string, vault: string }?
 }

@@ -1,4 +1,4 @@
-// Key Vault: two client states, each made once, and with call events the key that decrypts notifications.
+// Key Vault: two client states, each created once, and with call events the key that decrypts notifications.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -11,15 +11,15 @@ param publicAccess bool
 param deletedDays int
 param recover bool
 
-@description('Whether the workspace is told of every access.')
+@description('Whether every access is logged in the workspace.')
 param audited bool
 param workspaceId string
 
-@description('Only a value for the first deployment: an existing secret is kept. 72 characters, of 0-9, a-f and -.')
+@description('Value for the first deployment only: an existing secret is kept. 72 characters, of 0-9, a-f and -.')
 @secure()
 param newClientState string = '${newGuid()}${newGuid()}'
 
-@description('The same for the secret before, which nobody knows until the first rotation.')
+@description('The same for the previous secret: a random stand-in until the first rotation.')
 @secure()
 param newPreviousClientState string = '${newGuid()}${newGuid()}'
 
@@ -39,7 +39,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   }
 }
 
-// Deployed again, the first value stays: a new one would turn away every notification that is under way.
+// A redeployment keeps the first value: with a new one every notification under way would be dropped.
 @onlyIfNotExists()
 resource clientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
@@ -47,7 +47,7 @@ resource clientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   properties: { value: newClientState, contentType: 'text/plain' }
 }
 
-// Always there: a rotation changes values in the vault alone and outlives every deployment.
+// Always present, so that a rotation only changes values in the vault and survives every deployment.
 @onlyIfNotExists()
 resource previousClientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
@@ -94,7 +94,7 @@ resource readsPreviousClientState 'Microsoft.Authorization/roleAssignments@2022-
   }
 }
 
-// Key Vault Crypto User on the key: the app has notifications decrypted, and a certificate signed, in the vault.
+// Key Vault Crypto User on the key: the vault decrypts notifications and signs a certificate for the app.
 resource usesKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (callEvents) {
   scope: encryption
   name: guid(vault.id, 'notifications', identityName, roles.keyVaultCryptoUser)

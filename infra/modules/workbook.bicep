@@ -1,4 +1,4 @@
-// The same questions as the alerts, as a page in the portal.
+// The queries of the alerts, as a page in the portal.
 import { questions } from 'questions.bicep'
 
 param name string

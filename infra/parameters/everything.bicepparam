@@ -1,4 +1,4 @@
-// Every switch on: all signals, a network of its own, consumers, an address list, audit logs, events of new blobs.
+// Everything enabled: all signals, a private network, consumers, an address list, audit logs, events of new blobs.
 using '../main.bicep'
 
 param environmentName = 'attendance'

@@ -1,4 +1,4 @@
-// Private endpoints in a network that is there, whose private DNS zones are kept in a subscription for connectivity.
+// Private endpoints in an existing network, whose private DNS zones are in a subscription for connectivity.
 using '../main.bicep'
 
 var network = '/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-network/providers/Microsoft.Network/virtualNetworks/vnet-hub'

@@ -1,4 +1,4 @@
-// One organizer, reports of a pilot that are deleted after 90 days, and a name that is free again after 7.
+// A pilot: one organizer, data deleted after 90 days, and a vault name that is free again after 7.
 using '../main.bicep'
 
 param environmentName = 'attendance-pilot'

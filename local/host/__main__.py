@@ -1,4 +1,4 @@
-"""`python -m local.host --app DIR --port N`: serves one function app on the loopback interface.
+"""`python -m local.host --app DIR --port N`: serve one function app on loopback.
 
 App settings are this process's environment. One line of JSON on stdout says where the host answers; everything
 else, what the app prints included, goes to stderr. SIGTERM and SIGINT let running functions finish, for a while.
@@ -30,26 +30,29 @@ PATIENCE = 10.0
 STORAGE_THREADS = 64
 
 
-class Server(uvicorn.Server):
-    """uvicorn that says when it answers and leaves the signals alone, for the host stops its listeners first."""
+class HostServer(uvicorn.Server):
+    """uvicorn that reports its start and leaves signals alone.
+
+    The host handles signals, because it must stop its listeners first.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to answer."""
+        """Start to answer."""
         await super().startup(sockets)
         self.answering.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Takes none."""
+        """Capture no signals."""
         yield
 
 
 async def serve(app: Path, port: int, stdout: TextIO) -> None:
-    """Runs the host until SIGTERM or SIGINT."""
+    """Run the host until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(STORAGE_THREADS, "storage"))
     stop = asyncio.Event()
@@ -67,7 +70,7 @@ async def serve(app: Path, port: int, stdout: TextIO) -> None:
         server_header=False,
         lifespan="off",
     )
-    server = Server(config)
+    server = HostServer(config)
     serving = asyncio.create_task(server.serve([listening]))
     await server.answering.wait()
     host.start()

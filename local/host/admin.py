@@ -1,4 +1,4 @@
-"""The host's web application: the platform's admin routes, and behind them the app's HTTP functions."""
+"""The host's web application: admin routes, and behind them the HTTP functions."""
 
 import json
 
@@ -48,7 +48,7 @@ class Admin:
         )
 
     async def run(self, request: Request) -> Response:
-        """Starts one run of a queue or timer function and answers 202 without waiting for it."""
+        """Start a run of a queue or timer function, and answer 202 at once."""
         function = self._host.functions.get(request.path_params["name"])
         if self._host.state != "Running":
             return Response(status_code=503)

@@ -1,4 +1,4 @@
-"""App settings as bindings refer to them: `%NAME%` in a value, and a storage connection by its prefix.
+"""App settings in bindings: `%NAME%` in values, and storage connections by prefix.
 
 Connections are identity-based only: a connection string would carry the account's key, and nothing here may
 need one. Source of the setting names: the identity-based connections section of the Functions reference.
@@ -21,11 +21,11 @@ CONNECTIONS = 64
 
 
 class MissingSettingError(LookupError):
-    """A binding names an app setting that does not exist, or that lacks what is needed."""
+    """An app setting that a binding names does not exist or is incomplete."""
 
 
 class AppSettings:
-    """The app's settings, and the storage clients that they describe. Names are compared without case."""
+    """The app's settings, by name in any case, and the storage clients they describe."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._values = {name.lower(): value for name, value in environment.items()}
@@ -43,7 +43,7 @@ class AppSettings:
         return re.sub(r"%([^%]+)%", value, text)
 
     def disables(self, function: str) -> bool:
-        """Whether `AzureWebJobs.<function>.Disabled` says so, in either form that the platform takes."""
+        """Whether `AzureWebJobs.<function>.Disabled` is set, in either of its forms."""
         names = (f"azurewebjobs{sep}{function.lower()}{sep}disabled" for sep in (".", "__"))
         return any(self._values.get(name, "").lower() in ("true", "1") for name in names)
 

@@ -1,4 +1,4 @@
-"""One app, loaded: which of its functions can be served, what each waits for, and what is wrong with the others.
+"""A loaded app: which functions can be served, and what is wrong with the others.
 
 A fault in one function's settings puts that function in error and leaves the rest running. An app that does not
 index, or a host.json that cannot be read, leaves a host that only tells so.
@@ -62,12 +62,12 @@ class Host:
                 self._refuse(function)
 
     def start(self) -> None:
-        """Begins to listen to queues and to keep time."""
+        """Start the queue listeners and timers."""
         for listener in self.listeners.values():
             listener.start()
 
     async def stop(self) -> None:
-        """Takes no new work from queues and timers and returns when what was begun is done."""
+        """Take no new work from queues and timers, and wait for running functions."""
         await asyncio.gather(*(listener.stop() for listener in self.listeners.values()))
 
     def _serve(self, function: Function) -> None:
@@ -102,7 +102,7 @@ class Host:
             return None
 
     def _refuse(self, function: Function) -> None:
-        """Lets an HTTP function in error answer 503, so that its callers can tell it from a wrong address."""
+        """Make an HTTP function in error answer 503, distinct from a wrong address."""
         for binding in function.bindings:
             if binding["type"] == "httpTrigger":
                 with suppress(ValueError):

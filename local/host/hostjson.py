@@ -29,7 +29,7 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class QueueOptions:
-    """`extensions.queues`: how every queue trigger of the app polls, and how messages are encoded."""
+    """`extensions.queues`: polling and message encoding of all queue triggers."""
 
     batch_size: int = 16
     new_batch_threshold: int = 8
@@ -90,7 +90,10 @@ def load(path: Path, environment: Mapping[str, str]) -> HostJson:
 
 
 def seconds(text: str) -> float:
-    """The length of a .NET TimeSpan `[d.]hh:mm:ss[.fraction]`; ValueError for anything else."""
+    """Parse a .NET TimeSpan, `[d.]hh:mm:ss[.fraction]`.
+
+    Raises ValueError for anything else.
+    """
     match = re.fullmatch(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2}):(\d{1,2}(?:\.\d{1,7})?)", text)
     if not match:
         raise ValueError("not a time span like 00:00:30")

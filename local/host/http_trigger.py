@@ -1,4 +1,4 @@
-"""The HTTP trigger: routes as bound, the request handed over whole, the function's reply passed on unchanged.
+"""The HTTP trigger: routes, complete requests in, unchanged replies out.
 
 What no route and method fits is 404, as on the platform; a function that failed is 500 without a body. Keys are
 not checked: the host binds to the loopback interface only.
@@ -22,7 +22,7 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True)
 class HttpRoute:
-    """Where an HTTP function answers; `bound` is None for one whose bindings do not resolve."""
+    """The route of an HTTP function; `bound` is None if its bindings do not resolve."""
 
     pattern: re.Pattern[str]
     methods: frozenset[str]
@@ -30,7 +30,10 @@ class HttpRoute:
 
     @classmethod
     def of(cls, name: str, trigger: dict[str, Any], prefix: str, bound: BoundFunction | None) -> Self:
-        """The route of a trigger binding; ValueError for a template with anything but {name} and {*name}."""
+        """The route of a trigger binding.
+
+        Raises ValueError for a template with anything but {name} and {*name}.
+        """
         template = (trigger.get("route") or name).strip("/")
         path = "/".join(part for part in (prefix, template) if part)
         pieces = re.split(r"(\{[^}]*\})", path)
@@ -54,7 +57,7 @@ class HttpTriggers:
         self._invoker = invoker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
@@ -104,7 +107,7 @@ async def _body(request: Request) -> bytes | None:
 
 
 def _url(request: Request) -> str:
-    """The address as the client wrote it: the parsed path is percent-decoded and would not lead back."""
+    """The address as the client wrote it: decoding the path could not be undone."""
     host = request.headers.get("host", "localhost")
     path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
     return f"{request.scope['scheme']}://{host}{path}" + (f"?{query}" if query else "")

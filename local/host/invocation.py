@@ -1,4 +1,4 @@
-"""One run of a function: call it, write its outputs, tell what happened.
+"""One run of a function: call it, write its outputs, report the result.
 
 The outputs are written after the function returned and before anyone hears of it, so an HTTP reply or a deleted
 message means that they are durable. A run over `functionTimeout` ends the process, as the platform ends its
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BoundFunction:
-    """A function whose bindings are resolved: its trigger, and the queue behind each output parameter."""
+    """A function with resolved bindings: its trigger, and its output queues."""
 
     function: Function
     trigger: dict[str, Any]
@@ -39,7 +39,10 @@ class BoundFunction:
 
 
 def bind(function: Function, settings: AppSettings, base64: bool) -> BoundFunction:
-    """Resolves a function's bindings; MissingSettingError or ValueError says which one cannot be served."""
+    """Resolve a function's bindings.
+
+    Raises MissingSettingError or ValueError, which name the binding.
+    """
     outputs = {}
     triggers = []
     for declared in function.bindings:
@@ -80,7 +83,10 @@ class Invoker:
         metadata: Mapping[str, Any] | None = None,
         trace: tuple[str, str] | None = None,
     ) -> HttpReply | None:
-        """Calls the function and writes its outputs. Raises Failure when either does not succeed."""
+        """Call the function and write its outputs.
+
+        Raises Failure when either does not succeed.
+        """
         about = {"function": bound.name}
         started = time.perf_counter()
         try:

@@ -1,4 +1,4 @@
-"""What waits for work on behalf of one function, between the start and the stop of the host."""
+"""A listener: waits for work for one function, until the host stops."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Listener(ABC):
-    """A loop on the host's event loop. It stops between two pieces of work, never in the middle of one."""
+    """A loop on the host's event loop, which stops only between two pieces of work."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -19,18 +19,18 @@ class Listener(ABC):
         self._extra: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begins to listen."""
+        """Start to listen."""
         self._task = asyncio.create_task(self._outlive_errors(), name=self.name)
 
     async def stop(self) -> None:
-        """Takes no new work and returns when what was begun is done."""
+        """Take no new work, and wait for running functions."""
         self._stopping.set()
         if self._task:
             await self._task
         await asyncio.gather(*self._extra)
 
     def trigger(self, text: str) -> None:
-        """Begins one run of the function outside its turn, with the admin route's input."""
+        """Start one run of the function outside its turn, with the admin route's input."""
         run = asyncio.create_task(self.run_now(text))
         self._extra.add(run)
         run.add_done_callback(self._extra.discard)
@@ -41,17 +41,17 @@ class Listener(ABC):
         return self._stopping.is_set()
 
     async def pause(self, seconds: float) -> None:
-        """Waits that long, or until the host stops."""
+        """Wait for so many seconds, or until the host stops."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     @abstractmethod
     async def listen(self) -> None:
-        """Works until `stopping`."""
+        """Work until `stopping`."""
 
     @abstractmethod
     async def run_now(self, text: str) -> None:
-        """Runs the function once with `text` as its input, if it takes one."""
+        """Run the function once with `text` as its input, if it takes one."""
 
     async def _outlive_errors(self) -> None:
         while not self.stopping:

@@ -1,4 +1,4 @@
-"""The log on stderr: one line per record, with the function on whose behalf it was written."""
+"""The log on stderr: one line per record, with the name of the running function."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s [%(function)s] %(message)s"
 
 
 def configure(runtime: Runtime) -> None:
-    """Sends every logger of the process to stderr; stdout stays free for the host's own line."""
+    """Send every logger of the process to stderr; stdout is for the host's line."""
 
     def name_function(record: logging.LogRecord) -> bool:
         if not hasattr(record, "function"):

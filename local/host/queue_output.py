@@ -1,4 +1,4 @@
-"""The `queue` output binding: a function's items become messages, one after another, in order.
+"""The `queue` output binding: a function's items become messages, in order.
 
 An item counts as sent once the service has answered; there is no batching, and what was sent before a failure
 stays sent. Measured on Microsoft's queue extension: no time-to-live or delay is given, a missing queue is made.
@@ -21,13 +21,13 @@ class QueueOutput:
     base64: bool
 
     def send(self, items: Iterable[str]) -> None:
-        """Enqueues the items in order; an AzureError leaves the later ones unsent."""
+        """Enqueue the items in order; an AzureError leaves the later ones unsent."""
         for item in items:
             send(self.client, base64.b64encode(item.encode()).decode() if self.base64 else item)
 
 
 def send(client: QueueClient, text: str) -> None:
-    """Enqueues one message text as it is, making the queue if there is none."""
+    """Enqueue one message text as it is, making the queue if there is none."""
     try:
         client.send_message(text)
     except ResourceNotFoundError:

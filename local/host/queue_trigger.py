@@ -1,4 +1,6 @@
-"""The queue trigger: lease messages, run the function, then delete, release or bury each one.
+"""The queue trigger: lease a message, run the function, delete or release it.
+
+After too many failures the message moves to the poison queue.
 
 Follows what was measured on Microsoft's queue extension, with one difference: there the lease is fixed at ten
 minutes, here it is configurable, so that a crash heals sooner. Storage that fails never ends the process; a
@@ -30,19 +32,22 @@ _NO_BLANKS = str.maketrans("", "", " \t\r\n")
 
 
 def pause_after(empty_polls: int, longest: float, jitter: float) -> float:
-    """Seconds until the next poll after so many empty ones in a row; `jitter` is from 0.8 to 1.2."""
+    """Seconds until the next poll, after so many empty ones; `jitter` is 0.8 to 1.2."""
     if empty_polls == 1:
         return min(FIRST_PAUSE, longest)
     return min(FIRST_PAUSE + FIRST_PAUSE * 2.0 ** min(empty_polls - 2, 30) * jitter, longest)
 
 
 def decode(text: str, is_base64: bool) -> bytes:
-    """A message's body; ValueError if the text is not base64 by .NET's rules (blanks are skipped)."""
+    """The body of a message.
+
+    Raises ValueError if the text is not base64 by .NET's rules (blanks are skipped).
+    """
     return base64.b64decode(text.translate(_NO_BLANKS), validate=True) if is_base64 else text.encode()
 
 
 class QueueListener(Listener):
-    """Polls the queue of one function. `poison` is None for a function that listens on a poison queue."""
+    """A poller of one function's queue; `poison` is None for a poison queue itself."""
 
     def __init__(
         self,
@@ -64,7 +69,7 @@ class QueueListener(Listener):
         self._trouble = ""
 
     async def listen(self) -> None:
-        """Polls until the host stops, then waits for the messages that are being processed."""
+        """Poll until the host stops, then wait for the messages that are being processed."""
         empty_polls = 0
         while not self.stopping:
             if len(self._running) > self._options.new_batch_threshold:
@@ -80,7 +85,7 @@ class QueueListener(Listener):
             await asyncio.wait(self._running)
 
     async def run_now(self, text: str) -> None:
-        """Runs the function with `text` as the body of a message that is in no queue."""
+        """Run the function with `text` as the body of a message outside the queue."""
         now = datetime.now(UTC)
         message = QueueMessage(content=text)
         message.id, message.pop_receipt, message.dequeue_count = str(uuid.uuid4()), "", 1
@@ -108,7 +113,7 @@ class QueueListener(Listener):
         return list(next(pages, ()))
 
     def _tell(self, trouble: str) -> None:
-        """Logs a state of the queue when it begins, not at every poll."""
+        """Log a change of the queue's state, not every poll."""
         if trouble != self._trouble:
             log.warning("%s", trouble, extra=self.about)
         self._trouble = trouble

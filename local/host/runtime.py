@@ -1,4 +1,4 @@
-"""The worker's half: Microsoft's `azure_functions_runtime` indexes the app and runs its functions.
+"""The app's functions, indexed and run by Microsoft's `azure_functions_runtime`.
 
 The only module that touches that untyped package. Functions run on an event loop of their own, in a thread of
 its own, so that an `async` function that blocks cannot stop the host from renewing leases or answering; `def`
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class IndexingError(Exception):
-    """The app has no functions: its module does not load, or a signature does not fit its bindings."""
+    """The app has no functions: its module or a signature is faulty."""
 
 
 class Failure(Exception):
@@ -49,7 +49,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Function:
-    """A function as the app declares it; bindings as in function.json, settings not yet resolved."""
+    """A function as the app declares it, with unresolved bindings of function.json."""
 
     name: str
     id: str
@@ -58,7 +58,7 @@ class Function:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What an HTTP trigger passes on; several values of one name are already joined by commas."""
+    """An HTTP trigger's input; values of repeated names are joined by commas."""
 
     method: str
     url: str
@@ -79,14 +79,14 @@ class HttpReply:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A function that returned: its HTTP reply, if it has one, and the items for each output binding in order."""
+    """The result of a function: its HTTP reply, if any, and its outputs in order."""
 
     reply: HttpReply | None = None
     outputs: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Runtime:
-    """The indexed app. The package keeps its state in module globals, so there is one of these per process."""
+    """The indexed app, one per process: the package keeps its state in globals."""
 
     def __init__(self) -> None:
         self._running: dict[str, str] = {}
@@ -98,7 +98,10 @@ class Runtime:
         return self._running.get(invocation_id_cv.get() or "")
 
     def index(self, app: Path) -> list[Function]:
-        """The functions of `app`/function_app.py; IndexingError carries the traceback as its text."""
+        """The functions of `app`/function_app.py.
+
+        Raises IndexingError with the traceback as its text.
+        """
         # Azure starts its worker with the app's folder on the path, and before it the packages that the app brings.
         sys.path[:0] = [str(app / ".python_packages/lib/site-packages"), str(app)]
         handle_event.protos = _Messages
@@ -126,7 +129,9 @@ class Runtime:
         metadata: Mapping[str, Any],
         trace: tuple[str, str],
     ) -> Outcome:
-        """Runs one function; `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
+        """Run one function.
+
+        `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
 
         A str goes to a queue trigger as text and to a timer trigger as JSON. Raises Failure.
         """
@@ -168,7 +173,7 @@ _TEXT_KINDS = {"timerTrigger": "json"}
 
 
 class _Messages:
-    """Stand-ins for the protobuf classes that indexing fills and this module reads back."""
+    """Stand-ins for protobuf classes, which indexing fills."""
 
     class BindingInfo(SimpleNamespace):
         undefined, out, inout = 0, 1, 2
@@ -208,7 +213,7 @@ def _reply(returned: Any) -> HttpReply:
 
 
 def _items(datum: Any) -> list[str]:
-    """An output's messages: the elements of a JSON array in their order, else the one value."""
+    """An output's messages: the elements of a JSON array, or the one value."""
     if datum.type == "bytes":
         return [datum.value.decode()]
     if datum.type != "json":

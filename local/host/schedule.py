@@ -1,4 +1,4 @@
-"""When a timer is due: NCRONTAB, and what the status kept from earlier runs says about a missed occurrence.
+"""When a timer is due: NCRONTAB schedules and the status of missed runs.
 
 Pure decisions. Source: the timer trigger reference, and the schedule monitor of Microsoft's timer extension.
 """
@@ -14,7 +14,10 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Schedule:
-    """An NCRONTAB expression of six fields, seconds first, in UTC; ValueError if it is none."""
+    """An NCRONTAB expression of six fields, seconds first, in UTC.
+
+    Raises ValueError for anything else.
+    """
 
     def __init__(self, expression: str) -> None:
         if len(expression.split()) != 6:
@@ -35,7 +38,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Status:
-    """The last run (NEVER if there was none), the occurrence after it, and when this was written."""
+    """The last run (NEVER if none), the next occurrence, and when this was written."""
 
     last: datetime
     next: datetime
@@ -43,7 +46,7 @@ class Status:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Reads what `as_json` wrote; ValueError or KeyError if it is something else."""
+        """Read what `as_json` wrote; ValueError or KeyError if it is something else."""
         fields = json.loads(text)
         return cls(*(datetime.fromisoformat(fields[name]) for name in ("Last", "Next", "LastUpdated")))
 
@@ -57,5 +60,5 @@ class Status:
 
 
 def is_current(status: Status, schedule: Schedule) -> bool:
-    """Whether the status was written for this schedule; one for another says nothing about missed runs."""
+    """Whether the status is for this schedule; another says nothing of missed runs."""
     return status.next == schedule.after(status.updated if status.last == NEVER else status.last)

@@ -1,4 +1,4 @@
-"""The timer trigger: one run per occurrence, never two at once, and one catch-up after an outage.
+"""The timer trigger: one run per occurrence, and one catch-up after an outage.
 
 The status lies where the platform keeps it, in the blob container `azure-webjobs-hosts`; without that blob the
 timer still ticks, it only cannot tell after a restart what it missed. A failed run is not repeated: the next
@@ -40,7 +40,7 @@ class StatusBlob:
             return None
 
     def save(self, status: Status) -> None:
-        """Records the status, making the container if it is missing."""
+        """Record the status, making the container if it is missing."""
         text = json.dumps(status.as_json())
         try:
             self._blob.upload_blob(text, overwrite=True)
@@ -53,7 +53,7 @@ class StatusBlob:
 
 
 class Timer(Listener):
-    """Keeps the time of one function; `blob` is None for a timer that is not monitored."""
+    """The timer of one function; `blob` is None if it is not monitored."""
 
     def __init__(
         self, bound: BoundFunction, schedule: Schedule, blob: StatusBlob | None, invoker: Invoker
@@ -66,7 +66,7 @@ class Timer(Listener):
         self._one_at_a_time = asyncio.Lock()
 
     async def listen(self) -> None:
-        """Makes up for a missed occurrence, then runs at each one until the host stops."""
+        """Make up for a missed occurrence, then run at each one until the host stops."""
         status = await self._load()
         if status and status.next < datetime.now(UTC):
             await self._run(past_due=True)
@@ -80,7 +80,7 @@ class Timer(Listener):
                 await self._run()
 
     async def run_now(self, text: str) -> None:
-        """Runs the function outside its schedule, after a run that is under way."""
+        """Run the function outside its schedule, after a run that is under way."""
         await self._run()
 
     async def _run(self, *, past_due: bool = False) -> None:
@@ -100,7 +100,7 @@ class Timer(Listener):
             await self._save(status)
 
     async def _load(self) -> Status | None:
-        """The status of an earlier run on this schedule; without one, the first occurrence is put on record."""
+        """The status of an earlier run on this schedule, or the first occurrence."""
         if not self._blob:
             return None
         try:

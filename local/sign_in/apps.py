@@ -1,4 +1,4 @@
-"""App registrations that trust a managed identity, and the check of the assertion with which it stands in for one.
+"""App registrations that trust a managed identity, and checks of its assertions.
 
 Source: Configure an application to trust a managed identity; the codes are those that Microsoft Entra ID gives.
 """
@@ -18,7 +18,7 @@ IDENTITY_KEY = "LOCAL_IDENTITY_KEY"  # of the environment, so that no list of pr
 
 @dataclass(frozen=True)
 class NewApp:
-    """An app registration; `trusts` are the object ids of the identities that a federated credential names."""
+    """An app registration; `trusts`: object ids of the identities that it trusts."""
 
     app_id: str
     trusts: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ def service_principal(app_id: str) -> str:
 
 
 class Apps:
-    """The registrations. `key` is that with which the identity endpoint signs; without one nothing is trusted."""
+    """All registrations; `key` verifies the identity's assertions, none without it."""
 
     def __init__(self, issuer: str, key: bytes | None) -> None:
         self._issuer = issuer
@@ -38,7 +38,7 @@ class Apps:
         self._by_id: dict[str, NewApp] = {}
 
     def add(self, app: NewApp) -> None:
-        """Keeps a registration, in place of another of the same id."""
+        """Add a registration, or replace the one with the same id."""
         trusts = tuple(each.lower() for each in app.trusts)
         self._by_id[app.app_id.lower()] = NewApp(app.app_id.lower(), trusts)
 
@@ -47,7 +47,7 @@ class Apps:
         return list(self._by_id.values())
 
     def authenticated(self, app_id: str, assertion: str) -> NewApp:
-        """The registration for which `assertion` stands. Raises LoginError."""
+        """The registration that `assertion` authenticates. Raises LoginError."""
         app = self._by_id.get(app_id.lower())
         if app is None:
             raise LoginError(

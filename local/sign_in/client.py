@@ -17,7 +17,9 @@ SECONDS = 30.0
 
 
 class LoginControl:
-    """The control routes of the simulator at `url`. A refusal raises requests.HTTPError with the reason.
+    """The control routes of the simulator at `url`.
+
+    A refusal raises requests.HTTPError with the reason.
 
     `login` holds the address of the login endpoint, and `ca` the roots to trust for it, where they are known.
     """
@@ -28,36 +30,39 @@ class LoginControl:
         self.ca = ca
 
     def rotate_keys(self, *, keep: bool = True, publish: bool = True) -> str:
-        """A new key signs tokens; `keep`: earlier ones stay published; `publish`: the new one is. Its kid."""
+        """Sign with a new key, and return its kid.
+
+        `keep`: earlier keys stay published; `publish`: the new one is published.
+        """
         return str(self._json("POST", "login/keys", {"keep": keep, "publish": publish})["kid"])
 
     def publish_keys(self) -> None:
-        """Publishes a key that was not."""
+        """Publish an unpublished key."""
         self._send("PUT", "login/keys")
 
     def add_app(self, app_id: str, *trusts: str) -> None:
-        """An app registration, with a federated credential for each of these identities' object ids."""
+        """Register an app that trusts the identities with these object ids."""
         self._send("POST", "login/apps", {"appId": app_id, "trusts": list(trusts)})
 
     def device_codes(self) -> list[dict[str, Any]]:
-        """The device codes that wait for their user."""
+        """The pending device codes."""
         waiting: list[dict[str, Any]] = self._json("GET", "login/device-codes")
         return waiting
 
     def sign_in(self, user_code: str, user: str | None) -> None:
-        """A user types the code of a device; None: declines."""
+        """Sign a user in by device code; None declines."""
         self._send("POST", f"login/device-codes/{user_code}", {"user": user})
 
     def change_login(self, **fields: object) -> LoginSettings:
-        """Changes settings of the login endpoint, by their names in JSON: `signInAs="…"`; returns all."""
+        """Change settings of the login endpoint by JSON name, and return all."""
         return wire.from_wire(LoginSettings, self._json("PUT", "login/settings", fields))
 
     def add_login_fault(self, fault: Fault) -> None:
-        """A fault of the login endpoint to come."""
+        """Add a fault of the login endpoint."""
         self._send("POST", "login/faults", wire.to_wire(fault))
 
     def clear_login_faults(self) -> None:
-        """No more faults of the login endpoint."""
+        """Remove all faults of the login endpoint."""
         self._send("DELETE", "login/faults")
 
     def login_calls(self) -> list[Call]:
@@ -65,7 +70,7 @@ class LoginControl:
         return [wire.from_wire(Call, each) for each in self._json("GET", "login/calls")]
 
     def clear_login_calls(self) -> None:
-        """Forgets the calls to the login endpoint."""
+        """Forget the calls to the login endpoint."""
         self._send("DELETE", "login/calls")
 
     def _json(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""A refusal of the login endpoint, in the form that OAuth 2.0 and Microsoft Entra ID give it."""
+"""Refusals of the login endpoint, in OAuth's and Microsoft Entra ID's form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 @dataclass
 class LoginError(Exception):
-    """`error` is OAuth's word, `code` the number behind AADSTS."""
+    """A refusal; `error` is OAuth's name, `code` the number after AADSTS."""
 
     error: str
     code: int
@@ -17,7 +17,7 @@ class LoginError(Exception):
     status: int = 400
 
     def body(self) -> dict[str, object]:
-        """What is answered."""
+        """The response body."""
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         return {

@@ -1,4 +1,4 @@
-"""An application with faults in front of it, whose requests are remembered: the login endpoint's gateway."""
+"""A gateway before an application, which injects faults and records requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.simulator.faults.responses import HANG_SECONDS, Fault, Faults
 
 
 class Faulty:
-    """Answers as `app` does, unless a fault is due for the request."""
+    """An application that answers as `app` does, unless a fault is due."""
 
     def __init__(self, app: ASGIApp, faults: Faults, calls: deque[Call]) -> None:
         self._app = app
@@ -24,7 +24,7 @@ class Faulty:
         self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         path = scope["raw_path"].decode("ascii")
         fault = self._faults.take(scope["method"], path)
         action = fault.action if fault else None

@@ -1,4 +1,4 @@
-"""The token endpoint: which grant earns which token.
+"""The token endpoint: grants and the tokens they give.
 
 An application gets a token for Graph by an assertion of the identity that it trusts; a user by device code, browser
 or refresh token. No secret and no password is accepted, because the product has none.
@@ -31,7 +31,7 @@ type Answer = dict[str, object]
 
 
 class User(Protocol):
-    """Whoever can sign in."""
+    """A user who can sign in."""
 
     @property
     def display_name(self) -> str:
@@ -44,7 +44,7 @@ class User(Protocol):
 
 @dataclass
 class LoginSettings:
-    """What can be changed while it runs (`PUT /_control/login/settings`)."""
+    """Settings that can change at run time (`PUT /_control/login/settings`)."""
 
     sign_in_as: str | None = None
     """The object id of a user who signs in without being asked."""
@@ -70,7 +70,7 @@ class Grants:
     settings: LoginSettings
 
     def token(self, tenant: str, form: Form) -> Answer:
-        """What the token endpoint of `tenant` answers to `form`. Raises LoginError."""
+        """The response of the token endpoint of `tenant` to `form`. Raises LoginError."""
         self.check_tenant(tenant)
         grant = _required(form, "grant_type")
         if grant == "client_credentials":
@@ -108,7 +108,10 @@ class Grants:
         }
 
     def scopes(self, wanted: str) -> tuple[str, ...]:
-        """The scopes behind a scope parameter, those of Graph by their short names. Raises LoginError."""
+        """The scopes in a scope parameter, Graph's by their short names.
+
+        Raises LoginError.
+        """
         scopes: list[str] = []
         for each in wanted.split():
             name = self._of_graph(each)

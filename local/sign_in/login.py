@@ -1,4 +1,4 @@
-"""The parts of one login endpoint, and what tests see of it and change in it."""
+"""The parts of one login endpoint, and what tests can read and change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALLS_KEPT = 10_000
 
 
 class Login:
-    """The login endpoint of one tenant. `identity_key`: with which the managed identity's tokens are signed."""
+    """The login endpoint of one tenant; `identity_key` signs the identity's tokens."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The documents that lead clients to the endpoints: OpenID configuration and instance discovery.
+"""OpenID configuration and instance discovery documents.
 
 The issuers are the cloud's own, because tokens carry those; the addresses are this endpoint's. `common` and its like
 stand for any tenant. Source: OpenID Connect on the Microsoft identity platform.
@@ -21,7 +21,7 @@ def issuer(authority: str, tenant: str, version: str) -> str:
     return f"{authority}/{tenant}/v2.0"
 
 
-def configuration(root: str, authority: str, tenant: str, version: str) -> dict[str, object]:
+def openid_configuration(root: str, authority: str, tenant: str, version: str) -> dict[str, object]:
     """The OpenID configuration of a tenant (or of `common`), served below `root`."""
     named = "{tenantid}" if tenant in SHARED else tenant
     base, suffix = f"{root}/{tenant}", "" if version == "1.0" else "/v2.0"
@@ -45,8 +45,8 @@ def configuration(root: str, authority: str, tenant: str, version: str) -> dict[
     }
 
 
-def instance(root: str, host: str, tenant: str) -> dict[str, object]:
-    """The instance discovery document: where the tenant's configuration is, and which hosts are one cloud."""
+def instance_discovery(root: str, host: str, tenant: str) -> dict[str, object]:
+    """The instance discovery document: configuration address, and hosts of one cloud."""
     return {
         "tenant_discovery_endpoint": f"{root}/{tenant}/v2.0/.well-known/openid-configuration",
         "api-version": "1.1",

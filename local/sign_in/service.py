@@ -1,4 +1,4 @@
-"""The login endpoint as an ASGI application: metadata, key sets, tokens, device codes, and sign-in in a browser.
+"""The login endpoint as an ASGI application.
 
 It is served over HTTPS, because the identity library takes no other authority. Its sign-in page asks for no password.
 """
@@ -56,10 +56,10 @@ class LoginService:
         return Starlette(routes=routes)
 
     async def instance(self, request: Request) -> Response:
-        """Where the configuration of the asked authority is; any host will do."""
+        """Instance discovery for the given authority; any host is accepted."""
         asked = request.query_params.get("authorization_endpoint", "")
         tenant = (asked.split("/") + ["common"] * 4)[3] or "common"
-        return JSONResponse(metadata.instance(_root(request), request.url.netloc, tenant))
+        return JSONResponse(metadata.instance_discovery(_root(request), request.url.netloc, tenant))
 
     async def keys(self, request: Request) -> Response:
         """The key set."""
@@ -73,12 +73,12 @@ class LoginService:
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     async def device_code(self, request: Request) -> Response:
-        """The beginning of a sign-in on another device."""
+        """Start a sign-in on another device."""
         form = await _form(request)
         return JSONResponse(self._grants.device_code(request.path_params["tenant"], form, _root(request)))
 
     async def sign_in_page(self, request: Request) -> Response:
-        """Where a user types the code of a device and chooses who to be."""
+        """A page to enter a device code and choose a user."""
         if request.method == "GET":
             people = "".join(
                 f"<option value='{user_id}'>{html.escape(user.display_name)} ({html.escape(user.address)})</option>"
@@ -97,7 +97,7 @@ class LoginService:
         return HTMLResponse(PAGE.format("<h1>You may close this page</h1>"))
 
     async def authorize(self, request: Request) -> Response:
-        """Signs a user in at once, and sends the browser back with a code."""
+        """Sign a user in at once, and send the browser back with a code."""
         query = dict(request.query_params)
         self._grants.check_tenant(request.path_params["tenant"])
         redirect = query.get("redirect_uri", "")
@@ -129,7 +129,7 @@ class LoginService:
             tenant = request.path_params["tenant"]
             self._grants.check_tenant(tenant)
             return JSONResponse(
-                metadata.configuration(_root(request), self._grants.authority, tenant.lower(), version)
+                metadata.openid_configuration(_root(request), self._grants.authority, tenant.lower(), version)
             )
 
         return answer

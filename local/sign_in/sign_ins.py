@@ -1,4 +1,4 @@
-"""Users who sign in: device codes that wait for their user, codes of the browser, refresh tokens.
+"""Pending sign-ins: device codes, browser codes and refresh tokens.
 
 Each names application and scopes, and is redeemed by that application alone; a code once only.
 Sources: RFC 8628 (device code), RFC 7636 (PKCE), OAuth 2.0 of the Microsoft identity platform.
@@ -30,7 +30,7 @@ class SignIn:
 
 @dataclass
 class DeviceCode:
-    """A sign-in under way; `user` is "" until there is an answer, None when it was declined."""
+    """A pending sign-in; `user` is "" until it is answered, None if declined."""
 
     code: str
     user_code: str
@@ -41,7 +41,7 @@ class DeviceCode:
 
 
 class SignIns:
-    """All that was begun and not redeemed."""
+    """All sign-ins that have not been redeemed."""
 
     def __init__(self) -> None:
         self._device_codes: dict[str, DeviceCode] = {}
@@ -49,7 +49,7 @@ class SignIns:
         self._refresh_tokens: dict[str, SignIn] = {}
 
     def begin(self, app_id: str, scopes: tuple[str, ...]) -> DeviceCode:
-        """A device code and the short one that its user types."""
+        """A device code, and the short code that its user types."""
         user_code = "".join(secrets.choice(LETTERS) for _ in range(9))
         expires = time.time() + SECONDS_TO_SIGN_IN
         begun = DeviceCode(secrets.token_urlsafe(48), user_code, app_id, scopes, expires)
@@ -69,7 +69,10 @@ class SignIns:
         return [each for each in self._device_codes.values() if each.user == ""]
 
     def of_device(self, app_id: str, code: str, instead: str | None) -> SignIn:
-        """The sign-in that a device asks about; `instead`: whoever signs in without being asked. Raises LoginError."""
+        """The sign-in of a device code; `instead` signs in without being asked.
+
+        Raises LoginError.
+        """
         begun = self._device_codes.get(code)
         if begun is None or begun.app_id != app_id:
             raise LoginError("invalid_grant", 70008, "The provided device code is not known.")
@@ -103,7 +106,7 @@ class SignIns:
         return signed_in
 
     def refresh_token(self, signed_in: SignIn) -> str:
-        """A token with which the application goes on without its user."""
+        """A token for further access tokens without the user."""
         token = secrets.token_urlsafe(48)
         self._refresh_tokens[token] = signed_in
         return token

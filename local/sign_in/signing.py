@@ -1,4 +1,4 @@
-"""The keys that sign tokens, the signatures, and the key set in which the public halves are published.
+"""Keys that sign tokens, and the key set with their public halves.
 
 Written with `cryptography` alone: a product that checks signatures with a JWT library is not checked by itself. The
 key set has the form that Microsoft's has, with a certificate and an `issuer` for each key; one key of several is
@@ -31,7 +31,7 @@ type Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key pair, its certificate, and the issuer whose tokens it signs (`{tenantid}`: those of any tenant)."""
+    """A key pair, its certificate and its issuer (`{tenantid}`: any tenant's)."""
 
     private: rsa.RSAPrivateKey
     certificate: x509.Certificate
@@ -75,7 +75,7 @@ class SigningKey:
 
 
 class SigningKeys:
-    """The keys of one authority, made when first asked for: most simulators never sign anything."""
+    """The keys of one authority, created when first used, because few runs sign."""
 
     def __init__(self, authority: str) -> None:
         self._authority = authority
@@ -84,7 +84,7 @@ class SigningKeys:
 
     @property
     def current(self) -> SigningKey:
-        """The key that signs now."""
+        """The key that signs."""
         return self._made()[0]
 
     @property
@@ -93,11 +93,14 @@ class SigningKeys:
         return self._made()[-1]
 
     def published(self) -> list[SigningKey]:
-        """The keys of the key set, not in the order of their use."""
+        """The keys of the key set, not in order of use."""
         return [key for key in reversed(self._made()) if key.kid not in self._hidden]
 
     def rotate(self, *, keep: bool = True, publish: bool = True) -> SigningKey:
-        """A new key signs from now on; `keep`: the earlier ones stay in the key set; `publish`: so is the new one."""
+        """Sign with a new key.
+
+        `keep`: earlier keys stay in the key set; `publish`: the new one is in it.
+        """
         keys = self._made()
         new = make(self._issuer("{tenantid}"))
         if not keep:
@@ -108,7 +111,7 @@ class SigningKeys:
         return new
 
     def publish(self) -> None:
-        """Every key is in the key set from now on."""
+        """Add every key to the key set."""
         self._hidden.clear()
 
     def _made(self) -> list[SigningKey]:

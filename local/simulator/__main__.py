@@ -1,4 +1,4 @@
-"""`python -m local.simulator`: one simulator and its login endpoint on loopback ports.
+"""`python -m local.simulator`: a simulator and its login endpoint on loopback.
 
 The login endpoint speaks HTTPS where there is a certificate for it; without one no identity library takes it.
 Prints `{"url": …, "login": …}` on stdout once both answer, all else on stderr. It ends on SIGINT or SIGTERM.
@@ -37,10 +37,10 @@ from local.stack.children import exit_with_parent
 
 
 class ExposedTransport(H11Protocol):
-    """HTTP that shows the connection to the application, so that a fault can reset it."""
+    """HTTP that exposes the connection to the application, for faults that reset it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wraps the application for this connection."""
+        """Wrap the application for this connection."""
         super().connection_made(transport)
         inner: ASGIApp = self.app
 
@@ -51,8 +51,8 @@ class ExposedTransport(H11Protocol):
         self.app = app
 
 
-class Server(uvicorn.Server):
-    """A server that says when it answers; one beside another leaves the signals to that."""
+class SimulatorServer(uvicorn.Server):
+    """A server that reports its start; only one of several captures signals."""
 
     def __init__(self, config: uvicorn.Config, *, hears_signals: bool) -> None:
         super().__init__(config)
@@ -60,19 +60,19 @@ class Server(uvicorn.Server):
         self._hears_signals = hears_signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, then says so."""
+        """Start, then report it."""
         await super().startup(sockets)
         self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Listens to signals, or not."""
+        """Capture signals, or not."""
         with super().capture_signals() if self._hears_signals else nullcontext():
             yield
 
 
 def main() -> None:
-    """Runs until told to stop."""
+    """Run until stopped."""
     options = _options()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # A cut reply is a fault that was asked for; the server reports each as an error of the application.
@@ -96,8 +96,8 @@ async def _serve(options: argparse.Namespace) -> None:
         Mount("/", app=GraphService(simulator)),
     ]
     with _listener(options.port) as listener, _listener(options.login_port) as login_listener:
-        graph = Server(_config(Starlette(routes=routes)), hears_signals=True)
-        login = Server(_config(simulator.login.app, options.certificate), hears_signals=False)
+        graph = SimulatorServer(_config(Starlette(routes=routes)), hears_signals=True)
+        login = SimulatorServer(_config(simulator.login.app, options.certificate), hears_signals=False)
         serving = asyncio.create_task(login.serve([login_listener]))
         serving.add_done_callback(lambda _: setattr(graph, "should_exit", True))
         scheme = "https" if options.certificate else "http"
@@ -162,7 +162,7 @@ def _config(app: ASGIApp, certificate: Path | None = None) -> uvicorn.Config:
     )
 
 
-async def _announce(said: dict[str, str], *servers: Server) -> None:
+async def _announce(said: dict[str, str], *servers: SimulatorServer) -> None:
     for server in servers:
         await server.up.wait()
     sys.stdout.write(json.dumps(said) + "\n")

@@ -1,4 +1,4 @@
-"""The calls that clients made, for those who want to look behind the simulator."""
+"""The calls that clients made."""
 
 from __future__ import annotations
 

@@ -14,16 +14,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse(text: str) -> datetime:
-    """An ISO 8601 time with `Z` or an offset; digits beyond microseconds are cut. Raises ValueError."""
+def parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 time with `Z` or an offset, cut to microseconds.
+
+    Raises ValueError.
+
+    Raises ValueError.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"the time {text!r} has no offset")
     return moment.astimezone(UTC)
 
 
-def written(moment: datetime, seventh: int = 0) -> str:
-    """`moment` as Graph writes it, `seventh` (0 to 9) being the digit of the 100 nanoseconds."""
+def format_time(moment: datetime, seventh: int = 0) -> str:
+    """`moment` in Graph's form; `seventh` (0 to 9) is the digit of 100 nanoseconds."""
     whole = moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
     if moment.microsecond == 0:
         return whole + "Z"

@@ -1,4 +1,4 @@
-"""OData as Graph speaks it: entities whose JSON text is kept as it is, collections, next links, errors.
+"""OData as Graph uses it: entities, collections, next links, errors.
 
 An entity is a mapping from property name to that property's JSON text, so that the order of properties and the
 form of numbers are exactly those of the simulated world.
@@ -23,8 +23,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a route answers: a status, JSON text or nothing, and headers beside the usual ones."""
+class GraphReply:
+    """A route's response: status, JSON text or nothing, and additional headers."""
 
     status: int = 200
     body: str = ""
@@ -54,7 +54,7 @@ def entity(**properties: object) -> Entity:
     return {name: text(value) for name, value in properties.items()}
 
 
-def rendered(properties: Mapping[str, str]) -> str:
+def entity_text(properties: Mapping[str, str]) -> str:
     """An entity as JSON text."""
     return "{" + ",".join(f'"{name}":{value}' for name, value in properties.items()) + "}"
 
@@ -68,12 +68,17 @@ def collection(
         page["@odata.count"] = text(count)
     if next_link is not None:
         page["@odata.nextLink"] = text(next_link)
-    page["value"] = "[" + ",".join(rendered(item) for item in items) + "]"
-    return rendered(page)
+    page["value"] = "[" + ",".join(entity_text(item) for item in items) + "]"
+    return entity_text(page)
 
 
-def selected(properties: Entity, select: str | None) -> Entity:
-    """The properties that `$select` names, all without one. Raises GraphError for a name that does not exist."""
+def select_properties(properties: Entity, select: str | None) -> Entity:
+    """The properties that `$select` names, or all.
+
+    Raises GraphError for an unknown name.
+
+    Raises GraphError for a name that does not exist.
+    """
     if not select:
         return properties
     names = [name.strip() for name in select.split(",")]
@@ -110,7 +115,7 @@ def offset_of(token: str | None) -> int:
 
 
 def link(address: str, **options: str | None) -> str:
-    """`address` with those query options that are not None: `select="id"` becomes `$select=id`."""
+    """`address` with the query options that are not None, as in `$select=id`."""
     query = "&".join(
         f"${name}={quote(value, safe='')}" for name, value in options.items() if value is not None
     )

@@ -1,4 +1,4 @@
-"""The Graph side as an ASGI application: faults, token, route, and the headers that every reply carries."""
+"""Graph as an ASGI application: faults, tokens, routes, and common headers."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from local.simulator.api.routing import VERSIONS, GraphRequest
 from local.simulator.calls import Call
 from local.simulator.faults.interruptions import body_of, hang, reset
 from local.simulator.faults.responses import HANG_SECONDS, Fault
-from local.simulator.odata import GraphError, Reply
+from local.simulator.odata import GraphError, GraphReply
 from local.simulator.simulator import Simulator
 
 NO_REPLY = 0
 
 
 class GraphService:
-    """Answers every path below the service root."""
+    """All paths under the service root."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         method: str = scope["method"]
         path = scope["raw_path"].decode("ascii")
         query: bytes = scope["query_string"]
@@ -68,7 +68,7 @@ class GraphService:
 
     async def _reply(
         self, scope: Scope, path: str, body: bytes, fault: Fault | None
-    ) -> tuple[Reply, str, str]:
+    ) -> tuple[GraphReply, str, str]:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request_id = str(uuid.uuid4())
         client_request_id = headers.get("client-request-id", request_id)
@@ -82,10 +82,10 @@ class GraphService:
         except GraphError as error:
             date = moments.now().strftime("%Y-%m-%dT%H:%M:%S")
             text = odata.error_text(error.code, error.message, date, request_id, client_request_id)
-            reply = Reply(error.status, text, error.headers)
+            reply = GraphReply(error.status, text, error.headers)
         return reply, request_id, client_request_id
 
-    async def _answer(self, scope: Scope, path: str, headers: dict[str, str], body: bytes) -> Reply:
+    async def _answer(self, scope: Scope, path: str, headers: dict[str, str], body: bytes) -> GraphReply:
         caller = self._simulator.tokens.caller(headers.get("authorization", ""))
         version, *segments = path.strip("/").split("/")
         if unquote(version).lower() not in VERSIONS:
@@ -107,16 +107,16 @@ class GraphService:
         return reply
 
 
-def _faulty(fault: Fault, status: int) -> Reply:
+def _faulty(fault: Fault, status: int) -> GraphReply:
     if fault.body is None:
         name = HTTPStatus(status).phrase.replace(" ", "") if status in set(HTTPStatus) else "UnknownError"
         raise GraphError(status, name, "This was asked for.", fault.headers)
     body = fault.body if isinstance(fault.body, str) else json.dumps(fault.body, ensure_ascii=False)
-    return Reply(status, body, fault.headers)
+    return GraphReply(status, body, fault.headers)
 
 
 def _headers(
-    reply: Reply, content: bytes, request_id: str, client_request_id: str, date: str
+    reply: GraphReply, content: bytes, request_id: str, client_request_id: str, date: str
 ) -> list[tuple[bytes, bytes]]:
     headers = {"request-id": request_id, "client-request-id": client_request_id, "date": date}
     if reply.status != HTTPStatus.NO_CONTENT:

@@ -1,4 +1,6 @@
-"""What can be changed about the simulated service while it runs (`PUT /_control/settings`).
+"""Settings of the simulator that can change at run time.
+
+`PUT /_control/settings` changes them.
 
 The defaults are the documented figures; where Microsoft documents none, the field says so.
 """
@@ -10,7 +12,7 @@ from typing import Literal
 
 
 @dataclass
-class Settings:
+class SimulatorSettings:
     """Mutable on purpose: one object that every part of the simulator reads.
 
     `time_scale` divides the long waits (back-off, slow and drop windows, the 4 hours of retrying);

@@ -1,4 +1,4 @@
-"""The parts of one simulator and what they share, and the file in which its state survives a restart.
+"""One simulator, and the file with its state.
 
 The file is replaced as a whole, so that a crash leaves the old state or the new one.
 """
@@ -32,7 +32,7 @@ from local.simulator.delivery.subscriptions import Subscription, Subscriptions
 from local.simulator.delivery.validation_tokens import Publisher
 from local.simulator.faults.forgeries import Forgeries
 from local.simulator.faults.responses import Faults
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.events import Events, EventSession, VirtualEvent
 from local.simulator.tenant.orders import EventKind
 from local.simulator.tenant.policies import Policies
@@ -47,7 +47,7 @@ FORM = 3  # of the state file
 
 
 class Simulator:
-    """One simulated tenant with all that acts on it."""
+    """One simulated tenant with everything that acts on it."""
 
     def __init__(
         self, world: World, tokens: TokenCheck, login: Login, authority: str, state: Path | None = None
@@ -56,7 +56,7 @@ class Simulator:
         self.events = Events(world)
         self.tokens = tokens
         self.login = login
-        self.settings = Settings()
+        self.settings = SimulatorSettings()
         self.subscriptions = Subscriptions()
         self.faults = Faults()
         self.forgeries = Forgeries()
@@ -80,11 +80,11 @@ class Simulator:
             self.routes += AttendanceReports(world, self.settings, address, meetings.place).routes()
 
     def changed(self) -> None:
-        """Has the state saved soon."""
+        """Schedule saving the state."""
         self._dirty.set()
 
     async def keep_saved(self) -> None:
-        """Saves the state after changes, rarely enough that saving never takes more than a tenth of the time."""
+        """Save the state after changes, using at most a tenth of the time."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -93,7 +93,7 @@ class Simulator:
             await asyncio.sleep(max(SAVE_EVERY, 10 * (time.monotonic() - started)))
 
     def save(self) -> None:
-        """Saves the state now."""
+        """Save the state now."""
         if self._state is None:
             return
         scratch = self._state.with_name(self._state.name + ".new")
@@ -101,7 +101,12 @@ class Simulator:
         scratch.replace(self._state)
 
     def load(self) -> None:
-        """Goes on from the state file, if there is one, also with its seed. Raises ValueError for another tenant's."""
+        """Restore the state and seed from the state file, if it exists.
+
+        Raises ValueError for another tenant's.
+
+        Raises ValueError for another tenant's.
+        """
         if self._state is None or not self._state.exists():
             return
         state = json.loads(self._state.read_text(encoding="utf-8"))
@@ -113,7 +118,7 @@ class Simulator:
         self.world.reseed(state["seed"])
         self.world.counter = state["counter"]
         vars(self.world.policies).update(wire.partial_from_wire(Policies, state["policies"]))
-        vars(self.settings).update(wire.partial_from_wire(Settings, state["settings"]))
+        vars(self.settings).update(wire.partial_from_wire(SimulatorSettings, state["settings"]))
         for meeting in state["meetings"]:
             self.world.put_meeting(wire.from_wire(Meeting, meeting))
         for session in state["sessions"]:

@@ -26,7 +26,10 @@ def to_wire(value: DataclassInstance) -> dict[str, Any]:
 
 
 def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
-    """The `kind` that a JSON object describes; absent fields keep their defaults. Raises ValueError."""
+    """A `kind` from a JSON object, with defaults for absent fields. Raises ValueError.
+
+    Raises ValueError.
+    """
     values = partial_from_wire(kind, data)
     for field in fields(kind):
         required = field.default is MISSING and field.default_factory is MISSING
@@ -36,7 +39,10 @@ def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
 
 
 def partial_from_wire(kind: type[DataclassInstance], data: object) -> dict[str, Any]:
-    """Those fields of `kind` that a JSON object names, by their Python names. Raises ValueError."""
+    """The fields of `kind` in a JSON object, by Python name. Raises ValueError.
+
+    Raises ValueError.
+    """
     if not isinstance(data, Mapping):
         raise ValueError("expected a JSON object")
     known = _known(kind)
@@ -78,7 +84,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 def _typed(hint: Any, value: Any, key: str) -> Any:
     for option in _options(hint):
         if option is datetime and isinstance(value, str):
-            return moments.parse(value)
+            return moments.parse_time(value)
         if option is float and type(value) is int:
             return float(value)
         origin = get_origin(option)

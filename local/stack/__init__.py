@@ -1,1 +1,1 @@
-"""The programs of one machine: storage, identity, the functions host, and what brings them up together."""
+"""The programs of the local stack, and what starts them together."""

@@ -1,4 +1,4 @@
-"""The environment of the functions host: the app settings that Azure would hold, with local addresses.
+"""The environment of the Functions host: app settings with local addresses.
 
 What the environment of the stack gives wins over a default here, except for what only the stack can know: how
 to reach the identity endpoint, and whom to trust. The README's settings table describes each name.
@@ -61,7 +61,7 @@ def with_addresses(
     functions_url: str,
     client_state: str,
 ) -> dict[str, str]:
-    """The whole environment, once every part's address is known."""
+    """The complete environment, once every part's address is known."""
     environment = {
         "AzureWebJobsStorage__blobServiceUri": azurite.state_url,
         "AzureWebJobsStorage__queueServiceUri": azurite.queue_url,
@@ -87,7 +87,9 @@ def with_addresses(
 
 
 def for_people(environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """The settings as `az functionapp config appsettings list` prints them, without secrets.
+    """The settings as `az functionapp config appsettings list` prints them.
+
+    Without secrets.
 
     With them is what Azure has no need to say: where the identity endpoint is, and whom to trust.
     """

@@ -1,4 +1,4 @@
-"""Azurite, the storage emulator, over HTTPS and with OAuth, as the product's credential requires.
+"""Azurite, the storage emulator, over HTTPS and with OAuth.
 
 It has the two accounts of a deployment: the data account, and the host account with queues and operational state.
 Their keys are random and forgotten, so that only tokens open them, as in Azure.
@@ -29,7 +29,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Azurite:
-    """The addresses of a running Azurite, and the roots to trust for them and for everything else."""
+    """A running Azurite: its addresses, and the root certificates to trust."""
 
     blob_url: str  # of the data account
     state_url: str  # of the host account's blobs
@@ -58,11 +58,13 @@ def start(
     env: Mapping[str, str] | None = None,
     lock: int | None = None,
 ) -> Iterator[Azurite]:
-    """Runs Azurite on a state folder. A port that is 0 or taken becomes any free one.
+    """Run Azurite on a state folder.
+
+    A port that is 0 or taken becomes any free one.
 
     Raises StartError with Azurite's own words when it cannot.
     """
-    issued = certificates.made(folder)
+    issued = certificates.ensure_certificates(folder)
     program, addresses = _started(
         folder / "azurite",
         issued.server,

@@ -1,4 +1,4 @@
-"""The certificate of the stack's HTTPS servers, and the bundle of roots that trusts it.
+"""The certificate of the stack's HTTPS servers, and the roots to trust.
 
 Azurite takes OAuth over HTTPS only, and the identity library takes no other login endpoint. The key of the
 authority is forgotten once it has issued the one certificate, which is good for the loopback address alone.
@@ -18,14 +18,14 @@ from local.stack import ports, state
 
 @dataclass(frozen=True)
 class Certificates:
-    """`server`: key and certificate in one file. `roots`: its root and every other that was trusted before."""
+    """`server`: key and certificate in one file; `roots`: its root and the usual ones."""
 
     server: Path
     roots: Path
 
 
-def made(folder: Path) -> Certificates:
-    """Those of a state folder, issued where there are none or they end within a day."""
+def ensure_certificates(folder: Path) -> Certificates:
+    """The certificates of a state folder, issued anew if missing or about to expire."""
     folder.mkdir(parents=True, exist_ok=True)
     root, server, bundle = folder / "root.pem", folder / "server.pem", folder / "ca.pem"
     if not (server.exists() and root.exists() and _is_valid(server)):

@@ -1,4 +1,4 @@
-"""A process of the stack that must not outlive the one that started it.
+"""A child process that ends with its parent.
 
 The parent keeps the writing end of its child's stdin open and never writes. However the parent dies, also by
 SIGKILL, the kernel closes that end, and the child sees end of file. This needs no process group, no polling of
@@ -11,7 +11,7 @@ import threading
 
 
 def exit_with_parent() -> None:
-    """Ends this process, at once and without clean-up, as soon as its stdin reaches end of file."""
+    """End this process, without clean-up, as soon as its stdin reaches end of file."""
     threading.Thread(target=_exit_at_end_of_file, name="exit-with-parent", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""The whole system on one machine: storage, identity, a simulated Graph and login endpoint, the functions host.
+"""The local stack: storage, identity, simulators and the Functions host together.
 
 Everything is real but Microsoft's own services; the product runs unchanged, and only its settings differ. However the
 stack ends, all that it started ends with it; started again on the same state, it goes on where it was.
@@ -23,7 +23,7 @@ from local.sign_in.metadata import AUTHORITIES
 from local.stack import app_settings, azurite, certificates, identity, ports, storage
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log, Program, StartError
-from local.stack.state import State, hold, write
+from local.stack.state import StackState, hold, write
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -35,12 +35,12 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class StackError(RuntimeError):
-    """A part that is never started again has ended."""
+    """A part that is never restarted has ended."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack: its addresses, its process ids, and ways to look into it and to disturb it."""
+    """A running stack: its addresses, its process ids, and clients of its parts."""
 
     azurite: azurite.Azurite
     identity: identity.Identity
@@ -53,21 +53,21 @@ class Stack:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """The environment of the functions host: the app settings and all else."""
+        """The environment of the Functions host, with the app settings."""
         return self.functions.environment
 
     @property
     def container(self) -> str:
-        """The container of the reports."""
+        """The data container."""
         return self.base_environment["ATTENDANCE_CONTAINER"]
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process ids; that of the functions host changes when it is started again."""
+        """The process ids; that of the Functions host changes with each restart."""
         return {"functions": self.functions.pid, "azurite": self.azurite.pid}
 
     def announcement(self) -> dict[str, Any]:
-        """What the line on stdout says."""
+        """The content of the line on stdout."""
         return {
             "functions": self.functions.url,
             "blob": self.azurite.blob_url,
@@ -82,7 +82,7 @@ class Stack:
         }
 
     def ports(self) -> dict[str, int]:
-        """The ports that the next stack on the same state takes again."""
+        """The ports that the next stack on the same state uses again."""
         addresses = {
             "blob": self.azurite.blob_url,
             "queue": self.azurite.queue_url,
@@ -106,20 +106,23 @@ class Stack:
         return storage.queue_service(self.azurite, self.identity)
 
     def kill_functions(self) -> None:
-        """Ends the functions host as a crash would. It is started again at once: see `await_functions`."""
+        """Kill the Functions host, which is restarted: see `await_functions`.
+
+        It is started again at once: see `await_functions`.
+        """
         self.functions.kill()
 
     def restart_functions(self, settings: Mapping[str, str] | None = None) -> None:
-        """Stops the functions host and starts it with these settings over those that the stack began with."""
+        """Restart the Functions host with these settings over the original ones."""
         self.functions.stop()
         self.functions.start({**self.base_environment, **(settings or {})})
 
     def await_functions(self) -> None:
-        """Returns when the functions answer."""
+        """Wait until the functions answer."""
         self.functions.await_answer()
 
     def watch(self) -> None:
-        """Never returns; raises StackError when Azurite or the simulator has ended."""
+        """Raise StackError when Azurite or the simulator has ended; never return."""
         while True:
             if not self.azurite.running:
                 raise StackError("Azurite has ended")
@@ -140,7 +143,7 @@ def up(
     settings: Mapping[str, str] | None = None,
     log: Log | None = None,
 ) -> Iterator[Stack]:
-    """Starts the stack and, at the end, stops it: the functions host first, then what it depends on.
+    """Start the stack, and stop it at the end, the Functions host first.
 
     Without a state folder everything is kept in a temporary one. `settings` win over the environment, which wins
     over the stack's own defaults. Raises StartError, with the words of the part that did not start, or
@@ -212,14 +215,14 @@ def up(
 
 
 def _simulator(
-    held: State, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
+    held: StackState, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
 ) -> Program:
     last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
     command = [
         *(sys.executable, "-m", "local.simulator", "--exit-with-parent"),
         *("--port", str(ports.free_or_any(last.get("graph", 0)))),
         *("--login-port", str(ports.free_or_any(last.get("login", 0)))),
-        *("--certificate", str(certificates.made(held.folder).server)),
+        *("--certificate", str(certificates.ensure_certificates(held.folder).server)),
         *("--tenant", settings["TENANT_ID"]),
         *("--app-id", registration or settings["AZURE_CLIENT_ID"]),
         *("--cloud", settings["GRAPH_CLOUD"] if settings["GRAPH_CLOUD"] in AUTHORITIES else "global"),

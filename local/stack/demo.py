@@ -1,4 +1,4 @@
-"""`make demo`: a dozen meetings end, and their reports arrive in Blob storage, before your eyes.
+"""`make demo`: a dozen meetings end, and their reports arrive in Blob storage.
 
 Runs the whole local stack in a temporary folder: the app subscribes itself, the simulated Graph announces the
 meetings, and what lies in storage at the end is compared with what Graph has.
@@ -44,7 +44,7 @@ CROWD = 1_200
 
 @dataclass(frozen=True)
 class Case:
-    """A call that has ended: what is special about it, its identifiers, and how it must turn out."""
+    """A call that has ended: its speciality, its ids, and the expected outcome."""
 
     what: str
     made: SessionMade
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def signal_id(self) -> str:
-        """The id of its signal, which names its outcome."""
+        """The signal's id, which names its outcome."""
         return f"cr-{self.made.call_id}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; 0 when all turned out as it must."""
+    """Run the demo; return 0 if every outcome is as expected."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.parse_args(arguments)
     console = Console(highlight=False)
@@ -127,7 +127,7 @@ def _run_now(running: Stack, function: str) -> None:
 
 
 def _sealed(running: Stack, container: ContainerClient) -> str:
-    """The name of the manifest of a day that is complete: of last week's session, which nobody announced either."""
+    """The manifest of a complete day, that of last week's session."""
     day = (datetime.now(UTC) - timedelta(weeks=1)).date()
     name = f"manifests/date={day}/manifest.json"
     deadline = time.monotonic() + SECONDS_TO_SEAL
@@ -194,14 +194,14 @@ def _of(session: NewSession, meeting_id: str) -> NewSession:
 
 
 def _outcomes(container: ContainerClient) -> dict[str, dict[str, Any]]:
-    """Every outcome by its signal's id."""
+    """Every outcome, by signal id."""
     names = container.list_blob_names(name_starts_with="outcomes/")
     found = [json.loads(container.download_blob(name).readall()) for name in names]
     return {outcome["signalId"]: outcome for outcome in found}
 
 
 def _watch(console: Console, container: ContainerClient, cases: list[Case]) -> None:
-    """Show the outcomes as they come, until each is as expected."""
+    """Show the outcomes until each is as expected."""
     deadline = time.monotonic() + SECONDS_TO_SETTLE
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
@@ -257,7 +257,7 @@ def _show(
 def _problems(
     control: Control, container: ContainerClient, cases: list[Case], found: dict[str, dict[str, Any]]
 ) -> list[str]:
-    """What is not as it must be: compares the blobs with what Graph has."""
+    """The differences between the blobs and Graph's reports."""
     wanted = {case.made.report_id: case.what for case in cases if case.expected == "stored"}
     paths = list(container.list_blob_names(name_starts_with="reports/"))
     stored = Counter(Path(path).stem for path in paths)
@@ -276,5 +276,5 @@ def _problems(
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without the annotations that depend on how it was asked for."""
+    """A report without annotations, which depend on the request."""
     return {name: value for name, value in report.items() if "@odata." not in name}

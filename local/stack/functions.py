@@ -1,4 +1,6 @@
-"""Keeps the functions host running on one port: a host that dies is started again, as the platform does.
+"""Keeps the Functions host running on one port.
+
+A host that dies is restarted, as in Azure.
 
 The first start must succeed, so that a broken app is reported with its own words; after that the host is
 started again at once, and less and less often while it keeps dying.
@@ -26,7 +28,12 @@ class FunctionsHost:
     """The host of one app, at one address."""
 
     def __init__(self, app: Path, port: int, log: Log, *, lock: int | None = None) -> None:
-        """Nothing runs before `start`. `started` may be set: it is called whenever there is a new pid."""
+        """Prepare a host; `start` starts it.
+
+        `started`, if set, is called with each new pid.
+
+        `started` may be set: it is called whenever there is a new pid.
+        """
         self.port = port
         self.environment: Mapping[str, str] = {}
         self.started: Callable[[], None] = lambda: None
@@ -40,16 +47,21 @@ class FunctionsHost:
 
     @property
     def url(self) -> str:
-        """Its address, the same for all its lives."""
+        """Its address, the same after each restart."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int:
-        """The process id of the present one."""
+        """The current process id."""
         return self._current.pid
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Starts it with these settings and returns when its functions answer. Raises StartError."""
+        """Start it with these settings, and wait until its functions answer.
+
+        Raises StartError.
+
+        Raises StartError.
+        """
         self.environment = environment
         self._stopping.clear()
         self._spawn()
@@ -62,7 +74,7 @@ class FunctionsHost:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Lets it finish what it is doing, within bounds, and does not start it again."""
+        """Stop it gracefully, within bounds, and do not restart it."""
         with self._changing:
             self._stopping.set()
             self._current.stop(SECONDS_TO_STOP)
@@ -70,11 +82,16 @@ class FunctionsHost:
             self._keeper.join()
 
     def kill(self) -> None:
-        """Ends it as a crash would; it is started again at once."""
+        """Kill it, as a crash would; it is restarted."""
         self._current.kill()
 
     def await_answer(self, seconds: float = SECONDS_TO_START) -> None:
-        """Returns when the host says Running and a function answers. Raises StartError after so many seconds."""
+        """Wait until the host is Running and a function answers.
+
+        Raises StartError after so many seconds.
+
+        Raises StartError after so many seconds.
+        """
         deadline = monotonic() + seconds
         while (state := self._state()) != "Running" or not self._a_function_answers():
             if state == "Error":

@@ -1,4 +1,4 @@
-"""App Service's managed-identity endpoint, so that the product's own credential runs unchanged.
+"""App Service's managed-identity endpoint.
 
 Speaks the protocol of 'How to use managed identities for App Service': GET with `resource` and `client_id`,
 the secret in X-IDENTITY-HEADER. The tokens have the claims that Azurite and the Graph simulator check, who do not check
@@ -35,7 +35,7 @@ ISSUER = "https://login.microsoftonline.com"
 
 @dataclass(frozen=True)
 class Identity:
-    """One user-assigned identity and the address at which it gets its tokens; `issuer` is the cloud's authority."""
+    """One user-assigned identity and its endpoint; `issuer` is the cloud's authority."""
 
     endpoint: str
     tenant: str
@@ -46,7 +46,7 @@ class Identity:
     issuer: str = ISSUER
 
     def token(self, resource: str) -> dict[str, str]:
-        """The endpoint's answer with a token for one audience, valid for `lifetime` seconds."""
+        """The endpoint's answer with a token for an audience, valid `lifetime` seconds."""
         now = int(time.time())
         claims = {
             "aud": resource,
@@ -69,7 +69,7 @@ class Identity:
         }
 
     def _of_version(self, resource: str) -> dict[str, str]:
-        """The claims that differ by version: the exchange takes tokens of the second, the rest here the first."""
+        """The claims that differ by version: 2 for the exchange, otherwise 1."""
         if resource == EXCHANGE:
             return {"iss": f"{self.issuer}/{self.tenant}/v2.0", "azp": self.client_id, "ver": "2.0"}
         return {"iss": f"https://sts.windows.net/{self.tenant}/", "appid": self.client_id, "ver": "1.0"}
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
-        """Says nothing: a request line tells nothing worth reading here."""
+        """Say nothing: a request line tells nothing worth reading here."""
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def serve(
     lifetime: int = 86_400,
     issuer: str = ISSUER,
 ) -> Iterator[Identity]:
-    """Serves the endpoint from threads of this process, on any free port unless one is given."""
+    """Serve the endpoint on threads of this process, on any free port by default."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         endpoint = f"http://127.0.0.1:{server.server_port}/msi/token"
         server.identity = Identity(endpoint, tenant, client_id, lifetime, issuer=issuer)

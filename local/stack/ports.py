@@ -1,4 +1,4 @@
-"""Loopback ports: the same as last time where they are free, any other where not."""
+"""Loopback ports: the same as last time if free, otherwise any other."""
 
 import socket
 

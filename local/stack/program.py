@@ -1,4 +1,4 @@
-"""One program of the stack: started, heard, and stopped within a bounded time.
+"""One program of the stack, started, logged, and stopped within a bounded time.
 
 Its stdin is its lifeline: nothing is ever written there, and it ends with this process because the kernel
 then closes the other end. What it says goes on to the log line by line, under its name; the last lines are
@@ -22,11 +22,11 @@ LINES_SHOWN = 30
 
 
 class StartError(RuntimeError):
-    """A part of the stack did not begin to answer; the message says which and ends with what it said."""
+    """A part of the stack did not start; the message has its name and last lines."""
 
 
 class Log:
-    """Where all parts of the stack are heard: one file descriptor, one prefixed line at a time.
+    """The log of all parts: one file descriptor, one prefixed line at a time.
 
     A reader that stalls or leaves costs lines, never the stack: a full pipe would otherwise stop every
     program that logs.
@@ -38,7 +38,7 @@ class Log:
         self._patience = 1.0
 
     def write(self, name: str, line: str) -> None:
-        """Writes `name: line`, or drops it when nobody has read for a second."""
+        """Write `name: line`, or drop it if nobody has read for a second."""
         data = f"{name}: {line}\n".encode()[: select.PIPE_BUF]
         with self._lock:
             _, writable, _ = select.select([], [self._descriptor], [], self._patience)
@@ -54,7 +54,7 @@ class Program:
     def __init__(
         self, name: str, command: Sequence[str], log: Log, *, env: Mapping[str, str], lock: int | None = None
     ) -> None:
-        """Starts it. `lock` is a file descriptor that it holds open as long as it lives."""
+        """Start it. `lock` is a file descriptor that it holds open as long as it lives."""
         self.name = name
         self._log = log
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -81,11 +81,14 @@ class Program:
 
     @property
     def running(self) -> bool:
-        """Whether it still runs."""
+        """Whether it is running."""
         return self._process.poll() is None
 
     def await_line(self, pattern: str, seconds: float) -> re.Match[str]:
-        """The first line that matches; StartError when the program ends before, or after so many seconds."""
+        """The first line that matches.
+
+        Raises StartError if the program ends before, or after so many seconds.
+        """
         deadline = monotonic() + seconds
         with self._heard:
             while True:
@@ -96,7 +99,7 @@ class Program:
                     raise self.failure(f"did not say that it is ready within {seconds:g} s")
 
     def failure(self, what: str) -> StartError:
-        """The error for a start that failed, with how the program ended and its last lines."""
+        """The error of a failed start, with exit code and last lines."""
         # Its output may end a moment before it does, or a moment after.
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(1.0 if self._silent else 0.0)
@@ -106,16 +109,16 @@ class Program:
         return StartError(f"{self.name} {what}. It said:\n{said or '  nothing'}")
 
     def wait(self) -> int:
-        """Waits until it ends; its exit code, negative for a signal."""
+        """Wait for the end and return the exit code, negative for a signal."""
         return self._process.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would, without a chance to clean up."""
+        """Kill it, as a crash would."""
         self._process.kill()
         self._process.wait()
 
     def stop(self, seconds: float) -> None:
-        """Asks it to end, kills it when it has not after so many seconds, and forgets it."""
+        """Ask it to end, and kill it after so many seconds."""
         self._process.terminate()
         try:
             self._process.wait(seconds)

@@ -1,4 +1,4 @@
-"""The folder in which a stack keeps what the next one on the same folder goes on with.
+"""The state folder of a stack, with which the next stack continues.
 
 Storage, the simulator's memory, ports (subscriptions name them) and the client state (subscriptions carry
 it). One stack at a time: there is a lock that every program of the stack holds as well, so that the next one
@@ -21,7 +21,7 @@ class StateInUseError(RuntimeError):
     """Another stack runs on the same folder."""
 
 
-class State:
+class StackState:
     """The folder, locked."""
 
     def __init__(self, folder: Path, lock: int) -> None:
@@ -31,12 +31,12 @@ class State:
 
     @property
     def announcement(self) -> Path:
-        """The file that says where everything is, in the words of the line on stdout."""
+        """The file with the line of stdout."""
         return self.folder / "stack.json"
 
     @property
     def settings(self) -> Path:
-        """The file of the app's settings, for the command line."""
+        """The file of app settings for the command line."""
         return self.folder / "settings.json"
 
     def ports(self) -> dict[str, int]:
@@ -46,11 +46,11 @@ class State:
         return remembered
 
     def remember_ports(self, ports: Mapping[str, int]) -> None:
-        """Keeps the ports for the next run."""
+        """Keep the ports for the next run."""
         write(self.folder / "ports.json", json.dumps(ports))
 
     def client_state(self) -> str:
-        """The secret that Graph repeats in each notification: random, made once."""
+        """The random secret that Graph repeats in each notification."""
         file = self.folder / "client-state"
         if not file.exists():
             write(file, secrets.token_urlsafe(32))
@@ -58,7 +58,7 @@ class State:
 
 
 def write(file: Path, text: str) -> None:
-    """Writes a file whole or not at all, readable by its owner only."""
+    """Write a file whole or not at all, readable by its owner only."""
     draft = file.with_name(f".{file.name}.draft")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(text)
@@ -66,13 +66,18 @@ def write(file: Path, text: str) -> None:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[State]:
-    """The folder, made where needed, for as long as the context lasts. Raises StateInUseError."""
+def hold(folder: Path) -> Iterator[StackState]:
+    """The folder, created if needed and locked for the length of the block.
+
+    Raises StateInUseError.
+
+    Raises StateInUseError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _acquire(lock, folder)
-        yield State(folder.resolve(), lock)
+        yield StackState(folder.resolve(), lock)
     finally:
         os.close(lock)
 

@@ -1,4 +1,4 @@
-"""The storage accounts of the stack: what the deployment makes in them, and clients with the identity's tokens.
+"""The stack's storage accounts: their containers and queues, and clients.
 
 Nothing here is the product's: tests and the demo look into the accounts without it. The SDK is loaded only by
 those who ask for a client, because it takes a second, for which every start of the stack would wait.
@@ -30,7 +30,7 @@ MADE_OR_THERE = {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT, HTTPStatus.CONFLICT}
 
 @dataclass(frozen=True)
 class Tokens:
-    """A credential for the SDK that takes its tokens straight from the identity."""
+    """A credential for the SDK, with tokens of the identity."""
 
     identity: Identity
 
@@ -59,14 +59,17 @@ def _blobs(url: str, azurite: Azurite, identity: Identity) -> BlobServiceClient:
 
 
 def queue_service(azurite: Azurite, identity: Identity) -> QueueServiceClient:
-    """A client for the queues of the host account; it shows messages as stored: the product's are base64."""
+    """A client for the host account's queues, with messages as stored (base64)."""
     from azure.storage.queue import QueueServiceClient
 
     return QueueServiceClient(azurite.queue_url, credential=Tokens(identity), **_transport(azurite))
 
 
 def create(azurite: Azurite, identity: Identity, container: str) -> None:
-    """Makes the containers and queues that the deployment makes, where they do not exist. Raises StartError."""
+    """Create the containers and queues of a deployment, if missing.
+
+    Raises StartError.
+    """
     trusted = ssl.create_default_context(cafile=azurite.ca)
     headers = {
         "Authorization": f"Bearer {identity.token(RESOURCE)['access_token']}",

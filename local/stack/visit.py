@@ -1,4 +1,4 @@
-"""Commands for a stack that runs: let a meeting end, and look at what lies in its container."""
+"""Commands for a running stack: end a meeting, and show its blobs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class NoStackError(RuntimeError):
     """No stack runs on that state."""
 
 
-def announced(state: Path) -> dict[str, Any]:
-    """What the stack on `state` said when it started. Raises NoStackError."""
+def read_announcement(state: Path) -> dict[str, Any]:
+    """The announcement of the stack on `state`. Raises NoStackError."""
     try:
         found: dict[str, Any] = json.loads((state / "stack.json").read_text())
     except OSError:
@@ -31,8 +31,8 @@ def announced(state: Path) -> dict[str, Any]:
 
 
 def end_meeting(state: Path, participants: int) -> str:
-    """A meeting of the running stack's simulated tenant ends now; the ids to look for."""
-    control = Control(announced(state)["graph"])
+    """End a meeting of the running stack's tenant, and return its ids."""
+    control = Control(read_announcement(state)["graph"])
     meeting = control.add_meeting()
     made = control.add_session(NewSession(meeting.meeting_id, participants=participants))
     return f"call record {made.call_id}, attendance report {made.report_id}"
@@ -40,7 +40,7 @@ def end_meeting(state: Path, participants: int) -> str:
 
 def show(state: Path, blob: str | None) -> None:
     """Print one blob of the running stack's container, or the names of all."""
-    found = announced(state)
+    found = read_announcement(state)
     os.environ["IDENTITY_ENDPOINT"] = found["identity"]["endpoint"]
     os.environ["IDENTITY_HEADER"] = found["identity"]["header"]
     credential = ManagedIdentityCredential(

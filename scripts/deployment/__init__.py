@@ -1,4 +1,4 @@
-"""Deployment to Azure, with the standard library and the Azure CLI alone: no package has to be installed first.
+"""Deployment to Azure with only the standard library and the Azure CLI.
 
 `scripts/deploy` and `scripts/rotate` are the programs; this package holds their parts.
 """

@@ -1,4 +1,4 @@
-"""The Azure CLI, called as a program: `az` on PATH, `az.cmd` on Windows.
+"""The Azure CLI as a program: `az` on PATH, `az.cmd` on Windows.
 
 Arguments avoid JMESPath and characters that Windows' command interpreter would read itself.
 """
@@ -32,7 +32,7 @@ class Account:
 
     @property
     def audience(self) -> str:
-        """The resource that a token for Azure Resource Manager and the SCM site is asked for."""
+        """The audience of tokens for Azure Resource Manager and the SCM site."""
         return AUDIENCES[self.cloud]
 
 
@@ -47,7 +47,12 @@ class AzureCli:
         self._subscription = ["--subscription", subscription] if subscription else []
 
     def account(self) -> Account:
-        """Return the account that is signed in. Raises DeploymentError for nobody, and for a cloud without Graph."""
+        """Return the signed-in account.
+
+        Raises DeploymentError for nobody, and for a cloud without Graph.
+
+        Raises DeploymentError for nobody, and for a cloud without Graph.
+        """
         try:
             shown = self.read("account", "show")
         except DeploymentError:
@@ -78,12 +83,12 @@ class AzureCli:
         return self._parse(arguments, done)
 
     def compile(self, file: str) -> Any:
-        """Return a parameter file, compiled: its parameters and its template."""
+        """Return a compiled parameter file: its parameters and its template."""
         arguments = ("bicep", "build-params", "--file", file, "--stdout")
         return self._parse(arguments, self._call([*arguments, "--only-show-errors"]))
 
     def show(self, *arguments: str) -> None:
-        """Run a long command whose own progress and errors are shown."""
+        """Run a long command, showing its progress and errors."""
         command = [self._program, *arguments, *self._subscription, "--output", "none"]
         try:
             subprocess.run(command, stdin=subprocess.DEVNULL, timeout=DEPLOY_SECONDS, check=True)

@@ -1,4 +1,4 @@
-"""`scripts/deploy`: infrastructure, package, check, in this order or one of them alone."""
+"""`scripts/deploy`: infrastructure, package and check, in order or one alone."""
 
 import argparse
 import hashlib
@@ -95,7 +95,7 @@ def _check(site: Site, outputs: Outputs, settings: Path, clock: Clock, root: Pat
 
 
 def _doctor(settings: Path, root: Path) -> int:
-    """Run `attendance doctor` where the command line is installed; 3 when something is not well."""
+    """Run `attendance doctor` if the command line is installed; return 3 for a fault."""
     program = _command_line(root)
     if not program:
         say(f"Then: make cli && .venv/bin/attendance doctor --settings {shlex.quote(str(settings))}")

@@ -1,9 +1,9 @@
-"""Errors of a deployment, each with a sentence for the person who deploys."""
+"""Errors of a deployment, each with a sentence for the user."""
 
 
 class DeploymentError(Exception):
-    """A step failed; the text says which, why, and where known the cure."""
+    """A failed step; the text says which, why, and the remedy if known."""
 
 
 class NotYet(DeploymentError):
-    """Azure refused something that it may accept within minutes: roles are still spreading, or it is busy."""
+    """A refusal that may pass within minutes: roles not in effect, or a busy Azure."""

@@ -1,4 +1,4 @@
-"""What Bicep deploys: the parameter file's environment and region, the deployment, and its outputs."""
+"""The Bicep deployment: parameters, deployment and outputs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ GOVERNMENT = ("usgov", "usgovdod")
 
 @dataclass(frozen=True)
 class Parameters:
-    """The values of a parameter file that name a deployment."""
+    """The values of a parameter file that identify a deployment."""
 
     file: Path
     environment: str
@@ -31,7 +31,10 @@ class Parameters:
 
 
 class Outputs:
-    """Outputs of infra/main.bicep, found whatever their letter case: Azure Resource Manager may change it."""
+    """Outputs of infra/main.bicep, by name in any letter case.
+
+    Azure Resource Manager may change the case.
+    """
 
     def __init__(self, values: Mapping[str, str], source: str) -> None:
         self._values = {name.upper(): value for name, value in values.items() if value}
@@ -51,7 +54,7 @@ class Outputs:
 
 
 def read(az: AzureCli, file: Path) -> Parameters:
-    """Read a parameter file with the Bicep compiler, which knows its defaults and environment variables."""
+    """Read a parameter file with the Bicep compiler, for defaults and environment."""
     if not file.is_file():
         raise DeploymentError(f"The parameter file {file} does not exist.")
     if file.suffix != ".bicepparam":
@@ -73,7 +76,7 @@ def read(az: AzureCli, file: Path) -> Parameters:
 
 
 def check_cloud(parameters: Parameters, account: Account) -> None:
-    """Refuse a parameter file of another cloud than the one that is signed in to."""
+    """Refuse a parameter file of another cloud than the signed-in one."""
     if (parameters.graph_cloud in GOVERNMENT) != (account.cloud == "AzureUSGovernment"):
         raise DeploymentError(
             f"graphCloud is {parameters.graph_cloud} in {parameters.file}, and the Azure CLI is signed in to "
@@ -83,7 +86,7 @@ def check_cloud(parameters: Parameters, account: Account) -> None:
 
 
 def deploy(az: AzureCli, parameters: Parameters) -> None:
-    """Make or change everything in Azure."""
+    """Create or change the Azure resources."""
     try:
         az.show(
             *("deployment", "sub", "create"),
@@ -97,7 +100,12 @@ def deploy(az: AzureCli, parameters: Parameters) -> None:
 
 
 def of_deployment(az: AzureCli, parameters: Parameters) -> Outputs:
-    """Return the outputs of the last deployment with these parameters. Raises DeploymentError where there is none."""
+    """Return the outputs of the last deployment with these parameters.
+
+    Raises DeploymentError if there is none.
+
+    Raises DeploymentError where there is none.
+    """
     name = parameters.deployment
     try:
         shown = az.read("deployment", "sub", "show", "--name", name)
@@ -112,7 +120,7 @@ def of_deployment(az: AzureCli, parameters: Parameters) -> Outputs:
 
 
 def of_azd() -> tuple[Outputs, str]:
-    """Return the outputs in the environment of the Azure Developer CLI, and its subscription."""
+    """Return the outputs in azd's environment, and its subscription."""
     program = shutil.which("azd")
     if not program:
         raise DeploymentError("The Azure Developer CLI (azd) is not on PATH.")

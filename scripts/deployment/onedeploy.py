@@ -1,4 +1,4 @@
-"""One Deploy: publish a zip to a Flex Consumption app as it is, and follow the deployment to its end.
+"""One Deploy: publish a zip to a Flex Consumption app, and wait for the result.
 
 The protocol is that of azd (`funcapp_host_client.go` in Azure/azure-dev). `RemoteBuild=false` keeps the bytes that were
 tested; `az functionapp deployment source config-zip` would have Azure build Python anew.
@@ -36,7 +36,7 @@ LOG_ENTRIES, LOG_CHARACTERS = 20, 4_000
 
 
 class ScmSite:
-    """The app's deployment site, asked with a token of Azure Resource Manager."""
+    """The app's deployment site, with a token of Azure Resource Manager."""
 
     def __init__(self, host: str, token: Callable[[], str]) -> None:
         self.root = web.root(host)
@@ -44,7 +44,12 @@ class ScmSite:
         self._token = ""
 
     def request(self, method: str, path: str, body: Path | None = None) -> Reply:
-        """Send a request, once more with a new token where the old one has expired. Raises OSError."""
+        """Send a request, again with a new token if the old one has expired.
+
+        Raises OSError.
+
+        Raises OSError.
+        """
         reply = self._request(method, path, body) if self._token else None
         if reply is None or reply.status == 401:
             self._token = self._new_token()
@@ -60,7 +65,10 @@ class ScmSite:
 
 
 def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
-    """Publish `package` and wait until the deployment has succeeded. Raises DeploymentError."""
+    """Publish `package` and wait for success. Raises DeploymentError.
+
+    Raises DeploymentError.
+    """
     refusal = NotYet("")
     for _ in attempts(clock, every=RETRY_SECONDS, within=SPREAD_SECONDS):
         if str(refusal):
@@ -77,7 +85,12 @@ def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
 
 
 def _upload(site: ScmSite, package: Path, deployer: str) -> str:
-    """Return the deployment's id. Raises NotYet for what may pass, and DeploymentError."""
+    """Return the deployment's id.
+
+    Raises NotYet for what may pass, and DeploymentError.
+
+    Raises NotYet for what may pass, and DeploymentError.
+    """
     try:
         reply = site.request("POST", f"/api/publish?RemoteBuild=false&Deployer={deployer}", package)
     except OSError as failure:
@@ -102,7 +115,12 @@ def _upload(site: ScmSite, package: Path, deployer: str) -> str:
 
 
 def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
-    """Wait for the end of a deployment. Raises NotYet when storage is still closed to it, and DeploymentError."""
+    """Wait for the end of a deployment.
+
+    Raises NotYet if storage still refuses it, and DeploymentError.
+
+    Raises NotYet when storage is still closed to it, and DeploymentError.
+    """
     path = f"/api/deployments/{identifier}"
     seen: int | None = None
     missing = silent = 0
@@ -134,7 +152,7 @@ def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
 
 @dataclass(frozen=True)
 class _Look:
-    """One look at a deployment: the HTTP status (0: no answer), the deployment's own, and what was said."""
+    """One poll: HTTP status (0: no answer), the deployment's status, and the text."""
 
     http: int
     status: int | None = None
@@ -143,7 +161,7 @@ class _Look:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it makes no sense to look again."""
+        """Whether polling again makes no sense."""
         return 400 <= self.http < 500 and self.http != 429
 
 
@@ -162,7 +180,10 @@ def _look(site: ScmSite, path: str) -> _Look:
 
 
 def _gone(site: ScmSite, identifier: str, seen: int | None) -> None:
-    """A deployment without a record: over when it had one before, because its worker is then replaced."""
+    """The result of a deployment whose record is gone.
+
+    It is over if it had a record before, because its worker is then replaced.
+    """
     if seen is None:
         raise DeploymentError(f"{site.root} does not know the deployment {identifier}.")
     say("  its record is gone, as happens after the end; see below whether the app answers")
@@ -177,7 +198,7 @@ def _fail(site: ScmSite, path: str, identifier: str, status: int, words: str) ->
 
 
 def _log(site: ScmSite, path: str) -> str:
-    """The messages of a deployment's log, with the details that the same site has of them."""
+    """The messages of a deployment's log, with their details."""
     lines: list[str] = []
     try:
         for entry in _entries(site.request("GET", path)):

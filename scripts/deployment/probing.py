@@ -1,4 +1,4 @@
-"""The deployed app, tried from here: Graph's validation handshake, and the health page.
+"""Checks of the deployed app: validation handshake, and health page.
 
 A handshake that fails because this machine may not reach the app says nothing about Graph, which comes from elsewhere;
 only Graph's own answer to the subscription does, and `attendance doctor` shows it.
@@ -23,7 +23,7 @@ CLOSED = (
 
 
 def handshake(base: str, clock: Clock) -> bool:
-    """Try both webhooks as Graph does; False when the app is closed to this machine.
+    """Test both webhooks as Graph does; return False if this machine is shut out.
 
     Raises DeploymentError when the app can be reached and does not answer as Graph needs it.
     """
@@ -46,7 +46,7 @@ def _handshake(url: str, clock: Clock) -> bool:
 
 
 def _look(url: str, token: str) -> tuple[str, bool]:
-    """What is wrong ("": nothing), and whether it is that this machine is kept out."""
+    """The fault ("" for none), and whether this machine is shut out."""
     try:
         reply = web.request("POST", f"{url}?validationToken={quote(token, safe='')}", seconds=20.0)
     except OSError as failure:

@@ -1,4 +1,4 @@
-"""`scripts/rotate`: a new client state, while notifications with the one before are still accepted.
+"""`scripts/rotate`: a new client state, while the old one is still accepted.
 
     client-state            the secret of new subscriptions           app setting CLIENT_STATE
     client-state-previous   the one before, or a random stand-in      app setting CLIENT_STATE_PREVIOUS
@@ -84,7 +84,12 @@ class Vault:
         return found
 
     def write(self, secret: str, value: str, *options: str) -> str:
-        """Make a new version and return it. A file passes the value, because arguments are visible to others."""
+        """Make a new version and return it.
+
+        The value is passed in a file, because arguments are visible to others.
+
+        A file passes the value, because arguments are visible to others.
+        """
         handle, name = tempfile.mkstemp()
         try:
             with os.fdopen(handle, "w", encoding="ascii") as stream:
@@ -107,7 +112,12 @@ class Vault:
 
 
 def _begin(vault: Vault, now: datetime) -> dict[str, str]:
-    """Make a new secret, and keep the current one as the previous. Returns the new versions by setting."""
+    """Make a new secret and keep the current one as the previous.
+
+    Returns the new versions by setting.
+
+    Returns the new versions by setting.
+    """
     previous, current = vault.read(PREVIOUS), str(vault.read(CURRENT)["value"])
     until = _accepted_until(previous)
     if until and previous["value"] != current:
@@ -123,7 +133,12 @@ def _begin(vault: Vault, now: datetime) -> dict[str, str]:
 
 
 def _finish(vault: Vault, now: datetime, *, leaked: bool) -> dict[str, str]:
-    """Replace the previous secret by a random one that nobody has. Returns its version by setting."""
+    """Replace the previous secret by a random one.
+
+    Returns its version by setting.
+
+    Returns its version by setting.
+    """
     previous = vault.read(PREVIOUS)
     until = _accepted_until(previous)
     if until is None or previous["value"] == vault.read(CURRENT)["value"]:

@@ -1,4 +1,4 @@
-"""The file from which the command line reads the app's settings: readable by its owner alone, and without a secret."""
+"""The settings file of the command line, private and without secrets."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _SIGNED = re.compile(r"[?&]sig=", re.IGNORECASE)  # a shared access signature
 
 
 def without_secrets(settings: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
-    """Keep what the command line reads: known settings that are no secret, and references to Key Vault.
+    """Keep known settings that are not secrets, and references to Key Vault.
 
     A setting that is not known here may hold anything, so it is left out.
     """
@@ -35,7 +35,7 @@ def without_secrets(settings: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def write(file: Path, settings: Iterable[dict[str, Any]]) -> None:
-    """Write the file whole or not at all."""
+    """Write the file atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
     new.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The function app as Azure Resource Manager knows it: its SCM host, its Key Vault references, its key."""
+"""The function app in Azure Resource Manager: SCM host, Key Vault references, key."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ class Site:
         raise DeploymentError(f"Azure names no SCM host of {self.name} (hostNameSslStates).")
 
     def refresh_references(self, clock: Clock, versions: dict[str, str] | None = None) -> None:
-        """Have the Key Vault references read again, and wait until each is resolved.
+        """Reload the Key Vault references, and wait until each is resolved.
 
         `versions` says for settings which version of the secret must be in use. A reference that failed when the app
         was made stays its literal text until then, or for a day. Raises DeploymentError.
@@ -85,7 +85,7 @@ class Site:
 
 
 def _unresolved(found: list[Any], versions: dict[str, str]) -> dict[str, str]:
-    """The settings whose reference is not resolved, or still to an older version, with what Azure says of them."""
+    """The settings with an unresolved or outdated reference, and Azure's reason."""
     waiting = {}
     for each in found:
         properties = each.get("properties") or {}

@@ -1,4 +1,4 @@
-"""The deployment that a program works on: named by a parameter file, or by the environment of azd."""
+"""The deployment to work on: from a parameter file, or azd's environment."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ PRINTED = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what names the deployment."""
+    """Add the arguments that name the deployment."""
     parser.add_argument(
         "parameters", nargs="?", type=Path, metavar="PARAMETERS",
         help="parameter file of infra/main.bicep, such as infra/main.bicepparam",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """The Azure CLI, who is signed in, and what is worked on."""
+    """The deployment, the signed-in account and the Azure CLI."""
 
     az: AzureCli
     account: Account
@@ -52,7 +52,7 @@ class Target:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the arguments; ends the program with 2 where they name no deployment, or two."""
+    """Parse the arguments; exit with 2 unless they name one deployment."""
     add_arguments(parser)
     given = parser.parse_args(arguments)
     if given.azd == (given.parameters is not None):
@@ -79,7 +79,10 @@ def find(given: argparse.Namespace) -> Target:
 
 
 def run(program: str, action: Callable[[], int]) -> int:
-    """Run a program's action and return its exit code: 1 with one sentence on stderr when it failed."""
+    """Run a program's action and return its exit code.
+
+    A failure is 1, with one sentence on stderr.
+    """
     try:
         return action()
     except DeploymentError as failure:

@@ -1,4 +1,4 @@
-"""Time: bounded waits on a clock that tests replace."""
+"""Bounded waits on a clock that tests replace."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ class Clock:
 
 
 def attempts(clock: Clock, *, every: float, within: float) -> Iterator[None]:
-    """Yield at once, then every `every` seconds, and end when the next attempt would come after `within` seconds."""
+    """Yield now, then every `every` seconds, for at most `within` seconds."""
     end = clock.now() + within
     while True:
         yield

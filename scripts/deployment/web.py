@@ -1,4 +1,7 @@
-"""HTTP with the standard library: no redirects, so that a token goes to the host that it was meant for."""
+"""HTTP with the standard library, without redirects.
+
+A token goes only to the host that it is for.
+"""
 
 import http.client
 import urllib.error
@@ -28,7 +31,7 @@ class Reply:
 
 
 def root(host: str) -> str:
-    """Return the address of `host`: https, except on the loopback interface, where no certificate exists."""
+    """Return the address of `host`: https, except on the loopback interface."""
     return f"{'http' if host.partition(':')[0] in LOOPBACK else 'https'}://{host}"
 
 
@@ -67,7 +70,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Patient:
-    """A connection that reads the answer of a server which refused before it had the whole body."""
+    """A connection that reads an answer sent before the whole body was received."""
 
     def request(self, *arguments: Any, **options: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):

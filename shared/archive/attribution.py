@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..graph.join_urls import join_url_key, series_id
-from ..graph.reports import Where
+from ..graph.reports import ReportLocation
 
 OF_EVENT = ("eventid", "sessionid")
 FACTS = ("meetingid", "organizerid", "joinweburl", "joinurlkey", "seriesid", *OF_EVENT)
 
 
-def attribution(reports: Where) -> dict[str, str]:
+def attribution(reports: ReportLocation) -> dict[str, str]:
     """Source and facts of a report that lies there; empty where a fact is not known."""
     facts = reports.metadata
     join_url = facts.get("joinweburl")

@@ -24,10 +24,10 @@ from enum import StrEnum
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..graph.reports import MeetingReports, Report, Where
+from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, properties, put, until_written
-from ..storage.names import decoded, folder, header_value, partition
+from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part, encode_header
 from .attribution import attribution
 
 LONGEST_MEETING = timedelta(hours=30)
@@ -36,7 +36,7 @@ MAX_HEADER = 4_096  # characters of one value
 MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 
 
-class Stored(StrEnum):
+class StoreResult(StrEnum):
     """What became of a write."""
 
     CREATED = "created"
@@ -47,11 +47,11 @@ class Stored(StrEnum):
 
 def report_name(report_id: str, end: datetime) -> str:
     """The blob name of a report that ended at `end`."""
-    return partition("reports", end.astimezone(UTC).date(), report_id)
+    return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
 
 
 @dataclass(frozen=True)
-class Archived:
+class ReportSummary:
     """A report as a listing shows it: its id, its blob's name and size in bytes, and its metadata, decoded."""
 
     id: str
@@ -66,39 +66,39 @@ class Archive:
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
-    def has(self, report_id: str, end: datetime) -> bool:
+    def has_report(self, report_id: str, end: datetime) -> bool:
         """Whether a report is stored, under the end that it is listed with."""
         return self._container.get_blob_client(report_name(report_id, end)).exists()
 
-    def probe(self) -> None:
+    def probe_write(self) -> None:
         """Try to write, and change nothing. Raises azure.core errors where the app may not."""
-        put(self._container, "doctor/probe", b"", etag=NO_ETAG)
+        put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
-    def listed(self, day: date) -> Iterator[Archived]:
+    def list_reports(self, day: date) -> Iterator[ReportSummary]:
         """The reports in the partition of `day`, ordered by name, 5,000 a request.
 
         Blobs without a `sha256` are passed over: they are not the product's.
         """
-        prefix = folder("reports", day)
+        prefix = day_folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
-                identifier = decoded(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decoded(value) for key, value in blob.metadata.items()}
-                yield Archived(identifier, blob.name, blob.size, told)
+                identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
+                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+                yield ReportSummary(identifier, blob.name, blob.size, told)
 
-    def store(self, report: Report, reports: Where, *, only_grown: bool = False) -> Stored:
+    def store(self, report: Report, reports: ReportLocation, *, only_grown: bool = False) -> StoreResult:
         """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
 
         Raises azure.core errors when storage does not answer, Contention after too many lost races.
         """
         name = report_name(report.id, report.end)
-        headers = metadata(report, reports)
-        stored = until_written(
+        headers = report_metadata(report, reports)
+        stored = retry_conflicts(
             lambda: self._write(name, report, headers, only_grown=only_grown),
             f"the blob of report {report.id}",
         )
-        if stored is not Stored.KEPT:
-            self._forget_earlier_days(report)
+        if stored is not StoreResult.KEPT:
+            self._delete_earlier_copies(report)
         logs.info(
             "report.stored",
             report=report.id,
@@ -111,39 +111,39 @@ class Archive:
 
     def _write(
         self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
-    ) -> Stored | None:
+    ) -> StoreResult | None:
         """One try; None when another writer was faster."""
-        if put(self._container, name, report.body, etag=None, metadata=metadata):
-            return Stored.CREATED
-        existing = properties(self._container, name)
+        if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
+            return StoreResult.CREATED
+        existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
         if ERASED in existing.metadata:
-            return Stored.KEPT
+            return StoreResult.KEPT
         source, ours = existing.metadata.get("source"), metadata["source"]
         if source != ours and ours == MeetingReports.source:
-            return Stored.KEPT
+            return StoreResult.KEPT
         same_source = source in (ours, None)
         if same_source and existing.metadata.get("sha256") == report.sha256:
-            return Stored.UNCHANGED
+            return StoreResult.UNCHANGED
         # A slower worker must not undo what a later one read.
         newer = same_source and existing.last_modified > report.read_at
         if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
-            return Stored.KEPT
-        replaced = put(self._container, name, report.body, etag=existing.etag, metadata=metadata)
-        return Stored.REPLACED if replaced else None
+            return StoreResult.KEPT
+        replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
+        return StoreResult.REPLACED if replaced else None
 
-    def _forget_earlier_days(self, report: Report) -> None:
+    def _delete_earlier_copies(self, report: Report) -> None:
         """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
         last = report.end.astimezone(UTC).date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
         for days in range((last - first).days):
-            name = partition("reports", first + timedelta(days=days), report.id)
-            if delete(self._container, name):
+            name = day_blob_name("reports", first + timedelta(days=days), report.id)
+            if delete_blob(self._container, name):
                 logs.info("report.moved", report=report.id, path=name)
 
 
-def metadata(report: Report, reports: Where) -> dict[str, str]:
+def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
     """The metadata of a report's blob, encoded for headers.
 
     What is not known, or too long for a header, is left out: it must not cost the report.
@@ -160,7 +160,7 @@ def metadata(report: Report, reports: Where) -> dict[str, str]:
 
 def fit_metadata(known: Mapping[str, str]) -> dict[str, str]:
     """Metadata encoded for headers, without what is empty or too long; the longest values go until all fit."""
-    headers = {key: header_value(value) for key, value in known.items()}
+    headers = {key: encode_header(value) for key, value in known.items()}
     headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
     while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
         del headers[max(headers, key=lambda key: len(headers[key]))]

@@ -1,7 +1,9 @@
-"""One attempt at one signal: from what its record knows to a verdict.
+"""One attempt to archive the attendance reports of one meeting session.
 
-Facts of the meeting ─▶ place of its reports ─▶ those of this session ─▶ stored. Whatever Microsoft Graph does ends in
-a verdict; an error of storage goes up, and the message comes back.
+        complete the meeting's facts ─▶ locate its reports ─▶ select those of the session ─▶ store them
+
+Every answer of Microsoft Graph, including an error, ends in a verdict. A storage error propagates, and the queue
+delivers the message again.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, Stored, report_name
+from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable, Unsupported
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, Where
+from ..graph.reports import Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
@@ -22,20 +24,20 @@ from . import backoff
 from .matching import Selection
 from .sources import EventSource, MeetingSource, ReportSource, is_channel, is_in_scope
 
-FRESH = timedelta(minutes=60)  # a report read within this of its end is read once more
-# Statuses with which Graph refuses to show a report of a channel meeting for good.
+FRESH = timedelta(minutes=60)  # after a report's end; a report read this early is read a second time
+# Statuses with which Graph permanently refuses the report of a channel meeting.
 _UNSUPPORTED = frozenset({400, 405, 501})
 _BY_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
-# Looked at again after days; a look at what is stored that tells less must not be the last one either.
+# Checked again after some days. If a later check of a stored report fails, it is not the last check either.
 _MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of an attempt: settled as `result`, or to be tried again after `delay` seconds and settled so at the end.
+    """The end of an attempt: a final `result`, or a retry after `delay` seconds.
 
-    `needs_second_read`: the next attempt reads fresh reports a second time. `is_doubtful`: perhaps not the session's
-    own report, not its last state, or not refused for good.
+    `result` also becomes final when the retries are used up. `needs_second_read`: the next attempt reads fresh reports
+    again. `is_doubtful`: the report may belong to another session or may still change, or the refusal may end.
     """
 
     result: Result
@@ -49,7 +51,7 @@ class Verdict:
 
 
 def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record:
-    """The record after an attempt that ended so."""
+    """Return the record after an attempt with this verdict."""
     now, attempt = times.now(), record.attempt + 1
     is_pending = verdict.delay is not None and verdict.result is not Result.STORED
     following = None
@@ -79,7 +81,7 @@ def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record
 
 
 class Attempt:
-    """One attempt; `meeting` holds the known facts, and grows as Graph answers."""
+    """One attempt; `meeting` holds the known facts and gains those that Graph returns."""
 
     def __init__(self, record: Record, services: Services) -> None:
         self._record = record
@@ -90,7 +92,7 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
-        self._other_reports: tuple[Where, tuple[ReportHeader, ...]] | None = None
+        self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
@@ -117,7 +119,10 @@ class Attempt:
             return self._handle_failure(failure)
 
     def _read_again(self) -> Verdict:
-        """Read the stored reports once more and replace one that grew. A reading that fails is not the last one."""
+        """Read the stored reports again and replace those that grew.
+
+        If reading fails, another read is planned.
+        """
         earlier = self._record.reports
         try:
             self.meeting, where = self._source.locate_reports(self.meeting)
@@ -135,14 +140,17 @@ class Attempt:
         return self._settle(Result.STORED, reports=reread)
 
     def _previous_decision(self) -> Result | None:
-        """What the call record decided before, unless the organizer has come into scope since."""
+        """Return an earlier decision from the call record.
+
+        None if there is none, or if the organizer has come into scope since.
+        """
         before, organizer = self._record.result, self.meeting.organizer_id
         if before is Result.OUT_OF_SCOPE and organizer and is_in_scope(organizer, self._settings):
             return None
         return before if before in _BY_RECORD else None
 
     def _fetch_reports(self) -> Verdict:
-        """Store the reports of the session, then note what else of the meeting is not stored."""
+        """Store the reports of the session and remember the meeting's other reports."""
         try:
             self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
@@ -156,7 +164,7 @@ class Attempt:
             return self._handle_report_failure(failure)
         others = (*selection.nearby, *selection.unrelated)
         if is_backfill and (error := self._store_others(where, others)):
-            verdict = self._handle_failure(error)  # what is stored by now is not read again
+            verdict = self._handle_failure(error)  # the next attempt skips the reports that are stored
             stored = tuple(self._stored.values())
             return (
                 replace(verdict, result=Result.STORED, reports=stored, is_denied=False)
@@ -169,14 +177,14 @@ class Attempt:
         delay = self._readiness_delay()
         if delay is None and (
             last := (*selection.unfinished, *selection.nearby)
-        ):  # nothing better came in the end
+        ):  # the retry window is over, and no better report has appeared
             for report in last:
                 self._store(where, report.id)
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
-    def _store_session(self, where: Where, selection: Selection) -> bool:
-        """Store the session's own reports. Return whether that settles the signal."""
+    def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
+        """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
         for report in (*selection.matching, *selection.unfinished):
@@ -184,19 +192,22 @@ class Attempt:
         return True
 
     def store_other_reports(self) -> None:
-        """Store the meeting's reports that are not this session's, once the signal is settled.
+        """Store the meeting's reports of other sessions, after this one is recorded.
 
-        Their own signals answer for them, so failures only show.
+        Each of them has a signal of its own, so a failure here is only logged.
         """
         if self._other_reports:
             self._store_others(*self._other_reports)
 
-    def _store_others(self, where: Where, others: tuple[ReportHeader, ...]) -> GraphError | None:
-        """Store those that are not stored yet. Return what kept from going on; a refused report is passed over."""
+    def _store_others(self, where: ReportLocation, others: tuple[ReportHeader, ...]) -> GraphError | None:
+        """Store the reports that are not stored yet, and skip refused ones.
+
+        Return the failure that ended the loop, if any.
+        """
         for report in others:
             try:
                 if not self._is_stored(report):
-                    with reports.read(self._graph, where, report.id) as full_report:
+                    with reports.read_report(self._graph, where, report.id) as full_report:
                         self._mark_days(full_report)
                         with logs.about(requestId=self._graph.request_id):
                             self._archive.store(full_report, where)
@@ -213,25 +224,27 @@ class Attempt:
         return None
 
     def _mark_days(self, report: Report) -> None:
-        """Mark the days in which the report's blob is written, or perhaps deleted, as changed."""
+        """Mark the days in which the report's blob is written or may be deleted."""
         last = report.end.date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).date()
         for number in range((last - first).days + 1):
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has(report.id, report.end)
+        return report.end is not None and self._archive.has_report(report.id, report.end)
 
-    def _store(self, where: Where, report_id: str, *, before: StoredReport | None = None) -> StoredReport:
-        """Read and store one report. Where it was stored `before`, only if it grew."""
-        with reports.read(self._graph, where, report_id) as report:
+    def _store(
+        self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None
+    ) -> StoredReport:
+        """Read and store one report; if it was stored `before`, only if it grew."""
+        with reports.read_report(self._graph, where, report_id) as report:
             if before and report.end < before.end:
                 return before
             self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
             with logs.about(requestId=self._graph.request_id):
                 stored = self._archive.store(report, where, only_grown=before is not None)
-            if before and stored is Stored.KEPT:
+            if before and stored is StoreResult.KEPT:
                 return before
             stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
         self._stored[report_id] = stored_report
@@ -240,7 +253,7 @@ class Attempt:
     def _settle(
         self, result: Result, *, reports: tuple[StoredReport, ...] = (), failure: GraphError | None = None
     ) -> Verdict:
-        """A verdict; a stored report that is fresh has itself read once more."""
+        """Return a final verdict, with a second read if a stored report is fresh."""
         stored = reports or tuple(self._stored.values())
         delay = self._second_read_delay(stored) if result is Result.STORED else None
         return Verdict(
@@ -248,9 +261,9 @@ class Attempt:
         )
 
     def _second_read_delay(self, stored: tuple[StoredReport, ...]) -> int | None:
-        """Seconds until the second reading, or None when there is none to come.
+        """Return the seconds until the second read, or None if none is due.
 
-        One that is under way is fenced off by this attempt, and must be planned again.
+        This attempt invalidates a second read that is already queued, so it plans it again.
         """
         if self._is_second_read:
             return None
@@ -259,7 +272,7 @@ class Attempt:
         return None
 
     def _handle_failure(self, failure: GraphError) -> Verdict:
-        """What a failed call to Graph means for the signal."""
+        """Return the verdict for a failed Graph request."""
         if isinstance(failure, AccessDenied) and failure.organizer_id:
             self.meeting = replace(self.meeting, organizer_id=failure.organizer_id)
         delay = self._retry_delay()
@@ -279,7 +292,10 @@ class Attempt:
                 return Verdict(Result.FAILED, self.meeting, delay=delay, failure=failure)
 
     def _handle_report_failure(self, failure: GraphError) -> Verdict:
-        """What it means that a listed report could not be read: in a channel meeting that can be for good."""
+        """Return the verdict for a listed report that could not be read.
+
+        In a channel meeting that can be final.
+        """
         if isinstance(self._source, EventSource) and isinstance(failure, Refused):
             return self._settle(Result.NOT_FOUND, failure=failure)
         verdict = self._handle_failure(failure)
@@ -292,9 +308,10 @@ class Attempt:
         return verdict
 
     def _readiness_delay(self) -> int | None:
-        """Seconds until what is not there yet may be; None once a window after the news, or after a swept call's end.
+        """Return the seconds until a missing report may exist, or None.
 
-        A signal that is reopened later, or was swept long after its end, gets one look.
+        None once the retry window has closed. It starts at the notification; for a swept call, at its end. A signal
+        that is reopened later, or was swept long after the end, gets a single attempt.
         """
         is_swept = self._series.cause in (Cause.SWEEP, Cause.BACKFILL)
         start = self.meeting.end if is_swept and self.meeting.end else self._record.first_seen
@@ -303,7 +320,10 @@ class Attempt:
         return self._retry_delay()
 
     def _retry_delay(self, *, denied: bool = False) -> int | None:
-        """Seconds until trouble may have passed; None once a window after this series of attempts began."""
+        """Return the seconds until the next try after a failure, or None.
+
+        None once the window has closed that began with this series of attempts.
+        """
         return backoff.delay(
             since=self._series.began,
             attempt=self._series.attempts,

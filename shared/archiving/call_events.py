@@ -1,8 +1,9 @@
-"""Verify and decrypt call-event notifications; each "call ended" event becomes news.
+"""Verify and decrypt call-event notifications, and queue the calls that ended.
 
-The validation tokens are checked first, then each item is decrypted. A refused item leaves a log line that quotes
-nothing; the meeting is not lost, because its call record comes later. Source:
-https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
+The validation tokens are checked before anything is decrypted. A rejected item is logged without its content. Its
+meeting is not lost, because the call record arrives later.
+
+Source: https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from ..messages.resource_paths import join_url
 from ..messages.rich_notifications import Encrypted, Item
 from ..messages.signals import News, message
 from ..services import Services
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 
 ENDED = "callended"
 
 
 def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
-    """Verify and decrypt, and enqueue a signal for each call that has ended.
+    """Verify and decrypt the notifications, and queue each call that has ended.
 
-    Raises Unavailable when signing keys or the private key cannot be had: the message then comes back.
+    Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
     """
     try:
         services.validator.check(encrypted.tokens)
@@ -40,7 +41,7 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
             logs.warning("notification.undecipherable", reason=str(refusal))
             continue
         if not _is_about(item, data):
-            logs.warning("notification.undecipherable", reason="its data is of another meeting")
+            logs.warning("notification.undecipherable", reason="the decrypted data names another meeting")
             continue
         if news := _parse_ended_call(item, data, encrypted, services.watch):
             ended[news.signal_id] = news
@@ -50,15 +51,21 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
 
 
 def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
-    """Whether what was decrypted names the item's own meeting, or none: an item can carry another one's content."""
+    """Whether the decrypted data names the item's own meeting, or none.
+
+    An item can carry the content of another one.
+    """
     address = data.get("@odata.id")
     return not isinstance(address, str) or join_url(address) in (item.join_url, None)
 
 
 def _parse_ended_call(
-    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watch
+    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist
 ) -> News | None:
-    """News of a call's end. Resource type and examples name the property differently."""
+    """Return the news of a call's end, or None for other events.
+
+    Graph's resource type and its examples name the property differently.
+    """
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:
         return None

@@ -1,7 +1,7 @@
-"""Dead letters: record a message that cannot be processed as `failed`, so that it can be retried later.
+"""Dead letters: store a message that cannot be processed as a `failed` outcome.
 
-The platform's poison queue forgets after seven days; a record stays, shows in every count, and can be redriven. A
-message that cannot be read names no signal: its record is named after its hash, and holds its text, without tokens.
+The platform's poison queue drops a message after seven days. A record stays, is counted, and can be redriven. A message
+that cannot be parsed names no signal: its record is named after the message's hash and holds its text without tokens.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from . import backoff
 
 MOST_DRAINED = 1_000
-TRIED_OUT = "Handling the message failed as often as the queue allows."
-_KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # what stands there may be anything, and is published
+TRIED_OUT = "The message failed as often as the queue allows."
+_KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # published, so it must not hold arbitrary text
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
 def record_dead_message(text: str, services: Services) -> None:
-    """Record a message of the poison queue of `meeting-signals`: a signal, a pack, rich items, or something else."""
+    """Record a message of the poison queue of `meeting-signals` as failed."""
     try:
         content = rich_notifications.read(text)
     except NotOurMessage as failure:
@@ -46,9 +46,9 @@ def record_dead_message(text: str, services: Services) -> None:
 
 
 def drain_tasks(services: Services) -> None:
-    """Empty the poison queue of `upkeep`, on which no function listens.
+    """Empty the poison queue of `upkeep`, which has no queue trigger.
 
-    What an operator asked for is recorded, so that it can be redriven; every other task comes again by itself.
+    An operator's job is recorded and can be redriven; every other task is scheduled again anyway.
     """
     for text in services.dead_tasks.drain(MOST_DRAINED):
         try:
@@ -63,7 +63,7 @@ def drain_tasks(services: Services) -> None:
 
 
 def record_unreadable(text: str, queue: str, problem: str, journal: Journal) -> None:
-    """Record a message that this version cannot read. The same text is recorded once."""
+    """Record a message that this version cannot parse; the same text is recorded once."""
     now, sha256 = times.now(), hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
     content, safe_text = _parse(text)
     kind, version = content.get("kind"), content.get("version")
@@ -78,7 +78,7 @@ def record_unreadable(text: str, queue: str, problem: str, journal: Journal) -> 
     new = Record(
         signal_id, Result.FAILED, now, 0, AttemptSeries(now), settled=now, last_error=problem, buried=buried
     )
-    # Written although it may be there already: whoever has sent it again is about to remove it as it was.
+    # Written even if it exists: a redrive that has just sent the message is about to delete the old record.
     record, _ = journal.ledger.update(signal_id, lambda old: old or new, new_commit("buried"))
     if record:
         journal.follow([record])
@@ -113,7 +113,10 @@ def _record_failed(message: Message, journal: Journal, window: int) -> None:
 
 
 def _parse(text: str) -> tuple[dict[str, Any], str]:
-    """The message as an object, empty for anything else, and its text without validation tokens and ciphertext."""
+    """Parse the message, and remove validation tokens and ciphertext from its text.
+
+    Anything but a JSON object parses as {}.
+    """
     has_secrets = False
 
     def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +128,6 @@ def _parse(text: str) -> tuple[dict[str, Any], str]:
     try:
         content = json.loads(text, object_hook=without_secrets)
         safe_text = json.dumps(content) if has_secrets else text
-    except (ValueError, RecursionError):  # not JSON, or nested so deep that it cannot be written again
+    except (ValueError, RecursionError):  # not JSON, or nested too deep to be written again
         content, safe_text = None, "" if has_secrets or any(name in text for name in _SECRETS) else text
     return content if isinstance(content, dict) else {}, safe_text

@@ -1,7 +1,7 @@
-"""Which reports of a meeting belong to a session that has ended: pure decisions.
+"""Match a meeting's attendance reports to one of its sessions: pure decisions.
 
-One online meeting has many sessions (a series, a restart), each with a report of its own, and Graph's list is not
-ordered. Wrongly taking a report costs one write that changes nothing; wrongly leaving one out loses data.
+An online meeting has many sessions (a series, a restart), each with its own report, and Graph lists them in no order.
+Matching one report too many costs a write that changes nothing; missing one loses data.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ CLOCK_SKEW = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class MeetingSession:
-    """The span of a call, from the first join to the last leave. Of some only the end is known."""
+    """The time span of a call, from the first join to the last leave.
+
+    Of some calls only the end is known.
+    """
 
     start: datetime | None
     end: datetime
 
     @property
     def begin(self) -> datetime:
-        """The start, or the end where nothing else is known."""
+        """The start, or the end if only that is known."""
         return self.start or self.end
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to do with a meeting's reports.
+    """A meeting's reports, sorted by how they relate to the session.
 
-    `matching` are the session's own: with one of them the signal is settled. `nearby` overlap it within the
-    tolerance alone, as the report of a session minutes before does: archived when they are missing, and taken for
-    the session's own when nothing better came in the end. `unrelated` are not the session's, yet are archived when
-    they are missing. `unfinished` looks finished although the call went on: the report of a running meeting.
+    `matching` belong to the session, and one of them is enough. `nearby` overlap it only within the tolerance, like the
+    report of a session minutes earlier: archived if missing, and used for the session if nothing better appears before
+    the retries end. `unrelated` belong to other sessions and are archived if missing. `unfinished` end before the call
+    did: Graph lists the report of a meeting that is still running.
     """
 
     matching: tuple[ReportHeader, ...]
@@ -54,10 +57,10 @@ def match_reports(
     in_channel: bool = False,
     everything: bool = False,
 ) -> Selection:
-    """Sort the listed reports by what they mean to `session`; with `everything` old ones are not left out.
+    """Sort the listed reports by their relation to `session`.
 
-    The list of a meeting `in_channel` holds the reports of all of the channel's meetings, and two of them can be held
-    at once: there only a report with the call's own times is the session's.
+    `everything` includes old reports of other sessions. The list of a channel meeting holds the reports of all meetings
+    of the channel, and two of them can take place at once. There, only a report with the times of the call matches.
     """
     matching: list[ReportHeader] = []
     nearby: list[ReportHeader] = []
@@ -80,9 +83,10 @@ def match_reports(
 
 
 def _shares_time(start: datetime, end: datetime, session: MeetingSession) -> bool:
-    """Whether both were at the same time for longer than the clocks may differ, or for most of the shorter one.
+    """Whether report and session overlap by more than the clocks may differ.
 
-    Where only the session's end is known, whether that lies in the report, give or take what clocks may differ.
+    Half of the shorter one is enough. If only the session's end is known: whether it lies within the report, plus the
+    clock skew.
     """
     if session.start is None:
         return start <= session.end <= end + CLOCK_SKEW

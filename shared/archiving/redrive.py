@@ -1,8 +1,8 @@
-"""Reopen what has settled or got stuck: a new attempt at each of these signals, now.
+"""Reopen settled or stuck signals and queue new attempts.
 
-The outcome stays what it is until something better is known. A message that could not be read is sent again as it was,
-because a later version may read it. A day can hold any number of outcomes, so all of this is done in portions, and
-what is left when the time is over goes on after the last name that was done.
+An outcome keeps its result until an attempt finds a better one. A message that could not be parsed is sent again
+unchanged, because a later version may parse it. A day can hold any number of outcomes, so they are reopened in portions
+until the time is over, and the next message continues after the last name.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from ..messages import tasks
 from ..messages.signals import kind_of
 from ..messages.tasks import Redrive, Task
 from ..services import Services
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import SIGNALS_QUEUE, Queue
 
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
-MOVED = timedelta(days=2)  # a scan comes by at least once in this time
+MOVED = timedelta(days=2)  # at least one full scan falls into this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
 def redrive_outcomes(job: Redrive, services: Services) -> None:
-    """Reopen what settled as the job says, day by day; what is left when the time is over goes into a new message.
+    """Reopen the outcomes that the job selects, day by day.
 
-    The first message only begins the job: all that is reopened then names one beginning, also when it comes again.
+    When the time is over, a new message continues. The first message only fixes the job's start time, so that a message
+    delivered twice reopens each signal once.
     """
     organizers = services.access.restored_organizers() if job.opened else None
     started = job.started
@@ -68,9 +69,9 @@ def reopen_day(
     deadline: float,
     after: str | None,
 ) -> str | None:
-    """Reopen the wanted outcomes of a day, those after the name `after`.
+    """Reopen the selected outcomes of a day whose names follow `after`.
 
-    Return the last name that was done when the time was over, None when all are.
+    Return the last name processed before the deadline, or None if all were.
     """
     names = (each.name for each in services.journal.outcomes.list(day) if is_selected(each))
     for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
@@ -82,7 +83,7 @@ def reopen_day(
 
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
-    """Whether it may be time to look at it again, its message is so late that it will not come, or it just moved."""
+    """Whether an outcome is due for a check, is overdue, or has moved recently."""
     if outcome.has_moved and now < outcome.written + MOVED:
         return True
     if outcome.next_attempt is None:
@@ -91,7 +92,11 @@ def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
 
 
 def probe_denied(services: Services) -> None:
-    """Try one denied meeting of each organizer without access again. One that was settled meanwhile has opened."""
+    """Retry one denied meeting of each organizer without access.
+
+    This is how a granted access policy is noticed. If the signal has settled otherwise meanwhile, access has been
+    restored.
+    """
     names: list[str] = []
     for organizer, signal_id in services.access.denied_signals():
         stored = services.journal.ledger.read(signal_id) if signal_id else None
@@ -105,12 +110,13 @@ def probe_denied(services: Services) -> None:
 
 
 def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
-    """Begin a new series of attempts at the signals of these outcomes, for a job that began at `started`.
+    """Start a new series of attempts for the signals of these outcomes.
 
-    An outcome whose record is not to be reopened may be out of date, because its publisher died: it is published anew.
+    `started` is the start of the job. An outcome whose record is not reopened is published again, because a crash may
+    have left it out of date.
     """
     journal = services.journal
-    reopened = in_parallel(
+    reopened = run_in_parallel(
         lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
     )
     journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
@@ -120,7 +126,7 @@ def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, servi
 def _reopen_signal(
     name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
 ) -> tuple[Record, bool] | None:
-    """Reopen one signal. Return its record, and whether a message is to be sent."""
+    """Reopen one signal. Return its record and whether to send a message."""
     stored = journal.ledger.read(signal_id_of(name))
     old_record = stored.record if stored else journal.outcomes.read(name)
     if old_record is None:
@@ -153,9 +159,10 @@ def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | N
 
 
 def _resend_message(record: Record, stored: StoredRecord | None, journal: Journal, upkeep: Queue) -> None:
-    """Send a message that could not be read once more, and forget it: it is recorded again if it still cannot be.
+    """Send an unparsed message again and remove its record.
 
-    A copy whose record is gone is what a crash left of doing so.
+    It is recorded again if it still cannot be parsed. If only the published copy exists, an earlier call crashed
+    between the two.
     """
     buried = record.buried
     if stored and buried:

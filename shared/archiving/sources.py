@@ -1,7 +1,7 @@
-"""The two places where the reports of a signal lie: an organizer's online meeting, and a session of a virtual event.
+"""Sources of attendance reports: an online meeting, or a virtual event's session.
 
-A source completes the facts of the meeting, decides what the call record alone decides, and picks the reports of the
-session. Each method raises a GraphError where Graph does not give what is asked for.
+A source completes the facts of the meeting, takes the decisions that the call record alone allows, and selects the
+reports of the session. Every method raises a GraphError if Graph does not return what is needed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..errors import AccessDenied, NotFound, Refused, Unsupported
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
 from ..graph.join_urls import parse_join_url
-from ..graph.meetings import CallRecord, MeetingIds
-from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, Where
+from ..graph.meetings import CallRecord, MeetingIdCache
+from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
 from ..settings import Settings
-from ..storage.watchlist import Watch
+from ..storage.watchlist import Watchlist
 from . import matching
 from .matching import MeetingSession, Selection
 
@@ -29,23 +29,23 @@ class ReportSource(Protocol):
     """The reports of one signal."""
 
     def is_incomplete(self, meeting: Meeting) -> bool:
-        """Whether Graph must be asked before the reports can be looked for."""
+        """Whether Graph must be asked for facts before the reports can be located."""
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Complete the facts of the meeting. A result settles the signal."""
 
-    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, Where]:
-        """Find the place of the reports. Raises Refused where asking again will not help."""
+    def locate_reports(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
+        """Locate the reports. Raises Refused if asking again cannot help."""
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
-        """Pick the reports of the session."""
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
+        """Select the reports of the session."""
 
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Complete the facts of the meeting from one of its reports."""
 
 
 def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | None:
-    """The result of a signal that its call record alone decides, or None."""
+    """Return the result if the call record alone decides it, or None."""
     if not record.is_meeting:
         return Result.NOT_A_MEETING
     if parse_join_url(record.join_url or "").is_personal:
@@ -59,12 +59,12 @@ def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | 
 
 
 def is_in_scope(organizer_id: str, settings: Settings) -> bool:
-    """Whether the organizer is in the pilot, if this is one."""
+    """Whether the organizer is in scope: in the pilot group, if there is one."""
     return not settings.organizers or organizer_id.lower() in settings.organizers
 
 
 def is_channel(meeting: Meeting) -> bool:
-    """Whether it is a channel's meeting, whose list holds the reports of the whole channel."""
+    """Whether this is a channel meeting, whose list covers the whole channel."""
     return parse_join_url(meeting.join_url or "").is_channel
 
 
@@ -75,20 +75,20 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIds
-    watchlist: Watch
+    meeting_ids: MeetingIdCache
+    watchlist: Watchlist
 
     def is_incomplete(self, meeting: Meeting) -> bool:
-        """Whether the call record must be read, or for a call event the organizer looked up."""
+        """Whether the call record, or for a call event the organizer, is unknown."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return meeting.organizer_id is None
         return None in (meeting.start, meeting.end, meeting.organizer_id, meeting.join_url)
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Read the call record, or find out who organizes a watched meeting."""
+        """Read the call record, or find the organizer of a watched meeting."""
         if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
             return self._find_organizer(meeting)
-        record = meetings.call_record(self.graph, subject_of(self.record.signal_id))
+        record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
         facts = Meeting(
             record.start,
             record.end,
@@ -100,7 +100,7 @@ class MeetingSource:
         return meeting.merge(facts), decide_from_call_record(record, self.settings)
 
     def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """The organizer of a watched meeting: an operator named one, or the join URL does."""
+        """Find the organizer in the watch list or in the join URL."""
         url = meeting.join_url or ""
         link, watched = parse_join_url(url), self.watchlist.find(url)
         organizer = watched.organizer_id if watched else link.organizer_id
@@ -108,7 +108,7 @@ class MeetingSource:
         return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
-        """Find the online meeting by its join URL, unless an attempt before has."""
+        """Find the online meeting by its join URL, unless its id is known."""
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
         if parse_join_url(join_url or "").is_personal:
             raise Unsupported(
@@ -148,12 +148,12 @@ class MeetingSource:
         is_ours = tenant.lower() == self.settings.tenant_id and is_in_scope(other, self.settings)
         return other if is_ours else None
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
         if meeting.end is None:
             raise NotFound("find meeting", "the end of the call is not known")
         try:
-            headers = reports.listed(self.graph, where)
+            headers = reports.list_reports(self.graph, where)
         except (NotFound, AccessDenied):
             self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
@@ -166,36 +166,42 @@ class MeetingSource:
         )
 
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
-        """Nothing: the session is that of the call."""
+        """Return the meeting unchanged: its times are those of the call."""
         return meeting
 
 
 @dataclass(frozen=True)
 class EventSource:
-    """The report that a virtual event's signal names; its session tells the link, and who organizes it."""
+    """The report that a virtual event's signal names.
+
+    The session is asked for its join URL and its organizer.
+    """
 
     record: Record
     graph: Graph
     settings: Settings
 
     def is_incomplete(self, meeting: Meeting) -> bool:
-        """Whether the organizer is unknown: the pilot's scope and the remedy for a refusal depend on it."""
+        """Whether the organizer is unknown.
+
+        The pilot's scope and the advice after a refusal depend on it.
+        """
         return meeting.organizer_id is None
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Ask the session who organizes it and under which link, or if it does not say, the event for the organizer."""
+        """Ask the session for its organizer and join URL, and the event if the session has no organizer."""
         session, join_url, organizer = self._where(meeting).session, meeting.join_url, None
         with contextlib.suppress(NotFound, Refused):
-            found = events.session(self.graph, session)
+            found = events.get_session(self.graph, session)
             join_url, organizer = join_url or found.join_url, found.organizer_id
         if organizer is None:
-            organizer = events.event(self.graph, session.source, session.event_id).organizer_id
+            organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         meeting = replace(meeting, join_url=join_url)
         outside = organizer is not None and not is_in_scope(organizer, self.settings)
         return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
-        """The reports of the session."""
+        """Return the place of the session's reports."""
         return meeting, self._where(meeting)
 
     def _where(self, meeting: Meeting) -> EventReports:
@@ -203,10 +209,10 @@ class EventSource:
             raise NotFound("get attendance report", "the record names no session")
         return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
 
-    def select_reports(self, meeting: Meeting, where: Where, now: datetime) -> Selection:
-        """The one report of the signal."""
+    def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
+        """Select the one report of the signal."""
         return Selection((ReportHeader(subject_of(self.record.signal_id), None, None),), (), (), ())
 
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
-        """The times of the session, which are those of its report."""
+        """Take the times of the session from its report."""
         return replace(meeting, start=report.start, end=report.end, origin=Origin.RECORD)

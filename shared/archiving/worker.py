@@ -1,10 +1,11 @@
-"""The queue worker: one attempt at a signal, recorded and published, and the next one asked for.
+"""Queue worker: run one attempt per signal, record its outcome, queue the next.
 
         read the record ─▶ make the attempt ─▶ commit attempt n+1 ─▶ follow: publish the outcome, send nudge n+1
 
-Reading Graph and storing reports may be repeated at will. The commit is one compare-and-swap, and of several workers
-at one attempt it lets one through. A message delivered again finds its attempt committed, and repeats what follows;
-so a crash at any point loses nothing, and costs one extra message at most, which is fenced off.
+Reading from Graph and storing reports can be repeated safely. The commit is one compare-and-swap, and only one of
+several workers on the same attempt succeeds. A message that is delivered again finds its attempt committed and repeats
+the steps after it. So a crash at any point loses nothing and costs at most one extra message, which is dropped as out
+of date.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from ..storage.clients import SIGNALS_QUEUE
 from . import call_events, dead_letters
 from .attempt import Attempt, Verdict, record_after
 
-ATTEMPT_SECONDS = 240.0  # well within the functionTimeout of host.json, which ends the whole process
+ATTEMPT_SECONDS = 240.0  # well below the functionTimeout in host.json, which ends the whole process
 _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 
 
 def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
-    """Handle one message of `meeting-signals`; one that cannot be read is buried."""
+    """Handle one message of the queue `meeting-signals`.
+
+    A message that cannot be parsed is recorded as a dead letter.
+    """
     try:
         content = rich_notifications.read(text)
     except NotOurMessage as failure:
@@ -52,9 +56,9 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
 
 
 def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:
-    """Make the attempt that a message asks for, commit it, and do what follows from it."""
+    """Make the attempt that a message asks for, commit it and follow the record."""
     if isinstance(message, News):
-        services.heartbeat.beat(heartbeat.NOTIFICATION)
+        services.heartbeat.record_now(heartbeat.NOTIFICATION)
     journal = services.journal
     stored = journal.ledger.read(message.signal_id)
     record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
@@ -77,7 +81,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
         if current and committed:
             _log_record(current, services.graph.request_id)
             if current.result is Result.STORED:
-                services.heartbeat.beat(heartbeat.REPORT)
+                services.heartbeat.record_now(heartbeat.REPORT)
         else:
             logs.info(
                 "outcome.kept",
@@ -86,7 +90,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
                 error=new.last_error,
                 requestId=services.graph.request_id,
             )
-        if current and (committed or redelivered):  # the one who was faster may have died before it followed
+        if current and (committed or redelivered):  # the faster worker may have crashed before following
             journal.follow([current])
         attempt.store_other_reports()
 
@@ -94,7 +98,10 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
 def _handle_stale(
     message: Message, stored: StoredRecord | None, journal: Journal, *, redelivered: bool
 ) -> None:
-    """Handle a message that asks for no attempt: follow again after a crash, or learn what the news tells."""
+    """Handle a message that asks for no attempt.
+
+    If it was delivered again, follow the record again, because a worker may have crashed. News completes the record.
+    """
     record = stored.record if stored else None
     if stored and isinstance(message, News):
         change = partial(_add_news, news=message)
@@ -114,9 +121,9 @@ def _add_news(record: Record | None, news: News) -> Record | None:
 
 
 def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
-    """Note an organizer whom Graph refuses, and one whom it refused before and does not now.
+    """Mark an organizer as denied, or as restored after an earlier refusal.
 
-    Before the commit: after a crash in between, this message would no longer be in turn.
+    This happens before the commit: after a crash in between, this message would no longer be in turn.
     """
     organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
     if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:

@@ -11,33 +11,33 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient
 
-from ..archive.reports import Archive, Archived, report_name
+from ..archive.reports import Archive, ReportSummary, report_name
 from ..days.manifests import line
 from ..errors import AttendanceError
-from ..storage.blobs import get
+from ..storage.blobs import get_blob
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
 
 
-def each_report(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, Archived]]:
+def each_report(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, ReportSummary]]:
     """The reports of some days, from one listing a day."""
     archive = Archive(container)
     for day in days:
-        for report in archive.listed(day):
+        for report in archive.list_reports(day):
             yield day, report
 
 
 def bodies(
-    container: ContainerClient, found: Iterable[Archived], done: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[Archived, dict[str, Any]]]:
+    container: ContainerClient, found: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[ReportSummary, dict[str, Any]]]:
     """Reports and what they say, in order; one that was deleted meanwhile is left out.
 
     Raises AttendanceError for a report that is no JSON object.
     """
     with ThreadPoolExecutor(THREADS) as threads:
         for batch in itertools.batched(found, THREADS * AHEAD, strict=False):
-            blobs = threads.map(lambda each: get(container, each.name), batch)
+            blobs = threads.map(lambda each: get_blob(container, each.name), batch)
             for report, blob in zip(batch, blobs, strict=True):
                 done(1)
                 if blob is not None:
@@ -55,7 +55,7 @@ def parsed(body: bytes, name: str) -> dict[str, Any]:
     return report
 
 
-def fields(report: Archived) -> dict[str, Any]:
+def fields(report: ReportSummary) -> dict[str, Any]:
     """A report's line of the index, from what the listing says."""
     content: dict[str, Any] = json.loads(line(report))
     return content

@@ -25,7 +25,7 @@ from ..limits import Rate
 from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
-from ..storage.state import State
+from ..storage.state import StateStore
 from . import sign_in
 from .sign_in import SignIn
 
@@ -85,9 +85,9 @@ class Session:
         return self.host_blobs.get_container_client(self.settings.state_container)
 
     @property
-    def state(self) -> State:
+    def state(self) -> StateStore:
         """The operational state."""
-        return State(self.state_container)
+        return StateStore(self.state_container)
 
     @property
     def upkeep(self) -> Queue:

@@ -25,7 +25,7 @@ from azure.identity import (
 )
 
 from ..errors import Unavailable
-from ..graph.credentials import credential
+from ..graph.credentials import managed_identity
 from ..settings import Settings
 
 WAIT = 900  # seconds in which a device code is to be entered
@@ -61,12 +61,12 @@ def chosen(how: SignIn, settings: Settings, client_id: str | None) -> TokenCrede
         case SignIn.BROWSER:
             return InteractiveBrowserCredential(**interactive)
         case SignIn.MANAGED_IDENTITY:
-            return credential(settings.client_id)
+            return managed_identity(settings.client_id)
 
 
 def _found(settings: Settings) -> TokenCredential:
     if "IDENTITY_ENDPOINT" in os.environ:  # App Service, Functions, the local stack
-        return credential(settings.client_id)
+        return managed_identity(settings.client_id)
     tenant = settings.tenant_id or ""
     return ChainedTokenCredential(
         AzureCliCredential(tenant_id=tenant), AzureDeveloperCliCredential(tenant_id=tenant)

@@ -26,14 +26,14 @@ from typing import IO, Annotated
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, Archived
+from ..archive.reports import Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.publish import Outcomes
 from ..ledger.record import Result
 from ..messages import codec
-from ..storage.blobs import get, properties, put, until_written
-from ..storage.names import folder
+from ..storage.blobs import get_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_folder
 
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
 _LINES = "application/x-ndjson"
@@ -110,14 +110,14 @@ class Manifests:
         is pending, and once it was complete it becomes so again without being told. Raises Contention after
         too many lost races.
         """
-        return until_written(lambda: self._refresh(day, final=final), f"the manifest of {day}")
+        return retry_conflicts(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
     def name_daily(self, day: date, index: str, names: Sequence[str]) -> None:
         """Have the manifest name the parts of the day's table, which was made of the index with this sha256.
 
         Does nothing when the day has another index by now. Raises Contention after too many lost races.
         """
-        until_written(lambda: self._name_daily(day, index, tuple(names)), f"the manifest of {day}")
+        retry_conflicts(lambda: self._name_daily(day, index, tuple(names)), f"the manifest of {day}")
 
     def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
         """One try; None when another writer was faster."""
@@ -127,7 +127,7 @@ class Manifests:
             return False
         now = replace(before, daily=names)
         told = metadata(now, index)
-        if not put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+        if not put_blob(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
             return None
         logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
         return True
@@ -139,7 +139,7 @@ class Manifests:
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, sha256 = self._write_lines(day, lines)
             told = {"sha256": sha256}
-            if index.sha256 != sha256 and not put(
+            if index.sha256 != sha256 and not put_blob(
                 self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
             ):
                 return None
@@ -149,7 +149,7 @@ class Manifests:
         if now is before:
             return before
         told = metadata(now, sha256)
-        if not put(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+        if not put_blob(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
             return None
         logs.info(
             "manifest.written",
@@ -176,7 +176,7 @@ class Manifests:
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
         """Write the day's index. How many reports it holds, and its sha256."""
         reports, digest = 0, hashlib.sha256()
-        for report in self._archive.listed(day):
+        for report in self._archive.list_reports(day):
             text = line(report)
             digest.update(text)
             lines.write(text)
@@ -184,12 +184,12 @@ class Manifests:
         return reports, digest.hexdigest()
 
     def _filed_index(self, day: date) -> _Filed:
-        there = properties(self._container, index_name(day))
+        there = get_properties(self._container, index_name(day))
         return _Filed(there.etag, there.metadata.get("sha256")) if there else _Filed()
 
     def _filed_manifest(self, day: date) -> _Filed:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
-        blob = get(self._container, manifest_name(day))
+        blob = get_blob(self._container, manifest_name(day))
         if blob is None:
             return _Filed()
         try:
@@ -231,15 +231,15 @@ def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
 
 def manifest_name(day: date) -> str:
     """The blob name of a day's manifest."""
-    return f"{folder('manifests', day)}manifest.json"
+    return f"{day_folder('manifests', day)}manifest.json"
 
 
 def index_name(day: date) -> str:
     """The blob name of the index of a day's reports."""
-    return f"{folder('manifests', day)}reports.jsonl"
+    return f"{day_folder('manifests', day)}reports.jsonl"
 
 
-def line(report: Archived) -> bytes:
+def line(report: ReportSummary) -> bytes:
     """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
     told = report.metadata.get
     content = {

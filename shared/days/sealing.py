@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
-from ..storage.state import State
+from ..storage.state import StateStore
 from .manifests import COMPLETE, WHOLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
@@ -35,7 +35,7 @@ def ready_at(day: date, settings: Settings) -> datetime:
 class Sealing:
     """The days of one archive."""
 
-    def __init__(self, state: State, manifests: Manifests, settings: Settings) -> None:
+    def __init__(self, state: StateStore, manifests: Manifests, settings: Settings) -> None:
         self._state = state
         self._manifests = manifests
         self._settings = settings
@@ -64,7 +64,7 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        changed = [_day(name) for name in self._state.names(CHANGED, MOST)]
+        changed = [_day(name) for name in self._state.list_names(CHANGED, MOST)]
         return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:

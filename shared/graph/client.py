@@ -124,13 +124,13 @@ class Graph:
         """
         return self._call("GET", path, operation)
 
-    def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+    def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
         """The `value` lists of a collection, page by page."""
         first = self.get(path, operation)
-        for page in itertools.chain([first], self.following(next_link(first), operation)):
-            yield items(page, operation)
+        for page in itertools.chain([first], self.follow_links(next_link(first), operation)):
+            yield page_items(page, operation)
 
-    def following(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
+    def follow_links(self, link: object, operation: str) -> Iterator[dict[str, Any]]:
         """The pages behind a next link, each with its `@odata.nextLink`, or the one of an expanded property.
 
         Raises Unavailable for a link that is not Graph's, repeats, or comes after MAX_PAGES.
@@ -236,7 +236,7 @@ class Graph:
         return path
 
 
-def items(page: dict[str, Any], operation: str) -> list[Any]:
+def page_items(page: dict[str, Any], operation: str) -> list[Any]:
     """The `value` list of a page. Raises Unavailable."""
     value = page.get("value")
     if not isinstance(value, list):

@@ -29,7 +29,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-class _Quiet:
+class _RedactedErrors:
     """A credential whose errors quote nothing."""
 
     def __init__(self, name: str, source: TokenCredential) -> None:
@@ -46,10 +46,10 @@ class _Quiet:
         raise ClientAuthenticationError(problem)  # outside the handler, so that no traceback shows the first
 
 
-def credential(client_id: str) -> TokenCredential:
+def managed_identity(client_id: str) -> TokenCredential:
     """The user-assigned identity with this client id, or with "" the system-assigned one."""
     identity = ManagedIdentityCredential(client_id=client_id or None, **_OPTIONS)
-    return _Quiet("managed identity", identity)
+    return _RedactedErrors("managed identity", identity)
 
 
 def graph_token(settings: Settings) -> Callable[[bool], str]:
@@ -78,12 +78,12 @@ def graph_token(settings: Settings) -> Callable[[bool], str]:
 def _for_graph(settings: Settings) -> TokenCredential:
     if settings.graph_client_id:
         return _registration(settings)
-    return credential(settings.client_id)
+    return managed_identity(settings.client_id)
 
 
 def _registration(settings: Settings) -> TokenCredential:
     """The app registration, which takes the identity's own token for its proof (workload identity federation)."""
-    identity, scope = credential(settings.client_id), f"{settings.cloud.exchange_audience}/.default"
+    identity, scope = managed_identity(settings.client_id), f"{settings.cloud.exchange_audience}/.default"
     registration = ClientAssertionCredential(
         settings.tenant_id,
         settings.graph_client_id,
@@ -92,4 +92,4 @@ def _registration(settings: Settings) -> TokenCredential:
         disable_instance_discovery=True,  # the authority is set, and needs no other server's word
         **_OPTIONS,
     )
-    return _Quiet("app registration", registration)
+    return _RedactedErrors("app registration", registration)

@@ -22,7 +22,7 @@ ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a 
 
 
 @dataclass(frozen=True)
-class Event:
+class VirtualEvent:
     """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
 
     kind: EventKind
@@ -32,11 +32,11 @@ class Event:
     end: datetime | None
     status: str
 
-    def goes_on(self, now: datetime, grace: timedelta) -> bool:
+    def is_open(self, now: datetime, grace: timedelta) -> bool:
         """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
         return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
 
-    def may_touch(self, start: datetime, end: datetime, grace: timedelta) -> bool:
+    def may_overlap(self, start: datetime, end: datetime, grace: timedelta) -> bool:
         """Whether a session of it may have been held in [start, end)."""
         begins_in_time = self.start is None or self.start - ZONES < end
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
@@ -44,50 +44,50 @@ class Event:
 
 @dataclass(frozen=True)
 class SessionDetails:
-    """A session of an event: its ids, and join URL and organizer where Graph tells them."""
+    """A session of an event: its ids, and join URL and organizer if Graph returns them."""
 
     session: EventSession
     join_url: str | None
     organizer_id: str | None
 
 
-def path(kind: EventKind, event_id: str | None = None) -> str:
+def event_path(kind: EventKind, event_id: str | None = None) -> str:
     """The path of all events of a kind, or of one."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
 
 
-def event(graph: Graph, kind: EventKind, event_id: str) -> Event:
+def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     """One event. Raises a GraphError."""
     operation = f"get {kind}"
-    found = parse(kind, graph.get(path(kind, event_id), operation))
+    found = parse_event(kind, graph.get(event_path(kind, event_id), operation))
     if found is None:
         raise Unavailable(operation, "the event has no id")
     return found
 
 
-def session(graph: Graph, ids: EventSession) -> SessionDetails:
-    """One session, which tells its link and who organizes it. Raises a GraphError."""
-    address = f"{path(ids.source, ids.event_id)}/sessions/{segment(ids.session_id)}"
-    return _details(ids, graph.get(address, "get session"))
+def get_session(graph: Graph, ids: EventSession) -> SessionDetails:
+    """One session, with its join URL and organizer. Raises a GraphError."""
+    address = f"{event_path(ids.source, ids.event_id)}/sessions/{segment(ids.session_id)}"
+    return _parse_session(ids, graph.get(address, "get session"))
 
 
-def sessions(graph: Graph, found: Event) -> Iterator[SessionDetails]:
-    """The sessions of an event; the list tells no organizers. Raises a GraphError."""
+def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[SessionDetails]:
+    """The sessions of an event, without organizers. Raises a GraphError."""
     operation = "list sessions"
-    for page in graph.pages(f"{path(found.kind, found.id)}/sessions", operation):
+    for page in graph.list_pages(f"{event_path(found.kind, found.id)}/sessions", operation):
         for item in page:
             session_id = item.get("id") if isinstance(item, dict) else None
             if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield _details(EventSession(found.kind, found.id, session_id), item)
+                yield _parse_session(EventSession(found.kind, found.id, session_id), item)
 
 
-def parse(kind: EventKind, item: object) -> Event | None:
+def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     """An event as Graph shows it; None for one without an id."""
     event_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
         return None
     status = item.get("status")
-    return Event(
+    return VirtualEvent(
         kind,
         event_id,
         _organizer(item.get("createdBy")),
@@ -97,7 +97,7 @@ def parse(kind: EventKind, item: object) -> Event | None:
     )
 
 
-def _details(ids: EventSession, item: dict[str, Any]) -> SessionDetails:
+def _parse_session(ids: EventSession, item: dict[str, Any]) -> SessionDetails:
     join_url, people = item.get("joinWebUrl"), item.get("participants")
     organizer = people.get("organizer") if isinstance(people, dict) else None
     organizer_id = _organizer(organizer.get("identity") if isinstance(organizer, dict) else None)

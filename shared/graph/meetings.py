@@ -19,7 +19,7 @@ from ..settings import GUID
 from .client import Graph, segment
 from .join_urls import parse_join_url
 
-MOST_KNOWN = 2_000  # meetings, some 2 MB
+MAX_CACHED = 2_000  # meetings, some 2 MB
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 
 
@@ -39,7 +39,7 @@ class CallRecord:
     version: int = 0
 
 
-def call_record(graph: Graph, call_id: str) -> CallRecord:
+def get_call_record(graph: Graph, call_id: str) -> CallRecord:
     """GET communications/callRecords/{id}, permission CallRecords.Read.All. Raises a GraphError."""
     operation = "get call record"
     return parse_call_record(
@@ -73,7 +73,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
     )
 
 
-def online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
+def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
     """The id of the organizer's meeting with this join URL, permission OnlineMeetings.Read.All.
 
     A short link that is not found by its URL is looked up once more by its digits. Raises Refused where Graph
@@ -94,10 +94,10 @@ def online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
         raise _again(type(by_url), failure) from None
 
 
-class MeetingIds:
+class MeetingIdCache:
     """The ids that this instance found last, so that the sessions of a series cost one look-up. Shared by threads."""
 
-    def __init__(self, most: int = MOST_KNOWN) -> None:
+    def __init__(self, most: int = MAX_CACHED) -> None:
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._most = most
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class MeetingIds:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        found = online_meeting_id(graph, organizer_id, join_url)
+        found = find_online_meeting_id(graph, organizer_id, join_url)
         with self._lock:
             self._known[key] = found
             if len(self._known) > self._most:

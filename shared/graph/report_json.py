@@ -20,7 +20,7 @@ NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 PIECE = 4_096  # bytes of two canonical forms compared at once
 
 
-def write(
+def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> tuple[str, int]:
     """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""

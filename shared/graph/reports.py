@@ -21,7 +21,7 @@ from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, next_link, segment
-from .report_json import NEXT_LINKS, RECORDS, write
+from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
@@ -120,7 +120,7 @@ class MyMeetingReports:
         return {"source": self.source, "meetingid": self.meeting_id}
 
 
-type Where = MeetingReports | EventReports | MyMeetingReports
+type ReportLocation = MeetingReports | EventReports | MyMeetingReports
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: An
     Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
     errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MyMeetingReports(meeting_id), report_id, **query)
+    return fetch_report(graph, MyMeetingReports(meeting_id), report_id, **query)
 
 
 def meeting_report(
@@ -168,7 +168,7 @@ def meeting_report(
     the organizer or a co-organizer and is named by his object id. Query and errors: see `fetch`. Source:
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch(graph, MeetingReports(user_id, meeting_id), report_id, **query)
+    return fetch_report(graph, MeetingReports(user_id, meeting_id), report_id, **query)
 
 
 def webinar_report(
@@ -181,7 +181,7 @@ def webinar_report(
     https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
     session = EventSession(EventKind.WEBINAR, webinar_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
 def townhall_report(
@@ -192,11 +192,11 @@ def townhall_report(
     Permission, query, errors and source as those of `webinar_report`.
     """
     session = EventSession(EventKind.TOWNHALL, townhall_id, session_id)
-    return fetch(graph, EventReports(session), report_id, **query)
+    return fetch_report(graph, EventReports(session), report_id, **query)
 
 
-def fetch(
-    graph: Graph, reports: Where, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
+def fetch_report(
+    graph: Graph, reports: ReportLocation, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
 ) -> dict[str, Any]:
     """One report as an object, property for property; with `expand` its records, of all pages, are in it.
 
@@ -215,7 +215,7 @@ def fetch(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def where(address: resource_paths.MeetingReport | resource_paths.EventReport) -> Where:
+def locate_report(address: resource_paths.MeetingReport | resource_paths.EventReport) -> ReportLocation:
     """The reports among which an address lies."""
     if isinstance(address, resource_paths.EventReport):
         return EventReports(address.session)
@@ -224,24 +224,24 @@ def where(address: resource_paths.MeetingReport | resource_paths.EventReport) ->
     return MeetingReports(address.user_id, address.meeting_id)
 
 
-def listed(graph: Graph, reports: Where) -> list[ReportHeader]:
+def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
     """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
     operation = "list attendance reports"
     found: dict[str, ReportHeader] = {}
-    for page in graph.pages(reports.path, operation):
+    for page in graph.list_pages(reports.path, operation):
         for item in page:
-            report = _listed(item, operation)
+            report = _parse_header(item, operation)
             found[report.id] = report
     return list(found.values())
 
 
 @contextmanager
-def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
+def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
     operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
-    head = _listed(first, operation)
+    head = _parse_header(first, operation)
     if head.end is None:
         raise Unavailable(operation, "the report has no end")
     with (
@@ -249,7 +249,7 @@ def read(graph: Graph, reports: Where, report_id: str) -> Iterator[Report]:
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = write_report(first, _record_pages(graph, first, address), body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
@@ -263,16 +263,16 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     """The report's records, page by page; where `$expand` was not honoured they are listed on their own."""
     operation = "list attendance records"
     if first.get(RECORDS) is None:
-        yield from graph.pages(f"{address}/{RECORDS}", operation)
+        yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
-    for page in itertools.chain([first], graph.following(next_link(first), operation)):
+    for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")
         yield records
 
 
-def _listed(item: object, operation: str) -> ReportHeader:
+def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
         raise Unavailable(operation, "a report has no id")

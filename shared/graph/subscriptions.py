@@ -46,7 +46,7 @@ class NewSubscription:
 
 def list_subscriptions(graph: Graph) -> list[Subscription]:
     """All subscriptions of this app, page by page. Raises a GraphError."""
-    pages = graph.pages("subscriptions", "list subscriptions")
+    pages = graph.list_pages("subscriptions", "list subscriptions")
     return [parsed for page in pages for item in page if (parsed := parse_subscription(item))]
 
 

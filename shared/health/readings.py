@@ -23,14 +23,14 @@ from .. import times
 from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
 from ..graph.client import Graph
-from ..graph.credentials import credential, graph_token
+from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import Rate
 from ..settings import Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Scan, Scans
-from ..storage.state import Entry, State
+from ..storage.state import StateBlob, StateStore
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
 from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
@@ -84,7 +84,7 @@ class Sources:
     subscriptions: SubscriptionSource
     queues: QueueServiceClient
     manifests: Manifests
-    state: State
+    state: StateStore
     scans: Scans
 
 
@@ -115,7 +115,7 @@ def read(sources: Sources, today: date) -> Readings:
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
         looks = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
-        names = reads.start(partial(sources.state.names, access.DENIED, access.MOST))
+        names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
         denied = reads.answer(names)
@@ -153,11 +153,11 @@ def read(sources: Sources, today: date) -> Readings:
 @lru_cache(maxsize=1)
 def of_app(settings: Settings) -> Sources:
     """The app's own connections."""
-    host_identity = credential(settings.host_client_id)
+    host_identity = managed_identity(settings.host_client_id)
     graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
     return sources(
         settings,
-        clients.blob_service(settings.blob_url, credential(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
         clients.blob_service(settings.state_url, host_identity, **_BLOBS),
         clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, graph, settings),
@@ -172,7 +172,7 @@ def sources(
     subscriptions: SubscriptionSource | None = None,
 ) -> Sources:
     """Where to read. Without `subscriptions` they are those that the app published last."""
-    state = State(host_blobs.get_container_client(settings.state_container))
+    state = StateStore(host_blobs.get_container_client(settings.state_container))
     return Sources(
         settings,
         subscriptions or partial(_published, state),
@@ -189,7 +189,7 @@ def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionVie
     return status.statuses(existing, desired.always(settings), settings, times.now())
 
 
-def _published(state: State) -> Sequence[SubscriptionView]:
+def _published(state: StateStore) -> Sequence[SubscriptionView]:
     run = status.last_run(state)
     if run is None or run.subscriptions is None:
         raise Unavailable("list subscriptions", "the app has not published them yet")
@@ -213,8 +213,8 @@ def _failure(answers: Iterable[object]) -> ReadFailure | None:
     return next((answer for answer in answers if isinstance(answer, ReadFailure)), None)
 
 
-def _content(answer: Entry | ReadFailure | None) -> dict[str, Any]:
-    return answer.content if isinstance(answer, Entry) else {}
+def _content(answer: StateBlob | ReadFailure | None) -> dict[str, Any]:
+    return answer.content if isinstance(answer, StateBlob) else {}
 
 
 def _refused(content: Mapping[str, Any]) -> Refused | None:

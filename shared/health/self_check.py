@@ -20,8 +20,8 @@ from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from ..storage.state import State
-from ..storage.watchlist import Watch
+from ..storage.state import StateStore
+from ..storage.watchlist import Watchlist
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import handshake_problem
 from ..subscriptions.status import SubscriptionView
@@ -56,7 +56,7 @@ def answer(job: Examine, services: Services) -> None:
 def examine(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Examine one thing after another; nothing that is wrong raises."""
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure(services.archive.probe))
+    yield findings.app_writes(_failure(services.archive.probe_write))
     yield from _permissions(settings)
     yield from _subscriptions(graph, settings, services.watch, services.state)
     if CALL_EVENTS in settings.signals:
@@ -91,7 +91,9 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
-def _subscriptions(graph: Graph, settings: Settings, watch: Watch, state: State) -> Iterator[Finding]:
+def _subscriptions(
+    graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
+) -> Iterator[Finding]:
     """The webhooks' address, as the app and as Graph reach it, and the subscriptions."""
     run = status.last_run(state)
     views: tuple[SubscriptionView, ...] = ()

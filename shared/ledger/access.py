@@ -1,9 +1,8 @@
-"""Organizers whose reports Graph refuses, and the cure; a blob each, `access/<organizerId>.json`.
+"""Organizers whose reports Graph refuses: `access/<organizerId>.json` for each.
 
-A policy that is granted later announces nothing. So once a day the sweep tries one meeting of each organizer again, and
-the first attempt that Graph does not refuse opens the organizer: all that was denied is taken up again. Where Graph
-refuses the call records themselves, the name is `call-records`; where it does not even tell who organizes a virtual
-event, `virtual-events`.
+Graph does not tell when an access policy is granted. The daily scan therefore retries one denied meeting per organizer;
+the first success reopens all the others. If Graph refuses the call records themselves, the blob is named
+`call-records`; if it does not return a virtual event's organizer, `virtual-events`.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from ..messages import tasks
 from ..messages.signals import Kind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
-from ..storage.names import name_part
-from ..storage.state import State
+from ..storage.names import encode_name_part
+from ..storage.state import StateStore
 from .record import Result
 
 DENIED = "access/"
 OPENED = "opened/"
-CALL_RECORDS = "call-records"  # stands for all organizers
-VIRTUAL_EVENTS = "virtual-events"  # stands for an organizer whom Graph does not tell
+CALL_RECORDS = "call-records"  # in place of an organizer: all of them
+VIRTUAL_EVENTS = "virtual-events"  # in place of an organizer that Graph does not return
 MOST = 5_000
 REACH = timedelta(days=31)  # call records are kept 30 days
 
@@ -42,14 +41,14 @@ _GRANT_POLICY = (
 
 
 def refused_organizer(signal_id: str, organizer_id: str | None) -> str | None:
-    """Who has no access where Graph refuses a signal: its organizer, or what stands for one who is not known."""
+    """Return the organizer whom Graph refuses, or `virtual-events` if unknown."""
     if organizer_id is None and kind_of(signal_id) is Kind.REPORT_READY:
         return VIRTUAL_EVENTS
     return organizer_id
 
 
 def remedy(organizer_id: str | None, client_id: str) -> str:
-    """The sentence that says how access is given."""
+    """Return the sentence that tells an administrator how to grant access."""
     if organizer_id is None:
         return _GRANT_CALL_RECORDS
     if organizer_id == VIRTUAL_EVENTS:
@@ -58,9 +57,9 @@ def remedy(organizer_id: str | None, client_id: str) -> str:
 
 
 class AccessRegister:
-    """What is known of organizers without access. `pause` is how long openings are gathered, in seconds."""
+    """Organizers without access; `pause` is the time to gather restorations, in s."""
 
-    def __init__(self, state: State, upkeep: Queue, client_id: str, pause: int) -> None:
+    def __init__(self, state: StateStore, upkeep: Queue, client_id: str, pause: int) -> None:
         self._state = state
         self._upkeep = upkeep
         self._client_id = client_id
@@ -68,14 +67,14 @@ class AccessRegister:
         self._asked = Debounce(pause)
 
     def mark_denied(self, organizer_id: str | None, signal_id: str) -> None:
-        """Graph refused; `signal_id` is the signal to try it with again."""
+        """Record that Graph refused access; `signal_id` is the signal to retry."""
         advice = remedy(organizer_id, self._client_id)
         fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": advice}
         if self._state.write(_path(DENIED, blob_key(organizer_id)), {**fields, "signal": signal_id}, None):
             logs.error("access.denied", organizer=organizer_id, cure=advice)
 
     def mark_restored(self, organizer_id: str | None) -> None:
-        """Graph no longer refuses: have all that was denied taken up again."""
+        """Record that Graph no longer refuses, and reopen what was denied."""
         denied = self._state.read(_path(DENIED, blob_key(organizer_id)))
         if denied is None:
             return
@@ -86,18 +85,21 @@ class AccessRegister:
         logs.info("access.opened", organizer=organizer_id)
 
     def reopen(self) -> None:
-        """Ask for one pass over the outcomes for all that have opened, and those that will in the next moments."""
+        """Queue one pass over the outcomes of all restored organizers.
+
+        It starts after the pause and includes those restored by then.
+        """
         if self._asked.allows(OPENED):
-            today = times.now().date()  # where the pass begins is known when it does
+            today = times.now().date()  # the pass sets its first day when it begins
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
             self._upkeep.send(tasks.message(Task(job)), self._pause)
 
     def restored_organizers(self) -> set[str]:
-        """Those whose denied outcomes are still to be taken up again, as keys: see `key`."""
-        return {name[len(OPENED) : -len(".json")] for name in self._state.names(OPENED, MOST)}
+        """Return the blob keys of organizers whose outcomes are still to be reopened."""
+        return {name[len(OPENED) : -len(".json")] for name in self._state.list_names(OPENED, MOST)}
 
     def first_denied_day(self, keys: set[str]) -> date:
-        """The first day on which an outcome of these organizers may have been denied."""
+        """Return the first day on which an outcome of these may have been denied."""
         starts = [times.now()]
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
@@ -106,27 +108,27 @@ class AccessRegister:
         return min(starts).date() - REACH
 
     def finish_reopening(self, keys: set[str], before: str) -> None:
-        """A pass that began at the time `before` is done: forget those that had opened by then."""
+        """Remove the organizers that were restored before a finished pass began."""
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
             if entry and entry.content.get("at", "") < before:
                 self._state.remove(_path(OPENED, each))
 
     def denied_signals(self) -> Iterator[tuple[str | None, str]]:
-        """For each organizer a signal that was denied."""
-        for name in self._state.names(DENIED, MOST):
+        """Yield each denied organizer with one of the denied signals."""
+        for name in self._state.list_names(DENIED, MOST):
             entry = self._state.read(name)
             if entry:
                 yield entry.content.get("organizerId"), str(entry.content.get("signal", ""))
 
     def forget(self, organizer_id: str | None) -> None:
-        """Nothing of this organizer is known to be denied; what is will put him down again."""
+        """Remove the record of a denied organizer; a new refusal adds it again."""
         self._state.remove(_path(DENIED, blob_key(organizer_id)))
 
 
 def blob_key(organizer_id: str | None) -> str:
-    """How an organizer appears in names of blobs, and in `restored_organizers`."""
-    return name_part(organizer_id or CALL_RECORDS)
+    """Return an organizer's key in blob names and in `restored_organizers`."""
+    return encode_name_part(organizer_id or CALL_RECORDS)
 
 
 def _path(prefix: str, key: str) -> str:

@@ -1,6 +1,7 @@
-"""The records of signals with what follows from them: published outcomes, and messages for the next attempts.
+"""Journal: records, published outcomes and messages for the next attempts.
 
-Following a record again is harmless, so whoever finds that a crash may have come in between does it again.
+To follow a record is to publish its outcome and to send its next message. That can be repeated safely, and is repeated
+whenever a crash may have come in between.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from datetime import date, timedelta
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.clients import Queue
 from .publish import Outcomes
 from .record import Purpose, Record
 from .store import Ledger, StoredRecord
 
-LONGEST_WAIT = timedelta(days=7)  # for which a queue hides a message; the sweep does what comes later
+LONGEST_WAIT = timedelta(days=7)  # a queue hides a message no longer; the sweep makes later attempts
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The ledger, the outcomes that are published from it, and the queue `meeting-signals`.
+    """The ledger, the outcomes published from it, and the queue `meeting-signals`.
 
-    `mark_changed` is told of each day before an outcome in it changes.
+    `mark_changed` is called with each day before an outcome in it changes.
     """
 
     ledger: Ledger
@@ -35,13 +36,13 @@ class Journal:
     mark_changed: Callable[[date], None]
 
     def follow(self, records: Sequence[Record]) -> None:
-        """Publish these records, then ask for the next attempt at each."""
+        """Publish these records, then send the message for each next attempt."""
         latest = self.publish(records)
         now, due = times.now(), list[Nudge]()
         for record, current in zip(records, latest, strict=True):
             following = record.next
             if following is None or following.purpose is Purpose.LOOK or current.attempt > record.attempt:
-                continue  # the sweep makes a look; and whoever committed since sends the message
+                continue  # the sweep makes checks, and the worker that committed since sends its own message
             nudge, wait = Nudge(record.signal_id, following.attempt, record.traceparent), following.at - now
             if wait <= timedelta():
                 due.append(nudge)
@@ -51,13 +52,13 @@ class Journal:
             self.queue.send(text)
 
     def publish(self, records: Sequence[Record]) -> list[Record]:
-        """Bring the outcomes of these records up to date. Return the records as they are now."""
+        """Publish the outcomes of these records. Return the current records."""
         for day in sorted({day for record in records for day in record.days}):
             self.mark_changed(day)
-        return in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
     def remove(self, record: Record, stored: StoredRecord | None) -> None:
-        """Delete a record, unless it has changed since it was read, and with it its outcome."""
+        """Delete a record and its outcome, unless it has changed since it was read."""
         for day in record.days:
             self.mark_changed(day)
         if stored:

@@ -1,7 +1,8 @@
-"""What is written over a record: pure decisions.
+"""Changes to a ledger record: pure decisions.
 
-Two rules hold for all of them. Knowledge never shrinks: `stored` is never replaced, trouble (`pending`, `failed`) never
-hides an answer of Graph, reports are a union. And only a reopening or an attempt raises the attempt, each once.
+Two rules hold for all of them. Information is never lost: `stored` is never replaced, a failure (`pending`, `failed`)
+never hides an answer of Graph, and reports are a union. Only a reopening or an attempt raises the attempt number, each
+by one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from datetime import datetime, timedelta
 from ..messages.signals import Kind, Meeting, Message, News, kind_of
 from .record import AttemptSeries, Cause, NextAttempt, Purpose, Record, Result, StoredReport, record_from_news
 
-OVERDUE = timedelta(hours=2)  # a message that is later than this will not come
+OVERDUE = timedelta(hours=2)  # after which a message counts as lost
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
 
 
 def record_for_attempt(message: Message, record: Record | None, now: datetime) -> Record | None:
-    """The record that the next attempt starts from, or None where the message asks for no attempt.
+    """Return the record that the next attempt starts from, or None to skip it.
 
-    A nudge whose record is gone starts a call record anew, for Graph can be asked for all that it lacks.
+    A nudge whose record is gone starts a new record for a call, because Graph can be asked for everything else.
     """
     if isinstance(message, News):
         return None if record else record_from_news(message)
@@ -40,7 +41,10 @@ def record_for_attempt(message: Message, record: Record | None, now: datetime) -
 
 
 def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | None:
-    """The record after the attempt that followed the first `attempt` ones; None if another worker recorded it first."""
+    """Return the record after an attempt, or None if another worker was faster.
+
+    `attempt` is the number of attempts recorded when this one started.
+    """
     if old is None:
         return new
     if old.is_erased or attempt < old.attempt:
@@ -61,23 +65,23 @@ def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | Non
 
 
 def _replaces(new: Result, old: Result) -> bool:
-    """Whether a result takes the place of another."""
+    """Whether a new result replaces the old one."""
     if old is Result.STORED or new in _TROUBLE:
         return new is old or old is Result.PENDING
     return new is not Result.NOT_FOUND or old in {*_TROUBLE, Result.NOT_FOUND, Result.ACCESS_DENIED}
 
 
 def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
-    """The reports of both; of one that both name, the newer."""
+    """Return the reports of both records; if both name one, the newer."""
     return tuple({each.id: each for each in (*old.reports, *new.reports)}.values())
 
 
 def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
-    """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
+    """Return the record with a new series of attempts due now, or None.
 
-    `started` is when the job began that asks: it begins one series a signal. An attempt that is under way but 2 h
-    overdue is asked for again in its own series. A signal whose attempt has just been asked for is left to that, unless
-    a backfill wants more of it.
+    `started` is the start of the job, which begins at most one series per signal. An attempt that is 2 h overdue is
+    requested again in its own series. A signal whose first attempt is already queued is left alone, unless a backfill
+    wants more reports of it.
     """
     has_begun = old.series.cause is cause and old.series.began >= started
     if old.is_erased or has_begun:
@@ -95,15 +99,16 @@ def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -
 
 
 def is_first_attempt_due(record: Record) -> bool:
-    """Whether the first attempt of a series is due, so that its message may be sent once more."""
+    """Whether the first attempt of a series is queued, so its message may be resent."""
     waiting = record.next
     return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
 
 
 def add_call_times(old: Record, listed: Meeting) -> Record | None:
-    """A record that knows the times and version of its call from Graph's list; None where it knew them.
+    """Return the record with the times and version from Graph's list, or None.
 
-    Nothing else of the list: the organizer decides, and is read from the call record.
+    None if it has them already. The list's organizer is not used: it decides the result, and is read from the call
+    record.
     """
     meeting = old.meeting.merge(
         Meeting(listed.start, listed.end, version=listed.version, origin=listed.origin)
@@ -112,7 +117,7 @@ def add_call_times(old: Record, listed: Meeting) -> Record | None:
 
 
 def add_news(old: Record, news: News) -> Record | None:
-    """A record with what its news tells and it lacked; None where it lacked nothing."""
+    """Return the record completed from its notification, or None if unchanged."""
     if old.announced or old.is_erased:
         return None
     return replace(

@@ -1,11 +1,11 @@
-"""The outcomes that consumers read: `outcomes/date=YYYY-MM-DD/<signalId>.json`, one copy for each record.
+"""Published outcomes for consumers: `outcomes/date=YYYY-MM-DD/<signalId>.json`.
 
         put the copy in the record's day, if its revision is greater ─▶ delete those of earlier days ─▶ read the record
               ▲                                                        again: has its day changed meanwhile? ──┐
               └───────────────────────────────── yes ──────────────────────────────────────────────────────────┘
 
 Any number of publishers may do this at once, in any order and again after a crash: in the end there is one copy, that
-of the last record (tests/model/test_publishing.py tries every interleaving). Metadata repeats what a listing must tell.
+of the last record (tests/model/test_publishing.py tries every interleaving). The metadata repeats what listings need.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete, get, properties, put, until_written
-from ..storage.names import decoded, folder, partition
+from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge_attempt
 from .record import (
     AttemptSeries,
@@ -44,8 +44,8 @@ UNREADABLE = "The outcome could not be read."
 class OutcomeSummary:
     """An outcome as a listing shows it.
 
-    `organizer_id` only of those without access; `written` is the first time; `has_moved`: from an earlier day, where a
-    publisher that died may have left a copy.
+    `organizer_id` is set only for denied outcomes; `written` is the time of the first write. `has_moved`: the outcome
+    was in an earlier day before, where a crashed publisher may have left a copy.
     """
 
     name: str
@@ -57,28 +57,28 @@ class OutcomeSummary:
 
     @property
     def signal_id(self) -> str:
-        """The signal whose outcome it is."""
+        """The id of its signal."""
         return signal_id_of(self.name)
 
 
 class Outcomes:
-    """The published outcomes in one container. Raises azure.core errors when storage does not answer."""
+    """Published outcomes in one container; raises azure.core errors."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
     @staticmethod
     def day_of(name: str) -> date:
-        """The partition of the blob `name`."""
+        """Return the partition of a blob name."""
         return date.fromisoformat(name.split("date=", 1)[1][:10])
 
     @staticmethod
     def name(signal_id: str, day: date) -> str:
-        """The blob name of a signal's outcome in the partition of `day`."""
-        return partition(FOLDER, day, signal_id)
+        """Return the blob name of a signal's outcome in the partition of `day`."""
+        return day_blob_name(FOLDER, day, signal_id)
 
     def days(self) -> list[date]:
-        """The days that have outcomes, oldest first, in one request for 5,000 of them."""
+        """Return the days that have outcomes, oldest first, 5,000 per request."""
         days = []
         for each in self._container.walk_blobs(name_starts_with=f"{FOLDER}/", delimiter="/"):
             with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
@@ -86,8 +86,10 @@ class Outcomes:
         return days
 
     def list(self, day: date) -> Iterator[OutcomeSummary]:
-        """The outcomes in the partition of `day`, 5,000 a request."""
-        for blob in self._container.list_blobs(name_starts_with=folder(FOLDER, day), include=["metadata"]):
+        """Yield the outcomes in the partition of `day`, 5,000 per request."""
+        for blob in self._container.list_blobs(
+            name_starts_with=day_folder(FOLDER, day), include=["metadata"]
+        ):
             metadata = blob.metadata or {}
             yield OutcomeSummary(
                 blob.name,
@@ -99,13 +101,13 @@ class Outcomes:
             )
 
     def result(self, name: str) -> str | None:
-        """The result in the blob `name`, if it is there."""
-        blob = properties(self._container, name)
+        """Return the result in the blob `name`, or None if there is no blob."""
+        blob = get_properties(self._container, name)
         return (blob.metadata or {}).get("outcome", "") if blob else None
 
     def read(self, name: str) -> Record | None:
-        """The record behind the copy `name`, for a signal whose record is gone."""
-        blob = get(self._container, name)
+        """Read the record behind a copy, for a signal whose record is gone."""
+        blob = get_blob(self._container, name)
         if blob is None:
             return None
         try:
@@ -115,7 +117,10 @@ class Outcomes:
             return self._placeholder(name, blob.metadata)
 
     def _placeholder(self, name: str, metadata: Mapping[str, str]) -> Record:
-        """What stands for a copy that this product did not write: it is looked at again, and written over."""
+        """Return a record for a copy that this product did not write.
+
+        It is checked soon and overwritten.
+        """
         day = self.day_of(name)
         seen = _first_seen(metadata) or times.midnight(day)
         look = NextAttempt(0, seen, Purpose.LOOK)
@@ -133,7 +138,7 @@ class Outcomes:
         )
 
     def publish(self, record: Record, ledger: Ledger) -> Record:
-        """Bring the copies of a record up to date. Return the record as it is now.
+        """Publish the record and delete older copies. Return the current record.
 
         Raises Contention after too many lost races.
         """
@@ -142,13 +147,13 @@ class Outcomes:
             nonlocal record
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
-            etag, other = until_written(lambda: self._put(name, record), name)
+            etag, other = retry_conflicts(lambda: self._put(name, record), name)
             for each in earlier:
                 self._delete_older(self.name(record.signal_id, each), record.revision)
             stored = ledger.read(record.signal_id)
-            if stored is None:  # it was removed meanwhile: nothing may be left of it
+            if stored is None:  # it was removed meanwhile, so its copy goes too
                 if etag:
-                    delete(self._container, name, etag=etag)
+                    delete_blob(self._container, name, etag=etag)
                 return record
             is_unknown, previous, record = _is_unknown(other, stored.record), record, stored.record
             if not is_unknown:
@@ -159,55 +164,58 @@ class Outcomes:
                 record = adopted or record
             return None
 
-        return until_written(attempt, f"the outcome of {record.signal_id}")
+        return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
-        """Write a copy, unless one is there that is as new or that the record does not know.
+        """Write a copy, unless the existing one is as new or from another record.
 
-        A first copy is written without a look. Return the ETag of this revision's copy, if it is there, and the
-        metadata of the copy that was left; None when another writer was faster.
+        A first copy is written without reading. Return the ETag of this revision's copy, or None if another was left,
+        and the metadata of the copy that was left. Return None if another writer was faster.
         """
         metadata, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
-            written := put(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
+            written := put_blob(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
         ):
             return written, {}
-        if blob := properties(self._container, name):
+        if blob := get_properties(self._container, name):
             other, etag = blob.metadata or {}, blob.etag
             if _is_unknown(other, record):
                 return None, other
             if _revision(other) == record.revision:  # a PUT whose reply was lost, or another publisher's
                 return etag, other
-        written = put(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
+        written = put_blob(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
         return (written, {}) if written else None
 
     def _delete_older(self, name: str, revision: int) -> None:
-        """Delete the copy `name`, unless it is newer: the call's end may have moved back to its day meanwhile."""
+        """Delete the copy `name`, unless it is newer.
+
+        The call's end may have moved back to its day meanwhile.
+        """
 
         def attempt() -> bool | None:
-            blob = properties(self._container, name)
+            blob = get_properties(self._container, name)
             if blob is None or _revision(blob.metadata or {}) > revision:
                 return False
-            return delete(self._container, name, etag=blob.etag) or None
+            return delete_blob(self._container, name, etag=blob.etag) or None
 
-        until_written(attempt, name)
+        retry_conflicts(attempt, name)
 
     def remove(self, record: Record) -> None:
-        """Delete the copies of a record that was removed, but none that another record of its signal has adopted."""
+        """Delete the copies of a removed record, but none adopted by another record."""
         for day in record.days:
             name = self.name(record.signal_id, day)
-            blob = properties(self._container, name)
+            blob = get_properties(self._container, name)
             if blob and not _is_unknown(blob.metadata or {}, record):
-                delete(self._container, name, etag=blob.etag)
+                delete_blob(self._container, name, etag=blob.etag)
 
 
 def signal_id_of(name: str) -> str:
-    """The signal whose outcome is the blob `name`."""
-    return decoded(name.rsplit("/", 1)[1].removesuffix(".json"))
+    """Return the signal id of an outcome's blob name."""
+    return decode_name_part(name.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def _adopt(record: Record | None, copy: Record) -> Record | None:
-    """A record that knows what a copy of another record of its signal tells: that record is gone."""
+    """Return the record merged with the copy of an earlier record of its signal."""
     if record is None:
         return None
     attempt = max(copy.attempt, record.attempt)
@@ -216,26 +224,26 @@ def _adopt(record: Record | None, copy: Record) -> Record | None:
 
 
 def _is_unknown(metadata: Mapping[str, str], record: Record) -> bool:
-    """Whether a copy with this metadata is newer than the record, or comes from another one: that before it is gone."""
+    """Whether a copy is newer than the record, or comes from an earlier record."""
     revision, seen = _revision(metadata), times.text(record.first_seen)
     return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(metadata)) != seen)
 
 
 def _revision(metadata: Mapping[str, str]) -> int:
-    """The revision of a copy; 0 for a blob that this product did not write."""
+    """Return the revision of a copy, or 0 for one this product did not write."""
     value = metadata.get("revision", "")
     return int(value) if value.isdecimal() and _first_seen(metadata) else 0
 
 
 def _first_seen(metadata: Mapping[str, str]) -> datetime | None:
-    """The first sight of the signal, which tells the records of one signal apart."""
+    """Return the signal's first sight, which tells records of one signal apart."""
     with contextlib.suppress(ValueError):
         return times.parse(metadata.get("firstseen"))
     return None
 
 
 def _next_attempt(metadata: Mapping[str, str]) -> datetime | None:
-    """What is not a time counts as long past."""
+    """Return the time of the next attempt; an invalid time counts as long past."""
     try:
         return times.parse(metadata.get("nextattempt"))
     except ValueError:

@@ -1,9 +1,9 @@
-"""The record of a signal in the ledger, and the dated outcome that is published from it.
+"""State of a signal: its record in the ledger, and the outcome published from it.
 
         state container    signals/<signalId>.json                   the record: the truth
         data container     outcomes/date=YYYY-MM-DD/<signalId>.json  its copy for consumers, by the day of the call
 
-The key of a record follows from the signal's id alone, so that there is one whatever is learned later. Schema of the
+The key of a record depends on the signal's id alone, so there is one record whatever is learned later. Schema of the
 copy: docs/consumers.md.
 """
 
@@ -23,7 +23,7 @@ from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
 from ..privacy.redact import ERASED
-from ..storage.names import header_value
+from ..storage.names import encode_header
 
 MOST_COMMITS = 20
 MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
@@ -46,7 +46,7 @@ class Result(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a series of attempts began. A backfill stores every report of each meeting that it meets."""
+    """Why a series of attempts began; a backfill stores every report it finds."""
 
     NEWS = "news"
     SWEEP = "sweep"
@@ -57,7 +57,7 @@ class Cause(StrEnum):
 
 
 class Purpose(StrEnum):
-    """The purpose of the next attempt: find reports, read fresh ones once more, or look again after days."""
+    """The purpose of an attempt: find reports, reread fresh ones, or check later."""
 
     TRY = "try"
     CONFIRM = "confirm"
@@ -66,7 +66,10 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class AttemptSeries:
-    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made."""
+    """Attempts that share one retry window.
+
+    `is_denied`: the one long wait after a 403 has been made.
+    """
 
     began: datetime
     cause: Cause = Cause.NEWS
@@ -76,7 +79,10 @@ class AttemptSeries:
 
 @dataclass(frozen=True)
 class NextAttempt:
-    """The attempt that is to come: its number, when, and for what. The sweep makes looks, messages the others."""
+    """The number, time and purpose of the next attempt.
+
+    A queue message triggers it; the sweep triggers `LOOK`.
+    """
 
     attempt: int
     at: datetime
@@ -85,7 +91,10 @@ class NextAttempt:
 
 @dataclass(frozen=True)
 class Commit:
-    """One change of a record. `id` is random: a writer that finds its own has written, whatever storage replied."""
+    """One change of a record.
+
+    `id` is random: a writer that finds its own id in the record has written it, whatever storage replied.
+    """
 
     id: str
     at: datetime
@@ -106,7 +115,7 @@ class StoredReport:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that could not be processed. The text never leaves the state container."""
+    """A message that could not be processed; its text stays in the state container."""
 
     queue: str
     kind: str | None
@@ -119,9 +128,9 @@ class DeadLetter:
 class Record:
     """The state of one signal.
 
-    `attempt` numbers the attempts and is the only fence: a nudge below it is out of date. `revision` counts the changes
-    and orders published copies; `days` are the partitions that ever held one, the current one last. `announced` is when
-    the first news came, `stored` when the first report was stored.
+    `attempt` numbers the attempts and is the only fence: a nudge with a lower number is out of date. `revision` counts
+    the changes and orders published copies. `days` are all partitions that ever held a copy, the current one last.
+    `announced` is the time of the first notification, `stored` that of the first stored report.
     """
 
     signal_id: str
@@ -147,11 +156,11 @@ class Record:
 
     @property
     def day(self) -> date:
-        """The partition of its copy: the UTC day of the call's end, or of first sight while that is not known."""
+        """The partition of its copy: the UTC day of the call's end, or of first sight."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
-        """The record as the one that follows `after`."""
+        """Return the record as the successor of `after`, with this commit."""
         revision, days = (after.revision, after.days) if after else (0, ())
         return replace(
             self,
@@ -162,12 +171,12 @@ class Record:
 
 
 def new_commit(step: str, **details: Any) -> Commit:
-    """A change that is about to be made."""
+    """Create the commit of a change that is about to be made."""
     return Commit(secrets.token_hex(8), times.now(), step, **details)
 
 
 def record_from_news(news: News) -> Record:
-    """The record of a signal of which nothing is known but its news."""
+    """Create the record of a signal from its notification."""
     return Record(
         news.signal_id,
         Result.PENDING,
@@ -183,7 +192,7 @@ def record_from_news(news: News) -> Record:
 
 
 def dump_outcome(record: Record) -> bytes:
-    """The published copy: one line of JSON."""
+    """Return the published copy as one line of JSON."""
     meeting, buried = record.meeting, record.buried
     content = {
         "signalId": record.signal_id,
@@ -210,7 +219,7 @@ def dump_outcome(record: Record) -> bytes:
 
 
 def outcome_metadata(record: Record) -> dict[str, str]:
-    """The metadata of the published copy, so that one listing tells the state of a day."""
+    """Return the metadata of the copy, which lets one listing summarize a day."""
     denied = record.result is Result.ACCESS_DENIED and record.meeting.organizer_id
     metadata = {
         "outcome": str(record.result),
@@ -229,12 +238,12 @@ def outcome_metadata(record: Record) -> dict[str, str]:
 
 def _join_url_key(meeting: Meeting) -> str | None:
     """The key of the meeting's link as metadata; None where it is not known or too long."""
-    value = header_value(join_url_key(meeting.join_url)) if meeting.join_url else ""
+    value = encode_header(join_url_key(meeting.join_url)) if meeting.join_url else ""
     return value if 0 < len(value) <= MAX_JOIN_URL_KEY else None
 
 
 def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
-    """The record behind a published copy, for a signal whose record is gone; `metadata` is that of the copy.
+    """Rebuild a record from its published copy and the copy's metadata.
 
     Raises ValueError, KeyError or TypeError for a blob that this product did not write.
     """

@@ -1,7 +1,7 @@
-"""The ledger: one record for each signal, `signals/<signalId>.json` in the state container.
+"""Ledger: one record per signal, `signals/<signalId>.json` in the state container.
 
-Every change is one compare-and-swap. A writer whose PUT is refused may have written all the same, for the storage
-client repeats a PUT whose reply was lost, and another may have written since: the id of its commit tells.
+Every change is one compare-and-swap. A refused PUT is not proof of a conflict: the storage client repeats a PUT whose
+reply was lost, and another writer may have written since. The commit's id in the record tells.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..messages import codec
-from ..storage.blobs import delete, get, put, until_written
-from ..storage.names import name_part
+from ..storage.blobs import delete_blob, get_blob, put_blob, retry_conflicts
+from ..storage.names import encode_name_part
 from .record import AttemptSeries, Commit, Record, Result
 
 FOLDER = "signals/"
@@ -24,21 +24,24 @@ UNREADABLE = "The record of this signal could not be read."
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record as it was read, and the ETag of its blob."""
+    """A record with the ETag of its blob."""
 
     record: Record
     etag: str
 
 
 class Ledger:
-    """The records in one container. Raises azure.core errors when storage does not answer."""
+    """The records in one container; raises azure.core errors."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
     def read(self, signal_id: str) -> StoredRecord | None:
-        """The record of a signal. One that this product did not write reads as failed, to be written over."""
-        blob = get(self._container, _path(signal_id))
+        """Read the record of a signal.
+
+        A record that cannot be parsed reads as failed and is overwritten by the next attempt.
+        """
+        blob = get_blob(self._container, _path(signal_id))
         if blob is None:
             return None
         try:
@@ -57,10 +60,10 @@ class Ledger:
         commit: Commit,
         stored: StoredRecord | None = None,
     ) -> tuple[Record | None, bool]:
-        """Write what `change` makes of the record, starting from `stored` (None: from no record).
+        """Change a record by compare-and-swap, starting from `stored` (None: no record).
 
-        Return the record as it is now and whether this call changed it; `change` returns None to leave it. A record
-        that is removed meanwhile is not written again. Raises Contention after too many lost races.
+        Return the current record and whether this call changed it. `change` returns None to leave the record as it is.
+        A record that is removed meanwhile is not written again. Raises Contention after too many lost races.
         """
         existed = stored is not None
 
@@ -72,19 +75,19 @@ class Ledger:
                 return old, False
             new = new.with_commit(commit, old)
             body = codec.dumps(new).encode()
-            if put(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
+            if put_blob(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
                 return new, True
             stored = self.read(signal_id)
             if stored and any(each.id == commit.id for each in stored.record.commits):
                 return stored.record, True
             return (None, False) if existed and stored is None else None
 
-        return until_written(attempt, f"the record of {signal_id}")
+        return retry_conflicts(attempt, f"the record of {signal_id}")
 
     def remove(self, stored: StoredRecord) -> None:
         """Delete a record, unless it has changed since it was read."""
-        delete(self._container, _path(stored.record.signal_id), etag=stored.etag)
+        delete_blob(self._container, _path(stored.record.signal_id), etag=stored.etag)
 
 
 def _path(signal_id: str) -> str:
-    return f"{FOLDER}{name_part(signal_id)}.json"
+    return f"{FOLDER}{encode_name_part(signal_id)}.json"

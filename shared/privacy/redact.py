@@ -71,7 +71,7 @@ def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person
         for number, record in enumerate(_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"], _ = report_json.write(content, iter([records]), body, canonical)
+    metadata["sha256"], _ = report_json.write_report(content, iter([records]), body, canonical)
     return Redacted(body.getvalue(), metadata)
 
 

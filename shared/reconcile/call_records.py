@@ -1,9 +1,11 @@
 """Find listed calls without an outcome and queue them.
 
-A call that the list itself decides, such as one between two people, is settled at once; every other one gets a record
-that holds what the list told, so that the worker need not ask for the call record, and a nudge. A call that has a
-record but no outcome in the day of its end teaches the record that day: so every call of the list has an outcome in
-its day's folder. Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
+A call that the list alone decides, such as one between two people, is settled at once. Every other call gets a record
+with the facts from the list, so that the worker need not read its call record, and a nudge. A call that has a record
+but no outcome in the day of its end adds that day to the record. So every listed call has an outcome in the folder of
+its day.
+
+Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import items, segment
+from ..graph.client import page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -32,21 +34,21 @@ from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import Meeting, Origin, call_record_id
 from ..settings import Settings
-from ..storage.blobs import in_parallel
+from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
 from . import windows
 from .slices import Slice
 
-MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
-MAX_RESTARTS = 3  # of a day whose pages do not all come
-LISTING_RATE = 36, 20.0  # requests in seconds; Graph answers 40
+MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
+MAX_RESTARTS = 3  # of a day whose pages cannot all be read
+LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
 DAY = timedelta(days=1)
 _LISTING = SlidingWindow(*LISTING_RATE)
 
 
 @dataclass(frozen=True)
 class ListedCall:
-    """A call as the list shows it; `record` is None when its times cannot be read."""
+    """A call as listed by Graph; `record` is None if its times cannot be parsed."""
 
     call_id: str
     record: CallRecord | None
@@ -59,12 +61,12 @@ class ListedCall:
 
     @property
     def end(self) -> datetime | None:
-        """When it ended, if that can be read."""
+        """The end of the call, or None if it cannot be parsed."""
         return self.record.end if self.record else None
 
     @property
     def meeting(self) -> Meeting:
-        """The facts that the list tells."""
+        """The facts of the meeting that the list contains."""
         if self.record is None:
             return Meeting()
         record = self.record
@@ -78,14 +80,17 @@ class ListedCall:
         )
 
     def decide(self, settings: Settings) -> Result | None:
-        """The result that the list alone decides. A meeting whose join URL the list leaves out must be asked for."""
+        """Return the result if the list alone decides it, or None.
+
+        A meeting whose join URL is missing from the list needs its call record.
+        """
         if self.record is None or not (self.record.is_meeting or self.is_between_people):
             return None
         return decide_from_call_record(self.record, settings)
 
 
 def parse_listed(item: object) -> ListedCall | None:
-    """An item of the list; None for one without an id."""
+    """Parse an item of the list; None for one without an id."""
     call_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(call_id, str) or not OPAQUE_ID.match(call_id):
         return None
@@ -96,9 +101,10 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The outcomes that exist, by day. A day is listed once, when it is first asked for.
+    """The results of existing outcomes by day; each day is listed once, when needed.
 
-    One with more than MOST_LISTED is asked about each: else every slice would list it again and hold it in memory.
+    The outcomes of a day with more than MOST_LISTED are read one by one: otherwise every slice would list that day
+    again and hold it in memory.
     """
 
     def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:
@@ -107,14 +113,17 @@ class OutcomeIndex:
         self._days: dict[date, dict[str, str] | None] = {}
 
     def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
-        """The result of each signal in the day of its end; None where there is no outcome, or no day is known."""
+        """Return the result of each signal in the day of its end.
+
+        None if there is no outcome, or no day is known.
+        """
         days = {day: self._list_day(day) for _, day in signals if day}
         if None not in days.values():
             return [self.result(*each) for each in signals]
-        return in_parallel(lambda each: self.result(*each), signals)
+        return run_in_parallel(lambda each: self.result(*each), signals)
 
     def result(self, signal_id: str, day: date | None) -> str | None:
-        """The result of one signal."""
+        """Return the result of one signal, or None."""
         if day is None:
             return None
         name, results = self._outcomes.name(signal_id, day), self._list_day(day)
@@ -130,7 +139,7 @@ class OutcomeIndex:
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that nobody announced; `result` where it is settled already."""
+    """A signal that Graph did not announce; `result` is set if it is settled already."""
 
     signal_id: str
     meeting: Meeting
@@ -138,9 +147,9 @@ class MissingSignal:
 
 
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
-    """Record these signals, publish their outcomes, and queue those that are not settled."""
+    """Record these signals, publish their outcomes, and queue the unsettled ones."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
+    records = run_in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
     journal.follow([each for each in records if merge.is_first_attempt_due(each)])
     journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
@@ -166,7 +175,7 @@ def _record_missing(missing: MissingSignal, cause: Cause, ledger: Ledger) -> Rec
 
 
 class CallScan:
-    """The part of a slice that goes through Graph's list of call records; the cursor moves on with each page."""
+    """The part of a scan that reads Graph's list of call records, page by page."""
 
     def __init__(self, work: Slice, index: OutcomeIndex) -> None:
         self._work = work
@@ -175,21 +184,21 @@ class CallScan:
         self._meetings: set[str | None] = set()
 
     def run(self) -> None:
-        """Go on until the time is over or all calls are seen. Raises a GraphError."""
+        """Read pages until the time is over or all calls are read. Raises a GraphError."""
         while (cursor := self._work.scan.calls) and self._work.has_time():
             _LISTING.wait()
             self._scan_page(cursor)
 
     def handle_failure(self, *, is_dead: bool, gives_up: bool) -> None:
-        """Ask for a page that does not come by another way, and in the end leave its day out."""
+        """Restart a day whose page cannot be read, and finally skip that day."""
         scan, cursor = self._work.scan, self._work.scan.calls
-        if cursor and cursor.link and is_dead:  # Graph may not take this link any more; the day is begun anew
+        if cursor and cursor.link and is_dead:  # Graph may no longer accept this link: restart the day
             self._work.update(calls=replace(cursor, link=None), restarts=scan.restarts + 1)
         if cursor and (gives_up or self._work.scan.restarts >= MAX_RESTARTS):
             self._leave_out_day(cursor)
 
     def _leave_out_day(self, cursor: CallCursor) -> None:
-        """Go on with the next day: those after this one must not wait for it. The next full scan tries it again."""
+        """Skip a day that holds up later ones; the next full scan retries it."""
         scan = self._work.scan
         days = [cursor.at.date() + number * DAY for number in range(3)]
         logs.error("sweep.skipped", look=scan.name, start=cursor.at, error=scan.error)
@@ -201,7 +210,7 @@ class CallScan:
         )
 
     def _next_cursor(self, cursor: CallCursor) -> CallCursor | None:
-        """The cursor when a day is done."""
+        """Return the cursor of the next day, or None at the end of the scan."""
         end = cursor.at + DAY
         return CallCursor(end) if end < self._work.scan.end else None
 
@@ -209,9 +218,9 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = items(page, operation), page.get("@odata.nextLink")
+        calls, link = page_items(page, operation), page.get("@odata.nextLink")
         if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
-            raise Unavailable(operation, "the next link is no address or repeats", status=200)
+            raise Unavailable(operation, "the next link is not a URL or repeats", status=200)
         if scan.records == 0:
             self._services.access.mark_restored(
                 None
@@ -227,7 +236,10 @@ class CallScan:
         )
 
     def _compare(self, calls: list[Any]) -> int:
-        """Announce the calls of a page that have no outcome, and reopen what a backfill meets. Return how many."""
+        """Queue the calls of a page that have no outcome. Return how many there were.
+
+        A backfill also reopens the other calls.
+        """
         readable = self._readable(calls)
         results = self._index.results([(each.signal_id, each.end and each.end.date()) for each in readable])
         missing = [call for call, result in zip(readable, results, strict=True) if result is None]
@@ -256,7 +268,7 @@ class CallScan:
         return len(missing)
 
     def _readable(self, calls: list[Any]) -> list[ListedCall]:
-        """The calls of a page; one that is no call record shows in the log."""
+        """Parse the calls of a page; an item that is no call record is logged."""
         readable = []
         for call in map(parse_listed, calls):
             if call:
@@ -267,7 +279,7 @@ class CallScan:
         return readable
 
     def _is_first_of_meeting(self, call: ListedCall) -> bool:
-        """Whether this is the first call of a meeting of ours in this slice."""
+        """Whether this is the first call in this slice of a meeting in scope."""
         record = call.record
         if not (record and record.is_meeting) or record.join_url in self._meetings:
             return False
@@ -278,7 +290,7 @@ class CallScan:
 
 
 def is_dead_link(failure: Exception) -> bool:
-    """Whether a page's link will not come to life again."""
+    """Whether the link of a page will keep failing."""
     return isinstance(failure, Refused | NotFound)
 
 

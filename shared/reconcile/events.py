@@ -1,8 +1,10 @@
-"""Find reports of virtual events that nobody announced, and events without a subscription.
+"""Find unannounced reports of virtual events, and events without a subscription.
 
-Webinars and town halls are listed page by page. Of each event that may have been held in the scan's window its sessions
-are asked for, and of each session its reports: calls grow with pages, those events and their sessions, and not with
-events long over. Source: https://learn.microsoft.com/graph/api/virtualeventsroot-list-webinars
+Webinars and town halls are listed page by page. For each event that may have taken place in the scan's window, the
+sessions are listed, and for each session its reports. The number of requests grows with pages, these events and their
+sessions, but not with events long past.
+
+Source: https://learn.microsoft.com/graph/api/virtualeventsroot-list-webinars
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from .. import logs, times
 from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
-from ..graph.client import items, next_link
-from ..graph.events import Event
+from ..graph.client import next_link, page_items
+from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
@@ -28,12 +30,12 @@ from . import windows
 from .call_records import MissingSignal, OutcomeIndex, announce_missing
 from .slices import Slice
 
-SKIP_AFTER = 5  # failures in a row, of one event
-EARLIER = timedelta(hours=30)  # than the scan's start, because a session may have ended in it
+SKIP_AFTER = 5  # consecutive failures of one event
+EARLIER = timedelta(hours=30)  # than the scan's start: a session that began then may end in the window
 
 
 class EventScan:
-    """The part of a slice that goes through virtual events; the cursor moves on with each event."""
+    """The part of a scan that reads virtual events; the cursor advances per event."""
 
     def __init__(self, work: Slice, index: OutcomeIndex) -> None:
         self._work = work
@@ -42,16 +44,16 @@ class EventScan:
         self._subscribed: set[tuple[EventKind, str]] | None = None
 
     def run(self) -> None:
-        """Go on until the time is over or all events are seen. Raises a GraphError."""
+        """Scan until the time is over or all events are read. Raises a GraphError."""
         while (cursor := self._work.scan.events) and self._work.has_time():
             self._scan_page(cursor)
 
     def handle_failure(self, *, is_dead: bool, gives_up: bool) -> None:
-        """Begin a list anew whose page does not come, and in the end leave the events of its kind out."""
+        """Restart a list whose page cannot be read, and finally skip events of its kind."""
         scan, cursor = self._work.scan, self._work.scan.events
         if cursor and cursor.link and is_dead:
             self._work.update(events=EventCursor(cursor.kinds), restarts=scan.restarts + 1)
-        if cursor and gives_up:  # the next full scan tries them again; until then no day of this one is final
+        if cursor and gives_up:  # the next full scan retries them; until then no day of this scan is final
             logs.error("sweep.skipped", look=scan.name, start=scan.start, error=scan.error)
             unclear = windows.add_unclear_days(scan, windows.days_of(scan))
             self._work.update(events=_next_kind(cursor), failures=0, restarts=0, unclear=unclear)
@@ -59,32 +61,32 @@ class EventScan:
     def _scan_page(self, cursor: EventCursor) -> None:
         kind = cursor.kinds[0]
         operation = f"list {kind}s"
-        page = self._services.graph.get(cursor.link or events.path(kind), operation)
-        listed, link = items(page, operation), next_link(page)
+        page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
+        listed, link = page_items(page, operation), next_link(page)
         for item in listed[cursor.done :]:
             if not self._work.has_time():
                 return
-            if event := events.parse(kind, item):
+            if event := events.parse_event(kind, item):
                 self._scan_event(event)
             cursor = replace(cursor, done=cursor.done + 1)
             self._work.update(events=cursor, failures=0, error=None)
         following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
         self._work.update(events=following)
 
-    def _scan_event(self, event: Event) -> None:
+    def _scan_event(self, event: VirtualEvent) -> None:
         settings, scan = self._services.settings, self._work.scan
         if event.organizer_id and not is_in_scope(event.organizer_id, settings):
             return
         if (
-            event.goes_on(times.now(), desired.REPORTS_LATE)
+            event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._subscribed_events()
         ):
             self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        if scan.is_backfill or event.may_touch(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._signal_event(event)
 
-    def _signal_event(self, event: Event) -> None:
-        """Signal an event's reports. One that Graph does not show, or that fails again and again, is passed over."""
+    def _signal_event(self, event: VirtualEvent) -> None:
+        """Queue an event's reports; skip one that Graph refuses or that keeps failing."""
         try:
             self._signal_reports(event)
         except (AccessDenied, NotFound) as failure:
@@ -98,11 +100,11 @@ class EventScan:
             logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
             self._work.update(unclear=windows.add_unclear_days(scan, windows.days_of(scan)))
 
-    def _signal_reports(self, event: Event) -> None:
-        """Signal the reports of an event that have no outcome."""
+    def _signal_reports(self, event: VirtualEvent) -> None:
+        """Queue the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[MissingSignal]()
-        for found in events.sessions(graph, event):
-            for report in reports.listed(graph, EventReports(found.session, event.organizer_id or "")):
+        for found in events.list_sessions(graph, event):
+            for report in reports.list_reports(graph, EventReports(found.session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan
@@ -132,7 +134,7 @@ class EventScan:
             )
 
     def _subscribed_events(self) -> set[tuple[EventKind, str]]:
-        """The events whose reports Graph announces to this app; listed once a slice."""
+        """Return the events with a subscription of this app; listed once per slice."""
         if self._subscribed is None:
             ours = [
                 each
@@ -144,5 +146,5 @@ class EventScan:
 
 
 def _next_kind(cursor: EventCursor) -> EventCursor | None:
-    """The cursor when a kind is done."""
+    """Return the cursor of the next kind of event, or None after the last."""
     return EventCursor(cursor.kinds[1:]) if cursor.kinds[1:] else None

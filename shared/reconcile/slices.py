@@ -1,4 +1,4 @@
-"""One time slice of a scan: the scan as it moves on, and the time that is left."""
+"""Time slice of a scan: its current state and the time left."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ SLICE_SECONDS = 120.0
 
 @dataclass
 class Slice:
-    """The scan, which its parts move on, and the moment (monotonic) after which no new step begins."""
+    """The scan, updated by its parts, and the time after which no step may begin.
+
+    The deadline is a value of the monotonic clock.
+    """
 
     scan: Scan
     services: Services
     deadline: float = field(default_factory=lambda: time.monotonic() + SLICE_SECONDS)
 
     def has_time(self) -> bool:
-        """Whether a new step may begin."""
+        """Whether another step may begin."""
         return time.monotonic() < self.deadline
 
     def update(self, **changes: Any) -> None:
-        """Move the scan on."""
+        """Change fields of the scan."""
         self.scan = replace(self.scan, **changes)

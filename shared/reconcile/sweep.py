@@ -1,8 +1,8 @@
-"""The sweep: signals for what Graph lists and nobody announced, and for what is overdue.
+"""Reconciliation: find meetings that Graph did not announce, and overdue signals.
 
-Graph says nothing about a notification that was lost, so this is the only recovery. A scan is a chain of short queue
-messages (see `storage.scans`); each slice of it works for some minutes on three parts, one after another: overdue
-outcomes, the list of call records, and virtual events.
+Graph does not report a lost notification, so this is the only recovery. A scan is a chain of short queue messages (see
+`storage.scans`). Each time slice works for some minutes on three parts, one after another: overdue outcomes, the list
+of call records, and virtual events.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from .events import EventScan
 from .slices import Slice
 
 DAY = timedelta(days=1)
-GAP = "gap"  # the scan of the time around a gap between two subscriptions
-REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
-MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
-GIVE_UP_AFTER = 4 * MAX_FAILURES  # failures in a row: some hours
+GAP = "gap"  # the scan of a gap between two subscriptions
+REQUEST_SECONDS = 180.0  # of a slice, after which it starts no Graph request
+MAX_FAILURES = 6  # consecutive, of one chain; the timer resumes it
+GIVE_UP_AFTER = 4 * MAX_FAILURES  # consecutive failures: some hours
 
 
 def run_sweep(services: Services) -> None:
-    """Begin or resume the scans that are due, and have the manifests of open days written: the timer's work."""
+    """Begin or resume the scans that are due, and refresh the manifests of open days.
+
+    Called by the timer.
+    """
     now, settings = times.now(), services.settings
     services.scans.resume()
     services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
@@ -48,7 +51,7 @@ def run_sweep(services: Services) -> None:
 
 
 def begin_backfill(job: Backfill, services: Services) -> None:
-    """Begin a scan of a window that somebody asks for, as far as Graph still lists it."""
+    """Begin a scan of the requested window, as far back as Graph lists calls."""
     now, is_backfill = times.now(), not job.missing_only
     scan = windows.backfill_scan(
         backfill_name(job), job.start, job.end, services.settings, now, is_backfill=is_backfill
@@ -60,17 +63,17 @@ def begin_backfill(job: Backfill, services: Services) -> None:
 
 
 def backfill_name(job: Backfill) -> str:
-    """The name of the scan that a backfill begins; those for missing calls, which the app asks for, share one."""
+    """Return the name of a backfill's scan; scans for missing calls share one."""
     if job.missing_only:
         return GAP
     return f"backfill-{job.start:%Y%m%d%H%M}-{job.end:%Y%m%d%H%M}"
 
 
 def run_slice(job: Sweep, services: Services) -> None:
-    """Do one slice of a scan and send the message of the next."""
+    """Run one slice of a scan and send the message of the next."""
     stored = services.scans.read(job.look)
     if stored and not stored.scan.finished and job.step == stored.scan.step - 1:
-        services.scans.send(stored.scan)  # this message's slice is done, but perhaps the next was never sent
+        services.scans.send(stored.scan)  # this slice is done, but its successor may not have been sent
         return
     if stored is None or stored.scan.finished or job.step != stored.scan.step:
         logs.info("sweep.dropped", look=job.look, step=job.step)
@@ -85,7 +88,7 @@ def run_slice(job: Sweep, services: Services) -> None:
     now = times.now()
     scan = replace(work.slice.scan, step=job.step + 1, updated=now, next=now + timedelta(seconds=delay))
     if scan.finished:
-        _finish_scan(scan, services)  # first, because a finished scan is not resumed
+        _finish_scan(scan, services)  # before saving, because a finished scan is not resumed
     if not services.scans.save(scan, stored):
         logs.info("sweep.dropped", look=job.look, step=job.step)
     elif not scan.finished and (scan.failures == 0 or scan.failures % MAX_FAILURES):
@@ -93,7 +96,7 @@ def run_slice(job: Sweep, services: Services) -> None:
 
 
 class _ScanParts:
-    """The three parts of a slice."""
+    """The three parts of a scan."""
 
     def __init__(self, work: Slice) -> None:
         self.slice = work
@@ -103,7 +106,10 @@ class _ScanParts:
         self._events = EventScan(work, index)
 
     def run(self) -> None:
-        """Go on until the time is over or the scan is done. Raises a GraphError; the scan then is where it stopped."""
+        """Run the parts until the time is over or the scan is done.
+
+        Raises a GraphError; the scan then holds what was done before it.
+        """
         self._overdue.run()
         self._calls.run()
         if self.slice.scan.calls is None:
@@ -113,7 +119,7 @@ class _ScanParts:
             self.slice.update(finished=times.now())
 
     def handle_failure(self, failure: GraphError) -> None:
-        """Note a failure. A page that does not come is asked for by another way, and in the end left out."""
+        """Count a failure. A page that keeps failing is read another way, or skipped."""
         failures = self.slice.scan.failures + 1
         self.slice.update(failures=failures, error=str(failure))
         is_dead = is_dead_link(failure) or failures % MAX_FAILURES == 0
@@ -129,7 +135,7 @@ class _ScanParts:
 
 
 class OverdueScan:
-    """The part of a slice that reopens outcomes whose next attempt is overdue or that are looked at again."""
+    """The part of a scan that reopens outcomes that are overdue or due for a check."""
 
     def __init__(self, work: Slice) -> None:
         self._work = work
@@ -138,7 +144,7 @@ class OverdueScan:
         self._days: set[date] | None = None
 
     def run(self) -> None:
-        """Go on until the time is over or all days are done."""
+        """Reopen outcomes until the time is over or all days are done."""
         while (cursor := self._work.scan.overdue) and self._work.has_time():
             self._reopen_day(cursor, times.now())
 
@@ -164,7 +170,7 @@ class OverdueScan:
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
         if outcome.result == Result.ACCESS_DENIED and organizer not in self._denied:
-            self._denied.add(organizer)  # should the one who settled it have died before saying so
+            self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)
         return redrive.is_due(outcome, now)
 

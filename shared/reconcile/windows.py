@@ -13,19 +13,19 @@ from ..settings import CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.scans import FULL, RECENT, CallCursor, EventCursor, OverdueCursor, Scan
 
 SHORT = timedelta(hours=6)
-OVERLAP = timedelta(hours=3)  # with the scan before, because records come late
+OVERLAP = timedelta(hours=3)  # with the previous scan, because call records arrive late
 DAY = timedelta(days=1)
-RECHECK_SPAN = timedelta(days=62)  # how long after its end a call can be looked at again, beside its window
+RECHECK_SPAN = timedelta(days=62)  # after the retry window, how long a call may be checked again
 
 
 def recent_scan(last: Scan | None, settings: Settings, now: datetime) -> Scan:
-    """The last hours, and further back where there was no scan for some time."""
+    """Return a scan of the last hours, or since the previous scan if longer."""
     start = min(now - SHORT, last.started - OVERLAP) if last else now - SHORT
     return _new_scan(RECENT, max(start, now - REACH), now, settings, now, (now - DAY).date())
 
 
 def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
-    """From the first day that is not sealed on."""
+    """Return a scan from the first unsealed day on."""
     start = max(times.midnight(min(unsealed)) - LONGEST_MEETING, now - REACH)
     overdue = now - timedelta(seconds=settings.retry_window) - RECHECK_SPAN
     return _new_scan(FULL, start, now, settings, now, overdue.date())
@@ -34,7 +34,7 @@ def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Sc
 def backfill_scan(
     name: str, start: datetime, end: datetime, settings: Settings, now: datetime, *, is_backfill: bool
 ) -> Scan | None:
-    """A window that somebody asks for, as far as Graph still lists it; None where nothing of it is left."""
+    """Return a scan of a requested window as far as Graph lists it, or None."""
     start, end = max(start, now - REACH), min(end, now)
     return _new_scan(name, start, end, settings, now, is_backfill=is_backfill) if start < end else None
 
@@ -63,7 +63,7 @@ def _new_scan(
 
 
 def is_full_scan_due(last: Scan | None, settings: Settings, now: datetime) -> bool:
-    """Whether the last one is a day old, or a day has become ready to be sealed since."""
+    """Whether the last full scan is a day old, or a day can be sealed since then."""
     if last is None or not last.finished or now - last.started >= DAY:
         return True
     days = (now.date() - number * DAY for number in range(REACH.days))
@@ -71,17 +71,17 @@ def is_full_scan_due(last: Scan | None, settings: Settings, now: datetime) -> bo
 
 
 def add_unclear_days(scan: Scan, days: Iterable[date]) -> tuple[date, ...]:
-    """The days that cannot be sealed, with these."""
+    """Return the scan's days that cannot be sealed, with these added."""
     return tuple(sorted({*scan.unclear, *days}))
 
 
 def days_of(scan: Scan) -> Iterable[date]:
-    """Every day of the window, which cannot be sealed when something of the whole is not known."""
+    """Return every day of the window, for a failure that concerns all of them."""
     return (scan.start.date() + number * DAY for number in range((scan.end - scan.start).days + 2))
 
 
 def fully_listed_days(scan: Scan, settings: Settings) -> set[date]:
-    """The days of which this scan has seen every call, because all of them were listed by then."""
+    """Return the days whose calls this scan has all seen."""
     day = scan.start.date()
     days: set[date] = set()
     while ready_at(day, settings) <= scan.started:

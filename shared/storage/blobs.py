@@ -33,29 +33,29 @@ class Blob:
     metadata: dict[str, str]
 
 
-def get(container: ContainerClient, name: str) -> Blob | None:
+def get_blob(container: ContainerClient, name: str) -> Blob | None:
     """The blob `name`, None where there is none. A missing container raises."""
     try:
         download = container.download_blob(name)
         body: bytes = download.readall()
     except ResourceNotFoundError as missing:
-        if no_container(missing):
+        if is_container_missing(missing):
             raise
         return None
     return Blob(body, download.properties.etag, download.properties.metadata or {})
 
 
-def properties(container: ContainerClient, name: str) -> BlobProperties | None:
+def get_properties(container: ContainerClient, name: str) -> BlobProperties | None:
     """The properties of the blob `name`, None where there is none. A missing container raises."""
     try:
         return container.get_blob_client(name).get_blob_properties()
     except ResourceNotFoundError as missing:
-        if no_container(missing):
+        if is_container_missing(missing):
             raise
         return None
 
 
-def put(
+def put_blob(
     container: ContainerClient,
     name: str,
     body: bytes | IO[bytes],
@@ -81,13 +81,13 @@ def put(
             **_condition(etag),
         )
     except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
-        if no_container(refusal):
+        if is_container_missing(refusal):
             raise
         return None
     return str(written["etag"])
 
 
-def delete(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
+def delete_blob(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
     """Delete a blob, with `etag` only while it has that one. Return whether it was deleted."""
     condition = _condition(etag) if etag else {}
     try:
@@ -95,13 +95,13 @@ def delete(container: ContainerClient, name: str, *, etag: str | None = None) ->
     except ResourceModifiedError:
         return False
     except ResourceNotFoundError as missing:
-        if no_container(missing):
+        if is_container_missing(missing):
             raise
         return False
     return True
 
 
-def until_written[T](attempt: Callable[[], T | None], subject: str) -> T:
+def retry_conflicts[T](attempt: Callable[[], T | None], subject: str) -> T:
     """The result of a read and a conditional write, repeated while it is None because another writer was faster.
 
     Raises Contention after MAX_RACES lost races.
@@ -112,7 +112,7 @@ def until_written[T](attempt: Callable[[], T | None], subject: str) -> T:
     raise Contention(subject)
 
 
-def in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     """The results of a function that waits for storage, called for these items in the context of this thread."""
     if len(items) < 2:
         return [function(each) for each in items]
@@ -121,7 +121,7 @@ def in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]
         return list(threads.map(lambda each: context.copy().run(function, each), items))
 
 
-def no_container(error: HttpResponseError) -> bool:
+def is_container_missing(error: HttpResponseError) -> bool:
     """Whether a 404 means that the deployment's container is missing: a fault, where a missing blob is not."""
     return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # the storage SDK adds it
 

@@ -13,7 +13,7 @@ from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..limits import Debounce
-from .state import State
+from .state import StateStore
 
 NOTIFICATION = "heartbeat/notification.json"
 REPORT = "heartbeat/report.json"
@@ -25,23 +25,23 @@ EVERY = 60.0  # seconds
 class Heartbeat:
     """The heartbeats of one app."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StateStore) -> None:
         self._state = state
         self._once = Debounce(EVERY)
 
-    def beat(self, name: str) -> None:
+    def record_now(self, name: str) -> None:
         """Write that `name` happened now, unless this instance did so within the last minute."""
         if self._once.allows(name):
-            self.tell(name, {})
+            self.record(name, {})
 
-    def tell(self, name: str, fields: Mapping[str, Any]) -> None:
+    def record(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write that `name` happened now, with what came of it."""
         try:
             self._state.put(name, {"at": times.text(times.now()), **fields})
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
-    def refused(self, count: int) -> None:
+    def count_refused(self, count: int) -> None:
         """Add notifications with a wrong clientState to the count."""
         try:
             entry = self._state.read(REFUSED)

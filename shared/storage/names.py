@@ -8,26 +8,26 @@ from urllib.parse import quote, unquote
 _KEPT = "=@:,!$'()*+;&"  # a blob name carries these; letters, digits and -._~ are never encoded
 
 
-def name_part(identifier: str) -> str:
+def encode_name_part(identifier: str) -> str:
     """An opaque id as a part of a blob name: what a name cannot carry is percent-encoded."""
     return quote(identifier, safe=_KEPT, errors="surrogatepass")
 
 
-def header_value(text: str) -> str:
-    """A value of metadata, for an HTTP header: space, and anything but printable ASCII, is percent-encoded."""
+def encode_header(text: str) -> str:
+    """Percent-encode space, `%` and anything but printable ASCII, for metadata in an HTTP header."""
     return quote(text, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
 
 
-def decoded(text: str) -> str:
+def decode_name_part(text: str) -> str:
     """The value behind a part of a name, or behind a header."""
     return unquote(text, errors="surrogatepass")
 
 
-def folder(prefix: str, day: date) -> str:
+def day_folder(prefix: str, day: date) -> str:
     """The beginning of the names of all blobs in the partition of `day` (UTC)."""
     return f"{prefix}/date={day.isoformat()}/"
 
 
-def partition(prefix: str, day: date, identifier: str) -> str:
+def day_blob_name(prefix: str, day: date, identifier: str) -> str:
     """The name of the JSON blob of `identifier` in the partition of `day` (UTC)."""
-    return f"{folder(prefix, day)}{name_part(identifier)}.json"
+    return f"{day_folder(prefix, day)}{encode_name_part(identifier)}.json"

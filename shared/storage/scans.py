@@ -17,7 +17,7 @@ from ..messages import codec, tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Sweep, Task
 from .clients import Queue
-from .state import Entry, State
+from .state import StateBlob, StateStore
 
 RECENT = "recent"
 FULL = "full"
@@ -84,14 +84,14 @@ class StoredScan:
     """A scan as it was read."""
 
     scan: Scan
-    entry: Entry
+    entry: StateBlob
 
 
 @dataclass(frozen=True)
 class Scans:
     """The scans of one app."""
 
-    state: State
+    state: StateStore
     upkeep: Queue
 
     def read(self, name: str) -> StoredScan | None:
@@ -119,7 +119,7 @@ class Scans:
 
     def resume(self) -> None:
         """Resume every scan whose chain of messages broke."""
-        for path in self.state.names("sweep/", MOST):
+        for path in self.state.list_names("sweep/", MOST):
             name = path.removeprefix("sweep/").removesuffix(".json")
             stored = self.read(name) if "/" not in name else None
             if stored and not stored.scan.finished and times.now() > stored.scan.next + BROKEN_AFTER:

@@ -15,47 +15,47 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from .blobs import delete, get, put
+from .blobs import delete_blob, get_blob, put_blob
 
 TRIES = 3  # of a write that is refused although nobody else wrote
 _JSON = ContentSettings(content_type="application/json")
 
 
 @dataclass(frozen=True)
-class Entry:
+class StateBlob:
     """A blob as it was read."""
 
     content: dict[str, Any]
     etag: str
 
 
-class State:
+class StateStore:
     """The blobs of one container. Raises azure.core errors when storage does not answer."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
-    def read(self, name: str) -> Entry | None:
+    def read(self, name: str) -> StateBlob | None:
         """The blob `name`, or None. One that is no JSON object reads as an empty one, to be written over."""
-        blob = get(self._container, name)
+        blob = get_blob(self._container, name)
         if blob is None:
             return None
         try:
             content = json.loads(blob.body)
         except ValueError:
             content = None
-        return Entry(content if isinstance(content, dict) else {}, blob.etag)
+        return StateBlob(content if isinstance(content, dict) else {}, blob.etag)
 
-    def write(self, name: str, content: Mapping[str, Any], entry: Entry | None) -> bool:
+    def write(self, name: str, content: Mapping[str, Any], entry: StateBlob | None) -> bool:
         """Write where `entry` was read, or with None where nothing is. False when someone was faster.
 
         A refusal alone does not say so: the client repeats a write whose reply was lost, and meets itself.
         """
         body, etag = _dumps(content), entry.etag if entry else None
         for _ in range(TRIES):
-            if put(self._container, name, body, etag=etag):
+            if put_blob(self._container, name, body, etag=etag):
                 return True
-            there = get(self._container, name)
+            there = get_blob(self._container, name)
             if there and there.body == body:
                 return True
             if (there.etag if there else None) != etag:
@@ -66,11 +66,11 @@ class State:
         """Write, whatever is there."""
         self._container.upload_blob(name, _dumps(content), overwrite=True, content_settings=_JSON)
 
-    def remove(self, name: str, entry: Entry | None = None) -> bool:
+    def remove(self, name: str, entry: StateBlob | None = None) -> bool:
         """Delete, with `entry` only what was read. Whether it was there."""
-        return delete(self._container, name, etag=entry.etag if entry else None)
+        return delete_blob(self._container, name, etag=entry.etag if entry else None)
 
-    def names(self, prefix: str, most: int) -> list[str]:
+    def list_names(self, prefix: str, most: int) -> list[str]:
         """The names of at most `most` blobs below `prefix`."""
         found = self._container.list_blob_names(name_starts_with=prefix)
         return list(itertools.islice(found, most))

@@ -17,14 +17,14 @@ from ..graph.join_urls import parse_join_url
 from ..messages import codec
 from ..messages.signals import MAX_JOIN_URL
 from ..settings import GUID
-from .state import State
+from .state import StateStore
 
 FOLDER = "watch/"
 MOST = 5_000
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedMeeting:
     """A meeting whose end is to be told at once."""
 
     join_url: Annotated[str, "joinWebUrl"]
@@ -36,7 +36,9 @@ class Watched:
         return self.until is not None and self.until <= now
 
 
-def checked(join_url: str, organizer_id: str | None = None, until: datetime | None = None) -> Watched:
+def build_watched_meeting(
+    join_url: str, organizer_id: str | None = None, until: datetime | None = None
+) -> WatchedMeeting:
     """What an operator asks for. Raises WatchError, which says what is wrong with it."""
     if not join_url.startswith("https://") or len(join_url) > MAX_JOIN_URL or not join_url.isprintable():
         raise WatchError("The join URL is not an https address.")
@@ -45,27 +47,27 @@ def checked(join_url: str, organizer_id: str | None = None, until: datetime | No
         raise WatchError("The join URL does not name its organizer: give the organizer's object id.")
     if not GUID.match(organizer):
         raise WatchError("The organizer is not an object id (GUID).")
-    return Watched(join_url, organizer.lower(), until)
+    return WatchedMeeting(join_url, organizer.lower(), until)
 
 
-class Watch:
+class Watchlist:
     """The watched meetings of one app. Raises azure.core errors when storage does not answer."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StateStore) -> None:
         self._state = state
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: WatchedMeeting) -> None:
         """Watch a meeting, or change how it is watched."""
         self._state.put(_path(watched.join_url), codec.write(watched, full=True))
 
-    def find(self, join_url: str) -> Watched | None:
+    def find(self, join_url: str) -> WatchedMeeting | None:
         """The meeting with this join URL, if it is watched."""
         return self._read(_path(join_url))
 
-    def listed(self, *, tidy: bool = True) -> list[Watched]:
+    def list_meetings(self, *, tidy: bool = True) -> list[WatchedMeeting]:
         """The meetings that are watched now, at most 5,000; with `tidy` what is over is deleted."""
         now, found = times.now(), []
-        for name in self._state.names(FOLDER, MOST):
+        for name in self._state.list_names(FOLDER, MOST):
             watched = self._read(name)
             if watched is None:
                 continue
@@ -79,13 +81,13 @@ class Watch:
         """Watch a meeting no more. Whether it was watched."""
         return self._state.remove(_path(join_url))
 
-    def _read(self, name: str) -> Watched | None:
+    def _read(self, name: str) -> WatchedMeeting | None:
         entry = self._state.read(name)
         if entry is None:
             return None
         try:
-            found = codec.read(Watched, entry.content)
-            watched = checked(found.join_url, found.organizer_id, found.until)
+            found = codec.read(WatchedMeeting, entry.content)
+            watched = build_watched_meeting(found.join_url, found.organizer_id, found.until)
         except (NotOurMessage, WatchError) as failure:
             logs.warning("watch.unreadable", path=name, error=str(failure))
             return None

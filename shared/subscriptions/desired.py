@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from ..messages.signals import EVENT_ID, EventKind
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from ..storage.watchlist import Watched
+from ..storage.watchlist import WatchedMeeting
 
 LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
 EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day
@@ -45,7 +45,7 @@ def always(settings: Settings) -> tuple[DesiredSubscription, ...]:
     return tuple(desired)
 
 
-def of_meetings(settings: Settings, watched: Iterable[Watched]) -> tuple[DesiredSubscription, ...]:
+def of_meetings(settings: Settings, watched: Iterable[WatchedMeeting]) -> tuple[DesiredSubscription, ...]:
     """One for each watched meeting. Its join URL, encoded as Graph shows it, is encoded once more as a whole."""
     if CALL_EVENTS not in settings.signals:
         return ()

@@ -28,8 +28,8 @@ from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
-from ..storage.state import State
-from ..storage.watchlist import Watch
+from ..storage.state import StateStore
+from ..storage.watchlist import Watchlist
 from . import desired, status
 from .changes import Changes
 from .desired import DesiredSubscription
@@ -67,7 +67,7 @@ def maintain(services: Services) -> None:
         run.problems.append(str(failure))
         raise
     finally:
-        services.heartbeat.tell(heartbeat.MAINTENANCE, run.result(views))
+        services.heartbeat.record(heartbeat.MAINTENANCE, run.result(views))
     if run.problems:
         raise SubscriptionError(" ".join(run.problems))
 
@@ -87,7 +87,7 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
     Raises a GraphError or SubscriptionError.
     """
     try:
-        event = events.event(graph, kind, event_id)
+        event = events.get_event(graph, kind, event_id)
     except AccessDenied as failure:  # once access is given, the sweep finds the event
         logs.warning(
             "event.denied", meeting=event_id, error=str(failure), requestId=failure.request_id or None
@@ -95,13 +95,13 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
         return
     organizers = settings.organizers
     in_scope = not organizers or (event.organizer_id or "").lower() in organizers
-    if not in_scope or not event.goes_on(graph.now(), desired.REPORTS_LATE):
+    if not in_scope or not event.is_open(graph.now(), desired.REPORTS_LATE):
         logs.info("event.passed", meeting=event_id, requestId=graph.request_id)
         return
     changes.create(desired.of_event(kind, event_id))
 
 
-def all_statuses(graph: Graph, settings: Settings, watch: Watch) -> tuple[SubscriptionView, ...]:
+def all_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
     """All subscriptions of the app's identity as they are now. Raises GraphError."""
     existing = list_subscriptions(graph)
     return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
@@ -115,7 +115,7 @@ class _Run:
         graph: Graph,
         settings: Settings,
         changes: Changes,
-        watch: Watch,
+        watch: Watchlist,
         upkeep: Queue,
         before: Maintenance | None,
     ) -> None:
@@ -230,7 +230,7 @@ class _Run:
             self.problems.append(str(failure))
 
 
-def _last_run(state: State) -> Maintenance | None:
+def _last_run(state: StateStore) -> Maintenance | None:
     try:
         return status.last_run(state)
     except AzureError:
@@ -238,12 +238,12 @@ def _last_run(state: State) -> Maintenance | None:
 
 
 def _desired(
-    existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watch
+    existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
     """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
     targets = [*desired.always(settings)]
     if CALL_EVENTS in settings.signals:
-        targets += desired.of_meetings(settings, watch.listed())
+        targets += desired.of_meetings(settings, watch.list_meetings())
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
         going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)
@@ -262,7 +262,7 @@ def _of_event_that_goes_on(
     if is_accepted(subscription, settings) and not is_due(subscription, target, now):
         return target
     try:
-        goes_on = events.event(graph, *event).goes_on(now, desired.REPORTS_LATE)
+        goes_on = events.get_event(graph, *event).is_open(now, desired.REPORTS_LATE)
     except NotFound:
         return None
     except GraphError:

@@ -12,7 +12,7 @@ from .. import times
 from ..graph.subscriptions import Subscription
 from ..settings import Settings
 from ..storage import heartbeat
-from ..storage.state import State
+from ..storage.state import StateStore
 from .desired import DesiredSubscription
 from .plan import answers, is_accepted, is_ours
 
@@ -103,7 +103,7 @@ def fields(view: SubscriptionView) -> dict[str, str | None]:
     }
 
 
-def last_run(state: State) -> Maintenance | None:
+def last_run(state: StateStore) -> Maintenance | None:
     """The last run, or None where there was none. Raises azure.core errors."""
     entry = state.read(heartbeat.MAINTENANCE)
     return maintenance(entry.content) if entry else None

@@ -29,8 +29,8 @@ from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import Part
-from ..storage.blobs import get, no_container, properties, put
-from ..storage.names import folder
+from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
+from ..storage.names import day_folder
 from . import rows
 
 PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
@@ -53,7 +53,7 @@ class Daily:
         try:
             index = self._container.download_blob(index_name(day))
         except ResourceNotFoundError as missing:
-            if no_container(missing):
+            if is_container_missing(missing):
                 raise
             return []
         cuts = list(cut(_sizes(index.chunks())))
@@ -74,7 +74,7 @@ class Daily:
             return
         name, told = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
         source = hashlib.sha256(b"".join(lines)).hexdigest()
-        there = properties(self._container, name)
+        there = get_properties(self._container, name)
         if there is None or there.metadata.get("lines") != source:
             with _ONE:
                 self._write(part, lines, told | {"lines": source}, there.etag if there else None)
@@ -107,13 +107,13 @@ class Daily:
                     count += 1
             size = body.tell()
             name = part_name(part.day, part.number)
-            written = put(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
+            written = put_blob(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
         logs.info("daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=written)
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         with ThreadPoolExecutor(THREADS) as threads:
             for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
-                bodies = threads.map(lambda line: get(self._container, line["path"]), batch)
+                bodies = threads.map(lambda line: get_blob(self._container, line["path"]), batch)
                 for line, blob in zip(batch, bodies, strict=True):
                     report = _parsed(blob.body) if blob else None
                     if report is None:
@@ -123,7 +123,7 @@ class Daily:
 
     def _is_whole(self, part: Part) -> bool:
         """Whether all parts are of this index; those of a longer one before are deleted then."""
-        prefix = folder("daily", part.day)
+        prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}
         surplus = []
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
@@ -150,7 +150,7 @@ class Daily:
 
 def part_name(day: date, number: int) -> str:
     """The blob name of a part of a day's table."""
-    return f"{folder('daily', day)}part-{number:05}.jsonl.gz"
+    return f"{day_folder('daily', day)}part-{number:05}.jsonl.gz"
 
 
 def cut(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -79,7 +79,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
     end = times.parse(report["meetingEndDateTime"])
     assert end
     report_name = archive.report_name(report["id"], end)
-    outcome_name = names.partition("outcomes", outcome.day, outcome.signal_id)
+    outcome_name = names.day_blob_name("outcomes", outcome.day, outcome.signal_id)
     day = end.date().isoformat()
     for what, placeholder, identifier, name in (
         ("report", "<reportId>", report["id"], report_name),
@@ -98,7 +98,7 @@ def test_characters_that_a_blob_name_keeps() -> None:
     assert kept
     printable = "".join(map(chr, range(0x21, 0x7F)))
     assert sorted(kept[1]) == [
-        char for char in printable if names.name_part(char) == char and not char.isalnum()
+        char for char in printable if names.encode_name_part(char) == char and not char.isalnum()
     ]
 
 
@@ -128,8 +128,8 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
-        written = archive.metadata(read, where)
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
+        written = archive.report_metadata(read, where)
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
     )
@@ -142,10 +142,12 @@ def test_report_metadata_is_what_the_code_writes() -> None:
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     report, outcome, shown = example("report"), example("outcome"), example("line")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
-    with reports.read(graph_with(report), where, report["id"]) as read:
+    with reports.read_report(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
-        metadata = {key: names.decoded(value) for key, value in archive.metadata(read, where).items()}
-        written = json.loads(manifests.line(archive.Archived(read.id, name, read.size, metadata)))
+        metadata = {
+            key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
+        }
+        written = json.loads(manifests.line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
@@ -189,7 +191,7 @@ def test_sha256_snippet_gives_what_the_code_stores() -> None:
     names: dict[str, Any] = {}
     exec(snippet[1], names)
     for report in (example("report"), awkward_report()):
-        with reports.read(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
+        with reports.read_report(graph_with(report), reports.MeetingReports("o", "m"), report["id"]) as read:
             assert names["sha256"](read.body.read()) == read.sha256
 
 
@@ -381,7 +383,7 @@ def graph_with(report: dict[str, Any]) -> Graph:
         assert link == page["attendanceRecords@odata.nextLink"]
         yield {"value": others}
 
-    return cast(Graph, SimpleNamespace(get=get, following=following))
+    return cast(Graph, SimpleNamespace(get=get, follow_links=following))
 
 
 def logged_events() -> set[tuple[str, str]]:

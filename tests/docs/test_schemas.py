@@ -16,7 +16,7 @@ from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import Encrypted, Item
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
-from shared.storage.watchlist import Watched
+from shared.storage.watchlist import WatchedMeeting
 from shared.tables import rows
 from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
@@ -114,7 +114,7 @@ def test_every_outcome_is_as_published() -> None:
 
 
 def test_a_watched_meeting_is_as_published() -> None:
-    watched = Watched(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
+    watched = WatchedMeeting(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
     content = codec.write(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})

@@ -154,7 +154,10 @@ def _headers(source: Random) -> dict[str, str]:
 
 
 def _signals(running: Stack, wanted: set[str]) -> set[str]:
-    """The calls of all signals: each has an outcome, soon. Waits while some that are wanted have none."""
+    """The calls of all signals: each has an outcome, soon.
+
+    Waits while some that are wanted have none.
+    """
     container = running.blob_service().get_container_client(running.container)
     queue = running.queue_service().get_queue_client("meeting-signals")
     deadline = time.monotonic() + SECONDS_TO_WORK

@@ -351,7 +351,7 @@ def _report(body: bytes, source: Random) -> None:
         return
     list(rows.intervals(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
-    with suppress(AttendanceError), reports.read(graph, where, "r") as report:
+    with suppress(AttendanceError), reports.read_report(graph, where, "r") as report:
         stored = verbatim_json.loads(report.body.read())
         _check(isinstance(stored["attendanceRecords"], list), "a report without records was written")
         _check(not report_json.NEXT_LINKS & stored.keys(), "a link to a next page was written")
@@ -362,7 +362,7 @@ def _reports(body: bytes, _: Random) -> None:
     if isinstance(content, dict):
         graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
         with suppress(AttendanceError):
-            reports.listed(graph, where)
+            reports.list_reports(graph, where)
 
 
 def _event() -> dict[str, Any]:
@@ -376,7 +376,7 @@ def _event() -> dict[str, Any]:
 
 
 def _event_item(body: bytes, source: Random) -> None:
-    events.parse(source.choice(list(EventKind)), _json(body))
+    events.parse_event(source.choice(list(EventKind)), _json(body))
 
 
 def _outcomes() -> list[record.Record]:

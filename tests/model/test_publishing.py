@@ -42,7 +42,7 @@ from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
 from shared.privacy.redact import ERASED
 from shared.services import Services
-from shared.storage.blobs import delete
+from shared.storage.blobs import delete_blob
 from shared.storage.clients import Queue
 from tests.support.interleavings import Actor, Explorer, Storage, Stored, World
 
@@ -431,7 +431,7 @@ def forget_commits(patch: pytest.MonkeyPatch) -> None:
 
 
 def delete_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete(self._container, name))
+    patch.setattr(Outcomes, "_delete_older", lambda self, name, _: delete_blob(self._container, name))
 
 
 def forget_copies(patch: pytest.MonkeyPatch) -> None:
@@ -447,14 +447,14 @@ def forget_copies(patch: pytest.MonkeyPatch) -> None:
 def remove_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, record: Record) -> None:
         for day in record.days:
-            delete(self._container, self.name(record.signal_id, day))
+            delete_blob(self._container, self.name(record.signal_id, day))
 
     patch.setattr(Outcomes, "remove", remove)
 
 
 def remove_records_whatever_they_are(patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, stored: StoredRecord) -> None:
-        delete(self._container, f"{FOLDER}{stored.record.signal_id}.json")
+        delete_blob(self._container, f"{FOLDER}{stored.record.signal_id}.json")
 
     patch.setattr(Ledger, "remove", remove)
 
@@ -466,8 +466,14 @@ WITHOUT_REDELIVERY = Scenario(
 LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "the record is read again after publishing": (publish_blindly, MOVE),
     "a copy that is newer is left": (lambda patch: patch.setattr(publish, "_revision", lambda told: 0), SAME),
-    "a copy is written on a condition": (lambda patch: patch.setattr(publish, "put", careless_put), SAME),
-    "a record is written on a condition": (lambda patch: patch.setattr(store, "put", careless_put), LOST),
+    "a copy is written on a condition": (
+        lambda patch: patch.setattr(publish, "put_blob", careless_put),
+        SAME,
+    ),
+    "a record is written on a condition": (
+        lambda patch: patch.setattr(store, "put_blob", careless_put),
+        LOST,
+    ),
     "copies of earlier days are deleted": (
         lambda patch: patch.setattr(Outcomes, "_delete_older", lambda *_: None),
         MOVE,

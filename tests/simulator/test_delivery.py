@@ -7,8 +7,8 @@ from typing import Any
 
 from local.simulator.control.client import TENANT
 from local.simulator.delivery.endpoints import WINDOW
-from local.simulator.delivery.endpoints import Endpoint as State
-from local.simulator.delivery.notifications import Attempt
+from local.simulator.delivery.endpoints import Endpoint as EndpointState
+from local.simulator.delivery.notifications import DeliveryAttempt
 from local.simulator.tenant.orders import NewSession
 from tests.simulator.test_subscriptions import created
 from tests.support.simulator_process import Answer, Endpoint, Graph, Received, listening, until, well_behaved
@@ -23,7 +23,7 @@ def items(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [item for each in endpoint.notifications() for item in json.loads(each.body)["value"]]
 
 
-def attempts(graph: Graph, call_id: str) -> list[Attempt]:
+def attempts(graph: Graph, call_id: str) -> list[DeliveryAttempt]:
     return [each for each in graph.control.deliveries() if call_id in each.call_ids]
 
 
@@ -130,7 +130,7 @@ def test_a_hanging_endpoint_holds_nobody_else_up(graph: Graph, endpoint: Endpoin
 
 
 def test_an_endpoint_with_enough_late_responses_is_slow_for_ten_minutes() -> None:
-    state = State(evaluate_after=10)
+    state = EndpointState(evaluate_after=10)
     for number in range(18):
         state.note(number, 0.1)
     state.note(18, 3.0)
@@ -144,7 +144,7 @@ def test_an_endpoint_with_enough_late_responses_is_slow_for_ten_minutes() -> Non
 
 
 def test_an_endpoint_that_stays_late_stays_slow() -> None:
-    state = State(evaluate_after=1)
+    state = EndpointState(evaluate_after=1)
     state.note(0, 3.0)
     assert state.state(0) == "slow"
     state.note(WINDOW - 1, 3.0)
@@ -152,7 +152,7 @@ def test_an_endpoint_that_stays_late_stays_slow() -> None:
 
 
 def test_an_endpoint_with_many_timeouts_is_dropped_and_needs_a_minimum_of_responses() -> None:
-    state = State(evaluate_after=10)
+    state = EndpointState(evaluate_after=10)
     for number in range(9):
         state.note(number, 10.0)
     assert state.state(9) == "normal"

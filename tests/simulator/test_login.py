@@ -35,7 +35,7 @@ def principal() -> Iterator[Identity]:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory, principal: Identity) -> Iterator[Control]:
-    issued = certificates.made(tmp_path_factory.mktemp("login"))
+    issued = certificates.ensure_certificates(tmp_path_factory.mktemp("login"))
     with running(certificates=issued, identity=principal) as control:
         yield control
 
@@ -371,7 +371,7 @@ def test_calls_are_kept_and_faults_act(login: Control) -> None:
 
 def test_another_cloud_has_another_authority(tmp_path: Path) -> None:
     with serve(tenant=TENANT, issuer="https://login.microsoftonline.us") as principal:
-        issued = certificates.made(tmp_path)
+        issued = certificates.ensure_certificates(tmp_path)
         with running(certificates=issued, identity=principal, cloud="usgov") as control:
             control.add_app(APP, OBJECT_ID)
             document = get(control, "/common/v2.0/.well-known/openid-configuration")

@@ -29,7 +29,7 @@ from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack.identity import CLIENT_ID, Identity, _Handler
 from shared.days.manifests import Manifests
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger
 from shared.messages import tasks
@@ -510,7 +510,9 @@ def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_cal
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/msi/token")
         monkeypatch.setenv("IDENTITY_HEADER", f"{CANARY}-header")
         once = LinearRetry(backoff=0, retry_total=0)
-        blob = BlobClient("https://127.0.0.1:9/a", "c", "b", credential=credential("x"), retry_policy=once)
+        blob = BlobClient(
+            "https://127.0.0.1:9/a", "c", "b", credential=managed_identity("x"), retry_policy=once
+        )
         with pytest.raises((AzureError, ValueError)) as failed:
             blob.exists()
         server.shutdown()

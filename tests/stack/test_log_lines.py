@@ -14,7 +14,7 @@ from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack.compose import Stack
 from shared import logs
-from shared.storage.blobs import in_parallel
+from shared.storage.blobs import run_in_parallel
 from tests.support.front import Front, eventually, hurried
 from tests.support.heard import Heard, Line
 
@@ -188,7 +188,7 @@ def test_fields_of_a_block_are_on_the_lines_of_its_threads(caplog: pytest.LogCap
             logs.info("line")
 
     with logs.about(task="sweep"):
-        in_parallel(work, range(5))
+        run_in_parallel(work, range(5))
     told = [(line["task"], line["number"]) for line in map(json.loads, caplog.messages)]
     assert sorted(told) == [("sweep", number) for number in range(5)]
 

@@ -26,7 +26,10 @@ NO_GRAPH = "http://127.0.0.1:9"
 
 @contextmanager
 def up(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
-    """`python -m local up`, and what it printed. Its stderr is a pipe that nobody reads."""
+    """`python -m local up`, and what it printed.
+
+    Its stderr is a pipe that nobody reads.
+    """
     command = [sys.executable, "-m", "local", "up", "--graph-root", NO_GRAPH, "--state", str(state)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout

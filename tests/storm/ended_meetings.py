@@ -74,7 +74,10 @@ class Call:
 
 
 def end_meetings(control: Control, count: int, unannounced: float, seed: int) -> list[Call]:
-    """Have so many calls end, 24 or more; the share `unannounced` is left to be found. Graph itself announces none."""
+    """Have so many calls end, 24 or more; the share `unannounced` is left to be found.
+
+    Graph itself announces none.
+    """
     source = Random(seed)
     silent = set(source.sample(range(count), round(count * unannounced)))
     calls = []

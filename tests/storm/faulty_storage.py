@@ -80,7 +80,7 @@ class _Server(ThreadingHTTPServer):
             return  # the host was killed
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: connections break here on purpose."""
+        """Say nothing: connections break here on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):

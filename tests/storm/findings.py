@@ -59,7 +59,9 @@ def reports(container: ContainerClient) -> Reports:
 
 
 def make_due(container: ContainerClient, state: ContainerClient, filed: Iterable[Filed]) -> int:
-    """As if the days had passed until each of these outcomes is looked at again. How many there are.
+    """As if the days had passed until each of these outcomes is looked at again.
+
+    How many there are.
 
     The outcome tells the sweep, and the record behind it, in the container `state`, decides.
     """

@@ -81,7 +81,10 @@ class Recovery:
         self._began = time.monotonic()
 
     def run(self, meetings: int) -> Result:
-        """Do everything. Raises TimeoutError, requests or azure.core errors when the stack itself does not answer."""
+        """Do everything.
+
+        Raises TimeoutError, requests or azure.core errors when the stack itself does not answer.
+        """
         calls = end_meetings(self._control, meetings, self._unannounced, self._seed)
         # Moments of progress rather than of time, one in each stretch, so that they fall into the work on any machine.
         stretch = meetings / max(1, self._kills)

@@ -58,7 +58,9 @@ def run(
     often: int = 1,
     window: timedelta = WINDOW,
 ) -> Storm:
-    """Do everything. `often`: faults come so many times as often; `window`: the app's RETRY_WINDOW.
+    """Do everything.
+
+    `often`: faults come so many times as often; `window`: the app's RETRY_WINDOW.
 
     Raises what `Recovery.run` raises.
     """

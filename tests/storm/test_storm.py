@@ -11,7 +11,7 @@ from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.identity import Identity
 from local.stack.program import Log
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from tests.storm import faulty_graph, faulty_storage, storm
 from tests.storm.faulty_storage import Chances
 from tests.storm.findings import Findings
@@ -34,7 +34,7 @@ def headers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     identity: Identity = stack.identity
     monkeypatch.setenv("IDENTITY_ENDPOINT", identity.endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", identity.header)
-    token = credential(identity.client_id).get_token("https://storage.azure.com/.default").token
+    token = managed_identity(identity.client_id).get_token("https://storage.azure.com/.default").token
     return {"Authorization": f"Bearer {token}", "x-ms-version": "2025-01-05", "x-ms-blob-type": "BlockBlob"}
 
 

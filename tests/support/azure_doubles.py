@@ -78,7 +78,10 @@ class RecordingAz:
         self._save()
 
     def answer(self, words: str, *replies: Any) -> None:
-        """Answer a command that has all `words`; the last reply is repeated. An exception's text is an error."""
+        """Answer a command that has all `words`; the last reply is repeated.
+
+        An exception's text is an error.
+        """
         self._answers[words] = [
             {"error": str(each)} if isinstance(each, Exception) else {"reply": each} for each in replies
         ]

@@ -134,7 +134,10 @@ class Blobs:
         yield from map(Folder, sorted(names))
 
     def _pages(self, prefix: str) -> Iterator[Blob]:
-        """The blobs below `prefix` in order; a page of 5,000 is one request. What is deleted meanwhile is left out."""
+        """The blobs below `prefix` in order; a page of 5,000 is one request.
+
+        What is deleted meanwhile is left out.
+        """
         folders = [folder for folder in sorted(self._folders) if f"{folder}/".startswith(prefix)]
         folders = folders or [_folder(prefix)]
         names = [name for each in folders for name in self._folders.get(each, ()) if name.startswith(prefix)]

@@ -127,7 +127,10 @@ class Container:
         yield from (blob.name for blob in self.steps.take(lambda: self.below(name_starts_with)))
 
     def below(self, prefix: str) -> list[Blob]:
-        """The blobs whose names begin with `prefix`, in order. Not an operation: for those who check."""
+        """The blobs whose names begin with `prefix`, in order.
+
+        Not an operation: for those who check.
+        """
         return [self.blobs[name] for name in sorted(name for name in self.blobs if name.startswith(prefix))]
 
     def _there(self, name: str) -> Blob:

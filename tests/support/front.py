@@ -48,7 +48,10 @@ def own_stack(**settings: str) -> Any:
 
 
 def eventually[T](look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
-    """The first true thing that `look` sees. It looks less often the longer it waits, because looking costs."""
+    """The first true thing that `look` sees.
+
+    It looks less often the longer it waits, because looking costs.
+    """
     began = time.monotonic()
     while not (seen := look()):
         waited = time.monotonic() - began

@@ -18,7 +18,7 @@ from shared.days import manifests
 from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
 from shared.storage.scans import FULL, RECENT, Scan, Scans, StoredScan
-from shared.storage.state import State
+from shared.storage.state import StateStore
 
 HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
 ORGANIZER = "0a0b0c0d-0000-4000-8000-{:012d}"
@@ -42,8 +42,8 @@ class World:
         return self.settings["ATTENDANCE_CONTAINER"]
 
     @property
-    def state(self) -> State:
-        return State(self.host.get_container_client(f"{self.container}-state"))
+    def state(self) -> StateStore:
+        return StateStore(self.host.get_container_client(f"{self.container}-state"))
 
     def empty(self) -> None:
         """As the deployment leaves them."""

@@ -42,7 +42,10 @@ class Heard(Log):
             return self._lines[start:]
 
     def lines(self, start: int = 0) -> list[Line]:
-        """The product's lines among them. One that looks like one and is no JSON raises ValueError."""
+        """The product's lines among them.
+
+        One that looks like one and is no JSON raises ValueError.
+        """
         found = []
         for text in self.texts(start):
             match = _LINE.fullmatch(text)

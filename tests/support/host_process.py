@@ -161,7 +161,7 @@ class HostProcess:
             connection.close()
 
     def run(self, function: str, text: str = "") -> int:
-        """Runs a function by the admin route; the status of the answer."""
+        """Run a function by the admin route; the status of the answer."""
         return self.call("POST", f"/admin/functions/{function}", json.dumps({"input": text}).encode()).status
 
     @property

@@ -218,7 +218,7 @@ class App:
 
     def scan(self, prefix: str) -> Scan:
         """The one scan whose name begins so."""
-        (name,) = self.services.state.names(f"sweep/{prefix}", 2)
+        (name,) = self.services.state.list_names(f"sweep/{prefix}", 2)
         stored = self.services.scans.read(name.removeprefix("sweep/").removesuffix(".json"))
         assert stored, f"{name} cannot be read"
         return stored.scan
@@ -233,7 +233,10 @@ def call(
     readable: datetime | None = None,
     ready: datetime | None = None,
 ) -> Call:
-    """A meeting of 30 minutes. Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`."""
+    """A meeting of 30 minutes.
+
+    Its record and report come 2 minutes after it `ended`, or at `readable` and `ready`.
+    """
     begin, usual = ended - timedelta(minutes=30), ended + timedelta(minutes=2)
     length = {"start": times.text(begin), "end": times.text(ended)}
     record = {

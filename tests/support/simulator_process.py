@@ -15,7 +15,7 @@ import requests
 
 from local.simulator import wire
 from local.simulator.control.client import Control, MeetingMade, running
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 
 AUDIENCE = "https://graph.microsoft.com"
 PATIENCE = 15.0
@@ -163,7 +163,7 @@ def graph(simulator: Control) -> Iterator[Graph]:
     simulator.clear_calls()
     yield Graph(simulator, token())
     simulator.clear_faults()
-    simulator.change_settings(**wire.to_wire(Settings()))
+    simulator.change_settings(**wire.to_wire(SimulatorSettings()))
     for subscription in simulator.subscriptions():
         simulator.remove_subscription(subscription["id"])
 

@@ -103,7 +103,7 @@ def test_a_registrations_token_comes_from_the_clouds_sign_in(
 
 
 def test_queues_and_blobs_are_in_the_clouds_storage(config: Settings, cloud: Cloud) -> None:
-    identity, suffix = credentials.credential(""), HOSTS[cloud.name][2]
+    identity, suffix = credentials.managed_identity(""), HOSTS[cloud.name][2]
     queues, state = queue_service(config.queue_url, identity), blob_service(config.state_url, identity)
     assert urlsplit(queues.url).hostname == f"jobs.queue.{suffix}"
     assert urlsplit(state.url).hostname == f"jobs.blob.{suffix}"

@@ -46,7 +46,7 @@ class Graph:
         spans = {"startDateTime": at(NOW - timedelta(hours=2)), "endDateTime": at(NOW - timedelta(hours=1))}
         return {"id": event_id, "status": "published", "createdBy": {"user": {"id": "o"}}, **spans}
 
-    def pages(self, path: str, operation: str) -> list[list[dict[str, Any]]]:
+    def list_pages(self, path: str, operation: str) -> list[list[dict[str, Any]]]:
         self.asked.append(path)
         event_id = path.split("/")[3] if path.startswith("solutions") else ""
         if failure := self.broken.get(event_id):

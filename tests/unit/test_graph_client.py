@@ -457,7 +457,7 @@ def page(link: object = None, *values: int) -> Answer:
 def test_pages_are_followed_by_their_links_as_they_are_given(client: Client, service: Service) -> None:
     links = [f"{service.root}/beta/things?$skiptoken=a%2Fb%20c", f"{service.root}/v1.0/things?$skiptoken=2"]
     service.answers = [page(links[0], 1, 2), page(links[1]), page(None, 3)]
-    assert list(client.graph.pages("things", "list")) == [[1, 2], [], [3]]
+    assert list(client.graph.list_pages("things", "list")) == [[1, 2], [], [3]]
     assert [request.path for request in service.requests] == [
         "/v1.0/things",
         "/beta/things?$skiptoken=a%2Fb%20c",
@@ -495,7 +495,7 @@ def test_a_link_that_is_not_graphs_is_refused_before_a_token_is_fetched(
 ) -> None:
     service.answers = [page(link(service.authority)), Answer(body=b'{"value":[]}')]
     with pytest.raises(Unavailable, match="next link"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert (len(client.renewals), len(service.requests)) == (1, 1)
 
 
@@ -506,14 +506,14 @@ def test_a_link_to_graph_goes_to_graph_however_it_is_written(
     client: Client, service: Service, form: str
 ) -> None:
     service.answers = [page(form.format(own=service.authority)), page(None, 1)]
-    assert list(client.graph.pages("things", "list")) == [[], [1]]
+    assert list(client.graph.list_pages("things", "list")) == [[], [1]]
     assert len(service.requests) == 2
 
 
 def test_a_link_that_repeats_is_refused(client: Client, service: Service) -> None:
     service.answers = [page(f"{service.root}/v1.0/things?page=2")]
     with pytest.raises(Unavailable, match="repeats"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert len(service.requests) == 2
 
 
@@ -523,7 +523,7 @@ def test_links_without_an_end_are_given_up(
     monkeypatch.setattr(graph_module, "MAX_PAGES", 3)
     service.answers = [page(f"{service.root}/v1.0/things?page={number}") for number in range(10)]
     with pytest.raises(Unavailable, match="too many pages"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
     assert len(service.requests) == 4
 
 
@@ -531,7 +531,7 @@ def test_links_without_an_end_are_given_up(
 def test_a_page_without_a_list_is_no_page(client: Client, service: Service, body: bytes) -> None:
     service.answers = [Answer(body=body)]
     with pytest.raises(Unavailable, match="no list"):
-        list(client.graph.pages("things", "list"))
+        list(client.graph.list_pages("things", "list"))
 
 
 def test_the_link_of_an_expanded_property_is_a_next_link_too() -> None:

@@ -19,7 +19,7 @@ from local.stack.identity import CLIENT_ID, Identity
 from shared.crypto.decryption import decrypt
 from shared.crypto.key_vault import VaultKeys
 from shared.errors import Unavailable, Undecipherable
-from shared.graph.credentials import credential
+from shared.graph.credentials import managed_identity
 from tests.support import openssl
 
 OLD, NEW = "0" * 31 + "1", "0" * 31 + "2"
@@ -76,7 +76,7 @@ def text64(data: bytes) -> str:
 
 
 def handler(vault: Vault) -> type[BaseHTTPRequestHandler]:
-    """Answers the requests of the vault's REST API."""
+    """Answer the requests of the vault's REST API."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -144,7 +144,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
 def identified(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> TokenCredential:
     monkeypatch.setenv("IDENTITY_ENDPOINT", identity.endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", identity.header)
-    return credential(CLIENT_ID)
+    return managed_identity(CLIENT_ID)
 
 
 @pytest.fixture

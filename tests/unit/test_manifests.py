@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
-from shared.archive.reports import Archive, Stored
+from shared.archive.reports import Archive, StoreResult
 from shared.days.manifests import Manifest, Manifests, dumps, following
 from shared.errors import AttendanceError
 from shared.graph.reports import MeetingReports, Report
@@ -33,7 +33,7 @@ from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages import codec
 from shared.storage.blobs import MAX_RACES
-from shared.storage.names import partition
+from shared.storage.names import day_blob_name
 
 DAY = date(2026, 11, 23)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def store(
     body: bytes = b"{}",
     where: MeetingReports = WHERE,
     **changes: Any,
-) -> Stored:
+) -> StoreResult:
     known = Report(
         report_id,
         NOON - timedelta(hours=1),
@@ -144,7 +144,7 @@ def test_outcomes_are_counted_and_the_oldest_pending_one_is_told(
     settle(container, "cr-next", Result.FAILED, later=1)
     manifest = manifests.refresh(DAY, final=False)
     assert manifest.outcomes == {"noReport": 1, "pending": 1, "stored": 2}
-    pending = container.get_blob_client(partition("outcomes", DAY, "cr-2")).get_blob_properties()
+    pending = container.get_blob_client(day_blob_name("outcomes", DAY, "cr-2")).get_blob_properties()
     assert manifest.oldest_pending == pending.creation_time
     assert manifests.read(DAY) == manifest
 
@@ -180,7 +180,7 @@ def test_each_later_change_of_a_complete_day_is_a_revision(
     manifests.refresh(DAY, final=True)
     store(container, "1")
     assert manifests.refresh(DAY, final=False).revision == 2
-    assert store(container, "1", b'{"grown":1}') is Stored.REPLACED
+    assert store(container, "1", b'{"grown":1}') is StoreResult.REPLACED
     replaced = manifests.refresh(DAY, final=True)
     assert (replaced.complete, replaced.revision, replaced.reports) == (True, 3, 1)
     assert_consistent(container)
@@ -239,7 +239,7 @@ def test_a_line_names_event_and_session_of_a_webinar(
 def test_a_join_url_that_metadata_cannot_hold_does_not_cost_the_report(
     container: ContainerClient, manifests: Manifests, url: str
 ) -> None:
-    assert store(container, "1", where=replace(WHERE, join_url=url), start=None) is Stored.CREATED
+    assert store(container, "1", where=replace(WHERE, join_url=url), start=None) is StoreResult.CREATED
     manifests.refresh(DAY, final=False)
     (line,) = lines(container)
     assert (line["joinWebUrl"], line["start"], line["meetingId"]) == (None, None, "MSo+/w==")

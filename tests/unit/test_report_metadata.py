@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archive.reports import MAX_HEADER, MAX_METADATA, fit_metadata, metadata
+from shared.archive.reports import MAX_HEADER, MAX_METADATA, fit_metadata, report_metadata
 from shared.graph.join_urls import join_url_key
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.record import AttemptSeries, Record, Result, outcome_metadata
 from shared.messages.signals import Meeting
-from shared.storage.names import decoded
+from shared.storage.names import decode_name_part
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = (
@@ -24,16 +24,16 @@ RECORD = Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW))
 
 
 def test_the_key_of_a_link_survives_the_headers() -> None:
-    told = metadata(REPORT, MeetingReports("o", "m", URL))
-    assert decoded(told["joinurlkey"]) == join_url_key(URL)
+    told = report_metadata(REPORT, MeetingReports("o", "m", URL))
+    assert decode_name_part(told["joinurlkey"]) == join_url_key(URL)
     outcome = outcome_metadata(replace(RECORD, meeting=Meeting(NOW, NOW, URL)))
-    assert decoded(outcome["joinurlkey"]) == join_url_key(URL)
+    assert decode_name_part(outcome["joinurlkey"]) == join_url_key(URL)
     assert "joinurlkey" not in outcome_metadata(RECORD)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=900))
 def test_whatever_a_link_holds_its_metadata_are_headers_that_storage_takes(text: str) -> None:
-    told = metadata(REPORT, MeetingReports("o", "m", f"https://t/{text}"))
+    told = report_metadata(REPORT, MeetingReports("o", "m", f"https://t/{text}"))
     told |= outcome_metadata(replace(RECORD, meeting=Meeting(NOW, NOW, f"https://t/{text}")))
     for value in told.values():
         assert all("!" <= each <= "~" for each in value)
@@ -41,7 +41,7 @@ def test_whatever_a_link_holds_its_metadata_are_headers_that_storage_takes(text:
 
 @pytest.mark.parametrize("length", [10, 1_300, 1_400, 2_048])
 def test_long_links_never_cost_the_report(length: int) -> None:
-    told = metadata(REPORT, MeetingReports("o" * 36, "m" * 1_000, "https://t/" + "\u00e4" * length))
+    told = report_metadata(REPORT, MeetingReports("o" * 36, "m" * 1_000, "https://t/" + "\u00e4" * length))
     assert sum(len(key) + len(value) for key, value in told.items()) <= MAX_METADATA
     assert max(map(len, told.values())) <= MAX_HEADER
     assert {"source", "sha256", "end", "meetingid", "seriesid"} <= told.keys()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shared.errors import Unavailable
 from shared.graph import verbatim_json
 from shared.graph.client import Graph
-from shared.graph.reports import MeetingReports, Report, listed, read
+from shared.graph.reports import MeetingReports, Report, list_reports, read_report
 
 EVENTS = Path(__file__).parents[1] / "events"
 REPORT_ID = "c9b6db1c-d5eb-427d-a5c0-20088d9b22d7"
@@ -68,7 +68,7 @@ def paged(
 
 
 def whole(graph: Graph) -> tuple[Report, bytes]:
-    with read(graph, WHERE, REPORT_ID) as report:
+    with read_report(graph, WHERE, REPORT_ID) as report:
         return report, report.body.read()
 
 
@@ -288,7 +288,7 @@ class Crowd(Graph):
 def test_the_memory_for_a_report_of_20_000_people_follows_the_page() -> None:
     tracemalloc.start()
     try:
-        with read(Crowd(), WHERE, REPORT_ID) as report:
+        with read_report(Crowd(), WHERE, REPORT_ID) as report:
             _, peak = tracemalloc.get_traced_memory()
             size = report.size
             assert sum(chunk.count(b'"emailAddress"') for chunk in lines(report)) == Crowd.people
@@ -308,7 +308,7 @@ def lines(report: Report) -> Iterator[bytes]:
 
 
 def listed_one(item: dict[str, Any]) -> Any:
-    [one] = listed(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
+    [one] = list_reports(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
     return one
 
 
@@ -320,7 +320,7 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
             f"{NEXT}1": json.dumps({"value": [one, head(id="3")]}),
         }
     )
-    found = listed(graph, WHERE)
+    found = list_reports(graph, WHERE)
     assert [each.id for each in found] == ["1", "2", "3"]
     assert [each.end is None for each in found] == [False, True, False]
 
@@ -330,7 +330,7 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
 )
 def test_a_listed_report_of_another_shape_is_asked_for_again(item: object) -> None:
     with pytest.raises(Unavailable):
-        listed(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
+        list_reports(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
 
 
 def test_ids_are_encoded_once_in_the_address_and_verbatim_in_the_metadata() -> None:

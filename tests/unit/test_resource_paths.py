@@ -42,7 +42,7 @@ def asked(address: str, **query: Any) -> str:
     found = resource_paths.report(address)
     assert found
     graph: Any = Asked()
-    reports.fetch(graph, reports.where(found), found.report_id, **query)
+    reports.fetch_report(graph, reports.locate_report(found), found.report_id, **query)
     return str(graph.path)
 
 

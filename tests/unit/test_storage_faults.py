@@ -13,7 +13,7 @@ from azure.storage.blob import ContainerClient
 from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
-from shared.archive.reports import Archive, Stored
+from shared.archive.reports import Archive, StoreResult
 from shared.errors import Contention
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger import store
@@ -70,10 +70,10 @@ def test_a_container_that_is_missing_is_a_fault_and_not_a_race(container: Contai
 def test_a_report_is_written_once_and_replaced_only_by_a_change(container: ContainerClient) -> None:
     container.create_container()
     archive = Archive(container)
-    assert archive.store(report(b"{}"), WHERE) is Stored.CREATED
-    assert archive.store(report(b"{}"), WHERE) is Stored.UNCHANGED
-    assert archive.store(report(b'{"a":1}'), WHERE) is Stored.REPLACED
-    assert archive.store(report(b"{}"), WHERE, only_grown=True) is Stored.KEPT
+    assert archive.store(report(b"{}"), WHERE) is StoreResult.CREATED
+    assert archive.store(report(b"{}"), WHERE) is StoreResult.UNCHANGED
+    assert archive.store(report(b'{"a":1}'), WHERE) is StoreResult.REPLACED
+    assert archive.store(report(b"{}"), WHERE, only_grown=True) is StoreResult.KEPT
     (blob,) = container.list_blobs(include=["metadata"])
     assert blob.name == "reports/date=2026-11-23/r%2F1.json"
     assert blob.metadata["meetingid"] == "MSo+/w=="
@@ -85,7 +85,7 @@ def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container:
     archive = Archive(container)
     archive.store(report(b'{"newer":1}'), WHERE)
     older = replace(report(b"{}"), read_at=datetime(2020, 1, 1, tzinfo=UTC))
-    assert archive.store(older, WHERE) is Stored.KEPT
+    assert archive.store(older, WHERE) is StoreResult.KEPT
     (name,) = container.list_blob_names()
     assert container.download_blob(name).readall() == b'{"newer":1}'
 
@@ -93,9 +93,9 @@ def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container:
 def test_a_report_larger_than_a_block_keeps_the_same_conditions(container: ContainerClient) -> None:
     container.create_container()
     archive, large = Archive(container), b"[" + b" " * 9_000_000 + b"]"
-    assert archive.store(report(large), WHERE) is Stored.CREATED
-    assert archive.store(report(large), WHERE) is Stored.UNCHANGED
-    assert archive.store(report(b"{" + large[1:]), WHERE) is Stored.REPLACED
+    assert archive.store(report(large), WHERE) is StoreResult.CREATED
+    assert archive.store(report(large), WHERE) is StoreResult.UNCHANGED
+    assert archive.store(report(b"{" + large[1:]), WHERE) is StoreResult.REPLACED
 
 
 def test_a_report_that_grew_past_midnight_leaves_no_copy_in_the_day_before(
@@ -149,7 +149,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
     """The storage client repeats a PUT whose reply was lost; meanwhile another writer came."""
     container.create_container()
     other = Ledger(storage.blob_service(azurite, identity).get_container_client(container.container_name))
-    put = blobs.put
+    put = blobs.put_blob
 
     def put_twice(to: ContainerClient, *args: Any, **known: Any) -> str | None:
         if to is container:
@@ -157,7 +157,7 @@ def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one
             wrote(other, record(attempt=2, last_error="another's"), other.read("cr-1"))
         return put(to, *args, **known)
 
-    monkeypatch.setattr(store, "put", put_twice)
+    monkeypatch.setattr(store, "put_blob", put_twice)
     now, is_written = Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
     assert is_written
     assert now
@@ -168,7 +168,7 @@ def test_a_writer_whom_others_always_overtake_gives_up(
     container: ContainerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container.create_container()
-    monkeypatch.setattr(store, "put", lambda *_, **__: None)
+    monkeypatch.setattr(store, "put_blob", lambda *_, **__: None)
     with pytest.raises(Contention, match="cr-1"):
         Ledger(container).update("cr-1", lambda _: record(), new_commit("attempt"))
 

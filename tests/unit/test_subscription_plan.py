@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.graph.subscriptions import Subscription
 from shared.messages.signals import EventKind
 from shared.settings import fingerprint, load
-from shared.storage.watchlist import Watched
+from shared.storage.watchlist import WatchedMeeting
 from shared.subscriptions.desired import (
     EVENT_LIFETIME,
     LIFETIME,
@@ -235,7 +235,7 @@ def test_the_reports_of_an_event_are_known_by_its_subscription() -> None:
 
 
 def test_the_join_url_of_a_watched_meeting_is_encoded_once_more() -> None:
-    watched = Watched("https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0", "o")
+    watched = WatchedMeeting("https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0", "o")
     settings = replace(SETTINGS, signals=frozenset({"call-events"}))
     (want,) = of_meetings(settings, [watched])
     assert want.resource == (

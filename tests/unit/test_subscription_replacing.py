@@ -30,7 +30,7 @@ from shared.messages import tasks
 from shared.messages.tasks import Backfill
 from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
-from shared.storage.watchlist import checked
+from shared.storage.watchlist import build_watched_meeting
 from shared.subscriptions import maintain, status
 from shared.subscriptions.desired import LIFETIME, of_meetings
 from shared.subscriptions.status import Maintenance
@@ -231,8 +231,8 @@ def test_the_first_run_of_all_queues_no_sweep(app: Subscribed) -> None:
 def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> None:
     settings = replace(SETTINGS, signals=frozenset({"call-events"}))
     app.services = app.another_instance(settings)  # without a key
-    app.services.watch.add(checked("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
-    (desired,) = of_meetings(settings, app.services.watch.listed())
+    app.services.watch.add(build_watched_meeting("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
+    (desired,) = of_meetings(settings, app.services.watch.list_meetings())
     former = {
         "id": "former",
         "resource": desired.resource,

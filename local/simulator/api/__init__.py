@@ -1,1 +1,1 @@
-"""The routes of Microsoft Graph that read the tenant and keep subscriptions, with their tokens and limits."""
+"""Graph's routes: reading the tenant, subscriptions, tokens and limits."""

@@ -1,4 +1,4 @@
-"""Call records: one by id, and the list by start time that is the only reconciliation Graph offers.
+"""Call records: one by id, and the list by start time.
 
 `organizer` and `participants` come empty (Global cloud since 2026-06-30); `organizer_v2` holds the organizer.
 Sources: callRecord resource type, List callRecords, Get callRecord.
@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from local.simulator import moments, odata
 from local.simulator.api.routing import GraphRequest, Route
 from local.simulator.api.throttle import PER_APP, PER_RESOURCE, Throttle
-from local.simulator.odata import Entity, GraphError, Reply
-from local.simulator.settings import Settings
+from local.simulator.odata import Entity, GraphError, GraphReply
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.people import full_name
 from local.simulator.tenant.sessions import Session
 from local.simulator.tenant.world import World
@@ -33,7 +33,7 @@ _KINDS_OF_IDENTITY = (
 
 @dataclass(frozen=True)
 class StartRange:
-    """The span of start times that a `$filter` asks for."""
+    """The range of start times in a `$filter`."""
 
     low: datetime = _EARLIEST
     high: datetime = _LATEST
@@ -46,13 +46,13 @@ class StartRange:
         return above and (start < self.high or (start == self.high and not self.high_open))
 
 
-def parsed_filter(text: str | None) -> StartRange:
-    """The span that `$filter` describes. Raises GraphError for every other filter."""
+def parse_filter(text: str | None) -> StartRange:
+    """The range that `$filter` describes. Raises GraphError for any other filter."""
     span = StartRange()
     for clause in re.split(r"\s+and\s+", text.strip()) if text is not None else ():
         match = _CLAUSE.fullmatch(clause)
         try:
-            moment = moments.parse(match[2]) if match else None
+            moment = moments.parse_time(match[2]) if match else None
         except ValueError:
             moment = None
         if match is None or moment is None:
@@ -67,7 +67,7 @@ def parsed_filter(text: str | None) -> StartRange:
 class CallRecords:
     """The routes below `/communications/callRecords`."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: SimulatorSettings) -> None:
         self._world = world
         self._settings = settings
         self._throttle = Throttle()
@@ -79,7 +79,7 @@ class CallRecords:
             Route("GET", "/communications/callRecords/{call}", self.get),
         ]
 
-    async def get(self, request: GraphRequest) -> Reply:
+    async def get(self, request: GraphRequest) -> GraphReply:
         """One call record: 404 before it exists and after 30 days."""
         request.caller.as_application()
         call_id = request.parameters["call"].lower()
@@ -87,18 +87,18 @@ class CallRecords:
         session = self._world.sessions.get(call_id)
         if session is None or not session.record_exists(moments.now()):
             raise GraphError(404, "NotFound", "call record not found")
-        properties = odata.selected(self._entity(session), request.query.get("$select"))
+        properties = odata.select_properties(self._entity(session), request.query.get("$select"))
         context = odata.text(request.context("communications/callRecords/$entity"))
-        return Reply(body=odata.rendered({"@odata.context": context} | properties))
+        return GraphReply(body=odata.entity_text({"@odata.context": context} | properties))
 
-    async def listed(self, request: GraphRequest) -> Reply:
+    async def listed(self, request: GraphRequest) -> GraphReply:
         """A page of the call records, by start time."""
         request.caller.as_application()
         self._count(request, "list")
         unsupported = [name for name in request.query if name.startswith("$") and name not in _LIST_OPTIONS]
         if unsupported:
             raise GraphError(400, "BadRequest", f"The query option '{unsupported[0]}' is not supported.")
-        span = parsed_filter(request.query.get("$filter"))
+        span = parse_filter(request.query.get("$filter"))
         first = (span.low, "")
         token = request.query.get("$skiptoken")
         if token is not None:
@@ -116,8 +116,10 @@ class CallRecords:
                 next_link = odata.link(request.address, filter=filter_, select=select, skiptoken=token)
                 break
             page.append(session)
-        items = [odata.selected(self._entity(session), select) for session in page]
-        return Reply(body=odata.collection(request.context("communications/callRecords"), items, next_link))
+        items = [odata.select_properties(self._entity(session), select) for session in page]
+        return GraphReply(
+            body=odata.collection(request.context("communications/callRecords"), items, next_link)
+        )
 
     def _count(self, request: GraphRequest, resource: str) -> None:
         if self._settings.throttling:
@@ -127,14 +129,14 @@ class CallRecords:
 
     def _entity(self, session: Session) -> Entity:
         seventh = int(session.call_id[0], 16) % 10
-        end = moments.written(session.end, seventh)
+        end = moments.format_time(session.end, seventh)
         properties = odata.entity(
             id=session.call_id,
             version=1,
             type=session.type,
             modalities=["audio", "video"] if session.participants > 2 else ["audio"],
             lastModifiedDateTime=end,
-            startDateTime=moments.written(session.start, seventh),
+            startDateTime=moments.format_time(session.start, seventh),
             endDateTime=end,
         )
         if session.meeting_id is not None:
@@ -170,6 +172,6 @@ def _position(token: str) -> tuple[datetime, str]:
     position = odata.position_of(token)
     try:
         start, call_id = position
-        return moments.parse(start), call_id
+        return moments.parse_time(start), call_id
     except ValueError:
         raise GraphError(400, "BadRequest", "The skip token is malformed.") from None

@@ -1,4 +1,4 @@
-"""Online meetings of a user: looked up by join link, by the number to join with, or by id.
+"""Online meetings of a user: by join URL, by meeting number, or by id.
 
 Only the organizer's object id works, for an application where an access policy covers that user, for a signed-in
 user with `/me`. The link in a filter must be escaped once more as a whole; after one decoding it must be the link
@@ -13,7 +13,7 @@ import re
 from local.simulator import odata
 from local.simulator.api.reports import Place
 from local.simulator.api.routing import GraphRequest, Route
-from local.simulator.odata import Entity, GraphError, Reply
+from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.tenant import attendance, links
 from local.simulator.tenant.sessions import Meeting
 from local.simulator.tenant.world import World
@@ -27,7 +27,7 @@ READ = ("OnlineMeetings.Read", "OnlineMeetings.ReadWrite")
 
 
 class OnlineMeetings:
-    """The routes `/users/{user}/onlineMeetings` and one meeting of it, and the same for `/me`."""
+    """The routes `/users/{user}/onlineMeetings` and `/me/onlineMeetings`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -40,8 +40,8 @@ class OnlineMeetings:
             for rest, answer in (("", self.find), ("/{meeting}", self.get))
         ]
 
-    async def find(self, request: GraphRequest) -> Reply:
-        """The one meeting that the filter names, in a collection."""
+    async def find(self, request: GraphRequest) -> GraphReply:
+        """A collection with the one meeting that the filter names."""
         request.caller.needs(*READ)
         user = self.allowed_user(request)
         match = _FILTER.fullmatch(request.query.get("$filter", ""))
@@ -52,17 +52,20 @@ class OnlineMeetings:
         meeting = lookup(value)
         self._check_access(meeting, user)
         context = request.context(f"users('{user}')/onlineMeetings")
-        return Reply(body=odata.collection(context, [self._entity(meeting)]))
+        return GraphReply(body=odata.collection(context, [self._entity(meeting)]))
 
-    async def get(self, request: GraphRequest) -> Reply:
+    async def get(self, request: GraphRequest) -> GraphReply:
         """One meeting by id."""
         request.caller.needs(*READ)
         meeting = self.meeting(request)
         context = odata.text(request.context(f"users('{meeting.organizer_id}')/onlineMeetings/$entity"))
-        return Reply(body=odata.rendered({"@odata.context": context} | self._entity(meeting)))
+        return GraphReply(body=odata.entity_text({"@odata.context": context} | self._entity(meeting)))
 
     def meeting(self, request: GraphRequest) -> Meeting:
-        """The meeting that a path names, if the user in the path may see it. Raises GraphError."""
+        """The meeting that a path names, if the user in the path may see it.
+
+        Raises GraphError.
+        """
         user = self.allowed_user(request)
         meeting_id = request.parameters["meeting"]
         if links.organizer_in(meeting_id) is None:
@@ -81,7 +84,10 @@ class OnlineMeetings:
         return Place(meeting, context, attendance.form_of(meeting.view))
 
     def allowed_user(self, request: GraphRequest) -> str:
-        """The object id in the path, of a user for whom the caller may act, or the caller's. Raises GraphError."""
+        """The object id in the path, if the caller may act for that user.
+
+        Raises GraphError.
+        """
         if "user" not in request.parameters:
             return request.caller.me()
         user = request.parameters["user"].lower()

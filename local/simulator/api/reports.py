@@ -1,4 +1,4 @@
-"""Attendance reports: the list, one report, and its attendance records page by page, wherever they can be read.
+"""Attendance reports: the list, one report, and its attendance records by page.
 
 The list holds the 50 newest of the series in no order, without records; a channel meeting lists those of the whole
 channel. The reports of a webinar's or town hall's session may also be read as those of an online meeting.
@@ -13,8 +13,8 @@ from random import Random
 
 from local.simulator import moments, odata
 from local.simulator.api.routing import GraphRequest, Route
-from local.simulator.odata import Entity, GraphError, Reply
-from local.simulator.settings import Settings
+from local.simulator.odata import Entity, GraphError, GraphReply
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant import attendance
 from local.simulator.tenant.attendance import Attendee, Form
 from local.simulator.tenant.sessions import Meeting, Session
@@ -25,7 +25,7 @@ LISTED = 50
 
 @dataclass(frozen=True)
 class Place:
-    """Where reports are read: of which meeting, with which context, and in which form."""
+    """Where reports are read: the meeting, the context, and the form."""
 
     meeting: Meeting
     context: str
@@ -33,10 +33,10 @@ class Place:
 
 
 class AttendanceReports:
-    """The routes below one address; `place` says what a request is about, or refuses it."""
+    """The routes under one address; `place` resolves a request, or refuses it."""
 
     def __init__(
-        self, world: World, settings: Settings, address: str, place: Callable[[GraphRequest], Place]
+        self, world: World, settings: SimulatorSettings, address: str, place: Callable[[GraphRequest], Place]
     ) -> None:
         self._world = world
         self._settings = settings
@@ -51,8 +51,8 @@ class AttendanceReports:
             Route("GET", self._address + "/{report}/attendanceRecords", self.records),
         ]
 
-    async def listed(self, request: GraphRequest) -> Reply:
-        """The newest reports, shuffled the same way every time."""
+    async def listed(self, request: GraphRequest) -> GraphReply:
+        """The newest reports, shuffled in the same way every time."""
         place = self._place(request)
         at = moments.now()
         sessions = self._world.newest_reports(place.meeting, at, LISTED)
@@ -67,23 +67,23 @@ class AttendanceReports:
             )
         page = sessions[start : start + size]
         items = [
-            odata.selected(
+            odata.select_properties(
                 attendance.report(session, attendance.attendees_at(self._world, session, at), at, place.form),
                 select,
             )
             for session in page
         ]
-        return Reply(body=odata.collection(request.context(place.context), items, next_link))
+        return GraphReply(body=odata.collection(request.context(place.context), items, next_link))
 
-    async def get(self, request: GraphRequest) -> Reply:
-        """One report, with the first page of its records where `$expand=attendanceRecords` asks for them."""
+    async def get(self, request: GraphRequest) -> GraphReply:
+        """One report, with the first page of records for `$expand=attendanceRecords`."""
         place = self._place(request)
         session = self._session(request, place)
         at = moments.now()
         everyone = attendance.attendees_at(self._world, session, at)
         select = request.query.get("$select")
         properties = {"@odata.context": odata.text(request.context(f"{place.context}/$entity"))}
-        properties |= odata.selected(attendance.report(session, everyone, at, place.form), select)
+        properties |= odata.select_properties(attendance.report(session, everyone, at, place.form), select)
         expand = request.query.get("$expand")
         if expand is not None:
             if expand.strip() != "attendanceRecords":
@@ -95,22 +95,22 @@ class AttendanceReports:
                 request.context(f"{place.context}('{session.report_id}')/attendanceRecords")
             )
             properties["attendanceRecords"] = (
-                "[" + ",".join(odata.rendered(record) for record in records) + "]"
+                "[" + ",".join(odata.entity_text(record) for record in records) + "]"
             )
             if next_link is not None:
                 top = self._settings.next_link_form == "top"
                 name = "@odata.nextLink" if top else "attendanceRecords@odata.nextLink"
                 properties[name] = odata.text(next_link)
-        return Reply(body=odata.rendered(properties))
+        return GraphReply(body=odata.entity_text(properties))
 
-    async def records(self, request: GraphRequest) -> Reply:
+    async def records(self, request: GraphRequest) -> GraphReply:
         """A page of the records of one report."""
         place = self._place(request)
         session = self._session(request, place)
         everyone = attendance.attendees_at(self._world, session, moments.now())
         page, next_link = self._page(request, everyone, request.address, place.form)
         context = request.context(f"{place.context}('{session.report_id}')/attendanceRecords")
-        return Reply(body=odata.collection(context, page, next_link))
+        return GraphReply(body=odata.collection(context, page, next_link))
 
     def _place(self, request: GraphRequest) -> Place:
         """The place that a request names, in the form of this cloud."""

@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from local.simulator.api.tokens import Caller
-from local.simulator.odata import GraphError, Reply
+from local.simulator.odata import GraphError, GraphReply
 
 VERSIONS = ("v1.0", "beta")
 
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """One authenticated request. `root` is the service root in links: `http://host/v1.0`."""
+    """An authenticated request; `root` is the root of links, `http://host/v1.0`."""
 
     method: str
     root: str
@@ -38,7 +38,7 @@ class GraphRequest:
 
     @property
     def address(self) -> str:
-        """The request's own address without its query, as links of the next page repeat it."""
+        """The request's address without its query, for links to the next page."""
         return "/".join((self.root, *self.segments))
 
     def context(self, what: str) -> str:
@@ -64,7 +64,7 @@ class GraphRequest:
         return usual
 
 
-type Handler = Callable[[GraphRequest], Awaitable[Reply]]
+type Handler = Callable[[GraphRequest], Awaitable[GraphReply]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Route:
     handler: Handler
 
     def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
-        """The decoded parameters of a path, None if it is another one."""
+        """The decoded parameters of a path, None if it does not match."""
         pattern = self.path.strip("/").split("/")
         if len(pattern) != len(segments):
             return None

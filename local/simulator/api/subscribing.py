@@ -1,4 +1,4 @@
-"""The routes below `/subscriptions`: create with its handshake, list, read, renew, reauthorize, delete.
+"""The routes of `/subscriptions`: create, list, read, renew, reauthorize, delete.
 
 An application sees its own subscriptions only, whoever else notifies the same URL; a user's token makes none here. The
 event or meeting must exist, and an access policy must cover its organizer.
@@ -15,16 +15,16 @@ from local.simulator import moments, odata
 from local.simulator.api.routing import GraphRequest, Route
 from local.simulator.delivery import handshake, resources, subscriptions
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
-from local.simulator.odata import Entity, GraphError, Reply
-from local.simulator.settings import Settings
+from local.simulator.odata import Entity, GraphError, GraphReply
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.events import Events
 
 
 class Subscribing:
-    """The routes; `resumed` is called with the id of a subscription that was renewed or reauthorized."""
+    """The routes; `resumed` is called with the id of a renewed subscription."""
 
     def __init__(
-        self, kept: Subscriptions, events: Events, settings: Settings, resumed: Callable[[str], None]
+        self, kept: Subscriptions, events: Events, settings: SimulatorSettings, resumed: Callable[[str], None]
     ) -> None:
         self._kept = kept
         self._events = events
@@ -43,11 +43,11 @@ class Subscribing:
             Route("POST", one + "/reauthorize", self.reauthorize),
         ]
 
-    async def create(self, request: GraphRequest) -> Reply:
+    async def create(self, request: GraphRequest) -> GraphReply:
         """A new subscription, once its URLs have answered the handshake."""
         caller = request.caller
         caller.as_application()
-        wanted = subscriptions.checked(
+        wanted = subscriptions.parse_subscription(
             request.json(), str(uuid.uuid4()), caller.app_id, caller.object_id, self._now(), request.version
         )
         self._check_access(wanted)
@@ -58,9 +58,9 @@ class Subscribing:
         # A second request for the same combination may have passed its own handshake meanwhile.
         self._kept.check_room(wanted, self._settings.call_event_quota)
         self._kept.put(wanted)
-        return Reply(201, _one(request, wanted))
+        return GraphReply(201, _one(request, wanted))
 
-    async def listed(self, request: GraphRequest) -> Reply:
+    async def listed(self, request: GraphRequest) -> GraphReply:
         """A page of the caller's subscriptions; no query options are supported."""
         request.caller.as_application()
         options = [name for name in request.query if name.startswith("$") and name != "$skiptoken"]
@@ -73,37 +73,40 @@ class Subscribing:
         if start + size < len(own):
             next_link = odata.link(request.address, skiptoken=odata.skip_token(str(start + size)))
         items = [_without_client_state(each) for each in own[start : start + size]]
-        return Reply(body=odata.collection(request.context("subscriptions"), items, next_link))
+        return GraphReply(body=odata.collection(request.context("subscriptions"), items, next_link))
 
-    async def get(self, request: GraphRequest) -> Reply:
+    async def get(self, request: GraphRequest) -> GraphReply:
         """One subscription."""
-        return Reply(body=_one(request, self._own(request)))
+        return GraphReply(body=_one(request, self._own(request)))
 
-    async def renew(self, request: GraphRequest) -> Reply:
+    async def renew(self, request: GraphRequest) -> GraphReply:
         """A later expiry, or another certificate."""
-        changed = subscriptions.renewed(self._own(request), request.json(), self._now())
+        changed = subscriptions.renew_subscription(self._own(request), request.json(), self._now())
         self._kept.put(changed)
         self._resumed(changed.id)
-        return Reply(body=_one(request, changed))
+        return GraphReply(body=_one(request, changed))
 
-    async def delete(self, request: GraphRequest) -> Reply:
-        """The end of a subscription."""
+    async def delete(self, request: GraphRequest) -> GraphReply:
+        """Delete a subscription."""
         self._kept.remove(self._own(request).id)
-        return Reply(204)
+        return GraphReply(204)
 
-    async def reauthorize(self, request: GraphRequest) -> Reply:
-        """Delivery goes on; the expiry stays."""
-        changed = subscriptions.reauthorized(self._own(request))
+    async def reauthorize(self, request: GraphRequest) -> GraphReply:
+        """Resume delivery without a new expiry."""
+        changed = subscriptions.reauthorize_subscription(self._own(request))
         self._kept.put(changed)
         self._resumed(changed.id)
-        return Reply(204)
+        return GraphReply(204)
 
     def _now(self) -> datetime:
         """The time by Graph's clock."""
         return moments.now() + timedelta(seconds=self._settings.clock_offset)
 
     def _check_access(self, wanted: Subscription) -> None:
-        """Raises GraphError for an event or meeting that does not exist, or for which the caller may not act."""
+        """Check that the event or meeting exists and the caller may act for it.
+
+        Raises GraphError.
+        """
         topic, world = wanted.topic, self._events.world
         if topic.kind in ("virtualEvent", "attendanceReport") and self._settings.virtual_events != "offered":
             raise GraphError(400, "InvalidRequest", f"Resource '{wanted.resource}' is not supported.")
@@ -128,7 +131,7 @@ class Subscribing:
 
 def _one(request: GraphRequest, subscription: Subscription) -> str:
     context = odata.text(request.context("subscriptions/$entity"))
-    return odata.rendered({"@odata.context": context} | subscription.entity())
+    return odata.entity_text({"@odata.context": context} | subscription.entity())
 
 
 def _without_client_state(subscription: Subscription) -> Entity:

@@ -27,7 +27,10 @@ class Throttle:
         self._times: dict[str, deque[float]] = {}
 
     def count(self, key: str, limit: int, at: float) -> None:
-        """Counts a request at `at` (seconds). Raises GraphError 429 when `key` is above its limit."""
+        """Count a request at `at` (seconds).
+
+        Raises GraphError 429 when `key` is above its limit.
+        """
         times = self._times.setdefault(key, deque(maxlen=limit + 1))
         times.append(at)
         if len(times) > limit and at - times[0] < self._span:

@@ -1,4 +1,4 @@
-"""Bearer tokens on the Graph side: audience and times are checked, the signature is not.
+"""Bearer tokens for Graph: audience and times are checked, signatures are not.
 
 A token with scopes is a user's (delegated), any other an application's own.
 
@@ -17,7 +17,7 @@ from local.simulator.odata import GraphError
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the application's client id, and the object id of its service principal or of its user.
+    """The caller: client id, and object id of its service principal or user.
 
     `scopes` is None for an application that acts for itself.
     """
@@ -27,12 +27,12 @@ class Caller:
     scopes: frozenset[str] | None = None
 
     def as_application(self) -> None:
-        """Raises GraphError 403 where a user's token is used on a route for applications."""
+        """Refuse a user's token on a route for applications. Raises GraphError 403."""
         if self.scopes is not None:
             raise GraphError(403, "Forbidden", "Insufficient privileges to complete the operation.")
 
     def needs(self, *scopes: str) -> None:
-        """Raises GraphError 403 where a user's token has none of these scopes."""
+        """Refuse a user's token without any of these scopes. Raises GraphError 403."""
         if self.scopes is not None and self.scopes.isdisjoint(scopes):
             raise GraphError(403, "Forbidden", "Insufficient privileges to complete the operation.")
 
@@ -46,7 +46,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class TokenCheck:
-    """Accepts tokens for `audience`; `app_id` is the application of a token that names none."""
+    """A check of tokens for `audience`; `app_id` is used if a token names no app."""
 
     audience: str
     app_id: str

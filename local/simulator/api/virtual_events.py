@@ -1,4 +1,4 @@
-"""Webinars and town halls: the lists, one event, its sessions; their reports are read as those of meetings are.
+"""Webinars and town halls: the lists, one event, its sessions and reports.
 
 An application sees those whose organizer an access policy covers, a user those that he organizes, and no list. Only
 the global cloud has them. Sources: List webinars, List townhalls, Get virtualEventWebinar, List sessions for a virtual
@@ -13,8 +13,8 @@ from local.simulator import odata
 from local.simulator.api.reports import AttendanceReports, Place
 from local.simulator.api.routing import GraphRequest, Route
 from local.simulator.api.throttle import EVENTS_PER_APP, Throttle
-from local.simulator.odata import Entity, GraphError, Reply
-from local.simulator.settings import Settings
+from local.simulator.odata import Entity, GraphError, GraphReply
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant import attendance
 from local.simulator.tenant.events import Events, EventSession, VirtualEvent, plain, zoned
 from local.simulator.tenant.orders import EventKind
@@ -32,7 +32,7 @@ class VirtualEvents:
     """The routes below `/solutions/virtualEvents` for one kind of event."""
 
     def __init__(
-        self, kind: EventKind, world: World, events: Events, settings: Settings, throttle: Throttle
+        self, kind: EventKind, world: World, events: Events, settings: SimulatorSettings, throttle: Throttle
     ) -> None:
         self._kind = kind
         self._throttle = throttle
@@ -53,7 +53,7 @@ class VirtualEvents:
             *AttendanceReports(self._world, self._settings, session, self.place).routes(),
         ]
 
-    async def listed(self, request: GraphRequest) -> Reply:
+    async def listed(self, request: GraphRequest) -> GraphReply:
         """A page of the events that the application may see."""
         self._open(request)
         request.caller.as_application()
@@ -68,21 +68,21 @@ class VirtualEvents:
         items = [self._entity(each) for each in seen]
         return self._page(request, f"solutions/virtualEvents/{self._kind}s", items, total)
 
-    async def get(self, request: GraphRequest) -> Reply:
+    async def get(self, request: GraphRequest) -> GraphReply:
         """One event."""
         _only(request)
         event = self._event(request)
         context = odata.text(request.context(f"solutions/virtualEvents/{self._kind}s/$entity"))
-        return Reply(body=odata.rendered({"@odata.context": context} | self._entity(event)))
+        return GraphReply(body=odata.entity_text({"@odata.context": context} | self._entity(event)))
 
-    async def sessions(self, request: GraphRequest) -> Reply:
+    async def sessions(self, request: GraphRequest) -> GraphReply:
         """A page of an event's sessions, most of their properties empty."""
         _only(request, "$skiptoken")
         event = self._event(request)
         items = [self._summary(event, each) for each in self._events.sessions[event.id]]
         return self._page(request, f"solutions/virtualEvents/{self._kind}s('{event.id}')/sessions", items)
 
-    async def session(self, request: GraphRequest) -> Reply:
+    async def session(self, request: GraphRequest) -> GraphReply:
         """One session."""
         _only(request)
         event = self._event(request)
@@ -99,7 +99,7 @@ class VirtualEvents:
         )
         where = f"solutions/virtualEvents/{self._kind}s('{event.id}')/sessions/$entity"
         context = {"@odata.context": odata.text(request.context(where))}
-        return Reply(body=odata.rendered(context | self._summary(event, session) | more))
+        return GraphReply(body=odata.entity_text(context | self._summary(event, session) | more))
 
     def place(self, request: GraphRequest) -> Place:
         """Where the reports of the session in a path are read. Raises GraphError."""
@@ -130,7 +130,10 @@ class VirtualEvents:
         return session
 
     def _open(self, request: GraphRequest) -> None:
-        """Counts a request. Raises GraphError for too many, or where this cloud has no virtual events."""
+        """Count a request.
+
+        Raises GraphError for too many, or where this cloud has no virtual events.
+        """
         if self._settings.throttling:
             self._throttle.count(request.caller.app_id, EVENTS_PER_APP, time.monotonic())
         if self._settings.virtual_events == "badRequest":
@@ -140,7 +143,7 @@ class VirtualEvents:
 
     def _page(
         self, request: GraphRequest, context: str, items: list[Entity], total: int | None = None
-    ) -> Reply:
+    ) -> GraphReply:
         start = odata.offset_of(request.query.get("$skiptoken"))
         size = request.page_size(self._settings.event_page_size or len(items) or 1)
         next_link = None
@@ -148,7 +151,7 @@ class VirtualEvents:
             token, count = odata.skip_token(str(start + size)), request.query.get("$count")
             next_link = odata.link(request.address, count=count, skiptoken=token)
         page = items[start : start + size]
-        return Reply(body=odata.collection(request.context(context), page, next_link, total))
+        return GraphReply(body=odata.collection(request.context(context), page, next_link, total))
 
     def _entity(self, event: VirtualEvent) -> Entity:
         people, tenant = self._world.people, self._world.tenant_id
@@ -198,7 +201,7 @@ class VirtualEvents:
 
 
 def _only(request: GraphRequest, *options: str) -> None:
-    """Raises GraphError for a query option that the resource does not document."""
+    """Refuse query options that the resource does not document. Raises GraphError."""
     others = [name for name in request.query if name.startswith("$") and name not in options]
     if others:
         raise GraphError(400, "BadRequest", f"The query option '{others[0]}' is not supported.")

@@ -1,1 +1,1 @@
-"""The routes outside of Graph by which tests and the demo shape the tenant, and their client."""
+"""Control routes, with which tests and the demo shape the tenant, and a client."""

@@ -1,4 +1,4 @@
-"""A client of the control routes, for tests and the demo, and a way to run a simulator for the length of a block."""
+"""A client of the control routes, and a simulator for the length of a block."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from local.sign_in.apps import IDENTITY_KEY
 from local.sign_in.client import LoginControl
 from local.simulator import wire
 from local.simulator.calls import Call
-from local.simulator.delivery.notifications import Attempt
+from local.simulator.delivery.notifications import DeliveryAttempt
 from local.simulator.faults.responses import Fault
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.orders import EventKind, NewCallEvent, NewEvent, NewMeeting, NewPast, NewSession
 from local.stack.certificates import Certificates
 from local.stack.identity import Identity
@@ -41,7 +41,7 @@ class MeetingMade:
 
 @dataclass(frozen=True)
 class SessionMade:
-    """The identifiers of a new session; a report by that id exists when the session has one."""
+    """The ids of a new session; the report exists only if the session has one."""
 
     call_id: str
     report_id: str
@@ -49,7 +49,7 @@ class SessionMade:
 
 @dataclass(frozen=True)
 class EventSessionMade:
-    """A session of an event; `meeting_id` is what the order of a call needs to hold it."""
+    """A session of an event; `meeting_id` is needed to order a call in it."""
 
     session_id: str
     meeting_id: str
@@ -74,59 +74,62 @@ class EventMade:
 
 
 class Control(LoginControl):
-    """The control routes of a simulator. A refusal raises requests.HTTPError with the reason."""
+    """The control routes of a simulator.
+
+    A refusal raises requests.HTTPError with the reason.
+    """
 
     def add_meeting(self, order: NewMeeting | None = None) -> MeetingMade:
-        """A new meeting."""
+        """Add a meeting."""
         return wire.from_wire(
             MeetingMade, self._json("POST", "meetings", wire.to_wire(order or NewMeeting()))
         )
 
     def add_session(self, order: NewSession | None = None) -> SessionMade:
-        """A new session."""
+        """Add a session."""
         return wire.from_wire(
             SessionMade, self._json("POST", "sessions", wire.to_wire(order or NewSession()))
         )
 
     def change_session(self, call_id: str, **fields: object) -> None:
-        """Changes fields of a session, by their names in JSON: `growAfter=0`."""
+        """Change fields of a session, by their names in JSON: `growAfter=0`."""
         self._json("PUT", f"sessions/{call_id}", fields)
 
     def add_event(self, order: NewEvent | None = None) -> EventMade:
-        """A new webinar or town hall."""
+        """Add a webinar or town hall."""
         made = self._json("POST", "events", wire.to_wire(order or NewEvent()))
         sessions = tuple(wire.from_wire(EventSessionMade, each) for each in made.pop("sessions"))
         return EventMade(made["eventId"], made["kind"], made["organizerId"], sessions)
 
     def change_event(self, event_id: str, **fields: object) -> None:
-        """Changes fields of an event, by their names in JSON: `status="canceled"`."""
+        """Change fields of an event, by their names in JSON: `status="canceled"`."""
         self._json("PUT", f"events/{quote(event_id)}", fields)
 
     def tell(self, order: NewCallEvent) -> None:
-        """Tells a call event of a meeting to all who watch it."""
+        """Send a call event of a meeting to all who watch it."""
         self._send("POST", "call-events", wire.to_wire(order))
 
     def written(self, order: NewCallEvent, forgery: str | None = None) -> list[dict[str, Any]]:
-        """The bodies with which a call event would be told, one for each subscription; nothing is sent."""
+        """The bodies of a call event, one per subscription; nothing is sent."""
         asked = wire.to_wire(order) | {"send": False, "forgery": forgery}
         bodies: list[dict[str, Any]] = self._json("POST", "call-events", asked)
         return bodies
 
     def forge(self, kind: str, times: int = 1) -> None:
-        """What is wrong with the next POSTs that carry encrypted items; see `forgeries`."""
+        """Forge the next POSTs with encrypted items; see `forgeries`."""
         self._send("POST", "forgeries", {"kind": kind, "times": times})
 
     def clear_forgeries(self) -> None:
-        """No more forgeries."""
+        """Remove all forgeries."""
         self._send("DELETE", "forgeries")
 
     def add_past(self, order: NewPast) -> list[SessionMade]:
-        """A seeded past of ended meetings."""
+        """Add a seeded past of ended meetings."""
         made = self._json("POST", "world", wire.to_wire(order))
         return [wire.from_wire(SessionMade, each) for each in made]
 
     def deny(self, organizer_id: str, denied: bool = True) -> None:
-        """Takes the application access policy of an organizer away, or grants it to every application."""
+        """Remove an organizer's application access policy, or grant it to every app."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": denied})
 
     def delete_user(self, organizer_id: str) -> None:
@@ -134,29 +137,29 @@ class Control(LoginControl):
         self._send("POST", f"organizers/{organizer_id}", {"deleted": True})
 
     def allow(self, organizer_id: str, *apps: str) -> None:
-        """Grants an organizer's application access policy to these applications alone."""
+        """Grant an organizer's application access policy to these applications alone."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": False, "apps": list(apps)})
 
     def allow_everyone(self, *apps: str) -> None:
-        """The tenant's policy, for whoever has none: these applications; without any, every one again."""
+        """Grant the tenant's policy to these applications, or without any to all."""
         self._send("PUT", "policy", {"apps": list(apps) or None})
 
-    def change_settings(self, **fields: object) -> Settings:
-        """Changes settings, by their names in JSON: `recordPageSize=2`; returns all."""
-        return wire.from_wire(Settings, self._json("PUT", "settings", fields))
+    def change_settings(self, **fields: object) -> SimulatorSettings:
+        """Change settings by JSON name, as in `recordPageSize=2`, and return all."""
+        return wire.from_wire(SimulatorSettings, self._json("PUT", "settings", fields))
 
     def add_fault(self, fault: Fault) -> None:
-        """A fault to come."""
+        """Add a fault."""
         self._send("POST", "faults", wire.to_wire(fault))
 
     def faults(self) -> list[tuple[Fault, int]]:
-        """The faults that are not used up, and how often each has struck."""
+        """The unused faults, and how often each has struck."""
         return [
             (wire.from_wire(Fault, each["fault"]), each["struck"]) for each in self._json("GET", "faults")
         ]
 
     def clear_faults(self) -> None:
-        """No more faults."""
+        """Remove all faults."""
         self._send("DELETE", "faults")
 
     def calls(self) -> list[Call]:
@@ -164,15 +167,15 @@ class Control(LoginControl):
         return [wire.from_wire(Call, each) for each in self._json("GET", "calls")]
 
     def clear_calls(self) -> None:
-        """Forgets the calls so far."""
+        """Forget the calls so far."""
         self._send("DELETE", "calls")
 
-    def deliveries(self) -> list[Attempt]:
+    def deliveries(self) -> list[DeliveryAttempt]:
         """Every attempt to deliver notifications so far."""
-        return [wire.from_wire(Attempt, each) for each in self._json("GET", "deliveries")]
+        return [wire.from_wire(DeliveryAttempt, each) for each in self._json("GET", "deliveries")]
 
     def true_reports(self) -> dict[str, Any]:
-        """Every report that Graph gives or will give, complete, by id."""
+        """Every report that Graph returns or will return, complete, by id."""
         reports: dict[str, Any] = self._json("GET", "truth/reports")
         return reports
 
@@ -181,20 +184,20 @@ class Control(LoginControl):
         return self._send("GET", f"truth/reports/{report_id}").content
 
     def subscriptions(self) -> list[dict[str, Any]]:
-        """All living subscriptions, with what Graph never shows."""
+        """All living subscriptions, including properties that Graph never shows."""
         found: list[dict[str, Any]] = self._json("GET", "subscriptions")
         return found
 
     def change_subscription(self, subscription_id: str, **fields: object) -> None:
-        """Changes fields of a subscription, by the names that `subscriptions` shows."""
+        """Change fields of a subscription, by the names that `subscriptions` shows."""
         self._json("PUT", f"subscriptions/{subscription_id}", fields)
 
     def remove_subscription(self, subscription_id: str) -> None:
-        """Has a subscription vanish silently."""
+        """Remove a subscription silently."""
         self._send("DELETE", f"subscriptions/{subscription_id}")
 
     def send_lifecycle(self, subscription_id: str, event: str = "reauthorizationRequired") -> None:
-        """Sends a lifecycle event; one that asks for reauthorization pauses delivery."""
+        """Send a lifecycle event; one that asks for reauthorization pauses delivery."""
         self._send("POST", f"subscriptions/{subscription_id}/lifecycle", {"event": event})
 
 
@@ -209,7 +212,7 @@ def running(
     identity: Identity | None = None,
     cloud: str = "global",
 ) -> Iterator[Control]:
-    """A simulator of its own for the length of the block; it ends with this process at the latest.
+    """A simulator for the length of the block, or of this process.
 
     `certificates` has its login endpoint speak HTTPS; `identity` is the managed identity whose tokens it knows.
     """

@@ -1,4 +1,4 @@
-"""The control routes: tests and the demo shape the world with them and look behind it. No token is needed.
+"""The control routes, with which tests and the demo change and read the tenant.
 
 They are no part of Graph and live under `/_control`. A handler is given the body, a JSON object, and its path's ids.
 """
@@ -77,7 +77,7 @@ class ControlRoutes:
         ]
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
-        """A handler returns a response, or a value as JSON, or None where there is nothing to say."""
+        """A route; its handler returns a response, a value to send as JSON, or None."""
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -99,11 +99,11 @@ class ControlRoutes:
         return Route(path, endpoint, methods=[method])
 
     def add_meeting(self, body: Body) -> object:
-        """A new online meeting."""
+        """Add an online meeting."""
         return _meeting(self._world.add_meeting(wire.from_wire(NewMeeting, body)))
 
     def add_session(self, body: Body) -> object:
-        """A new session; its call record is announced when its time comes."""
+        """Add a session; its call record is announced when due."""
         order = wire.from_wire(NewSession, body)
         session = self._world.add_session(order, moments.now())
         for news in announcing.of_session(self._simulator.events, session, order):
@@ -111,22 +111,19 @@ class ControlRoutes:
         return _session(session)
 
     def change_session(self, body: Body, call_id: str) -> object:
-        """Changes fields of a session; announcements that are planned stay as they are."""
+        """Change fields of a session; planned announcements do not change."""
         changes = wire.partial_from_wire(Session, body)
         if changes.keys() & {"call_id", "report_id", "meeting_id"}:
             raise ValueError("ids cannot be changed")
         return wire.to_wire(self._world.change_session(call_id, **changes))
 
     def add_past(self, body: Body) -> object:
-        """A past of ended meetings."""
+        """Add a past of ended meetings."""
         sessions = self._world.add_past(wire.from_wire(NewPast, body), moments.now())
         return [_session(each) for each in sessions]
 
     def change_organizer(self, body: Body, organizer: str) -> None:
-        """Takes the application access policy of an organizer away, or grants it, to all or to some `apps`.
-
-        A `deleted` one is no user any more, and his meetings are not found.
-        """
+        """Remove an organizer's access policy, grant it to all or some `apps`, or delete the user."""
         if body.get("deleted", False):
             self._world.policies.deleted.add(organizer.lower())
         elif body.get("denied", False):
@@ -135,12 +132,12 @@ class ControlRoutes:
             self._world.policies.allow(organizer, body.get("apps"))
 
     def change_policy(self, body: Body) -> None:
-        """The tenant's own policy: the `apps` that may act for whoever has none; null: all."""
+        """Change the tenant's policy: `apps` that may act for others; null: all."""
         apps = body["apps"]
         self._world.policies.everyone = None if apps is None else [app.lower() for app in apps]
 
     def add_event(self, body: Body) -> object:
-        """A new webinar or town hall, announced when its time comes."""
+        """Add a webinar or town hall, announced when due."""
         order, at = wire.from_wire(NewEvent, body), moments.now()
         event = self._simulator.events.add(order, at)
         self._simulator.delivery.announce(announcing.of_event(event, order, at))
@@ -162,14 +159,14 @@ class ControlRoutes:
         }
 
     def change_event(self, body: Body, event: str) -> object:
-        """Changes fields of an event, its sessions stay as they are."""
+        """Change fields of an event, not its sessions."""
         changes = wire.partial_from_wire(VirtualEvent, body)
         if changes.keys() & {"id", "kind", "organizer_id"}:
             raise ValueError("id, kind and organizer cannot be changed")
         return wire.to_wire(self._simulator.events.change(event, **changes))
 
     def add_call_event(self, body: Body) -> Response | None:
-        """A call event, told at once; or with `send: false` the bodies that would be POSTed, one a subscription."""
+        """Send a call event, or with `send: false` return its bodies."""
         kind = body.pop("forgery", None)
         forgery = None if kind is None else wire.from_wire(Forgery, {"kind": kind})
         order = wire.from_wire(NewCallEvent, body)
@@ -184,11 +181,11 @@ class ControlRoutes:
         return None
 
     def add_forgery(self, body: Body) -> None:
-        """What is wrong with encrypted notifications to come."""
+        """Forge encrypted notifications to come."""
         self._simulator.forgeries.add(wire.from_wire(Forgery, body))
 
     def true_reports(self, _: Body) -> Response:
-        """Every report of an ended or running session that Graph gives or will give, complete, by id."""
+        """Every report that Graph returns or will return, complete, by id."""
         sessions = [
             session
             for session in self._world.sessions.values()
@@ -206,7 +203,7 @@ class ControlRoutes:
         return StreamingResponse(text(), media_type="application/json")
 
     def true_report(self, _: Body, report: str) -> Response:
-        """One report, complete, whether Graph gives it or not."""
+        """One report, complete, whether Graph returns it or not."""
         session = self._world.session_of_report(report)
         if session is None or session.meeting_id is None or session.no_report:
             raise KeyError(report)
@@ -217,7 +214,7 @@ class ControlRoutes:
         return attendance.whole_report(self._world, session, government=government)
 
     def change_subscription(self, body: Body, subscription: str) -> object:
-        """Changes any field of a subscription, also those that Graph never shows, such as clientState."""
+        """Change any field of a subscription, also hidden ones such as clientState."""
         found = self._subscription(subscription)
         changed = wire.from_wire(Subscription, wire.to_wire(found) | body)
         self._simulator.subscriptions.put(changed)
@@ -225,27 +222,27 @@ class ControlRoutes:
         return wire.to_wire(changed)
 
     def remove_subscription(self, _: Body, subscription: str) -> None:
-        """A subscription vanishes silently."""
+        """Remove a subscription silently."""
         self._simulator.subscriptions.remove(self._subscription(subscription).id)
 
     def send_lifecycle(self, body: Body, subscription: str) -> None:
-        """Sends a lifecycle event of a subscription."""
+        """Send a lifecycle event of a subscription."""
         self._simulator.delivery.lifecycle(self._subscription(subscription), body["event"])
 
     def rotate_keys(self, body: Body) -> object:
-        """A new key signs from now on."""
+        """Sign with a new key."""
         key = self._login.keys.rotate(keep=body.get("keep", True), publish=body.get("publish", True))
         return {"kid": key.kid}
 
     def device_codes(self, _: Body) -> object:
-        """The device codes that wait for their user."""
+        """The pending device codes."""
         return [
             {"userCode": each.user_code, "appId": each.app_id, "scopes": each.scopes}
             for each in self._login.sign_ins.waiting()
         ]
 
     def answer_device(self, body: Body, code: str) -> None:
-        """A user signs in with the code of a device, or declines (`user` null)."""
+        """Sign a user in by device code, or decline (`user` null)."""
         user = body["user"]
         if user is not None and user.lower() not in self._login.users:
             raise ValueError(f"{user} is no user of the tenant")

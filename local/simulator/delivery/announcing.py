@@ -1,4 +1,4 @@
-"""What is told about an event and about a call, and when: call record, call events, the report that is ready.
+"""Notifications planned for an event or a call: what is announced, and when.
 
 News whose time has passed is told at once. How often something is told, also never, is what a test says.
 """
@@ -20,13 +20,13 @@ ROSTER = 10
 
 
 def of_event(event: VirtualEvent, order: NewEvent, at: datetime) -> Announcement:
-    """That an event was created."""
+    """The announcement of a new event."""
     told = at + timedelta(seconds=order.announce_delay)
     return Announcement(told.timestamp(), resources.EVENTS, "virtualEvent", event.path, int(order.announce))
 
 
 def of_session(events: Events, session: Session, order: NewSession) -> list[Announcement]:
-    """All that is told about a call."""
+    """All announcements of a call."""
     announced = session.announced_at().timestamp()
     news = [Announcement(announced, resources.CALL_RECORDS, "callRecord", session.call_id, session.announce)]
     if session.meeting_id is None:

@@ -1,4 +1,4 @@
-"""The body of one POST to a notification endpoint, with encrypted content and the tokens that prove its sender.
+"""The body of one POST, with encrypted content and validation tokens.
 
 Faults that were asked for act on a body that carries encrypted items, and on no other.
 """
@@ -11,13 +11,13 @@ from typing import cast, get_args
 from cryptography import x509
 
 from local.simulator.delivery import call_events, encryption
-from local.simulator.delivery.encryption import checked_certificate
+from local.simulator.delivery.encryption import parse_certificate
 from local.simulator.delivery.notifications import Notification
 from local.simulator.delivery.resources import resource_of
 from local.simulator.delivery.subscriptions import Subscription
 from local.simulator.delivery.validation_tokens import Publisher, Version
 from local.simulator.faults.forgeries import ContentFault, Forgeries, Forgery, TokenFault
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 
 type Parcel = list[tuple[Notification, Subscription]]
 type Item = dict[str, object]
@@ -26,10 +26,10 @@ _ELSEWHERE = resource_of("https://teams.microsoft.com/meet/0")
 
 
 class Bodies:
-    """Writes the bodies of one simulator."""
+    """A writer of bodies for one simulator."""
 
     def __init__(
-        self, tenant_id: str, settings: Settings, publisher: Publisher, forgeries: Forgeries
+        self, tenant_id: str, settings: SimulatorSettings, publisher: Publisher, forgeries: Forgeries
     ) -> None:
         self._tenant_id = tenant_id
         self._settings = settings
@@ -37,11 +37,11 @@ class Bodies:
         self._forgeries = forgeries
 
     def body(self, parcel: Parcel) -> dict[str, object]:
-        """The body that carries these items now, with the next forgery that was asked for."""
+        """The body with these items, and the next forgery."""
         return self.written(parcel, self._forgeries.take() if _rich(parcel) else None)
 
     def written(self, parcel: Parcel, forgery: Forgery | None) -> dict[str, object]:
-        """The body that carries these items, with this forgery or none."""
+        """The body with these items, and this forgery or none."""
         odd = self._settings.odd_forms
         items = [each.item(subscription, self._tenant_id, odd=odd) for each, subscription in parcel]
         rich = _rich(parcel)
@@ -79,9 +79,9 @@ class Bodies:
             return {}
         resource = _ELSEWHERE if fault == "swapped" and alone else subscription.resource.strip("/")
         plain = self._plain(notification, resource, fault)
-        certificate: x509.Certificate = checked_certificate(subscription.encryption_certificate)
+        certificate: x509.Certificate = parse_certificate(subscription.encryption_certificate)
         name = subscription.encryption_certificate_id or ""
-        return {"encryptedContent": encryption.encrypted(plain, certificate, name, fault)}
+        return {"encryptedContent": encryption.encrypt(plain, certificate, name, fault)}
 
     def _plain(self, notification: Notification, resource: str, fault: ContentFault | None) -> bytes:
         payload = call_events.payload(resource, notification.subject, notification.detail, self._settings)

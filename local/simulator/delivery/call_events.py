@@ -1,4 +1,4 @@
-"""Call events of a meeting: that its call started, ended, or that people came and went.
+"""Call events of a meeting: start, end, and changes of the roster.
 
 The documentation names two properties differently in its examples and in its resource type; which form is sent is a
 setting. Sources: change notifications for meeting call events; callEvent and participant resource types.
@@ -11,7 +11,7 @@ from datetime import datetime
 from random import Random
 
 from local.simulator import moments, odata
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant.people import Person, guid
 
 LEFT = "Participant has left the meeting call."
@@ -21,17 +21,17 @@ TYPE = "#microsoft.graph.callevent"
 def detail(
     event_type: str, at: datetime, people: list[Person], tenant: str, source: Random, *, left: bool = False
 ) -> str:
-    """What there is to tell about an event, as JSON text; who was on the roster only where that changed."""
+    """The detail of an event, as JSON text; participants only for roster changes."""
     told: dict[str, object] = {
         "eventType": event_type,
-        "eventDateTime": moments.written(at, source.randrange(10)),
+        "eventDateTime": moments.format_time(at, source.randrange(10)),
     }
     if event_type == "rosterUpdated":
         told["participants"] = [_participant(person, tenant, source, left=left) for person in people]
     return odata.text(told)
 
 
-def payload(resource: str, event_id: str, told: str, settings: Settings) -> dict[str, object]:
+def payload(resource: str, event_id: str, told: str, settings: SimulatorSettings) -> dict[str, object]:
     """The resource data of an event: what is encrypted, in the chosen form."""
     known = json.loads(told)
     event_type, participants = known.pop("eventType"), known.pop("participants", None)

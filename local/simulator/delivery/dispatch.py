@@ -1,4 +1,4 @@
-"""Delivery of change notifications and lifecycle notifications, with the deadlines and retries that Graph has.
+"""Delivery of notifications, with Graph's deadlines and retries.
 
 First try 3 s, later ones 10 s; back-off doubles, for 4 hours in all; then the notification is lost. Neither order nor
 uniqueness is promised. A paused subscription's notifications wait, at most as long.
@@ -21,9 +21,9 @@ from local.simulator import moments, odata
 from local.simulator.delivery import outbound
 from local.simulator.delivery.bodies import Bodies, Parcel
 from local.simulator.delivery.endpoints import Endpoint
-from local.simulator.delivery.notifications import Announcement, Attempt, Kind, Notification, Outcome
+from local.simulator.delivery.notifications import Announcement, DeliveryAttempt, Kind, Notification, Outcome
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
-from local.simulator.settings import Settings
+from local.simulator.settings import SimulatorSettings
 
 FIRST_DEADLINE = 3.0
 LATER_DEADLINE = 10.0
@@ -42,7 +42,7 @@ class Delivery:
     """The queue of notifications and the loop that sends them."""
 
     def __init__(
-        self, kept: Subscriptions, settings: Settings, bodies: Bodies, changed: Callable[[], None]
+        self, kept: Subscriptions, settings: SimulatorSettings, bodies: Bodies, changed: Callable[[], None]
     ) -> None:
         self._kept = kept
         self._bodies = bodies
@@ -57,16 +57,16 @@ class Delivery:
         self._wake = asyncio.Event()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.attempts: deque[Attempt] = deque(maxlen=20_000)
+        self.attempts: deque[DeliveryAttempt] = deque(maxlen=20_000)
 
     def announce(self, news: Announcement) -> None:
-        """Has something told to every subscription to its topic that exists when its time comes."""
+        """Announce something to every subscription to its topic at that time."""
         if news.times > 0:
             heapq.heappush(self._announcements, news)
             self._wake.set()
 
     def lifecycle(self, subscription: Subscription, event: str) -> None:
-        """Sends a lifecycle event; one that asks for reauthorization pauses the subscription until then."""
+        """Send a lifecycle event; a request to reauthorize pauses the subscription."""
         if subscription.lifecycle_notification_url is None:
             return
         if event == "reauthorizationRequired":
@@ -74,24 +74,24 @@ class Delivery:
         self._enqueue(subscription.id, event, "lifecycle", "")
 
     def resume(self, subscription_id: str) -> None:
-        """Lets the notifications that waited for reauthorization go."""
+        """Release the notifications that waited for reauthorization."""
         for number in self._held.pop(subscription_id, []):
             heapq.heappush(self._due, (time.time(), number))
         self._wake.set()
 
     def pending(self) -> tuple[list[Notification], list[Announcement]]:
-        """What is not settled: notifications, and announcements to come."""
+        """Unsettled notifications, and planned announcements."""
         return list(self._waiting.values()), list(self._announcements)
 
     def restore(self, waiting: list[Notification], announcements: list[Announcement]) -> None:
-        """Goes on with what `pending` returned in an earlier life."""
+        """Continue with what `pending` returned before a restart."""
         self._waiting = {each.id: each for each in waiting}
         self._due = sorted((each.due, each.id) for each in waiting)
         self._counter = max(self._waiting, default=0)
         self._announcements = sorted(announcements)
 
     async def run(self) -> None:
-        """Delivers until cancelled."""
+        """Deliver until cancelled."""
         try:
             while True:
                 self._wake.clear()
@@ -133,7 +133,7 @@ class Delivery:
                 task.add_done_callback(self._tasks.discard)
 
     def _target(self, notification: Notification, subscription: Subscription | None, at: float) -> str | None:
-        """The URL to send to now; None where the notification is settled here or has to wait."""
+        """The URL to send to now; None if the notification is settled or must wait."""
         url = None
         if subscription is not None:
             lifecycle = subscription.lifecycle_notification_url
@@ -222,7 +222,7 @@ class Delivery:
         error: str | None = None,
     ) -> None:
         self.attempts.append(
-            Attempt(
+            DeliveryAttempt(
                 at=at,
                 url=url or "",
                 call_ids=tuple(each.subject for each in sent if each.kind == "callRecord"),

@@ -1,4 +1,4 @@
-"""Encrypted resource data: the checks of a subscriber's certificate, and the content that only its key opens.
+"""Encrypted resource data, and checks of a subscriber's certificate.
 
 A new AES-256 key for each item, CBC with PKCS #7 padding, its first 16 bytes as initialization vector; HMAC-SHA256
 over the ciphertext under the same key; the key wrapped with RSA-OAEP, SHA-1. Faults that were asked for act here.
@@ -30,8 +30,11 @@ KEY_BYTES = 32
 VECTOR_BYTES = 16
 
 
-def checked_certificate(text: object) -> x509.Certificate:
-    """The certificate that a subscription brings: base64 of its DER form. Raises GraphError 400."""
+def parse_certificate(text: object) -> x509.Certificate:
+    """A subscription's certificate, in base64 DER. Raises GraphError 400.
+
+    Raises GraphError 400.
+    """
     try:
         der = base64.b64decode(text, validate=True) if isinstance(text, str) and text else b""
         certificate = x509.load_der_x509_certificate(der)
@@ -43,14 +46,14 @@ def checked_certificate(text: object) -> x509.Certificate:
     return certificate
 
 
-def checked_id(text: object) -> str:
+def parse_certificate_id(text: object) -> str:
     """The subscriber's own name for its certificate. Raises GraphError 400."""
     if not isinstance(text, str) or not 0 < len(text) <= ID_LENGTH:
         raise _invalid(f"encryptionCertificateId must be a string of 1 to {ID_LENGTH} characters.")
     return text
 
 
-def encrypted(
+def encrypt(
     plain: bytes, certificate: x509.Certificate, certificate_id: str, fault: ContentFault | None = None
 ) -> dict[str, Any]:
     """The `encryptedContent` of an item."""

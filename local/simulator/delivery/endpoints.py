@@ -1,4 +1,4 @@
-"""The state of a notification endpoint: normal, slow or drop, by its responses in a 10-minute window.
+"""The state of a notification endpoint (normal, slow, drop) over 10 minutes.
 
 slow: more than 10 % took over 3 s, notifications go out 10 minutes late. drop: more than 15 % took over 10 s,
 notifications are lost. Either lasts 10 minutes and is then judged by the responses since.
@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-type State = Literal["normal", "slow", "drop"]
+type EndpointState = Literal["normal", "slow", "drop"]
 
 WINDOW = 600.0
 SLOW_SECONDS, SLOW_SHARE = 3.0, 0.10
@@ -20,19 +20,19 @@ DROP_SECONDS, DROP_SHARE = 10.0, 0.15
 
 @dataclass
 class Endpoint:
-    """One host and port. All times are seconds on one clock; `scale` divides the window."""
+    """One host and port; times are seconds of one clock, `scale` divides the window."""
 
     scale: float = 1.0
     evaluate_after: int = 100
-    _state: State = "normal"
+    _state: EndpointState = "normal"
     _until: float = 0.0
     _responses: deque[tuple[float, float]] = field(default_factory=deque)
 
     def note(self, at: float, seconds: float) -> None:
-        """Counts a response that took `seconds` (in the real-time terms of the two limits)."""
+        """Count a response that took `seconds`, in real time."""
         self._responses.append((at, seconds))
 
-    def state(self, at: float) -> State:
+    def state(self, at: float) -> EndpointState:
         """The state at `at`."""
         window = WINDOW / self.scale
         while self._responses and self._responses[0][0] < at - window:
@@ -47,7 +47,7 @@ class Endpoint:
         self._state = verdict
         return verdict
 
-    def _verdict(self, least: int) -> State:
+    def _verdict(self, least: int) -> EndpointState:
         count = len(self._responses)
         if count < max(1, least):
             return "normal"

@@ -1,4 +1,4 @@
-"""The validation of a notification URL: Graph asks, the endpoint must echo a token within 10 seconds.
+"""Validation of a notification URL: it must echo a token within 10 seconds.
 
 Exactly 200, `text/plain`, and the URL-decoded token as the whole body; nothing else passes.
 Source: Receive change notifications through webhooks, notificationUrl validation.
@@ -18,7 +18,12 @@ _FAILED = "Subscription validation request failed. "
 
 
 async def validate(url: str, deadline_scale: float) -> None:
-    """Validates one URL. Raises GraphError 400 with the reason, as a subscription's creation shows it."""
+    """Validate one URL.
+
+    Raises GraphError 400 with the reason, as creating a subscription shows it.
+
+    Raises GraphError 400 with the reason, as a subscription's creation shows it.
+    """
     token = f"Validation: Testing client application reachability + 100% & more: {uuid.uuid4()}"
     separator = "&" if "?" in url else "?"
     address = f"{url}{separator}validationToken={quote(token, safe='')}"

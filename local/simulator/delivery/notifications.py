@@ -1,4 +1,4 @@
-"""What is delivered: one item on its way, and the record of one attempt to deliver some.
+"""A notification to deliver, and the record of one delivery attempt.
 
 The JSON follows the changeNotification resource type; a lifecycle item has no change and no resource. The forms in
 which resource, type and time are spelt vary where the documentation's examples vary.
@@ -33,7 +33,7 @@ _ODD_TYPES = {
 
 @dataclass(frozen=True)
 class Notification:
-    """One item on its way: a change, or a lifecycle event (then `change_type` is that event).
+    """A change, or a lifecycle event (then `change_type` names that event).
 
     `subject`: the id of the call record, the path of the event or of the report, the id of the call event, whose
     `detail` is what it says. `due` and `first` are seconds since the epoch; `attempt` is the number of the next try.
@@ -55,11 +55,11 @@ class Notification:
         return self.kind == "lifecycle"
 
     def item(self, subscription: Subscription, tenant_id: str, *, odd: bool) -> dict[str, object]:
-        """The notification as it is sent now, without encrypted content."""
+        """The notification as sent now, without encrypted content."""
         odd = odd and self.kind in _ODD_TYPES and self.id % 2 == 0
         about: dict[str, object] = {
             "subscriptionId": subscription.id,
-            "subscriptionExpirationDateTime": moments.written(subscription.expiration),
+            "subscriptionExpirationDateTime": moments.format_time(subscription.expiration),
             "tenantId": tenant_id,
             "clientState": subscription.client_state,
         }
@@ -92,7 +92,7 @@ class Notification:
 
 @dataclass(frozen=True, order=True)
 class Announcement:
-    """News that every subscription to a topic is told at `at` (seconds since the epoch), `times` times."""
+    """News for all subscriptions to a topic: at `at` (epoch seconds), `times` times."""
 
     at: float
     topic: str
@@ -103,8 +103,8 @@ class Announcement:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One POST, or (`gone`, `lost`, `dropped`) the end of an item without one.
+class DeliveryAttempt:
+    """One POST, or the end of an item without one (`gone`, `lost`, `dropped`).
 
     `status` is None where no reply came; `error` then says why. `call_ids` are those of call records, `subjects` what
     each item is about.

@@ -1,4 +1,4 @@
-"""One POST with a deadline for all of it: connecting, sending, and the whole reply.
+"""One POST with a deadline for connecting, sending, and the whole reply.
 
 Ordinary clients bound each read, not the exchange, so an endpoint that trickles would never be late; and thousands of
 waits must not need as many threads. Redirects are not followed: what does not answer itself has failed.
@@ -18,7 +18,7 @@ LARGEST_REPLY = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class EndpointReply:
     """The reply of an endpoint and how long it took."""
 
     status: int
@@ -27,8 +27,13 @@ class Answer:
     seconds: float
 
 
-async def post(url: str, body: bytes, content_type: str, deadline: float) -> Answer:
-    """POSTs `body`. Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came."""
+async def post(url: str, body: bytes, content_type: str, deadline: float) -> EndpointReply:
+    """POST `body`.
+
+    Raises TimeoutError after `deadline` seconds, OSError if no HTTP reply came.
+
+    Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came.
+    """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
@@ -54,7 +59,7 @@ async def post(url: str, body: bytes, content_type: str, deadline: float) -> Ans
             raise ConnectionError(f"the reply is not HTTP: {error}") from error
         finally:
             writer.close()
-    return Answer(status, kind, reply, time.monotonic() - started)
+    return EndpointReply(status, kind, reply, time.monotonic() - started)
 
 
 async def _reply(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, str, bytes]:

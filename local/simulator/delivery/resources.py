@@ -1,4 +1,4 @@
-"""What can be subscribed to, and the rules of each: kinds of change, lifetime, quota, version, encrypted data.
+"""Resources that can be subscribed to, and the rules of each.
 
 A topic is a resource in the form in which resources are compared: with or without its leading slash, in any case, but
 for the join link, whose case matters and which must be percent-encoded exactly once as a whole.
@@ -30,7 +30,7 @@ _CALL_EVENTS = re.compile(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a subscription to a resource may be; `per_organization`: None without a quota of its own."""
+    """The rules for subscriptions to a resource; `per_organization`: its own quota."""
 
     change_types: frozenset[str]
     longest: timedelta
@@ -58,7 +58,7 @@ RULES: dict[Kind, Rules] = {
 
 @dataclass(frozen=True)
 class Topic:
-    """A resource: its kind, the key by which it is compared, and the event or the join link that it is about."""
+    """A resource: kind, key for comparison, and event or join URL."""
 
     kind: Kind
     key: str

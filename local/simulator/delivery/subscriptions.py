@@ -1,4 +1,4 @@
-"""Subscriptions: the resource, what changes one, and when one is gone.
+"""Subscriptions: creation, changes and expiry.
 
 Limits, messages and the meaning of each status follow the subscription resource type and the overview of change
 notifications; what a resource allows is in `resources`.
@@ -25,7 +25,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription. `paused`: it waits to be reauthorized; `warned`: when that was last asked for."""
+    """A subscription; `paused` until reauthorized, `warned`: when that was requested."""
 
     id: str
     application_id: str
@@ -50,11 +50,11 @@ class Subscription:
 
     @property
     def change_types(self) -> frozenset[str]:
-        """The kinds of change it is told about."""
+        """Its change types."""
         return frozenset(self.change_type.split(","))
 
     def entity(self) -> Entity:
-        """The subscription as Graph returns it: without its clientState and its certificate."""
+        """The subscription as Graph returns it, without clientState and certificate."""
         return odata.entity(
             id=self.id,
             resource=self.resource,
@@ -64,7 +64,7 @@ class Subscription:
             notificationUrl=self.notification_url,
             notificationQueryOptions=None,
             lifecycleNotificationUrl=self.lifecycle_notification_url,
-            expirationDateTime=moments.written(self.expiration),
+            expirationDateTime=moments.format_time(self.expiration),
             creatorId=self.creator_id,
             includeResourceData=self.include_resource_data or None,
             latestSupportedTlsVersion=self.latest_supported_tls_version,
@@ -76,13 +76,13 @@ class Subscription:
 
 @dataclass
 class Subscriptions:
-    """All subscriptions of the tenant that have not expired, also by topic: every news asks who wants it."""
+    """The tenant's subscriptions, indexed by topic; expired ones are removed."""
 
     _by_id: dict[str, Subscription] = field(default_factory=dict)
     _ids: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def living(self) -> Iterator[Subscription]:
-        """Every subscription; expired ones vanish here."""
+        """Every living subscription; expired ones are removed here."""
         at = moments.now()
         for expired in [key for key, each in self._by_id.items() if each.expiration <= at]:
             self.remove(expired)
@@ -99,7 +99,7 @@ class Subscriptions:
         return found if found is not None and found.expiration > moments.now() else None
 
     def put(self, subscription: Subscription) -> None:
-        """Keeps `subscription`."""
+        """Add or replace a subscription."""
         before = self._by_id.get(subscription.id)
         if before is not None and before.topic != subscription.topic:
             self.remove(before.id)
@@ -107,13 +107,13 @@ class Subscriptions:
         self._ids[subscription.topic.key][subscription.id] = None
 
     def remove(self, subscription_id: str) -> None:
-        """Forgets a subscription, without a word to anybody."""
+        """Remove a subscription silently."""
         gone = self._by_id.pop(subscription_id.lower(), None)
         if gone is not None:
             del self._ids[gone.topic.key][gone.id]
 
     def check_room(self, wanted: Subscription, call_event_quota: int) -> None:
-        """Raises GraphError 409 for a combination that exists, 403 when the resource's quota is used up."""
+        """Refuse duplicates (GraphError 409) and exceeded quotas (403)."""
         topic = wanted.topic
         for each in self.to(topic.key):
             if each.application_id == wanted.application_id and each.change_types == wanted.change_types:
@@ -127,7 +127,7 @@ class Subscriptions:
             raise GraphError(403, "Forbidden", message)
 
 
-def checked(
+def parse_subscription(
     body: dict[str, Any],
     subscription_id: str,
     application_id: str,
@@ -135,7 +135,10 @@ def checked(
     at: datetime,
     version: str,
 ) -> Subscription:
-    """The subscription that the body of a POST at `at` to `version` asks for. Raises GraphError 400."""
+    """The subscription that a POST to `version` requests. Raises GraphError 400.
+
+    Raises GraphError 400.
+    """
     for name in ("changeType", "notificationUrl", "resource", "expirationDateTime"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise _invalid(f"{name} is a required property for subscription creation.")
@@ -167,13 +170,13 @@ def checked(
     if wanted.include_resource_data:
         if not rules.rich:
             raise _invalid("includeResourceData is not supported for this resource.")
-        encryption.checked_certificate(wanted.encryption_certificate)
-        encryption.checked_id(wanted.encryption_certificate_id)
+        encryption.parse_certificate(wanted.encryption_certificate)
+        encryption.parse_certificate_id(wanted.encryption_certificate_id)
     return wanted
 
 
 def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
-    """Raises GraphError 400 for a URL that cannot be called, or a lifecycle URL that is missing."""
+    """Refuse unusable URLs and a missing lifecycle URL. Raises GraphError 400."""
     for url in (wanted.notification_url, wanted.lifecycle_notification_url):
         if url is not None and not _may_be_called(url):
             raise _invalid("The notification URL must be an absolute https URL.")
@@ -185,8 +188,11 @@ def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
         )
 
 
-def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
-    """The subscription after a PATCH with `body` at `at`: renewed and so reauthorized. Raises GraphError 400."""
+def renew_subscription(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
+    """The subscription after a PATCH, renewed and reauthorized. Raises GraphError 400.
+
+    Raises GraphError 400.
+    """
     changeable = {"expirationDateTime", "encryptionCertificate", "encryptionCertificateId"}
     fixed = sorted(set(body) - changeable)
     if fixed or not body:
@@ -194,24 +200,24 @@ def renewed(subscription: Subscription, body: dict[str, Any], at: datetime) -> S
     changed = subscription
     if "expirationDateTime" in body:
         expiration = _expiration(body["expirationDateTime"], subscription.topic.rules, at)
-        changed = replace(reauthorized(changed), expiration=expiration)
+        changed = replace(reauthorize_subscription(changed), expiration=expiration)
     if "encryptionCertificate" in body:
-        encryption.checked_certificate(body["encryptionCertificate"])
+        encryption.parse_certificate(body["encryptionCertificate"])
         changed = replace(changed, encryption_certificate=_text(body, "encryptionCertificate"))
     if "encryptionCertificateId" in body:
-        encryption.checked_id(body["encryptionCertificateId"])
+        encryption.parse_certificate_id(body["encryptionCertificateId"])
         changed = replace(changed, encryption_certificate_id=_text(body, "encryptionCertificateId"))
     return changed
 
 
-def reauthorized(subscription: Subscription) -> Subscription:
+def reauthorize_subscription(subscription: Subscription) -> Subscription:
     """The subscription after it was reauthorized."""
     return replace(subscription, paused=False, warned=None)
 
 
 def _expiration(text: object, rules: Rules, at: datetime) -> datetime:
     try:
-        wanted = moments.parse(text) if isinstance(text, str) else None
+        wanted = moments.parse_time(text) if isinstance(text, str) else None
     except ValueError:
         wanted = None
     if wanted is None:

@@ -1,4 +1,4 @@
-"""The tokens by which an encrypted notification proves its sender: one for each application and tenant of a POST.
+"""Validation tokens of encrypted notifications, one per application and tenant.
 
 Version 1.0 names the publisher in `appid`, 2.0 in `azp`; the audience is the application of the subscription. Faults
 that were asked for act here. Source: Set up change notifications that include resource data, validation tokens.
@@ -27,7 +27,7 @@ type Claims = dict[str, object]
 
 
 class Publisher:
-    """Issues the tokens of one tenant."""
+    """An issuer of the tokens of one tenant."""
 
     def __init__(self, tenant: str, authority: str, keys: SigningKeys) -> None:
         self._tenant = tenant
@@ -37,7 +37,7 @@ class Publisher:
     def tokens(
         self, applications: list[str], versions: list[Version], fault: TokenFault | None = None
     ) -> list[str] | None:
-        """The tokens of a POST to these applications; with a fault that spoils each of them."""
+        """The tokens of a POST to these applications, each forged on demand."""
         if fault == "missing":
             return None
         return [self._token(each, version, fault) for each in applications for version in versions]

@@ -1,4 +1,4 @@
-"""Encrypted notifications that are not what they should be, on demand: wrong tokens and wrong content.
+"""Forged encrypted notifications on demand: wrong tokens and wrong content.
 
 Each acts on the next POST that carries encrypted items, as often as asked.
 """
@@ -46,7 +46,7 @@ type ContentFault = Literal[
 
 @dataclass(frozen=True)
 class Forgery:
-    """What is wrong with the next `times` POSTs (-1: all) that carry encrypted items."""
+    """A fault of the next `times` POSTs (-1: all) with encrypted items."""
 
     kind: TokenFault | ContentFault
     times: int = 1
@@ -57,21 +57,21 @@ class Forgery:
 
 
 class Forgeries:
-    """The forgeries to come, in the order in which they were asked for."""
+    """The pending forgeries, in order."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[Forgery, int]] = []
 
     def add(self, forgery: Forgery) -> None:
-        """Puts `forgery` behind the others."""
+        """Append `forgery`."""
         self._entries.append((forgery, forgery.times))
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Remove all."""
         self._entries.clear()
 
     def take(self) -> Forgery | None:
-        """The forgery for this POST, used up by one."""
+        """The forgery for this POST, counted as used."""
         if not self._entries:
             return None
         forgery, left = self._entries[0]

@@ -1,4 +1,4 @@
-"""Replies that do not come: a connection that is reset, or one on which nothing is said until the client leaves."""
+"""Connections that are reset, or that hang until the client leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def body_of(receive: Receive) -> bytes:
 
 
 async def hang(receive: Receive, seconds: float) -> None:
-    """Returns after `seconds`, or when the client has left."""
+    """Wait for `seconds`, or until the client has left."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
@@ -30,7 +30,7 @@ async def hang(receive: Receive, seconds: float) -> None:
 
 
 async def reset(scope: Scope) -> None:
-    """Resets the connection of a request."""
+    """Reset the connection of a request."""
     transport: asyncio.Transport = scope["extensions"]["local.transport"]["transport"]
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():

@@ -1,4 +1,4 @@
-"""Faults on demand: the next requests that match get a wrong answer, or none.
+"""Faults on demand: wrong or missing answers to the next matching requests.
 
 A fault acts before anything else, tokens included, as a gateway in front of the service would.
 """
@@ -14,7 +14,7 @@ HANG_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What to do to requests whose path with query holds the expression `path`, `times` times (-1: always).
+    """A fault of requests whose path with query matches `path`, `times` times.
 
     Without `action`, `status` is answered with `headers` and `body` (text, or a value to write as JSON; None: Graph's
     usual error body). reset: the connection is reset; cut: the real reply breaks off half way; garble: the real reply
@@ -57,25 +57,25 @@ class _Entry:
 
 
 class Faults:
-    """The faults to come, first match first."""
+    """The pending faults; the first match counts."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
 
     def add(self, fault: Fault) -> None:
-        """Puts `fault` behind the others."""
+        """Append `fault`."""
         self._entries.append(_Entry(fault, fault.times))
 
     def clear(self) -> None:
-        """Forgets all faults."""
+        """Remove all."""
         self._entries.clear()
 
     def struck(self) -> list[tuple[Fault, int]]:
-        """The faults that are not used up, and how often each has struck."""
+        """The unused faults, and how often each has struck."""
         return [(entry.fault, entry.struck) for entry in self._entries]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault for this request, used up by one."""
+        """The fault for this request, counted as used."""
         for index, entry in enumerate(self._entries):
             if entry.fault.method not in (None, method) or not re.search(entry.fault.path, path):
                 continue

@@ -1,4 +1,4 @@
-"""Who attended a session: attendance records and the report about them, as Graph returns them.
+"""Attendance records of a session, and its report, as Graph returns them.
 
 A pure function of the seed and the session; nothing is stored. A report that is early or may still grow is the same
 report with fewer records. Nobody documents how Graph names those who are no users of the tenant, so they come in every
@@ -46,9 +46,9 @@ _OUTSIDERS = {
 
 @dataclass(frozen=True)
 class Form:
-    """How a report is written: with what people registered with, and in which order of properties and records.
+    """The form of a report: registrations, and the order of properties and records.
 
-    `government`: without what US Government leaves out.
+    `government`: without the properties that US Government leaves out.
     """
 
     registered: bool = False
@@ -60,7 +60,7 @@ OF_EVENT = Form(registered=True)
 
 
 def form_of(view: View) -> Form:
-    """The form that a report has as one of an online meeting that is seen in this way."""
+    """The form of a report that is read through an online meeting."""
     return Form(registered=view in ("same", "reordered"), reversed=view == "reordered")
 
 
@@ -85,7 +85,7 @@ class Interval:
             at = self.join + timedelta(seconds=37 * (number + 1) + self.seventh)
             kind, subkind = ENGAGEMENTS[(3 * self.seventh + 7 * number) % len(ENGAGEMENTS)]
             if at < self.leave:
-                moment = moments.written(at, self.seventh)
+                moment = moments.format_time(at, self.seventh)
                 found.append({"engagementType": kind, "engagementSubType": subkind, "dateTime": moment})
         return found
 
@@ -113,8 +113,8 @@ class Attendee:
         """The record as Graph returns it."""
         intervals = [
             {
-                "joinDateTime": moments.written(stay.join, stay.seventh),
-                "leaveDateTime": moments.written(stay.leave, stay.seventh),
+                "joinDateTime": moments.format_time(stay.join, stay.seventh),
+                "leaveDateTime": moments.format_time(stay.leave, stay.seventh),
                 "durationInSeconds": stay.seconds,
             }
             for stay in self.intervals
@@ -153,8 +153,8 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
     properties = odata.entity(
         id=session.report_id,
         totalParticipantCount=len(attendees),
-        meetingStartDateTime=moments.written(session.start, seventh),
-        meetingEndDateTime=moments.written(_end(session, at), seventh),
+        meetingStartDateTime=moments.format_time(session.start, seventh),
+        meetingEndDateTime=moments.format_time(_end(session, at), seventh),
     )
     if not form.government:
         properties["externalEventInformation"] = odata.text(
@@ -166,7 +166,7 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
 
 
 def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee, ...]:
-    """Those that the report of `session` holds at `at`."""
+    """The attendees in the report of `session` at `at`."""
     organizer = world.people[session.organizer_id]
     everyone = _everyone(
         world.seed, session.call_id, session.start, session.end, session.participants, organizer
@@ -179,12 +179,12 @@ def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee
 
 
 def whole_report(world: World, session: Session, *, government: bool = False) -> str:
-    """The complete report that the session ends up with: all records, no OData annotation of its own."""
+    """The final report of a session: all records, without OData annotations."""
     meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
     form = replace(Form() if meeting is None or meeting.view == "plain" else OF_EVENT, government=government)
     everyone = attendees_at(world, session, END_OF_TIME)
-    records = ",".join(odata.rendered(each.entity(form)) for each in everyone)
-    return odata.rendered(
+    records = ",".join(odata.entity_text(each.entity(form)) for each in everyone)
+    return odata.entity_text(
         report(session, everyone, END_OF_TIME, form) | {"attendanceRecords": f"[{records}]"}
     )
 

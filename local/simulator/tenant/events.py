@@ -1,4 +1,4 @@
-"""The webinars and town halls of the simulated tenant, and the sessions of which they consist.
+"""Webinars and town halls of the simulated tenant, with their sessions.
 
 A session is an online meeting with an id of its own; it is held as any other meeting is, and each time makes a call
 and a report. Times are given in the zone of the event, under its Windows name, as Graph gives them.
@@ -100,14 +100,14 @@ class Events:
         return event
 
     def put(self, event: VirtualEvent) -> None:
-        """Keeps `event`, in place of one with the same id."""
+        """Add or replace an event."""
         for user in event.co_organizers:
             self.world.person(user)
         self.by_id[event.id] = event
         self.sessions.setdefault(event.id, [])
 
     def put_session(self, session: EventSession) -> None:
-        """Keeps a session of an event."""
+        """Add or replace a session of an event."""
         self.by_meeting[session.meeting_id] = session
         self.sessions[session.event_id].append(session)
 

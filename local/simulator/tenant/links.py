@@ -1,4 +1,4 @@
-"""The identifiers of an online meeting: thread, meeting id and join links, in the forms seen in the field.
+"""Identifiers of an online meeting: thread, meeting id and join URLs.
 
 A classic link names tenant and organizer; a `/meet/` link neither. Meeting ids are Base64 of text in which some
 threads hold characters that yield `+` and `/`: ids must be escaped in a path, and are case-sensitive.
@@ -23,7 +23,7 @@ _AWKWARD = ("", "", "???", "~~~")  # three in a row reach the position where Bas
 
 
 def thread(source: Random, order: NewMeeting, seed: int) -> tuple[str, str]:
-    """Chat thread and message id of a new meeting; the meetings of a channel share the channel's thread."""
+    """Chat thread and message id of a meeting; those of a channel share its thread."""
     if order.kind == "channel":
         of_channel = Random(f"{seed}:channel:{order.channel}")
         message = str(1_600_000_000_000 + source.randrange(10**11))

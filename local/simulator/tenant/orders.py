@@ -1,4 +1,4 @@
-"""What can be asked of the simulated world: the bodies of the control routes that add to it.
+"""The bodies of the control routes that add to the tenant.
 
 All delays are seconds after the end of the session.
 """
@@ -20,7 +20,9 @@ CALL_EVENTS = ("callStarted", "rosterUpdated", "callEnded")
 
 @dataclass(frozen=True)
 class NewMeeting:
-    """An online meeting. `meetNow` and `short` have `/meet/` links, which name neither tenant nor organizer.
+    """An online meeting.
+
+    `meetNow` and `short` have `/meet/` links, which name neither tenant nor organizer.
 
     `personal`: a personal account's, at teams.live.com. `tenant`: the organizer is of that other tenant.
     `join_url_refused`: the JoinWebUrl filter answers 400 for it; unless told, it does for `short` alone. `channel`: the
@@ -39,7 +41,7 @@ class NewMeeting:
 
 @dataclass(frozen=True)
 class NewSession:
-    """A call, of a meeting or of an event's session, or (no `meeting_id`) ad hoc, and what will be told about it.
+    """A call in a meeting or an event's session, or ad hoc without `meeting_id`.
 
     `announce`: how many times the call record is announced (False: never). `announce_delay`: as `record_delay`
     unless told. `record_organizer`: whom the call record names in place of the organizer, an object id or `guest`.
@@ -76,7 +78,7 @@ class NewSession:
 
 @dataclass(frozen=True)
 class NewPast:
-    """A seeded past: meetings that ended on each of the `days` days (UTC) before today and were never announced."""
+    """Meetings that ended on each of the `days` UTC days before today, not announced."""
 
     days: int
     meetings_per_day: int
@@ -85,7 +87,9 @@ class NewPast:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """A webinar or town hall with `sessions` sessions of `length` seconds, each `gap` seconds after the one before.
+    """A webinar or town hall with `sessions` sessions of `length` seconds.
+
+    Each begins `gap` seconds after the one before.
 
     Unless `start` is told, the last one ends now. A session is held with the order of a session for its `meetingId`,
     as often as wanted: each time makes another report. `time_zone`: the Windows name of the zone in which Graph gives
@@ -112,7 +116,7 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class NewCallEvent:
-    """A call event of a meeting that is told at once, to all who watch it; `participants` are on its roster.
+    """A call event of a meeting, sent at once; `participants` are on its roster.
 
     Without `send` it is not told: the answer holds what would have been POSTed, ready to be changed and posted.
     """

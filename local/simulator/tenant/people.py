@@ -1,4 +1,4 @@
-"""The people of the simulated tenants: ids, names as the world writes them, addresses.
+"""People of the simulated tenants: ids, realistic names, addresses.
 
 Everything follows from the seed. The names hold what breaks careless code: combining marks, right-to-left script,
 emoji, apostrophes, zero-width joiners.

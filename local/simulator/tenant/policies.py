@@ -13,9 +13,10 @@ from local.simulator.odata import GraphError
 
 @dataclass
 class Policies:
-    """`denied`: users without any policy. `apps`: those of a user's policy. `everyone`: of the tenant's; None: all.
+    """Application access policies.
 
-    `deleted`: users who are gone, whatever policies say.
+    `denied`: users without any; `apps`: those of a user's policy; `everyone`: the tenant's (None: all). `deleted`:
+    users who are gone, whatever the policies.
     """
 
     denied: set[str] = field(default_factory=set)
@@ -24,7 +25,7 @@ class Policies:
     everyone: list[str] | None = None
 
     def allow(self, user: str, apps: list[str] | None) -> None:
-        """Gives a user a policy for these applications; None: the policy that everybody has."""
+        """Give a user a policy for these applications; None: the tenant's policy."""
         user = user.lower()
         self.denied.discard(user)
         self.apps.pop(user, None)
@@ -39,7 +40,7 @@ class Policies:
         return covered is None or app_id in covered
 
     def check(self, app_id: str, user: str) -> None:
-        """Raises GraphError 403 where an application may not act for a user."""
+        """Refuse an application that may not act for a user. Raises GraphError 403."""
         if not self.allows(app_id, user):
             message = f"No application access policy found for this app {app_id} on the user {user}."
             raise GraphError(403, "Forbidden", message)

@@ -1,4 +1,4 @@
-"""Online meetings and the calls held in them, as the simulated world keeps them.
+"""Online meetings and the calls held in them.
 
 Whether a call record or a report can be read at a moment is a matter of delays and of how long Graph keeps it.
 """
@@ -16,7 +16,7 @@ REPORTS_KEPT = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Meeting:
-    """An online meeting, or that of an event's session; `series` is shared by all whose reports are listed together."""
+    """An online meeting; meetings with the same `series` share a list of reports."""
 
     id: str
     kind: MeetingKind
@@ -63,7 +63,7 @@ class Session:
         return self.end + timedelta(seconds=self.report_delay) <= at
 
     def report_exists(self, at: datetime) -> bool:
-        """Whether a report can be read: a year long, and if `early_report` from the start of the session on."""
+        """Whether a report can be read: for a year, and during an `early_report` session."""
         if self.meeting_id is None or self.no_report or at >= self.end + REPORTS_KEPT:
             return False
         return self.report_is_final(at) or (self.early_report and at > self.start)

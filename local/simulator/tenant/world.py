@@ -1,4 +1,4 @@
-"""The simulated tenant: its people, online meetings and the sessions (calls) held in them.
+"""The simulated tenant: people, online meetings and sessions (calls).
 
 Pure data with the indexes that the routes need, so that nothing is ever scanned; no clock, no I/O. All that is
 random follows from the seed and the order in which things were added.
@@ -43,7 +43,7 @@ class World:
         self.reseed(self.seed)
 
     def reseed(self, seed: int) -> None:
-        """Starts over with the people of another seed; only for a world in which nothing has happened."""
+        """Replace the people by those of another seed; only before anything happened."""
         self.seed = seed
         self.people.clear()
         self.people.update(staff(seed))
@@ -52,7 +52,9 @@ class World:
     def add_meeting(
         self, order: NewMeeting, kind: MeetingKind | None = None, view: View = "plain"
     ) -> Meeting:
-        """A new meeting as ordered; an organizer unknown so far joins the tenant. `kind`: of an event's session.
+        """Add a meeting as ordered; an unknown organizer joins the tenant.
+
+        `kind`: of an event's session.
 
         One who is denied is nobody else's organizer, unless the order names one who is.
         """
@@ -88,7 +90,7 @@ class World:
         return meeting
 
     def put_meeting(self, meeting: Meeting) -> None:
-        """Keeps `meeting` and its indexes."""
+        """Add `meeting` to the indexes."""
         if meeting.tenant_id == self.tenant_id:
             self.person(meeting.organizer_id)
         self.meetings[meeting.id] = meeting
@@ -103,7 +105,12 @@ class World:
         return self.people[user]
 
     def add_session(self, order: NewSession, at: datetime) -> Session:
-        """A new session as ordered, ended at `at` unless told. Raises ValueError, KeyError (no such meeting)."""
+        """Add a session as ordered, which ends at `at` by default.
+
+        Raises ValueError, KeyError (no such meeting).
+
+        Raises ValueError, KeyError (no such meeting).
+        """
         meeting = None if order.meeting_id is None else self.meetings[order.meeting_id]
         source = self._source()
         end = order.end or (order.start + DEFAULT_LENGTH if order.start else at)
@@ -137,7 +144,7 @@ class World:
         return session
 
     def put_session(self, session: Session) -> None:
-        """Keeps `session` and its indexes; one with the same call id is replaced."""
+        """Add `session` to the indexes, or replace the one with its call id."""
         if session.call_id in self.sessions:
             self._forget(self.sessions[session.call_id])
         self.sessions[session.call_id] = session
@@ -148,7 +155,7 @@ class World:
             insort(self.by_series.setdefault(series, []), (session.end, session.call_id))
 
     def add_past(self, order: NewPast, at: datetime) -> list[Session]:
-        """Ended meetings of the days (UTC) before that of `at`, spread over each, one session each."""
+        """Add ended meetings on the UTC days before `at`, one session each."""
         today = at.replace(hour=0, minute=0, second=0, microsecond=0)
         sessions = []
         for number in range(order.days * order.meetings_per_day):
@@ -162,7 +169,7 @@ class World:
         return sessions
 
     def records_from(self, first: tuple[datetime, str], at: datetime, since: datetime) -> Iterator[Session]:
-        """Sessions whose call record exists at `at`, by start, from index position `first`, started by `since`."""
+        """Sessions with a call record at `at`, by start, from index `first` until `since`."""
         for index in range(bisect_left(self.by_start, first), len(self.by_start)):
             start, call_id = self.by_start[index]
             if start > since:
@@ -172,7 +179,7 @@ class World:
                 yield session
 
     def newest_reports(self, meeting: Meeting, at: datetime, limit: int) -> list[Session]:
-        """The sessions whose reports a list shows: the `limit` newest of the meeting or of its channel."""
+        """The `limit` newest sessions with reports, of the meeting or its channel."""
         found: list[Session] = []
         for _, call_id in reversed(self.by_series.get(meeting.series, [])):
             session = self.sessions[call_id]

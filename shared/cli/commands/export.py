@@ -14,9 +14,9 @@ import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ...archive.reports import Archive, Archived
+from ...archive.reports import Archive, ReportSummary
 from ...errors import AttendanceError
-from ...storage.names import folder
+from ...storage.names import day_folder
 from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
@@ -70,9 +70,9 @@ def export(
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
         with output.progress("Days", len(window)) as done:
             for day in window:
-                found = list(Archive(container).listed(day))
+                found = list(Archive(container).list_reports(day))
                 for each in counts:
-                    target = _Target(container, folder_, f"{folder(each, day)}part-00000.{form}", form)
+                    target = _Target(container, folder_, f"{day_folder(each, day)}part-00000.{form}", form)
                     counts[each] += _written(each, found, target, container, pseudonyms)
                 done(1)
         output.rows([{"table": str(each), "rows": count} for each, count in counts.items()])
@@ -122,7 +122,7 @@ class _Target:
 
 def _written(
     table: Table,
-    found: list[Archived],
+    found: list[ReportSummary],
     target: _Target,
     container: ContainerClient,
     pseudonyms: Pseudonyms | None,

@@ -10,7 +10,7 @@ import typer
 from ... import times
 from ...errors import AttendanceError, NotFound
 from ...graph import reports, verbatim_json
-from ...graph.client import Graph, items, segment
+from ...graph.client import Graph, page_items, segment
 from ...messages import resource_paths
 from .. import output
 from ..output import told
@@ -45,8 +45,8 @@ def fetch(
         if found is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]
-        report = reports.fetch(
-            current().graph(), reports.where(found), found.report_id, expand=expand, select=names
+        report = reports.fetch_report(
+            current().graph(), reports.locate_report(found), found.report_id, expand=expand, select=names
         )
         output.write(verbatim_json.dumps(report) + b"\n", output_file)
 
@@ -59,7 +59,7 @@ def list_mine(
     with told():
         graph = current().graph(SignIn.DEVICE_CODE)
         mine = reports.MyMeetingReports(_my_meeting(graph, join_url))
-        found = sorted(reports.listed(graph, mine), key=lambda each: (each.end is None, each.end))
+        found = sorted(reports.list_reports(graph, mine), key=lambda each: (each.end is None, each.end))
         output.rows(
             [
                 {
@@ -79,7 +79,7 @@ def _my_meeting(graph: Graph, join_url: str) -> str:
     """The id of the signed-in user's meeting with this join URL."""
     operation, quoted = "find meeting by join URL", join_url.replace("'", "''")
     condition = segment(f"JoinWebUrl eq '{quoted}'")
-    found = items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)
+    found = page_items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)
     meeting_id = found[0].get("id") if found and isinstance(found[0], dict) else None
     if not isinstance(meeting_id, str):
         raise NotFound(operation, "you have no such meeting")

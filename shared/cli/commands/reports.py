@@ -14,8 +14,8 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ...errors import AttendanceError
 from ...graph.join_urls import join_url_key
-from ...storage.blobs import get
-from ...storage.names import folder
+from ...storage.blobs import get_blob
+from ...storage.names import day_folder
 from .. import options, output, reading
 from ..output import told
 from ..session import current
@@ -84,7 +84,7 @@ def show(
             raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
         container = current().container
         name = reading.located(container, report, options.between(first, last, FOUR_WEEKS))
-        blob = get(container, name)
+        blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
@@ -125,7 +125,7 @@ def download(
                 target = _target(folder_, blob.name)
                 if _is_there(target, blob):
                     kept += 1
-                elif body := get(container, blob.name):
+                elif body := get_blob(container, blob.name):
                     with output.whole(target) as file:
                         file.write(body.body)
                     fetched += 1
@@ -141,7 +141,7 @@ def _blobs(
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
-            yield from container.list_blobs(name_starts_with=folder(each, day))
+            yield from container.list_blobs(name_starts_with=day_folder(each, day))
 
 
 def _target(root: Path, name: str) -> Path:

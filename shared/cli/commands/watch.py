@@ -31,7 +31,7 @@ def add(
             end = times.parse(until)
         except ValueError:
             raise AttendanceError(f"{until!r} is not a time.") from None
-        _watch().add(watchlist.checked(join_url, organizer, end))
+        _watch().add(watchlist.build_watched_meeting(join_url, organizer, end))
         output.say("Watched.")
 
 
@@ -46,7 +46,7 @@ def list_watched() -> None:
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watch().listed(tidy=False)  # who lists may not be allowed to delete
+                for each in _watch().list_meetings(tidy=False)  # who lists may not be allowed to delete
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
@@ -62,5 +62,5 @@ def remove(join_url: JoinUrl) -> None:
         output.say("Not watched any more.")
 
 
-def _watch() -> watchlist.Watch:
-    return watchlist.Watch(current().state)
+def _watch() -> watchlist.Watchlist:
+    return watchlist.Watchlist(current().state)

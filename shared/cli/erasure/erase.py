@@ -31,9 +31,9 @@ from ...messages import tasks
 from ...messages.signals import Meeting
 from ...messages.tasks import Refresh, Task
 from ...privacy.redact import ERASED, Person, of_report, roles
-from ...storage.blobs import get, put, until_written
-from ...storage.names import folder
-from ...storage.watchlist import Watch
+from ...storage.blobs import get_blob, put_blob, retry_conflicts
+from ...storage.names import day_folder
+from ...storage.watchlist import Watchlist
 from ..session import Session
 
 THREADS = 16
@@ -74,7 +74,9 @@ class Erasing:
         with ThreadPoolExecutor(THREADS) as threads:
             for each in ("reports", "outcomes"):
                 redact = self._report if each == "reports" else self._outcome
-                blobs = self._container.list_blobs(name_starts_with=folder(each, day), include=["metadata"])
+                blobs = self._container.list_blobs(
+                    name_starts_with=day_folder(each, day), include=["metadata"]
+                )
                 names = threads.map(redact, list(blobs))
                 self._redacted += [name for name in names if name]
         if len(self._redacted) == before:
@@ -91,8 +93,8 @@ class Erasing:
         for name in self._person.names:
             for prefix in (access.DENIED, access.OPENED):
                 self.done.state += state.remove(f"{prefix}{access.blob_key(name)}.json")
-        watch = Watch(state)
-        for each in watch.listed():
+        watch = Watchlist(state)
+        for each in watch.list_meetings():
             if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
                 self.done.state += watch.remove(each.join_url)
 
@@ -115,9 +117,9 @@ class Erasing:
             kind, partition, blob = name.split("/", 2)
             day = date.fromisoformat(partition.removeprefix("date="))
             earlier = (day - timedelta(days=number + 1) for number in range(AROUND.days))
-            names |= {(f"{folder(kind, each)}{blob}",) * 2 for each in earlier}
+            names |= {(f"{day_folder(kind, each)}{blob}",) * 2 for each in earlier}
         for day in self.done.days:
-            names |= {(folder(each, day), "") for each in ("manifests", "daily")}
+            names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
         names |= {("tables/", "")} if self.done.exports else set()
         for prefix, name in sorted(names):
             self.done.versions += forget_versions(self._container, prefix, name)
@@ -136,12 +138,12 @@ class Erasing:
 
     def _report(self, blob: BlobProperties) -> str | None:
         """Redact a report; its name where it is redacted now or was before."""
-        is_redacted = until_written(lambda: self._redact(blob.name), blob.name)
+        is_redacted = retry_conflicts(lambda: self._redact(blob.name), blob.name)
         return str(blob.name) if is_redacted else None
 
     def _redact(self, name: str) -> bool | None:
         """One try; None when another writer was faster."""
-        found = get(self._container, name)
+        found = get_blob(self._container, name)
         if found is None:
             return False
         try:
@@ -151,7 +153,7 @@ class Erasing:
         if not isinstance(report, dict) or not roles(report, found.metadata, self._person):
             return ERASED in found.metadata
         new = of_report(report, found.metadata, self._person, self._now)
-        if not put(self._container, name, new.body, etag=found.etag, metadata=new.metadata):
+        if not put_blob(self._container, name, new.body, etag=found.etag, metadata=new.metadata):
             return None
         self.done.reports += 1
         return True
@@ -176,12 +178,15 @@ class Erasing:
         return str(blob.name)
 
     def _names_table(self, day: date) -> bool:
-        manifest = get(self._container, manifest_name(day))
+        manifest = get_blob(self._container, manifest_name(day))
         return bool(manifest and json.loads(manifest.body).get("daily"))
 
     def _fresh(self, day: date, *, table: bool) -> bool | None:
         """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
-        index, manifest = get(self._container, index_name(day)), get(self._container, manifest_name(day))
+        index, manifest = (
+            get_blob(self._container, index_name(day)),
+            get_blob(self._container, manifest_name(day)),
+        )
         if (
             index is None
             or manifest is None
@@ -189,7 +194,7 @@ class Erasing:
         ):
             return None
         listed = {line["path"]: line["sha256"] for line in map(json.loads, index.body.splitlines())}
-        blobs = self._container.list_blobs(name_starts_with=folder("reports", day), include=["metadata"])
+        blobs = self._container.list_blobs(name_starts_with=day_folder("reports", day), include=["metadata"])
         current = {blob.name: blob.metadata["sha256"] for blob in blobs if "sha256" in (blob.metadata or {})}
         return (listed == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
 
