@@ -110,7 +110,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     def look() -> func.HttpResponse:
         from shared.health import endpoint as app_health
 
-        reply = app_health.answer(os.environ, req.headers.get("Accept", ""))
+        reply = app_health.respond(os.environ, req.headers.get("Accept", ""))
         return func.HttpResponse(
             reply.text,
             status_code=reply.status,

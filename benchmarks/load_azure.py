@@ -230,7 +230,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
-        environ = session.environment(options.settings, local=options.local)
+        environ = session.load_environment(options.settings, local=options.local)
         found = run(
             Session(environ, None, None, options.json),
             options.days,

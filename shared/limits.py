@@ -60,7 +60,7 @@ class Debounce:
             self._passed.pop(key, None)
 
 
-class Rate:
+class RateLimiter:
     """A budget of requests per second, shared by the threads of one instance."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Rate:
         self._next = clock() - self._burst * self._interval
         self._lock = threading.Lock()
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """Seconds to wait before the request; the place is taken unless that is over MAX_RATE_WAIT."""
         with self._lock:
             now = self._clock()

@@ -52,8 +52,8 @@ def about(**fields: object) -> Iterator[None]:
 
 
 def _log(level: int, event: str, fields: dict[str, object]) -> None:
-    known = {name: value for name, value in {**_ABOUT.get(), **fields}.items() if value is not None}
-    _LOGGER.log(level, "%s", json.dumps({"event": event, **known}, default=_plain))
+    values = {name: value for name, value in {**_ABOUT.get(), **fields}.items() if value is not None}
+    _LOGGER.log(level, "%s", json.dumps({"event": event, **values}, default=_plain))
 
 
 def _plain(value: object) -> str:

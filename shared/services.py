@@ -23,7 +23,7 @@ from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
-from .limits import Rate
+from .limits import RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.heartbeat import Heartbeat
@@ -64,18 +64,20 @@ def assemble(
     settings: Settings,
     graph: Graph,
     reports: ContainerClient,
-    apart: ContainerClient,
+    state_container: ContainerClient,
     queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
-    state, upkeep, manifests = StateStore(apart), queue(clients.UPKEEP_QUEUE), Manifests(reports)
+    state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
         graph,
         Archive(reports),
-        Journal(Ledger(apart), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed),
+        Journal(
+            Ledger(state_container), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed
+        ),
         upkeep,
         queue(clients.UPKEEP_POISON),
         state,
@@ -103,7 +105,7 @@ def _services(settings: Settings) -> Services:
     host_blobs = clients.blob_service(settings.state_url, host_identity)
     queues = clients.queue_service(settings.queue_url, host_identity)
     token = graph_token(settings)
-    graph = Graph(settings.graph_root, token, Rate(settings.graph_rate))
+    graph = Graph(settings.graph_root, token, RateLimiter(settings.graph_rate))
     queue = partial(clients.Queue, queues)
     return assemble(
         settings,

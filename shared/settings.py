@@ -22,8 +22,8 @@ DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
 THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
 MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the most is that of Graph v1.0
-LEAST_VARIETY = 8  # of the characters of a random secret, and of the steps from one to the next
-LEAST_RETENTION = 31  # days; Graph lists calls for 30, and what is deleted earlier would be archived again
+MIN_VARIETY = 8  # of the characters of a random secret, and of the steps from one to the next
+MIN_RETENTION = 31  # days; Graph lists calls for 30, and what is deleted earlier would be archived again
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
@@ -95,7 +95,7 @@ def _guid(name: str, text: str) -> str:
     return text.lower()
 
 
-def _whole(least: int, most: int, *, or_zero: bool = False) -> Callable[[str, str], int]:
+def _whole_number(least: int, most: int, *, or_zero: bool = False) -> Callable[[str, str], int]:
     words = f"is {'neither 0 nor' if or_zero else 'not'} a whole number from {least} to {most}"
 
     def read(name: str, text: str) -> int:
@@ -126,7 +126,7 @@ def _client_state(name: str, text: str) -> str:
     if len(text) > MAX_CLIENT_STATE or not text.isprintable():
         raise SettingError(name, f"has more than {MAX_CLIENT_STATE} characters or unprintable ones")
     steps = {ord(after) - ord(before) for before, after in pairwise(text)}
-    if min(len(set(text)), len(steps)) < LEAST_VARIETY:
+    if min(len(set(text)), len(steps)) < MIN_VARIETY:
         raise SettingError(name, "is not random: make one with `openssl rand -hex 32`")
     return text
 
@@ -171,19 +171,19 @@ def _cloud(name: str, text: str) -> Cloud:
 
 
 def _signals(name: str, text: str) -> frozenset[str]:
-    names = frozenset(_listed(text))
+    names = frozenset(_split(text))
     if not names or not names <= set(SIGNALS):
         raise SettingError(name, f"names something else than {', '.join(SIGNALS)}")
     return names
 
 
 def _object_ids(name: str, text: str) -> frozenset[str]:
-    if not all(GUID.match(each) for each in _listed(text)):
+    if not all(GUID.match(each) for each in _split(text)):
         raise SettingError(name, "holds something that is not an object id (GUID)")
-    return frozenset(each.lower() for each in _listed(text))
+    return frozenset(each.lower() for each in _split(text))
 
 
-def _listed(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -299,7 +299,7 @@ class Settings:
         "attendance"
     )
     retention_days: int = setting(
-        "RETENTION_DAYS", _whole(LEAST_RETENTION, 36_500, or_zero=True),
+        "RETENTION_DAYS", _whole_number(MIN_RETENTION, 36_500, or_zero=True),
         "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 "
         "and more. Deploy both from the parameter `retentionDays`.",
         "0"
@@ -360,22 +360,22 @@ class Settings:
         unset=lambda _: frozenset()
     )
     retry_first_delay: int = setting(
-        "RETRY_FIRST_DELAY", _whole(1, DAY),
+        "RETRY_FIRST_DELAY", _whole_number(1, DAY),
         "Initial retry delay in seconds of a report that is not ready; doubles after each attempt.",
         "60"
     )
     retry_window: int = setting(
-        "RETRY_WINDOW", _whole(1, 30 * DAY),
+        "RETRY_WINDOW", _whole_number(1, 30 * DAY),
         "Seconds after which looking for a report ends; at most 30 days.",
         "86400"
     )
     confirm_after: int = setting(
-        "CONFIRM_AFTER", _whole(0, MAX_QUEUE_DELAY),
+        "CONFIRM_AFTER", _whole_number(0, MAX_QUEUE_DELAY),
         "Seconds after which a fresh report is read once more. 0: never.",
         "14400"
     )
     notification_max_bytes: int = setting(
-        "NOTIFICATION_MAX_BYTES", _whole(1024, 100 * 1024 * 1024),
+        "NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024),
         "Largest notification body that is read; larger ones get 413.",
         "1048576"
     )
@@ -475,7 +475,7 @@ def _check_together(settings: Settings) -> None:
         )
 
 
-def shown(environ: Mapping[str, str]) -> dict[str, str]:
+def public_values(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings' values for people: defaults filled in, secrets left out."""
     return {each.name: environ.get(each.name) or each.default or "" for each in TABLE if not each.secret}
 

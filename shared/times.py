@@ -45,6 +45,6 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def shown(moment: datetime | None) -> str:
+def format_utc(moment: datetime | None) -> str:
     """A time for people, UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"

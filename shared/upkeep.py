@@ -62,12 +62,12 @@ def handle_task(text: str, services: Services) -> None:
             )
 
 
-def _subscribe(job: Subscribe, services: Services) -> None:
+def _subscribe_event(job: Subscribe, services: Services) -> None:
     changes = maintain.changes(services)
     maintain.subscribe(services.graph, services.settings, changes, job.source, job.event_id)
 
 
-def _refresh(job: Refresh, services: Services) -> None:
+def _refresh_day(job: Refresh, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
     if services.sealing.refresh(job.day):
         for part in services.daily.plan(job.day):
@@ -77,13 +77,13 @@ def _refresh(job: Refresh, services: Services) -> None:
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     Renew: lambda job, services: maintain.renew(services, job.subscription_id),
     Maintain: lambda _, services: maintain.maintain(services),
-    Subscribe: _subscribe,
+    Subscribe: _subscribe_event,
     Delete: lambda job, services: delete_subscription(services.graph, job.subscription_id),
-    Examine: self_check.answer,
+    Examine: self_check.publish_findings,
     Refused: lambda job, services: services.heartbeat.count_refused(job.count),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,
-    Refresh: _refresh,
+    Refresh: _refresh_day,
     Part: lambda job, services: services.daily.write(job),
 }

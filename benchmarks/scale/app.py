@@ -124,7 +124,7 @@ class App:
             self.clock, queue, buried, make, most, self.assumed, self._draw.randrange(2**32), cpu
         )
 
-    def client(self, rate: limits.Rate) -> graph.Graph:
+    def client(self, rate: limits.RateLimiter) -> graph.Graph:
         """A client of Graph within this budget."""
         client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
         client._session = cast(Any, self.tenant)
@@ -148,7 +148,7 @@ class _Process:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._rate = limits.Rate(app.settings.graph_rate, lambda: app.clock.now)
+        self._rate = limits.RateLimiter(app.settings.graph_rate, lambda: app.clock.now)
         self.listing = limits.SlidingWindow(*call_records.LISTING_RATE)
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)

@@ -12,7 +12,7 @@ import typer
 from .. import __version__
 from . import session
 from .commands import doctor, export, fetch, jobs, person, reports, status, subscriptions, watch
-from .output import told
+from .output import report_errors
 from .session import Session
 from .sign_in import SignIn
 
@@ -44,7 +44,7 @@ _FLAGS = ("--json", "--local")
 _VALUED = ("--settings", "--sign-in", "--client-id")
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(__version__)
         raise typer.Exit
@@ -79,13 +79,13 @@ def options(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """What `HELP` says; typer shows that."""
-    with told():
-        environ = session.environment(settings, local=local)
-        session.begin(Session(environ, sign_in, client_id, as_json))
+    with report_errors():
+        environ = session.load_environment(settings, local=local)
+        session.set_current(Session(environ, sign_in, client_id, as_json))
 
 
 for _module in (status, doctor, jobs, fetch, export):
@@ -99,10 +99,10 @@ app.add_typer(person.app, name="person")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
-    app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="attendance")
+    app(move_options_first(sys.argv[1:] if arguments is None else arguments), prog_name="attendance")
 
 
-def hoisted(arguments: Sequence[str]) -> list[str]:
+def move_options_first(arguments: Sequence[str]) -> list[str]:
     """The arguments with the options that every command takes first, wherever they stood before a `--`."""
     first: list[str] = []
     rest: list[str] = []

@@ -10,20 +10,20 @@ import typer
 from .. import times
 from ..errors import AttendanceError
 
-MOST = 3_700  # days in one command
+MAX_DAYS = 3_700  # days in one command
 _DAY = ["%Y-%m-%d"]
 
-First = Annotated[
+FirstDay = Annotated[
     datetime, typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC).")
 ]
-Last = Annotated[
+LastDay = Annotated[
     datetime, typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included.")
 ]
-MaybeFirst = Annotated[
+OptionalFirstDay = Annotated[
     datetime | None,
     typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC). Default: a week ago."),
 ]
-MaybeLast = Annotated[
+OptionalLastDay = Annotated[
     datetime | None,
     typer.Option(
         "--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included. Default: today."
@@ -31,12 +31,12 @@ MaybeLast = Annotated[
 ]
 
 
-def between(first: datetime | None, last: datetime | None, back: int = 7) -> list[date]:
+def days_between(first: datetime | None, last: datetime | None, back: int = 7) -> list[date]:
     """The days from `first` to `last`; without them the last `back` days and today. Raises AttendanceError."""
     end = last.date() if last else times.now().date()
     start = first.date() if first else end - timedelta(days=back)
     if start > end:
         raise AttendanceError(f"--to {end} is before --from {start}.")
-    if (end - start).days >= MOST:
-        raise AttendanceError(f"From {start} to {end} is more than {MOST:,} days.")
+    if (end - start).days >= MAX_DAYS:
+        raise AttendanceError(f"From {start} to {end} is more than {MAX_DAYS:,} days.")
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]

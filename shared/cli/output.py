@@ -24,74 +24,80 @@ from .session import current
 
 FAILED, UNWELL, INTERRUPTED = 1, 3, 130
 WIDE = 10_000  # columns, where nobody looks and nothing is to be cut
-BETWEEN_LOOKS = 1.0  # seconds
+POLL_INTERVAL = 1.0  # seconds
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Whatever goes wrong is one sentence on stderr."""
     try:
         yield
     except (AttendanceError, ValueError) as failure:
-        say(f"attendance: {failure}")
+        print_message(f"attendance: {failure}")
         raise typer.Exit(FAILED) from None
     except ClientAuthenticationError:
-        say("attendance: Signing in failed. Sign in with `az login`, or see --sign-in.")
+        print_message("attendance: Signing in failed. Sign in with `az login`, or see --sign-in.")
         raise typer.Exit(FAILED) from None
     except AzureError as failure:
-        say(f"attendance: Storage did not do it ({code(failure)}).{_cure(failure)}")
+        print_message(f"attendance: Storage did not do it ({error_code(failure)}).{_remedy(failure)}")
         raise typer.Exit(FAILED) from None
     except OSError as failure:
-        say(f"attendance: {failure.filename or 'It'}: {failure.strerror or type(failure).__name__}.")
+        print_message(
+            f"attendance: {failure.filename or 'It'}: {failure.strerror or type(failure).__name__}."
+        )
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
-        say("attendance: Interrupted; what was done is whole, and the same command goes on with the rest.")
+        print_message(
+            "attendance: Interrupted; what was done is whole, and the same command goes on with the rest."
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 
-def code(failure: Exception) -> str:
+def error_code(failure: Exception) -> str:
     """The error code that storage gave, or the kind of error."""
-    given = getattr(failure, "error_code", None)
-    return str(getattr(given, "value", given) or type(failure).__name__)
+    code = getattr(failure, "error_code", None)
+    return str(getattr(code, "value", code) or type(failure).__name__)
 
 
-def _cure(failure: AzureError) -> str:
+def _remedy(failure: AzureError) -> str:
     if isinstance(failure, HttpResponseError) and failure.status_code == 403:
         return " Your account needs a role on it: see docs/command-line.md."
     return ""
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """A line on stderr."""
     typer.echo(text, err=True)
 
 
-def clean(value: object) -> str:
+def single_line(value: object) -> str:
     """A value as one line that does nothing to a terminal; "" for None."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def show(content: object) -> None:
+def print_json(content: object) -> None:
     """JSON on stdout."""
     sys.stdout.write(json.dumps(content, ensure_ascii=True, indent=2 if sys.stdout.isatty() else None) + "\n")
 
 
-def rows(found: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, nothing: str = "") -> None:
+def print_rows(
+    rows: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, if_empty: str = ""
+) -> None:
     """Rows as a table, or with --json as a list of objects; `columns` picks some of them for the table."""
-    listed = list(found)
+    row_list = list(rows)
     if current().as_json:
-        show(listed)
+        print_json(row_list)
         return
-    if not listed:
-        say(nothing or "There is nothing.")
+    if not row_list:
+        print_message(if_empty or "There is nothing.")
         return
-    names = columns or list(listed[0])
+    names = columns or list(row_list[0])
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
         table.add_column(name, overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(clean(row.get(name))) for name in names))
+    for row in row_list:
+        table.add_row(*(Text(single_line(row.get(name))) for name in names))
     stdout().print(table)
 
 
@@ -107,7 +113,7 @@ def stderr() -> Console:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr while something long goes on; call it with how much more is done."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -119,29 +125,29 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(title, total=total)
         yield lambda done: bar.advance(task, done)
 
 
-def awaited[T](look: Callable[[], T | None], what: str, seconds: float) -> T | None:
+def wait_for[T](read: Callable[[], T | None], title: str, seconds: float) -> T | None:
     """The first thing that `look` sees, looking once a second; None when it was not there in time."""
     deadline = time.monotonic() + seconds
-    with stderr().status(what) if sys.stderr.isatty() else _quietly():
+    with stderr().status(title) if sys.stderr.isatty() else _no_status():
         while True:
-            if (seen := look()) is not None:
-                return seen
+            if (result := read()) is not None:
+                return result
             if time.monotonic() > deadline:
                 return None
-            time.sleep(BETWEEN_LOOKS)
+            time.sleep(POLL_INTERVAL)
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _no_status() -> Iterator[None]:
     yield
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that gets its name when all of it is written, and else leaves nothing; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -155,12 +161,12 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def write(content: bytes, output: Path | None) -> None:
+def write_output(content: bytes, output: Path | None) -> None:
     """On stdout, or into a file that is whole or not there."""
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
-    with whole(output) as file:
+    with atomic_file(output) as file:
         file.write(content)
-    say(f"Written to {output}.")
+    print_message(f"Written to {output}.")

@@ -20,7 +20,7 @@ THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
 
 
-def each_report(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, ReportSummary]]:
+def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, ReportSummary]]:
     """The reports of some days, from one listing a day."""
     archive = Archive(container)
     for day in days:
@@ -28,7 +28,7 @@ def each_report(container: ContainerClient, days: Iterable[date]) -> Iterator[tu
             yield day, report
 
 
-def bodies(
+def read_bodies(
     container: ContainerClient, found: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[ReportSummary, dict[str, Any]]]:
     """Reports and what they say, in order; one that was deleted meanwhile is left out.
@@ -41,10 +41,10 @@ def bodies(
             for report, blob in zip(batch, blobs, strict=True):
                 done(1)
                 if blob is not None:
-                    yield report, parsed(blob.body, report.name)
+                    yield report, parse_report(blob.body, report.name)
 
 
-def parsed(body: bytes, name: str) -> dict[str, Any]:
+def parse_report(body: bytes, name: str) -> dict[str, Any]:
     """The report in a blob. Raises AttendanceError for what is none."""
     try:
         report = json.loads(body)
@@ -55,13 +55,13 @@ def parsed(body: bytes, name: str) -> dict[str, Any]:
     return report
 
 
-def fields(report: ReportSummary) -> dict[str, Any]:
+def index_fields(report: ReportSummary) -> dict[str, Any]:
     """A report's line of the index, from what the listing says."""
     content: dict[str, Any] = json.loads(line(report))
     return content
 
 
-def located(container: ContainerClient, wanted: str, days: Iterable[date]) -> str:
+def locate_blob(container: ContainerClient, wanted: str, days: Iterable[date]) -> str:
     """The blob name of a report: `wanted` is that name, or the report's id, looked for from the last day back.
 
     Raises AttendanceError when there is none.

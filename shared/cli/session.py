@@ -21,7 +21,7 @@ from azure.storage.queue import QueueServiceClient
 from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph
-from ..limits import Rate
+from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
@@ -29,9 +29,9 @@ from ..storage.state import StateStore
 from . import sign_in
 from .sign_in import SignIn
 
-LOCAL = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
-RATE = 5.0  # Graph requests per second
-MOST_BYTES = 1024 * 1024  # of a file of settings
+LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
+GRAPH_RATE = 5.0  # Graph requests per second
+MAX_BYTES = 1024 * 1024  # of a file of settings
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,27 @@ class Session:
     @cached_property
     def credential(self) -> TokenCredential:
         """Who signs in to storage."""
-        return sign_in.chosen(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
+        return sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
 
     @cached_property
     def data_blobs(self) -> BlobServiceClient:
         """The data account."""
         if not self.settings.blob_url:
-            raise AttendanceError(_unset("AttendanceStorage__blobServiceUri"))
+            raise AttendanceError(_missing_setting("AttendanceStorage__blobServiceUri"))
         return clients.blob_service(self.settings.blob_url, self.credential)
 
     @cached_property
     def host_blobs(self) -> BlobServiceClient:
         """The host account's blobs."""
         if not self.settings.state_url:
-            raise AttendanceError(_unset("AzureWebJobsStorage__blobServiceUri"))
+            raise AttendanceError(_missing_setting("AzureWebJobsStorage__blobServiceUri"))
         return clients.blob_service(self.settings.state_url, self.credential)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
         """The host account's queues."""
         if not self.settings.queue_url:
-            raise AttendanceError(_unset("AzureWebJobsStorage__queueServiceUri"))
+            raise AttendanceError(_missing_setting("AzureWebJobsStorage__queueServiceUri"))
         return clients.queue_service(self.settings.queue_url, self.credential)
 
     @property
@@ -96,15 +96,15 @@ class Session:
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
-        source = sign_in.chosen(self.sign_in or usual, self.settings, self.client_id)
-        token = sign_in.graph_token(source, self.settings.graph_scope)
-        return Graph(self.settings.graph_root, token, Rate(RATE))
+        source = sign_in.choose_credential(self.sign_in or usual, self.settings, self.client_id)
+        token = sign_in.graph_token_source(source, self.settings.graph_scope)
+        return Graph(self.settings.graph_root, token, RateLimiter(GRAPH_RATE))
 
 
 _CURRENT: ContextVar[Session] = ContextVar("session")
 
 
-def begin(session: Session) -> None:
+def set_current(session: Session) -> None:
     """Let this be the session of the command that follows."""
     _CURRENT.set(session)
 
@@ -114,29 +114,29 @@ def current() -> Session:
     return _CURRENT.get()
 
 
-def environment(file: Path | None, *, local: bool) -> dict[str, str]:
+def load_environment(file: Path | None, *, local: bool) -> dict[str, str]:
     """The app's settings and this process's environment. Raises AttendanceError for a file that has none.
 
     What the SDKs read from the environment, such as the local identity endpoint, is set there.
     """
     if local:
-        if not LOCAL.exists():
+        if not LOCAL_SETTINGS.exists():
             raise AttendanceError("No local stack is running: start one with `make up`.")
-        file = LOCAL
+        file = LOCAL_SETTINGS
     if file is None:
         return dict(os.environ)
-    os.environ.update({name: value for name, value in read(file).items() if name in _FOR_SDKS})
-    return {**os.environ, **read(file)}
+    os.environ.update({name: value for name, value in read_settings_file(file).items() if name in _FOR_SDKS})
+    return {**os.environ, **read_settings_file(file)}
 
 
 _FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")
 
 
-def read(file: Path) -> dict[str, str]:
+def read_settings_file(file: Path) -> dict[str, str]:
     """The settings in a file: a list of objects with `name` and `value`. Raises AttendanceError."""
     try:
         with file.open("rb") as stream:
-            content = json.loads(stream.read(MOST_BYTES))
+            content = json.loads(stream.read(MAX_BYTES))
     except OSError as failure:
         raise AttendanceError(f"The settings in {file} cannot be read ({failure.strerror}).") from None
     except ValueError:
@@ -148,7 +148,7 @@ def read(file: Path) -> dict[str, str]:
     return {str(each.get("name")): str(each.get("value") or "") for each in content}
 
 
-def _unset(name: str) -> str:
+def _missing_setting(name: str) -> str:
     return (
         f"{name} is not set: give the app's settings with --settings FILE, or in the environment, "
         "or work on the local stack with --local."

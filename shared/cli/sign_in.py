@@ -41,7 +41,7 @@ class SignIn(StrEnum):
     MANAGED_IDENTITY = "managed-identity"
 
 
-def chosen(how: SignIn, settings: Settings, client_id: str | None) -> TokenCredential:
+def choose_credential(how: SignIn, settings: Settings, client_id: str | None) -> TokenCredential:
     """The credential; `client_id` is that of a public client registration, for device code and browser."""
     options: dict[str, Any] = {"tenant_id": settings.tenant_id or None}
     if client_id:
@@ -53,7 +53,7 @@ def chosen(how: SignIn, settings: Settings, client_id: str | None) -> TokenCrede
     }
     match how:
         case SignIn.AUTO:
-            return _found(settings)
+            return _default_credential(settings)
         case SignIn.AZURE_CLI:
             return AzureCliCredential(tenant_id=settings.tenant_id or "")
         case SignIn.DEVICE_CODE:
@@ -64,7 +64,7 @@ def chosen(how: SignIn, settings: Settings, client_id: str | None) -> TokenCrede
             return managed_identity(settings.client_id)
 
 
-def _found(settings: Settings) -> TokenCredential:
+def _default_credential(settings: Settings) -> TokenCredential:
     if "IDENTITY_ENDPOINT" in os.environ:  # App Service, Functions, the local stack
         return managed_identity(settings.client_id)
     tenant = settings.tenant_id or ""
@@ -78,7 +78,7 @@ def _prompt(address: str, code: str, _: datetime) -> None:
     print(f"To sign in, open {address} and enter the code {code}.", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def graph_token(source: TokenCredential, scope: str) -> Callable[[bool], str]:
+def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool], str]:
     """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
 
     def token(_: bool) -> str:

@@ -38,7 +38,7 @@ from ..errors import (
     Unavailable,
     ValidationFailed,
 )
-from ..limits import MAX_RATE_WAIT, Rate
+from ..limits import MAX_RATE_WAIT, RateLimiter
 from ..settings import THREADS
 from . import verbatim_json
 
@@ -79,7 +79,7 @@ class Graph:
         self,
         root: str,
         token: TokenSource,
-        rate: Rate,
+        rate: RateLimiter,
         *,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[float, float], float] = random.uniform,
@@ -191,7 +191,7 @@ class Graph:
     def _once(
         self, method: str, url: str, operation: str, body: dict[str, Any] | None, *, renew: bool
     ) -> dict[str, Any]:
-        wait = self._rate.take()
+        wait = self._rate.reserve()
         if wait > MAX_RATE_WAIT:
             throttled = Throttled(operation, "this instance's own request budget is used up")
             throttled.retry_after = wait

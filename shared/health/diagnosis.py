@@ -18,7 +18,7 @@ from ..ledger.record import Result
 from ..settings import Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
-from ..times import shown
+from ..times import format_utc
 from . import findings
 from .findings import ASSIGN_IDENTITY, Severity
 from .parallel_reads import ReadFailure
@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Report:
+class HealthReport:
     """The whole of health. With a `wrong_setting`, a sentence, nothing else was read."""
 
     at: datetime
@@ -68,8 +68,8 @@ class Report:
 
 def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis:
     """Judge what was read at `now`."""
-    listed, run = readings.subscriptions, readings.maintenance
-    views = None if isinstance(listed, GraphError) else tuple(listed)
+    subscriptions, run = readings.subscriptions, readings.maintenance
+    views = None if isinstance(subscriptions, GraphError) else tuple(subscriptions)
     desired = [each for each in views or () if not _is_foreign(each)]
     problems = (
         *_read_failures(readings),
@@ -87,7 +87,7 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
         *_denied(readings),
         *_pending(readings, settings, now),
         *_open_days(readings, now.date()),
-        *_failed(readings),
+        *_failed_signals(readings),
     )
     return Diagnosis(problems, warnings, views)
 
@@ -98,7 +98,7 @@ def oldest_pending(readings: Readings) -> datetime | None:
     return min((time for time in times if time), default=None)
 
 
-def at_most(count: int) -> str:
+def format_count(count: int) -> str:
     """How many organizers have no access, counted to `MOST`."""
     return f"{count:,} or more" if count >= MOST else f"{count:,}"
 
@@ -112,18 +112,18 @@ def _read_failures(readings: Readings) -> Iterator[str]:
             yield _read_failure(f"Container {name}", failure, "Storage Blob Data Contributor")
 
 
-def _read_failure(what: str, failure: ReadFailure, role: str) -> str:
+def _read_failure(subject: str, failure: ReadFailure, role: str) -> str:
     if failure.reason in _MISSING:
-        return f"{what} is missing. Make it, or deploy again."
+        return f"{subject} is missing. Make it, or deploy again."
     if failure.reason in _FORBIDDEN:
-        cure = f"Make the app's identity {role} on the storage account, and let the account's network rules take it."
+        remedy = f"Make the app's identity {role} on the storage account, and let the account's network rules take it."
     elif failure.reason in _TOKENLESS:
-        cure = ASSIGN_IDENTITY
+        remedy = ASSIGN_IDENTITY
     else:
-        cure = (
+        remedy = (
             "See whether the storage account is up, and whether its address is right in the app's settings."
         )
-    return f"{what} does not answer ({failure.reason}). {cure}"
+    return f"{subject} does not answer ({failure.reason}). {remedy}"
 
 
 def _unreadable_list(readings: Readings, settings: Settings) -> Iterator[str]:
@@ -159,29 +159,29 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
     refused = readings.refused
     if refused and now - refused.last < FORGERY_COUNTS:
         yield (
-            f"Notifications with a wrong clientState: {refused.count:,} since {shown(refused.first)}, the last at "
-            f"{shown(refused.last)}. They were dropped. If the client state was changed by hand, "
+            f"Notifications with a wrong clientState: {refused.count:,} since {format_utc(refused.first)}, the last at "
+            f"{format_utc(refused.last)}. They were dropped. If the client state was changed by hand, "
             "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, "
             "and nothing is lost. This clears 24 hours after the last one."
         )
 
 
 def _poison(readings: Readings) -> Iterator[str]:
-    cures = {
+    remedies = {
         SIGNALS_QUEUE: "bury_poison makes a failed outcome of each; if they stay, its log says why.",
         UPKEEP_QUEUE: "The next run of the sweep clears it; if it fills again, see in the log why do_upkeep fails.",
     }
-    for queue, cure in cures.items():
+    for queue, remedy in remedies.items():
         length = readings.queues.get(queue + POISON)
         if isinstance(length, int) and length > 0:
             what = "1 message that was" if length == 1 else f"{length:,} messages that were"
-            yield f"Queue {queue}{POISON} holds {what} given up. {cure}"
+            yield f"Queue {queue}{POISON} holds {what} given up. {remedy}"
 
 
 def _last_sweep(readings: Readings) -> datetime | None:
     """When a look last finished, or began where one is under way."""
-    looks = [look for look in (readings.recent, readings.full) if look]
-    return max((when for look in looks if (when := look.finished or look.started)), default=None)
+    scans = [scan for scan in (readings.recent, readings.full) if scan]
+    return max((when for scan in scans if (when := scan.finished or scan.started)), default=None)
 
 
 def _has_run_long(readings: Readings, now: datetime) -> bool:
@@ -197,10 +197,10 @@ def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
         return
     if last is not None and now - last <= SWEEP_EVERY:
         return
-    looks = [look for look in (readings.recent, readings.full) if look]
-    finished = max((look.finished for look in looks if look.finished), default=None)
-    since = f"since {shown(finished)}" if finished else "yet"
-    error = next((look.error for look in looks if look.error), None)
+    scans = [scan for scan in (readings.recent, readings.full) if scan]
+    finished = max((scan.finished for scan in scans if scan.finished), default=None)
+    since = f"since {format_utc(finished)}" if finished else "yet"
+    error = next((scan.error for scan in scans if scan.error), None)
     last_error = f" The last error was: {error}." if error else ""
     yield (
         f"No look of the sweep has finished {since}, so meetings that Graph did not announce are not looked for."
@@ -210,7 +210,7 @@ def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
 
 def _failing_sweep(readings: Readings) -> Iterator[str]:
     """A look that Graph does not let go on."""
-    errors = {look.error for look in (readings.recent, readings.full) if look and look.error}
+    errors = {scan.error for scan in (readings.recent, readings.full) if scan and scan.error}
     for error in sorted(errors):
         yield f"The sweep cannot go on: {error}. A 403 means that CallRecords.Read.All is missing."
 
@@ -223,7 +223,7 @@ def _unstarted_sweep(readings: Readings, now: datetime) -> Iterator[str]:
 def _denied(readings: Readings) -> Iterator[str]:
     count = readings.denied.count
     if count:
-        who = "1 organizer" if count == 1 else f"{at_most(count)} organizers"
+        who = "1 organizer" if count == 1 else f"{format_count(count)} organizers"
         yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
 
 
@@ -231,7 +231,7 @@ def _pending(readings: Readings, settings: Settings, now: datetime) -> Iterator[
     oldest = oldest_pending(readings)
     if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
         yield (
-            f"A signal has been pending since {shown(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
+            f"A signal has been pending since {format_utc(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
             f"again; if it stays, see in the log whether archive_reports works through {SIGNALS_QUEUE}."
         )
 
@@ -250,7 +250,7 @@ def _open_days(readings: Readings, today: date) -> Iterator[str]:
         )
 
 
-def _failed(readings: Readings) -> Iterator[str]:
+def _failed_signals(readings: Readings) -> Iterator[str]:
     failed = {
         day.isoformat(): count
         for day, manifest in readings.days.items()

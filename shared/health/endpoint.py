@@ -19,7 +19,7 @@ from ..errors import SettingError
 from ..storage.scans import Scan
 from ..subscriptions import status as subscription_status
 from . import page, readings
-from .diagnosis import Report, diagnose, oldest_pending
+from .diagnosis import HealthReport, diagnose, oldest_pending
 from .parallel_reads import ReadFailure
 from .readings import Readings
 
@@ -33,7 +33,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class Reply:
+class HealthResponse:
     """The answer of the route."""
 
     status: int
@@ -42,29 +42,29 @@ class Reply:
     headers: Mapping[str, str]
 
 
-def answer(environ: Mapping[str, str], accept: str) -> Reply:
+def respond(environ: Mapping[str, str], accept: str) -> HealthResponse:
     """The page where the header `accept` prefers HTML to JSON, else JSON."""
-    result = report(environ)
+    result = build_report(environ)
     status = 200 if result.healthy else 503
     if prefers_html(accept):
         headers = {**_HEADERS, "Content-Security-Policy": page.POLICY}
-        return Reply(status, page.html(result), "text/html", headers)
-    return Reply(status, json.dumps(document(result), indent=2), "application/json", _HEADERS)
+        return HealthResponse(status, page.render_page(result), "text/html", headers)
+    return HealthResponse(status, json.dumps(health_json(result), indent=2), "application/json", _HEADERS)
 
 
-def report(environ: Mapping[str, str]) -> Report:
+def build_report(environ: Mapping[str, str]) -> HealthReport:
     """Look at everything once. Never raises for what is wrong with the settings, storage or Graph."""
     now = times.now()
-    shown = app_settings.shown(environ)
+    values = app_settings.public_values(environ)
     try:
         settings = app_settings.load(environ)
     except SettingError as failure:
-        return Report(now, shown, wrong_setting=str(failure))
-    read = readings.read(readings.of_app(settings), now.date())
-    return Report(now, shown, read, diagnose(read, settings, now))
+        return HealthReport(now, values, wrong_setting=str(failure))
+    read = readings.collect(readings.app_sources(settings), now.date())
+    return HealthReport(now, values, read, diagnose(read, settings, now))
 
 
-def document(report: Report) -> dict[str, Any]:
+def health_json(report: HealthReport) -> dict[str, Any]:
     """The report as JSON has it; its fields are described in docs/operators.md."""
     summary: dict[str, Any] = {
         "healthy": report.healthy,
@@ -94,49 +94,49 @@ def document(report: Report) -> dict[str, Any]:
             name: None if isinstance(length, ReadFailure) else length for name, length in read.queues.items()
         },
         "oldestPending": times.optional_text(oldest_pending(read)),
-        "days": [_day(day, manifest) for day, manifest in read.days.items()],
+        "days": [_day_json(day, manifest) for day, manifest in read.days.items()],
         "denied": {
             "count": denied.count,
             "organizers": [
-                {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.cure}
+                {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.remedy}
                 for each in denied.organizers
             ],
         },
-        "sweep": {"recent": _look(read.recent), "full": _look(read.full)},
+        "sweep": {"recent": _scan_json(read.recent), "full": _scan_json(read.full)},
         "maintenance": run and {"at": times.text(run.at), "problems": run.problems},
     }
 
 
 def prefers_html(accept: str) -> bool:
     """Whether an Accept header wants `text/html` more than `application/json`."""
-    return _quality(accept, "text/html") > _quality(accept, "application/json")
+    return _preference(accept, "text/html") > _preference(accept, "application/json")
 
 
-def _quality(accept: str, media_type: str) -> float:
+def _preference(accept: str, media_type: str) -> float:
     """How much the most specific range that fits wants it, 0 to 1. Source: RFC 9110, 12.5.1."""
     ranges = ("*/*", media_type.split("/")[0] + "/*", media_type)
-    found = (-1, 0.0)
+    best = (-1, 0.0)
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
         if name in ranges:
             try:
-                found = max(found, (ranges.index(name), float(weight)))
+                best = max(best, (ranges.index(name), float(weight)))
             except ValueError:
                 continue
-    return found[1]
+    return best[1]
 
 
 def _checks(read: Readings) -> dict[str, str]:
     answers = {f"queue {name}": length for name, length in read.queues.items()}
-    answers |= {f"container {name}": silence or 0 for name, silence in read.containers.items()}
+    answers |= {f"container {name}": failure or 0 for name, failure in read.containers.items()}
     return {
         what: f"does not answer: {answer.reason}" if isinstance(answer, ReadFailure) else ANSWERS
         for what, answer in answers.items()
     }
 
 
-def _day(day: date, manifest: Manifest | None) -> dict[str, Any]:
+def _day_json(day: date, manifest: Manifest | None) -> dict[str, Any]:
     return {
         "date": day.isoformat(),
         "known": manifest is not None,
@@ -146,13 +146,13 @@ def _day(day: date, manifest: Manifest | None) -> dict[str, Any]:
     }
 
 
-def _look(look: Scan | None) -> dict[str, Any] | None:
-    if look is None:
+def _scan_json(scan: Scan | None) -> dict[str, Any] | None:
+    if scan is None:
         return None
     return {
-        "started": times.text(look.started),
-        "finished": times.optional_text(look.finished),
-        "records": look.records,
-        "missing": look.missing,
-        "error": look.error,
+        "started": times.text(scan.started),
+        "finished": times.optional_text(scan.finished),
+        "records": scan.records,
+        "missing": scan.missing,
+        "error": scan.error,
     }

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from ..errors import AccessDenied, GraphError
 from ..subscriptions.status import DELIVERING, Maintenance, SubscriptionStatus, SubscriptionView
-from ..times import shown
+from ..times import format_utc
 
 ASSIGN_IDENTITY = "Assign the managed identity to the app, and let AZURE_CLIENT_ID name it."
 LOOK_AGAIN = "Look again in some minutes."
@@ -47,7 +47,7 @@ class Finding:
         return f"{self.message} {self.remedy}".rstrip()
 
 
-def fields(finding: Finding) -> dict[str, str]:
+def finding_json(finding: Finding) -> dict[str, str]:
     """A finding as JSON has it."""
     return {
         "check": finding.check,
@@ -82,15 +82,15 @@ def subscription(view: SubscriptionView, run: Maintenance | None) -> Finding:
     severity, subject = Severity.PROBLEM, f"The subscription to {view.resource}"
     match view.status:
         case SubscriptionStatus.ACTIVE:
-            message = f"{subject} is active until {shown(view.expires)}."
+            message = f"{subject} is active until {format_utc(view.expires)}."
             return Finding(_SUBSCRIPTIONS, Severity.OK, message)
         case SubscriptionStatus.UNWANTED | SubscriptionStatus.ELSEWHERE if view.id:
             severity, fault = Severity.WARNING, "is one that the app did not ask for"
         case SubscriptionStatus.RENEWAL_OVERDUE:
             severity = Severity.WARNING
-            fault = f"should have been renewed; it expires at {shown(view.expires)}"
+            fault = f"should have been renewed; it expires at {format_utc(view.expires)}"
         case SubscriptionStatus.EXPIRED:
-            fault = f"expired at {shown(view.expires)}, so Graph announces no meeting"
+            fault = f"expired at {format_utc(view.expires)}, so Graph announces no meeting"
         case SubscriptionStatus.NOT_ACCEPTED:
             fault = "carries a clientState or a lifecycle address that the app does not take"
         case _:
@@ -113,14 +113,16 @@ def _subscription_remedy(view: SubscriptionView, run: Maintenance | None) -> str
     if run.problems:
         return last_maintenance(run).message
     return (
-        f"maintain_subscriptions last ran at {shown(run.at)}. Have it run now with `attendance subscriptions renew`; "
-        "if that does not help, its log says why."
+        f"maintain_subscriptions last ran at {format_utc(run.at)}. Have it run now with "
+        "`attendance subscriptions renew`; if that does not help, its log says why."
     )
 
 
 def last_maintenance(run: Maintenance) -> Finding:
     """The last run of maintenance had problems."""
-    message = f"maintain_subscriptions last ran at {shown(run.at)} and had problems: {' '.join(run.problems)}"
+    message = (
+        f"maintain_subscriptions last ran at {format_utc(run.at)} and had problems: {' '.join(run.problems)}"
+    )
     return Finding(_SUBSCRIPTIONS, Severity.WARNING, message)
 
 
@@ -165,7 +167,7 @@ def endpoint_unknown() -> Finding:
 # The app's own rights
 
 
-def failed(failure: Exception) -> str:
+def failure_text(failure: Exception) -> str:
     """The text of an error that has none for people: its code, or its type."""
     code = getattr(failure, "error_code", None)
     return f"It failed ({getattr(code, 'value', code) or type(failure).__name__})."
@@ -226,7 +228,7 @@ def organizer_access(organizer: str, failure: GraphError | None, remedy: str) ->
     return Finding(check, Severity.UNKNOWN, f"{failure}.", LOOK_AGAIN)
 
 
-def denied(organizer: str | None, remedy: str) -> Finding:
+def organizer_denied(organizer: str | None, remedy: str) -> Finding:
     """Graph refused an organizer's reports, or the call records of the whole tenant, some time ago."""
     return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, "Graph refused it.", remedy)
 

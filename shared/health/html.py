@@ -11,14 +11,14 @@ def element(tag: str, *children: Element | str, **attributes: str) -> Element:
 
     `class_` and `aria_hidden` stand for class and aria-hidden; an empty attribute is left out.
     """
-    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
-    made = Element(tag, given)
+    present = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
+    node = Element(tag, present)
     for child in children:
         if isinstance(child, str):
-            made.text = child
+            node.text = child
         else:
-            made.append(child)
-    return made
+            node.append(child)
+    return node
 
 
 def section(heading: str, *children: Element) -> Element:
@@ -44,6 +44,6 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
     return element("table", element("thead", element("tr", *head)), element("tbody", *body))
 
 
-def text(root: Element) -> str:
+def render(root: Element) -> str:
     """A whole document as HTML."""
     return f"<!doctype html>\n{tostring(root, encoding='unicode', method='html')}\n"

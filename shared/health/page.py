@@ -16,11 +16,11 @@ from ..days.manifests import Manifest
 from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
-from ..times import shown
-from .diagnosis import Report, at_most, oldest_pending
-from .html import element, section, table, text
+from ..times import format_utc
+from .diagnosis import HealthReport, format_count, oldest_pending
+from .html import element, render, section, table
 from .parallel_reads import ReadFailure
-from .readings import Denied, Readings
+from .readings import DeniedOrganizers, Readings
 
 NONE_YET = "none yet"
 FEW = 5  # organizers that are shown without being asked for
@@ -39,7 +39,7 @@ _STATUSES = {
 }
 
 
-def html(report: Report) -> str:
+def render_page(report: HealthReport) -> str:
     """The whole page."""
     title = _headline(report)
     head = element(
@@ -50,21 +50,21 @@ def html(report: Report) -> str:
         element("style", _SHEET),
     )
     page = element("html", head, element("body", *_body(report, title)), lang="en")
-    return text(page)
+    return render(page)
 
 
-def _headline(report: Report) -> str:
+def _headline(report: HealthReport) -> str:
     if not report.healthy:
-        return f"Needs attention: {_counted(len(report.problems), 'problem')}"
+        return f"Needs attention: {_pluralize(len(report.problems), 'problem')}"
     warnings = len(report.diagnosis.warnings)
-    return f"Healthy, with {_counted(warnings, 'warning')}" if warnings else "Healthy"
+    return f"Healthy, with {_pluralize(warnings, 'warning')}" if warnings else "Healthy"
 
 
-def _body(report: Report, title: str) -> Iterator[Element]:
+def _body(report: HealthReport, title: str) -> Iterator[Element]:
     yield element(
         "header",
         element("h1", title),
-        element("p", f"Attendance reports, as of {shown(report.at)}"),
+        element("p", f"Attendance reports, as of {format_utc(report.at)}"),
         class_="" if report.healthy else "bad",
     )
     sections = [
@@ -79,7 +79,7 @@ def _body(report: Report, title: str) -> Iterator[Element]:
     )
 
 
-def _sections(readings: Readings, report: Report) -> Iterator[Element]:
+def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     yield section("Now", _figures(readings, report.at))
     yield section("Last 14 days", *_days(readings))
     yield section("Subscriptions", _subscriptions(report.diagnosis.subscriptions))
@@ -88,8 +88,8 @@ def _sections(readings: Readings, report: Report) -> Iterator[Element]:
     yield section("Sweep", *_sweep(readings))
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
-    listed = table(("Container or setting", "State or value"), rows)
-    yield section("Storage and settings", element("details", element("summary", "Show"), listed))
+    details = table(("Container or setting", "State or value"), rows)
+    yield section("Storage and settings", element("details", element("summary", "Show"), details))
 
 
 def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[Element]:
@@ -142,8 +142,8 @@ def _bar(day: date, manifest: Manifest | None, most: int) -> Element:
     mark, word = _STATES[state]
     title = f"{day.isoformat()}: {word}"
     if manifest:
-        title += f", {_counted(signals, 'signal')}, {_counted(manifest.reports, 'report')}"
-    drawn = element(
+        title += f", {_pluralize(signals, 'signal')}, {_pluralize(manifest.reports, 'report')}"
+    bar = element(
         "svg",
         element("title", title),
         element("rect", x="0", y=str(_TALLEST - height), width="10", height=str(height)),
@@ -152,7 +152,7 @@ def _bar(day: date, manifest: Manifest | None, most: int) -> Element:
         preserveAspectRatio="none",
     )
     below = element("span", element("b", mark), str(day.day), aria_hidden="true")
-    return element("li", drawn, below, class_=state)
+    return element("li", bar, below, class_=state)
 
 
 def _state(manifest: Manifest | None) -> str:
@@ -176,7 +176,7 @@ def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
         return element("p", "Not known: Graph did not tell.")
     rows = [
-        (each.resource, _STATUSES[each.status], shown(each.expires) if each.expires else "-")
+        (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
     ]
     return table(("Resource", "State", "Expires"), rows)
@@ -190,36 +190,36 @@ def _queues(readings: Readings) -> Element:
     return table(("Queue", "Messages"), rows, numbers=(1,))
 
 
-def _denied(denied: Denied) -> Iterator[Element]:
+def _denied(denied: DeniedOrganizers) -> Iterator[Element]:
     if not denied.count:
         yield element("p", "None.")
         return
     rows = [
-        (f"{each.id or 'Call records of the whole tenant'}, since {shown(each.since)}", each.cure)
+        (f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}", each.remedy)
         for each in denied.organizers
     ]
-    shown_here = table(("Organizer (object id)", "Cure"), rows)
+    organizers = table(("Organizer (object id)", "Cure"), rows)
     if denied.count <= FEW:
-        yield shown_here
+        yield organizers
         return
-    yield element("p", f"{at_most(denied.count)} organizers.")
-    yield element("details", element("summary", f"Show {len(rows)}, with their cures"), shown_here)
+    yield element("p", f"{format_count(denied.count)} organizers.")
+    yield element("details", element("summary", f"Show {len(rows)}, with their cures"), organizers)
 
 
 def _sweep(readings: Readings) -> Iterator[Element]:
-    looks = {"Last hours": readings.recent, "All open days": readings.full}
-    rows = [(name, *_look(look)) for name, look in looks.items()]
+    scans = {"Last hours": readings.recent, "All open days": readings.full}
+    rows = [(name, *_scan_row(scan)) for name, scan in scans.items()]
     yield table(("Look", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
-    for name, look in looks.items():
-        if look and look.error:
-            yield element("p", f"{name}: {look.error}")
+    for name, scan in scans.items():
+        if scan and scan.error:
+            yield element("p", f"{name}: {scan.error}")
 
 
-def _look(look: Scan | None) -> tuple[str, str, str]:
-    if look is None:
+def _scan_row(scan: Scan | None) -> tuple[str, str, str]:
+    if scan is None:
         return NONE_YET, "-", "-"
-    state = shown(look.finished) if look.finished else f"under way since {shown(look.started)}"
-    return state, f"{look.records:,}", f"{look.missing:,}"
+    state = format_utc(scan.finished) if scan.finished else f"under way since {format_utc(scan.started)}"
+    return state, f"{scan.records:,}", f"{scan.missing:,}"
 
 
 def _ago(when: datetime | None, now: datetime, otherwise: str = NONE_YET) -> str:
@@ -227,17 +227,17 @@ def _ago(when: datetime | None, now: datetime, otherwise: str = NONE_YET) -> str
         return otherwise
     minutes = max(0, int((now - when).total_seconds() // 60))
     if minutes == 0:
-        return f"{shown(when)} (just now)"
+        return f"{format_utc(when)} (just now)"
     if minutes < 120:
         age = f"{minutes} min"
     elif minutes < 2 * 24 * 60:
         age = f"{minutes // 60} h"
     else:
         age = f"{minutes // (24 * 60)} days"
-    return f"{shown(when)} ({age} ago)"
+    return f"{format_utc(when)} ({age} ago)"
 
 
-def _counted(count: int, noun: str) -> str:
+def _pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

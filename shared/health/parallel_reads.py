@@ -45,7 +45,7 @@ class ParallelReads:
         """Begin a read as soon as a thread is free."""
         return self._pool.submit(read).result
 
-    def answer[T](self, reading: Reading[T]) -> T | ReadFailure:
+    def result[T](self, reading: Reading[T]) -> T | ReadFailure:
         """The result of a read of storage."""
         try:
             return reading(self._left(STORAGE_SECONDS))
@@ -55,7 +55,7 @@ class ParallelReads:
             code = getattr(failure, "error_code", None)
             return ReadFailure(str(getattr(code, "value", code) or type(failure).__name__))
 
-    def graph_answer[T](self, reading: Reading[T]) -> T | GraphError:
+    def graph_result[T](self, reading: Reading[T]) -> T | GraphError:
         """The result of a call to Graph."""
         try:
             return reading(self._left(GRAPH_SECONDS))

@@ -26,7 +26,7 @@ from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
-from ..limits import Rate
+from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Scan, Scans
@@ -48,7 +48,7 @@ _QUEUES: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedNotifications:
     """Notifications that came with a wrong clientState."""
 
     first: datetime | None
@@ -57,20 +57,20 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Organizer:
+class DeniedOrganizer:
     """One whose reports Graph refuses; None stands for the call records of the whole tenant."""
 
     id: str | None
     since: datetime | None
-    cure: str
+    remedy: str
 
 
 @dataclass(frozen=True)
-class Denied:
+class DeniedOrganizers:
     """Organizers without access: how many, counted to `access.MOST`, and some of them."""
 
     count: int
-    organizers: tuple[Organizer, ...]
+    organizers: tuple[DeniedOrganizer, ...]
 
 
 type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
@@ -100,62 +100,66 @@ class Readings:
     subscriptions: Sequence[SubscriptionView] | GraphError
     last_notification: datetime | None
     last_report: datetime | None
-    refused: Refused | None
+    refused: RefusedNotifications | None
     maintenance: Maintenance | None
     recent: Scan | None
     full: Scan | None
     days: Mapping[date, Manifest | None]
-    denied: Denied
+    denied: DeniedOrganizers
 
 
-def read(sources: Sources, today: date) -> Readings:
+def collect(sources: Sources, today: date) -> Readings:
     """Everything, within some ten seconds; `today` is the last day."""
     with ParallelReads() as reads:
         subscriptions = reads.start(sources.subscriptions)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
-        looks = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
+        scans = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
         names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
-        denied = reads.answer(names)
-        refusals = [reads.start(partial(sources.state.read, name)) for name in _first(_given(denied) or [])]
+        denied = reads.result(names)
+        refusals = [
+            reads.start(partial(sources.state.read, name)) for name in _first_shown(_value(denied) or [])
+        ]
 
-        lengths_read = {name: reads.answer(length) for name, length in lengths.items()}
-        beats_read = {name: reads.answer(beat) for name, beat in beats.items()}
-        looks_read = {name: reads.answer(look) for name, look in looks.items()}
-        days_read = {day: reads.answer(manifest) for day, manifest in manifests.items()}
-        refusals_read = [reads.answer(refusal) for refusal in refusals]
-        of_state = [denied, *beats_read.values(), *looks_read.values(), *refusals_read]
+        lengths_read = {name: reads.result(length) for name, length in lengths.items()}
+        beats_read = {name: reads.result(beat) for name, beat in beats.items()}
+        scans_read = {name: reads.result(scan) for name, scan in scans.items()}
+        days_read = {day: reads.result(manifest) for day, manifest in manifests.items()}
+        refusals_read = [reads.result(refusal) for refusal in refusals]
+        of_state = [denied, *beats_read.values(), *scans_read.values(), *refusals_read]
         beat = {name: _content(answer) for name, answer in beats_read.items()}
-        look = {name: _given(answer) for name, answer in looks_read.items()}
+        scan_blobs = {name: _value(answer) for name, answer in scans_read.items()}
         return Readings(
             queues=lengths_read,
             containers={
                 sources.settings.container: _failure(days_read.values()),
                 sources.settings.state_container: _failure(of_state),
             },
-            subscriptions=reads.graph_answer(subscriptions),
+            subscriptions=reads.graph_result(subscriptions),
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
-            refused=_refused(beat[heartbeat.REFUSED]),
+            refused=_parse_refused(beat[heartbeat.REFUSED]),
             maintenance=status.maintenance(beat[heartbeat.MAINTENANCE]),
-            recent=kept.scan if (kept := look[RECENT]) else None,
-            full=kept.scan if (kept := look[FULL]) else None,
-            days={day: _given(answer) for day, answer in days_read.items()},
-            denied=Denied(
-                len(_given(denied) or []),
-                tuple(_organizer(content) for each in refusals_read if (content := _content(each))),
+            recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
+            full=blob.scan if (blob := scan_blobs[FULL]) else None,
+            days={day: _value(answer) for day, answer in days_read.items()},
+            denied=DeniedOrganizers(
+                len(_value(denied) or []),
+                tuple(_parse_organizer(content) for each in refusals_read if (content := _content(each))),
             ),
         )
 
 
 @lru_cache(maxsize=1)
-def of_app(settings: Settings) -> Sources:
+def app_sources(settings: Settings) -> Sources:
     """The app's own connections."""
     host_identity = managed_identity(settings.host_client_id)
-    graph = Graph(settings.graph_root, graph_token(settings), Rate(min(GRAPH_RATE, settings.graph_rate)))
-    return sources(
+    graph = Graph(
+        settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
+    )
+    return build_sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
         clients.blob_service(settings.state_url, host_identity, **_BLOBS),
@@ -164,7 +168,7 @@ def of_app(settings: Settings) -> Sources:
     )
 
 
-def sources(
+def build_sources(
     settings: Settings,
     data_blobs: BlobServiceClient,
     host_blobs: BlobServiceClient,
@@ -200,12 +204,12 @@ def _length(queues: QueueServiceClient, name: str) -> int:
     return int(queues.get_queue_client(name).get_queue_properties().approximate_message_count or 0)
 
 
-def _first(denied: Sequence[str]) -> list[str]:
+def _first_shown(denied: Sequence[str]) -> list[str]:
     """The names of those that are shown; what concerns the whole tenant comes first."""
     return sorted(denied, key=lambda name: access.CALL_RECORDS not in name)[:MOST_SHOWN]
 
 
-def _given[T](answer: T | ReadFailure) -> T | None:
+def _value[T](answer: T | ReadFailure) -> T | None:
     return None if isinstance(answer, ReadFailure) else answer
 
 
@@ -217,14 +221,14 @@ def _content(answer: StateBlob | ReadFailure | None) -> dict[str, Any]:
     return answer.content if isinstance(answer, StateBlob) else {}
 
 
-def _refused(content: Mapping[str, Any]) -> Refused | None:
+def _parse_refused(content: Mapping[str, Any]) -> RefusedNotifications | None:
     last = _time(content, "at")
-    return Refused(_time(content, "first"), last, _count(content, "count")) if last else None
+    return RefusedNotifications(_time(content, "first"), last, _count(content, "count")) if last else None
 
 
-def _organizer(content: Mapping[str, Any]) -> Organizer:
+def _parse_organizer(content: Mapping[str, Any]) -> DeniedOrganizer:
     organizer_id = content.get("organizerId")
-    return Organizer(
+    return DeniedOrganizer(
         str(organizer_id) if organizer_id else None, _time(content, "since"), str(content.get("cure") or "")
     )
 

@@ -29,50 +29,50 @@ from . import findings
 from .findings import Finding, Severity
 
 FOLDER = "doctor/"
-NOBODYS_MEETING = "https://teams.microsoft.com/l/meetup-join/doctor"
+PROBE_JOIN_URL = "https://teams.microsoft.com/l/meetup-join/doctor"
 _ALWAYS = frozenset({"OnlineMeetings.Read.All", "OnlineMeetingArtifact.Read.All"})
 _NEEDED = {CALL_RECORDS: "CallRecords.Read.All", VIRTUAL_EVENTS: "VirtualEvent.Read.All"}
 
 
-def path(identifier: str) -> str:
+def findings_name(identifier: str) -> str:
     """The name of the blob of state that holds the findings."""
     return f"{FOLDER}{identifier}.json"
 
 
-def answer(job: Examine, services: Services) -> None:
+def publish_findings(job: Examine, services: Services) -> None:
     """Examine everything and publish the findings. Raises azure.core errors where they cannot be written."""
-    found = list(examine(services, job.organizers))
+    results = list(check_app(services, job.organizers))
     content = {
         "at": times.text(times.now()),
         "version": __version__,
-        "findings": [findings.fields(each) for each in found],
+        "findings": [findings.finding_json(each) for each in results],
     }
-    services.state.put(path(job.id), content)
+    services.state.put(findings_name(job.id), content)
     logs.info(
-        "doctor.answered", findings=len(found), unwell=sum(each.severity != Severity.OK for each in found)
+        "doctor.answered", findings=len(results), unwell=sum(each.severity != Severity.OK for each in results)
     )
 
 
-def examine(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
+def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Examine one thing after another; nothing that is wrong raises."""
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure(services.archive.probe_write))
+    yield findings.app_writes(_failure_text(services.archive.probe_write))
     yield from _permissions(settings)
     yield from _subscriptions(graph, settings, services.watch, services.state)
     if CALL_EVENTS in settings.signals:
-        yield findings.encryption_key(_failure(services.keys.current))
+        yield findings.encryption_key(_failure_text(services.keys.current))
     for organizer in sorted({*settings.organizers, *organizers}):
         yield _policy(graph, settings.graph_app_id, organizer)
 
 
-def _failure(step: Callable[[], Any]) -> str:
+def _failure_text(step: Callable[[], Any]) -> str:
     """Why a step fails, "" where it does not."""
     try:
         step()
     except AttendanceError as failure:
         return str(failure)
     except (AzureError, ValueError, OSError) as failure:
-        return findings.failed(failure)
+        return findings.failure_text(failure)
     return ""
 
 
@@ -116,7 +116,7 @@ def _subscriptions(
 
 def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:
     """Asks for a meeting that nobody has: Graph looks at the policy before it looks for the meeting."""
-    condition = segment(f"JoinWebUrl eq '{NOBODYS_MEETING}'")
+    condition = segment(f"JoinWebUrl eq '{PROBE_JOIN_URL}'")
     refusal: GraphError | None = None
     try:
         graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")

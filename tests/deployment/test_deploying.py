@@ -430,7 +430,7 @@ def test_the_settings_file_is_private_and_holds_no_secret(deploy: Any, root: Pat
     assert [each["name"] for each in json.loads(text)] == [
         "AttendanceStorage__blobServiceUri", "CLIENT_STATE", "SIGNALS", "TENANT_ID",
     ]  # fmt: skip
-    assert session.read(file)["SIGNALS"] == "call-records"
+    assert session.read_settings_file(file)["SIGNALS"] == "call-records"
     assert f"make cli && .venv/bin/attendance doctor --settings {file}" in done.err
 
 

@@ -270,7 +270,7 @@ def wrong_with(line: str) -> str:
     """What the command line would not take; "" for nothing."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
-    words = main.hoisted(shlex.split(line, comments=True)[1:])
+    words = main.move_options_first(shlex.split(line, comments=True)[1:])
     while words and hasattr(command, "commands"):
         word = words.pop(0)
         if not word.startswith("-"):

@@ -331,11 +331,11 @@ class _Answers:
     def get(self, *_: object) -> dict[str, Any]:
         return self._content
 
-    def pages(self, *_: object) -> Iterator[list[Any]]:
+    def list_pages(self, *_: object) -> Iterator[list[Any]]:
         value = self._content.get("value")
         yield value if isinstance(value, list) else []
 
-    def following(self, link: object, *_: object) -> Iterator[dict[str, Any]]:
+    def follow_links(self, link: object, *_: object) -> Iterator[dict[str, Any]]:
         if link is not None:
             yield self._content
 

@@ -276,6 +276,6 @@ def test_versions_before_go_and_the_current_ones_stay() -> None:
     container.get_blob_client.side_effect = lambda name, version_id: SimpleNamespace(
         delete_blob=lambda: deleted.append((name, version_id))
     )
-    assert erase.forget_versions(container, blob, blob) == 1
+    assert erase.delete_versions(container, blob, blob) == 1
     assert deleted == [(blob, "1")]
     container.list_blobs.assert_called_once_with(name_starts_with=blob, include=["versions"])

@@ -212,17 +212,17 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: str) ->
     file = tmp_path / "app.json"
     file.write_text(content)
     with pytest.raises(AttendanceError, match="holds no settings"):
-        session.environment(file, local=False)
+        session.load_environment(file, local=False)
     with pytest.raises(AttendanceError, match="cannot be read"):
-        session.environment(tmp_path / "none.json", local=False)
+        session.load_environment(tmp_path / "none.json", local=False)
 
 
 def test_without_a_local_stack_local_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "LOCAL", tmp_path / "settings.json")
+    monkeypatch.setattr(session, "LOCAL_SETTINGS", tmp_path / "settings.json")
     with pytest.raises(AttendanceError, match="make up"):
-        session.environment(None, local=True)
+        session.load_environment(None, local=True)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_without_a_local_stack_local_says_how_to_start_one(
     ],
 )
 def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -> None:
-    assert main.hoisted(given) == first
+    assert main.move_options_first(given) == first
 
 
 def test_who_may_not_read_storage_is_told_so(front: Front) -> None:
@@ -271,6 +271,6 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
 def test_doctor_names_the_role_without_which_it_cannot_ask_the_app() -> None:
     refusal = HttpResponseError(response=MagicMock(status_code=403))
     session_ = MagicMock(**{"upkeep.send.side_effect": refusal})
-    (finding,) = doctor._of_app(session_, (), 1)
+    (finding,) = doctor._check_app(session_, (), 1)
     assert finding.severity == "problem"
     assert "Storage Queue Data Message Sender" in finding.remedy

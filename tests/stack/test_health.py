@@ -68,7 +68,7 @@ def busy(fresh: World) -> World:
 
 def told(made: World, **settings: str) -> dict[str, Any]:
     """The JSON of health."""
-    return endpoint.document(endpoint.report({**made.settings, **settings}))
+    return endpoint.health_json(endpoint.build_report({**made.settings, **settings}))
 
 
 def the_problem(made: World, **settings: str) -> str:
@@ -108,7 +108,7 @@ class TestWhenAllIsWell:
 
     def test_nothing_secret_is_told(self, busy: World) -> None:
         for accept in ("application/json", "text/html"):
-            assert busy.settings["CLIENT_STATE"] not in endpoint.answer(busy.settings, accept).text
+            assert busy.settings["CLIENT_STATE"] not in endpoint.respond(busy.settings, accept).text
 
 
 def test_a_new_deployment_warns_that_nothing_ran_yet(fresh: World) -> None:
@@ -274,7 +274,7 @@ class TestWarnings:
         long_ago = times.now() - timedelta(hours=28)
         busy.day(1, {"pending": 1}, complete=False, oldest_pending=long_ago)
         (warning,) = told(busy)["warnings"]
-        assert warning.startswith(f"A signal has been pending since {times.shown(long_ago)}")
+        assert warning.startswith(f"A signal has been pending since {times.format_utc(long_ago)}")
         assert told(busy, RETRY_WINDOW="172800")["warnings"] == ()
 
     def test_a_day_that_stays_open(self, busy: World) -> None:
@@ -411,14 +411,14 @@ class TestOverHttp:
 
     @pytest.mark.parametrize("accept", [";;,", "text/html;q=x", "text/html;q=", "\x00", "a" * 9_000])
     def test_any_accept_header_is_answered(self, busy: World, accept: str) -> None:
-        assert endpoint.answer(busy.settings, accept).mimetype == "application/json"
+        assert endpoint.respond(busy.settings, accept).mimetype == "application/json"
 
 
 def test_the_documented_fields_are_those_of_the_json(busy: World) -> None:
     text = (Path(__file__).parents[2] / "docs/operators.md").read_text()
     section = text.split("\n## Health\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [*told(busy), "problem"]
-    assert list(endpoint.document(endpoint.report({}))) == [*list(told(busy))[:5], "problem"]
+    assert list(endpoint.health_json(endpoint.build_report({}))) == [*list(told(busy))[:5], "problem"]
 
 
 def test_busy_workers_do_not_hold_health_up() -> None:
@@ -429,6 +429,6 @@ def test_busy_workers_do_not_hold_health_up() -> None:
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 def test_a_wrong_setting_is_the_only_thing_told(accept: str) -> None:
-    reply = endpoint.answer({"TENANT_ID": "contoso"}, accept)
+    reply = endpoint.respond({"TENANT_ID": "contoso"}, accept)
     assert reply.status == 503
     assert "App setting TENANT_ID is not a GUID." in reply.text

@@ -13,8 +13,8 @@ import pytest
 from local.stack.compose import Stack
 from shared import settings, times
 from shared.health import diagnosis, page
-from shared.health.diagnosis import Report
-from shared.health.readings import Denied, Organizer, Readings
+from shared.health.diagnosis import HealthReport
+from shared.health.readings import DeniedOrganizer, DeniedOrganizers, Readings
 from shared.ledger import access
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
@@ -192,9 +192,9 @@ class TestAsRendered:
 
     URL = "http://health.test/api/health"
 
-    def show(self, view: View, report: Report) -> None:
+    def show(self, view: View, report: HealthReport) -> None:
         headers: Mapping[str, str] = {"Content-Security-Policy": page.POLICY}
-        body = page.html(report)
+        body = page.render_page(report)
         view.page.route(
             self.URL,
             lambda route: route.fulfill(
@@ -205,15 +205,16 @@ class TestAsRendered:
 
     def test_5000_organizers_without_access_are_counted_and_50_are_shown(self, view: View) -> None:
         organizers = [
-            Organizer(ORGANIZER.format(n), times.now(), CURE.format(ORGANIZER.format(n))) for n in range(50)
+            DeniedOrganizer(ORGANIZER.format(n), times.now(), CURE.format(ORGANIZER.format(n)))
+            for n in range(50)
         ]
-        self.show(view, report(denied=Denied(access.MOST, tuple(organizers))))
+        self.show(view, report(denied=DeniedOrganizers(access.MOST, tuple(organizers))))
         section = view.page.locator("section:has(h2:text-is('Organizers without access'))")
         assert section.locator("tbody tr").count() == 50
         assert "5,000 or more organizers." in section.inner_text()
 
     def test_a_wrong_setting_is_all_there_is(self, view: View) -> None:
-        self.show(view, Report(times.now(), {}, wrong_setting="App setting TENANT_ID is not a GUID."))
+        self.show(view, HealthReport(times.now(), {}, wrong_setting="App setting TENANT_ID is not a GUID."))
         assert view.page.get_by_role("heading", level=1).inner_text() == "Needs attention: 1 problem"
         assert view.page.get_by_text("App setting TENANT_ID is not a GUID.").is_visible()
         assert view.page.locator("table, svg").count() == 0
@@ -226,7 +227,7 @@ def test_light_and_dark_are_two_pages(browser: Browser) -> None:
     for scheme in ("light", "dark"):
         context = browser.new_context(color_scheme="light" if scheme == "light" else "dark")
         window = context.new_page()
-        window.set_content(page.html(report()))
+        window.set_content(page.render_page(report()))
         seen.add(window.evaluate("getComputedStyle(document.body).backgroundColor"))
         context.close()
     assert seen == {"rgb(255, 255, 255)", "rgb(20, 24, 29)"}
@@ -234,13 +235,13 @@ def test_light_and_dark_are_two_pages(browser: Browser) -> None:
 
 def test_whatever_a_text_holds_it_stays_a_text() -> None:
     told = replace(report(), diagnosis=replace(report().diagnosis, problems=(HOSTILE,), warnings=(HOSTILE,)))
-    text = page.html(told)
+    text = page.render_page(told)
     assert "<script" not in text
     assert "<img" not in text
     assert text.count("&lt;script&gt;") == 2
 
 
-def report(**changes: object) -> Report:
+def report(**changes: object) -> HealthReport:
     """What health tells of a new deployment, but for `changes` in what it read."""
     now = times.now()
     config = settings.load(ENVIRON)
@@ -255,7 +256,7 @@ def report(**changes: object) -> Report:
         "recent": None,
         "full": None,
         "days": {now.date() - timedelta(days=back): None for back in reversed(range(14))},
-        "denied": Denied(0, ()),
+        "denied": DeniedOrganizers(0, ()),
     }
     read = Readings(**known | changes)  # type: ignore[arg-type]
-    return Report(now, settings.shown(ENVIRON), read, diagnosis.diagnose(read, config, now))
+    return HealthReport(now, settings.public_values(ENVIRON), read, diagnosis.diagnose(read, config, now))

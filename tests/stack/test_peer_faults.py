@@ -37,7 +37,7 @@ def test_a_null_resource_data_does_not_break_the_batch(front: Front) -> None:
 
 def test_the_list_of_subscriptions_is_read_to_its_last_page() -> None:
     class Paged:
-        def pages(self, path: str, operation: str) -> Iterator[list[Any]]:
+        def list_pages(self, path: str, operation: str) -> Iterator[list[Any]]:
             assert path == "subscriptions"
             for number in range(3):
                 yield [

@@ -14,7 +14,7 @@ from shared import settings
 from shared.errors import SettingError, Unavailable
 from shared.graph import credentials
 from shared.graph.client import Graph
-from shared.limits import Rate
+from shared.limits import RateLimiter
 from shared.settings import CLOUDS, Cloud, Settings, load
 from shared.storage.clients import blob_service, queue_service
 from tests.support.app_settings import ENVIRON
@@ -79,7 +79,7 @@ def test_every_row_has_its_hosts(cloud: Cloud) -> None:
 def test_a_call_goes_to_the_clouds_graph(
     config: Settings, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = Graph(config.graph_root, lambda _: "token", Rate(100), sleep=lambda _: None)
+    graph = Graph(config.graph_root, lambda _: "token", RateLimiter(100), sleep=lambda _: None)
     with no_network(monkeypatch) as asked, pytest.raises(Unavailable):
         graph.get("communications/callRecords/1", "get call record")
     assert {urlsplit(url).hostname for url in asked} == {HOSTS[cloud.name][0]}

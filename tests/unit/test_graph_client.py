@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.graph import client as graph_module
 from shared.graph.client import MANY_FAILURES, MAX_TRIES, Graph, next_link, segment
 from shared.graph.verbatim_json import Number
-from shared.limits import MAX_RATE_WAIT, Rate
+from shared.limits import MAX_RATE_WAIT, RateLimiter
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Client:
 
     def __post_init__(self) -> None:
         seconds = itertools.count()  # a second passes between two requests, so the budget never waits
-        rate = Rate(10, lambda: float(next(seconds)))
+        rate = RateLimiter(10, lambda: float(next(seconds)))
         self.graph = Graph(
             self.service.root, self.token, rate, sleep=self.sleeps.append, draw=lambda low, high: high
         )
@@ -229,7 +229,7 @@ def test_the_back_off_is_drawn_from_nothing_to_all_of_it(service: Service) -> No
         return 0.0
 
     service.answers = [error(503), error(503), Answer()]
-    Graph(service.root, lambda _: "t", Rate(10), sleep=lambda _: None, draw=draw).get("things", "get")
+    Graph(service.root, lambda _: "t", RateLimiter(10), sleep=lambda _: None, draw=draw).get("things", "get")
     assert ranges == [(0, 0.5), (0, 1.0)]
 
 
@@ -353,7 +353,7 @@ def test_without_a_token_nothing_is_asked(service: Service) -> None:
         raise Unavailable("get a token", "no identity")
 
     with pytest.raises(Unavailable, match="no identity"):
-        Graph(service.root, none, Rate(10), sleep=lambda _: None).get("things", "get")
+        Graph(service.root, none, RateLimiter(10), sleep=lambda _: None).get("things", "get")
     assert service.requests == []
 
 
@@ -571,7 +571,7 @@ def test_a_body_that_trickles_in_is_given_up_at_its_deadline(
 
 def test_a_budget_that_is_used_up_is_the_callers_to_plan(service: Service) -> None:
     sleeps: list[float] = []
-    graph = Graph(service.root, lambda _: "t", Rate(0.1, lambda: 0.0), sleep=sleeps.append)
+    graph = Graph(service.root, lambda _: "t", RateLimiter(0.1, lambda: 0.0), sleep=sleeps.append)
     for _ in range(4):
         graph.get("things", "get")
     with pytest.raises(Throttled, match="budget") as caught:
@@ -595,8 +595,8 @@ def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> No
         now = next(clock)
         return now
 
-    rate = Rate(per_second, tick)
-    waits = [(now, wait) for wait in (rate.take() for _ in gaps)]
+    rate = RateLimiter(per_second, tick)
+    waits = [(now, wait) for wait in (rate.reserve() for _ in gaps)]
     starts = [asked + wait for asked, wait in waits if wait <= MAX_RATE_WAIT]
     for first, last in itertools.combinations(range(len(starts)), 2):
         span = starts[last] - starts[first]
@@ -605,7 +605,7 @@ def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> No
 
 def test_a_budget_lets_one_seconds_worth_go_at_once_after_a_rest() -> None:
     times = iter([0.0, *[100.0] * 12])
-    rate = Rate(10, lambda: next(times))
-    waits = [rate.take() for _ in range(12)]
+    rate = RateLimiter(10, lambda: next(times))
+    waits = [rate.reserve() for _ in range(12)]
     assert waits[:10] == pytest.approx([0.0] * 10)
     assert waits[10:] == pytest.approx([0.1, 0.2])

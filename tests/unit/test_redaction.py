@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.cli.erasure.erase import without_organizer
+from shared.cli.erasure.erase import remove_organizer
 from shared.ledger.record import AttemptSeries, DeadLetter, NextAttempt, Record, Result, dump_outcome
 from shared.messages import codec
 from shared.messages.signals import Meeting
@@ -121,7 +121,7 @@ def buried(text: str) -> DeadLetter:
 
 
 def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
-    redacted = without_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
+    redacted = remove_organizer(signal(buried=buried("…8b081ef6…"), last_error="x"), WHO)
     assert redacted == Record(
         "cr-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), meeting=Meeting(NOW, NOW), is_erased=True
     )
@@ -131,13 +131,13 @@ def test_a_record_loses_its_organizer_and_no_attempt_follows_it() -> None:
 
 
 def test_a_record_of_somebody_else_or_pending_stays() -> None:
-    assert without_organizer(signal(Result.PENDING), WHO) is None
-    assert without_organizer(Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW)), WHO) is None
+    assert remove_organizer(signal(Result.PENDING), WHO) is None
+    assert remove_organizer(Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW)), WHO) is None
 
 
 def test_a_buried_message_that_names_the_person_is_taken_out() -> None:
     known = Record(
         "msg-a", Result.FAILED, NOW, 1, AttemptSeries(NOW), buried=buried('{"organizerId":"8b081ef6"}')
     )
-    assert without_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
-    assert without_organizer(replace(known, buried=buried("somebody else")), WHO) is None
+    assert remove_organizer(known, WHO) == replace(known, buried=None, is_erased=True)
+    assert remove_organizer(replace(known, buried=buried("somebody else")), WHO) is None

@@ -33,7 +33,7 @@ class Asked:
         self.path = path
         return {"id": REPORT, "attendanceRecords": [{"id": "a"}]}
 
-    def following(self, link: object, operation: str) -> list[dict[str, Any]]:
+    def follow_links(self, link: object, operation: str) -> list[dict[str, Any]]:
         assert link is None
         return []
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SettingError
-from shared.settings import TABLE, Settings, fingerprint, load, shown
+from shared.settings import TABLE, Settings, fingerprint, load, public_values
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 CURRENT, PREVIOUS = "current-secret-0123456789abcdefgh", "previous-secret-0123456789abcdefg"
@@ -324,7 +324,7 @@ def test_a_fingerprint_is_the_start_of_the_sha256() -> None:
 
 
 def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
-    values = shown(ENVIRON)
+    values = public_values(ENVIRON)
     assert not {"CLIENT_STATE", "CLIENT_STATE_PREVIOUS"} & values.keys()
     for text in (repr(load(ENVIRON)), f"{load(ENVIRON)}", str(values)):
         assert CURRENT not in text
@@ -332,7 +332,7 @@ def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
 
 
 def test_settings_are_shown_with_their_defaults_filled_in() -> None:
-    values = shown(ENVIRON)
+    values = public_values(ENVIRON)
     assert values["RETRY_WINDOW"] == "86400"
     assert values["TENANT_ID"] == TENANT
     assert values["ORGANIZERS"] == ""

@@ -29,7 +29,7 @@ REPORT = {
 
 def written(table: Table, form: Format, found: list[Any]) -> bytes:
     file = io.BytesIO()
-    assert tables.write(table, found, form, file) == len(found)
+    assert tables.write_table(table, found, form, file) == len(found)
     return file.getvalue()
 
 
@@ -39,7 +39,7 @@ def csv_rows(body: bytes) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("table", list(Table))
 def test_both_formats_hold_the_same(table: Table) -> None:
-    found = list(tables.rows_of(table, REPORT, LINE))
+    found = list(tables.report_rows(table, REPORT, LINE))
     text = csv_rows(written(table, Format.CSV, found))
     packed = parquet.read_table(io.BytesIO(written(table, Format.PARQUET, found))).to_pylist()
     assert len(text) == len(packed) == len(found) > 0

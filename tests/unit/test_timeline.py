@@ -55,13 +55,15 @@ def crowd(size: int) -> dict[str, Any]:
 
 def text(content: dict[str, Any], rows: int | None = terminal.ROWS, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-    console.print(terminal.drawn(timeline.read(content), rows))
+    console.print(terminal.Drawing(timeline.parse_timeline(content), rows))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def test_people_come_by_their_first_joining_and_the_curve_counts_them() -> None:
-    known = timeline.read(report(person("B", (10, 20), (30, 40)), person("A", (0, 60)), person("C")))
+    known = timeline.parse_timeline(
+        report(person("B", (10, 20), (30, 40)), person("A", (0, 60)), person("C"))
+    )
     assert [each.name for each in known.people] == ["A", "B", "C"]
     minutes = [(round((when - START).total_seconds() / 60), count) for when, count in known.curve]
     assert minutes == [(0, 1), (10, 2), (20, 1), (30, 2), (40, 1), (60, 0)]
@@ -70,18 +72,20 @@ def test_people_come_by_their_first_joining_and_the_curve_counts_them() -> None:
 
 def test_an_interval_without_end_lasts_to_the_end_of_the_meeting() -> None:
     record = person("A", attendanceIntervals=[{"joinDateTime": "2026-11-23T09:30:00Z"}])
-    (stay,) = timeline.read(report(record)).people[0].stays
+    (stay,) = timeline.parse_timeline(report(record)).people[0].stays
     assert (stay.join.minute, stay.leave.hour) == (30, 10)
 
 
 def test_a_person_without_name_has_the_address_and_else_none() -> None:
-    known = timeline.read(report(person(None, (0, 1), emailAddress="a@contoso.example"), person(None)))
-    assert [each.name for each in known.people] == ["a@contoso.example", timeline.NOBODY]
+    known = timeline.parse_timeline(
+        report(person(None, (0, 1), emailAddress="a@contoso.example"), person(None))
+    )
+    assert [each.name for each in known.people] == ["a@contoso.example", timeline.UNKNOWN_NAME]
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[2J", "\u202eabc", "\u2066x", "\x00", "\x9b31m", "\ud800", "a\nb\rc"])
 def test_a_name_cannot_direct_what_shows_it(nasty: str) -> None:
-    assert timeline.harmless(nasty).isprintable()
+    assert timeline.sanitize(nasty).isprintable()
 
 
 def test_the_drawing_has_a_bar_for_each_person_within_80_columns() -> None:
@@ -106,7 +110,7 @@ def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, "ascii") as stream:
         Console(file=stream, width=80, color_system=None).print(
-            terminal.drawn(timeline.read(report(person("王", (0, 60)))), None)
+            terminal.Drawing(timeline.parse_timeline(report(person("王", (0, 60)))), None)
         )
         stream.flush()
         assert b"?" in raw.getvalue()
@@ -119,13 +123,13 @@ def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
 def test_where_there_is_nothing_to_draw_it_says_so(content: dict[str, Any]) -> None:
     words = "It tells no times." if content.get("attendanceRecords") else "Nobody attended."
     assert words in text(content)
-    assert words in image.written(timeline.read(content), "svg").decode()
+    assert words in image.render_picture(timeline.parse_timeline(content), "svg").decode()
 
 
 @pytest.mark.parametrize("size", [1, 3, 60, 61, 3_000])
 @pytest.mark.parametrize("form", image.FORMATS)
 def test_a_picture_of_any_number_of_people(size: int, form: str) -> None:
-    made = image.written(timeline.read(crowd(size)), form)
+    made = image.render_picture(timeline.parse_timeline(crowd(size)), form)
     assert made.startswith({"svg": b"<?xml", "png": b"\x89PNG", "html": b"<!doctype html>"}[form])
     if form == "html":
         assert made.count(b"<tr>") == size + 1
@@ -133,21 +137,21 @@ def test_a_picture_of_any_number_of_people(size: int, form: str) -> None:
 
 
 def test_the_same_report_makes_the_same_picture() -> None:
-    known = timeline.read(crowd(5))
+    known = timeline.parse_timeline(crowd(5))
     for form in image.FORMATS:
-        assert image.written(known, form) == image.written(known, form)
+        assert image.render_picture(known, form) == image.render_picture(known, form)
 
 
 def test_another_format_is_named() -> None:
     with pytest.raises(ValueError, match="'gif' is none of svg, png, html"):
-        image.written(timeline.read(report()), "gif")
+        image.render_picture(timeline.parse_timeline(report()), "gif")
 
 
 def test_a_hostile_name_is_a_name() -> None:
-    known = timeline.read(report(person(HOSTILE, (0, 60), role=HOSTILE)))
+    known = timeline.parse_timeline(report(person(HOSTILE, (0, 60), role=HOSTILE)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg, page = (image.written(known, form).decode() for form in ("svg", "html"))
+        svg, page = (image.render_picture(known, form).decode() for form in ("svg", "html"))
     shown = "".join(ElementTree.fromstring(svg).itertext())
     assert "<script>" in shown
     assert "\\frac" in shown
@@ -165,4 +169,4 @@ def test_any_report_is_drawn(fields: dict[str, Any], records: list[Any]) -> None
     content = {**fields, "attendanceRecords": records}
     assert text(content)
     for form in image.FORMATS:
-        assert image.written(timeline.read(content), form)
+        assert image.render_picture(timeline.parse_timeline(content), form)

@@ -21,9 +21,9 @@ from ...messages.tasks import MOST_EXAMINED, Examine, Task
 from ...settings import GUID
 from ...subscriptions.handshake import handshake_problem
 from .. import output
-from ..output import UNWELL, told
+from ..output import UNWELL, report_errors
 from ..session import Session, current
-from .status import report
+from .status import collect_report
 
 _COLOURS = {
     Severity.OK: "green",
@@ -32,7 +32,7 @@ _COLOURS = {
     Severity.UNKNOWN: "yellow",
 }
 _REFERENCE = "@Microsoft.KeyVault("
-_STAND_IN = secrets.token_urlsafe(32)  # for a secret that this machine cannot and need not see
+_PLACEHOLDER = secrets.token_urlsafe(32)  # for a secret that this machine cannot and need not see
 
 
 def register(app: typer.Typer) -> None:
@@ -53,52 +53,52 @@ def doctor(
     not well.
     """
     organizers = tuple(each.lower() for each in organizer or ())
-    with told():
+    with report_errors():
         if len(organizers) > MOST_EXAMINED or not all(GUID.match(each) for each in organizers):
             raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MOST_EXAMINED}.")
-        found: list[Finding] = []
-        for each in examine(current(), organizers, wait):
-            found.append(each)
+        results: list[Finding] = []
+        for each in check_all(current(), organizers, wait):
+            results.append(each)
             if not current().as_json:
-                _print(each)
+                _print_finding(each)
         if current().as_json:
-            output.show([findings.fields(each) for each in found])
-    if any(each.severity is Severity.PROBLEM for each in found):
+            output.print_json([findings.finding_json(each) for each in results])
+    if any(each.severity is Severity.PROBLEM for each in results):
         raise typer.Exit(UNWELL)
 
 
-def examine(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
+def check_all(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """Everything, one after another; the app's own findings last."""
-    yield _settings(session)
+    yield _check_settings(session)
     try:
         _ = session.settings
     except SettingError:
         yield findings.setting_first()
         return
-    roles = list(_roles(session))
+    roles = list(_check_roles(session))
     yield from roles
     if any(each.severity is Severity.PROBLEM for each in roles):
-        yield from _endpoint(session, accepted=False)
+        yield from _check_endpoint(session, accepted=False)
         yield findings.app_not_asked()
         return
-    found = report(session)
-    readings, views = found.readings, found.diagnosis.subscriptions or ()
+    health = collect_report(session)
+    readings, views = health.readings, health.diagnosis.subscriptions or ()
     run = readings.maintenance if readings else None
-    yield from _endpoint(session, accepted=findings.is_accepted_by_graph(views, run))
-    for problem in found.problems:
+    yield from _check_endpoint(session, accepted=findings.is_accepted_by_graph(views, run))
+    for problem in health.problems:
         yield Finding("status", Severity.PROBLEM, problem)
-    for warning in found.diagnosis.warnings:
+    for warning in health.diagnosis.warnings:
         yield Finding("status", Severity.WARNING, warning)
     for each in readings.denied.organizers if readings else ():
-        yield findings.denied(each.id, each.cure)
-    yield from _of_app(session, organizers, seconds)
+        yield findings.organizer_denied(each.id, each.remedy)
+    yield from _check_app(session, organizers, seconds)
 
 
-def _settings(session: Session) -> Finding:
+def _check_settings(session: Session) -> Finding:
     environ = dict(session.environ)
     for name in ("CLIENT_STATE", "CLIENT_STATE_PREVIOUS"):
         if environ.get(name, "").startswith(_REFERENCE) or (name == "CLIENT_STATE" and name not in environ):
-            environ[name] = _STAND_IN
+            environ[name] = _PLACEHOLDER
     try:
         settings.load(environ)
     except SettingError as failure:
@@ -106,7 +106,7 @@ def _settings(session: Session) -> Finding:
     return findings.settings()
 
 
-def _roles(session: Session) -> Iterator[Finding]:
+def _check_roles(session: Session) -> Iterator[Finding]:
     """Whether the one who asks may read the containers and the queue."""
 
     def first(container: ContainerClient) -> None:
@@ -114,24 +114,24 @@ def _roles(session: Session) -> Iterator[Finding]:
 
     for container in (session.container, session.state_container):
         check = f"container {container.container_name}"
-        yield _allowed(check, partial(first, container), "Storage Blob Data Reader")
+        yield _check_access(check, partial(first, container), "Storage Blob Data Reader")
     for queue in ("upkeep", "meeting-signals"):
         client = session.queues.get_queue_client(queue)
-        yield _allowed(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
+        yield _check_access(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
 
 
-def _allowed(check: str, look: Callable[[], object], role: str) -> Finding:
+def _check_access(check: str, read: Callable[[], object], role: str) -> Finding:
     try:
-        look()
+        read()
     except HttpResponseError as failure:
         refused = failure.status_code in (401, 403)
-        return findings.not_allowed(check, output.code(failure), role, refused=refused)
+        return findings.not_allowed(check, output.error_code(failure), role, refused=refused)
     except AzureError as failure:
-        return findings.not_reached(check, output.code(failure))
+        return findings.not_reached(check, output.error_code(failure))
     return findings.may_read(check)
 
 
-def _endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
+def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
     base = session.settings.notification_base_url
     if not base:
         yield findings.endpoint_unknown()
@@ -141,20 +141,22 @@ def _endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
         yield findings.endpoint_open("this machine")
 
 
-def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
+def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """A task through the queue, and what the app found."""
     identifier = secrets.token_hex(16)
     text = tasks.message(Task(Examine(identifier, organizers)))
-    sent = _allowed("queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender")
-    if sent.severity is not Severity.OK:
-        yield sent
+    access = _check_access(
+        "queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender"
+    )
+    if access.severity is not Severity.OK:
+        yield access
         return
-    name = self_check.path(identifier)
-    entry = output.awaited(lambda: session.state.read(name), "The app examines itself …", seconds)
+    name = self_check.findings_name(identifier)
+    entry = output.wait_for(lambda: session.state.read(name), "The app examines itself …", seconds)
     if entry is None:
         yield findings.app_silent(seconds)
         return
-    yield findings.app_answered(output.clean(entry.content.get("version")))
+    yield findings.app_answered(output.single_line(entry.content.get("version")))
     for each in entry.content.get("findings", []):
         severity = Severity(each.get("state"))
         yield Finding(f"app: {each.get('check')}", severity, each.get("says", ""), each.get("cure", ""))
@@ -164,9 +166,11 @@ def _of_app(session: Session, organizers: tuple[str, ...], seconds: float) -> It
         return  # who may only read leaves it there; it holds no secret
 
 
-def _print(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     console = output.stdout()
     line = Text(f"{finding.severity:8}", _COLOURS[finding.severity])
-    console.print(line.append(f"{output.clean(finding.check)}: {output.clean(finding.message)}", "default"))
+    console.print(
+        line.append(f"{output.single_line(finding.check)}: {output.single_line(finding.message)}", "default")
+    )
     if finding.remedy and finding.severity is not Severity.OK:
-        console.print(Text(f"        {output.clean(finding.remedy)}", "dim"))
+        console.print(Text(f"        {output.single_line(finding.remedy)}", "dim"))

@@ -21,7 +21,7 @@ from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
 from ..export.tables import Format, Row, Table
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 KEY = "ATTENDANCE_PSEUDONYM_KEY"
@@ -35,13 +35,13 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    first: options.First,
-    last: options.Last,
+    first: options.FirstDay,
+    last: options.LastDay,
     form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
     table: Annotated[
         list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all.")
     ] = None,
-    folder_: Annotated[
+    output_folder: Annotated[
         Path | None, typer.Option("--output", metavar="FOLDER", help="Where the files lie.")
     ] = None,
     into_container: Annotated[
@@ -62,30 +62,32 @@ def export(
     A day without reports has none, and one without engagements has none of them. The same command again writes the
     same files.
     """
-    with told():
-        window = options.between(first, last)
-        if (folder_ is None) is not into_container:
+    with report_errors():
+        window = options.days_between(first, last)
+        if (output_folder is None) is not into_container:
             raise AttendanceError("Give either --output FOLDER or --into-container.")
-        pseudonyms = _pseudonyms() if pseudonymise else None
+        pseudonyms = _load_pseudonyms() if pseudonymise else None
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
-        with output.progress("Days", len(window)) as done:
+        with output.progress_bar("Days", len(window)) as done:
             for day in window:
-                found = list(Archive(container).list_reports(day))
+                reports = list(Archive(container).list_reports(day))
                 for each in counts:
-                    target = _Target(container, folder_, f"{day_folder(each, day)}part-00000.{form}", form)
-                    counts[each] += _written(each, found, target, container, pseudonyms)
+                    target = _ExportFile(
+                        container, output_folder, f"{day_folder(each, day)}part-00000.{form}", form
+                    )
+                    counts[each] += _write_table(each, reports, target, container, pseudonyms)
                 done(1)
-        output.rows([{"table": str(each), "rows": count} for each, count in counts.items()])
+        output.print_rows([{"table": str(each), "rows": count} for each, count in counts.items()])
 
 
-def _pseudonyms() -> Pseudonyms:
+def _load_pseudonyms() -> Pseudonyms:
     key = os.environ.get(KEY)
     if key is None:
-        output.say(f"{KEY} is not set: the pseudonyms of this export are its own.")
+        output.print_message(f"{KEY} is not set: the pseudonyms of this export are its own.")
     return Pseudonyms(secrets.token_hex(32) if key is None else key)
 
 
-class _Target:
+class _ExportFile:
     """One file of an export."""
 
     def __init__(self, container: ContainerClient, root: Path | None, name: str, form: Format) -> None:
@@ -101,13 +103,13 @@ class _Target:
         except ResourceNotFoundError:
             return
 
-    def write(self, table: Table, found: Iterable[Row]) -> int:
+    def write(self, table: Table, rows: Iterable[Row]) -> int:
         """Write the file, whole or not at all; how many rows it has."""
         if self._root:
-            with output.whole(self._root / self._name) as file:
-                return tables.write(table, found, self.form, file)
+            with output.atomic_file(self._root / self._name) as file:
+                return tables.write_table(table, rows, self.form, file)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
-            count = tables.write(table, found, self.form, draft)
+            count = tables.write_table(table, rows, self.form, draft)
             length = draft.tell()
             draft.seek(0)
             self._container.upload_blob(
@@ -120,20 +122,20 @@ class _Target:
         return count
 
 
-def _written(
+def _write_table(
     table: Table,
-    found: list[ReportSummary],
-    target: _Target,
+    reports: list[ReportSummary],
+    target: _ExportFile,
     container: ContainerClient,
     pseudonyms: Pseudonyms | None,
 ) -> int:
-    if not found:
+    if not reports:
         target.remove()
         return 0
 
     def all_rows() -> Iterator[Row]:
-        for report, content in reading.bodies(container, found):
-            for row in tables.rows_of(table, content, reading.fields(report)):
+        for report, content in reading.read_bodies(container, reports):
+            for row in tables.report_rows(table, content, reading.index_fields(report)):
                 yield pseudonyms.row(row) if pseudonyms else row
 
     rows = all_rows()

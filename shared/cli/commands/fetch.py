@@ -13,7 +13,7 @@ from ...graph import reports, verbatim_json
 from ...graph.client import Graph, page_items, segment
 from ...messages import resource_paths
 from .. import output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 from ..sign_in import SignIn
 
@@ -40,15 +40,19 @@ def fetch(
 
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
-    with told():
-        found = resource_paths.report(address)
-        if found is None:
+    with report_errors():
+        location = resource_paths.report(address)
+        if location is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]
         report = reports.fetch_report(
-            current().graph(), reports.locate_report(found), found.report_id, expand=expand, select=names
+            current().graph(),
+            reports.locate_report(location),
+            location.report_id,
+            expand=expand,
+            select=names,
         )
-        output.write(verbatim_json.dumps(report) + b"\n", output_file)
+        output.write_output(verbatim_json.dumps(report) + b"\n", output_file)
 
 
 @me.command("list")
@@ -56,31 +60,31 @@ def list_mine(
     join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
 ) -> None:
     """List the attendance reports of one of your meetings, with the address of each."""
-    with told():
+    with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
-        mine = reports.MyMeetingReports(_my_meeting(graph, join_url))
-        found = sorted(reports.list_reports(graph, mine), key=lambda each: (each.end is None, each.end))
-        output.rows(
+        location = reports.MyMeetingReports(_find_my_meeting_id(graph, join_url))
+        headers = sorted(reports.list_reports(graph, location), key=lambda each: (each.end is None, each.end))
+        output.print_rows(
             [
                 {
                     "id": each.id,
                     "start": times.optional_text(each.start),
                     "end": times.optional_text(each.end),
-                    "address": f"/{mine.path}/{segment(each.id)}",
+                    "address": f"/{location.path}/{segment(each.id)}",
                 }
-                for each in found
+                for each in headers
             ],
             ("start", "end", "address"),
             "This meeting has no report.",
         )
 
 
-def _my_meeting(graph: Graph, join_url: str) -> str:
+def _find_my_meeting_id(graph: Graph, join_url: str) -> str:
     """The id of the signed-in user's meeting with this join URL."""
     operation, quoted = "find meeting by join URL", join_url.replace("'", "''")
     condition = segment(f"JoinWebUrl eq '{quoted}'")
-    found = page_items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)
-    meeting_id = found[0].get("id") if found and isinstance(found[0], dict) else None
+    meetings = page_items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)
+    meeting_id = meetings[0].get("id") if meetings and isinstance(meetings[0], dict) else None
     if not isinstance(meeting_id, str):
         raise NotFound(operation, "you have no such meeting")
     return meeting_id

@@ -15,7 +15,7 @@ from ...messages.tasks import Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
 from ...storage.scans import Scan, Scans
 from .. import options, output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 REACH = 30  # days of call records that Graph keeps
@@ -29,22 +29,24 @@ def register(app: typer.Typer) -> None:
     app.command()(redrive)
 
 
-def backfill(first: options.First, last: options.Last, wait: Wait = False, timeout: Timeout = 3_600) -> None:
+def backfill(
+    first: options.FirstDay, last: options.LastDay, wait: Wait = False, timeout: Timeout = 3_600
+) -> None:
     """Have the app fetch the reports of a window of the past, as far as Graph still has them.
 
     Graph lists the calls of the last 30 days; of each meeting found, all reports that it still lists are fetched too.
     """
-    with told():
-        window = options.between(first, last)
+    with report_errors():
+        window = options.days_between(first, last)
         job = Backfill(times.midnight(window[0]), times.midnight(window[-1]) + timedelta(days=1))
         if job.end <= times.now() - timedelta(days=REACH):
             raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
         began = times.now()
         current().upkeep.send(tasks.message(Task(job)))
-        output.say("The app was asked.")
+        output.print_message("The app was asked.")
         if wait:
-            look = _finished(job, began, timeout)
-            output.rows([{"records": look.records, "missing": look.missing, "error": look.error}])
+            scan = _wait_for_scan(job, began, timeout)
+            output.print_rows([{"records": scan.records, "missing": scan.missing, "error": scan.error}])
 
 
 def redrive(
@@ -60,29 +62,29 @@ def redrive(
             help="First day (UTC). Default: 30 days ago.",
         ),
     ] = None,
-    last: options.MaybeLast = None,
+    last: options.OptionalLastDay = None,
 ) -> None:
     """Have the app take up again what has settled; of what is stored, each report is read once more.
 
     Example: attendance redrive --outcome accessDenied
     """
-    with told():
-        window = options.between(first, last, REACH)
-        chosen = frozenset(outcome or [Result.FAILED])
-        if Result.PENDING in chosen:
+    with report_errors():
+        window = options.days_between(first, last, REACH)
+        outcomes = frozenset(outcome or [Result.FAILED])
+        if Result.PENDING in outcomes:
             raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
-        current().upkeep.send(tasks.message(Task(Redrive(chosen, window[0], window[-1]))))
-        output.say("The app was asked.")
+        current().upkeep.send(tasks.message(Task(Redrive(outcomes, window[0], window[-1]))))
+        output.print_message("The app was asked.")
 
 
-def _finished(job: Backfill, began: datetime, seconds: float) -> Scan:
+def _wait_for_scan(job: Backfill, began: datetime, seconds: float) -> Scan:
     """The app's look at the window, once it is finished. Raises AttendanceError when that takes too long."""
-    looks = Scans(current().state, current().upkeep)
+    scans = Scans(current().state, current().upkeep)
 
     def finished() -> Scan | None:
-        kept = looks.read(backfill_name(job))
-        return kept.scan if kept and kept.scan.finished and kept.scan.finished >= began else None
+        blob = scans.read(backfill_name(job))
+        return blob.scan if blob and blob.scan.finished and blob.scan.finished >= began else None
 
-    if look := output.awaited(finished, "The app goes through Graph's list …", seconds):
-        return look
+    if scan := output.wait_for(finished, "The app goes through Graph's list …", seconds):
+        return scan
     raise AttendanceError(f"The app has not finished within {seconds:.0f} s; it goes on. See `status`.")

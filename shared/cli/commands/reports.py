@@ -17,16 +17,16 @@ from ...graph.join_urls import join_url_key
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from .. import options, output, reading
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
-FOUR_WEEKS = 30
+DAYS_BACK = 30
 PICTURES = (".svg", ".png", ".html")
 
 app = typer.Typer(no_args_is_help=True, help="The reports in the archive.")
 
 
-class What(StrEnum):
+class ArchivePart(StrEnum):
     """The parts of the archive, named as their folders."""
 
     REPORTS = "reports"
@@ -37,27 +37,28 @@ class What(StrEnum):
 
 @app.command("list")
 def list_reports(
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
     organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
     meeting: Annotated[
         str | None, typer.Option(help="Only of this meeting: its id, its series, or any copy of its link.")
     ] = None,
 ) -> None:
     """List the stored reports of some days."""
-    with told():
+    with report_errors():
         container = current().container
-        found = (
-            reading.fields(each) for _, each in reading.each_report(container, options.between(first, last))
+        rows = (
+            reading.index_fields(each)
+            for _, each in reading.iter_reports(container, options.days_between(first, last))
         )
-        wanted = (
+        selected = (
             each
-            for each in found
+            for each in rows
             if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
             and (meeting is None or _is_of(each, meeting))
         )
         columns = ("start", "end", "participants", "source", "organizerId", "id")
-        output.rows(wanted, columns, "No report is stored on these days.")
+        output.print_rows(selected, columns, "No report is stored on these days.")
 
 
 def _is_of(line: dict[str, Any], meeting: str) -> bool:
@@ -75,30 +76,32 @@ def show(
     everybody: Annotated[
         bool, typer.Option("--all", help="Show every person, however many there are.")
     ] = False,
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
 ) -> None:
     """Draw who attended a meeting and when: here, or as a picture. With --json, the report as it is stored."""
-    with told():
+    with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
             raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.located(container, report, options.between(first, last, FOUR_WEEKS))
+        name = reading.locate_blob(container, report, options.days_between(first, last, DAYS_BACK))
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
-            output.write(blob.body + b"\n", picture)
+            output.write_output(blob.body + b"\n", picture)
             return
         from ..draw import terminal, timeline  # draw what other commands need not load
 
-        drawn = timeline.read(reading.parsed(blob.body, name))
+        picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
         if picture is None:
-            output.stdout(terminal.WIDTH).print(terminal.drawn(drawn, None if everybody else terminal.ROWS))
+            output.stdout(terminal.WIDTH).print(
+                terminal.Drawing(picture_data, None if everybody else terminal.ROWS)
+            )
             return
         from ..draw import image as pictures
 
-        output.write(pictures.written(drawn, picture.suffix.lower()[1:]), picture)
+        output.write_output(pictures.render_picture(picture_data, picture.suffix.lower()[1:]), picture)
 
 
 @app.command()
@@ -106,56 +109,57 @@ def download(
     folder_: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Where the copy lies; it is made where needed.")
     ],
-    first: options.MaybeFirst = None,
-    last: options.MaybeLast = None,
+    first: options.OptionalFirstDay = None,
+    last: options.OptionalLastDay = None,
     what: Annotated[
-        list[What] | None, typer.Option(help="Which parts; may be given several times. Default: reports.")
+        list[ArchivePart] | None,
+        typer.Option(help="Which parts; may be given several times. Default: reports."),
     ] = None,
 ) -> None:
     """Copy some days of the archive into a folder, with the same names. What is there and unchanged is not fetched.
 
     A blob that is gone leaves the folder's file as it is.
     """
-    with told():
-        container, chosen = current().container, what or [What.REPORTS]
-        window = options.between(first, last)
-        fetched = kept = 0
-        with output.progress("Copying") as done:
-            for blob in _blobs(container, chosen, window):
-                target = _target(folder_, blob.name)
-                if _is_there(target, blob):
-                    kept += 1
+    with report_errors():
+        container, parts = current().container, what or [ArchivePart.REPORTS]
+        window = options.days_between(first, last)
+        fetched = unchanged = 0
+        with output.progress_bar("Copying") as done:
+            for blob in _list_blobs(container, parts, window):
+                target = _target_file(folder_, blob.name)
+                if _is_unchanged(target, blob):
+                    unchanged += 1
                 elif body := get_blob(container, blob.name):
-                    with output.whole(target) as file:
+                    with output.atomic_file(target) as file:
                         file.write(body.body)
                     fetched += 1
                 done(1)
         if current().as_json:
-            output.show({"fetched": fetched, "unchanged": kept})
+            output.print_json({"fetched": fetched, "unchanged": unchanged})
         else:
-            output.say(f"{fetched} fetched, {kept} unchanged.")
+            output.print_message(f"{fetched} fetched, {unchanged} unchanged.")
 
 
-def _blobs(
-    container: ContainerClient, what: Iterable[What], window: Iterable[date]
+def _list_blobs(
+    container: ContainerClient, what: Iterable[ArchivePart], window: Iterable[date]
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
             yield from container.list_blobs(name_starts_with=day_folder(each, day))
 
 
-def _target(root: Path, name: str) -> Path:
+def _target_file(root: Path, name: str) -> Path:
     """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise AttendanceError(f"The blob name {output.clean(name)} is no name of a file.")
+        raise AttendanceError(f"The blob name {output.single_line(name)} is no name of a file.")
     return root.joinpath(*parts)
 
 
-def _is_there(target: Path, blob: BlobProperties) -> bool:
+def _is_unchanged(target: Path, blob: BlobProperties) -> bool:
     """Whether the file is the blob: its size, and its MD5 where storage keeps one."""
     if not target.is_file() or target.stat().st_size != blob.size:
         return False
     md5 = blob.content_settings.content_md5
-    found = hashlib.md5(target.read_bytes(), usedforsecurity=False).digest()
-    return md5 is not None and found == bytes(md5)
+    digest = hashlib.md5(target.read_bytes(), usedforsecurity=False).digest()
+    return md5 is not None and digest == bytes(md5)

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from ... import settings, times
 from ...health import endpoint, readings
-from ...health.diagnosis import Report, diagnose
+from ...health.diagnosis import HealthReport, diagnose
 from ...health.readings import Readings
-from ...times import shown
+from ...times import format_utc
 from .. import output
-from ..output import UNWELL, told
+from ..output import UNWELL, report_errors
 from ..session import Session, current
 
 
@@ -27,44 +27,46 @@ def status() -> None:
 
     Ends with 3 when there is a problem. Subscriptions are as the app published them last.
     """
-    with told():
-        found = report(current())
+    with report_errors():
+        health = collect_report(current())
         if current().as_json:
-            output.show(endpoint.document(found))
-        elif found.readings:
-            _print(found, found.readings)
-    if not found.healthy:
+            output.print_json(endpoint.health_json(health))
+        elif health.readings:
+            _print_report(health, health.readings)
+    if not health.healthy:
         raise typer.Exit(UNWELL)
 
 
-def report(session: Session) -> Report:
+def collect_report(session: Session) -> HealthReport:
     """What health would say now."""
     now, app = times.now(), session.settings
-    sources = readings.sources(app, session.data_blobs, session.host_blobs, session.queues)
-    read = readings.read(sources, now.date())
-    return Report(now, settings.shown(session.environ), read, diagnose(read, app, now))
+    sources = readings.build_sources(app, session.data_blobs, session.host_blobs, session.queues)
+    collected = readings.collect(sources, now.date())
+    return HealthReport(
+        now, settings.public_values(session.environ), collected, diagnose(collected, app, now)
+    )
 
 
-def _print(found: Report, read: Readings) -> None:
+def _print_report(health: HealthReport, readings: Readings) -> None:
     console = output.stdout()
-    console.print(Text("healthy", "green") if found.healthy else Text("not well", "bold red"))
-    for problem in found.problems:
-        console.print(Text(f"Problem: {output.clean(problem)}", "red"))
-    for warning in found.diagnosis.warnings:
-        console.print(Text(f"Warning: {output.clean(warning)}", "yellow"))
+    console.print(Text("healthy", "green") if health.healthy else Text("not well", "bold red"))
+    for problem in health.problems:
+        console.print(Text(f"Problem: {output.single_line(problem)}", "red"))
+    for warning in health.diagnosis.warnings:
+        console.print(Text(f"Warning: {output.single_line(warning)}", "yellow"))
     console.print()
-    console.print(f"Last notification  {_when(read.last_notification)}")
-    console.print(f"Last report        {_when(read.last_report)}")
-    for name, length in read.queues.items():
+    console.print(f"Last notification  {_format_time(readings.last_notification)}")
+    console.print(f"Last report        {_format_time(readings.last_report)}")
+    for name, length in readings.queues.items():
         console.print(f"Queue {name:28} {length if isinstance(length, int) else 'does not answer'}")
     console.print()
     subscriptions = [
-        {"subscription": each.resource, "state": each.status, "expires": _when(each.expires)}
-        for each in found.diagnosis.subscriptions or ()
+        {"subscription": each.resource, "state": each.status, "expires": _format_time(each.expires)}
+        for each in health.diagnosis.subscriptions or ()
     ]
-    output.rows(subscriptions, nothing="The app has published no subscriptions.")
+    output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
     console.print()
-    output.rows(
+    output.print_rows(
         [
             {
                 "day": day.isoformat(),
@@ -74,14 +76,16 @@ def _print(found: Report, read: Readings) -> None:
                 if manifest
                 else "nothing is known yet",
             }
-            for day, manifest in sorted(read.days.items(), reverse=True)
+            for day, manifest in sorted(readings.days.items(), reverse=True)
         ]
     )
-    for each in read.denied.organizers:
+    for each in readings.denied.organizers:
         console.print(
-            Text(f"\nNo access to {output.clean(each.id or 'call records')}: {output.clean(each.cure)}")
+            Text(
+                f"\nNo access to {output.single_line(each.id or 'call records')}: {output.single_line(each.remedy)}"
+            )
         )
 
 
-def _when(moment: datetime | None) -> str:
-    return shown(moment) if moment else "never"
+def _format_time(moment: datetime | None) -> str:
+    return format_utc(moment) if moment else "never"

@@ -17,10 +17,10 @@ from ...messages.tasks import Delete, Maintain, Renew, Task
 from ...subscriptions import status
 from ...subscriptions.status import Maintenance, SubscriptionStatus
 from .. import output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
-LOOK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
+CHECK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
 WAIT = 180
 
 app = typer.Typer(no_args_is_help=True, help="The app's subscriptions to Graph's notifications.")
@@ -30,13 +30,13 @@ Id = Annotated[str, typer.Argument(help="Id of the subscription, as `list` shows
 @app.command("list")
 def list_subscriptions() -> None:
     """List the subscriptions of the app's identity, as the last run of maintain_subscriptions left them."""
-    with told():
-        run = _last()
+    with report_errors():
+        run = _last_run()
         if run is None:
             raise AttendanceError(
                 "The app has published no subscriptions yet: ask with `subscriptions renew`."
             )
-        _show(run)
+        _print_run(run)
 
 
 @app.command()
@@ -46,50 +46,50 @@ def renew(
     ] = None,
 ) -> None:
     """Have the app renew its subscriptions now, and make those that are missing."""
-    with told():
-        before = _last()
-        known = before.subscriptions or () if before else ()
-        wanted = [each.id for each in known if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
-        for each in [identifier] if identifier else wanted:
+    with report_errors():
+        run = _last_run()
+        views = run.subscriptions or () if run else ()
+        desired = [each.id for each in views if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
+        for each in [identifier] if identifier else desired:
             current().upkeep.send(tasks.message(Task(Renew(each))))
-        _show(_after())
+        _print_run(_wait_for_maintenance())
 
 
 @app.command()
 def delete(identifier: Id) -> None:
     """Have the app delete one of its identity's subscriptions. One that it wants, it makes anew."""
-    with told():
+    with report_errors():
         current().upkeep.send(tasks.message(Task(Delete(identifier))))
-        _show(_after())
+        _print_run(_wait_for_maintenance())
 
 
-def _after() -> Maintenance:
+def _wait_for_maintenance() -> Maintenance:
     """How the subscriptions stand after what was asked for. Raises AttendanceError."""
     began = times.now()
-    current().upkeep.send(tasks.message(Task(Maintain())), LOOK_AFTER)
+    current().upkeep.send(tasks.message(Task(Maintain())), CHECK_AFTER)
 
     def newer() -> Maintenance | None:
-        run = _last()
-        return run if run and _is_after(run, began) else None
+        run = _last_run()
+        return run if run and _is_newer(run, began) else None
 
-    if run := output.awaited(newer, "The app sees to its subscriptions …", WAIT):
+    if run := output.wait_for(newer, "The app sees to its subscriptions …", WAIT):
         return run
     raise AttendanceError(f"The app has not answered within {WAIT} s: see `attendance doctor`.")
 
 
-def _is_after(run: Maintenance, began: datetime) -> bool:
-    return (run.at - began).total_seconds() >= LOOK_AFTER - 1
+def _is_newer(run: Maintenance, began: datetime) -> bool:
+    return (run.at - began).total_seconds() >= CHECK_AFTER - 1
 
 
-def _last() -> Maintenance | None:
+def _last_run() -> Maintenance | None:
     return status.last_run(current().state)
 
 
-def _show(run: Maintenance) -> None:
-    output.rows(
+def _print_run(run: Maintenance) -> None:
+    output.print_rows(
         [status.fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )
     for problem in run.problems:
-        output.say(f"attendance: {problem}")
+        output.print_message(f"attendance: {problem}")

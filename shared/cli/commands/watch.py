@@ -10,7 +10,7 @@ from ... import times
 from ...errors import AttendanceError
 from ...storage import watchlist
 from .. import output
-from ..output import told
+from ..output import report_errors
 from ..session import current
 
 app = typer.Typer(no_args_is_help=True, help="The meetings whose end Graph tells the app within seconds.")
@@ -26,27 +26,27 @@ def add(
     until: Annotated[str | None, typer.Option(help="Watch until this time (ISO 8601, UTC).")] = None,
 ) -> None:
     """Watch a meeting. The app subscribes to its call events with the next run of maintain_subscriptions."""
-    with told():
+    with report_errors():
         try:
             end = times.parse(until)
         except ValueError:
             raise AttendanceError(f"{until!r} is not a time.") from None
-        _watch().add(watchlist.build_watched_meeting(join_url, organizer, end))
-        output.say("Watched.")
+        _watchlist().add(watchlist.build_watched_meeting(join_url, organizer, end))
+        output.print_message("Watched.")
 
 
 @app.command("list")
 def list_watched() -> None:
     """List the meetings that are watched."""
-    with told():
-        output.rows(
+    with report_errors():
+        output.print_rows(
             [
                 {
                     "joinWebUrl": each.join_url,
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watch().list_meetings(tidy=False)  # who lists may not be allowed to delete
+                for each in _watchlist().list_meetings(tidy=False)  # who lists may not be allowed to delete
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
@@ -56,11 +56,11 @@ def list_watched() -> None:
 @app.command()
 def remove(join_url: JoinUrl) -> None:
     """Watch a meeting no more."""
-    with told():
-        if not _watch().remove(join_url):
+    with report_errors():
+        if not _watchlist().remove(join_url):
             raise AttendanceError("This meeting is not watched.")
-        output.say("Not watched any more.")
+        output.print_message("Not watched any more.")
 
 
-def _watch() -> watchlist.Watchlist:
+def _watchlist() -> watchlist.Watchlist:
     return watchlist.Watchlist(current().state)

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from .timeline import Someone, Timeline
+from .timeline import Participant, Timeline
 
 ROWS = 40  # people that are shown without being asked for
 WIDTH = 100  # columns where nothing says how many there are
@@ -23,71 +23,61 @@ _STEPS, _STEPS_ASCII = " ▁▂▃▄▅▆▇█", "  ..::##"
 _BAR, _BAR_ASCII = ("·", "▒", "█"), (".", "-", "#")
 
 
-def drawn(timeline: Timeline, rows: int | None) -> Drawing:
-    """Something that a rich console prints, as wide as the console; at most `rows` people, or with None all."""
-    return Drawing(timeline, rows)
-
-
 @dataclass(frozen=True)
 class Drawing:
-    """See `drawn`."""
+    """Something that a rich console prints, as wide as the console; at most `rows` people, or with None all."""
 
     timeline: Timeline
     rows: int | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The lines, from the top."""
-        known, plain = self.timeline, not options.encoding.lower().startswith("utf")
-        yield Text(f"Report {known.report_id}", "bold")
-        yield Text(_headline(known))
-        span = known.span
-        if span is None or not known.people:
-            yield Text("Nobody attended." if not known.people else "It tells no times.")
+        timeline, plain = self.timeline, not options.encoding.lower().startswith("utf")
+        yield Text(f"Report {timeline.report_id}", "bold")
+        yield Text(timeline.title)
+        span = timeline.span
+        if span is None or not timeline.people:
+            yield Text("Nobody attended." if not timeline.people else "It tells no times.")
             return
         width = max(LEAST, min(MOST, options.max_width - NAME - ROLE - MINUTES - 3))
         yield Text()
-        yield from _curve(known, span, width, plain=plain)
+        yield from _curve_lines(timeline, span, width, plain=plain)
         yield Text()
-        shown = known.people if self.rows is None else known.people[: self.rows]
-        for each in shown:
-            yield _line(each, span, width, plain=plain)
-        if len(shown) < len(known.people):
-            more = len(known.people) - len(shown)
+        people = timeline.people if self.rows is None else timeline.people[: self.rows]
+        for each in people:
+            yield _person_line(each, span, width, plain=plain)
+        if len(people) < len(timeline.people):
+            more = len(timeline.people) - len(people)
             yield Text(f"and {more:,} more who joined later: --all shows everybody", "dim")
 
 
-def _headline(known: Timeline) -> str:
-    when = f"{known.start:%Y-%m-%d %H:%M}" if known.start else "?"
-    until = f"{known.end:%H:%M} UTC" if known.end else "?"
-    people = "1 participant" if known.participants == 1 else f"{known.participants:,} participants"
-    return f"{when} to {until}, {people}, at most {known.peak:,} at once"
-
-
-def _curve(known: Timeline, span: tuple[datetime, datetime], width: int, *, plain: bool) -> Iterator[Text]:
+def _curve_lines(
+    timeline: Timeline, span: tuple[datetime, datetime], width: int, *, plain: bool
+) -> Iterator[Text]:
     """Columns as high as the most who were there within the time that each stands for."""
-    counts, steps = _counts(known, span, width), _STEPS_ASCII if plain else _STEPS
+    counts, steps = _counts(timeline, span, width), _STEPS_ASCII if plain else _STEPS
     unit, indent = len(steps) - 1, NAME + ROLE + MINUTES + 3
-    levels = [round(count * HEIGHT * unit / (known.peak or 1)) for count in counts]
+    levels = [round(count * HEIGHT * unit / (timeline.peak or 1)) for count in counts]
     for line in reversed(range(HEIGHT)):
-        label = f"{known.peak:,} " if line == HEIGHT - 1 else "0 " if line == 0 else ""
+        label = f"{timeline.peak:,} " if line == HEIGHT - 1 else "0 " if line == 0 else ""
         cells = "".join(steps[max(0, min(unit, level - line * unit))] for level in levels)
         yield Text(f"{label:>{indent}}").append(cells, "cyan")
     first, last = f"{span[0]:%H:%M}", f"{span[1]:%H:%M}"
     yield Text(" " * indent + first + last.rjust(width - len(first)), "dim")
 
 
-def _counts(known: Timeline, span: tuple[datetime, datetime], width: int) -> list[int]:
-    times = [time for time, _ in known.curve]
-    found = []
+def _counts(timeline: Timeline, span: tuple[datetime, datetime], width: int) -> list[int]:
+    times = [time for time, _ in timeline.curve]
+    counts = []
     for begin, end in _cells(span, width):
         at = bisect_right(times, begin)
-        inside = [count for time, count in known.curve[at:] if time < end] if at < len(times) else []
-        before = known.curve[at - 1][1] if at else 0
-        found.append(max([before, *inside]))
-    return found
+        inside = [count for time, count in timeline.curve[at:] if time < end] if at < len(times) else []
+        before = timeline.curve[at - 1][1] if at else 0
+        counts.append(max([before, *inside]))
+    return counts
 
 
-def _line(each: Someone, span: tuple[datetime, datetime], width: int, *, plain: bool) -> Text:
+def _person_line(each: Participant, span: tuple[datetime, datetime], width: int, *, plain: bool) -> Text:
     nothing, part, full = _BAR_ASCII if plain else _BAR
     bar = ""
     for begin, end in _cells(span, width):
@@ -98,11 +88,11 @@ def _line(each: Someone, span: tuple[datetime, datetime], width: int, *, plain: 
         bar += full if present * 2 >= end - begin else part if present else nothing
     minutes = "" if each.minutes is None else f"{each.minutes:,} m"
     name = each.name.encode("ascii", "replace").decode() if plain else each.name
-    line = Text(f"{_fitting(name, NAME)} {_fitting(each.role, ROLE)} {minutes:>{MINUTES}} ")
+    line = Text(f"{_fit(name, NAME)} {_fit(each.role, ROLE)} {minutes:>{MINUTES}} ")
     return line.append(bar, _COLOURS.get(each.role, "default"))
 
 
-def _fitting(text: str, width: int) -> str:
+def _fit(text: str, width: int) -> str:
     """The text in so many columns, whatever its letters take."""
     return set_cell_size(text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…", width)
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from ...tables import rows
 
-LONGEST_NAME = 48
-NOBODY = "(unknown)"
+MAX_NAME = 48
+UNKNOWN_NAME = "(unknown)"
 ROLES = ("Organizer", "Presenter", "Attendee")
 
 
@@ -29,7 +29,7 @@ class Stay:
 
 
 @dataclass(frozen=True)
-class Someone:
+class Participant:
     """A person of the report; `minutes` are of the attendance that Graph counted."""
 
     name: str
@@ -56,7 +56,7 @@ class Timeline:
     start: datetime | None
     end: datetime | None
     participants: int
-    people: tuple[Someone, ...]
+    people: tuple[Participant, ...]
     curve: tuple[tuple[datetime, int], ...]
 
     @property
@@ -65,58 +65,66 @@ class Timeline:
         return max((count for _, count in self.curve), default=0)
 
     @property
+    def title(self) -> str:
+        """Times, participants and the most who were there at once, in a line."""
+        when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
+        until = f"{self.end:%H:%M} UTC" if self.end else "?"
+        people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
+        return f"{when} to {until}, {people}, at most {self.peak:,} at once"
+
+    @property
     def span(self) -> tuple[datetime, datetime] | None:
         """From when to when there is something to draw; None where there is no time at all."""
-        known = [time for time in (self.start, self.end) if time]
-        known += [time for time, _ in self.curve]
-        if not known:
+        times = [time for time in (self.start, self.end) if time]
+        times += [time for time, _ in self.curve]
+        if not times:
             return None
-        first, last = min(known), max(known)
+        first, last = min(times), max(times)
         return first, last if last > first else first + timedelta(minutes=1)
 
 
-def read(report: Mapping[str, Any]) -> Timeline:
+def parse_timeline(report: Mapping[str, Any]) -> Timeline:
     """The timeline of a meetingAttendanceReport with its attendanceRecords."""
     meeting = rows.meeting(report, {})
-    start, end = _time(meeting["meetingStart"]), _time(meeting["meetingEnd"])
-    people = [_someone(row, start, end) for row in rows.attendees(report, {})]
+    start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
+    people = [_participant(row, start, end) for row in rows.attendees(report, {})]
     people.sort(key=lambda each: (each.first is None, each.first or start, each.name))
     total = meeting["meetingParticipants"]
     return Timeline(
-        harmless(meeting["reportId"] or "", 80),
+        sanitize(meeting["reportId"] or "", 80),
         start,
         end,
         len(people) if total is None else total,
         tuple(people),
-        _curve(stay for each in people for stay in each.stays),
+        _attendance_curve(stay for each in people for stay in each.stays),
     )
 
 
-def harmless(text: str, most: int = LONGEST_NAME) -> str:
+def sanitize(text: str, most: int = MAX_NAME) -> str:
     """A text without what directs a terminal, a browser or the order of letters, and not too long."""
-    kept = "".join(
+    safe = "".join(
         " " if each.isspace() else each
         for each in text
         if each.isspace() or unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Co", "Cn")
     )
-    kept = " ".join(kept.split())
-    return kept if len(kept) <= most else f"{kept[: most - 1]}…"
+    safe = " ".join(safe.split())
+    return safe if len(safe) <= most else f"{safe[: most - 1]}…"
 
 
-def _someone(row: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Someone:
-    name = harmless(row["displayName"] or "") or harmless(row["emailAddress"] or "") or NOBODY
+def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Participant:
+    name = sanitize(row["displayName"] or "") or sanitize(row["emailAddress"] or "") or UNKNOWN_NAME
     stays = []
     for each in row["intervals"]:
-        join, leave = _time(each["join"]) or start, _time(each["leave"]) or end
+        join, leave = _parse_time(each["join"]) or start, _parse_time(each["leave"]) or end
         if join and leave and join <= leave:
             stays.append(Stay(join, leave))
     seconds = row["attendedSeconds"]
-    return Someone(
-        name, harmless(row["role"] or ""), tuple(stays), None if seconds is None else round(seconds / 60)
+    return Participant(
+        name, sanitize(row["role"] or ""), tuple(stays), None if seconds is None else round(seconds / 60)
     )
 
 
-def _curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
+def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
     """How many are present: at each time at which that changes, the number from then on."""
     changes = sorted(change for stay in stays for change in ((stay.join, 1), (stay.leave, -1)))
     count, curve = 0, []
@@ -126,5 +134,5 @@ def _curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
     return tuple(curve)
 
 
-def _time(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None

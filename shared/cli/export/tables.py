@@ -88,23 +88,23 @@ _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def rows_of(table: Table, report: Row, line: Row) -> Iterator[Row]:
+def report_rows(table: Table, report: Row, line: Row) -> Iterator[Row]:
     """The rows of one report; `line` is its line of the index."""
     return _ROWS[table](report, line)
 
 
-def write(table: Table, found: Iterable[Row], form: Format, file: IO[bytes]) -> int:
+def write_table(table: Table, items: Iterable[Row], form: Format, file: IO[bytes]) -> int:
     """Write a table; how many rows it has."""
-    return (_csv if form is Format.CSV else _parquet)(table, found, file)
+    return (_write_csv if form is Format.CSV else _write_parquet)(table, items, file)
 
 
-def _csv(table: Table, found: Iterable[Row], file: IO[bytes]) -> int:
+def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
     """RFC 4180 in UTF-8, with a header. Text that a spreadsheet would take for a formula gets a `'` in front."""
     text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\r\n")
     names, count = COLUMNS[table], 0
     writer.writerow(names)
-    for row in found:
+    for row in items:
         writer.writerow([_cell(row.get(name)) for name in names])
         count += 1
     text.detach()
@@ -115,7 +115,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _parquet(table: Table, found: Iterable[Row], file: IO[bytes]) -> int:
+def _write_parquet(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
     import pyarrow as pa  # takes half a second, which other commands need not wait
     from pyarrow import parquet
 
@@ -126,7 +126,7 @@ def _parquet(table: Table, found: Iterable[Row], file: IO[bytes]) -> int:
     }
     schema, count = pa.schema(list(types.items())), 0
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in itertools.batched(found, ROWS_AT_ONCE, strict=False):
+        for batch in itertools.batched(items, ROWS_AT_ONCE, strict=False):
             columns = [pa.array([_value(row, name) for row in batch], kind) for name, kind in types.items()]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             count += len(batch)
