@@ -9,7 +9,6 @@ names the parts once all of them are there.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import itertools
@@ -21,15 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import Part
-from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
+from ..storage.blobs import (
+    delete_blob,
+    get_blob,
+    get_properties,
+    is_container_missing,
+    put_blob,
+    put_metadata,
+)
 from ..storage.names import day_folder
 from . import rows
 
@@ -79,7 +84,8 @@ class Daily:
             with _ONE:
                 self._write(part, lines, told | {"lines": source}, there.etag if there else None)
         elif there.metadata.get("index") != part.index:
-            self._say(name, told | {"lines": source}, there.etag)
+            # The same part of another index; should it have changed meanwhile, its writer says so.
+            put_metadata(self._container, name, told | {"lines": source}, etag=there.etag)
         if self._is_whole(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
@@ -134,18 +140,8 @@ class Daily:
         if ours:
             return False
         for name in surplus:
-            self._remove(name)
+            delete_blob(self._container, name)
         return True
-
-    def _say(self, name: str, told: dict[str, str], etag: str) -> None:
-        """Put down that a part, as it was read, is of another index too; should it have changed, its writer knows."""
-        unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
-            self._container.get_blob_client(name).set_blob_metadata(told, **unchanged)
-
-    def _remove(self, name: str) -> None:
-        with contextlib.suppress(ResourceNotFoundError):
-            self._container.delete_blob(name)
 
 
 def part_name(day: date, number: int) -> str:
