@@ -37,6 +37,11 @@ def merge_facts(
     return added | known
 
 
+def replace_facts(metadata: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+    """These metadata with these facts and no others."""
+    return {name: value for name, value in metadata.items() if name not in FACTS} | dict(facts)
+
+
 def _is_other_meeting(known: Mapping[str, str], added: Mapping[str, str]) -> bool:
     """Whether both name a meeting, and not the same one. An event's session and its meeting are one."""
     if any(name in facts for facts in (known, added) for name in OF_EVENT):

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
+from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part, encode_header
-from .attribution import attribution
+from .attribution import attribution, merge_facts, replace_facts
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
@@ -118,20 +118,23 @@ class Archive:
         existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
-        if ERASED in existing.metadata:
-            return StoreResult.KEPT
-        source, ours = existing.metadata.get("source"), metadata["source"]
-        if source != ours and ours == MeetingReports.source:
-            return StoreResult.KEPT
-        same_source = source in (ours, None)
-        if same_source and existing.metadata.get("sha256") == report.sha256:
-            return StoreResult.UNCHANGED
-        # A slower worker must not undo what a later one read.
-        newer = same_source and existing.last_modified > report.read_at
-        if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
-            return StoreResult.KEPT
-        replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
-        return StoreResult.REPLACED if replaced else None
+        result = _compare(report, existing, metadata["source"], only_grown=only_grown)
+        facts = merge_facts(existing.metadata, metadata, report.organizers)
+        if result is StoreResult.REPLACED:
+            metadata = fit_headers(replace_facts(metadata, facts))
+            written = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
+            return result if written else None
+        return result if self._add_facts(name, existing, facts) else None
+
+    def _add_facts(self, name: str, existing: BlobProperties, facts: Mapping[str, str]) -> bool:
+        """Write facts that the blob lacks. Return whether it has them, or a person was erased from it."""
+        metadata = fit_headers(replace_facts(existing.metadata, facts))
+        if ERASED in existing.metadata or metadata == existing.metadata:
+            return True
+        is_written = put_metadata(self._container, name, metadata, etag=existing.etag)
+        if is_written:
+            logs.info("report.attributed", path=name)
+        return is_written
 
     def _delete_earlier_copies(self, report: Report) -> None:
         """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
@@ -141,6 +144,23 @@ class Archive:
             name = day_blob_name("reports", first + timedelta(days=days), report.id)
             if delete_blob(self._container, name):
                 logs.info("report.moved", report=report.id, path=name)
+
+
+def _compare(report: Report, existing: BlobProperties, source: str, *, only_grown: bool) -> StoreResult:
+    """What becomes of a stored report when this reading of it has come."""
+    if ERASED in existing.metadata:
+        return StoreResult.KEPT
+    before = existing.metadata.get("source")
+    if before != source and source == MeetingReports.source:
+        return StoreResult.KEPT
+    same_source = before in (source, None)
+    if same_source and existing.metadata.get("sha256") == report.sha256:
+        return StoreResult.UNCHANGED
+    # A slower worker must not undo what a later one read.
+    newer = same_source and existing.last_modified > report.read_at
+    if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
+        return StoreResult.KEPT
+    return StoreResult.REPLACED
 
 
 def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
@@ -155,12 +175,11 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         "participants": str(report.participants),
         "sha256": report.sha256,
     }
-    return fit_metadata(known)
+    return fit_headers({key: encode_header(value) for key, value in known.items()})
 
 
-def fit_metadata(known: Mapping[str, str]) -> dict[str, str]:
-    """Metadata encoded for headers, without what is empty or too long; the longest values go until all fit."""
-    headers = {key: encode_header(value) for key, value in known.items()}
+def fit_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Encoded metadata without what is empty or too long; the longest values go until all fit."""
     headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
     while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
         del headers[max(headers, key=lambda key: len(headers[key]))]

@@ -15,7 +15,7 @@ from .. import logs, times
 from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
 from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable, Unsupported
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, ReportLocation
+from ..graph.reports import MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
 from ..messages.signals import Kind, Meeting, kind_of
 from ..services import Services
@@ -92,6 +92,7 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
+        self._own: set[str] = set()
         self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
@@ -179,7 +180,7 @@ class Attempt:
             last := (*selection.unfinished, *selection.nearby)
         ):  # the retry window is over, and no better report has appeared
             for report in last:
-                self._store(where, report.id)
+                self._store(self._elsewhere(where), report.id)
             return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
@@ -187,9 +188,27 @@ class Attempt:
         """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
+        is_only = len(selection.matching) == 1
         for report in (*selection.matching, *selection.unfinished):
-            self._store(where, report.id)
+            self._store(where, report.id, is_only=is_only)
+        if own := {each: self._stored[each] for each in self._stored if each in self._own}:
+            self._stored = own  # in a channel, others were held at the same time
         return True
+
+    def _elsewhere(self, where: ReportLocation) -> ReportLocation:
+        """The place of a report that may be another meeting's of the channel."""
+        if isinstance(where, MeetingReports) and is_channel(self.meeting):
+            return where.unattributed()
+        return where
+
+    def _own_location(self, where: ReportLocation, report: Report, *, is_only: bool) -> ReportLocation:
+        """The place of a report with the session's times.
+
+        In a channel it is this meeting's own if it names its organizer or, if it names nobody, is the only one.
+        """
+        organizer = (self.meeting.organizer_id or "").lower()
+        is_own = organizer in report.organizers if report.organizers else is_only
+        return where if is_own else self._elsewhere(where)
 
     def store_other_reports(self) -> None:
         """Store the meeting's reports of other sessions, after this one is recorded.
@@ -210,7 +229,7 @@ class Attempt:
                     with reports.read_report(self._graph, where, report.id) as full_report:
                         self._mark_days(full_report)
                         with logs.about(requestId=self._graph.request_id):
-                            self._archive.store(full_report, where)
+                            self._archive.store(full_report, self._elsewhere(where))
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -234,7 +253,12 @@ class Attempt:
         return report.end is not None and self._archive.has_report(report.id, report.end)
 
     def _store(
-        self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None
+        self,
+        where: ReportLocation,
+        report_id: str,
+        *,
+        before: StoredReport | None = None,
+        is_only: bool = False,
     ) -> StoredReport:
         """Read and store one report; if it was stored `before`, only if it grew."""
         with reports.read_report(self._graph, where, report_id) as report:
@@ -242,12 +266,15 @@ class Attempt:
                 return before
             self.meeting = self._source.complete_from_report(self.meeting, report)
             self._mark_days(report)
+            place = self._own_location(where, report, is_only=is_only)
             with logs.about(requestId=self._graph.request_id):
-                stored = self._archive.store(report, where, only_grown=before is not None)
+                stored = self._archive.store(report, place, only_grown=before is not None)
             if before and stored is StoreResult.KEPT:
                 return before
             stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
         self._stored[report_id] = stored_report
+        if place is where:
+            self._own.add(report_id)
         return stored_report
 
     def _settle(

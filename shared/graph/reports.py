@@ -128,7 +128,8 @@ class Report:
     """One report, whole: `body` is a readable binary file of `size` bytes at its start.
 
     `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began;
-    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records.
+    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records. `organizers` are
+    the ids of the people with that role, in lower case.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Report:
     body: IO[bytes]
     size: int
     read_at: datetime
+    organizers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
 @contextmanager
 def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterator[Report]:
     """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
-    operation, began = "get attendance report", times.now()
+    operation, began, organizers = "get attendance report", times.now(), set[str]()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head = _parse_header(first, operation)
@@ -249,14 +251,16 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write_report(first, _record_pages(graph, first, address), body, canonical)
+            pages = _with_organizers(_record_pages(graph, first, address), organizers)
+            sha256, records = write_report(first, pages, body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
         told = first.get("totalParticipantCount")
         participants = told if isinstance(told, int) and not isinstance(told, bool) else records
-        yield Report(report_id, head.start, head.end, participants, sha256, body, size, began)
+        named = frozenset(organizers)
+        yield Report(report_id, head.start, head.end, participants, sha256, body, size, began, named)
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:
@@ -270,6 +274,23 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
         if not isinstance(records, list):
             raise Unavailable(operation, "the answer holds no list of records")
         yield records
+
+
+def _with_organizers(pages: Iterator[list[Any]], organizers: set[str]) -> Iterator[list[Any]]:
+    """Pass pages of records on, and add the ids of those who organized, in lower case."""
+    for page in pages:
+        for record in page:
+            if isinstance(record, dict) and record.get("role") == "Organizer":
+                organizers.update(_identity_ids(record.get("identity")))
+        yield page
+
+
+def _identity_ids(identity: object) -> Iterator[str]:
+    """The id of a flat identity, or of each in a set of them."""
+    if isinstance(identity, dict):
+        for each in (identity, *identity.values()):
+            if isinstance(each, dict) and isinstance(found := each.get("id"), str) and found:
+                yield found.lower()
 
 
 def _parse_header(item: object, operation: str) -> ReportHeader:

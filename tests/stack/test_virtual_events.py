@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
@@ -11,6 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from local.simulator.control.client import EventMade, SessionMade
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from local.stack.compose import Stack
+from shared.graph.join_urls import join_url_key, series_id
 from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack(SIGNALS="call-records,virtual-events")
@@ -148,6 +150,56 @@ def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_
     report, metadata = blob_of(front, made.report_id)
     assert metadata["source"] == "webinar"
     assert is_true(front, made.report_id, report)
+
+
+@pytest.mark.parametrize("first", ["call record", "report"])
+@pytest.mark.parametrize("view", ["same", "different"])
+def test_a_session_keeps_meeting_and_link_beside_event_and_session_ids(
+    front: Front, first: str, view: Any
+) -> None:
+    event = front.control.add_event(NewEvent(announce=False, meeting_view=view))
+    session = event.sessions[0]
+    made = held(front, event, announce_report=False)
+    if first == "call record":
+        front.notify(made.call_id)
+        front.outcome(made.call_id, "stored")
+    swept(front)
+    stored(front, made)
+    front.notify(made.call_id)
+    front.outcome(made.call_id, "stored")
+
+    def is_known() -> bool:
+        _, metadata = blob_of(front, made.report_id)
+        return {"meetingid", "eventid"} <= metadata.keys()
+
+    eventually(is_known, "the facts of both")
+    url = session.join_web_url
+    wanted = {
+        "source": "webinar",
+        "eventid": event.event_id,
+        "sessionid": session.session_id,
+        "organizerid": event.organizer_id,
+        "meetingid": session.meeting_id,
+        "joinweburl": url,
+        "joinurlkey": join_url_key(url),
+        "seriesid": series_id(url),
+    }
+    _, before = blob_of(front, made.report_id)
+    assert wanted.items() <= {key: unquote(value) for key, value in before.items()}.items()
+    day = before["end"][:10]
+    front.ask("backfill", start=f"{day}T00:00:00Z", end=f"{day}T23:59:59Z")
+    front.ask("redrive", outcomes=["stored"], start=day, end=day)
+    attempts = front.outcome(made.call_id, "stored")["attempt"]
+    eventually(lambda: front.outcome(made.call_id, "stored")["attempt"] > attempts, "another attempt")
+    assert blob_of(front, made.report_id)[1] == before
+
+
+def test_a_report_that_was_announced_carries_the_link_of_its_session(front: Front) -> None:
+    event = announced(front)
+    made = held(front, event)
+    assert stored(front, made)["joinWebUrl"] == event.sessions[0].join_web_url
+    _, metadata = blob_of(front, made.report_id)
+    assert metadata["seriesid"] == series_id(event.sessions[0].join_web_url)
 
 
 def test_an_organizer_without_access_is_named_and_taken_up_once_he_has_it(front: Front) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archive.reports import MAX_HEADER, MAX_METADATA, fit_metadata, report_metadata
+from shared.archive.reports import MAX_HEADER, MAX_METADATA, fit_headers, report_metadata
 from shared.graph.join_urls import join_url_key
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.record import AttemptSeries, Record, Result, outcome_metadata
@@ -49,4 +49,4 @@ def test_long_links_never_cost_the_report(length: int) -> None:
 
 def test_the_longest_values_go_first() -> None:
     values = {"a": "x" * 4_000, "b": "x" * 3_000, "c": "x" * 2_000, "d": "", "e": "x" * (MAX_HEADER + 1)}
-    assert fit_metadata(values).keys() == {"b", "c"}
+    assert fit_headers(values).keys() == {"b", "c"}
