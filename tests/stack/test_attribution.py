@@ -58,7 +58,7 @@ def test_another_channel_meetings_report_carries_nothing_until_its_own_signal_se
     mine, theirs = held(front, one, NOW), held(front, other, NOW - HALF)
     front.notify(mine.call_id)
     front.outcome(mine.call_id, "stored")
-    eventually(lambda: front.reports(theirs.report_id), "the channel's other report")
+    eventually(lambda: front.reports(theirs.report_id), "the other report of the channel")
     assert facts(one).items() <= metadata(front, mine).items()
     assert not FACTS & metadata(front, theirs).keys()
     before, body = metadata(front, theirs)["sha256"], front.body(theirs.report_id)
@@ -90,7 +90,7 @@ def test_index_table_and_find_follow_a_correction_of_a_sealed_day(front: Front) 
     theirs = held(front, other, NOON + HALF, record_delay=40 * 86_400)  # Graph shows its record later
     front.notify(mine.call_id)
     front.outcome(mine.call_id, "stored")
-    eventually(lambda: front.reports(theirs.report_id), "the channel's other report")
+    eventually(lambda: front.reports(theirs.report_id), "the other report of the channel")
     front.table(PAST)
     window = ("--from", str(PAST), "--to", str(PAST))
 
