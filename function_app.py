@@ -84,7 +84,7 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
     from shared.subscriptions import maintain
 
     logs.info("subscriptions.started", pastDue=timer.past_due)
-    maintain.maintain(services.current())
+    maintain.maintain_all(services.current())
 
 
 @app.function_name("sweep")
@@ -133,7 +133,7 @@ def _receive(
     tasks: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> func.HttpResponse:
-    reply = webhook.answer(
+    reply = webhook.answer_post(
         validation_token=req.params.get("validationToken"),
         body=req.get_body(),
         environ=os.environ,

@@ -77,7 +77,7 @@ def archive(call: str, told: dict[str, dict[str, str]]) -> None:
     if call in told:  # with the facts that a sweep has from the list
         meeting = Meeting(now, now, told[call]["url"], told[call]["organizer"])
     worker.handle_signals(
-        signals.message(signals.of_call_record(call, now, meeting=meeting)), services.current()
+        signals.serialize_message(signals.call_record_news(call, now, meeting=meeting)), services.current()
     )
 
 

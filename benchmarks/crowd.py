@@ -25,7 +25,7 @@ from shared.messages import signals
 calls, threads = json.load(sys.stdin), int(sys.argv[1])
 peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
 def archive(call):
-    worker.handle_signals(signals.message(signals.of_call_record(call, times.now())), services.current())
+    worker.handle_signals(signals.serialize_message(signals.call_record_news(call, times.now())), services.current())
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(archive, calls))

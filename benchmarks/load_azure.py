@@ -29,7 +29,7 @@ from shared.errors import AttendanceError
 from shared.ledger.publish import Outcomes, OutcomeSummary
 from shared.ledger.record import Result
 from shared.messages import tasks
-from shared.messages.signals import Kind, kind_of
+from shared.messages.signals import SignalKind, kind_of
 from shared.messages.tasks import Redrive, Task
 from tests.support import posts
 from tests.support.measured import percentiles
@@ -163,7 +163,7 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
 def _stored(outcomes: Outcomes, days: Sequence[date]) -> Iterator[OutcomeSummary]:
     for day in days:
         for each in outcomes.list(day):
-            if each.result == Result.STORED and kind_of(each.signal_id) is Kind.CALL_RECORD:
+            if each.result == Result.STORED and kind_of(each.signal_id) is SignalKind.CALL_RECORD:
                 yield each
 
 
@@ -174,7 +174,7 @@ def _archive(of: Session, outcomes: Outcomes, days: Sequence[date]) -> Archived:
     """
     wanted = {each.name for each in _stored(outcomes, days)}
     began = times.now()
-    of.upkeep.send(tasks.message(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
+    of.upkeep.send(tasks.serialize_task(Task(Redrive(frozenset({Result.STORED}), days[-1], days[0]))))
     deadline = time.monotonic() + GIVE_UP_AFTER
     while time.monotonic() < deadline:
         settled = _settled(of, wanted, began)

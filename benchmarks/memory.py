@@ -23,7 +23,7 @@ from shared import services, times
 from shared.archiving import worker
 from shared.messages import signals
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-worker.handle_signals(signals.message(signals.of_call_record(sys.argv[1], times.now())), services.current())
+worker.handle_signals(signals.serialize_message(signals.call_record_news(sys.argv[1], times.now())), services.current())
 print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 

@@ -14,6 +14,7 @@
         ├── Unavailable       network, 5xx, token or a broken body: ask again later
         ├── AccessDenied      403: a permission or an access policy is missing
         ├── NotFound          404, or an empty answer: not there (yet)
+        ├── Undecided         an answer that does not tell whether there was a meeting (yet)
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: asking the same again will not help
             ├── ValidationFailed  Graph's handshake with our address failed: let Graph reach it
@@ -126,6 +127,10 @@ class AccessDenied(GraphError):
 
 class NotFound(GraphError):
     """404, or a filter that found nothing."""
+
+
+class Undecided(GraphError):
+    """A call record that is neither one of a meeting nor of a call between two people: a later version may be."""
 
 
 class Conflict(GraphError):

@@ -30,7 +30,7 @@ from .storage.heartbeat import Heartbeat
 from .storage.scans import Scans
 from .storage.state import StateStore
 from .storage.watchlist import Watchlist
-from .tables.attendee_table import Daily
+from .tables.attendee_table import AttendeeTable
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Services:
     state: StateStore
     heartbeat: Heartbeat
     access: AccessRegister
-    daily: Daily
+    daily: AttendeeTable
     sealing: Sealing
     scans: Scans
     watch: Watchlist
@@ -70,7 +70,7 @@ def assemble(
 ) -> Services:
     """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
-    daily, sealing = Daily(reports, manifests), Sealing(state, manifests, settings)
+    daily, sealing = AttendeeTable(reports, manifests), Sealing(state, manifests, settings)
     return Services(
         settings,
         graph,

@@ -6,7 +6,10 @@ absent, null or in the year 1. Everything inside the product is an aware datetim
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that Graph tells of is older
+FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 
 
 def now() -> datetime:
@@ -28,6 +31,15 @@ def parse(value: object) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("a time is beyond the calendar") from None
+
+
+def plausible(value: object) -> datetime | None:
+    """`value` as a UTC time from 2000 until tomorrow; None for anything else, which no call and no report has."""
+    try:
+        moment = parse(value)
+    except ValueError:
+        return None
+    return moment if moment and EARLIEST <= moment <= now() + FAR_AHEAD else None
 
 
 def text(moment: datetime) -> str:

@@ -17,18 +17,18 @@ from .health import self_check
 from .messages import tasks
 from .messages.tasks import (
     Backfill,
-    Delete,
+    DeleteSubscription,
     Examine,
     Job,
-    Maintain,
-    Part,
+    MaintainSubscriptions,
+    NotificationsRefused,
     Redrive,
-    Refresh,
-    Refused,
-    Renew,
-    Subscribe,
+    RefreshDay,
+    RenewSubscription,
+    SubscribeEvent,
     Sweep,
     Task,
+    WriteDaily,
 )
 from .reconcile import sweep
 from .services import Services
@@ -41,7 +41,7 @@ MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
 def handle_task(text: str, services: Services) -> None:
     """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
     try:
-        task = tasks.parse(text)
+        task = tasks.parse_task(text)
     except NotOurMessage as failure:
         dead_letters.record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
         return
@@ -52,7 +52,7 @@ def handle_task(text: str, services: Services) -> None:
             if task.attempt + 1 >= MAX_ATTEMPTS:
                 raise
             delay = backoff.upkeep_delay(task.attempt, retry_after(failure))
-            services.tasks.send(tasks.message(replace(task, attempt=task.attempt + 1)), delay)
+            services.tasks.send(tasks.serialize_task(replace(task, attempt=task.attempt + 1)), delay)
             logs.warning(
                 "task.postponed",
                 attempt=task.attempt + 1,
@@ -62,28 +62,28 @@ def handle_task(text: str, services: Services) -> None:
             )
 
 
-def _subscribe_event(job: Subscribe, services: Services) -> None:
+def _subscribe_event(job: SubscribeEvent, services: Services) -> None:
     changes = maintain.changes(services)
-    maintain.subscribe(services.graph, services.settings, changes, job.source, job.event_id)
+    maintain.subscribe_event(services.graph, services.settings, changes, job.source, job.event_id)
 
 
-def _refresh_day(job: Refresh, services: Services) -> None:
+def _refresh_day(job: RefreshDay, services: Services) -> None:
     """Write a day's manifest, then its table, a message for each part."""
     if services.sealing.refresh(job.day):
-        for part in services.daily.plan(job.day):
-            services.tasks.send(tasks.message(Task(part)))
+        for part in services.daily.plan_parts(job.day):
+            services.tasks.send(tasks.serialize_task(Task(part)))
 
 
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
-    Renew: lambda job, services: maintain.renew(services, job.subscription_id),
-    Maintain: lambda _, services: maintain.maintain(services),
-    Subscribe: _subscribe_event,
-    Delete: lambda job, services: delete_subscription(services.graph, job.subscription_id),
+    RenewSubscription: lambda job, services: maintain.renew_one(services, job.subscription_id),
+    MaintainSubscriptions: lambda _, services: maintain.maintain_all(services),
+    SubscribeEvent: _subscribe_event,
+    DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.publish_findings,
-    Refused: lambda job, services: services.heartbeat.count_refused(job.count),
+    NotificationsRefused: lambda job, services: services.heartbeat.count_refused(job.count),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,
-    Refresh: _refresh_day,
-    Part: lambda job, services: services.daily.write(job),
+    RefreshDay: _refresh_day,
+    WriteDaily: lambda job, services: services.daily.write_part(job),
 }

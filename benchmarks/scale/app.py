@@ -27,7 +27,7 @@ from benchmarks.scale.graph import ROOT, TENANT, Held, Tenant, Trouble, call_id
 from shared import limits, logs, times, upkeep
 from shared.archiving import dead_letters, redrive, worker
 from shared.graph import client as graph
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
@@ -107,8 +107,8 @@ class App:
 
     def post(self, number: int) -> None:
         """Announce a call record."""
-        signal = of_call_record(call_id(number), self.clock.datetime())
-        self.clock.spawn(lambda: self.webhook.receive(message(signal)))
+        signal = call_record_news(call_id(number), self.clock.datetime())
+        self.clock.spawn(lambda: self.webhook.receive(serialize_message(signal)))
 
     def run_sweep(self) -> None:
         """Run the sweep's timer."""

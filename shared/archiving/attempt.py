@@ -2,32 +2,59 @@
 
         complete the meeting's facts ─▶ locate its reports ─▶ select those of the session ─▶ store them
 
-Every answer of Microsoft Graph, including an error, ends in a verdict. A storage error propagates, and the queue
-delivers the message again.
+Every answer of Microsoft Graph, including an error, ends in a verdict, and so does an unexpected exception. A storage
+error propagates, and the queue delivers the message again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from functools import cached_property
+
+from azure.core.exceptions import AzureError
 
 from .. import logs, times
-from ..archive.reports import LONGEST_MEETING, StoreResult, report_name
-from ..errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable, Unsupported
+from ..archive.reports import LONGEST_MEETING, StoreResult
+from ..errors import (
+    AccessDenied,
+    AttendanceError,
+    GraphError,
+    NotFound,
+    Refused,
+    Throttled,
+    Unavailable,
+    Undecided,
+    Unsupported,
+)
 from ..graph import reports
 from ..graph.reports import MeetingReports, Report, ReportHeader, ReportLocation
-from ..ledger.record import Cause, NextAttempt, Purpose, Record, Result, StoredReport
-from ..messages.signals import Kind, Meeting, kind_of
+from ..ledger.record import (
+    BY_CALL_RECORD,
+    Candidate,
+    Cause,
+    NextAttempt,
+    Purpose,
+    Record,
+    Result,
+    StoredReport,
+)
+from ..messages.signals import Meeting, SignalKind, kind_of
 from ..services import Services
 from ..settings import Settings
 from . import backoff
-from .matching import Selection
-from .sources import EventSource, MeetingSource, ReportSource, is_channel, is_in_scope
+from .matching import CLOCK_SKEW, Selection
+from .sources import EventSource, MeetingSource, ReportSource, decide_by_organizer, is_channel
 
 FRESH = timedelta(minutes=60)  # after a report's end; a report read this early is read a second time
+CONFIRM_CANDIDATE = timedelta(hours=1)  # after which an equal reading may make a report smaller
+MOST_OTHERS = 5  # readings that differ from a candidate, until it is dropped
 # Statuses with which Graph permanently refuses the report of a channel meeting.
 _UNSUPPORTED = frozenset({400, 405, 501})
-_BY_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
 # Checked again after some days. If a later check of a stored report fails, it is not the last check either.
 _MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Result.STORED})
 
@@ -36,8 +63,9 @@ _MAY_CHANGE = frozenset({Result.FAILED, Result.NOT_FOUND, Result.NO_REPORT, Resu
 class Verdict:
     """The end of an attempt: a final `result`, or a retry after `delay` seconds.
 
-    `result` also becomes final when the retries are used up. `needs_second_read`: the next attempt reads fresh reports
-    again. `is_doubtful`: the report may belong to another session or may still change, or the refusal may end.
+    `result` also becomes final when the retries are used up. `needs_second_read`: the next attempt reads the stored
+    reports again. `is_doubtful`: the report may belong to another session or may still change, or the refusal may end.
+    `candidates` are smaller readings that wait for an equal one.
     """
 
     result: Result
@@ -48,6 +76,7 @@ class Verdict:
     failure: GraphError | None = None
     needs_second_read: bool = False
     is_doubtful: bool = False
+    candidates: tuple[Candidate, ...] = ()
 
 
 def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record:
@@ -75,6 +104,7 @@ def record_after(record: Record, verdict: Verdict, settings: Settings) -> Record
         stored=record.stored or (now if verdict.reports else None),
         meeting=verdict.meeting,
         reports=verdict.reports,
+        candidates=verdict.candidates,
         last_error=str(verdict.failure) if verdict.failure else None,
         buried=None,
     )
@@ -93,11 +123,12 @@ class Attempt:
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._own: set[str] = set()
+        self._candidates = {each.report_id: each for each in record.candidates}
         self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
-            if kind_of(record.signal_id) is Kind.REPORT_READY
+            if kind_of(record.signal_id) is SignalKind.REPORT_READY
             else MeetingSource(
                 record, services.graph, services.settings, services.meeting_ids, services.watch
             )
@@ -106,49 +137,76 @@ class Attempt:
 
     def run(self) -> Verdict:
         """Make the attempt."""
-        if self._is_second_read and self._record.result is Result.STORED:
-            return self._read_again()
         try:
-            if result := self._previous_decision():
-                return self._settle(result)
-            if self._source.is_incomplete(self.meeting):
-                self.meeting, decision = self._source.resolve_meeting(self.meeting)
-                if decision:
-                    return self._settle(decision)
-            return self._fetch_reports()
-        except GraphError as failure:
-            return self._handle_failure(failure)
-
-    def _read_again(self) -> Verdict:
-        """Read the stored reports again and replace those that grew.
-
-        If reading fails, another read is planned.
-        """
-        earlier = self._record.reports
-        try:
-            self.meeting, where = self._source.locate_reports(self.meeting)
-            reread = tuple(self._store(where, each.id, before=each) for each in earlier)
+            with _faults_as_unavailable():
+                verdict = self._run()
         except GraphError as failure:
             verdict = self._handle_failure(failure)
-            return replace(
-                verdict,
-                result=Result.STORED,
-                reports=earlier,
-                is_denied=False,
-                needs_second_read=True,
-                is_doubtful=True,
-            )
-        return self._settle(Result.STORED, reports=reread)
+        return replace(verdict, candidates=tuple(self._candidates.values()))
 
-    def _previous_decision(self) -> Result | None:
-        """Return an earlier decision from the call record.
+    def _run(self) -> Verdict:
+        if self._is_second_read and self._record.result is Result.STORED:
+            return self._read_again()
+        if decision := self._decide():
+            return self._settle(decision)
+        return self._fetch_reports()
 
-        None if there is none, or if the organizer has come into scope since.
+    def _decide(self) -> Result | None:
+        """The result that the call record and the organizer decide.
+
+        Graph is asked where something is unknown, and always when a signal is reopened: a later version of the call
+        record may decide otherwise. ReportLocation it does not show it any more, what is known holds.
         """
-        before, organizer = self._record.result, self.meeting.organizer_id
-        if before is Result.OUT_OF_SCOPE and organizer and is_in_scope(organizer, self._settings):
-            return None
-        return before if before in _BY_RECORD else None
+        source, record = self._source, self._record
+        is_reopened = record.attempt > 0 and self._series.attempts == 0
+        if source.is_incomplete(self.meeting) or is_reopened or record.result in BY_CALL_RECORD:
+            try:
+                self.meeting, decision = source.resolve_meeting(self.meeting)
+            except (NotFound, AccessDenied, Refused):
+                if source.is_incomplete(self.meeting):
+                    raise
+            else:
+                if decision:
+                    return decision
+        return decide_by_organizer(self.meeting, self._settings)
+
+    def _read_again(self) -> Verdict:
+        """Read the stored reports once more, and those of the session that have come since.
+
+        A reading that fails is not the last one.
+        """
+        is_doubtful, failures = False, list[GraphError]()
+        for read in (self._read_session, self._read_stored):
+            try:
+                is_doubtful = read() or is_doubtful
+            except GraphError as failure:
+                failures.append(failure)
+                if isinstance(failure, Throttled | Unavailable):
+                    break
+        if not failures:
+            return replace(self._settle(Result.STORED), is_doubtful=is_doubtful)
+        return replace(
+            self._handle_failure(failures[0]),
+            result=Result.STORED,
+            reports=tuple(self._stored.values()),
+            is_denied=False,
+            needs_second_read=True,
+            is_doubtful=True,
+        )
+
+    def _read_session(self) -> bool:
+        """Read the reports of the session that Graph lists now. Return whether the stored ones may not be its own."""
+        self.meeting, where = self._source.locate_reports(self.meeting)
+        selection = self._source.select_reports(self.meeting, where, self._now)
+        self._store_session(where, selection)
+        others = {each.id for each in (*selection.nearby, *selection.unfinished)}
+        return not selection.matching and any(each.id in others for each in self._record.reports)
+
+    def _read_stored(self) -> bool:
+        """Read the stored reports, which Graph may list no more."""
+        self.meeting, where = self._source.locate_reports(self.meeting)
+        self._store_all(self._elsewhere(where), (each.id for each in self._record.reports))
+        return False
 
     def _fetch_reports(self) -> Verdict:
         """Store the reports of the session and remember the meeting's other reports."""
@@ -179,18 +237,16 @@ class Attempt:
         if delay is None and (
             last := (*selection.unfinished, *selection.nearby)
         ):  # the retry window is over, and no better report has appeared
-            for report in last:
-                self._store(self._elsewhere(where), report.id)
-            return Verdict(Result.STORED, self.meeting, tuple(self._stored.values()), is_doubtful=True)
+            self._store_all(self._elsewhere(where), (report.id for report in last))
+            return replace(self._settle(Result.STORED), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
     def _store_session(self, where: ReportLocation, selection: Selection) -> bool:
         """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
-        is_only = len(selection.matching) == 1
-        for report in (*selection.matching, *selection.unfinished):
-            self._store(where, report.id, is_only=is_only)
+        session = (report.id for report in (*selection.matching, *selection.unfinished))
+        self._store_all(where, session, is_only=len(selection.matching) == 1)
         if own := {each: self._stored[each] for each in self._stored if each in self._own}:
             self._stored = own  # in a channel, others were held at the same time
         return True
@@ -225,11 +281,15 @@ class Attempt:
         """
         for report in others:
             try:
-                if not self._is_stored(report):
-                    with reports.read_report(self._graph, where, report.id) as full_report:
-                        self._mark_days(full_report)
-                        with logs.about(requestId=self._graph.request_id):
-                            self._archive.store(full_report, self._elsewhere(where))
+                if self._is_stored(report) or self._was_removed(report):
+                    continue
+                with (
+                    _faults_as_unavailable(),
+                    reports.read_report(self._graph, where, report.id) as full_report,
+                ):
+                    self._mark_days(full_report)
+                    with logs.about(requestId=self._graph.request_id):
+                        self._archive.store(full_report, self._elsewhere(where))
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -252,51 +312,95 @@ class Attempt:
     def _is_stored(self, report: ReportHeader) -> bool:
         return report.end is not None and self._archive.has_report(report.id, report.end)
 
-    def _store(
-        self,
-        where: ReportLocation,
-        report_id: str,
-        *,
-        before: StoredReport | None = None,
-        is_only: bool = False,
-    ) -> StoredReport:
-        """Read and store one report; if it was stored `before`, only if it grew."""
-        with reports.read_report(self._graph, where, report_id) as report:
-            if before and report.end < before.end:
-                return before
-            self.meeting = self._source.complete_from_report(self.meeting, report)
-            self._mark_days(report)
-            place = self._own_location(where, report, is_only=is_only)
-            with logs.about(requestId=self._graph.request_id):
-                stored = self._archive.store(report, place, only_grown=before is not None)
-            if before and stored is StoreResult.KEPT:
-                return before
-            stored_report = StoredReport(report.id, report.end, report_name(report.id, report.end))
-        self._stored[report_id] = stored_report
-        if place is where:
-            self._own.add(report_id)
-        return stored_report
+    def _was_removed(self, report: ReportHeader) -> bool:
+        """Whether a report that is not stored was, on a day that was archived and that no backfill asks for now."""
+        if not self._series.days or report.end is None:
+            return False
+        first, last = self._series.days
+        day = report.end.date()
+        return not first <= day <= last and day in self._reconciled_days
 
-    def _settle(
-        self, result: Result, *, reports: tuple[StoredReport, ...] = (), failure: GraphError | None = None
-    ) -> Verdict:
-        """Return a final verdict, with a second read if a stored report is fresh."""
-        stored = reports or tuple(self._stored.values())
-        delay = self._second_read_delay(stored) if result is Result.STORED else None
+    @cached_property
+    def _reconciled_days(self) -> set[date]:
+        return self._sealing.reconciled_days()
+
+    def _store_all(self, where: ReportLocation, report_ids: Iterable[str], *, is_only: bool = False) -> None:
+        """Read and store these reports, but none twice in an attempt."""
+        for report_id in report_ids:
+            if report_id not in self._stored:
+                self._stored[report_id] = self._store(where, report_id, is_only=is_only)
+
+    def _store(self, where: ReportLocation, report_id: str, *, is_only: bool) -> StoredReport:
+        """Read a report, and store it unless what is stored says more."""
+        before = next((each for each in self._record.reports if each.id == report_id), None)
+        with reports.read_report(self._graph, where, report_id) as report:
+            self._mark_days(report)
+            if before:
+                self._sealing.mark_changed(before.end.date())
+            candidate = self._candidates.get(report_id)
+            is_confirmed = (
+                candidate is not None
+                and candidate.sha256 == report.sha256
+                and report.read_at >= candidate.at + CONFIRM_CANDIDATE
+            )
+            place = self._own_location(where, report, is_only=is_only)
+            if place is where:
+                self._own.add(report_id)
+            with logs.about(requestId=self._graph.request_id):
+                writing = self._archive.store(
+                    report, place, earlier=before.path if before else None, is_confirmed=is_confirmed
+                )
+            if not writing.result.is_left or self.meeting.end is None:
+                self.meeting = self._source.complete_from_report(self.meeting, report)
+            self._note_candidate(report, writing.result)
+        return StoredReport(report_id, writing.end, writing.name, writing.is_partial)
+
+    def _note_candidate(self, report: Report, result: StoreResult) -> None:
+        """Remember a smaller reading until one that is equal has come, or too many that are not."""
+        candidate = self._candidates.pop(report.id, None)
+        if not result.is_left or (candidate is None and result is not StoreResult.WAITING):
+            return
+        if candidate is None:
+            self._candidates[report.id] = Candidate(report.id, report.sha256, report.read_at)
+        elif result is StoreResult.WAITING and candidate.sha256 == report.sha256:
+            self._candidates[report.id] = candidate
+        elif candidate.others < MOST_OTHERS:
+            newest = (
+                (report.sha256, report.read_at)
+                if result is StoreResult.WAITING
+                else (candidate.sha256, candidate.at)
+            )
+            self._candidates[report.id] = Candidate(report.id, *newest, candidate.others + 1)
+
+    def _settle(self, result: Result, *, failure: GraphError | None = None) -> Verdict:
+        """A verdict; of a stored report it says when that is read once more."""
+        stored = tuple(self._stored.values())
+        again = self._second_reading(stored) if result is Result.STORED else None
+        delay = math.ceil((again - self._now).total_seconds()) if again else None
         return Verdict(
             result, self.meeting, stored, delay, failure=failure, needs_second_read=delay is not None
         )
 
-    def _second_read_delay(self, stored: tuple[StoredReport, ...]) -> int | None:
-        """Return the seconds until the second read, or None if none is due.
+    def _second_reading(self, stored: tuple[StoredReport, ...]) -> datetime | None:
+        """When these reports are read once more, or None.
 
         This attempt invalidates a second read that is already queued, so it plans it again.
         """
-        if self._is_second_read:
-            return None
-        if any(self._now - report.end < FRESH for report in stored):
-            return self._settings.confirm_after or None
-        return None
+        now, confirm_after, due = self._now, self._settings.confirm_after, list[datetime | None]()
+        if confirm_after and not self._is_second_read and any(map(self._may_grow, stored)):
+            due.append(now + timedelta(seconds=confirm_after))
+        if any(each.is_partial for each in stored):
+            since = max(self._record.stored or now, self._series.began)
+            due.append(backoff.reread(since, now, confirm_after))
+        for candidate in self._candidates.values():
+            at = candidate.at + CONFIRM_CANDIDATE
+            due.append(at if at > now else now + CONFIRM_CANDIDATE)
+        return min(filter(None, due), default=None)
+
+    def _may_grow(self, report: StoredReport) -> bool:
+        """Whether a report is fresh, or ends before its call does."""
+        end = self.meeting.end
+        return self._now - report.end < FRESH or (end is not None and report.end < end - CLOCK_SKEW)
 
     def _handle_failure(self, failure: GraphError) -> Verdict:
         """Return the verdict for a failed Graph request."""
@@ -304,6 +408,11 @@ class Attempt:
             self.meeting = replace(self.meeting, organizer_id=failure.organizer_id)
         delay = self._retry_delay()
         match failure:
+            case Undecided():
+                delay = self._readiness_delay()
+                return Verdict(
+                    Result.NOT_A_MEETING, self.meeting, delay=delay, failure=failure, is_doubtful=True
+                )
             case AccessDenied() if self._series.is_denied:
                 return Verdict(Result.ACCESS_DENIED, self.meeting, failure=failure)
             case AccessDenied():
@@ -359,3 +468,16 @@ class Attempt:
             window=self._settings.retry_window,
             denied=denied,
         )
+
+
+@contextlib.contextmanager
+def _faults_as_unavailable() -> Iterator[None]:
+    """Have an unexpected error of this product count as a failed call to Graph: it shows, and is tried again."""
+    try:
+        yield
+    except (AttendanceError, AzureError):
+        raise
+    except Exception as fault:
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        logs.error("attempt.crashed", error=f"{type(fault).__name__} in {place.name}, line {place.lineno}")
+        raise Unavailable("attempt", f"an unexpected {type(fault).__name__} in this product") from fault

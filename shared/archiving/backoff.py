@@ -14,6 +14,8 @@ DENIED_DELAY = 35 * 60  # a Teams application access policy takes up to 30 minut
 MAX_RETRY_AFTER = 24 * 3600
 FIRST_UPKEEP_DELAY = 60
 MAX_UPKEEP_DELAY = 30 * 60
+CONFIRM_PARTIAL = 4 * 3600  # if fresh reports are not read a second time
+REREAD = tuple(timedelta(days=days) for days in (1, 3, 7))  # a partial report; after that it stays partial
 LOOK_AGAIN = tuple(timedelta(days=days) for days in (1, 3, 7, 14, 30))  # after the end of the retry window
 
 
@@ -35,6 +37,12 @@ def delay(
 def look_again(closed: datetime, now: datetime) -> datetime | None:
     """Return when to check a possibly premature outcome again, or None."""
     return next((closed + after for after in LOOK_AGAIN if closed + after > now), None)
+
+
+def reread(since: datetime, now: datetime, confirm_after: int) -> datetime | None:
+    """When a report that was partial at first, at `since`, is read again; None when that was often enough."""
+    delays = sorted((timedelta(seconds=confirm_after or CONFIRM_PARTIAL), *REREAD))
+    return next((since + delay for delay in delays if since + delay > now), None)
 
 
 def throttled_delay(backoff: int | None, retry_after: float) -> int | None:

@@ -14,16 +14,16 @@ from typing import Any
 from .. import logs, times
 from ..crypto import decryption
 from ..errors import NotGenuine, Undecipherable
-from ..messages.resource_paths import join_url
-from ..messages.rich_notifications import Encrypted, Item
-from ..messages.signals import News, message
+from ..messages.resource_paths import extract_join_url
+from ..messages.rich_notifications import EncryptedBatch, RichItem
+from ..messages.signals import News, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 
 ENDED = "callended"
 
 
-def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
+def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     """Verify and decrypt the notifications, and queue each call that has ended.
 
     Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
@@ -46,21 +46,21 @@ def enqueue_ended_calls(encrypted: Encrypted, services: Services) -> None:
         if news := _parse_ended_call(item, data, encrypted, services.watch):
             ended[news.signal_id] = news
     for news in ended.values():
-        services.journal.queue.send(message(news))
+        services.journal.queue.send(serialize_message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 
-def _is_about(item: Item, data: Mapping[str, Any]) -> bool:
+def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
     """Whether the decrypted data names the item's own meeting, or none.
 
     An item can carry the content of another one.
     """
     address = data.get("@odata.id")
-    return not isinstance(address, str) or join_url(address) in (item.join_url, None)
+    return not isinstance(address, str) or extract_join_url(address) in (item.join_url, None)
 
 
 def _parse_ended_call(
-    item: Item, data: Mapping[str, Any], encrypted: Encrypted, watchlist: Watchlist
+    item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
 ) -> News | None:
     """Return the news of a call's end, or None for other events.
 

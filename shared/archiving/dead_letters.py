@@ -20,7 +20,7 @@ from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.record import AttemptSeries, DeadLetter, NextAttempt, Purpose, Record, Result, new_commit
 from ..messages import rich_notifications, tasks
-from ..messages.rich_notifications import Encrypted
+from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message
 from ..messages.tasks import Backfill, Redrive
 from ..services import Services
@@ -36,11 +36,11 @@ _SECRETS = ("validationTokens", "encryptedContent")
 def record_dead_message(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals` as failed."""
     try:
-        content = rich_notifications.read(text)
+        content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
         record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in content.without_ciphertext() if isinstance(content, Encrypted) else content:
+    for each in content.without_ciphertext() if isinstance(content, EncryptedBatch) else content:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
             _record_failed(each, services.journal, services.settings.retry_window)
 
@@ -52,7 +52,7 @@ def drain_tasks(services: Services) -> None:
     """
     for text in services.dead_tasks.drain(MOST_DRAINED):
         try:
-            job = tasks.parse(text).job
+            job = tasks.parse_task(text).job
         except NotOurMessage as failure:
             record_unreadable(text, UPKEEP_QUEUE, str(failure), services.journal)
             continue

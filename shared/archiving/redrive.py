@@ -43,7 +43,7 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
     started = job.started
     if started is None:
         first = services.access.first_denied_day(organizers) if organizers else job.first
-        services.tasks.send(tasks.message(Task(replace(job, first=first, started=times.now()))))
+        services.tasks.send(tasks.serialize_task(Task(replace(job, first=first, started=times.now()))))
         return
     deadline = time.monotonic() + SLICE_SECONDS
     for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
@@ -54,7 +54,7 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
             after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
         if is_over or after:
             rest = replace(job, first=day, after=after)
-            services.tasks.send(tasks.message(Task(rest)))
+            services.tasks.send(tasks.serialize_task(Task(rest)))
             return
     if organizers:
         services.access.finish_reopening(organizers, times.text(started))
@@ -109,22 +109,24 @@ def probe_denied(services: Services) -> None:
     reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
 
-def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, services: Services) -> None:
+def reopen_outcomes(
+    names: Iterable[str], cause: Cause, started: datetime, services: Services, days: tuple[date, ...] = ()
+) -> None:
     """Start a new series of attempts for the signals of these outcomes.
 
-    `started` is the start of the job. An outcome whose record is not reopened is published again, because a crash may
-    have left it out of date.
+    `started` is the start of the job, `days` are the first and the last one that a backfill asks for. An outcome whose
+    record is not reopened is published again, because a crash may have left it out of date.
     """
     journal = services.journal
     reopened = run_in_parallel(
-        lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
+        lambda name: _reopen_signal(name, cause, started, days, journal, services.tasks), list(names)
     )
     journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
     journal.publish([record for record, needs_message in filter(None, reopened) if not needs_message])
 
 
 def _reopen_signal(
-    name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
+    name: str, cause: Cause, started: datetime, days: tuple[date, ...], journal: Journal, upkeep: Queue
 ) -> tuple[Record, bool] | None:
     """Reopen one signal. Return its record and whether to send a message."""
     stored = journal.ledger.read(signal_id_of(name))
@@ -136,7 +138,7 @@ def _reopen_signal(
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen_record(old or old_record, cause, started, times.now())
+        return merge.reopen_record(old or old_record, cause, started, times.now(), days)
 
     record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)
     if record is None:

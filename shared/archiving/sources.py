@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from ..errors import AccessDenied, NotFound, Refused, Unsupported
+from ..errors import AccessDenied, NotFound, Refused, Undecided, Unsupported
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
 from ..graph.join_urls import parse_join_url
 from ..graph.meetings import CallRecord, MeetingIdCache
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
-from ..messages.signals import Kind, Meeting, Origin, kind_of, subject_of
+from ..messages.signals import Meeting, Origin, SignalKind, kind_of, subject_of
 from ..settings import Settings
 from ..storage.watchlist import Watchlist
 from . import matching
@@ -32,7 +32,7 @@ class ReportSource(Protocol):
         """Whether Graph must be asked for facts before the reports can be located."""
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Complete the facts of the meeting. A result settles the signal."""
+        """Complete the facts of the meeting. A result settles the signal, whoever the organizer is."""
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
         """Locate the reports. Raises Refused if asking again cannot help."""
@@ -44,18 +44,29 @@ class ReportSource(Protocol):
         """Complete the facts of the meeting from one of its reports."""
 
 
-def decide_from_call_record(record: CallRecord, settings: Settings) -> Result | None:
-    """Return the result if the call record alone decides it, or None."""
-    if not record.is_meeting:
-        return Result.NOT_A_MEETING
-    if parse_join_url(record.join_url or "").is_personal:
+def decide_by_organizer(meeting: Meeting, settings: Settings) -> Result | None:
+    """Return the result if the organizer of the meeting alone decides it, or None."""
+    if parse_join_url(meeting.join_url or "").is_personal:
         return None  # whoever the organizer is: `locate_reports` says why there are no reports
-    tenant, organizer = record.organizer_tenant, record.organizer_id
+    tenant, organizer = meeting.organizer_tenant, meeting.organizer_id
     if tenant and tenant.lower() != settings.tenant_id:
         return Result.EXTERNAL_ORGANIZER
     if organizer and not is_in_scope(organizer, settings):
         return Result.OUT_OF_SCOPE
     return None
+
+
+def facts_of(record: CallRecord, origin: Origin) -> Meeting:
+    """What a call record tells of its meeting, if there was one."""
+    return Meeting(
+        record.start,
+        record.end,
+        record.join_url if record.is_meeting else None,
+        record.organizer_id,
+        version=record.version,
+        origin=origin,
+        organizer_tenant=record.organizer_tenant,
+    )
 
 
 def is_in_scope(organizer_id: str, settings: Settings) -> bool:
@@ -80,41 +91,39 @@ class MeetingSource:
 
     def is_incomplete(self, meeting: Meeting) -> bool:
         """Whether the call record, or for a call event the organizer, is unknown."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
             return meeting.organizer_id is None
-        return None in (meeting.start, meeting.end, meeting.organizer_id, meeting.join_url)
+        return None in (meeting.end, meeting.organizer_id, meeting.join_url)
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
         """Read the call record, or find the organizer of a watched meeting."""
-        if kind_of(self.record.signal_id) is Kind.CALL_EVENT:
-            return self._find_organizer(meeting)
+        if kind_of(self.record.signal_id) is SignalKind.CALL_EVENT:
+            return self._find_organizer(meeting), None
         record = meetings.get_call_record(self.graph, subject_of(self.record.signal_id))
-        facts = Meeting(
-            record.start,
-            record.end,
-            record.join_url,
-            record.organizer_id,
-            version=record.version,
-            origin=Origin.RECORD,
-        )
-        return meeting.merge(facts), decide_from_call_record(record, self.settings)
+        is_newest = record.version >= meeting.version  # Graph's list may show a later one
+        decision = Result.NOT_A_MEETING if record.is_between_people and is_newest else None
+        known = meeting.merge(facts_of(record, Origin.RECORD))
+        if (known.organizer_id, known.join_url) != (meeting.organizer_id, meeting.join_url):
+            known = replace(known, meeting_id=None)
+        return known, decision
 
-    def _find_organizer(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
+    def _find_organizer(self, meeting: Meeting) -> Meeting:
         """Find the organizer in the watch list or in the join URL."""
         url = meeting.join_url or ""
         link, watched = parse_join_url(url), self.watchlist.find(url)
-        organizer = watched.organizer_id if watched else link.organizer_id
-        record = CallRecord(True, None, meeting.end, url, organizer, link.tenant_id)
-        return replace(meeting, organizer_id=organizer), decide_from_call_record(record, self.settings)
+        organizer = (watched and watched.organizer_id) or link.organizer_id or meeting.organizer_id
+        return replace(meeting, organizer_id=organizer, organizer_tenant=link.tenant_id)
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, MeetingReports]:
         """Find the online meeting by its join URL, unless its id is known."""
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
-        if parse_join_url(join_url or "").is_personal:
+        if join_url is None:
+            raise Undecided("find meeting", "the call record has no join URL")
+        if parse_join_url(join_url).is_personal:
             raise Unsupported(
                 "find meeting", "the link is of teams.live.com, and Graph has no reports of personal accounts"
             )
-        if organizer_id is None or join_url is None:
+        if organizer_id is None:
             raise NotFound(
                 "find meeting", "neither the call record nor the link names an organizer of this tenant"
             )
@@ -196,9 +205,7 @@ class EventSource:
             join_url, organizer = join_url or found.join_url, found.organizer_id
         if organizer is None:
             organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
-        meeting = replace(meeting, join_url=join_url)
-        outside = organizer is not None and not is_in_scope(organizer, self.settings)
-        return replace(meeting, organizer_id=organizer), Result.OUT_OF_SCOPE if outside else None
+        return replace(meeting, join_url=join_url, organizer_id=organizer or meeting.organizer_id), None
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
         """Return the place of the session's reports."""

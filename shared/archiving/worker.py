@@ -20,7 +20,7 @@ from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, new_commit
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications, signals
-from ..messages.rich_notifications import Encrypted
+from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message, News
 from ..services import Services
 from ..storage import heartbeat
@@ -38,17 +38,17 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
     A message that cannot be parsed is recorded as a dead letter.
     """
     try:
-        content = rich_notifications.read(text)
+        content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
         dead_letters.record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    if isinstance(content, Encrypted):
+    if isinstance(content, EncryptedBatch):
         with logs.about(traceparent=content.traceparent):
             call_events.enqueue_ended_calls(content, services)
         return
     if len(content) > 1:
         for each in content:
-            services.journal.queue.send(signals.message(each))
+            services.journal.queue.send(signals.serialize_message(each))
         logs.info("pack.opened", signals=len(content), traceparent=content[0].traceparent)
         return
     with logs.about(signal=content[0].signal_id, traceparent=content[0].traceparent):

@@ -12,7 +12,7 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from ..archive.reports import Archive, ReportSummary, report_name
-from ..days.manifests import line
+from ..days.manifests import index_line
 from ..errors import AttendanceError
 from ..storage.blobs import get_blob
 
@@ -57,7 +57,7 @@ def parse_report(body: bytes, name: str) -> dict[str, Any]:
 
 def index_fields(report: ReportSummary) -> dict[str, Any]:
     """A report's line of the index, from what the listing says."""
-    content: dict[str, Any] = json.loads(line(report))
+    content: dict[str, Any] = json.loads(index_line(report))
     return content
 
 

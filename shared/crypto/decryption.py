@@ -31,9 +31,9 @@ from cryptography.x509.oid import NameOID
 from ..errors import SettingError, Undecipherable
 
 KEY_BYTES = 32
-FEWEST_BITS, MOST_BITS = 2_048, 4_096  # of an RSA key that Graph takes
+MIN_KEY_BITS, MAX_KEY_BITS = 2_048, 4_096  # of an RSA key that Graph takes
 NAME = "Teams attendance reports"
-VALID = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
+VALIDITY = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
 OAEP_SHA1 = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
 
 
@@ -84,7 +84,7 @@ class PemKeys:
     def current(self) -> Certificate:
         """The certificate of the first key."""
         certificate_id, key = next(iter(self._read().items()))
-        return self_signed(certificate_id, key)
+        return sign_certificate(certificate_id, key)
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
         """With the key whose public part has this hash."""
@@ -105,9 +105,9 @@ class PemKeys:
                 raise SettingError(
                     "ENCRYPTION_KEY_ID", "names a file of which not all is a private key"
                 ) from None
-            if not isinstance(key, RSAPrivateKey) or not FEWEST_BITS <= key.key_size <= MOST_BITS:
+            if not isinstance(key, RSAPrivateKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
                 raise SettingError(
-                    "ENCRYPTION_KEY_ID", f"holds no RSA key of {FEWEST_BITS} to {MOST_BITS} bits"
+                    "ENCRYPTION_KEY_ID", f"holds no RSA key of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits"
                 )
             keys[_fingerprint(key)] = key
         if not keys:
@@ -117,18 +117,18 @@ class PemKeys:
 
 def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
     """The resource data in an `encryptedContent`. Raises Undecipherable."""
-    key = _unwrapped(content, keys)
-    data = _bytes(content, "data")
+    key = _unwrap_key(content, keys)
+    data = _decode_base64(content, "data")
     signature = hmac.digest(key, data, hashlib.sha256)
-    if not hmac.compare_digest(signature, _bytes(content, "dataSignature")):
+    if not hmac.compare_digest(signature, _decode_base64(content, "dataSignature")):
         raise Undecipherable("its signature is not that of its data")
-    return _object(_decrypted(data, key))
+    return _parse_object(_decrypt_data(data, key))
 
 
-def self_signed(certificate_id: str, key: RSAPrivateKey) -> Certificate:
+def sign_certificate(certificate_id: str, key: RSAPrivateKey) -> Certificate:
     """The certificate around a key, always the same one."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    begins, ends = VALID
+    begins, ends = VALIDITY
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -149,15 +149,15 @@ def _fingerprint(key: RSAPrivateKey) -> str:
     return hashlib.sha256(public).hexdigest()
 
 
-def _bytes(content: Mapping[str, str], name: str) -> bytes:
+def _decode_base64(content: Mapping[str, str], name: str) -> bytes:
     try:
         return base64.b64decode(content.get(name, ""), validate=True)
     except ValueError:
         raise Undecipherable(f"its {name} is not Base64") from None
 
 
-def _unwrapped(content: Mapping[str, str], keys: Keys) -> bytes:
-    wrapped = _bytes(content, "dataKey")
+def _unwrap_key(content: Mapping[str, str], keys: Keys) -> bytes:
+    wrapped = _decode_base64(content, "dataKey")
     try:
         key = keys.unwrap(content.get("encryptionCertificateId", ""), wrapped)
     except ValueError:
@@ -169,7 +169,7 @@ def _unwrapped(content: Mapping[str, str], keys: Keys) -> bytes:
     return key
 
 
-def _decrypted(data: bytes, key: bytes) -> bytes:
+def _decrypt_data(data: bytes, key: bytes) -> bytes:
     decryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).decryptor()
     unpadder = padding.PKCS7(128).unpadder()
     try:
@@ -179,7 +179,7 @@ def _decrypted(data: bytes, key: bytes) -> bytes:
         raise Undecipherable("its data is not whole blocks of padded text") from None
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def _parse_object(text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text.decode())
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from azure.keyvault.keys.crypto import CryptographyClient
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ..errors import Unavailable
-from .decryption import OAEP_SHA1, Certificate, self_signed
+from .decryption import OAEP_SHA1, Certificate, sign_certificate
 
 _TIMEOUTS = {"connection_timeout": 5, "read_timeout": 20, "retry_total": 3}
 BAD_REQUEST = 400
@@ -35,7 +35,7 @@ class VaultKeys:
         self._version = version[0] if version else None
         self._credential = credential
         self._options = {**_TIMEOUTS, "verify_challenge_resource": verify_challenge}
-        self._certificate = lru_cache(maxsize=8)(self._made)
+        self._certificate = lru_cache(maxsize=8)(self._sign_certificate)
 
     def current(self) -> Certificate:
         """The certificate of the version that is set, or of the newest one."""
@@ -69,8 +69,8 @@ class VaultKeys:
         except AzureError as failure:
             raise Unavailable("get encryption key", type(failure).__name__) from None
 
-    def _made(self, version: str) -> Certificate:
+    def _sign_certificate(self, version: str) -> Certificate:
         try:
-            return self_signed(f"{self._name}/{version}", self._key(version))
+            return sign_certificate(f"{self._name}/{version}", self._key(version))
         except AzureError as failure:
             raise Unavailable("sign with encryption key", type(failure).__name__) from None

@@ -24,7 +24,7 @@ from ..errors import Unavailable
 TIMEOUT = (5.0, 10.0)
 MAX_BYTES = 1024 * 1024
 REFRESH_AFTER = 24 * 3600.0
-ASK_AGAIN_AFTER = 300.0
+RETRY_AFTER = 300.0
 METADATA = "common/.well-known/openid-configuration"
 
 
@@ -45,14 +45,14 @@ class SigningKeys:
         """
         with self._lock:
             age = None if self._asked is None else self._clock() - self._asked
-            if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > ASK_AGAIN_AFTER):
+            if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > RETRY_AFTER):
                 self._refresh()
             return self._keys.get(key_id)
 
     def _refresh(self) -> None:
         """Fetch them anew; those that are known stay where that fails."""
         try:
-            found = self._fetched()
+            found = self._fetch()
         except (requests.RequestException, ValueError, PyJWTError) as failure:
             logs.warning("keys.unavailable", error=type(failure).__name__)
             if not self._keys:
@@ -61,12 +61,12 @@ class SigningKeys:
             self._keys = found
         self._asked = self._clock()
 
-    def _fetched(self) -> dict[str, tuple[jwt.PyJWK, str]]:
-        metadata = _object(f"{self._root}/{METADATA}")
+    def _fetch(self) -> dict[str, tuple[jwt.PyJWK, str]]:
+        metadata = _get_object(f"{self._root}/{METADATA}")
         address = metadata.get("jwks_uri")
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
             raise ValueError("the keys lie elsewhere")
-        listed = _object(address).get("keys")
+        listed = _get_object(address).get("keys")
         keys: dict[str, tuple[jwt.PyJWK, str]] = {}
         for each in listed if isinstance(listed, list) else []:
             if isinstance(each, dict) and each.get("kty") == "RSA" and isinstance(each.get("kid"), str):
@@ -77,7 +77,7 @@ class SigningKeys:
         return keys
 
 
-def _object(address: str) -> dict[str, Any]:
+def _get_object(address: str) -> dict[str, Any]:
     """A JSON object, from that address and no other."""
     with requests.get(address, timeout=TIMEOUT, allow_redirects=False, stream=True) as reply:
         if reply.status_code != requests.codes.ok:

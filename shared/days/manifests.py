@@ -26,7 +26,7 @@ from typing import IO, Annotated
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import Archive, ReportSummary
+from ..archive.reports import PARTIAL, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..ledger.publish import Outcomes
@@ -37,16 +37,16 @@ from ..storage.names import day_folder
 
 SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
 _LINES = "application/x-ndjson"
-COMPLETE, WHOLE = "complete", "whole"  # in the manifest's metadata
-_INDEX = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
+COMPLETE, COMPLETE_WITH_TABLE = "complete", "whole"  # in the manifest's metadata
+_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What is told of one day.
 
-    `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table,
-    none until all of them are written.
+    `outcomes` counts them by outcome, without zeros; `partial` the `reports` that may lack records; `daily` names the
+    parts of its table, none until all of them are written.
 
     `revision` counts the versions that were published as complete: 0 before the first; while a day is not complete
     any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
@@ -60,15 +60,16 @@ class Manifest:
     daily: tuple[str, ...]
     oldest_pending: datetime | None
     updated: datetime
+    partial: int = 0
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete_with_table(self) -> bool:
         """Whether the day is final and its table is there."""
         return self.complete and (bool(self.daily) or not self.reports)
 
 
 @dataclass(frozen=True)
-class _Filed:
+class _StoredBlob:
     """A blob as it was found: its ETag (None: no such blob), and the sha256 of the index that it is or tells of."""
 
     etag: str | None = None
@@ -86,7 +87,7 @@ class Manifests:
 
     def read(self, day: date) -> Manifest | None:
         """The manifest of a day, or None where there is none."""
-        return self._filed_manifest(day).manifest
+        return self._read_manifest(day).manifest
 
     def complete_days(self, first: date, last: date, mark: str = COMPLETE) -> set[date]:
         """The days from `first` to `last` (both included) whose manifest is complete; one listing a month.
@@ -121,35 +122,39 @@ class Manifests:
 
     def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
         """One try; None when another writer was faster."""
-        filed = self._filed_manifest(day)
+        filed = self._read_manifest(day)
         before = filed.manifest
         if before is None or not before.complete or filed.sha256 != index or before.daily == names:
             return False
         now = replace(before, daily=names)
-        told = metadata(now, index)
-        if not put_blob(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+        told = manifest_metadata(now, index)
+        if not put_blob(
+            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+        ):
             return None
         logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
         return True
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """One try; None when someone else wrote meanwhile."""
-        index, filed = self._filed_index(day), self._filed_manifest(day)
+        index, filed = self._read_index(day), self._read_manifest(day)
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
-            reports, sha256 = self._write_lines(day, lines)
+            reports, partial, sha256 = self._write_lines(day, lines)
             told = {"sha256": sha256}
             if index.sha256 != sha256 and not put_blob(
                 self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
             ):
                 return None
         before, updated = filed.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
-        now = following(before, seen, final=final, reports_changed=filed.sha256 != sha256)
+        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial)
+        now = next_manifest(before, seen, final=final, reports_changed=filed.sha256 != sha256)
         if now is before:
             return before
-        told = metadata(now, sha256)
-        if not put_blob(self._container, manifest_name(day), dumps(now), etag=filed.etag, metadata=told):
+        told = manifest_metadata(now, sha256)
+        if not put_blob(
+            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+        ):
             return None
         logs.info(
             "manifest.written",
@@ -173,33 +178,34 @@ class Manifests:
                 oldest = outcome.written
         return dict(sorted(counts.items())), oldest
 
-    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
-        """Write the day's index. How many reports it holds, and its sha256."""
-        reports, digest = 0, hashlib.sha256()
+    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
+        """Write the day's index. How many reports it holds, how many of them are partial, and its sha256."""
+        reports, partial, digest = 0, 0, hashlib.sha256()
         for report in self._archive.list_reports(day):
-            text = line(report)
+            text = index_line(report)
             digest.update(text)
             lines.write(text)
             reports += 1
-        return reports, digest.hexdigest()
+            partial += PARTIAL in report.metadata
+        return reports, partial, digest.hexdigest()
 
-    def _filed_index(self, day: date) -> _Filed:
+    def _read_index(self, day: date) -> _StoredBlob:
         there = get_properties(self._container, index_name(day))
-        return _Filed(there.etag, there.metadata.get("sha256")) if there else _Filed()
+        return _StoredBlob(there.etag, there.metadata.get("sha256")) if there else _StoredBlob()
 
-    def _filed_manifest(self, day: date) -> _Filed:
+    def _read_manifest(self, day: date) -> _StoredBlob:
         """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
         blob = get_blob(self._container, manifest_name(day))
         if blob is None:
-            return _Filed()
+            return _StoredBlob()
         try:
             manifest = codec.loads(Manifest, blob.body)
         except NotOurMessage:
             manifest = None
-        return _Filed(blob.etag, blob.metadata.get(_INDEX), manifest)
+        return _StoredBlob(blob.etag, blob.metadata.get(_INDEX_SHA256), manifest)
 
 
-def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
+def next_manifest(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
     """The manifest that follows `before`, which is `before` itself where nothing changed.
 
     `seen` holds what was counted; `complete`, `revision` and `daily` are decided here. A table of other reports is not
@@ -214,18 +220,18 @@ def following(before: Manifest | None, seen: Manifest, *, final: bool, reports_c
     return replace(now, revision=revision + 1) if complete else now
 
 
-def dumps(manifest: Manifest) -> bytes:
+def serialize_manifest(manifest: Manifest) -> bytes:
     """The manifest's blob: one line of JSON; schema in docs/consumers.md."""
     return codec.dumps(manifest, full=True).encode()
 
 
-def metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
+def manifest_metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
     """The metadata of a manifest's blob, for which a listing is enough."""
     return {
         COMPLETE: json.dumps(manifest.complete),
-        WHOLE: json.dumps(manifest.is_whole),
+        COMPLETE_WITH_TABLE: json.dumps(manifest.is_complete_with_table),
         "revision": str(manifest.revision),
-        _INDEX: index_sha256,
+        _INDEX_SHA256: index_sha256,
     }
 
 
@@ -239,7 +245,7 @@ def index_name(day: date) -> str:
     return f"{day_folder('manifests', day)}reports.jsonl"
 
 
-def line(report: ReportSummary) -> bytes:
+def index_line(report: ReportSummary) -> bytes:
     """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
     told = report.metadata.get
     content = {
@@ -258,5 +264,6 @@ def line(report: ReportSummary) -> bytes:
         "start": told("start"),
         "end": told("end"),
         "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
+        "partial": PARTIAL in report.metadata,
     }
     return verbatim_json.dumps(content) + b"\n"

@@ -15,13 +15,14 @@ from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
 from ..storage.state import StateStore
-from .manifests import COMPLETE, WHOLE, Manifests
+from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
 LATENESS = timedelta(hours=3)  # of call records, at most
 REACH = timedelta(days=30)  # of Graph's list of call records
+REMEMBERED = timedelta(days=400)  # Graph lists reports for a year
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
-NOTED_EVERY = 60.0  # seconds
+MARK_INTERVAL = 60.0  # seconds
 SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
 MOST = 400
 
@@ -39,7 +40,7 @@ class Sealing:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Debounce(NOTED_EVERY)
+        self._noted = Debounce(MARK_INTERVAL)
 
     def mark_changed(self, day: date) -> None:
         """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
@@ -51,11 +52,11 @@ class Sealing:
             self._noted.forget(day)
             raise
 
-    def unsealed(self) -> list[date]:
+    def list_unsealed_days(self) -> list[date]:
         """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
-        return self._lacking(COMPLETE)
+        return self._list_days_without(COMPLETE)
 
-    def _lacking(self, mark: str) -> list[date]:
+    def _list_days_without(self, mark: str) -> list[date]:
         today = times.now().date()
         first = today - REACH
         marked = self._manifests.complete_days(first, today, mark)
@@ -64,16 +65,21 @@ class Sealing:
 
     def days_to_refresh(self) -> list[date]:
         """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        changed = [_day(name) for name in self._state.list_names(CHANGED, MOST)]
-        return sorted({*self._lacking(WHOLE), *(day for day in changed if day)})
+        names = self._state.list_names(CHANGED, MOST)
+        changed = [_parse_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
+        return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
         """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
+        oldest = times.now().date() - REMEMBERED
+        known = sorted(day.isoformat() for day in self.reconciled_days() | days if day >= oldest)
+        self._state.put(FINAL, {"days": known})
+
+    def reconciled_days(self) -> set[date]:
+        """The days of the last year of which `mark_reconciled` was told."""
         entry = self._state.read(FINAL)
-        oldest = (times.now().date() - REACH).isoformat()
-        before = [day for day in (entry.content.get("days", []) if entry else []) if day >= oldest]
-        content = {"days": sorted({*before, *(day.isoformat() for day in days)})}
-        self._state.put(FINAL, content)
+        days = (_parse_day(name) for name in entry.content.get("days", [])) if entry else ()
+        return set(filter(None, days))
 
     def refresh(self, day: date) -> bool:
         """Write the day's manifest; it is complete when the day is final and nothing is pending.
@@ -84,17 +90,15 @@ class Sealing:
             return False
         marker = f"{CHANGED}{day.isoformat()}.json"
         noted = self._state.read(marker)
-        final = self._state.read(FINAL)
-        days = final.content.get("days", []) if final else []
-        manifest = self._manifests.refresh(day, final=day.isoformat() in days)
+        manifest = self._manifests.refresh(day, final=day in self.reconciled_days())
         if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
             self._state.remove(marker, noted)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
-        return manifest.complete and not manifest.is_whole
+        return manifest.complete and not manifest.is_complete_with_table
 
 
-def _day(name: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
-        return date.fromisoformat(name[len(CHANGED) : -len(".json")])
-    except ValueError:
+        return date.fromisoformat(text)
+    except (ValueError, TypeError):
         return None

@@ -20,9 +20,9 @@ from typing import Any
 from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
-from ..messages.rich_notifications import Encrypted, Item, content_of
-from ..messages.signals import News, of_call_event, of_call_record, of_report
-from ..messages.tasks import Maintain, Renew, Subscribe, Task
+from ..messages.rich_notifications import EncryptedBatch, RichItem, parse_encrypted_content
+from ..messages.signals import News, call_event_news, call_record_news, report_news
+from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 
 # communications/callRecords/{id} and communications/callRecords('{id}'), with or without slashes around; the
@@ -37,16 +37,18 @@ _REPORTS_OF_EVENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Received:
+class ParsedNotifications:
     """What a body held: signals, rich items and tasks to enqueue, and how many items were dropped, by reason."""
 
     signals: tuple[News, ...]
-    encrypted: Encrypted
+    encrypted: EncryptedBatch
     tasks: tuple[Task, ...]
     dropped: Counter[str]
 
 
-def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None) -> Received:
+def parse_notifications(
+    body: bytes, settings: Settings, seen: datetime, traceparent: str | None = None
+) -> ParsedNotifications:
     """Sort the items of a notification POST. Raises NotANotification for what is no collection of items.
 
     Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
@@ -54,7 +56,7 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
     """
     content = _content(body)
     signals: dict[str, News] = {}
-    items: list[Item] = []
+    items: list[RichItem] = []
     tasks: dict[Task, None] = {}
     dropped: Counter[str] = Counter()
     for item in content["value"]:
@@ -73,37 +75,41 @@ def read(body: bytes, settings: Settings, seen: datetime, traceparent: str | Non
             match _news(item, settings, seen, traceparent):
                 case News() as news:
                     signals.setdefault(news.signal_id, news)
-                case Item() as rich:
+                case RichItem() as rich:
                     items.append(rich)
-                case Subscribe() as job:
+                case SubscribeEvent() as job:
                     tasks[Task(job, traceparent)] = None
                 case _:
                     dropped["unknownResource"] += 1
     tokens = _tokens(content) if items else ()
-    encrypted = Encrypted(tuple(items), tokens, seen, traceparent)
-    return Received(tuple(signals.values()), encrypted, tuple(tasks), dropped)
+    encrypted = EncryptedBatch(tuple(items), tokens, seen, traceparent)
+    return ParsedNotifications(tuple(signals.values()), encrypted, tuple(tasks), dropped)
 
 
 def _news(
     item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
-) -> News | Item | Subscribe | None:
+) -> News | RichItem | SubscribeEvent | None:
     """What a change tells, if its resource is one that the settings ask for."""
     resource = item.get("resource")
     if not isinstance(resource, str):
         return None
     known = {"traceparent": traceparent, "subscription_id": _subscription_id(item)}
     if call_id := _call_id(item, resource):
-        return of_call_record(call_id, seen, **known)
+        return call_record_news(call_id, seen, **known)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
-        found = resource_paths.event_report(_data(item, "@odata.id"))
-        return of_report(found.report_id, found.session, seen, **known) if found else None
+        found = resource_paths.parse_event_report(_data(item, "@odata.id"))
+        return report_news(found.report_id, found.session, seen, **known) if found else None
     if VIRTUAL_EVENTS in settings.signals and _EVENTS.match(resource):
-        event = resource_paths.event(_data(item, "@odata.id")) or resource_paths.event(_data(item, "id"))
-        return Subscribe(*event) if event else None
-    if CALL_EVENTS in settings.signals and (url := resource_paths.join_url(resource)):
-        sealed = content_of(item.get("encryptedContent"))
+        event = resource_paths.parse_event(_data(item, "@odata.id")) or resource_paths.parse_event(
+            _data(item, "id")
+        )
+        return SubscribeEvent(*event) if event else None
+    if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
+        sealed = parse_encrypted_content(item.get("encryptedContent"))
         return (
-            Item(url, sealed, known["subscription_id"]) if sealed else of_call_event(url, seen, seen, **known)
+            RichItem(url, sealed, known["subscription_id"])
+            if sealed
+            else call_event_news(url, seen, seen, **known)
         )
     return None
 
@@ -151,11 +157,11 @@ def _of_tenant(tenant_id: object, settings: Settings) -> bool:
     return tenant_id is None or (isinstance(tenant_id, str) and tenant_id.lower() == settings.tenant_id)
 
 
-def _lifecycle(item: dict[str, object]) -> Renew | Maintain | None:
+def _lifecycle(item: dict[str, object]) -> RenewSubscription | MaintainSubscriptions | None:
     event, subscription_id = item["lifecycleEvent"], _subscription_id(item)
     if event == "reauthorizationRequired":
-        return Renew(subscription_id) if subscription_id else None
-    return Maintain() if event in ("subscriptionRemoved", "missed") else None
+        return RenewSubscription(subscription_id) if subscription_id else None
+    return MaintainSubscriptions() if event in ("subscriptionRemoved", "missed") else None
 
 
 def _call_id(item: dict[str, object], resource: str) -> str | None:

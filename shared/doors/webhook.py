@@ -20,15 +20,15 @@ from .. import logs, settings, times
 from ..errors import NotANotification, SettingError
 from ..limits import Debounce
 from ..messages import envelope, rich_notifications, signals, tasks
-from ..messages.tasks import Refused, Task
+from ..messages.tasks import NotificationsRefused, Task
 from . import notifications
 
 MAX_LOGGED = 50  # signal ids in one log line
-TOLD_EVERY = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
+REPORT_INTERVAL = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
 
 
 @dataclass(frozen=True)
-class Reply:
+class WebhookReply:
     """A status, a plain text, and the messages for `meeting-signals` and `upkeep`."""
 
     status: int
@@ -37,27 +37,27 @@ class Reply:
     tasks: Sequence[str] = ()
 
 
-def answer(
+def answer_post(
     *, validation_token: str | None, body: bytes, environ: Mapping[str, str], traceparent: str | None
-) -> Reply:
+) -> WebhookReply:
     """Answer one POST to a webhook route. Never raises for what a sender can do."""
     try:
         config = settings.load(environ)
     except SettingError as failure:
         logs.error("settings.wrong", error=str(failure))
-        return Reply(503, "The app is not configured; its health page says what is wrong.")
+        return WebhookReply(503, "The app is not configured; its health page says what is wrong.")
     if validation_token is not None:
         logs.info("handshake.answered")
-        return Reply(200, validation_token)
-    traceparent = envelope.trace_parent(traceparent)
+        return WebhookReply(200, validation_token)
+    traceparent = envelope.parse_trace_parent(traceparent)
     if len(body) > config.notification_max_bytes:
         logs.warning("notification.refused", reason="tooLarge", bytes=len(body), traceparent=traceparent)
-        return Reply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
+        return WebhookReply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
     try:
-        received = notifications.read(body, config, times.now(), traceparent)
+        received = notifications.parse_notifications(body, config, times.now(), traceparent)
     except NotANotification as failure:
         logs.warning("notification.refused", reason=str(failure), bytes=len(body), traceparent=traceparent)
-        return Reply(400, str(failure))
+        return WebhookReply(400, str(failure))
     logs.info(
         "notification.received",
         count=len(received.signals),
@@ -68,19 +68,21 @@ def answer(
     )
     if received.dropped:
         logs.warning("notification.dropped", **received.dropped, traceparent=traceparent)
-    todo = [tasks.message(task) for task in received.tasks]
+    todo = [tasks.serialize_task(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
-        todo.append(tasks.message(Task(Refused(count), traceparent)))
-    sealed, too_large = rich_notifications.pack(received.encrypted)
-    return Reply(202, signals=[*signals.pack([*received.signals, *too_large]), *sealed], tasks=todo)
+        todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
+    sealed, too_large = rich_notifications.pack_batch(received.encrypted)
+    return WebhookReply(
+        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *sealed], tasks=todo
+    )
 
 
-class Refusals:
+class RefusalCounter:
     """Gathers how often a clientState was wrong, so that it is told at most once in TOLD_EVERY seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._count = 0
-        self._once = Debounce(TOLD_EVERY, clock=clock)
+        self._once = Debounce(REPORT_INTERVAL, clock=clock)
         self._lock = threading.Lock()
 
     def add(self, count: int) -> int:
@@ -93,4 +95,4 @@ class Refusals:
             return told
 
 
-_REFUSALS = Refusals()
+_REFUSALS = RefusalCounter()

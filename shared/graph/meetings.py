@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .. import times
@@ -20,17 +20,19 @@ from .client import Graph, segment
 from .join_urls import parse_join_url
 
 MAX_CACHED = 2_000  # meetings, some 2 MB
-FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
+BETWEEN_PEOPLE = "peertopeer"  # the type of a call record, in lower case
 
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What the product reads of a call record.
+    """What the product reads of a call record; the end of every meeting is known.
 
-    `is_meeting`: a group call with a join URL; start and end are known of every meeting.
+    `is_meeting`: it has a join URL. `is_between_people`: its type says so, and no join URL changes that. One that is
+    neither says nothing for good: it may be an ad-hoc group call, or a version that lacks what a later one has.
     """
 
     is_meeting: bool
+    is_between_people: bool
     start: datetime | None
     end: datetime | None
     join_url: str | None
@@ -42,29 +44,32 @@ class CallRecord:
 def get_call_record(graph: Graph, call_id: str) -> CallRecord:
     """GET communications/callRecords/{id}, permission CallRecords.Read.All. Raises a GraphError."""
     operation = "get call record"
-    return parse_call_record(
-        graph.get(f"communications/callRecords/{segment(call_id)}", operation), operation
-    )
+    answer = graph.get(f"communications/callRecords/{segment(call_id)}", operation)
+    answered = answer.get("id")
+    if not isinstance(answered, str) or answered.lower() != call_id.lower():
+        problem = "the answer is another call record" if answered else "the answer is no call record"
+        raise Unavailable(operation, problem, status=200)
+    return parse_call_record(answer, operation)
 
 
 def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
-    """The call record in `record`. Raises Unavailable for one without start and end."""
-    try:
-        start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
-    except ValueError:
-        raise Unavailable(operation, "the times of the call record are not times") from None
-    join_url = record.get("joinWebUrl")
+    """The call record in `record`. Raises Unavailable for a meeting without an end.
+
+    A time that cannot be true is not told, like one that is null.
+    """
+    start, end = times.plausible(record.get("startDateTime")), times.plausible(record.get("endDateTime"))
+    kind, join_url = record.get("type"), record.get("joinWebUrl")
     join_url = join_url if isinstance(join_url, str) and join_url else None
-    is_meeting = record.get("type") == "groupCall" and join_url is not None
-    if is_meeting and (start is None or end is None):
-        raise Unavailable(operation, "the call record has no start or no end")
-    if end is not None and end > times.now() + FAR_AHEAD:
-        raise Unavailable(operation, "the call record ends in the future")
+    is_between_people = isinstance(kind, str) and kind.lower() == BETWEEN_PEOPLE
+    is_meeting = join_url is not None and not is_between_people
+    if is_meeting and end is None:
+        raise Unavailable(operation, "the call record has no end", status=200)
     from_url = parse_join_url(join_url or "")
     organizer_id, tenant_id = _organizer(record)
     return CallRecord(
         is_meeting=is_meeting,
-        start=start,
+        is_between_people=is_between_people,
+        start=None if start and end and start > end else start,
         end=end,
         join_url=join_url,
         organizer_id=organizer_id or from_url.organizer_id,

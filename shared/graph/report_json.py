@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cmp_to_key, partial
 from operator import itemgetter
 from typing import IO, Any
@@ -20,40 +21,56 @@ NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 PIECE = 4_096  # bytes of two canonical forms compared at once
 
 
+@dataclass(frozen=True)
+class Written:
+    """The sha256 of a report, the number of its records, and how many of them are on more than one page."""
+
+    sha256: str
+    records: int
+    repeated: int
+
+
 def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
-) -> tuple[str, int]:
-    """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""
+) -> Written:
+    """Write the report to `body`, one line of JSON."""
     separator = b"{"
-    index: list[tuple[str, int, int]] = []
+    index, repeated = list[tuple[str, int, int]](), 0
     for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
         if name in NEXT_LINKS:
             continue
         body.write(separator + verbatim_json.dumps(name) + b":")
         if name == RECORDS:
-            index = _write_records(pages, body, canonical)
+            index, repeated = _write_records(pages, body, canonical)
         else:
             body.write(verbatim_json.dumps(value))
         separator = b","
     body.write(b"}")
-    return _sha256(report, index, canonical), len(index)
+    return Written(_sha256(report, index, canonical), len(index), repeated)
 
 
 def _write_records(
     pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
-) -> list[tuple[str, int, int]]:
-    """Write the array of records; the index says where each one's canonical form lies: id, offset, length."""
+) -> tuple[list[tuple[str, int, int]], int]:
+    """Write the array of records. Return where each one's canonical form lies, and how many came on two pages.
+
+    The index holds id, offset and length of each. A record without an id is told by its canonical form.
+    """
     index: list[tuple[str, int, int]] = []
-    separator = b"["
-    for record in itertools.chain.from_iterable(pages):
-        body.write(separator + verbatim_json.dumps(record))
-        form = verbatim_json.canonical(record)
-        record_id = record.get("id") if isinstance(record, dict) else None
-        index.append((record_id if isinstance(record_id, str) else "", canonical.tell(), len(form)))
-        canonical.write(form)
-        separator = b","
+    page_of: dict[str | bytes, int] = {}
+    separator, repeated = b"[", 0
+    for number, page in enumerate(pages):
+        for record in page:
+            body.write(separator + verbatim_json.dumps(record))
+            form = verbatim_json.canonical(record)
+            record_id = record.get("id") if isinstance(record, dict) else None
+            record_id = record_id if isinstance(record_id, str) else ""
+            repeated += page_of.setdefault(record_id or hashlib.sha256(form).digest(), number) != number
+            index.append((record_id, canonical.tell(), len(form)))
+            canonical.write(form)
+            separator = b","
     body.write(b"]" if index else b"[]")
-    return index
+    return index, repeated
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:

@@ -7,6 +7,7 @@ https://learn.microsoft.com/graph/api/meetingattendancereport-get and .../attend
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import tempfile
@@ -17,13 +18,14 @@ from datetime import datetime
 from typing import IO, Any
 
 from .. import times
-from ..errors import Unavailable
+from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+MOST_PARTICIPANTS = 1_000_000  # far beyond any meeting's; a greater count is none
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
 
 
@@ -128,14 +130,17 @@ class Report:
     """One report, whole: `body` is a readable binary file of `size` bytes at its start.
 
     `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began;
-    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records. `organizers` are
-    the ids of the people with that role, in lower case.
+    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records. `records` counts
+    the different ones. `is_partial`: the count is another, or a record came on two pages, so that some may be missing.
+    `organizers` are the ids of the people with that role, in lower case.
     """
 
     id: str
     start: datetime | None
     end: datetime
     participants: int
+    records: int
+    is_partial: bool
     sha256: str
     body: IO[bytes]
     size: int
@@ -217,9 +222,9 @@ def fetch_report(
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
-def locate_report(address: resource_paths.MeetingReport | resource_paths.EventReport) -> ReportLocation:
+def locate_report(address: resource_paths.MeetingReportIds | resource_paths.EventReportIds) -> ReportLocation:
     """The reports among which an address lies."""
-    if isinstance(address, resource_paths.EventReport):
+    if isinstance(address, resource_paths.EventReportIds):
         return EventReports(address.session)
     if address.user_id is None:
         return MyMeetingReports(address.meeting_id)
@@ -244,6 +249,8 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head = _parse_header(first, operation)
+    if head.id.lower() != report_id.lower():
+        raise Unavailable(operation, "the answer is another report")
     if head.end is None:
         raise Unavailable(operation, "the report has no end")
     with (
@@ -252,22 +259,45 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     ):
         try:
             pages = _with_organizers(_record_pages(graph, first, address), organizers)
-            sha256, records = write_report(first, pages, body, canonical)
+            written = write_report(first, pages, body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        told = first.get("totalParticipantCount")
-        participants = told if isinstance(told, int) and not isinstance(told, bool) else records
-        named = frozenset(organizers)
-        yield Report(report_id, head.start, head.end, participants, sha256, body, size, began, named)
+        count, records = _count(first), written.records - written.repeated
+        yield Report(
+            report_id,
+            head.start,
+            head.end,
+            participants=records if count is None else count,
+            records=records,
+            is_partial=bool(written.repeated) or count not in (None, records),
+            sha256=written.sha256,
+            body=body,
+            size=size,
+            read_at=began,
+            organizers=frozenset(organizers),
+        )
+
+
+def _count(report: dict[str, Any]) -> int | None:
+    """The `totalParticipantCount` of a report, None where it is no number that a meeting can have."""
+    count = report.get("totalParticipantCount")
+    return count if type(count) is int and 0 <= count <= MOST_PARTICIPANTS else None
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:
-    """The report's records, page by page; where `$expand` was not honoured they are listed on their own."""
-    operation = "list attendance records"
-    if first.get(RECORDS) is None:
+    """The report's records, page by page; where `$expand` was not honoured they are listed on their own.
+
+    So are those of a report that counts participants and shows none; where that is refused, it has none.
+    """
+    operation, records = "list attendance records", first.get(RECORDS)
+    if records is None:
         yield from graph.list_pages(f"{address}/{RECORDS}", operation)
+        return
+    if records == [] and next_link(first) is None and _count(first):
+        with contextlib.suppress(AccessDenied, NotFound, Refused):
+            yield from graph.list_pages(f"{address}/{RECORDS}", operation)
         return
     for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
@@ -297,8 +327,5 @@ def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
         raise Unavailable(operation, "a report has no id")
-    try:
-        start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
-    except ValueError:
-        raise Unavailable(operation, "the times of a report are not times") from None
-    return ReportHeader(report_id, start, end)
+    start, end = (times.plausible(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
+    return ReportHeader(report_id, None if start and end and start > end else start, end)

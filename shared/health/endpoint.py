@@ -81,7 +81,7 @@ def health_json(report: HealthReport) -> dict[str, Any]:
         **summary,
         "settings": report.settings,
         "checks": _checks(read),
-        "subscriptions": None if views is None else [subscription_status.fields(each) for each in views],
+        "subscriptions": None if views is None else [subscription_status.view_fields(each) for each in views],
         "lastNotification": times.optional_text(read.last_notification),
         "lastReport": times.optional_text(read.last_report),
         "refused": refused

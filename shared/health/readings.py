@@ -141,7 +141,7 @@ def collect(sources: Sources, today: date) -> Readings:
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_parse_refused(beat[heartbeat.REFUSED]),
-            maintenance=status.maintenance(beat[heartbeat.MAINTENANCE]),
+            maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
             recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
             full=blob.scan if (blob := scan_blobs[FULL]) else None,
             days={day: _value(answer) for day, answer in days_read.items()},
@@ -190,11 +190,11 @@ def build_sources(
 def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
     with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
         existing = list_subscriptions(graph)
-    return status.statuses(existing, desired.always(settings), settings, times.now())
+    return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
 
 def _published(state: StateStore) -> Sequence[SubscriptionView]:
-    run = status.last_run(state)
+    run = status.read_last_run(state)
     if run is None or run.subscriptions is None:
         raise Unavailable("list subscriptions", "the app has not published them yet")
     return run.subscriptions

@@ -23,7 +23,7 @@ from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.state import StateStore
 from ..storage.watchlist import Watchlist
 from ..subscriptions import maintain, status
-from ..subscriptions.handshake import handshake_problem
+from ..subscriptions.handshake import check_handshake
 from ..subscriptions.status import SubscriptionView
 from . import findings
 from .findings import Finding, Severity
@@ -95,14 +95,14 @@ def _subscriptions(
     graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
 ) -> Iterator[Finding]:
     """The webhooks' address, as the app and as Graph reach it, and the subscriptions."""
-    run = status.last_run(state)
+    run = status.read_last_run(state)
     views: tuple[SubscriptionView, ...] = ()
     unreadable: Finding | None = None
     try:
-        views = maintain.all_statuses(graph, settings, watch)
+        views = maintain.read_statuses(graph, settings, watch)
     except GraphError as failure:
         unreadable = findings.unreadable_list(failure, settings.graph_root)
-    if problem := handshake_problem(settings.notification_base_url):
+    if problem := check_handshake(settings.notification_base_url):
         yield findings.closed_to("the app", problem, accepted=findings.is_accepted_by_graph(views, run))
     else:
         yield findings.endpoint_open("the app")

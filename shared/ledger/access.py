@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from .. import logs, times
 from ..limits import Debounce
 from ..messages import tasks
-from ..messages.signals import Kind, kind_of
+from ..messages.signals import SignalKind, kind_of
 from ..messages.tasks import Redrive, Task
 from ..storage.clients import Queue
 from ..storage.names import encode_name_part
@@ -42,7 +42,7 @@ _GRANT_POLICY = (
 
 def refused_organizer(signal_id: str, organizer_id: str | None) -> str | None:
     """Return the organizer whom Graph refuses, or `virtual-events` if unknown."""
-    if organizer_id is None and kind_of(signal_id) is Kind.REPORT_READY:
+    if organizer_id is None and kind_of(signal_id) is SignalKind.REPORT_READY:
         return VIRTUAL_EVENTS
     return organizer_id
 
@@ -92,7 +92,7 @@ class AccessRegister:
         if self._asked.allows(OPENED):
             today = times.now().date()  # the pass sets its first day when it begins
             job = Redrive(frozenset({Result.ACCESS_DENIED}), today, today, opened=True)
-            self._upkeep.send(tasks.message(Task(job)), self._pause)
+            self._upkeep.send(tasks.serialize_task(Task(job)), self._pause)
 
     def restored_organizers(self) -> set[str]:
         """Return the blob keys of organizers whose outcomes are still to be reopened."""

@@ -47,8 +47,8 @@ class Journal:
             if wait <= timedelta():
                 due.append(nudge)
             elif wait <= LONGEST_WAIT:
-                self.queue.send(signals.message(nudge), math.ceil(wait.total_seconds()))
-        for text in signals.pack(due):
+                self.queue.send(signals.serialize_message(nudge), math.ceil(wait.total_seconds()))
+        for text in signals.pack_messages(due):
             self.queue.send(text)
 
     def publish(self, records: Sequence[Record]) -> list[Record]:

@@ -8,10 +8,20 @@ by one.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from ..messages.signals import Kind, Meeting, Message, News, kind_of
-from .record import AttemptSeries, Cause, NextAttempt, Purpose, Record, Result, StoredReport, record_from_news
+from ..messages.signals import Meeting, Message, News, SignalKind, kind_of
+from .record import (
+    BY_CALL_RECORD,
+    AttemptSeries,
+    Cause,
+    NextAttempt,
+    Purpose,
+    Record,
+    Result,
+    StoredReport,
+    record_from_news,
+)
 
 OVERDUE = timedelta(hours=2)  # after which a message counts as lost
 _TROUBLE = frozenset({Result.PENDING, Result.FAILED})
@@ -25,7 +35,7 @@ def record_for_attempt(message: Message, record: Record | None, now: datetime) -
     if isinstance(message, News):
         return None if record else record_from_news(message)
     if record is None:
-        if kind_of(message.signal_id) is not Kind.CALL_RECORD:
+        if kind_of(message.signal_id) is not SignalKind.CALL_RECORD:
             return None
         return Record(
             message.signal_id,
@@ -76,12 +86,14 @@ def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
     return tuple({each.id: each for each in (*old.reports, *new.reports)}.values())
 
 
-def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -> Record | None:
-    """Return the record with a new series of attempts due now, or None.
+def reopen_record(
+    old: Record, cause: Cause, started: datetime, now: datetime, days: tuple[date, ...] = ()
+) -> Record | None:
+    """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
 
-    `started` is the start of the job, which begins at most one series per signal. An attempt that is 2 h overdue is
-    requested again in its own series. A signal whose first attempt is already queued is left alone, unless a backfill
-    wants more reports of it.
+    `started` is when the job began that asks, `days` those that it asks for as a backfill. It begins one series a
+    signal. An attempt that is under way but 2 h overdue is asked for again in its own series. A signal whose attempt
+    has just been asked for is left to that, unless a backfill wants more of it.
     """
     has_begun = old.series.cause is cause and old.series.began >= started
     if old.is_erased or has_begun:
@@ -94,7 +106,7 @@ def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    series = AttemptSeries(max(now, started), cause)  # clocks of two instances differ
+    series = AttemptSeries(max(now, started), cause, days=days)  # clocks of two instances differ
     return replace(old, attempt=attempt, series=series, next=NextAttempt(attempt, now))
 
 
@@ -114,6 +126,26 @@ def add_call_times(old: Record, listed: Meeting) -> Record | None:
         Meeting(listed.start, listed.end, version=listed.version, origin=listed.origin)
     )
     return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
+
+
+def revise_record(
+    old: Record, listed: Meeting, decided: Result | None, reopened: AttemptSeries, now: datetime
+) -> Record | None:
+    """A record that knows what Graph's list tells of its call, reopened where that may change the outcome.
+
+    It may where the call ended on another day, and where the list shows a meeting and the outcome says that there was
+    none of ours; not where the list has `decided` the same. `reopened` is the series that then begins.
+    """
+    if old.is_erased:
+        return None
+    denies = listed.join_url is not None and old.result in BY_CALL_RECORD and old.result != decided
+    known = replace(old, meeting=old.meeting.merge(listed)) if denies else add_call_times(old, listed) or old
+    has_moved = known.day != old.day and old.settled is not None and old.result != decided
+    if (denies or has_moved) and (
+        again := reopen_record(known, reopened.cause, reopened.began, now, reopened.days)
+    ):
+        return again
+    return None if known == old else known
 
 
 def add_news(old: Record, news: News) -> Record | None:

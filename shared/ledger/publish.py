@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..privacy.redact import ERASED
@@ -44,12 +44,13 @@ UNREADABLE = "The outcome could not be read."
 class OutcomeSummary:
     """An outcome as a listing shows it.
 
-    `organizer_id` is set only for denied outcomes; `written` is the time of the first write. `has_moved`: the outcome
-    was in an earlier day before, where a crashed publisher may have left a copy.
+    `version` is that of its call record, 0 where that is not known; `organizer_id` only of those without access;
+    `written` is the first time; `has_moved`: from an earlier day, where a publisher that died may have left a copy.
     """
 
     name: str
     result: str
+    version: int
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
@@ -86,24 +87,16 @@ class Outcomes:
         return days
 
     def list(self, day: date) -> Iterator[OutcomeSummary]:
-        """Yield the outcomes in the partition of `day`, 5,000 per request."""
+        """The outcomes in the partition of `day`, 5,000 a request."""
         for blob in self._container.list_blobs(
             name_starts_with=day_folder(FOLDER, day), include=["metadata"]
         ):
-            metadata = blob.metadata or {}
-            yield OutcomeSummary(
-                blob.name,
-                metadata.get("outcome", ""),
-                _next_attempt(metadata),
-                metadata.get("organizerid"),
-                blob.creation_time,
-                "earlierdays" in metadata,
-            )
+            yield _summary(blob)
 
-    def result(self, name: str) -> str | None:
-        """Return the result in the blob `name`, or None if there is no blob."""
+    def find(self, name: str) -> OutcomeSummary | None:
+        """The outcome in the blob `name`, if it is there."""
         blob = get_properties(self._container, name)
-        return (blob.metadata or {}).get("outcome", "") if blob else None
+        return _summary(blob) if blob else None
 
     def read(self, name: str) -> Record | None:
         """Read the record behind a copy, for a signal whose record is gone."""
@@ -207,6 +200,20 @@ class Outcomes:
             blob = get_properties(self._container, name)
             if blob and not _is_unknown(blob.metadata or {}, record):
                 delete_blob(self._container, name, etag=blob.etag)
+
+
+def _summary(blob: BlobProperties) -> OutcomeSummary:
+    metadata = blob.metadata or {}
+    version = metadata.get("version", "")
+    return OutcomeSummary(
+        blob.name,
+        metadata.get("outcome", ""),
+        int(version) if version.isdecimal() else 0,
+        _next_attempt(metadata),
+        metadata.get("organizerid"),
+        blob.creation_time,
+        "earlierdays" in metadata,
+    )
 
 
 def signal_id_of(name: str) -> str:

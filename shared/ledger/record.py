@@ -45,6 +45,10 @@ class Result(StrEnum):
     PENDING = "pending"
 
 
+# What the call record decides, and a later version of it may decide otherwise.
+BY_CALL_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
+
+
 class Cause(StrEnum):
     """Why a series of attempts began; a backfill stores every report it finds."""
 
@@ -66,15 +70,16 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class AttemptSeries:
-    """Attempts that share one retry window.
+    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made.
 
-    `is_denied`: the one long wait after a 403 has been made.
+    `days` are the first and the last one that a backfill asked for.
     """
 
     began: datetime
     cause: Cause = Cause.NEWS
     attempts: int = 0
     is_denied: bool = False
+    days: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,25 @@ class Commit:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A stored report: its id, its end, and its blob."""
+    """A stored report: its id, its end, its blob, and whether some of its records may be missing."""
 
     id: str
     end: datetime
     path: str
+    is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A reading of a stored report that said less: it replaces the report once an equal one has been made.
+
+    `at` is when it was first made, `others` counts readings since the first one that were not equal.
+    """
+
+    report_id: str
+    sha256: str
+    at: datetime
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,9 +147,9 @@ class DeadLetter:
 class Record:
     """The state of one signal.
 
-    `attempt` numbers the attempts and is the only fence: a nudge with a lower number is out of date. `revision` counts
-    the changes and orders published copies. `days` are all partitions that ever held a copy, the current one last.
-    `announced` is the time of the first notification, `stored` that of the first stored report.
+    `attempt` numbers the attempts and is the only fence: a nudge below it is out of date. `revision` counts the changes
+    and orders published copies; `days` are the partitions that ever held one, the current one last. `announced` is when
+    the first news came, `stored` when the first report was stored. `candidates` holds one a report at most.
     """
 
     signal_id: str
@@ -143,6 +162,7 @@ class Record:
     stored: datetime | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     last_error: str | None = None
     buried: DeadLetter | None = None
     announced: datetime | None = None
@@ -198,7 +218,8 @@ def dump_outcome(record: Record) -> bytes:
         "signalId": record.signal_id,
         "outcome": record.result,
         "reports": [
-            {"id": each.id, "end": times.text(each.end), "path": each.path} for each in record.reports
+            {"id": each.id, "end": times.text(each.end), "path": each.path, "partial": each.is_partial}
+            for each in record.reports
         ],
         "organizerId": meeting.organizer_id,
         "meetingId": meeting.meeting_id,
@@ -287,4 +308,4 @@ def _load_report(content: dict[str, Any]) -> StoredReport:
     end = times.parse(content["end"])
     if end is None:
         raise ValueError("a report has no end")
-    return StoredReport(content["id"], end, content["path"])
+    return StoredReport(content["id"], end, content["path"], content.get("partial") is True)

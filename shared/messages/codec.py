@@ -40,10 +40,10 @@ def loads[T](cls: type[T], text: str | bytes) -> T:
         content = json.loads(text)
     except (ValueError, RecursionError):
         raise NotOurMessage(f"{cls.__name__} is not JSON.") from None
-    return read(cls, content)
+    return decode(cls, content)
 
 
-def read[T](cls: type[T], content: object) -> T:
+def decode[T](cls: type[T], content: object) -> T:
     """Read a dataclass from an object that JSON was parsed into. Raises NotOurMessage."""
     try:
         return cast(T, _record(cls)[0](content))
@@ -54,15 +54,15 @@ def read[T](cls: type[T], content: object) -> T:
 
 def dumps(value: Any, *, full: bool = False) -> str:
     """Write a dataclass as compact ASCII JSON; `full` writes defaults and null too."""
-    return json.dumps(write(value, full=full), separators=(",", ":"))
+    return json.dumps(encode(value, full=full), separators=(",", ":"))
 
 
-def write(value: Any, *, full: bool = False) -> dict[str, Any]:
+def encode(value: Any, *, full: bool = False) -> dict[str, Any]:
     """The object that JSON is made of; `full` writes defaults and null too."""
     return cast(dict[str, Any], _record(type(value), full)[1](value))
 
 
-def moment(value: object) -> datetime:
+def parse_moment(value: object) -> datetime:
     """Read a point in time, as exactly as it is written."""
     try:
         found = times.parse(value)
@@ -73,7 +73,7 @@ def moment(value: object) -> datetime:
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
-def day(value: object) -> date:
+def parse_day(value: object) -> date:
     """Read a date."""
     try:
         return date.fromisoformat(cast(str, value))
@@ -81,15 +81,15 @@ def day(value: object) -> date:
         raise ValueError("is not a date") from None
 
 
-def plausible[T: date](value: T) -> T:
+def check_year[T: date](value: T) -> T:
     """A time within reach, for one that others chose: days can be added to it and counted up to it."""
     if not 2000 <= value.year < 3000:
         raise ValueError("is before 2000 or after 2999")
     return value
 
 
-Moment = Annotated[datetime, lambda value: plausible(moment(value))]
-Day = Annotated[date, lambda value: plausible(day(value))]
+Moment = Annotated[datetime, lambda value: check_year(parse_moment(value))]
+Day = Annotated[date, lambda value: check_year(parse_day(value))]
 
 
 def _checked(kind: type, problem: str, holds: _Function = lambda _: True) -> _Function:
@@ -111,8 +111,8 @@ _PLAIN: dict[Any, tuple[_Function, _Function]] = {
     str: (_checked(str, "is not a string"), _same),
     bool: (_checked(bool, "is not true or false"), _same),
     int: (_checked(int, "is not a whole number from 0 on", lambda value: value >= 0), _same),
-    date: (day, date.isoformat),
-    datetime: (moment, times.text),
+    date: (parse_day, date.isoformat),
+    datetime: (parse_moment, times.text),
 }
 
 

@@ -40,9 +40,9 @@ def loads(text: str, version: int) -> dict[str, Any]:
     return content
 
 
-def trace_parent(value: object) -> str | None:
+def parse_trace_parent(value: object) -> str | None:
     """`value` if it is a W3C traceparent, else None."""
     return value if isinstance(value, str) and _TRACE_PARENT.match(value) else None
 
 
-TraceParent = Annotated[str | None, trace_parent]
+TraceParent = Annotated[str | None, parse_trace_parent]

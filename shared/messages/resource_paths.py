@@ -36,7 +36,7 @@ _KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
 
 
 @dataclass(frozen=True)
-class MeetingReport:
+class MeetingReportIds:
     """A report of an online meeting, by its ids; without `user_id` it is the signed-in user's."""
 
     user_id: str | None
@@ -45,49 +45,52 @@ class MeetingReport:
 
 
 @dataclass(frozen=True)
-class EventReport:
+class EventReportIds:
     """A report of a virtual event, by its ids."""
 
     session: EventSession
     report_id: str
 
 
-def report(address: str) -> MeetingReport | EventReport | None:
+def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
     """The report behind any of its addresses, whole or from the version on; None for another shape."""
     below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
-    if found := event_report(below):
+    if found := parse_event_report(below):
         return found
     match = _MEETING_REPORT.match(below)
     if match is None:
         return None
     user, meeting, name = ((match[at] or match[at + 1]) for at in (1, 3, 5))
-    user_id = _id(user, _MEETING_ID) if user else None
-    meeting_id, report_id = _id(meeting, _MEETING_ID), _id(name, OPAQUE_ID)
+    user_id = _decode_id(user, _MEETING_ID) if user else None
+    meeting_id, report_id = _decode_id(meeting, _MEETING_ID), _decode_id(name, OPAQUE_ID)
     if (user and not user_id) or not meeting_id or not report_id:
         return None
-    return MeetingReport(user_id, meeting_id, report_id)
+    return MeetingReportIds(user_id, meeting_id, report_id)
 
 
-def event(address: str) -> tuple[EventKind, str] | None:
+def parse_event(address: str) -> tuple[EventKind, str] | None:
     """The event behind `solutions/virtualEvents/webinars/{id}`, or None."""
     match = _ONE_EVENT.match(address)
-    event_id = _id(match[2] or match[3], EVENT_ID) if match else None
+    event_id = _decode_id(match[2] or match[3], EVENT_ID) if match else None
     return (_KINDS[match[1].lower()], event_id) if match and event_id else None
 
 
-def event_report(address: str) -> EventReport | None:
+def parse_event_report(address: str) -> EventReportIds | None:
     """The report behind `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`, or None."""
     match = _EVENT_REPORT.match(address)
     if match is None:
         return None
-    event_id, session_id = _id(match[2] or match[3], EVENT_ID), _id(match[4] or match[5], EVENT_ID)
-    report_id = _id(match[6] or match[7], OPAQUE_ID)
+    event_id, session_id = (
+        _decode_id(match[2] or match[3], EVENT_ID),
+        _decode_id(match[4] or match[5], EVENT_ID),
+    )
+    report_id = _decode_id(match[6] or match[7], OPAQUE_ID)
     if not (event_id and session_id and report_id):
         return None
-    return EventReport(EventSession(_KINDS[match[1].lower()], event_id, session_id), report_id)
+    return EventReportIds(EventSession(_KINDS[match[1].lower()], event_id, session_id), report_id)
 
 
-def join_url(resource: str) -> str | None:
+def extract_join_url(resource: str) -> str | None:
     """The join URL of a call event's resource, in the form in which Graph shows it.
 
     That form is percent-encoded in itself, and once more in the resource.
@@ -101,7 +104,7 @@ def join_url(resource: str) -> str | None:
     return None
 
 
-def _id(text: str, shape: re.Pattern[str]) -> str | None:
+def _decode_id(text: str, shape: re.Pattern[str]) -> str | None:
     """An id as it stands in a path, decoded once."""
     found = unquote(text)
     return found if shape.match(found) else None

@@ -17,13 +17,13 @@ from ..errors import NotOurMessage
 from . import codec, envelope, signals
 from .codec import Moment
 from .envelope import MAX_MESSAGE_BYTES, OpaqueId, TraceParent
-from .signals import MAX_JOIN_URL, VERSION, Door, Message, News, of_call_event
+from .signals import MAX_JOIN_URL, VERSION, Door, Message, News, call_event_news
 
 KIND = "encryptedCallEvents"
 FIELDS = ("data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint")
 
 
-def content_of(value: object) -> dict[str, str] | None:
+def parse_encrypted_content(value: object) -> dict[str, str] | None:
     """The `encryptedContent` of a notification without what it does not name; None for another shape."""
     if not isinstance(value, dict):
         return None
@@ -32,14 +32,14 @@ def content_of(value: object) -> dict[str, str] | None:
 
 
 def _content(value: object) -> dict[str, str]:
-    content = content_of(value)
+    content = parse_encrypted_content(value)
     if content is None:
         raise ValueError("lacks a part of encrypted content")
     return content
 
 
 @dataclass(frozen=True)
-class Item:
+class RichItem:
     """One rich item: the meeting that it is about, its `encryptedContent`, and its subscription."""
 
     join_url: Annotated[str, "joinWebUrl", re.compile(rf"(?s).{{1,{MAX_JOIN_URL}}}\Z")]
@@ -48,10 +48,10 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Encrypted:
+class EncryptedBatch:
     """The rich items of one POST, and its validation tokens."""
 
-    items: tuple[Item, ...]
+    items: tuple[RichItem, ...]
     tokens: Annotated[tuple[str, ...], "validationTokens"]
     first_seen: Moment
     traceparent: TraceParent = None
@@ -62,9 +62,9 @@ class Encrypted:
         each = {item.join_url: item for item in self.items}
         return tuple(self.news(item, self.first_seen) for item in each.values())
 
-    def news(self, item: Item, end: datetime, organizer_id: str | None = None) -> News:
+    def news(self, item: RichItem, end: datetime, organizer_id: str | None = None) -> News:
         """News of an item: its call ended then."""
-        return of_call_event(
+        return call_event_news(
             item.join_url,
             end,
             self.first_seen,
@@ -75,11 +75,11 @@ class Encrypted:
         )
 
 
-def pack(encrypted: Encrypted) -> tuple[list[str], tuple[News, ...]]:
+def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], tuple[News, ...]]:
     """The texts of as few messages as hold the items; and news in place of those that no message can hold."""
     empty = len(_message(encrypted, ()))
-    packs: list[list[Item]] = []
-    too_large: list[Item] = []
+    packs: list[list[RichItem]] = []
+    too_large: list[RichItem] = []
     size = MAX_MESSAGE_BYTES
     for item in encrypted.items:
         length = len(codec.dumps(item)) + 1
@@ -95,17 +95,17 @@ def pack(encrypted: Encrypted) -> tuple[list[str], tuple[News, ...]]:
     return texts, replace(encrypted, items=tuple(too_large)).without_ciphertext()
 
 
-def read(text: str) -> Sequence[Message] | Encrypted:
+def parse_message(text: str) -> Sequence[Message] | EncryptedBatch:
     """The content of a message of `meeting-signals`: news and nudges, or rich items. Raises NotOurMessage."""
     content = envelope.loads(text, VERSION)
     if content.get("kind") != KIND:
-        return signals.unpack(content)
-    encrypted = codec.read(Encrypted, content)
+        return signals.unpack_messages(content)
+    encrypted = codec.decode(EncryptedBatch, content)
     if not encrypted.items:
         raise NotOurMessage("A message of rich items holds none.")
     return encrypted
 
 
-def _message(encrypted: Encrypted, items: Iterable[Item]) -> str:
+def _message(encrypted: EncryptedBatch, items: Iterable[RichItem]) -> str:
     head = f'{{"version":{VERSION},"kind":"{KIND}",'
     return head + codec.dumps(replace(encrypted, items=tuple(items)))[1:]

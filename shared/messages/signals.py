@@ -38,7 +38,7 @@ _SIGNAL_ID = re.compile(rf"(?:cr-|ve-){OPAQUE_ID.pattern}|{_CALL_EVENT.pattern}"
 SignalId = Annotated[str, _SIGNAL_ID]
 
 
-class Kind(StrEnum):
+class SignalKind(StrEnum):
     """The subject of a signal."""
 
     CALL_RECORD = "callRecord"
@@ -46,7 +46,7 @@ class Kind(StrEnum):
     REPORT_READY = "reportReady"
 
 
-_PREFIXES = {Kind.CALL_RECORD: "cr-", Kind.CALL_EVENT: "ce-", Kind.REPORT_READY: "ve-"}
+_PREFIXES = {SignalKind.CALL_RECORD: "cr-", SignalKind.CALL_EVENT: "ce-", SignalKind.REPORT_READY: "ve-"}
 
 
 class Door(StrEnum):
@@ -97,6 +97,7 @@ class Meeting:
     event: Annotated[EventSession | None, codec.FLAT] = None
     version: Annotated[int, "recordVersion"] = 0
     origin: Annotated[Origin, "toldBy"] = Origin.NEWS
+    organizer_tenant: str | None = None
 
     def merge(self, other: Meeting) -> Meeting:
         """The facts of both: of two values the later version's, then the more reliable one's, else that of `other`."""
@@ -129,9 +130,9 @@ class News:
     def __post_init__(self) -> None:
         """Raise ValueError for news that lacks what Graph cannot be asked for."""
         match kind_of(self.signal_id):
-            case Kind.REPORT_READY if self.meeting.event is None:
+            case SignalKind.REPORT_READY if self.meeting.event is None:
                 raise ValueError("is of a report and names no session")
-            case Kind.CALL_EVENT if self.meeting.join_url is None:
+            case SignalKind.CALL_EVENT if self.meeting.join_url is None:
                 raise ValueError("is of a call event and names no meeting")
 
 
@@ -148,7 +149,7 @@ type Message = News | Nudge
 _KINDS: dict[str, type[News | Nudge]] = {NEWS: News, NUDGE: Nudge}
 
 
-def kind_of(signal_id: str) -> Kind | None:
+def kind_of(signal_id: str) -> SignalKind | None:
     """The kind of a signal by its id; None for the record of a message that could not be read."""
     return next((kind for kind, prefix in _PREFIXES.items() if signal_id.startswith(prefix)), None)
 
@@ -158,46 +159,46 @@ def subject_of(signal_id: str) -> str:
     return signal_id[3:]
 
 
-def call_record_id(call_id: str) -> str:
+def call_record_signal_id(call_id: str) -> str:
     """The id of a call record's signal."""
-    return f"{_PREFIXES[Kind.CALL_RECORD]}{_canonical(call_id)}"
+    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_canonical(call_id)}"
 
 
-def report_ready_id(report_id: str) -> str:
+def report_signal_id(report_id: str) -> str:
     """The id of the signal of a virtual event's report."""
-    return f"{_PREFIXES[Kind.REPORT_READY]}{_canonical(report_id)}"
+    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_canonical(report_id)}"
 
 
-def call_event_id(join_url: str, end: datetime) -> str:
+def call_event_signal_id(join_url: str, end: datetime) -> str:
     """The id of the signal of a call that ended then."""
     content = f"{join_url} {times.text(end)}".encode("utf-8", "surrogatepass")
-    return f"{_PREFIXES[Kind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
+    return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
 
 
-def of_call_record(call_id: str, first_seen: datetime, **known: Any) -> News:
+def call_record_news(call_id: str, first_seen: datetime, **known: Any) -> News:
     """News of a call record."""
-    return News(call_record_id(call_id), first_seen, **known)
+    return News(call_record_signal_id(call_id), first_seen, **known)
 
 
-def of_report(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> News:
+def report_news(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> News:
     """News of a report of a virtual event's session."""
-    return News(report_ready_id(report_id), first_seen, meeting=Meeting(event=session), **known)
+    return News(report_signal_id(report_id), first_seen, meeting=Meeting(event=session), **known)
 
 
-def of_call_event(
+def call_event_news(
     join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **known: Any
 ) -> News:
     """News of a call's end; where the end is not known, `end` is the time of the news."""
     meeting = Meeting(end=end, join_url=join_url, organizer_id=organizer_id)
-    return News(call_event_id(join_url, end), first_seen, meeting=meeting, **known)
+    return News(call_event_signal_id(join_url, end), first_seen, meeting=meeting, **known)
 
 
-def message(each: Message) -> str:
+def serialize_message(each: Message) -> str:
     """The text of one message."""
     return f'{{"version":{VERSION},{_item(each)[1:]}'
 
 
-def pack(each: Iterable[Message]) -> list[str]:
+def pack_messages(each: Iterable[Message]) -> list[str]:
     """The texts of as few messages as hold all of these, each within MAX_MESSAGE_BYTES; one alone is not packed."""
     head, tail = f'{{"version":{VERSION},"kind":"{PACK}","messages":[', "]}"
     room = MAX_MESSAGE_BYTES - len(head) - len(tail)
@@ -215,7 +216,7 @@ def pack(each: Iterable[Message]) -> list[str]:
     ]
 
 
-def unpack(content: dict[str, Any]) -> Sequence[Message]:
+def unpack_messages(content: dict[str, Any]) -> Sequence[Message]:
     """The news and nudges in the content of a message. Raises NotOurMessage."""
     if content.get("kind") != PACK:
         return (_parse(content),)
@@ -235,7 +236,7 @@ def _parse(item: object) -> Message:
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise NotOurMessage("The kind of a queue message is unknown.")
-    found = codec.read(kind, item)
+    found = codec.decode(kind, item)
     if isinstance(found, News) and found.first_seen > times.now() + FAR_AHEAD:
         raise NotOurMessage("firstSeen of a queue message lies in the future.")
     return found

@@ -19,16 +19,16 @@ from .envelope import OpaqueId, TraceParent
 from .signals import EVENT_ID, EventKind
 
 VERSION = 1  # of the messages of `upkeep`
-MOST_EXAMINED = 50
+MAX_ORGANIZERS = 50
 
 
 def _end(value: object) -> datetime:
     """A time; a day is meant to its end."""
     try:
-        end = times.midnight(codec.day(value)) + timedelta(days=1)
+        end = times.midnight(codec.parse_day(value)) + timedelta(days=1)
     except (ValueError, OverflowError):
-        end = codec.moment(value)
-    return codec.plausible(end)
+        end = codec.parse_moment(value)
+    return codec.check_year(end)
 
 
 def _object_id(value: object) -> str:
@@ -39,7 +39,7 @@ def _object_id(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Renew:
+class RenewSubscription:
     """Renew one subscription, which reauthorizes it too."""
 
     kind: ClassVar[str] = "renewSubscription"
@@ -47,14 +47,14 @@ class Renew:
 
 
 @dataclass(frozen=True)
-class Maintain:
+class MaintainSubscriptions:
     """Go through all subscriptions."""
 
     kind: ClassVar[str] = "maintainSubscriptions"
 
 
 @dataclass(frozen=True)
-class Refused:
+class NotificationsRefused:
     """Note that notifications came with a wrong clientState."""
 
     kind: ClassVar[str] = "notificationsRefused"
@@ -111,7 +111,7 @@ class Redrive:
 
 
 @dataclass(frozen=True)
-class Refresh:
+class RefreshDay:
     """Write a day's manifest anew."""
 
     kind: ClassVar[str] = "refreshDay"
@@ -119,7 +119,7 @@ class Refresh:
 
 
 @dataclass(frozen=True)
-class Part:
+class WriteDaily:
     """Write a part of a day's table: `length` bytes of the index with this sha256, from `offset`; one of `parts`."""
 
     kind: ClassVar[str] = "writeDaily"
@@ -132,7 +132,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Subscribe:
+class SubscribeEvent:
     """Have Graph announce the reports of a webinar or town hall."""
 
     kind: ClassVar[str] = "subscribeEvent"
@@ -141,7 +141,7 @@ class Subscribe:
 
 
 @dataclass(frozen=True)
-class Delete:
+class DeleteSubscription:
     """Delete one subscription of the app's identity."""
 
     kind: ClassVar[str] = "deleteSubscription"
@@ -157,11 +157,23 @@ class Examine:
     organizers: tuple[Annotated[str, _object_id], ...]
 
     def __post_init__(self) -> None:
-        if len(self.organizers) > MOST_EXAMINED:
-            raise ValueError(f"has more than {MOST_EXAMINED} organizers")
+        if len(self.organizers) > MAX_ORGANIZERS:
+            raise ValueError(f"has more than {MAX_ORGANIZERS} organizers")
 
 
-Job = Delete | Examine | Subscribe | Renew | Maintain | Refused | Sweep | Backfill | Redrive | Refresh | Part
+Job = (
+    DeleteSubscription
+    | Examine
+    | SubscribeEvent
+    | RenewSubscription
+    | MaintainSubscriptions
+    | NotificationsRefused
+    | Sweep
+    | Backfill
+    | Redrive
+    | RefreshDay
+    | WriteDaily
+)
 
 
 @dataclass(frozen=True)
@@ -173,11 +185,11 @@ class Task:
     attempt: int = 0
 
 
-def message(task: Task) -> str:
+def serialize_task(task: Task) -> str:
     """The queue message of a task."""
-    return envelope.dumps({"version": VERSION, **codec.write(task)})
+    return envelope.dumps({"version": VERSION, **codec.encode(task)})
 
 
-def parse(text: str) -> Task:
+def parse_task(text: str) -> Task:
     """The task of a message. Raises NotOurMessage."""
-    return codec.read(Task, envelope.loads(text, VERSION))
+    return codec.decode(Task, envelope.loads(text, VERSION))

@@ -17,23 +17,23 @@ from ..graph.report_json import RECORDS
 ERASED = "erased"  # metadata of a blob from which a person was erased: Graph's answer must not replace it
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 # Metadata that hold the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
-_OF_ORGANIZER = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
-_KEPT = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
+_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
+_KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 
 @dataclass(frozen=True)
 class Person:
     """Who is looked for: ids and e-mail addresses, in lower case."""
 
-    names: frozenset[str]
+    identifiers: frozenset[str]
 
     def is_named(self, value: object) -> bool:
         """Whether a value is one of the person's ids or addresses."""
-        return isinstance(value, str) and value.lower() in self.names
+        return isinstance(value, str) and value.lower() in self.identifiers
 
     def is_in(self, text: str) -> bool:
         """Whether a text holds one of them."""
-        return any(name in text.lower() for name in self.names)
+        return any(name in text.lower() for name in self.identifiers)
 
     def attended(self, record: object) -> bool:
         """Whether an attendance record is of the person."""
@@ -43,39 +43,41 @@ class Person:
         return any(self.is_named(each) for each in known)
 
 
-def roles(report: Mapping[str, Any], told: Mapping[str, str], person: Person) -> list[str]:
+def find_roles(report: Mapping[str, Any], told: Mapping[str, str], person: Person) -> list[str]:
     """What the person is in a report: organizer, attendee, both or neither; `told` is the blob's metadata."""
     found = [ORGANIZER] if person.is_named(told.get("organizerid")) else []
     return [*found, ATTENDEE] if any(map(person.attended, _records(report))) else found
 
 
 @dataclass(frozen=True)
-class Redacted:
+class RedactedReport:
     """A report without the person: its line of JSON, and the metadata that differ."""
 
     body: bytes
     metadata: dict[str, str]
 
 
-def of_report(report: Mapping[str, Any], told: Mapping[str, str], person: Person, when: str) -> Redacted:
+def redact_report(
+    report: Mapping[str, Any], told: Mapping[str, str], person: Person, when: str
+) -> RedactedReport:
     """The report without the person; `when` is put down, so that no later read of Graph brings the person back."""
     metadata = {**told, ERASED: when}
     content = dict(report)
     if person.is_named(told.get("organizerid")):
         # Annotations quote the address of the report, which holds the organizer's id.
         content = {name: value for name, value in content.items() if "@odata." not in name}
-        for name in _OF_ORGANIZER:
+        for name in _ORGANIZER_METADATA:
             metadata.pop(name, None)
     records = [
-        _of_record(record, number) if person.attended(record) else record
+        _redact_record(record, number) if person.attended(record) else record
         for number, record in enumerate(_records(report))
     ]
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"], _ = report_json.write_report(content, iter([records]), body, canonical)
-    return Redacted(body.getvalue(), metadata)
+    metadata["sha256"] = report_json.write_report(content, iter([records]), body, canonical).sha256
+    return RedactedReport(body.getvalue(), metadata)
 
 
-def _of_record(record: dict[str, Any], number: int) -> dict[str, Any]:
+def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
     """A record that says nobody's name; its id is no other's in the report."""
     identity = record.get("identity")
     kind = (
@@ -88,7 +90,7 @@ def _of_record(record: dict[str, Any], number: int) -> dict[str, Any]:
         "emailAddress": None,
         "identity": {**kind, "id": None, "displayName": None},
         "registrationId": None,
-        **{name: record[name] for name in _KEPT if name in record},
+        **{name: record[name] for name in _KEPT_PROPERTIES if name in record},
     }
 
 

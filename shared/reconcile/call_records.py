@@ -1,9 +1,13 @@
-"""Find listed calls without an outcome and queue them.
+"""Find listed calls without an outcome, or with one that the list contradicts, and queue them.
 
 A call that the list alone decides, such as one between two people, is settled at once. Every other call gets a record
 with the facts from the list, so that the worker need not read its call record, and a nudge. A call that has a record
 but no outcome in the day of its end adds that day to the record. So every listed call has an outcome in the folder of
 its day.
+
+Graph revises call records without any news of it. A signal is reopened if the list shows a meeting where its outcome
+says that there was none of ours, or if the call ended on another day. The metadata of the published outcomes are enough
+to tell; no outcome that agrees is read.
 
 Source: https://learn.microsoft.com/graph/api/callrecords-cloudcommunications-list-callrecords
 """
@@ -12,38 +16,46 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from .. import logs, times
 from ..archiving import redrive
-from ..archiving.sources import decide_from_call_record
+from ..archiving.sources import decide_by_organizer, facts_of
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
 from ..graph.client import page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
-from ..ledger.publish import Outcomes
-from ..ledger.record import AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
+from ..ledger.publish import Outcomes, OutcomeSummary
+from ..ledger.record import BY_CALL_RECORD, AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
 from ..ledger.store import Ledger
 from ..limits import SlidingWindow
 from ..messages.envelope import OPAQUE_ID
-from ..messages.signals import Meeting, Origin, call_record_id
+from ..messages.signals import Meeting, Origin, call_record_signal_id
 from ..settings import Settings
 from ..storage.blobs import run_in_parallel
 from ..storage.scans import CallCursor, Scan
 from . import windows
 from .slices import Slice
 
-MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
-MAX_RESTARTS = 3  # of a day whose pages cannot all be read
-LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
-DAY = timedelta(days=1)
+MOST_LISTED = 50_000  # outcomes of a day: ten requests, 10 MB
+MAX_RESTARTS = 3  # of a day whose pages do not all come
+LISTING_RATE = 36, 20.0  # requests in seconds; Graph answers 40
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 _LISTING = SlidingWindow(*LISTING_RATE)
+
+
+class Outcome(NamedTuple):
+    """What the metadata of a published outcome tell of it; `is_last`: it is not looked at again by itself."""
+
+    result: str
+    version: int
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -52,12 +64,11 @@ class ListedCall:
 
     call_id: str
     record: CallRecord | None
-    is_between_people: bool
 
     @property
     def signal_id(self) -> str:
         """The id of its signal."""
-        return call_record_id(self.call_id)
+        return call_record_signal_id(self.call_id)
 
     @property
     def end(self) -> datetime | None:
@@ -66,27 +77,31 @@ class ListedCall:
 
     @property
     def meeting(self) -> Meeting:
-        """The facts of the meeting that the list contains."""
-        if self.record is None:
-            return Meeting()
-        record = self.record
-        return Meeting(
-            record.start,
-            record.end,
-            record.join_url,
-            record.organizer_id,
-            version=record.version,
-            origin=Origin.LIST,
-        )
+        """The facts that the list tells."""
+        return facts_of(self.record, Origin.LIST) if self.record else Meeting()
+
+    @property
+    def is_meeting(self) -> bool:
+        """Whether the list shows that this was a meeting."""
+        return self.record is not None and self.record.is_meeting
 
     def decide(self, settings: Settings) -> Result | None:
-        """Return the result if the list alone decides it, or None.
-
-        A meeting whose join URL is missing from the list needs its call record.
-        """
-        if self.record is None or not (self.record.is_meeting or self.is_between_people):
+        """The result that the list alone decides. A meeting whose join URL the list leaves out must be asked for."""
+        if self.record is None:
             return None
-        return decide_from_call_record(self.record, settings)
+        if self.record.is_between_people:
+            return Result.NOT_A_MEETING
+        return decide_by_organizer(self.meeting, settings) if self.is_meeting else None
+
+    def denies(self, outcome: Outcome, settings: Settings) -> bool:
+        """Whether the list shows a meeting, and an outcome that is older or unsure says that there was none of ours."""
+        if (
+            outcome.result not in BY_CALL_RECORD
+            or not self.is_meeting
+            or self.decide(settings) == outcome.result
+        ):
+            return False
+        return self.meeting.version > outcome.version or not outcome.is_last
 
 
 def parse_listed(item: object) -> ListedCall | None:
@@ -97,7 +112,7 @@ def parse_listed(item: object) -> ListedCall | None:
     record = None
     with contextlib.suppress(Unavailable):
         record = meetings.parse_call_record(item, "list call records")
-    return ListedCall(call_id, record, item.get("type") == "peerToPeer")
+    return ListedCall(call_id, record)
 
 
 class OutcomeIndex:
@@ -110,36 +125,52 @@ class OutcomeIndex:
     def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:
         self._outcomes = outcomes
         self._most_listed = most_listed
-        self._days: dict[date, dict[str, str] | None] = {}
+        self._days: dict[date, dict[str, Outcome] | None] = {}
 
-    def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
-        """Return the result of each signal in the day of its end.
-
-        None if there is no outcome, or no day is known.
-        """
-        days = {day: self._list_day(day) for _, day in signals if day}
+    def find_all(self, signals: Sequence[tuple[str, datetime | None]]) -> list[Outcome | None]:
+        """The outcome of each signal in the day of its end; None where there is none, or no end is known."""
+        days = {day: self._list_day(day) for _, end in signals for day in _days_of(end)}
         if None not in days.values():
-            return [self.result(*each) for each in signals]
-        return run_in_parallel(lambda each: self.result(*each), signals)
+            return [self.find(*each) for each in signals]
+        return run_in_parallel(lambda each: self.find(*each), signals)
 
-    def result(self, signal_id: str, day: date | None) -> str | None:
-        """Return the result of one signal, or None."""
-        if day is None:
-            return None
-        name, results = self._outcomes.name(signal_id, day), self._list_day(day)
-        return self._outcomes.result(name) if results is None else results.get(name)
+    def find(self, signal_id: str, end: datetime | None) -> Outcome | None:
+        """The outcome of one signal."""
+        for day in _days_of(end):
+            name, outcomes = self._outcomes.name(signal_id, day), self._list_day(day)
+            if outcomes is None:
+                summary = self._outcomes.find(name)
+                outcome = _outcome(summary) if summary else None
+            else:
+                outcome = outcomes.get(name)
+            if outcome:
+                return outcome
+        return None
 
-    def _list_day(self, day: date) -> dict[str, str] | None:
+    def _list_day(self, day: date) -> dict[str, Outcome] | None:
         if day not in self._days:
             first = itertools.islice(self._outcomes.list(day), self._most_listed + 1)
-            results = {each.name: sys.intern(each.result) for each in first}
-            self._days[day] = results if len(results) <= self._most_listed else None
+            outcomes = {each.name: _outcome(each) for each in first}
+            self._days[day] = outcomes if len(outcomes) <= self._most_listed else None
         return self._days[day]
+
+
+def _days_of(end: datetime | None) -> list[date]:
+    """The day of a call's end, and the other one at midnight: the list tells times in whole seconds."""
+    near = (end, end - SECOND, end + SECOND) if end else ()
+    return list(dict.fromkeys(each.date() for each in near))
+
+
+def _outcome(summary: OutcomeSummary) -> Outcome:
+    return _shared(summary.result, summary.version, summary.next_attempt is None)
+
+
+_shared = lru_cache(1_000)(Outcome)  # a day has many outcomes that are alike
 
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that Graph did not announce; `result` is set if it is settled already."""
+    """A signal that nobody announced, or whose outcome Graph's list denies; `result` where the list decides it."""
 
     signal_id: str
     meeting: Meeting
@@ -147,28 +178,28 @@ class MissingSignal:
 
 
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
-    """Record these signals, publish their outcomes, and queue the unsettled ones."""
-    cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = run_in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
+    """Record these signals, publish their outcomes, and queue those that are not settled."""
+    records = run_in_parallel(lambda each: _record_missing(each, scan, journal.ledger), list(missing))
     journal.follow([each for each in records if merge.is_first_attempt_due(each)])
     journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
 
 
-def _record_missing(missing: MissingSignal, cause: Cause, ledger: Ledger) -> Record:
-    now = times.now()
+def _record_missing(missing: MissingSignal, scan: Scan, ledger: Ledger) -> Record:
+    now, cause = times.now(), Cause.BACKFILL if scan.days else Cause.SWEEP
     new = Record(
         missing.signal_id,
         missing.result or Result.PENDING,
         now,
         attempt=0,
-        series=AttemptSeries(now, cause),
+        series=AttemptSeries(now, cause, days=scan.days),
         next=None if missing.result else NextAttempt(0, now),
         settled=now if missing.result else None,
         meeting=missing.meeting,
     )
+    reopened = AttemptSeries(scan.started, cause, days=scan.days)
 
     def change(old: Record | None) -> Record | None:
-        return merge.add_call_times(old, missing.meeting) if old else new
+        return merge.revise_record(old, missing.meeting, missing.result, reopened, now) if old else new
 
     record, _ = ledger.update(missing.signal_id, change, new_commit(cause))
     return record or new
@@ -236,35 +267,39 @@ class CallScan:
         )
 
     def _compare(self, calls: list[Any]) -> int:
-        """Queue the calls of a page that have no outcome. Return how many there were.
+        """Announce the calls of a page that have no outcome, or one that the list denies. Return how many have none.
 
-        A backfill also reopens the other calls.
+        A backfill reopens what else it meets.
         """
-        readable = self._readable(calls)
-        results = self._index.results([(each.signal_id, each.end and each.end.date()) for each in readable])
-        missing = [call for call, result in zip(readable, results, strict=True) if result is None]
-        settings, scan = self._services.settings, self._work.scan
+        readable, settings, scan = self._readable(calls), self._services.settings, self._work.scan
+        found = self._index.find_all([(each.signal_id, each.end) for each in readable])
+        outcomes = list(zip(readable, found, strict=True))
+        missing = [call for call, outcome in outcomes if outcome is None]
+        denied = [call for call, outcome in outcomes if outcome and call.denies(outcome, settings)]
         announce_missing(
-            [MissingSignal(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
+            [
+                MissingSignal(each.signal_id, each.meeting, each.decide(settings))
+                for each in (*missing, *denied)
+            ],
             scan,
             self._services.journal,
         )
-        for call in missing:
+        for call in (*missing, *denied):
             logs.info(
-                "signal.found",
+                "signal.found" if call in missing else "signal.revised",
                 signal=call.signal_id,
                 outcome=call.decide(settings) or Result.PENDING,
                 look=scan.name,
                 requestId=self._services.graph.request_id,
             )
-        if scan.is_backfill:
-            repeated = [call for call in readable if self._is_first_of_meeting(call) and call not in missing]
+        if scan.days:
+            repeated = [call for call, outcome in outcomes if self._is_repeated(call, outcome)]
             names = [
                 self._services.journal.outcomes.name(call.signal_id, call.end.date())
                 for call in repeated
                 if call.end
             ]
-            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services)
+            redrive.reopen_outcomes(names, Cause.BACKFILL, scan.started, self._services, scan.days)
         return len(missing)
 
     def _readable(self, calls: list[Any]) -> list[ListedCall]:
@@ -278,15 +313,14 @@ class CallScan:
                 logs.warning("record.unreadable", look=self._work.scan.name, requestId=request_id)
         return readable
 
-    def _is_first_of_meeting(self, call: ListedCall) -> bool:
-        """Whether this is the first call in this slice of a meeting in scope."""
-        record = call.record
-        if not (record and record.is_meeting) or record.join_url in self._meetings:
-            return False
+    def _is_repeated(self, call: ListedCall, outcome: Outcome | None) -> bool:
+        """Whether a backfill reopens this call: the first of a meeting of ours in this slice, and what may be one."""
         if call.decide(self._services.settings):
             return False
-        self._meetings.add(record.join_url)
-        return True
+        join_url = call.meeting.join_url
+        is_first = join_url is None or join_url not in self._meetings
+        self._meetings.add(join_url)
+        return outcome is not None and (is_first or outcome.result in BY_CALL_RECORD)
 
 
 def is_dead_link(failure: Exception) -> bool:

@@ -21,8 +21,8 @@ from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
-from ..messages.signals import EventKind, Meeting, Origin, report_ready_id
-from ..messages.tasks import Subscribe, Task
+from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
+from ..messages.tasks import SubscribeEvent, Task
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
@@ -81,8 +81,8 @@ class EventScan:
             event.is_open(times.now(), desired.REPORTS_LATE)
             and (event.kind, event.id) not in self._subscribed_events()
         ):
-            self._services.tasks.send(tasks.message(Task(Subscribe(event.kind, event.id))))
-        if scan.is_backfill or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
+            self._services.tasks.send(tasks.serialize_task(Task(SubscribeEvent(event.kind, event.id))))
+        if scan.days or event.may_overlap(scan.start - EARLIER, scan.end, desired.REPORTS_LATE):
             self._signal_event(event)
 
     def _signal_event(self, event: VirtualEvent) -> None:
@@ -109,10 +109,10 @@ class EventScan:
                     continue
                 scan = self._work.scan
                 self._work.update(records=scan.records + 1)
-                if not scan.is_backfill and report.end < scan.start - EARLIER:
+                if not scan.days and report.end < scan.start - EARLIER:
                     continue
-                signal_id = report_ready_id(report.id)
-                if self._index.result(signal_id, report.end.date()) is None:
+                signal_id = report_signal_id(report.id)
+                if self._index.find(signal_id, report.end) is None:
                     meeting = Meeting(
                         report.start,
                         report.end,
@@ -141,7 +141,9 @@ class EventScan:
                 for each in list_subscriptions(self._services.graph)
                 if is_ours(each, self._services.settings)
             ]
-            self._subscribed = {event for each in ours if (event := desired.event_of(each.resource))}
+            self._subscribed = {
+                event for each in ours if (event := desired.parse_event_resource(each.resource))
+            }
         return self._subscribed
 
 

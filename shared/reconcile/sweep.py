@@ -7,6 +7,8 @@ of call records, and virtual events.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -17,7 +19,7 @@ from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
-from ..messages.tasks import Backfill, Refresh, Sweep, Task
+from ..messages.tasks import Backfill, Redrive, RefreshDay, Sweep, Task
 from ..services import Services
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
@@ -26,10 +28,13 @@ from .events import EventScan
 from .slices import Slice
 
 DAY = timedelta(days=1)
-GAP = "gap"  # the scan of a gap between two subscriptions
-REQUEST_SECONDS = 180.0  # of a slice, after which it starts no Graph request
-MAX_FAILURES = 6  # consecutive, of one chain; the timer resumes it
-GIVE_UP_AFTER = 4 * MAX_FAILURES  # consecutive failures: some hours
+SCOPE = "sweep/scope.json"
+SCOPE_REACH = timedelta(days=31)  # call records are kept 30 days
+BY_ORGANIZER = frozenset({Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
+GAP = "gap"  # the scan of the time around a gap between two subscriptions
+REQUEST_SECONDS = 180.0  # of a slice, after which it begins no request
+MAX_FAILURES = 6  # in a row, of one chain; the timer takes it up again
+GIVE_UP_AFTER = 4 * MAX_FAILURES  # failures in a row: some hours
 
 
 def run_sweep(services: Services) -> None:
@@ -41,13 +46,28 @@ def run_sweep(services: Services) -> None:
     services.scans.resume()
     services.scans.begin(windows.recent_scan(_last_scan(RECENT, services), settings, now))
     if windows.is_full_scan_due(_last_scan(FULL, services), settings, now):
-        scan = windows.full_scan(services.sealing.unsealed(), settings, now)
+        scan = windows.full_scan(services.sealing.list_unsealed_days(), settings, now)
         if services.scans.begin(scan):
             redrive.probe_denied(services)
+    _compare_scope(services)
     if services.access.restored_organizers():
         services.access.reopen()
     _queue_refreshes(services)
     dead_letters.drain_tasks(services)
+
+
+def _compare_scope(services: Services) -> None:
+    """Reopen what the organizer has decided where TENANT_ID or ORGANIZERS has changed since the last run."""
+    settings, state = services.settings, services.state
+    content = json.dumps([settings.tenant_id, sorted(settings.organizers)])
+    scope, entry = {"sha256": hashlib.sha256(content.encode()).hexdigest()}, state.read(SCOPE)
+    if entry and entry.content == scope:
+        return
+    if entry:
+        today = times.now().date()
+        logs.info("scope.changed")
+        services.tasks.send(tasks.serialize_task(Task(Redrive(BY_ORGANIZER, today - SCOPE_REACH, today))))
+    state.put(SCOPE, scope)
 
 
 def begin_backfill(job: Backfill, services: Services) -> None:
@@ -189,4 +209,4 @@ def _last_scan(name: str, services: Services) -> Scan | None:
 
 def _queue_refreshes(services: Services) -> None:
     for day in services.sealing.days_to_refresh():
-        services.tasks.send(tasks.message(Task(Refresh(day))))
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(day))))

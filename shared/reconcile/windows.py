@@ -25,8 +25,8 @@ def recent_scan(last: Scan | None, settings: Settings, now: datetime) -> Scan:
 
 
 def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
-    """Return a scan from the first unsealed day on."""
-    start = max(times.midnight(min(unsealed)) - LONGEST_MEETING, now - REACH)
+    """From the day before the first one that is not sealed on: the list may show more of it a day later."""
+    start = max(times.midnight(min(unsealed)) - DAY - LONGEST_MEETING, now - REACH)
     overdue = now - timedelta(seconds=settings.retry_window) - RECHECK_SPAN
     return _new_scan(FULL, start, now, settings, now, overdue.date())
 
@@ -34,9 +34,10 @@ def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Sc
 def backfill_scan(
     name: str, start: datetime, end: datetime, settings: Settings, now: datetime, *, is_backfill: bool
 ) -> Scan | None:
-    """Return a scan of a requested window as far as Graph lists it, or None."""
+    """A window that somebody asks for, as far as Graph still lists it; None where nothing of it is left."""
+    days = (start.date(), (end - timedelta(microseconds=1)).date()) if is_backfill else ()
     start, end = max(start, now - REACH), min(end, now)
-    return _new_scan(name, start, end, settings, now, is_backfill=is_backfill) if start < end else None
+    return _new_scan(name, start, end, settings, now, days=days) if start < end else None
 
 
 def _new_scan(
@@ -47,7 +48,7 @@ def _new_scan(
     now: datetime,
     overdue: date | None = None,
     *,
-    is_backfill: bool = False,
+    days: tuple[date, ...] = (),
 ) -> Scan:
     return Scan(
         name,
@@ -58,7 +59,7 @@ def _new_scan(
         overdue=OverdueCursor(overdue) if overdue else None,
         calls=CallCursor(start) if CALL_RECORDS in settings.signals else None,
         events=EventCursor(tuple(EventKind)) if VIRTUAL_EVENTS in settings.signals else None,
-        is_backfill=is_backfill,
+        days=days,
     )
 
 

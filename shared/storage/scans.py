@@ -54,9 +54,10 @@ class EventCursor:
 class Scan:
     """One scan of overdue outcomes, of the calls that started in [start, end), and of virtual events.
 
-    A cursor is None when its part is done or not asked for. `unclear` are days that cannot be sealed after this scan.
-    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came, `restarts` of
-    the day that is listed.
+    A cursor is None when its part is done or not asked for. `days` are the first and the last one that a backfill asked
+    for, which may lie before `start`: Graph lists no calls from there, but reports. `unclear` are days that cannot be
+    sealed after this scan. Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page
+    that came, `restarts` of the day that is listed.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Scan:
     overdue: OverdueCursor | None = None
     calls: CallCursor | None = None
     events: EventCursor | None = None
-    is_backfill: bool = False
+    days: tuple[date, ...] = ()
     step: int = 0
     updated: datetime | None = None
     finished: datetime | None = None
@@ -98,7 +99,7 @@ class Scans:
         """The scan `name`; None for none, or one that another version wrote."""
         entry = self.state.read(_path(name))
         try:
-            return StoredScan(codec.read(Scan, entry.content), entry) if entry else None
+            return StoredScan(codec.decode(Scan, entry.content), entry) if entry else None
         except NotOurMessage:
             return None
 
@@ -111,7 +112,7 @@ class Scans:
                 self.send(stored.scan)  # was it saved and never sent?
             return False
         entry = stored.entry if stored else self.state.read(_path(scan.name))
-        if self.state.write(_path(scan.name), codec.write(scan), entry):
+        if self.state.write(_path(scan.name), codec.encode(scan), entry):
             logs.info("sweep.started", look=scan.name, start=scan.start, end=scan.end)
             self.send(scan)
             return True
@@ -128,11 +129,11 @@ class Scans:
 
     def save(self, scan: Scan, stored: StoredScan) -> bool:
         """Save how far a slice came. False when another message did that slice."""
-        return self.state.write(_path(scan.name), codec.write(scan), stored.entry)
+        return self.state.write(_path(scan.name), codec.encode(scan), stored.entry)
 
     def send(self, scan: Scan, delay: int = 0) -> None:
         """Send the message of the next slice."""
-        self.upkeep.send(tasks.message(Task(Sweep(scan.name, scan.step))), delay)
+        self.upkeep.send(tasks.serialize_task(Task(Sweep(scan.name, scan.step))), delay)
 
 
 def _path(name: str) -> str:

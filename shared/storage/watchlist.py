@@ -58,7 +58,7 @@ class Watchlist:
 
     def add(self, watched: WatchedMeeting) -> None:
         """Watch a meeting, or change how it is watched."""
-        self._state.put(_path(watched.join_url), codec.write(watched, full=True))
+        self._state.put(_path(watched.join_url), codec.encode(watched, full=True))
 
     def find(self, join_url: str) -> WatchedMeeting | None:
         """The meeting with this join URL, if it is watched."""
@@ -86,7 +86,7 @@ class Watchlist:
         if entry is None:
             return None
         try:
-            found = codec.read(WatchedMeeting, entry.content)
+            found = codec.decode(WatchedMeeting, entry.content)
             watched = build_watched_meeting(found.join_url, found.organizer_id, found.until)
         except (NotOurMessage, WatchError) as failure:
             logs.warning("watch.unreadable", path=name, error=str(failure))

@@ -26,12 +26,12 @@ from ..graph.subscriptions import (
 )
 from ..settings import Settings
 from .desired import DesiredSubscription
-from .plan import answers, client_state_of, is_accepted, is_ours, notification_url
+from .plan import client_state_of, has_same_target, is_accepted, is_ours, notification_url
 
 CREATE_TRIES = 3
 
 
-class Changes:
+class SubscriptionChanges:
     """Changes to subscriptions. `validation` is how Graph's last handshake with our address failed.
 
     It is "" after one that passed, and None as long as Graph made none.
@@ -123,7 +123,7 @@ class Changes:
 
         Raises SubscriptionError for one at another address, which is left alone.
         """
-        same = [each for each in list_subscriptions(self._graph) if answers(each, new)]
+        same = [each for each in list_subscriptions(self._graph) if has_same_target(each, new)]
         ours = [each for each in same if is_ours(each, self._settings)]
         if same and not ours:
             raise SubscriptionError(

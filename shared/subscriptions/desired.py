@@ -35,7 +35,7 @@ class DesiredSubscription:
     rich: bool = False
 
 
-def always(settings: Settings) -> tuple[DesiredSubscription, ...]:
+def fixed_subscriptions(settings: Settings) -> tuple[DesiredSubscription, ...]:
     """The subscriptions that SIGNALS asks for, whatever meetings there are."""
     desired = []
     if CALL_RECORDS in settings.signals:
@@ -45,7 +45,9 @@ def always(settings: Settings) -> tuple[DesiredSubscription, ...]:
     return tuple(desired)
 
 
-def of_meetings(settings: Settings, watched: Iterable[WatchedMeeting]) -> tuple[DesiredSubscription, ...]:
+def meeting_subscriptions(
+    settings: Settings, watched: Iterable[WatchedMeeting]
+) -> tuple[DesiredSubscription, ...]:
     """One for each watched meeting. Its join URL, encoded as Graph shows it, is encoded once more as a whole."""
     if CALL_EVENTS not in settings.signals:
         return ()
@@ -56,20 +58,20 @@ def of_meetings(settings: Settings, watched: Iterable[WatchedMeeting]) -> tuple[
     )
 
 
-def of_event(kind: EventKind, event_id: str) -> DesiredSubscription:
+def event_subscription(kind: EventKind, event_id: str) -> DesiredSubscription:
     """The subscription that announces the reports of a webinar or town hall."""
     return DesiredSubscription(
         f"solutions/virtualEvents/{kind}s/{event_id}/getAttendanceReports", "created", EVENT_LIFETIME
     )
 
 
-def event_of(resource: str) -> tuple[EventKind, str] | None:
+def parse_event_resource(resource: str) -> tuple[EventKind, str] | None:
     """The event whose reports a subscription to `resource` announces, or None."""
     match = _OF_EVENT.match(resource)
     event_id = unquote(match[2]) if match else ""
     return (EventKind(match[1].lower()), event_id) if match and EVENT_ID.match(event_id) else None
 
 
-def longest(resource: str) -> timedelta:
+def max_lifetime(resource: str) -> timedelta:
     """How long a subscription to `resource` may live."""
     return EVENT_LIFETIME if "virtualevents" in resource.lower() else LIFETIME

@@ -18,7 +18,7 @@ TRIES = 3  # the first may wake a cold app
 MAX_BYTES = 4_096
 
 
-def handshake_problem(base_url: str) -> str:
+def check_handshake(base_url: str) -> str:
     """Do the handshake on both routes; the first address that fails and why, or "" where both answer."""
     for route in ROUTES:
         url = f"{base_url}/{route}"

@@ -31,22 +31,22 @@ from ..storage.clients import Queue
 from ..storage.state import StateStore
 from ..storage.watchlist import Watchlist
 from . import desired, status
-from .changes import Changes
+from .changes import SubscriptionChanges
 from .desired import DesiredSubscription
-from .handshake import handshake_problem
-from .plan import is_accepted, is_due, is_ours, plan
+from .handshake import check_handshake
+from .plan import is_accepted, is_due, is_ours, plan_steps
 from .status import Maintenance, SubscriptionView
 
 GAP_REACH = timedelta(hours=6)  # before a gap, for calls that began earlier; the daily scan finds longer ones
 GAP_DELAY = 600  # seconds from a gap's begin until its sweep: longer than three creations take
 
 
-def changes(services: Services) -> Changes:
+def changes(services: Services) -> SubscriptionChanges:
     """The changes to Graph's list that these services can make."""
-    return Changes(services.graph, services.settings, services.keys)
+    return SubscriptionChanges(services.graph, services.settings, services.keys)
 
 
-def maintain(services: Services) -> None:
+def maintain_all(services: Services) -> None:
     """Do one run and publish what came of it in the state container.
 
     Every step is tried even when another fails. Raises SubscriptionError in the end when a desired subscription
@@ -72,16 +72,18 @@ def maintain(services: Services) -> None:
         raise SubscriptionError(" ".join(run.problems))
 
 
-def renew(services: Services, subscription_id: str) -> None:
+def renew_one(services: Services, subscription_id: str) -> None:
     """Renew one subscription, which also reauthorizes it; when it is gone, maintain all."""
     try:
         subscription = get_subscription(services.graph, subscription_id)
-        changes(services).renew(subscription, desired.longest(subscription.resource))
+        changes(services).renew(subscription, desired.max_lifetime(subscription.resource))
     except NotFound:
-        maintain(services)
+        maintain_all(services)
 
 
-def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKind, event_id: str) -> None:
+def subscribe_event(
+    graph: Graph, settings: Settings, changes: SubscriptionChanges, kind: EventKind, event_id: str
+) -> None:
     """Have Graph announce the reports of one event, if it goes on and its organizer is one of ours.
 
     Raises a GraphError or SubscriptionError.
@@ -98,10 +100,10 @@ def subscribe(graph: Graph, settings: Settings, changes: Changes, kind: EventKin
     if not in_scope or not event.is_open(graph.now(), desired.REPORTS_LATE):
         logs.info("event.passed", meeting=event_id, requestId=graph.request_id)
         return
-    changes.create(desired.of_event(kind, event_id))
+    changes.create(desired.event_subscription(kind, event_id))
 
 
-def all_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
+def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
     """All subscriptions of the app's identity as they are now. Raises GraphError."""
     existing = list_subscriptions(graph)
     return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
@@ -114,7 +116,7 @@ class _Run:
         self,
         graph: Graph,
         settings: Settings,
-        changes: Changes,
+        changes: SubscriptionChanges,
         watch: Watchlist,
         upkeep: Queue,
         before: Maintenance | None,
@@ -136,7 +138,7 @@ class _Run:
         graph, settings = self._graph, self._settings
         existing = list_subscriptions(graph)
         targets = _desired(existing, graph, settings, self._watch)
-        todo = plan(existing, targets, settings, graph.now())
+        todo = plan_steps(existing, targets, settings, graph.now())
         if self._own_handshake:
             self._wake()  # to see whether it still fails
         for subscription, each in todo.renew:
@@ -166,7 +168,7 @@ class _Run:
             "problems": self.problems,
             "ownHandshake": self._own_handshake or None,
             "validation": self._validation or None,
-            "subscriptions": None if views is None else [status.fields(each) for each in views],
+            "subscriptions": None if views is None else [status.view_fields(each) for each in views],
         }
 
     def _renew(self, subscription: Subscription, target: DesiredSubscription) -> None:
@@ -197,7 +199,7 @@ class _Run:
         if self._awake:
             return
         self._awake = True
-        self._own_handshake = handshake_problem(self._settings.notification_base_url)
+        self._own_handshake = check_handshake(self._settings.notification_base_url)
         if self._own_handshake:
             logs.warning("handshake.failed", error=self._own_handshake)
 
@@ -211,7 +213,7 @@ class _Run:
         now = times.now()
         window = Backfill(now - GAP_REACH, now + timedelta(seconds=GAP_DELAY), missing_only=True)
         try:
-            self._upkeep.send(tasks.message(Task(window)), GAP_DELAY)
+            self._upkeep.send(tasks.serialize_task(Task(window)), GAP_DELAY)
         except AzureError as failure:
             raise SubscriptionError(
                 f"The sweep that covers the gap could not be queued ({type(failure).__name__})."
@@ -232,7 +234,7 @@ class _Run:
 
 def _last_run(state: StateStore) -> Maintenance | None:
     try:
-        return status.last_run(state)
+        return status.read_last_run(state)
     except AzureError:
         return None  # maintenance goes on without it
 
@@ -241,9 +243,9 @@ def _desired(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
     """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
-    targets = [*desired.always(settings)]
+    targets = [*desired.fixed_subscriptions(settings)]
     if CALL_EVENTS in settings.signals:
-        targets += desired.of_meetings(settings, watch.list_meetings())
+        targets += desired.meeting_subscriptions(settings, watch.list_meetings())
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
         going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)
@@ -255,10 +257,10 @@ def _of_event_that_goes_on(
     subscription: Subscription, graph: Graph, settings: Settings
 ) -> DesiredSubscription | None:
     """The desired subscription of an event that has one. Asks Graph only where that is due or not accepted."""
-    event = desired.event_of(subscription.resource)
+    event = desired.parse_event_resource(subscription.resource)
     if event is None:
         return None
-    target, now = desired.of_event(*event), graph.now()
+    target, now = desired.event_subscription(*event), graph.now()
     if is_accepted(subscription, settings) and not is_due(subscription, target, now):
         return target
     try:

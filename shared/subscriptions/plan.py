@@ -34,7 +34,7 @@ def notification_url(settings: Settings, route: str = "notifications") -> str:
     return f"{settings.notification_base_url}/{route}?k={fingerprint(settings.client_state)}"
 
 
-def plan(
+def plan_steps(
     existing: Sequence[Subscription],
     desired: Iterable[DesiredSubscription],
     settings: Settings,
@@ -45,7 +45,7 @@ def plan(
     keep: list[Subscription] = []
     delete = [each for each in existing if is_ours(each, settings)]
     for each in desired:
-        candidates = [one for one in delete if answers(one, each)]
+        candidates = [one for one in delete if has_same_target(one, each)]
         if not candidates:
             create.append(each)
             continue
@@ -88,7 +88,7 @@ def is_due(subscription: Subscription, desired: DesiredSubscription, now: dateti
     return subscription.expires - now < desired.lifetime / 2
 
 
-def answers(subscription: Subscription, wanted: DesiredSubscription | NewSubscription) -> bool:
+def has_same_target(subscription: Subscription, wanted: DesiredSubscription | NewSubscription) -> bool:
     """Whether it is to the same resource and change type: Graph allows an app one of those."""
     resource = subscription.resource.strip("/").lower()
     return resource == wanted.resource.lower() and subscription.change_type.lower() == wanted.change_type

@@ -14,7 +14,7 @@ from ..settings import Settings
 from ..storage import heartbeat
 from ..storage.state import StateStore
 from .desired import DesiredSubscription
-from .plan import answers, is_accepted, is_ours
+from .plan import has_same_target, is_accepted, is_ours
 
 OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
 
@@ -93,7 +93,7 @@ def all_statuses(
     )
 
 
-def fields(view: SubscriptionView) -> dict[str, str | None]:
+def view_fields(view: SubscriptionView) -> dict[str, str | None]:
     """A subscription as JSON has it."""
     return {
         "id": view.id,
@@ -103,18 +103,18 @@ def fields(view: SubscriptionView) -> dict[str, str | None]:
     }
 
 
-def last_run(state: StateStore) -> Maintenance | None:
+def read_last_run(state: StateStore) -> Maintenance | None:
     """The last run, or None where there was none. Raises azure.core errors."""
     entry = state.read(heartbeat.MAINTENANCE)
-    return maintenance(entry.content) if entry else None
+    return parse_maintenance(entry.content) if entry else None
 
 
-def maintenance(content: Mapping[str, Any]) -> Maintenance | None:
+def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
     """A run as it was published; None for what is none."""
     try:
         at = times.parse(content.get("at"))
         problems, listed = content.get("problems"), content.get("subscriptions")
-        views = tuple(map(_read, listed)) if isinstance(listed, list) else None
+        views = tuple(map(_parse_view, listed)) if isinstance(listed, list) else None
     except (ValueError, KeyError, TypeError):
         return None
     if at is None:
@@ -128,7 +128,7 @@ def maintenance(content: Mapping[str, Any]) -> Maintenance | None:
     )
 
 
-def _read(content: Mapping[str, Any]) -> SubscriptionView:
+def _parse_view(content: Mapping[str, Any]) -> SubscriptionView:
     expires = times.parse(content["expires"])
     return SubscriptionView(content["resource"], expires, SubscriptionStatus(content["state"]), content["id"])
 
@@ -136,7 +136,7 @@ def _read(content: Mapping[str, Any]) -> SubscriptionView:
 def _view(
     desired: DesiredSubscription, existing: Sequence[Subscription], settings: Settings, now: datetime
 ) -> SubscriptionView:
-    same = [each for each in existing if answers(each, desired)]
+    same = [each for each in existing if has_same_target(each, desired)]
     ours = [each for each in same if is_ours(each, settings)]
     if not ours:
         missing = SubscriptionStatus.ELSEWHERE if same else SubscriptionStatus.MISSING

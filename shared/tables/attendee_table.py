@@ -26,7 +26,7 @@ from azure.storage.blob import ContainerClient
 from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
-from ..messages.tasks import Part
+from ..messages.tasks import WriteDaily
 from ..storage.blobs import (
     delete_blob,
     get_blob,
@@ -43,17 +43,17 @@ PART_REPORTS = 2_000
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
 _TYPE = "application/gzip"
-_ONE = threading.Lock()  # an instance packs one part at a time, so that memory follows a part
+_PACKING = threading.Lock()  # an instance packs one part at a time, so that memory follows a part
 
 
-class Daily:
+class AttendeeTable:
     """The daily copies in one container. Raises azure.core errors when storage does not answer."""
 
     def __init__(self, container: ContainerClient, manifests: Manifests) -> None:
         self._container = container
         self._manifests = manifests
 
-    def plan(self, day: date) -> list[Part]:
+    def plan_parts(self, day: date) -> list[WriteDaily]:
         """The parts of a day as its index is now; none where there is no index."""
         try:
             index = self._container.download_blob(index_name(day))
@@ -61,14 +61,14 @@ class Daily:
             if is_container_missing(missing):
                 raise
             return []
-        cuts = list(cut(_sizes(index.chunks())))
+        cuts = list(cut_parts(_sizes(index.chunks())))
         sha256 = (index.properties.metadata or {}).get("sha256", "")
         return [
-            Part(day, sha256, number, len(cuts), offset, length)
+            WriteDaily(day, sha256, number, len(cuts), offset, length)
             for number, (offset, length) in enumerate(cuts)
         ]
 
-    def write(self, part: Part) -> None:
+    def write_part(self, part: WriteDaily) -> None:
         """Write one part, and have the manifest name all of them when this was the last.
 
         Nothing is done for a part of an index that is not the day's any more: its successor has parts of its own.
@@ -81,17 +81,17 @@ class Daily:
         source = hashlib.sha256(b"".join(lines)).hexdigest()
         there = get_properties(self._container, name)
         if there is None or there.metadata.get("lines") != source:
-            with _ONE:
+            with _PACKING:
                 self._write(part, lines, told | {"lines": source}, there.etag if there else None)
         elif there.metadata.get("index") != part.index:
             # The same part of another index; should it have changed meanwhile, its writer says so.
             put_metadata(self._container, name, told | {"lines": source}, etag=there.etag)
-        if self._is_whole(part):
+        if self._are_all_written(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
             )
 
-    def _lines(self, part: Part) -> list[bytes] | None:
+    def _lines(self, part: WriteDaily) -> list[bytes] | None:
         """The part's lines of the index; None when the index is another one now."""
         try:
             download = self._container.download_blob(
@@ -103,7 +103,7 @@ class Daily:
             return None
         return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
 
-    def _write(self, part: Part, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
+    def _write(self, part: WriteDaily, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
         """Pack the part's rows. A report that is gone or is no JSON leaves its rows out; the index has its line."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
             count = 0
@@ -121,13 +121,13 @@ class Daily:
             for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
                 bodies = threads.map(lambda line: get_blob(self._container, line["path"]), batch)
                 for line, blob in zip(batch, bodies, strict=True):
-                    report = _parsed(blob.body) if blob else None
+                    report = _parse_report(blob.body) if blob else None
                     if report is None:
                         logs.warning("daily.skipped", report=line["id"], path=line["path"])
                     else:
-                        yield from rows.attendees(report, line)
+                        yield from rows.attendee_rows(report, line)
 
-    def _is_whole(self, part: Part) -> bool:
+    def _are_all_written(self, part: WriteDaily) -> bool:
         """Whether all parts are of this index; those of a longer one before are deleted then."""
         prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}
@@ -149,7 +149,7 @@ def part_name(day: date, number: int) -> str:
     return f"{day_folder('daily', day)}part-{number:05}.jsonl.gz"
 
 
-def cut(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def cut_parts(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Where the parts lie in an index: (offset, length) of each, from the length of each line and its report's bytes.
 
     Depends on the index alone, so that everybody cuts it in the same places.
@@ -173,7 +173,7 @@ def _sizes(index: Iterable[bytes]) -> Iterator[tuple[int, int]]:
             yield len(line) + 1, json.loads(line)["bytes"]
 
 
-def _parsed(body: bytes) -> dict[str, Any] | None:
+def _parse_report(body: bytes) -> dict[str, Any] | None:
     try:
         report = json.loads(body)
     except (ValueError, RecursionError):

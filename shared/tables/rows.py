@@ -16,7 +16,7 @@ RECORDS = "attendanceRecords"
 _TYPE = "#microsoft.graph."
 
 
-def meeting(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
+def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
     """The row of one report: `line` is its line of the day's index, which names meeting and organizer."""
     end = _time(report.get("meetingEndDateTime"))
     return {
@@ -31,37 +31,37 @@ def meeting(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any
         "seriesId": line.get("seriesId"),
         "meetingStart": _time(report.get("meetingStartDateTime")),
         "meetingEnd": end,
-        "meetingParticipants": _whole(report.get("totalParticipantCount")),
+        "meetingParticipants": _whole_number(report.get("totalParticipantCount")),
     }
 
 
-def attendees(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row for each attendance record, joined with its meeting."""
-    common = meeting(report, line)
+    common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
-        spans = [_span(each) for each in _objects(record.get("attendanceIntervals"))]
+        spans = [_interval(each) for each in _objects(record.get("attendanceIntervals"))]
         yield {
             **common,
             **_person(record),
-            "attendedSeconds": _whole(record.get("totalAttendanceInSeconds")),
+            "attendedSeconds": _whole_number(record.get("totalAttendanceInSeconds")),
             "firstJoin": min((each["join"] for each in spans if each["join"]), default=None),
             "lastLeave": max((each["leave"] for each in spans if each["leave"]), default=None),
             "intervals": spans,
         }
 
 
-def intervals(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row for each interval of each attendance record, joined with person and meeting."""
-    common = meeting(report, line)
+    common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
         person = _person(record)
         for number, each in enumerate(_objects(record.get("attendanceIntervals"))):
-            yield {**common, **person, "interval": number, **_span(each)}
+            yield {**common, **person, "interval": number, **_interval(each)}
 
 
-def engagements(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row for each reaction, raised hand and switch of camera or microphone, joined with person and meeting."""
-    common = meeting(report, line)
+    common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
         person = _person(record)
         for number, each in enumerate(_objects(record.get("engagements"))):
@@ -108,11 +108,11 @@ def _identity(value: object) -> tuple[str | None, Mapping[str, Any]]:
     return kind.removeprefix(_TYPE) if kind else key, identity
 
 
-def _span(interval: Mapping[str, Any]) -> dict[str, Any]:
+def _interval(interval: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "join": _time(interval.get("joinDateTime")),
         "leave": _time(interval.get("leaveDateTime")),
-        "seconds": _whole(interval.get("durationInSeconds")),
+        "seconds": _whole_number(interval.get("durationInSeconds")),
     }
 
 
@@ -128,7 +128,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _whole(value: object) -> int | None:
+def _whole_number(value: object) -> int | None:
     """A whole number, also one that Graph writes as `2.0`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None

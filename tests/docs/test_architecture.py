@@ -65,7 +65,7 @@ def walk() -> list[str]:
         before = sys.getprofile()
         sys.setprofile(called_now)
         try:
-            reply = webhook.answer(
+            reply = webhook.answer_post(
                 validation_token=None, body=notification(), environ=ENVIRON, traceparent=None
             )
             for text in reply.signals:

@@ -129,7 +129,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
     with reports.read_report(graph_with(report), where, report["id"]) as read:
-        written = archive.report_metadata(read, where)
+        written = archive.report_metadata(read, where) | {archive.PARTIAL: "true"}
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
     )
@@ -147,21 +147,21 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.line(archive.ReportSummary(read.id, name, read.size, metadata)))
+        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
 
 def test_example_manifest_is_written_as_it_is_shown() -> None:
     shown = example("manifest")
-    written = json.loads(manifests.dumps(codec.read(Manifest, shown)))
+    written = json.loads(manifests.serialize_manifest(codec.decode(Manifest, shown)))
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a manifest | Meaning |")) == sorted(written)
     assert set(shown["outcomes"]) <= set(ledger_record.Result)
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendees(example("report"), example("line"))
+    (row, *_) = rows.attendee_rows(example("report"), example("line"))
     assert list(example("row").items()) == list(row.items())
     section_of_rows = section(CONSUMERS, "The daily table")
     named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
@@ -169,11 +169,11 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:
-    manifest = codec.read(Manifest, example("manifest"))
+    manifest = codec.decode(Manifest, example("manifest"))
     told = section(CONSUMERS, "Manifests")
     _, _, sentence = told.partition("The blob's metadata")
     named = re.findall(r"`(\w+)`", sentence.split("\n\n")[0])
-    assert sorted(named) == sorted(manifests.metadata(manifest, "0" * 64))
+    assert sorted(named) == sorted(manifests.manifest_metadata(manifest, "0" * 64))
 
 
 def test_day_is_final_when_the_code_says_so() -> None:
@@ -215,7 +215,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
         unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
         assert unset <= {"door"}  # of which there is one
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
-        written = json.loads(signals.message(message))
+        written = json.loads(signals.serialize_message(message))
         assert dict(rows) == {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in written.items()
         }
@@ -223,7 +223,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
 
 def test_messages_sent_by_hand_are_tasks() -> None:
     texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
-    assert {type(tasks.parse(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+    assert {type(tasks.parse_task(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
 
 
 def test_table_of_upkeep_has_every_kind() -> None:

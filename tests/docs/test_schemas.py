@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from shared.ledger.record import AttemptSeries, DeadLetter, Record, Result, dump_outcome
 from shared.messages import codec, rich_notifications, signals, tasks
-from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
 from shared.storage.watchlist import WatchedMeeting
@@ -47,19 +47,23 @@ def test_a_schema_is_one(file: Path) -> None:
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SIGNALS: list[Message] = [
-    signals.of_call_record("a", NOW),
-    signals.of_call_record("a", NOW, subscription_id="s", traceparent=TRACE),
-    signals.of_report("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
-    signals.of_call_event(URL, NOW, NOW, "o"),
+    signals.call_record_news("a", NOW),
+    signals.call_record_news("a", NOW, subscription_id="s", traceparent=TRACE),
+    signals.report_news("r", EventSession(EventKind.WEBINAR, "e", "s"), NOW),
+    signals.call_event_news(URL, NOW, NOW, "o"),
     Nudge("cr-a", 0),
     Nudge("ve-r", 3, TRACE),
 ]
 
 
 def test_every_signal_message_is_as_published() -> None:
-    item = Item(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
-    sealed = Encrypted((item, replace(item, subscription_id=None)), ("t",), NOW)
-    texts = [*map(signals.message, SIGNALS), *signals.pack(SIGNALS), *rich_notifications.pack(sealed)[0]]
+    item = RichItem(URL, dict.fromkeys(rich_notifications.FIELDS, "A"), "s")
+    sealed = EncryptedBatch((item, replace(item, subscription_id=None)), ("t",), NOW)
+    texts = [
+        *map(signals.serialize_message, SIGNALS),
+        *signals.pack_messages(SIGNALS),
+        *rich_notifications.pack_batch(sealed)[0],
+    ]
     assert [problems("signal-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
 
@@ -77,24 +81,24 @@ def test_every_signal_message_is_as_published() -> None:
     ],
 )
 def test_a_signal_message_of_another_form_is_not(changes: dict[str, Any]) -> None:
-    assert problems("signal-message", json.loads(signals.message(SIGNALS[0])) | changes)
+    assert problems("signal-message", json.loads(signals.serialize_message(SIGNALS[0])) | changes)
 
 
 def test_every_upkeep_message_is_as_published() -> None:
     jobs: list[tasks.Job] = [
-        tasks.Renew("s"),
-        tasks.Maintain(),
-        tasks.Refused(3),
+        tasks.RenewSubscription("s"),
+        tasks.MaintainSubscriptions(),
+        tasks.NotificationsRefused(3),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
-        tasks.Refresh(NOW.date()),
-        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
-        tasks.Subscribe(EventKind.TOWNHALL, "e"),
-        tasks.Delete("s"),
+        tasks.RefreshDay(NOW.date()),
+        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
+        tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
-    texts = [tasks.message(Task(job)) for job in jobs]
+    texts = [tasks.serialize_task(Task(job)) for job in jobs]
     assert {json.loads(text)["kind"] for text in texts} == {job.kind for job in HANDLERS}
     assert [problems("upkeep-message", json.loads(text)) for text in texts] == [[]] * len(texts)
 
@@ -115,13 +119,13 @@ def test_every_outcome_is_as_published() -> None:
 
 def test_a_watched_meeting_is_as_published() -> None:
     watched = WatchedMeeting(URL, "8b081ef6-4792-4def-b2c9-c363a1bf41d5")
-    content = codec.write(watched, full=True)
+    content = codec.encode(watched, full=True)
     assert problems("watch", content) == []
     assert problems("watch", content | {"organizerId": "frida"})
 
 
 def test_a_row_names_every_column_of_its_schema() -> None:
-    (row,) = rows.attendees({"id": "r", "attendanceRecords": [{}]}, {})
+    (row,) = rows.attendee_rows({"id": "r", "attendanceRecords": [{}]}, {})
     assert set(json.loads((SCHEMAS / "daily-row.schema.json").read_text())["required"]) == set(row)
 
 

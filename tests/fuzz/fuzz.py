@@ -31,7 +31,7 @@ EXHAUSTIVE = "a `match` over every kind that there is has no other way"
 NO_OTHER = {
     "signals._subject": EXHAUSTIVE,
     **dict.fromkeys(
-        ("missing.listed", "webhook.Refusals.add"), "the other way is an error that nothing raises"
+        ("missing.listed", "webhook.RefusalCounter.add"), "the other way is an error that nothing raises"
     ),
     "reports._record_pages": "the end of a loop that the interpreter does not report",
 }

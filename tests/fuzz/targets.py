@@ -183,7 +183,7 @@ def _webhook(body: bytes, source: Random) -> None:
     elif source.random() < 0.01:
         body += b" " * MOST
     trace = source.choice((None, "", TRACE, "00-x"))
-    reply = webhook.answer(validation_token=token, body=body, environ=environ, traceparent=trace)
+    reply = webhook.answer_post(validation_token=token, body=body, environ=environ, traceparent=trace)
     sent = [*reply.signals, *reply.tasks]
     if any(len(each.encode()) > envelope.MAX_MESSAGE_BYTES for each in sent):
         raise Wrong("a message is larger than a queue takes")
@@ -196,7 +196,7 @@ def _webhook(body: bytes, source: Random) -> None:
         return
     if source.random() < 0.001:
         clock = iter((0.0, 1.0, 100.0))
-        refusals = webhook.Refusals(lambda: next(clock))
+        refusals = webhook.RefusalCounter(lambda: next(clock))
         counted = [refusals.add(count) for count in (0, 2, 3, 0)]
         _check(counted == [0, 2, 0, 3], "refusals are counted wrongly")
     wanted = oracle.verdict(body, STATE, TENANT, MOST)
@@ -207,9 +207,9 @@ def _webhook(body: bytes, source: Random) -> None:
     _check(calls == wanted.calls, f"calls {calls}, not {wanted.calls}")
     _check(len(found) <= wanted.authentic, "more signals than items that authenticate")
     for text in reply.signals:
-        rich_notifications.read(text)
+        rich_notifications.parse_message(text)
     for text in reply.tasks:
-        tasks.parse(text)
+        tasks.parse_task(text)
 
 
 def _ids(content: dict[str, Any]) -> Iterator[str]:
@@ -221,11 +221,11 @@ def _ids(content: dict[str, Any]) -> Iterator[str]:
 def _signal_documents() -> list[Any]:
     far = f"{JOIN}{'a' * 41_000}"
     too_long = [
-        signals.of_call_record("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
-        signals.of_call_event(far, NOW, NOW),
+        signals.call_record_news("a", NOW, meeting=signals.Meeting(NOW, NOW, far)),
+        signals.call_event_news(far, NOW, NOW),
     ]
     empty = {"version": 2, "kind": "pack", "messages": []}
-    texts = [*map(signals.message, too_long), *_signal_messages()]
+    texts = [*map(signals.serialize_message, too_long), *_signal_messages()]
     return [empty, *(json.loads(text) for text in texts)]
 
 
@@ -233,19 +233,19 @@ def _signal_messages() -> list[str]:
     session = EventSession(EventKind.WEBINAR, "e", "s")
     meeting = signals.Meeting(NOW, NOW, JOIN, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", "m", session)
     known: list[signals.Message] = [
-        signals.of_call_record("a", NOW, meeting=meeting, subscription_id="s"),
-        signals.of_call_record(CALL.upper(), NOW, traceparent=TRACE),
+        signals.call_record_news("a", NOW, meeting=meeting, subscription_id="s"),
+        signals.call_record_news(CALL.upper(), NOW, traceparent=TRACE),
         signals.Nudge("cr-c", 2, TRACE),
-        signals.of_report("r", session, NOW),
-        signals.of_call_event(JOIN, NOW, NOW),
+        signals.report_news("r", session, NOW),
+        signals.call_event_news(JOIN, NOW, NOW),
     ]
-    rich = notifications.read(
+    rich = notifications.parse_notifications(
         json.dumps(notifications_of({})[7]).encode(), settings.load(ENVIRON), NOW, None
     ).encrypted
     return [
-        *(signals.message(each) for each in known),
-        *signals.pack(known),
-        *rich_notifications.pack(rich)[0],
+        *(signals.serialize_message(each) for each in known),
+        *signals.pack_messages(known),
+        *rich_notifications.pack_batch(rich)[0],
     ]
 
 
@@ -253,23 +253,26 @@ def _signal_message(body: bytes, _: Random) -> None:
     text = body.decode(errors="replace")
     signals.kind_of(text)
     try:
-        found = rich_notifications.read(text)
+        found = rich_notifications.parse_message(text)
     except NotOurMessage:
         return
-    if isinstance(found, rich_notifications.Encrypted):
-        texts, too_large = rich_notifications.pack(found)
+    if isinstance(found, rich_notifications.EncryptedBatch):
+        texts, too_large = rich_notifications.pack_batch(found)
         _check(len(texts) >= 1 or bool(too_large), "rich items became nothing")
         _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
         return
     if len(text) <= envelope.MAX_MESSAGE_BYTES:
-        many = signals.pack([*found] * 500)
+        many = signals.pack_messages([*found] * 500)
         _check(all(len(each) <= envelope.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
     else:
-        signals.pack(found)
+        signals.pack_messages(found)
     for each in found:
-        again = signals.message(each)  # times have milliseconds in messages, whatever they came with
+        again = signals.serialize_message(
+            each
+        )  # times have milliseconds in messages, whatever they came with
         _check(
-            [signals.message(read) for read in signals.unpack(json.loads(again))] == [again],
+            [signals.serialize_message(read) for read in signals.unpack_messages(json.loads(again))]
+            == [again],
             "a signal changed on its way",
         )
 
@@ -283,33 +286,33 @@ def _upkeep_messages() -> list[Any]:
         "from": "2026-10-26",
         "to": "2026-10-25",
     }
-    return [by_hand, backwards, *(json.loads(tasks.message(tasks.Task(job))) for job in _jobs())]
+    return [by_hand, backwards, *(json.loads(tasks.serialize_task(tasks.Task(job))) for job in _jobs())]
 
 
 def _jobs() -> list[tasks.Job]:
     return [
-        tasks.Renew("s"),
-        tasks.Maintain(),
-        tasks.Refused(3),
+        tasks.RenewSubscription("s"),
+        tasks.MaintainSubscriptions(),
+        tasks.NotificationsRefused(3),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW.replace(day=24)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
-        tasks.Refresh(NOW.date()),
+        tasks.RefreshDay(NOW.date()),
         tasks.Redrive(frozenset({"failed"}), date(2026, 11, 1), NOW.date()),
-        tasks.Part(NOW.date(), "0" * 64, 0, 1, 0, 10),
-        tasks.Subscribe(EventKind.TOWNHALL, "e"),
-        tasks.Delete("s"),
+        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
+        tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
     ]
 
 
 def _upkeep_message(body: bytes, _: Random) -> None:
     try:
-        task = tasks.parse(body.decode(errors="replace"))
+        task = tasks.parse_task(body.decode(errors="replace"))
     except NotOurMessage:
         return
-    again = tasks.message(task)
-    _check(tasks.message(tasks.parse(again)) == again, "a task changed on its way")
+    again = tasks.serialize_task(task)
+    _check(tasks.serialize_task(tasks.parse_task(again)) == again, "a task changed on its way")
 
 
 def _call_record(body: bytes, _: Random) -> None:
@@ -345,11 +348,11 @@ def _report(body: bytes, source: Random) -> None:
         content = verbatim_json.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
     except ValueError:
         return
-    for row in rows.attendees(content if isinstance(content, dict) else {}, {}):
+    for row in rows.attendee_rows(content if isinstance(content, dict) else {}, {}):
         _check(row.keys() >= {"recordId", "intervals"}, "a row lacks columns")
     if not isinstance(content, dict):
         return
-    list(rows.intervals(content, {}))
+    list(rows.interval_rows(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
     with suppress(AttendanceError), reports.read_report(graph, where, "r") as report:
         stored = verbatim_json.loads(report.body.read())
@@ -421,7 +424,7 @@ def _addresses() -> list[Any]:
 def _address(body: bytes, _: Random) -> None:
     content = _json(body)
     text = content[0] if isinstance(content, list) and content and isinstance(content[0], str) else ""
-    for read in (resource_paths.report, resource_paths.event, resource_paths.event_report):
+    for read in (resource_paths.parse_report, resource_paths.parse_event, resource_paths.parse_event_report):
         found = read(text)
         _check(found is None or "/" not in str(getattr(found, "report_id", "")), "an id holds a slash")
 

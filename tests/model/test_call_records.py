@@ -60,17 +60,18 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
         put(container, known)
     put(container, Record("cr-call-4", Result.PENDING, ENDED + timedelta(days=1), 1, AttemptSeries(ENDED)))
     index = OutcomeIndex(Outcomes(cast(ContainerClient, container)), most_listed)
-    calls = [(each.signal_id, ENDED.date()) for each in map(found, range(6))]
-    assert index.results(calls) == ["stored"] * 4 + [None, None]
-    assert index.result("cr-call-2", ENDED.date()) == "stored"
-    assert index.result("cr-call-9", ENDED.date()) is None
-    index.results(calls[:1])
+    calls = [(each.signal_id, ENDED) for each in map(found, range(6))]
+    outcomes = index.find_all(calls)
+    assert [each and each.result for each in outcomes] == ["stored"] * 4 + [None, None]
+    assert index.find("cr-call-2", ENDED) == ("stored", 0, True)
+    assert index.find("cr-call-9", ENDED) is None
+    index.find_all(calls[:1])
     assert set(container.listings.values()) == {1}
 
 
 def test_a_call_whose_end_is_not_known_has_no_outcome_in_any_day(container: Counted) -> None:
     index = OutcomeIndex(Outcomes(cast(ContainerClient, container)))
-    assert index.results([("cr-call-1", None)]) == [None]
+    assert index.find_all([("cr-call-1", None)]) == [None]
     assert not container.listings
 
 

@@ -22,7 +22,7 @@ from shared.ledger.merge import record_for_attempt
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
-from shared.messages.rich_notifications import Encrypted
+from shared.messages.rich_notifications import EncryptedBatch
 from shared.messages.signals import Message
 from tests.support.blobs import Blob
 from tests.support.doubles import Call
@@ -166,8 +166,8 @@ def shown(name: str, blob: Blob | None) -> str:
 
 def read(text: str) -> Sequence[Message]:
     """The news and nudges in a message."""
-    found = rich_notifications.read(text)
-    assert not isinstance(found, Encrypted)
+    found = rich_notifications.parse_message(text)
+    assert not isinstance(found, EncryptedBatch)
     return found
 
 

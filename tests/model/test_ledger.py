@@ -40,9 +40,9 @@ from shared.messages.signals import (
     Meeting,
     Nudge,
     Origin,
-    message,
-    of_call_record,
-    of_report,
+    call_record_news,
+    report_news,
+    serialize_message,
 )
 from shared.privacy.redact import ERASED
 from shared.storage import clients
@@ -72,7 +72,9 @@ def record(app: App, signal_id: str = "cr-one") -> Record:
 def messages(app: App) -> list[signals.Message]:
     """What waits on the queue."""
     return [
-        each for waiting in app.queues[SIGNALS].messages for each in signals.unpack(json.loads(waiting.text))
+        each
+        for waiting in app.queues[SIGNALS].messages
+        for each in signals.unpack_messages(json.loads(waiting.text))
     ]
 
 
@@ -259,8 +261,8 @@ def test_an_id_in_guid_form_is_one_signal_in_either_case(app: App, spelling: str
 
 
 def test_other_ids_keep_their_case() -> None:
-    assert signals.call_record_id("Opaque") == "cr-Opaque"
-    assert signals.report_ready_id("OPAQUE") != signals.report_ready_id("opaque")
+    assert signals.call_record_signal_id("Opaque") == "cr-Opaque"
+    assert signals.report_signal_id("OPAQUE") != signals.report_signal_id("opaque")
 
 
 # A worker that dies
@@ -281,7 +283,7 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(app: App, at: str, ready: 
 
 def test_a_worker_that_dies_before_its_message_is_completed_sends_one_message_more(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
-    news = message(of_call_record("one", NOW))
+    news = serialize_message(call_record_news("one", NOW))
     worker.handle_signals(news, app.services)
     worker.handle_signals(news, app.services, redelivered=True)
     assert messages(app) == [Nudge("cr-one", 1)] * 2
@@ -292,7 +294,7 @@ def test_a_worker_that_dies_before_its_message_is_completed_sends_one_message_mo
 
 def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
-    news = message(of_call_record("one", NOW))
+    news = serialize_message(call_record_news("one", NOW))
 
     def commit_and_die() -> None:
         app.before("write outcomes/", crash)
@@ -306,7 +308,7 @@ def test_a_worker_that_was_slower_than_one_that_died_follows_in_its_place(app: A
 
 def test_a_worker_that_was_slower_than_another_message_leaves_all_to_that(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
-    news = message(of_call_record("one", NOW))
+    news = serialize_message(call_record_news("one", NOW))
     app.before("write signals/", elsewhere(lambda: worker.handle_signals(news, app.another_instance())))
     worker.handle_signals(news, app.services)
     assert one(app).attempt == 1
@@ -318,14 +320,14 @@ def test_a_stale_message_does_nothing_the_first_time(app: App) -> None:
     app.announce("one")
     app.deliver()
     before, record_before, asked = contents(app), app.state.blobs[RECORD], list(app.graph.seen)
-    worker.handle_signals(message(Nudge("cr-one", 0)), app.services)
+    worker.handle_signals(serialize_message(Nudge("cr-one", 0)), app.services)
     assert (contents(app), app.state.blobs[RECORD], app.graph.seen) == (before, record_before, asked)
     assert messages(app) == [Nudge("cr-one", 1)]
 
 
 def test_a_poison_message_whose_attempt_is_recorded_is_followed(app: App) -> None:
     app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
-    news = message(of_call_record("one", NOW))
+    news = serialize_message(call_record_news("one", NOW))
     app.before("write outcomes/", crash)
     with pytest.raises(Crash):
         worker.handle_signals(news, app.services)
@@ -338,7 +340,7 @@ def test_a_poison_message_whose_attempt_is_not_recorded_fails_the_signal_and_has
     app: App,
 ) -> None:
     app.calls.append(call("one", JUST_NOW))
-    dead_letters.record_dead_message(message(of_call_record("one", NOW)), app.services)
+    dead_letters.record_dead_message(serialize_message(call_record_news("one", NOW)), app.services)
     assert one(app).result is Result.FAILED
     assert record(app).next == NextAttempt(1, NOW + WINDOW + DAY, Purpose.LOOK)
     app.run(days=2.5, every=3 * HOUR)
@@ -374,7 +376,7 @@ def test_who_committed_since_sends_the_message(app: App) -> None:
         other.journal.ledger.update("cr-one", change, new_commit("redrive"), stored)
 
     app.before(f"write {name}", reopen_meanwhile)
-    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(serialize_message(call_record_news("one", NOW)), app.services)
     assert record(app).attempt == 2
     assert not messages(app)
 
@@ -409,7 +411,7 @@ def test_what_is_due_within_7_days_is_sent_and_looks_are_left_to_the_sweep(
 
 def test_a_nudge_without_a_record_starts_a_call_record_anew(app: App) -> None:
     app.calls.append(call("one", LONG_AGO))
-    app.receive(SIGNALS, message(Nudge("cr-one", 7)))
+    app.receive(SIGNALS, serialize_message(Nudge("cr-one", 7)))
     app.deliver()
     assert one(app).attempt == 8
     assert record(app).series.attempts == 1
@@ -418,7 +420,7 @@ def test_a_nudge_without_a_record_starts_a_call_record_anew(app: App) -> None:
 
 @pytest.mark.parametrize("signal_id", ["ve-report", f"ce-{'0' * 64}"])
 def test_another_nudge_without_a_record_is_dropped(app: App, signal_id: str) -> None:
-    app.receive(SIGNALS, message(Nudge(signal_id, 7)))
+    app.receive(SIGNALS, serialize_message(Nudge(signal_id, 7)))
     app.deliver()
     assert not app.outcomes()
     assert not app.state.below("signals/")
@@ -432,13 +434,13 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
     assert (before.announced, before.door, before.subscription_id) == (None, None, None)
     waiting = messages(app)
     seen = app.now
-    news = of_call_record("one", seen, subscription_id="subscription")
-    worker.handle_signals(message(news), app.services)
+    news = call_record_news("one", seen, subscription_id="subscription")
+    worker.handle_signals(serialize_message(news), app.services)
     after = record(app)
     assert (after.announced, after.door, after.subscription_id) == (seen, Door.WEBHOOK, "subscription")
     assert (after.attempt, after.next, after.series) == (before.attempt, before.next, before.series)
     assert messages(app) == waiting
-    worker.handle_signals(message(replace(news, subscription_id="another")), app.services)
+    worker.handle_signals(serialize_message(replace(news, subscription_id="another")), app.services)
     assert record(app) == after
 
 
@@ -446,13 +448,13 @@ def test_news_of_a_report_fills_in_the_door_and_keeps_the_session() -> None:
     session = EventSession(EventKind.WEBINAR, "event", "session")
     found = Meeting(NOW - HOUR, NOW, organizer_id="organizer", event=session, origin=Origin.LIST)
     old = Record("ve-report", Result.PENDING, NOW, 1, AttemptSeries(NOW, Cause.SWEEP), meeting=found)
-    filled = merge.add_news(old, of_report("report", session, NOW))
+    filled = merge.add_news(old, report_news("report", session, NOW))
     assert filled
     assert (filled.announced, filled.meeting) == (NOW, found)
 
 
 def test_a_nudge_holds_nothing_of_a_person_or_a_meeting() -> None:
-    assert json.loads(message(Nudge("cr-one", 3, None))) == {
+    assert json.loads(serialize_message(Nudge("cr-one", 3, None))) == {
         "version": 2,
         "kind": "nudge",
         "signalId": "cr-one",
@@ -552,7 +554,7 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     app.graph.refusal = lambda path, operation: (
         Unavailable(operation, "down", status=503) if "/old" in path and app.now < NOW + 4 * HOUR else None
     )
-    app.ask("backfill", "2026-11-13", "2026-11-15")
+    app.ask("backfill", "2026-11-12", "2026-11-15")
     app.run(hours=4)
     assert app.stored() == {"one", "old"}
     assert record(app).series.cause is Cause.BACKFILL
@@ -727,7 +729,7 @@ class _Client:
 def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
     counted = Counted(app, monkeypatch)
-    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(serialize_message(call_record_news("one", NOW)), app.services)
     assert counted.shown() == [
         f"download {RECORD}",
         "upload reports/…",
@@ -740,7 +742,7 @@ def test_a_fresh_report_costs_two_reads_and_three_writes(app: App, monkeypatch: 
 
 def test_following_again_writes_no_copy(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.calls.append(call("one", JUST_NOW))
-    news = message(of_call_record("one", NOW))
+    news = serialize_message(call_record_news("one", NOW))
     worker.handle_signals(news, app.services)
     counted = Counted(app, monkeypatch)
     worker.handle_signals(news, app.services, redelivered=True)

@@ -106,5 +106,5 @@ def test_a_record_that_is_removed_during_an_attempt_is_not_written_again(app: Ap
 @pytest.mark.parametrize(("days", "is_due"), [(1, True), (3, False)])
 def test_an_outcome_is_looked_at_for_two_days_after_it_has_moved(days: int, is_due: bool) -> None:
     name = f"outcomes/{AFTER}/cr-one.json"
-    moved = OutcomeSummary(name, Result.STORED, None, None, NOW - timedelta(days=days), has_moved=True)
+    moved = OutcomeSummary(name, Result.STORED, 1, None, None, NOW - timedelta(days=days), has_moved=True)
     assert redrive.is_due(moved, NOW) is is_due

@@ -19,7 +19,7 @@ from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import Cause, Result
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.storage import clients
 from tests.support.blobs import coded
 from tests.support.doubles import Fault
@@ -406,7 +406,7 @@ def test_a_worker_that_publishes_late_leaves_the_outcome_of_the_last_record(app:
         assert app.results() == {"one": Result.STORED}
 
     app.before("write outcomes/", next_attempt)
-    worker.handle_signals(message(of_call_record("one", NOW)), app.services)
+    worker.handle_signals(serialize_message(call_record_news("one", NOW)), app.services)
     app.deliver()
     assert [each.result for each in app.outcomes()] == [Result.STORED]
 

@@ -204,6 +204,20 @@ def test_participants_of_every_kind_are_stored_verbatim_with_a_row_each(front: F
     ]  # fmt: skip
 
 
+def test_a_report_of_us_government_lacks_what_that_leaves_out(front: Front) -> None:
+    made = held(front, front.control.add_meeting(), NOW, participants=12)
+    front.control.change_settings(reportProperties="usGovernment")
+    try:
+        front.notify(made.call_id)
+        front.outcome(made.call_id, "stored")
+        truth = json.loads(front.control.true_report(made.report_id))
+    finally:
+        front.control.change_settings(reportProperties="global")
+    report = front.content(front.reports(made.report_id)[0])
+    assert {name: value for name, value in report.items() if "@odata." not in name} == truth
+    assert not {"registrationId", "engagements"} & report["attendanceRecords"][0].keys()
+
+
 def test_a_meeting_is_found_by_any_copy_of_its_link(front: Front) -> None:
     meeting = front.control.add_meeting(NewMeeting("recurring"))
     made = [held(front, meeting, NOW - number * 4 * HALF) for number in range(2)]

@@ -21,7 +21,7 @@ from local.stack import ports
 from local.stack.compose import Stack
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log
-from shared.messages.signals import call_event_id
+from shared.messages.signals import call_event_signal_id
 from tests.support.front import Front, eventually, hurried
 
 TOKENS = [
@@ -234,7 +234,7 @@ def test_what_is_encrypted_for_nobody_is_in_no_log_and_no_blob(scene: Scene) -> 
     }
     scene.put("meeting-signals-poison", json.dumps(message))
     seen = datetime(2026, 11, 27, 10, tzinfo=UTC)
-    signal_id = call_event_id(meeting.join_web_url, seen)
+    signal_id = call_event_signal_id(meeting.join_web_url, seen)
     outcome = eventually(lambda: scene.content(f"outcomes/date=2026-11-27/{signal_id}.json"), "its outcome")
     record = scene.state(f"signals/{signal_id}.json")
     assert (outcome["outcome"], record["outcome"]) == ("failed", "failed")

@@ -34,7 +34,7 @@ from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger
 from shared.messages import tasks
 from shared.messages.tasks import Task
-from shared.tables.attendee_table import Daily
+from shared.tables.attendee_table import AttendeeTable
 from tests.support.canaries import (
     CANARY,
     CLIENT_STATE,
@@ -344,11 +344,11 @@ def a_day_gets_its_table(scene: Scene) -> None:
     scene.ask("refreshDay", date=day)
     (table,) = eventually(lambda: scene.manifest(day).get("daily"), "a table")
     assert scene.holds(gzip.decompress(scene.container.download_blob(table).readall()).decode())
-    (part,) = Daily(scene.container, Manifests(scene.container)).plan(day)
+    (part,) = AttendeeTable(scene.container, Manifests(scene.container)).plan_parts(day)
     scene.container.delete_blob(name)
     scene.container.delete_blob(table)
     for each in (part, replace(part, index="0" * 64)):
-        scene.put("upkeep", tasks.message(Task(each)))
+        scene.put("upkeep", tasks.serialize_task(Task(each)))
 
 
 def an_operator_asks_again(scene: Scene) -> None:

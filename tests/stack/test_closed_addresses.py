@@ -12,7 +12,7 @@ import pytest
 
 from local.simulator.faults.responses import Fault
 from local.stack.compose import Stack
-from shared.subscriptions.handshake import handshake_problem
+from shared.subscriptions.handshake import check_handshake
 from tests.support.command_line import run as run_command
 from tests.support.command_line import told
 from tests.support.front import Front, eventually, own_stack
@@ -104,7 +104,7 @@ def test_an_address_that_is_closed_to_graph_is_a_problem_with_its_cure(front: Fr
 
 def test_a_name_that_this_network_does_not_know_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
-    problem = handshake_problem("https://no-such-name.invalid/api")
+    problem = check_handshake("https://no-such-name.invalid/api")
     assert problem == "https://no-such-name.invalid/api/notifications has no address in this network's DNS"
 
 

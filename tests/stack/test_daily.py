@@ -10,9 +10,9 @@ from azure.storage.blob import ContainerClient
 
 from local.simulator.tenant.orders import NewPast
 from shared.days.manifests import Manifests, index_name
-from shared.messages.tasks import Part
+from shared.messages.tasks import WriteDaily
 from shared.tables import attendee_table
-from shared.tables.attendee_table import Daily, cut, part_name
+from shared.tables.attendee_table import AttendeeTable, cut_parts, part_name
 from tests.support.doubles import Container, Steps
 from tests.support.front import Front, own_stack
 
@@ -29,7 +29,7 @@ class Day:
         self.blobs = Container(Steps(datetime(2026, 11, 25, tzinfo=UTC)))
         self.container = cast(ContainerClient, self.blobs)
         self.manifests = Manifests(self.container)
-        self.daily = Daily(self.container, self.manifests)
+        self.daily = AttendeeTable(self.container, self.manifests)
 
     def store(self, report_id: str, person: str = "p", *, body: bytes | None = None) -> None:
         record = {"id": person, "identity": {"id": person}}
@@ -38,9 +38,9 @@ class Day:
         name = f"reports/date={DAY}/{report_id}.json"
         self.blobs.upload_blob(name, body or json.dumps(report).encode(), overwrite=True, metadata=told)
 
-    def seal(self) -> list[Part]:
+    def seal(self) -> list[WriteDaily]:
         self.manifests.refresh(DAY, final=True)
-        return self.daily.plan(DAY)
+        return self.daily.plan_parts(DAY)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -70,31 +70,31 @@ def test_a_table_is_named_when_its_last_part_is_written(day: Day) -> None:
     parts = day.seal()
     assert [each.number for each in parts] == [0, 1, 2]
     for part in (parts[2], parts[0]):
-        day.daily.write(part)
+        day.daily.write_part(part)
         assert not day.named
-    day.daily.write(parts[1])
+    day.daily.write_part(parts[1])
     assert day.named == tuple(part_name(DAY, number) for number in range(3))
     assert day.rows() == [(f"r{number}", "p") for number in range(5)]
 
 
 def test_written_twice_a_part_is_written_once(day: Day) -> None:
     for part in day.seal():
-        day.daily.write(part)
+        day.daily.write_part(part)
     before, revision = day.etags(), day.manifests.read(DAY)
-    for part in day.daily.plan(DAY):
-        day.daily.write(part)
+    for part in day.daily.plan_parts(DAY):
+        day.daily.write_part(part)
     assert (day.etags(), day.manifests.read(DAY)) == (before, revision)
 
 
 def test_after_a_correction_the_table_is_named_again_when_it_has_it(day: Day) -> None:
     for part in day.seal():
-        day.daily.write(part)
+        day.daily.write_part(part)
     bodies = [blob.body for blob in day.blobs.below("daily/")]
     day.store("r4", "someone else")
     parts = day.seal()
     assert not day.named
     for part in parts:
-        day.daily.write(part)
+        day.daily.write_part(part)
     assert len(day.named) == 3
     assert day.rows()[-1] == ("r4", "someone else")
     assert [blob.body for blob in day.blobs.below("daily/")][:2] == bodies[:2]
@@ -105,21 +105,21 @@ def test_a_part_of_an_index_that_is_gone_is_not_written(day: Day) -> None:
     day.store("r5")
     new = day.seal()
     for part in old:
-        day.daily.write(part)
+        day.daily.write_part(part)
     assert not day.rows()
     assert not day.named
     for part in new:
-        day.daily.write(part)
+        day.daily.write_part(part)
     assert len(day.rows()) == 6
 
 
 def test_parts_that_are_too_many_are_deleted(day: Day) -> None:
     for part in day.seal():
-        day.daily.write(part)
+        day.daily.write_part(part)
     for number in (2, 3, 4):
         day.blobs.delete_blob(f"reports/date={DAY}/r{number}.json")
     for part in day.seal():
-        day.daily.write(part)
+        day.daily.write_part(part)
     assert day.named == (part_name(DAY, 0),)
     assert [blob.name for blob in day.blobs.below("daily/")] == [part_name(DAY, 0)]
 
@@ -128,7 +128,7 @@ def test_parts_that_are_too_many_are_deleted(day: Day) -> None:
 def test_a_report_that_is_no_json_object_costs_its_own_rows_alone(day: Day, body: bytes) -> None:
     day.store("r1", body=body)
     for part in day.seal():
-        day.daily.write(part)
+        day.daily.write_part(part)
     assert [report for report, _ in day.rows()] == ["r0", "r2", "r3", "r4"]
 
 
@@ -137,12 +137,12 @@ def test_a_day_without_reports_needs_no_table() -> None:
     assert empty.seal() == []
     manifest = empty.manifests.read(DAY)
     assert manifest
-    assert manifest.is_whole
+    assert manifest.is_complete_with_table
 
 
 def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attendee_table, "PART_BYTES", 100)
-    assert list(cut([(10, 60), (11, 40), (12, 1), (13, 500), (14, 1)])) == [
+    assert list(cut_parts([(10, 60), (11, 40), (12, 1), (13, 500), (14, 1)])) == [
         (0, 21),
         (21, 12),
         (33, 13),

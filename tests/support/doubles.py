@@ -275,8 +275,8 @@ class Graph(client.Graph):
         reports = [report for report in shown if report]
         if len(parts) == 5:
             return {"value": [{**report, "attendanceRecords": None} for report in reports]}
-        wanted = parts[5]
-        return next((each for each in reports if each["id"] == wanted), None) or _missing(operation)
+        one = next((each for each in reports if each["id"] == parts[5]), None) or _missing(operation)
+        return one if len(parts) == 6 else {"value": one["attendanceRecords"]}
 
 
 def meeting_id(call: Call) -> str:

@@ -73,7 +73,7 @@ class World:
         manifest = Manifest(day, complete, int(complete), outcomes, daily=(), updated=now, **known)
         container = self.service.get_container_client(self.container)
         name = f"manifests/date={day.isoformat()}/manifest.json"
-        container.upload_blob(name, manifests.dumps(manifest), overwrite=True)
+        container.upload_blob(name, manifests.serialize_manifest(manifest), overwrite=True)
 
     def deny(self, count: int) -> None:
         """So many organizers without access."""

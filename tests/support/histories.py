@@ -24,7 +24,7 @@ from shared.ledger.merge import OVERDUE
 from shared.ledger.record import Purpose, Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
-from shared.messages.signals import message, of_call_record, pack, subject_of
+from shared.messages.signals import call_record_news, pack_messages, serialize_message, subject_of
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
@@ -321,8 +321,10 @@ class History:
         """Time passes until then; the webhook answers what Graph posts meanwhile."""
         while self.posts and self.posts[0][0] <= until:
             moment, ids = self.posts.pop(0)
-            signals = [of_call_record(call_id, moment) for call_id in ids]
-            texts = pack(signals) if self.story.packed else [message(each) for each in signals]
+            signals = [call_record_news(call_id, moment) for call_id in ids]
+            texts = (
+                pack_messages(signals) if self.story.packed else [serialize_message(each) for each in signals]
+            )
             self.queues[SIGNALS].messages.extend(Message(text, moment) for text in texts)
             self.announced.update(ids)
             self.tell(f"announced: {ids} at {moment}")

@@ -26,7 +26,7 @@ from shared.archiving import dead_letters, redrive, worker
 from shared.days.manifests import Manifest, Manifests
 from shared.errors import GraphError
 from shared.ledger.record import Record, Result, load_outcome
-from shared.messages.signals import message, of_call_record
+from shared.messages.signals import call_record_news, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
@@ -93,11 +93,15 @@ class WatchedQueue(Queue):
 
 @dataclass
 class WatchedGraph(Graph):
-    """Microsoft Graph that refuses what `refusal`, given path and operation, has an error for."""
+    """Microsoft Graph that refuses what `refusal`, given path and operation, has an error for.
+
+    `answer` may put another answer in the place of the one that it is given.
+    """
 
     steps: Steps
     calls: list[Call]
     refusal: Callable[[str, str], GraphError | None] = lambda path, operation: None
+    answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda path, content: content
     seen: list[tuple[datetime, str]] = field(default_factory=list)  # when which operation was asked for
 
     def __post_init__(self) -> None:
@@ -107,7 +111,7 @@ class WatchedGraph(Graph):
         self.seen.append((self.steps.now, operation))
         if error := self.refusal(path, operation):
             raise error
-        return super().get(path, operation)
+        return self.answer(path, super().get(path, operation))
 
 
 class App:
@@ -143,7 +147,7 @@ class App:
 
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
-        self.receive(clients.SIGNALS_QUEUE, message(of_call_record(call_id, self.now)))
+        self.receive(clients.SIGNALS_QUEUE, serialize_message(call_record_news(call_id, self.now)))
 
     def ask(self, kind: str, first: str, last: str, *outcomes: Result) -> None:
         """An operator asks for a backfill, or for a redrive of these outcomes."""

@@ -137,7 +137,7 @@ def test_any_value_in_any_field_is_read_or_refused(record: Record, data: st.Data
     place[data.draw(st.sampled_from(sorted(place)))] = data.draw(ANY)
     problem = ""
     try:
-        codec.read(Record, content)
+        codec.decode(Record, content)
     except NotOurMessage as refused:
         problem = str(refused)
     assert SECRET not in problem
@@ -146,17 +146,17 @@ def test_any_value_in_any_field_is_read_or_refused(record: Record, data: st.Data
 @given(ANY)
 def test_any_json_is_read_or_refused(content: object) -> None:
     with pytest.raises(NotOurMessage):
-        codec.read(Record, content)
+        codec.decode(Record, content)
 
 
 def test_what_has_its_default_is_left_out() -> None:
-    assert codec.write(Record("a", DAY, 0)) == LEAST
-    assert codec.read(Record, {**LEAST, "later": SECRET}) == Record("a", DAY, 0)
+    assert codec.encode(Record("a", DAY, 0)) == LEAST
+    assert codec.decode(Record, {**LEAST, "later": SECRET}) == Record("a", DAY, 0)
 
 
 def test_full_json_has_every_property() -> None:
     meeting = {"start": None, "joinWebUrl": None, "source": None, "sessionId": None}
-    assert codec.write(Record("a", DAY, 0), full=True) == {
+    assert codec.encode(Record("a", DAY, 0), full=True) == {
         **LEAST,
         "opened": False,
         "meeting": meeting,
@@ -227,7 +227,7 @@ def test_names_and_values_are_those_of_json() -> None:
 )
 def test_a_refusal_names_the_field_and_quotes_nothing(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(NotOurMessage) as refused:
-        codec.read(Record, LEAST | changes)
+        codec.decode(Record, LEAST | changes)
     assert str(refused.value) == problem
 
 
@@ -243,4 +243,4 @@ def test_a_type_without_a_form_in_json_is_an_error_of_the_program() -> None:
         value: float
 
     with pytest.raises(TypeError, match="float"):
-        codec.write(Odd(1.0))
+        codec.encode(Odd(1.0))

@@ -9,7 +9,7 @@ import pytest
 
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
-from shared.messages.signals import EventKind, EventSession, Origin, call_record_id, report_ready_id
+from shared.messages.signals import EventKind, EventSession, Origin, call_record_signal_id, report_signal_id
 from shared.reconcile.call_records import MissingSignal, OutcomeIndex
 from shared.reconcile.events import SKIP_AFTER, EventScan
 from shared.reconcile.slices import Slice
@@ -76,7 +76,7 @@ def scanned(
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
     services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))
     has = known or set()
-    index = SimpleNamespace(result=lambda signal_id, _: "stored" if signal_id in has else None)
+    index = SimpleNamespace(find=lambda signal_id, _: "stored" if signal_id in has else None)
     work = Slice(scan, services)
     EventScan(work, cast(OutcomeIndex, index)).run()
     return work.scan, found, tasks
@@ -88,8 +88,8 @@ def scan(**changes: Any) -> Scan:
 
 
 def test_each_report_without_an_outcome_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    done, found, tasks = scanned(Graph(), scan(), monkeypatch, {report_ready_id("r-a")})
-    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
+    done, found, tasks = scanned(Graph(), scan(), monkeypatch, {report_signal_id("r-a")})
+    assert [each.signal_id for each in found] == [report_signal_id("r-b")]
     (meeting,) = [each.meeting for each in found]
     assert meeting.event == EventSession(EventKind.WEBINAR, "b", "s-b")
     assert (meeting.organizer_id, meeting.origin) == ("o", Origin.LIST)
@@ -101,7 +101,7 @@ def test_a_scan_goes_on_at_its_page_and_event(monkeypatch: pytest.MonkeyPatch) -
     graph = Graph()
     cursor = EventCursor((EventKind.WEBINAR,), "https://graph/next", 1)
     _, found, _ = scanned(graph, scan(events=cursor), monkeypatch)
-    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
+    assert [each.signal_id for each in found] == [report_signal_id("r-b")]
     assert graph.asked[0] == "https://graph/next"
 
 
@@ -115,7 +115,7 @@ def test_one_event_that_keeps_failing_is_passed_over_and_no_day_is_final(
 ) -> None:
     broken: dict[str, GraphError] = {"a": Unavailable("list sessions", "no")}
     done, found, _ = scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
-    assert [each.signal_id for each in found] == [report_ready_id("r-b")]
+    assert [each.signal_id for each in found] == [report_signal_id("r-b")]
     assert {(NOW - DAY).date(), NOW.date()} <= set(done.unclear)
 
 
@@ -134,4 +134,4 @@ def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_ids_of_kinds_never_meet() -> None:
-    assert call_record_id("a") != report_ready_id("a")
+    assert call_record_signal_id("a") != report_signal_id("a")

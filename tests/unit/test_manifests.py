@@ -26,8 +26,9 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
-from shared.days.manifests import Manifest, Manifests, dumps, following
+from shared.days.manifests import Manifest, Manifests, next_manifest, serialize_manifest
 from shared.errors import AttendanceError
+from shared.graph.join_urls import join_url_key, series_id
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
@@ -69,13 +70,15 @@ def store(
         report_id,
         NOON - timedelta(hours=1),
         NOON,
-        2,
-        hashlib.sha256(body).hexdigest(),
-        io.BytesIO(body),
-        len(body),
-        datetime.now(UTC),
+        participants=2,
+        records=2,
+        is_partial=False,
+        sha256=hashlib.sha256(body).hexdigest(),
+        body=io.BytesIO(body),
+        size=len(body),
+        read_at=datetime.now(UTC),
     )
-    return Archive(container).store(replace(known, **changes), where)
+    return Archive(container).store(replace(known, **changes), where).result
 
 
 def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
@@ -126,6 +129,7 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
         "revision": 1,
         "outcomes": {},
         "reports": 0,
+        "partial": 0,
         "daily": [],
         "oldestPending": None,
         "updated": written.updated.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
@@ -216,9 +220,12 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "eventId": None,
             "sessionId": None,
             "joinWebUrl": URL,
+            "joinUrlKey": join_url_key(URL),
+            "seriesId": series_id(URL),
             "start": "2026-11-23T11:00:00.000Z",
             "end": "2026-11-23T12:00:00.000Z",
             "participants": 250,
+            "partial": False,
         }
     ]
 
@@ -231,7 +238,8 @@ def test_a_line_names_event_and_session_of_a_webinar(
     manifests.refresh(DAY, final=False)
     (line,) = lines(container)
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
-    unknown = {"meetingId", "organizerId", "joinWebUrl", "start", "end", "participants"}
+    unknown = {"meetingId", "organizerId", "joinWebUrl", "joinUrlKey", "seriesId"}
+    unknown |= {"start", "end", "participants"}
     assert {name for name, value in line.items() if value is None} == unknown
 
 
@@ -568,7 +576,7 @@ MANIFESTS = st.builds(
 
 @given(MANIFESTS)
 def test_a_manifest_survives_its_blob(manifest: Manifest) -> None:
-    body = dumps(manifest)
+    body = serialize_manifest(manifest)
     assert b"\n" not in body
     assert codec.loads(Manifest, body) == manifest
 
@@ -579,7 +587,7 @@ def test_the_revision_counts_the_versions_that_were_published_as_complete(
 ) -> None:
     manifest, published = None, 0
     for seen, final, changed in looks:
-        before, manifest = manifest, following(manifest, seen, final=final, reports_changed=changed)
+        before, manifest = manifest, next_manifest(manifest, seen, final=final, reports_changed=changed)
         if manifest is not before:
             published += manifest.complete
             assert manifest.updated == seen.updated

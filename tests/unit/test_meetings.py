@@ -1,5 +1,6 @@
 """From a call record to its online meeting: organizers, join URLs, and the two ways of asking Graph."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import AccessDenied, NotFound, Refused, Unavailable
 from shared.graph.client import Graph
@@ -29,6 +32,18 @@ CLASSIC = (
 SHORT = "https://teams.microsoft.com/meet/2145678901234?p=aBcDeFgHiJkLmNoPqR"
 
 
+def event(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((EVENTS / name).read_bytes())
+    return content
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+    max_leaves=5,
+)
+
+
 class Answers(Graph):
     """A Graph that gives prepared answers, in turn, and remembers what was asked for."""
 
@@ -42,11 +57,6 @@ class Answers(Graph):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-def event(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((EVENTS / name).read_bytes())
-    return content
 
 
 def refusal() -> Refused:
@@ -96,18 +106,27 @@ def test_a_call_between_two_is_no_meeting() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"joinWebUrl": None},
-        {"joinWebUrl": ""},
-        {"joinWebUrl": 7},
-        {"type": "peerToPeer"},
-        {"type": "unknown"},
-        {"type": None},
-    ],
+    "kind", ["groupCall", "GroupCall", "unknown", "unknownFutureValue", "new", None, 7, []]
 )
-def test_a_meeting_is_a_group_call_with_a_join_url(changes: dict[str, object]) -> None:
-    assert not parse_call_record(event("call-record-organizer-v2.json") | changes, "o").is_meeting
+def test_a_join_url_makes_a_meeting_whatever_the_type_says(kind: object) -> None:
+    record = parse_call_record(event("call-record-organizer-v2.json") | {"type": kind}, "o")
+    assert (record.is_meeting, record.is_between_people) == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["peerToPeer", "PeerToPeer", "peertopeer", "PEERTOPEER"])
+@pytest.mark.parametrize("url", [CLASSIC, None])
+def test_a_call_is_between_people_where_its_type_says_so_in_any_case(kind: str, url: str | None) -> None:
+    content = event("call-record-organizer-v2.json") | {"type": kind, "joinWebUrl": url}
+    record = parse_call_record(content, "o")
+    assert (record.is_meeting, record.is_between_people) == (False, True)
+
+
+@pytest.mark.parametrize("kind", ["groupCall", "unknown", None])
+@pytest.mark.parametrize("url", [None, "", 7])
+def test_a_call_record_without_a_join_url_is_neither(kind: object, url: object) -> None:
+    content = event("call-record-organizer-v2.json") | {"type": kind, "joinWebUrl": url}
+    record = parse_call_record(content, "o")
+    assert (record.is_meeting, record.is_between_people) == (False, False)
 
 
 @pytest.mark.parametrize("organizer", [7, "text", [], {"identity": 7}, {"identity": {"user": []}}])
@@ -123,22 +142,47 @@ def test_an_organizer_that_is_no_object_id_never_becomes_an_address(user_id: obj
     assert parse_call_record(content, "o").organizer_id == IN_JOIN_URL
 
 
-@pytest.mark.parametrize("name", ["startDateTime", "endDateTime"])
-@pytest.mark.parametrize("value", [None, "", "0001-01-01T00:00:00Z", "soon", 7])
-def test_a_call_record_without_its_times_is_asked_for_again(name: str, value: object) -> None:
-    with pytest.raises(Unavailable):
-        parse_call_record(event("call-record-organizer-v2.json") | {name: value}, "o")
+# Not set, no time, or none that a call can have.
+NO_TIMES: list[object] = [
+    None, "", "0001-01-01T00:00:00Z", "soon", 7, [], "1999-12-31T00:00:00Z", "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-01:00",
+]  # fmt: skip
 
 
-def test_a_call_record_with_a_time_beyond_the_calendar_is_asked_for_again() -> None:
-    with pytest.raises(Unavailable):
-        parse_call_record(
-            event("call-record-organizer-v2.json") | {"endDateTime": "9999-12-31T23:59:59-01:00"}, "o"
-        )
+@pytest.mark.parametrize("value", NO_TIMES)
+def test_a_meeting_without_an_end_is_asked_for_again(value: object) -> None:
+    with pytest.raises(Unavailable, match="has no end"):
+        parse_call_record(event("call-record-organizer-v2.json") | {"endDateTime": value}, "o")
+
+
+@pytest.mark.parametrize("value", [*NO_TIMES, "2026-11-24T00:00:00Z"])
+def test_a_start_that_cannot_be_true_is_not_told(value: object) -> None:
+    record = parse_call_record(event("call-record-organizer-v2.json") | {"startDateTime": value}, "o")
+    assert (record.start, record.is_meeting) == (None, True)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(event("call-record-organizer-v2.json"))), JSON))
+def test_no_call_record_is_an_error_of_ours(changes: dict[str, Any]) -> None:
+    with contextlib.suppress(Unavailable):
+        parse_call_record(event("call-record-organizer-v2.json") | changes, "o")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"error": {"code": "UnknownError", "message": ""}}, {"id": None}, {"id": 7}, {"id": "another"}],
+)
+def test_an_answer_that_is_not_the_call_record_asked_for_decides_nothing(answer: dict[str, Any]) -> None:
+    with pytest.raises(Unavailable, match="call record"):
+        get_call_record(Answers(event("call-record-peer-to-peer.json") | {"id": None} | answer), "asked-for")
+
+
+def test_the_id_of_a_call_record_is_the_same_in_any_case_of_letters() -> None:
+    content = event("call-record-organizer-v2.json")
+    assert get_call_record(Answers(content | {"id": content["id"].upper()}), content["id"]).is_meeting
 
 
 def test_a_call_record_is_asked_for_by_its_encoded_id() -> None:
-    graph = Answers(event("call-record-organizer-v2.json"))
+    graph = Answers(event("call-record-organizer-v2.json") | {"id": "a/b?c"})
     assert get_call_record(graph, "a/b?c").organizer_id == ORGANIZER
     assert graph.asked == ["communications/callRecords/a%2Fb%3Fc"]
 

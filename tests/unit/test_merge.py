@@ -23,6 +23,7 @@ from shared.ledger.merge import (
 from shared.ledger.record import (
     MOST_COMMITS,
     AttemptSeries,
+    Candidate,
     Cause,
     DeadLetter,
     NextAttempt,
@@ -44,8 +45,8 @@ from shared.messages.signals import (
     News,
     Nudge,
     Origin,
-    of_call_record,
-    of_report,
+    call_record_news,
+    report_news,
 )
 from shared.privacy.redact import ERASED
 
@@ -72,7 +73,7 @@ MEETINGS = st.builds(
     st.sampled_from(Origin),
 )
 REPORTS = st.lists(
-    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3)), max_size=3
+    st.builds(StoredReport, st.sampled_from("abc"), MOMENTS, st.text(max_size=3), st.booleans()), max_size=3
 ).map(lambda found: tuple({each.id: each for each in found}.values()))
 SERIES = st.builds(AttemptSeries, MOMENTS, st.sampled_from(Cause), st.integers(0, 5), st.booleans())
 BURIED = st.none() | st.builds(DeadLetter, st.just("q"), MAYBE, st.none() | st.integers(0, 3), st.just("0"))
@@ -88,6 +89,9 @@ RECORDS = st.builds(
     stored=st.none() | MOMENTS,
     meeting=MEETINGS,
     reports=REPORTS,
+    candidates=st.lists(st.builds(Candidate, st.sampled_from("abc"), st.just("0"), MOMENTS), max_size=1).map(
+        tuple
+    ),
     last_error=MAYBE,
     buried=BURIED,
     announced=st.none() | MOMENTS,
@@ -194,7 +198,7 @@ def test_of_two_workers_at_one_attempt_one_is_recorded(new: Record, old: Record)
 
 
 def test_news_begins_a_record_and_finds_an_existing_one_out_of_turn() -> None:
-    news = of_call_record("a", SEEN, subscription_id="sub")
+    news = call_record_news("a", SEEN, subscription_id="sub")
     begun = record_for_attempt(news, None, NOW)
     assert begun == record_from_news(news)
     assert begun
@@ -227,7 +231,7 @@ def test_nothing_reaches_a_record_whose_person_was_erased(
     assert merge_attempt(erased, found, 9) is None
     assert reopen_record(erased, cause, began, NOW) is None
     assert add_call_times(erased, Meeting(NOW, NOW, version=9)) is None
-    assert add_news(replace(erased, announced=None), of_call_record("a", SEEN)) is None
+    assert add_news(replace(erased, announced=None), call_record_news("a", SEEN)) is None
 
 
 @given(old=RECORDS, cause=st.sampled_from(Cause), started=MOMENTS, now=MOMENTS)
@@ -333,7 +337,7 @@ def test_the_list_never_takes_a_time_away(old: Record, told: Meeting) -> None:
 
 @given(old=RECORDS)
 def test_news_fills_what_a_record_lacks_and_raises_nothing(old: Record) -> None:
-    news = of_report("r", EventSession(EventKind.TOWNHALL, "e2", "s2"), NOW, subscription_id="other")
+    news = report_news("r", EventSession(EventKind.TOWNHALL, "e2", "s2"), NOW, subscription_id="other")
     filled = add_news(old, news)
     if old.announced:
         assert filled is None

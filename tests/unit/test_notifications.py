@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.doors.notifications import Received, read
+from shared.doors.notifications import ParsedNotifications, parse_notifications
 from shared.errors import NotANotification
-from shared.messages.rich_notifications import Encrypted, Item
+from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import (
     EventKind,
     EventSession,
-    of_call_event,
-    of_call_record,
-    of_report,
+    call_event_news,
+    call_record_news,
+    report_news,
     subject_of,
 )
-from shared.messages.tasks import Maintain, Renew, Subscribe, Task
+from shared.messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
 from shared.settings import load
 from tests.support.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
@@ -44,30 +44,34 @@ def item(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not None}
 
 
-def received(*items: object) -> Received:
-    return read(body(*items), SETTINGS, SEEN)
+def received(*items: object) -> ParsedNotifications:
+    return parse_notifications(body(*items), SETTINGS, SEEN)
 
 
-def call_ids(found: Received) -> list[str]:
+def call_ids(found: ParsedNotifications) -> list[str]:
     return [subject_of(news.signal_id) for news in found.signals]
 
 
 def test_a_created_call_record_becomes_a_signal() -> None:
-    found = read((EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.signals == (of_call_record(CALL, SEEN, subscription_id=SUBSCRIPTION, traceparent="t"),)
+    found = parse_notifications(
+        (EVENTS / "call-record-created.json").read_bytes(), SETTINGS, SEEN, traceparent="t"
+    )
+    assert found.signals == (call_record_news(CALL, SEEN, subscription_id=SUBSCRIPTION, traceparent="t"),)
     assert found.signals[0].signal_id == f"cr-{CALL}"
     assert (found.tasks, found.dropped) == ((), {})
 
 
 def test_a_batch_of_several_subscriptions_and_tenants_is_sorted_item_by_item() -> None:
-    found = read((EVENTS / "batch-of-several-subscriptions.json").read_bytes(), SETTINGS, SEEN)
+    found = parse_notifications((EVENTS / "batch-of-several-subscriptions.json").read_bytes(), SETTINGS, SEEN)
     assert call_ids(found) == [CALL, "a6d0b8f1-33d4-4ed7-9f5c-0c8b1f1a2d3e"]
     assert found.dropped == {"clientState": 1, "tenant": 1}
 
 
 def test_lifecycle_events_and_changes_may_share_a_body() -> None:
-    found = read((EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t")
-    assert found.tasks == (Task(Renew(SUBSCRIPTION), "t"), Task(Maintain(), "t"))
+    found = parse_notifications(
+        (EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t"
+    )
+    assert found.tasks == (Task(RenewSubscription(SUBSCRIPTION), "t"), Task(MaintainSubscriptions(), "t"))
     assert call_ids(found) == [CALL]
     assert found.dropped == {"clientState": 1}
 
@@ -86,9 +90,9 @@ JOIN = "https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0?c
 REPORT = "solutions/virtualEvents/webinars/e@t/sessions/s/attendanceReports/r"
 
 
-def news(resource: str, **data: object) -> Received:
+def news(resource: str, **data: object) -> ParsedNotifications:
     about = item(resource=resource, resourceData=data)
-    return read(body(about), ALL, SEEN)
+    return parse_notifications(body(about), ALL, SEEN)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -106,7 +110,7 @@ def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> No
         f"{slash}solutions/virtualEvents/webinars/e@t/getAttendanceReports", **{"@odata.id": address}
     )
     session = EventSession(EventKind.WEBINAR, "e@t", "s")
-    assert found.signals == (of_report("r", session, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (report_news("r", session, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 @pytest.mark.parametrize("name", ["@odata.id", "id"])
@@ -120,7 +124,7 @@ def test_a_report_that_is_ready_becomes_a_signal(slash: str, address: str) -> No
 )
 def test_a_new_event_is_to_be_subscribed_to(name: str, path: str) -> None:
     found = news("solutions/virtualEvents/events/", **{name: path})
-    assert found.tasks == (Task(Subscribe(EventKind.TOWNHALL, "e@t")),)
+    assert found.tasks == (Task(SubscribeEvent(EventKind.TOWNHALL, "e@t")),)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +153,12 @@ def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded
     for _ in range(times_encoded):
         url = quote(url, safe="")
     found = news(f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_the_resource_of_2022_is_understood() -> None:
     found = news(f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'")
-    assert found.signals == (of_call_event(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
 def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
@@ -163,8 +167,8 @@ def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
     about = item(resource=resource, encryptedContent=sealed)
     for tokens, kept in ((["t"], ("t",)), (None, ()), ("t", ()), ([7], ())):
         content = json.dumps({"value": [about], "validationTokens": tokens}).encode()
-        found = read(content, ALL, SEEN).encrypted
-        assert (found.items, found.tokens) == ((Item(JOIN, sealed, SUBSCRIPTION),), kept)
+        found = parse_notifications(content, ALL, SEEN).encrypted
+        assert (found.items, found.tokens) == ((RichItem(JOIN, sealed, SUBSCRIPTION),), kept)
 
 
 def test_what_the_settings_do_not_ask_for_is_dropped() -> None:
@@ -218,7 +222,7 @@ def test_the_previous_client_state_is_accepted_while_rotating() -> None:
 def test_an_unset_previous_client_state_accepts_nothing() -> None:
     alone = load({name: value for name, value in ENVIRON.items() if name != "CLIENT_STATE_PREVIOUS"})
     for state in ("", None, PREVIOUS_STATE):
-        assert read(body(item(clientState=state)), alone, SEEN).dropped == {"clientState": 1}
+        assert parse_notifications(body(item(clientState=state)), alone, SEEN).dropped == {"clientState": 1}
 
 
 @pytest.mark.parametrize("tenant", ["84841066-274d-4ec0-a5c1-276be684bdd3", "", 7, [TENANT], TENANT + " "])
@@ -287,7 +291,7 @@ def test_one_call_in_either_case_is_one_signal() -> None:
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
 def test_a_subscription_that_is_no_id_is_left_out_of_the_news(subscription: object) -> None:
     found = received(item(subscriptionId=subscription))
-    assert found.signals == (of_call_record(CALL, SEEN),)
+    assert found.signals == (call_record_news(CALL, SEEN),)
 
 
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
@@ -320,12 +324,12 @@ def test_a_subscription_to_renew_is_named_by_an_id_alone(subscription: object) -
 )
 def test_a_body_that_is_no_collection_is_refused(content: bytes) -> None:
     with pytest.raises(NotANotification):
-        read(content, SETTINGS, SEEN)
+        parse_notifications(content, SETTINGS, SEEN)
 
 
 def test_a_byte_order_mark_and_an_empty_collection_are_no_reason_to_refuse() -> None:
-    assert read(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == Received(
-        (), Encrypted((), (), SEEN), (), received().dropped
+    assert parse_notifications(b'\xef\xbb\xbf{"value":[]}', SETTINGS, SEEN) == ParsedNotifications(
+        (), EncryptedBatch((), (), SEEN), (), received().dropped
     )
 
 
@@ -339,7 +343,7 @@ JSON = st.recursive(
 @given(JSON | st.builds(lambda inner: {"value": inner}, JSON | st.lists(JSON)))
 def test_any_json_is_read_or_refused_and_enqueues_nothing(value: Any) -> None:
     try:
-        found = read(json.dumps(value).encode(), SETTINGS, SEEN)
+        found = parse_notifications(json.dumps(value).encode(), SETTINGS, SEEN)
     except NotANotification:
         return
     assert (found.signals, found.tasks) == ((), ())
@@ -357,7 +361,7 @@ def test_any_value_of_any_property_is_read_as_a_signal_or_a_task_or_dropped(name
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     try:
-        assert isinstance(read(content, SETTINGS, SEEN), Received)
+        assert isinstance(parse_notifications(content, SETTINGS, SEEN), ParsedNotifications)
     except NotANotification:
         return
 

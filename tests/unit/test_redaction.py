@@ -12,7 +12,7 @@ from shared.cli.erasure.erase import remove_organizer
 from shared.ledger.record import AttemptSeries, DeadLetter, NextAttempt, Record, Result, dump_outcome
 from shared.messages import codec
 from shared.messages.signals import Meeting
-from shared.privacy.redact import ERASED, Person, of_report, roles
+from shared.privacy.redact import ERASED, Person, find_roles, redact_report
 
 WHO = Person(frozenset({"8b081ef6", "frida@contoso.example"}))
 WHEN = "2026-11-24T00:00:00.000Z"
@@ -56,13 +56,13 @@ def report(*records: object) -> dict[str, Any]:
     ],
 )
 def test_a_person_is_told_by_id_or_address(changes: dict[str, object], is_theirs: bool) -> None:
-    found = roles(report(record(**changes), "no record"), {}, WHO)
+    found = find_roles(report(record(**changes), "no record"), {}, WHO)
     assert found == (["attendee"] if is_theirs else [])
 
 
 def test_of_a_record_only_role_and_times_stay() -> None:
     other = record(id="o", emailAddress="o@x", identity={"id": "o", "displayName": "Olaf"})
-    new = of_report(report(other, record()), {"sha256": "old", "organizerid": "somebody"}, WHO, WHEN)
+    new = redact_report(report(other, record()), {"sha256": "old", "organizerid": "somebody"}, WHO, WHEN)
     content = json.loads(new.body)
     assert content["attendanceRecords"] == [
         other,
@@ -92,19 +92,19 @@ def test_of_an_organizer_what_names_the_meeting_goes_too_and_the_series_stays() 
         "sha256": "old",
         "end": "e",
     }
-    new = of_report(report(), told, WHO, WHEN)
+    new = redact_report(report(), told, WHO, WHEN)
     assert json.loads(new.body) == {"id": "r", "attendanceRecords": [], "totalParticipantCount": 2}
     assert set(new.metadata) == {"sha256", "end", "seriesid", ERASED}
 
 
 def test_engagements_go_with_the_person_and_those_of_others_stay() -> None:
     other = record(id="o", emailAddress="o@x", identity={"id": "o", "displayName": "Olaf"})
-    content = json.loads(of_report(report(other, record()), {}, WHO, WHEN).body)
+    content = json.loads(redact_report(report(other, record()), {}, WHO, WHEN).body)
     assert [each.get("engagements") for each in content["attendanceRecords"]] == [other["engagements"], None]
 
 
 def test_the_sha256_is_that_of_what_is_left() -> None:
-    new = of_report(report(record()), {}, WHO, WHEN)
+    new = redact_report(report(record()), {}, WHO, WHEN)
     content = {name: value for name, value in json.loads(new.body).items() if "@odata." not in name}
     del content["attendanceRecords"][0]["identity"]["@odata.type"]
     form = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = (
     "https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0?context=%7B%22Tid%22%3A%22t%22%7D"
 )
-REPORT = Report("r", NOW, NOW, 1, "0" * 64, io.BytesIO(), 0, NOW)
+REPORT = Report("r", NOW, NOW, 1, 1, False, "0" * 64, io.BytesIO(), 0, NOW)
 RECORD = Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW))
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import Unavailable
+from shared.errors import AccessDenied, GraphError, NotFound, Refused, Unavailable
 from shared.graph import verbatim_json
 from shared.graph.client import Graph
 from shared.graph.reports import MeetingReports, Report, list_reports, read_report
@@ -101,9 +101,11 @@ def test_pages_of_any_size_and_form_join_to_the_same_report(
     count: int, size: int, link: str, expanded: bool
 ) -> None:
     records = [record(number) for number in range(count)]
-    graph = paged(head(attendanceRecords=records), size, link=link, expanded=expanded)
+    whole_one = head(totalParticipantCount=count, attendanceRecords=records)
+    graph = paged(whole_one, size, link=link, expanded=expanded)
     report, body = whole(graph)
-    assert json.loads(body) == head(attendanceRecords=records)
+    assert json.loads(body) == whole_one
+    assert (report.is_partial, report.records) == (False, count)
     assert len(graph.asked) == max(1, -(-count // size))
     assert report.size == len(body)
     assert report.sha256 == documented_sha256(body)
@@ -160,7 +162,8 @@ def test_a_report_is_stored_as_graph_sent_it_property_for_property() -> None:
 
 def test_unknown_properties_odd_numbers_and_annotations_stay() -> None:
     sent = (
-        '{"id":"r","new":{"a":[1.0,1E2,-0]},"meetingEndDateTime":"2026-11-23T10:00:00Z",'
+        f'{{"id":"{REPORT_ID}",'
+        '"new":{"a":[1.0,1E2,-0]},"meetingEndDateTime":"2026-11-23T10:00:00Z",'
         '"attendanceRecords@odata.count":1,"attendanceRecords":[{"id":"1","score":0.10,"@odata.type":"#x","é":"😀"}],'
         '"last":null}'
     )
@@ -196,7 +199,8 @@ def test_where_records_are_not_expanded_they_are_listed(first: dict[str, Any]) -
 
 
 def test_a_report_of_nobody_is_a_report() -> None:
-    report, body = whole(paged(head(attendanceRecords=[]), 1))
+    report, body = whole(paged(head(totalParticipantCount=0, attendanceRecords=[]), 1))
+    assert not report.is_partial
     assert json.loads(body)[RECORDS] == []
     assert report.sha256 == documented_sha256(body)
 
@@ -215,8 +219,9 @@ def test_records_without_an_id_are_kept_too() -> None:
         {"id": 7},
         {"meetingEndDateTime": None},
         {"meetingEndDateTime": "0001-01-01T00:00:00Z"},
+        {"id": "another report"},
         {"meetingEndDateTime": "later"},
-        {"meetingStartDateTime": 7},
+        {"meetingEndDateTime": "9999-12-31T23:59:59.9999999Z"},
         {RECORDS: {}},
         {RECORDS: "none"},
         {f"{RECORDS}@odata.nextLink": ""},
@@ -249,12 +254,59 @@ def test_a_report_nested_too_deeply_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "participants"), [(2, 2), (0, 0), (None, 3), ("2", 3), (2.5, 3), (True, 3), ({}, 3)]
+    ("told", "participants"),
+    [(2, 2), (0, 0), (None, 3), ("2", 3), (2.5, 3), (True, 3), ({}, 3), (-1, 3), (10**400, 3), (2**40, 3)],
 )
 def test_participants_are_those_that_graph_counts_else_the_records(told: object, participants: int) -> None:
     records = [record(number) for number in range(3)]
     report, _ = whole(paged(head(totalParticipantCount=told, attendanceRecords=records), 2))
     assert report.participants == participants
+    assert report.is_partial == (participants != 3)
+
+
+@pytest.mark.parametrize("told", [0, 2, 4, 250])
+def test_a_reading_with_another_number_of_records_than_graph_counts_is_partial(told: int) -> None:
+    records = [record(number) for number in range(3)]
+    report, _ = whole(paged(head(totalParticipantCount=told, attendanceRecords=records), 3))
+    assert (report.is_partial, report.records) == (True, 3)
+
+
+@pytest.mark.parametrize("repeated", [record(1), {"id": None, "emailAddress": "a"}, {"role": "None"}])
+def test_a_reading_with_one_record_on_two_pages_is_partial(repeated: dict[str, Any]) -> None:
+    """Something was put in or taken out between two pages, and another record may have been passed over."""
+    records = [record(0), repeated, repeated, record(3)]
+    report, body = whole(paged(head(totalParticipantCount=4, attendanceRecords=records), 2))
+    assert (report.is_partial, report.records) == (True, 3)
+    assert json.loads(body)[RECORDS] == records  # as it came
+    report, _ = whole(paged(head(totalParticipantCount=4, attendanceRecords=records), 4))
+    assert (report.is_partial, report.records) == (False, 4)
+
+
+def test_a_report_that_counts_people_and_shows_none_has_its_records_listed() -> None:
+    report = head(totalParticipantCount=2, attendanceRecords=[])
+    graph = Pages(
+        {
+            f"{ADDRESS}?$expand={RECORDS}": json.dumps(report),
+            f"{ADDRESS}/{RECORDS}": json.dumps({"value": [record(0), record(1)]}),
+        }
+    )
+    found, body = whole(graph)
+    assert json.loads(body) == report | {RECORDS: [record(0), record(1)]}
+    assert not found.is_partial
+    assert found.sha256 == documented_sha256(body)
+
+
+@pytest.mark.parametrize("refused", [NotFound, Refused, AccessDenied])
+def test_a_report_whose_records_cannot_be_listed_either_is_partial(refused: type[GraphError]) -> None:
+    class Refusing(Pages):
+        def get(self, path: str, operation: str) -> dict[str, Any]:
+            if path.endswith(f"/{RECORDS}"):
+                raise refused(operation, "refused by Graph", status=404)
+            return super().get(path, operation)
+
+    report = head(totalParticipantCount=2, attendanceRecords=[])
+    found, _ = whole(Refusing({f"{ADDRESS}?$expand={RECORDS}": json.dumps(report)}))
+    assert (found.is_partial, found.records, found.participants) == (True, 0, 2)
 
 
 def test_the_body_is_closed_with_its_context() -> None:
@@ -325,12 +377,18 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
     assert [each.end is None for each in found] == [False, True, False]
 
 
-@pytest.mark.parametrize(
-    "item", [7, None, {}, {"id": ""}, {"id": 7}, {"id": "1", "meetingStartDateTime": "soon"}]
-)
+@pytest.mark.parametrize("item", [7, None, {}, {"id": ""}, {"id": 7}])
 def test_a_listed_report_of_another_shape_is_asked_for_again(item: object) -> None:
     with pytest.raises(Unavailable):
         list_reports(Pages({WHERE.path: json.dumps({"value": [item]})}), WHERE)
+
+
+@pytest.mark.parametrize("value", [None, 7, "soon", "1601-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_time_that_no_report_can_have_is_not_told(value: object) -> None:
+    item = head(meetingStartDateTime=value, meetingEndDateTime=value)
+    assert (listed_one(item).start, listed_one(item).end) == (None, None)
+    report, _ = whole(paged(head(meetingStartDateTime=value), 1))
+    assert report.start is None
 
 
 def test_ids_are_encoded_once_in_the_address_and_verbatim_in_the_metadata() -> None:

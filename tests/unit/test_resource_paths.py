@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.graph import reports
 from shared.messages import resource_paths
 from shared.messages.envelope import OPAQUE_ID
-from shared.messages.resource_paths import EventReport, MeetingReport
+from shared.messages.resource_paths import EventReportIds, MeetingReportIds
 from shared.messages.signals import EVENT_ID, EventKind, EventSession
 
 USER = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
@@ -39,7 +39,7 @@ class Asked:
 
 
 def asked(address: str, **query: Any) -> str:
-    found = resource_paths.report(address)
+    found = resource_paths.parse_report(address)
     assert found
     graph: Any = Asked()
     reports.fetch_report(graph, reports.locate_report(found), found.report_id, **query)
@@ -51,23 +51,27 @@ def asked(address: str, **query: Any) -> str:
 )
 def test_the_same_report_by_any_root(root: str) -> None:
     below = f"users/{USER}/onlineMeetings/{quote(MEETING, safe='')}/attendanceReports/{REPORT}"
-    assert resource_paths.report(f"{root}{below}") == MeetingReport(USER, MEETING, REPORT)
-    assert resource_paths.report(f"{root}{below}?$expand=attendanceRecords") == MeetingReport(
+    assert resource_paths.parse_report(f"{root}{below}") == MeetingReportIds(USER, MEETING, REPORT)
+    assert resource_paths.parse_report(f"{root}{below}?$expand=attendanceRecords") == MeetingReportIds(
         USER, MEETING, REPORT
     )
 
 
 def test_the_address_of_an_own_report_has_no_user() -> None:
     address = f"/me/onlineMeetings/{quote(OLDER, safe='')}/attendanceReports/{REPORT}"
-    assert resource_paths.report(address) == MeetingReport(None, OLDER, REPORT)
-    assert resource_paths.report(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
+    assert resource_paths.parse_report(address) == MeetingReportIds(None, OLDER, REPORT)
+    assert resource_paths.parse_report(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
 
 
 @pytest.mark.parametrize("kind", EventKind)
 def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind) -> None:
     address = f"/solutions/virtualEvents/{kind}s/{EVENT}/sessions/s-1/attendanceReports/{REPORT}"
-    expected = EventReport(EventSession(kind, EVENT, "s-1"), REPORT)
-    assert resource_paths.report(address) == resource_paths.report(address.replace("@", "%40")) == expected
+    expected = EventReportIds(EventSession(kind, EVENT, "s-1"), REPORT)
+    assert (
+        resource_paths.parse_report(address)
+        == resource_paths.parse_report(address.replace("@", "%40"))
+        == expected
+    )
     assert asked(address, expand=False) == quote(address.strip("/"), safe="/")
 
 
@@ -87,7 +91,7 @@ def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind
     ],
 )
 def test_another_shape_is_no_address(address: str) -> None:
-    assert resource_paths.report(address) is None
+    assert resource_paths.parse_report(address) is None
 
 
 @given(
@@ -96,7 +100,7 @@ def test_another_shape_is_no_address(address: str) -> None:
 def test_ids_are_encoded_exactly_once(event: str, session: str, report: str, kind: EventKind) -> None:
     path = reports.EventReports(EventSession(kind, event, session)).path + "/" + quote(report, safe="")
     assert "%25" not in path
-    assert resource_paths.report(path) == EventReport(EventSession(kind, event, session), report)
+    assert resource_paths.parse_report(path) == EventReportIds(EventSession(kind, event, session), report)
     assert asked(path, expand=False) == path
 
 

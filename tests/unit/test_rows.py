@@ -69,7 +69,7 @@ def report(*records: object) -> dict[str, object]:
 
 
 def test_an_attendee_is_joined_with_the_meeting() -> None:
-    (row,) = rows.attendees(report(record()), LINE)
+    (row,) = rows.attendee_rows(report(record()), LINE)
     assert (row["date"], row["reportId"], row["meetingId"], row["organizerId"]) == (
         "2026-11-24",
         "r",
@@ -81,13 +81,13 @@ def test_an_attendee_is_joined_with_the_meeting() -> None:
 
 
 def test_the_first_join_and_the_last_leave_are_of_all_intervals() -> None:
-    (row,) = rows.attendees(report(record()), LINE)
+    (row,) = rows.attendee_rows(report(record()), LINE)
     assert (row["firstJoin"], row["lastLeave"]) == ("2026-11-23T09:00:00.000Z", "2026-11-23T09:00:30.000Z")
     assert [each["seconds"] for each in row["intervals"]] == [60, 30]
 
 
 def test_each_interval_is_a_row_of_its_own() -> None:
-    found = list(rows.intervals(report(record(), record(id="other")), LINE))
+    found = list(rows.interval_rows(report(record(), record(id="other")), LINE))
     assert [(row["recordId"], row["interval"], row["seconds"]) for row in found] == [
         ("rec", 0, 60), ("rec", 1, 30), ("other", 0, 60), ("other", 1, 30),
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_each_interval_is_a_row_of_its_own() -> None:
 
 def test_an_identity_within_a_set_of_identities_is_found() -> None:
     inner = {"user": None, "guest": {"id": "g", "displayName": "Guest"}}
-    (row,) = rows.attendees(report(record(identity=inner)), LINE)
+    (row,) = rows.attendee_rows(report(record(identity=inner)), LINE)
     assert (row["personId"], row["displayName"]) == ("g", "Guest")
 
 
@@ -119,7 +119,7 @@ def test_a_participant_of_any_kind_is_a_row_with_the_name_or_number_that_graph_g
     identity: dict[str, object], person: str | None, name: str | None, nested: str | None
 ) -> None:
     written = {"application": None, "device": None, nested: identity} if nested else identity
-    (row,) = rows.attendees(report(record(identity=written)), LINE)
+    (row,) = rows.attendee_rows(report(record(identity=written)), LINE)
     wanted = name or (person if nested == "phone" else None)
     assert (row["personId"], row["displayName"]) == (person, wanted)
     told = str(identity.get("@odata.type", "")).rpartition(".")[2]
@@ -128,17 +128,17 @@ def test_a_participant_of_any_kind_is_a_row_with_the_name_or_number_that_graph_g
 
 def test_of_several_identities_the_one_that_says_most_is_taken() -> None:
     several = {"device": {"id": None}, "user": {"id": None, "displayName": "U"}, "phone": {"id": "+1"}}
-    (row,) = rows.attendees(report(record(identity=several)), LINE)
+    (row,) = rows.attendee_rows(report(record(identity=several)), LINE)
     assert (row["personId"], row["displayName"], row["identityType"]) == ("+1", "+1", "phone")
     nameless = {"device": {"id": None}, "user": {"id": "", "displayName": "U"}}
-    (row,) = rows.attendees(report(record(identity=nameless)), LINE)
+    (row,) = rows.attendee_rows(report(record(identity=nameless)), LINE)
     assert (row["displayName"], row["identityType"]) == ("U", "user")
 
 
 def test_a_record_of_which_every_field_is_null_is_a_row() -> None:
     whole = record()
-    (row,) = rows.attendees(report(dict.fromkeys(whole)), LINE)
-    meeting = rows.meeting(report(None), LINE)
+    (row,) = rows.attendee_rows(report(dict.fromkeys(whole)), LINE)
+    meeting = rows.meeting_row(report(None), LINE)
     assert {name: value for name, value in row.items() if name not in meeting} == {
         **dict.fromkeys(row.keys() - meeting.keys()),
         "intervals": [],
@@ -155,7 +155,7 @@ def test_each_engagement_is_a_row_of_its_own() -> None:
         {"engagementType": "hand", "engagementSubType": None, "dateTime": None},
         None,
     ]
-    found = list(rows.engagements(report(record(engagements=engagements), record()), LINE))
+    found = list(rows.engagement_rows(report(record(engagements=engagements), record()), LINE))
     assert [
         (row["recordId"], row["engagement"], row["engagementType"], row["engagementSubType"], row["dateTime"])
         for row in found
@@ -168,19 +168,19 @@ def test_each_engagement_is_a_row_of_its_own() -> None:
 
 
 def test_the_series_of_a_meeting_is_that_of_its_index_line() -> None:
-    assert rows.meeting(report(), {**LINE, "seriesId": "s"})["seriesId"] == "s"
-    assert rows.meeting(report(), LINE)["seriesId"] is None
+    assert rows.meeting_row(report(), {**LINE, "seriesId": "s"})["seriesId"] == "s"
+    assert rows.meeting_row(report(), LINE)["seriesId"] is None
 
 
 @given(st.lists(RECORDS, max_size=4))
 def test_whatever_graph_sends_every_record_is_a_row_with_every_column(records: list[object]) -> None:
-    (whole,) = rows.attendees(report(record()), LINE)
-    found = list(rows.attendees(report(*records), LINE))
+    (whole,) = rows.attendee_rows(report(record()), LINE)
+    found = list(rows.attendee_rows(report(*records), LINE))
     assert [list(row) for row in found] == [list(whole)] * len(records)
-    json.dumps([*found, *rows.engagements(report(*records), LINE)], allow_nan=False)
+    json.dumps([*found, *rows.engagement_rows(report(*records), LINE)], allow_nan=False)
 
 
 @given(ANYTHING)
 def test_a_report_without_a_list_of_records_has_no_attendees(records: object) -> None:
     if not isinstance(records, list):
-        assert list(rows.attendees({"id": "r", "attendanceRecords": records}, LINE)) == []
+        assert list(rows.attendee_rows({"id": "r", "attendanceRecords": records}, LINE)) == []

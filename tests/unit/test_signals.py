@@ -11,30 +11,30 @@ from hypothesis import strategies as st
 
 from shared.errors import NotOurMessage
 from shared.messages import envelope
-from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, trace_parent
+from shared.messages.envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, parse_trace_parent
 from shared.messages.signals import (
     EVENT_ID,
     VERSION,
     Door,
     EventKind,
     EventSession,
-    Kind,
     Meeting,
     Message,
     News,
     Nudge,
     Origin,
-    call_event_id,
-    call_record_id,
+    SignalKind,
+    call_event_news,
+    call_event_signal_id,
+    call_record_news,
+    call_record_signal_id,
     kind_of,
-    message,
-    of_call_event,
-    of_call_record,
-    of_report,
-    pack,
-    report_ready_id,
+    pack_messages,
+    report_news,
+    report_signal_id,
+    serialize_message,
     subject_of,
-    unpack,
+    unpack_messages,
 )
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -57,9 +57,9 @@ MEETINGS = st.builds(
     version=st.integers(0, 2**40),
     origin=st.sampled_from(Origin),
 )
-CALLS = st.from_regex(OPAQUE_ID, fullmatch=True).map(call_record_id)
-REPORTS = st.from_regex(OPAQUE_ID, fullmatch=True).map(report_ready_id)
-ENDS = st.builds(call_event_id, st.text(), MILLISECONDS)
+CALLS = st.from_regex(OPAQUE_ID, fullmatch=True).map(call_record_signal_id)
+REPORTS = st.from_regex(OPAQUE_ID, fullmatch=True).map(report_signal_id)
+ENDS = st.builds(call_event_signal_id, st.text(), MILLISECONDS)
 TRACES = st.none() | st.just(TRACE)
 
 
@@ -93,7 +93,7 @@ NUDGE: dict[str, Any] = {"version": 2, "kind": "nudge", "signalId": "cr-a", "att
 
 def read(text: str) -> Sequence[Message]:
     """What a message holds."""
-    return unpack(envelope.loads(text, VERSION))
+    return unpack_messages(envelope.loads(text, VERSION))
 
 
 def text(valid: dict[str, Any] = NEWS, **changes: object) -> str:
@@ -102,68 +102,77 @@ def text(valid: dict[str, Any] = NEWS, **changes: object) -> str:
 
 @given(MESSAGES)
 def test_a_message_says_the_same_when_it_is_read(each: Message) -> None:
-    assert read(message(each)) == (each,)
+    assert read(serialize_message(each)) == (each,)
 
 
 @given(st.lists(MESSAGES, max_size=20))
 def test_a_pack_loses_nothing_and_keeps_the_order(several: list[Message]) -> None:
-    assert [each for text in pack(several) for each in read(text)] == several
+    assert [each for text in pack_messages(several) for each in read(text)] == several
 
 
 @given(count=st.integers(0, 900), length=st.integers(5, 128))
 def test_packs_stay_under_the_limit_and_are_as_few_as_fit(count: int, length: int) -> None:
-    news = [of_call_record(f"{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
-    packs = pack(news)
+    news = [call_record_news(f"{number:0{length}d}", SEEN, traceparent=TRACE) for number in range(count)]
+    packs = pack_messages(news)
     assert [each for text in packs for each in read(text)] == news
     assert all(len(each.encode()) <= MAX_MESSAGE_BYTES for each in packs)
-    one = len(message(of_call_record("x" * length, SEEN, traceparent=TRACE)))
+    one = len(serialize_message(call_record_news("x" * length, SEEN, traceparent=TRACE)))
     assert all(len(each.encode()) + one > MAX_MESSAGE_BYTES for each in packs[:-1])
 
 
 def test_one_message_goes_unpacked_and_none_needs_no_message() -> None:
-    assert pack([Nudge("cr-a", 1)]) == [message(Nudge("cr-a", 1))]
-    assert pack([]) == []
+    assert pack_messages([Nudge("cr-a", 1)]) == [serialize_message(Nudge("cr-a", 1))]
+    assert pack_messages([]) == []
 
 
 def test_a_message_names_its_version_and_kind_and_no_more_than_is_known() -> None:
-    assert json.loads(message(of_call_record("a", SEEN))) == {
+    assert json.loads(serialize_message(call_record_news("a", SEEN))) == {
         "version": 2,
         "kind": "news",
         "signalId": "cr-a",
         "firstSeen": "2026-11-23T10:12:00.000Z",
     }
-    assert json.loads(message(Nudge("cr-a", 3, TRACE))) == NUDGE | {"attempt": 3, "traceparent": TRACE}
+    assert json.loads(serialize_message(Nudge("cr-a", 3, TRACE))) == NUDGE | {
+        "attempt": 3,
+        "traceparent": TRACE,
+    }
 
 
 @given(NUDGES)
 def test_a_nudge_holds_nothing_of_a_meeting_or_a_person(nudge: Nudge) -> None:
-    assert set(json.loads(message(nudge))) <= {"version", "kind", "signalId", "attempt", "traceparent"}
+    assert set(json.loads(serialize_message(nudge))) <= {
+        "version",
+        "kind",
+        "signalId",
+        "attempt",
+        "traceparent",
+    }
 
 
 SESSION = EventSession(EventKind.WEBINAR, "e@t", "s")
 
 
 def test_each_kind_has_a_prefix_and_news_of_what_graph_cannot_be_asked_for_carries_it() -> None:
-    report = of_report("r", SESSION, SEEN)
-    ended = of_call_event("https://teams.microsoft.com/meet/1", SEEN, SEEN, "o")
+    report = report_news("r", SESSION, SEEN)
+    ended = call_event_news("https://teams.microsoft.com/meet/1", SEEN, SEEN, "o")
     assert (report.signal_id, report.meeting.event) == ("ve-r", SESSION)
-    assert (kind_of(report.signal_id), subject_of(report.signal_id)) == (Kind.REPORT_READY, "r")
+    assert (kind_of(report.signal_id), subject_of(report.signal_id)) == (SignalKind.REPORT_READY, "r")
     assert (ended.signal_id[:3], len(ended.signal_id)) == ("ce-", 67)
-    assert kind_of(ended.signal_id) is Kind.CALL_EVENT
+    assert kind_of(ended.signal_id) is SignalKind.CALL_EVENT
     assert (ended.meeting.join_url, ended.meeting.end) == ("https://teams.microsoft.com/meet/1", SEEN)
-    assert (kind_of("cr-a"), kind_of("msg-0")) == (Kind.CALL_RECORD, None)
+    assert (kind_of("cr-a"), kind_of("msg-0")) == (SignalKind.CALL_RECORD, None)
 
 
 def test_an_id_in_guid_form_is_one_signal_in_either_case() -> None:
     guid = "e523d2ed-2966-4b6b-925b-754a88034cc5"
-    assert call_record_id(guid.upper()) == call_record_id(guid) == f"cr-{guid}"
-    assert report_ready_id(guid.upper()) == report_ready_id(guid)
-    assert call_record_id("AbC") != call_record_id("abc")
+    assert call_record_signal_id(guid.upper()) == call_record_signal_id(guid) == f"cr-{guid}"
+    assert report_signal_id(guid.upper()) == report_signal_id(guid)
+    assert call_record_signal_id("AbC") != call_record_signal_id("abc")
 
 
 def test_the_same_end_of_the_same_meeting_has_one_id() -> None:
-    assert call_event_id("https://a", SEEN) == call_event_id("https://a", SEEN.astimezone())
-    assert call_event_id("https://a", SEEN) != call_event_id("https://b", SEEN)
+    assert call_event_signal_id("https://a", SEEN) == call_event_signal_id("https://a", SEEN.astimezone())
+    assert call_event_signal_id("https://a", SEEN) != call_event_signal_id("https://b", SEEN)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +264,9 @@ def test_a_time_beyond_the_calendar_in_utc_is_no_time() -> None:
 
 
 def test_a_traceparent_that_is_none_is_left_behind() -> None:
-    assert trace_parent(TRACE) == TRACE
+    assert parse_trace_parent(TRACE) == TRACE
     for bad in ("", "00-xyz", TRACE.upper(), TRACE + "\n", None, 7):
-        assert trace_parent(bad) is None
+        assert parse_trace_parent(bad) is None
     assert read(text(traceparent="bad"))[0].traceparent is None
 
 

@@ -35,7 +35,16 @@ def container(azurite: Azurite, identity: Identity) -> ContainerClient:
 
 def report(body: bytes, end: datetime = NOW, start: datetime | None = None) -> Report:
     return Report(
-        "r/1", start or end, end, 1, body.hex()[:64], io.BytesIO(body), len(body), datetime.now(UTC)
+        "r/1",
+        start or end,
+        end,
+        participants=1,
+        records=1,
+        is_partial=False,
+        sha256=body.hex()[:64],
+        body=io.BytesIO(body),
+        size=len(body),
+        read_at=datetime.now(UTC),
     )
 
 
@@ -70,14 +79,16 @@ def test_a_container_that_is_missing_is_a_fault_and_not_a_race(container: Contai
 def test_a_report_is_written_once_and_replaced_only_by_a_change(container: ContainerClient) -> None:
     container.create_container()
     archive = Archive(container)
-    assert archive.store(report(b"{}"), WHERE) is StoreResult.CREATED
-    assert archive.store(report(b"{}"), WHERE) is StoreResult.UNCHANGED
-    assert archive.store(report(b'{"a":1}'), WHERE) is StoreResult.REPLACED
-    assert archive.store(report(b"{}"), WHERE, only_grown=True) is StoreResult.KEPT
+    assert archive.store(report(b"{}"), WHERE).result is StoreResult.CREATED
+    assert archive.store(report(b"{}"), WHERE).result is StoreResult.UNCHANGED
+    assert archive.store(report(b'{"a":1}'), WHERE).result is StoreResult.REPLACED
+    assert archive.store(report(b"{}"), WHERE).result is StoreResult.WAITING
     (blob,) = container.list_blobs(include=["metadata"])
     assert blob.name == "reports/date=2026-11-23/r%2F1.json"
     assert blob.metadata["meetingid"] == "MSo+/w=="
     assert container.download_blob(blob.name).readall() == b'{"a":1}'
+    assert archive.store(report(b"{}"), WHERE, is_confirmed=True).result is StoreResult.REPLACED
+    assert container.download_blob(blob.name).readall() == b"{}"
 
 
 def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container: ContainerClient) -> None:
@@ -85,7 +96,7 @@ def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container:
     archive = Archive(container)
     archive.store(report(b'{"newer":1}'), WHERE)
     older = replace(report(b"{}"), read_at=datetime(2020, 1, 1, tzinfo=UTC))
-    assert archive.store(older, WHERE) is StoreResult.KEPT
+    assert archive.store(older, WHERE).result is StoreResult.KEPT
     (name,) = container.list_blob_names()
     assert container.download_blob(name).readall() == b'{"newer":1}'
 
@@ -93,9 +104,9 @@ def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container:
 def test_a_report_larger_than_a_block_keeps_the_same_conditions(container: ContainerClient) -> None:
     container.create_container()
     archive, large = Archive(container), b"[" + b" " * 9_000_000 + b"]"
-    assert archive.store(report(large), WHERE) is StoreResult.CREATED
-    assert archive.store(report(large), WHERE) is StoreResult.UNCHANGED
-    assert archive.store(report(b"{" + large[1:]), WHERE) is StoreResult.REPLACED
+    assert archive.store(report(large), WHERE).result is StoreResult.CREATED
+    assert archive.store(report(large), WHERE).result is StoreResult.UNCHANGED
+    assert archive.store(report(b"{" + large[1:]), WHERE).result is StoreResult.REPLACED
 
 
 def test_a_report_that_grew_past_midnight_leaves_no_copy_in_the_day_before(

@@ -15,12 +15,12 @@ from shared.subscriptions.desired import (
     EVENT_LIFETIME,
     LIFETIME,
     DesiredSubscription,
-    always,
-    event_of,
-    of_event,
-    of_meetings,
+    event_subscription,
+    fixed_subscriptions,
+    meeting_subscriptions,
+    parse_event_resource,
 )
-from shared.subscriptions.plan import Plan, notification_url, plan
+from shared.subscriptions.plan import Plan, notification_url, plan_steps
 from tests.support.app_settings import PREVIOUS_STATE, STATE
 
 BASE = "https://app.azurewebsites.net/api"
@@ -52,11 +52,11 @@ def subscription(left: timedelta = LIFETIME, *, name: str = "s", key: str | None
 
 
 def steps(*existing: Subscription) -> Plan:
-    return plan(existing, always(SETTINGS), SETTINGS, NOW)
+    return plan_steps(existing, fixed_subscriptions(SETTINGS), SETTINGS, NOW)
 
 
 def test_call_records_are_desired() -> None:
-    assert always(SETTINGS) == (CALL_RECORDS,)
+    assert fixed_subscriptions(SETTINGS) == (CALL_RECORDS,)
 
 
 def test_the_notification_address_carries_the_fingerprint_and_not_the_client_state() -> None:
@@ -153,7 +153,7 @@ def test_one_of_ours_that_nobody_wants_is_deleted(changes: dict[str, str]) -> No
 def test_when_signals_no_longer_asks_for_call_records_theirs_is_deleted() -> None:
     existing = subscription()
     without = replace(SETTINGS, signals=frozenset())
-    assert plan([existing], always(without), without, NOW) == Plan(delete=(existing,))
+    assert plan_steps([existing], fixed_subscriptions(without), without, NOW) == Plan(delete=(existing,))
 
 
 def test_of_duplicates_the_one_that_lives_longest_stays() -> None:
@@ -185,7 +185,7 @@ EXISTING = st.lists(
 
 @given(EXISTING)
 def test_after_a_run_each_desired_subscription_exists_exactly_once(existing: list[Subscription]) -> None:
-    todo = plan(existing, always(SETTINGS), SETTINGS, NOW)
+    todo = plan_steps(existing, fixed_subscriptions(SETTINGS), SETTINGS, NOW)
     assert len(todo.create) + len(todo.replace) + len(todo.renew) + len(todo.keep) == 1
     used = {*todo.keep, *(each for each, _ in (*todo.renew, *todo.replace))}
     ours = {each for each in existing if each.notification_url.startswith(BASE)}
@@ -199,15 +199,18 @@ def test_after_a_run_each_desired_subscription_exists_exactly_once(existing: lis
 
 @given(EXISTING)
 def test_a_clock_alone_makes_the_plan_delete_nothing(existing: list[Subscription]) -> None:
-    early, late = (plan(existing, always(SETTINGS), SETTINGS, now) for now in (NOW, NOW + 9 * LIFETIME))
+    early, late = (
+        plan_steps(existing, fixed_subscriptions(SETTINGS), SETTINGS, now)
+        for now in (NOW, NOW + 9 * LIFETIME)
+    )
     assert len(early.delete) == len(late.delete)
 
 
 @given(EXISTING)
 def test_the_order_of_graphs_list_does_not_matter(existing: list[Subscription]) -> None:
     forth, back = (
-        plan(existing, always(SETTINGS), SETTINGS, NOW),
-        plan(existing[::-1], always(SETTINGS), SETTINGS, NOW),
+        plan_steps(existing, fixed_subscriptions(SETTINGS), SETTINGS, NOW),
+        plan_steps(existing[::-1], fixed_subscriptions(SETTINGS), SETTINGS, NOW),
     )
     assert forth.create == back.create
     assert len(forth.replace) == len(back.replace)
@@ -219,28 +222,28 @@ def test_the_order_of_graphs_list_does_not_matter(existing: list[Subscription]) 
 
 def test_for_virtual_events_the_tenants_events_are_wanted_for_a_day() -> None:
     both = replace(SETTINGS, signals=frozenset({"virtual-events"}))
-    (want,) = always(both)
+    (want,) = fixed_subscriptions(both)
     assert (want.resource, want.change_type) == ("solutions/virtualEvents/events", "created")
     assert want.lifetime <= timedelta(days=1)
 
 
 def test_the_reports_of_an_event_are_known_by_its_subscription() -> None:
-    want = of_event(EventKind.TOWNHALL, "a@b")
+    want = event_subscription(EventKind.TOWNHALL, "a@b")
     assert want == DesiredSubscription(
         "solutions/virtualEvents/townhalls/a@b/getAttendanceReports", "created", EVENT_LIFETIME
     )
     for resource in (want.resource, f"/{want.resource.upper().replace('@', '%40')}/"):
-        assert event_of(resource) in ((EventKind.TOWNHALL, "a@b"), (EventKind.TOWNHALL, "A@B"))
-    assert event_of("communications/callRecords") is None
+        assert parse_event_resource(resource) in ((EventKind.TOWNHALL, "a@b"), (EventKind.TOWNHALL, "A@B"))
+    assert parse_event_resource("communications/callRecords") is None
 
 
 def test_the_join_url_of_a_watched_meeting_is_encoded_once_more() -> None:
     watched = WatchedMeeting("https://teams.microsoft.com/l/meetup-join/19%3ameeting_A%40thread.v2/0", "o")
     settings = replace(SETTINGS, signals=frozenset({"call-events"}))
-    (want,) = of_meetings(settings, [watched])
+    (want,) = meeting_subscriptions(settings, [watched])
     assert want.resource == (
         "communications/onlineMeetings(joinWebUrl='https%3A%2F%2Fteams.microsoft.com%2Fl%2Fmeetup-join%2F"
         "19%253ameeting_A%2540thread.v2%2F0')/meetingCallEvents"
     )
     assert (want.change_type, want.rich) == ("updated", True)
-    assert of_meetings(SETTINGS, [watched]) == ()
+    assert meeting_subscriptions(SETTINGS, [watched]) == ()

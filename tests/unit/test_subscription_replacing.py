@@ -32,7 +32,7 @@ from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
 from shared.storage.watchlist import build_watched_meeting
 from shared.subscriptions import maintain, status
-from shared.subscriptions.desired import LIFETIME, of_meetings
+from shared.subscriptions.desired import LIFETIME, meeting_subscriptions
 from shared.subscriptions.status import Maintenance
 from tests.support.simulated_app import ORGANIZER, SETTINGS, App, Crash, WatchedGraph, call, fail, running
 
@@ -119,7 +119,7 @@ class Subscribed(App):
     def maintain(self) -> str:
         """A run; its error, or "" where all is well."""
         try:
-            maintain.maintain(self.services)
+            maintain.maintain_all(self.services)
         except (SubscriptionError, GraphError) as failure:
             return str(failure)
         return ""
@@ -140,18 +140,18 @@ class Subscribed(App):
 
     def sweeps(self) -> list[Backfill]:
         """The sweeps that wait for their time."""
-        jobs = [tasks.parse(each.text).job for each in self.queues["upkeep"].messages]
+        jobs = [tasks.parse_task(each.text).job for each in self.queues["upkeep"].messages]
         return [job for job in jobs if isinstance(job, Backfill)]
 
     def last_run(self) -> Maintenance:
-        run = status.last_run(self.services.state)
+        run = status.read_last_run(self.services.state)
         assert run
         return run
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscribed]:
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: "")
     monkeypatch.setattr("tests.support.simulated_app.App", Subscribed)
     with running() as app:
         assert isinstance(app, Subscribed)
@@ -232,7 +232,7 @@ def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> 
     settings = replace(SETTINGS, signals=frozenset({"call-events"}))
     app.services = app.another_instance(settings)  # without a key
     app.services.watch.add(build_watched_meeting("https://teams.microsoft.com/l/meetup-join/a/0", ORGANIZER))
-    (desired,) = of_meetings(settings, app.services.watch.list_meetings())
+    (desired,) = meeting_subscriptions(settings, app.services.watch.list_meetings())
     former = {
         "id": "former",
         "resource": desired.resource,
@@ -310,14 +310,14 @@ def test_an_app_that_cannot_reach_its_own_address_subscribes_and_says_so(
     app: Subscribed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = f"{BASE}/notifications answered 403, as an access restriction does"
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: problem)
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: problem)
     assert app.maintain() == ""
     run = app.last_run()
     assert (run.problems, run.own_handshake, run.validation) == ((), problem, "")
     assert findings.is_accepted_by_graph(run.subscriptions or (), run)
     assert app.maintain() == ""
     assert app.last_run().own_handshake == problem
-    monkeypatch.setattr(maintain, "handshake_problem", lambda base: "")
+    monkeypatch.setattr(maintain, "check_handshake", lambda base: "")
     assert app.maintain() == ""  # it creates nothing, and looks again because of the last result
     assert app.last_run().own_handshake == ""
 
@@ -361,7 +361,7 @@ def test_whatever_fails_a_later_run_leaves_exactly_one_that_we_accept(faults: li
         "crash": Crash,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maintain, "handshake_problem", lambda base: "")
+        patch.setattr(maintain, "check_handshake", lambda base: "")
         patch.setattr("tests.support.simulated_app.App", Subscribed)
         with running() as app:
             assert isinstance(app, Subscribed)

@@ -54,7 +54,7 @@ def test_both_formats_hold_the_same(table: Table) -> None:
 
 def test_times_and_numbers_have_their_types() -> None:
     (row, _) = parquet.read_table(
-        io.BytesIO(written(Table.ATTENDEES, Format.PARQUET, list(rows.attendees(REPORT, LINE))))
+        io.BytesIO(written(Table.ATTENDEES, Format.PARQUET, list(rows.attendee_rows(REPORT, LINE))))
     ).to_pylist()
     assert row["meetingStart"] == datetime(2026, 11, 23, 9, 0, 0, 123_000, tzinfo=UTC)
     assert row["attendedSeconds"] == 90

@@ -14,20 +14,20 @@ from shared.messages.envelope import OPAQUE_ID
 from shared.messages.signals import EVENT_ID, EventKind
 from shared.messages.tasks import (
     Backfill,
-    Delete,
+    DeleteSubscription,
     Examine,
     Job,
-    Maintain,
-    Part,
+    MaintainSubscriptions,
+    NotificationsRefused,
     Redrive,
-    Refresh,
-    Refused,
-    Renew,
-    Subscribe,
+    RefreshDay,
+    RenewSubscription,
+    SubscribeEvent,
     Sweep,
     Task,
-    message,
-    parse,
+    WriteDaily,
+    parse_task,
+    serialize_task,
 )
 from shared.upkeep import HANDLERS
 
@@ -40,10 +40,10 @@ DAYS = st.dates(date(2000, 1, 1), date(2999, 12, 31))
 IDS = st.from_regex(OPAQUE_ID, fullmatch=True)
 WHOLE = st.integers(0, 2**40)
 JOBS = st.one_of(
-    st.builds(Renew, IDS),
-    st.builds(Delete, IDS),
-    st.builds(Maintain),
-    st.builds(Refused, WHOLE),
+    st.builds(RenewSubscription, IDS),
+    st.builds(DeleteSubscription, IDS),
+    st.builds(MaintainSubscriptions),
+    st.builds(NotificationsRefused, WHOLE),
     st.builds(Sweep, st.sampled_from(["full", "recent", "backfill-1"]), WHOLE),
     st.tuples(MILLISECONDS, MILLISECONDS)
     .filter(lambda ends: ends[0] < ends[1])
@@ -59,9 +59,9 @@ JOBS = st.one_of(
             st.none() | st.text(),
         )
     ),
-    st.builds(Refresh, DAYS),
-    st.builds(Part, DAYS, st.from_regex(r"[0-9a-f]{64}\Z", fullmatch=True), WHOLE, WHOLE, WHOLE, WHOLE),
-    st.builds(Subscribe, st.sampled_from(EventKind), st.from_regex(EVENT_ID, fullmatch=True)),
+    st.builds(RefreshDay, DAYS),
+    st.builds(WriteDaily, DAYS, st.from_regex(r"[0-9a-f]{64}\Z", fullmatch=True), WHOLE, WHOLE, WHOLE, WHOLE),
+    st.builds(SubscribeEvent, st.sampled_from(EventKind), st.from_regex(EVENT_ID, fullmatch=True)),
     st.builds(
         Examine,
         st.from_regex(r"[0-9a-f]{32}\Z", fullmatch=True),
@@ -90,21 +90,21 @@ def test_every_job_has_a_handler() -> None:
 
 @given(TASKS)
 def test_a_task_survives_its_message(task: Task) -> None:
-    assert parse(message(task)) == task
+    assert parse_task(serialize_task(task)) == task
 
 
 @given(TASKS, st.data())
 def test_any_value_in_any_field_is_a_task_or_not_ours(task: Task, data: st.DataObject) -> None:
-    content = json.loads(message(task))
+    content = json.loads(serialize_task(task))
     content[data.draw(st.sampled_from(sorted(content)))] = data.draw(VALUES)
     with contextlib.suppress(NotOurMessage):
-        read = parse(json.dumps(content))
-        assert parse(message(read)) == read
+        read = parse_task(json.dumps(content))
+        assert parse_task(serialize_task(read)) == read
 
 
 def test_a_window_given_in_days_holds_its_last_day() -> None:
     text = '{"version":1,"kind":"backfill","from":"2026-10-25","to":"2026-10-26"}'
-    assert parse(text).job == Backfill(START, START + timedelta(days=2))
+    assert parse_task(text).job == Backfill(START, START + timedelta(days=2))
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_a_window_given_in_days_holds_its_last_day() -> None:
 )
 def test_a_task_of_another_version_kind_or_shape_is_not_ours(content: object) -> None:
     with pytest.raises(NotOurMessage):
-        parse(json.dumps(content))
+        parse_task(json.dumps(content))
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_text_is_a_task_or_not_ours(content: str) -> None:
     with pytest.raises(NotOurMessage):
-        parse(content)
+        parse_task(content)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from shared.crypto.signing_keys import ASK_AGAIN_AFTER, MAX_BYTES, REFRESH_AFTER, SigningKeys
+from shared.crypto.signing_keys import MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
 from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, Validator
 from shared.errors import NotGenuine, Unavailable
 from tests.support import openssl
@@ -254,7 +254,7 @@ def test_an_unknown_key_has_them_asked_for_again_at_most_once_in_a_while(authori
     authority.keys.append(published("k2"))
     refusal(authority, token(by="k2", kid="k2"))
     assert authority.asked == 1
-    authority.now += ASK_AGAIN_AFTER + 1
+    authority.now += RETRY_AFTER + 1
     authority.validator.check([token(by="k2", kid="k2")])
     for _ in range(3):
         refusal(authority, token(kid="k3"))

@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from shared.doors import webhook
-from shared.doors.webhook import Reply, answer
+from shared.doors.webhook import WebhookReply, answer_post
 from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES
-from shared.messages.signals import VERSION, News, unpack
-from shared.messages.tasks import Maintain, Refused, Renew, Task, parse
+from shared.messages.signals import VERSION, News, unpack_messages
+from shared.messages.tasks import (
+    MaintainSubscriptions,
+    NotificationsRefused,
+    RenewSubscription,
+    Task,
+    parse_task,
+)
 from tests.support.app_settings import ENVIRON
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -20,7 +26,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture(autouse=True)
 def nothing_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "_REFUSALS", webhook.Refusals())
+    monkeypatch.setattr(webhook, "_REFUSALS", webhook.RefusalCounter())
 
 
 def event(name: str) -> bytes:
@@ -29,13 +35,13 @@ def event(name: str) -> bytes:
 
 def reply_to(
     body: bytes, *, token: str | None = None, traceparent: str | None = None, **settings: str
-) -> Reply:
-    return answer(validation_token=token, body=body, environ=ENVIRON | settings, traceparent=traceparent)
+) -> WebhookReply:
+    return answer_post(validation_token=token, body=body, environ=ENVIRON | settings, traceparent=traceparent)
 
 
 def news_in(text: str) -> list[News]:
     """The news in a message, which holds nothing else."""
-    found = unpack(envelope.loads(text, VERSION))
+    found = unpack_messages(envelope.loads(text, VERSION))
     news = [each for each in found if isinstance(each, News)]
     assert len(news) == len(found)
     return news
@@ -44,7 +50,7 @@ def news_in(text: str) -> list[News]:
 @pytest.mark.parametrize("token", ["abc", "", "Validation: a+b %3A&=é 漢字 <script>", " \t", "x" * 10_000])
 @pytest.mark.parametrize("body", [b"", b"\xff garbage {", b"[" * 100_000, b"x" * 2_000_000])
 def test_a_handshake_gets_the_token_and_nothing_else(token: str, body: bytes) -> None:
-    assert reply_to(body, token=token) == Reply(200, token)
+    assert reply_to(body, token=token) == WebhookReply(200, token)
 
 
 def test_a_notification_is_acknowledged_with_its_message() -> None:
@@ -62,19 +68,19 @@ def test_a_traceparent_that_is_none_is_not_passed_on() -> None:
 
 def test_lifecycle_events_go_to_the_other_queue() -> None:
     reply = reply_to(event("lifecycle-mixed.json"))
-    assert [parse(text) for text in reply.tasks] == [
-        Task(Renew("5522bd62-7c96-4530-85b0-00b916f6151a")),
-        Task(Maintain()),
-        Task(Refused(1)),
+    assert [parse_task(text) for text in reply.tasks] == [
+        Task(RenewSubscription("5522bd62-7c96-4530-85b0-00b916f6151a")),
+        Task(MaintainSubscriptions()),
+        Task(NotificationsRefused(1)),
     ]
     assert len(reply.signals) == 1
 
 
 def test_wrong_client_states_are_told_at_once_and_then_once_a_minute() -> None:
     seconds = 1_000.0
-    refusals = webhook.Refusals(lambda: seconds)
+    refusals = webhook.RefusalCounter(lambda: seconds)
     assert [refusals.add(0), refusals.add(3), refusals.add(1), refusals.add(0)] == [0, 3, 0, 0]
-    seconds += webhook.TOLD_EVERY
+    seconds += webhook.REPORT_INTERVAL
     assert [refusals.add(2), refusals.add(1)] == [3, 0]
 
 

@@ -17,9 +17,9 @@ from ...errors import AttendanceError, SettingError
 from ...health import findings, self_check
 from ...health.findings import Finding, Severity
 from ...messages import tasks
-from ...messages.tasks import MOST_EXAMINED, Examine, Task
+from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
 from ...settings import GUID
-from ...subscriptions.handshake import handshake_problem
+from ...subscriptions.handshake import check_handshake
 from .. import output
 from ..output import UNWELL, report_errors
 from ..session import Session, current
@@ -54,8 +54,8 @@ def doctor(
     """
     organizers = tuple(each.lower() for each in organizer or ())
     with report_errors():
-        if len(organizers) > MOST_EXAMINED or not all(GUID.match(each) for each in organizers):
-            raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MOST_EXAMINED}.")
+        if len(organizers) > MAX_ORGANIZERS or not all(GUID.match(each) for each in organizers):
+            raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MAX_ORGANIZERS}.")
         results: list[Finding] = []
         for each in check_all(current(), organizers, wait):
             results.append(each)
@@ -135,7 +135,7 @@ def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
     base = session.settings.notification_base_url
     if not base:
         yield findings.endpoint_unknown()
-    elif problem := handshake_problem(base):
+    elif problem := check_handshake(base):
         yield findings.closed_to("this machine", problem, accepted=accepted)
     else:
         yield findings.endpoint_open("this machine")
@@ -144,7 +144,7 @@ def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
 def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
     """A task through the queue, and what the app found."""
     identifier = secrets.token_hex(16)
-    text = tasks.message(Task(Examine(identifier, organizers)))
+    text = tasks.serialize_task(Task(Examine(identifier, organizers)))
     access = _check_access(
         "queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender"
     )

@@ -41,7 +41,7 @@ def fetch(
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
     with report_errors():
-        location = resource_paths.report(address)
+        location = resource_paths.parse_report(address)
         if location is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]

@@ -42,7 +42,7 @@ def backfill(
         if job.end <= times.now() - timedelta(days=REACH):
             raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
         began = times.now()
-        current().upkeep.send(tasks.message(Task(job)))
+        current().upkeep.send(tasks.serialize_task(Task(job)))
         output.print_message("The app was asked.")
         if wait:
             scan = _wait_for_scan(job, began, timeout)
@@ -73,7 +73,7 @@ def redrive(
         outcomes = frozenset(outcome or [Result.FAILED])
         if Result.PENDING in outcomes:
             raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
-        current().upkeep.send(tasks.message(Task(Redrive(outcomes, window[0], window[-1]))))
+        current().upkeep.send(tasks.serialize_task(Task(Redrive(outcomes, window[0], window[-1]))))
         output.print_message("The app was asked.")
 
 

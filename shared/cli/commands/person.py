@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...errors import AttendanceError
-from ...privacy.redact import Person, roles
+from ...privacy.redact import Person, find_roles
 from .. import options, output, reading
 from ..erasure.erase import Erasure
 from ..output import report_errors
@@ -34,7 +34,7 @@ def find(who: Names, first: options.FirstDay, last: options.LastDay) -> None:
         with output.progress_bar("Reading reports") as done:
             archived = (report for _, report in reading.iter_reports(container, window))
             for report, content in reading.read_bodies(container, archived, done):
-                if appears := roles(content, report.metadata, person):
+                if appears := find_roles(content, report.metadata, person):
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
         output.print_rows(rows, if_empty="The person appears in no report of these days.")

@@ -13,7 +13,7 @@ import typer
 from ... import times
 from ...errors import AttendanceError
 from ...messages import tasks
-from ...messages.tasks import Delete, Maintain, Renew, Task
+from ...messages.tasks import DeleteSubscription, MaintainSubscriptions, RenewSubscription, Task
 from ...subscriptions import status
 from ...subscriptions.status import Maintenance, SubscriptionStatus
 from .. import output
@@ -51,7 +51,7 @@ def renew(
         views = run.subscriptions or () if run else ()
         desired = [each.id for each in views if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
         for each in [identifier] if identifier else desired:
-            current().upkeep.send(tasks.message(Task(Renew(each))))
+            current().upkeep.send(tasks.serialize_task(Task(RenewSubscription(each))))
         _print_run(_wait_for_maintenance())
 
 
@@ -59,14 +59,14 @@ def renew(
 def delete(identifier: Id) -> None:
     """Have the app delete one of its identity's subscriptions. One that it wants, it makes anew."""
     with report_errors():
-        current().upkeep.send(tasks.message(Task(Delete(identifier))))
+        current().upkeep.send(tasks.serialize_task(Task(DeleteSubscription(identifier))))
         _print_run(_wait_for_maintenance())
 
 
 def _wait_for_maintenance() -> Maintenance:
     """How the subscriptions stand after what was asked for. Raises AttendanceError."""
     began = times.now()
-    current().upkeep.send(tasks.message(Task(Maintain())), CHECK_AFTER)
+    current().upkeep.send(tasks.serialize_task(Task(MaintainSubscriptions())), CHECK_AFTER)
 
     def newer() -> Maintenance | None:
         run = _last_run()
@@ -82,12 +82,12 @@ def _is_newer(run: Maintenance, began: datetime) -> bool:
 
 
 def _last_run() -> Maintenance | None:
-    return status.last_run(current().state)
+    return status.read_last_run(current().state)
 
 
 def _print_run(run: Maintenance) -> None:
     output.print_rows(
-        [status.fields(each) for each in run.subscriptions or ()],
+        [status.view_fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
         "There is none.",
     )

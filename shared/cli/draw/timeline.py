@@ -85,9 +85,9 @@ class Timeline:
 
 def parse_timeline(report: Mapping[str, Any]) -> Timeline:
     """The timeline of a meetingAttendanceReport with its attendanceRecords."""
-    meeting = rows.meeting(report, {})
+    meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
-    people = [_participant(row, start, end) for row in rows.attendees(report, {})]
+    people = [_participant(row, start, end) for row in rows.attendee_rows(report, {})]
     people.sort(key=lambda each: (each.first is None, each.first or start, each.name))
     total = meeting["meetingParticipants"]
     return Timeline(

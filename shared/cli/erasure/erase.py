@@ -29,8 +29,8 @@ from ...ledger.record import Record, Result, new_commit
 from ...ledger.store import Ledger
 from ...messages import tasks
 from ...messages.signals import Meeting
-from ...messages.tasks import Refresh, Task
-from ...privacy.redact import ERASED, Person, of_report, roles
+from ...messages.tasks import RefreshDay, Task
+from ...privacy.redact import ERASED, Person, find_roles, redact_report
 from ...storage.blobs import get_blob, put_blob, retry_conflicts
 from ...storage.names import day_folder
 from ...storage.watchlist import Watchlist
@@ -90,7 +90,7 @@ class Erasure:
     def remove_state(self) -> None:
         """Take the person out of operational state: organizers without access, and watched meetings."""
         state = self._session.state
-        for name in self._person.names:
+        for name in self._person.identifiers:
             for prefix in (access.DENIED, access.OPENED):
                 self.summary.state += state.remove(f"{prefix}{access.blob_key(name)}.json")
         watch = Watchlist(state)
@@ -102,7 +102,7 @@ class Erasure:
         """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
         with_table = {day for day in self.summary.days if self._has_table(day)}
         for day in sorted(self.summary.days):
-            self._session.upkeep.send(tasks.message(Task(Refresh(day))))
+            self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.summary.days):
             if not wait_for(partial(self._is_refreshed, day, table=day in with_table)):
                 raise AttendanceError(
@@ -150,9 +150,9 @@ class Erasure:
             report = verbatim_json.loads(blob.body)
         except ValueError:
             return False
-        if not isinstance(report, dict) or not roles(report, blob.metadata, self._person):
+        if not isinstance(report, dict) or not find_roles(report, blob.metadata, self._person):
             return ERASED in blob.metadata
-        new = of_report(report, blob.metadata, self._person, self._now)
+        new = redact_report(report, blob.metadata, self._person, self._now)
         if not put_blob(self._container, name, new.body, etag=blob.etag, metadata=new.metadata):
             return None
         self.summary.reports += 1

@@ -80,10 +80,10 @@ COLUMNS = {
     ),
 }
 _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
-    Table.MEETINGS: lambda report, line: iter([rows.meeting(report, line)]),
-    Table.ATTENDEES: rows.attendees,
-    Table.INTERVALS: rows.intervals,
-    Table.ENGAGEMENTS: rows.engagements,
+    Table.MEETINGS: lambda report, line: iter([rows.meeting_row(report, line)]),
+    Table.ATTENDEES: rows.attendee_rows,
+    Table.INTERVALS: rows.interval_rows,
+    Table.ENGAGEMENTS: rows.engagement_rows,
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
