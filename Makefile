@@ -24,10 +24,10 @@ setup: $(LOCAL) $(AZURITE) ## Install what the local stack needs, into .venv and
 
 cli: $(CLI) ## Install the command line, as .venv/bin/attendance
 
-demo: setup ## See it work: from a meeting's end to its attendance report
+demo: setup ## Show the system, from a meeting's end to its attendance report
 	@$(PYTHON) -m local demo
 
-up: setup ## Start the local stack and keep it running
+up: setup ## Run the local stack until Ctrl-C
 	@$(PYTHON) -m local up --subscribe
 
 test: setup $(DEV) ## Run all tests but the heavy ones
@@ -57,13 +57,13 @@ bench: setup $(CHECK) ## All benchmarks; writes docs/measured/benchmarks.md
 simulate: setup $(CHECK) ## Days of a million meetings, simulated; writes docs/measured/scale.md
 	@$(PYTHON) -m benchmarks.simulate --page docs/measured
 
-package: $(LOCAL) ## Build what is deployed, into .local/package
+package: $(LOCAL) ## Build the deployed package, into .local/package
 	@$(PYTHON) scripts/package
 
-lock: $(LOCAL) ## Resolve all lock files anew
+lock: $(LOCAL) ## Update all lock files
 	@scripts/lock
 
-clean: ## Remove all that was installed, built or kept, the local stack's data too
+clean: ## Remove everything installed, built or stored, also the local stack's data
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

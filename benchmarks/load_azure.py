@@ -118,8 +118,6 @@ def run(of: Session, days: int, pairs: int, burst: int, *, archive: bool = False
     """Measure everything.
 
     Raises AttendanceError if nothing was stored in the last `days`.
-
-    Raises AttendanceError where nothing was stored in the last `days`.
     """
     app, outcomes = target(of.environ), Outcomes(of.container)
     today = times.now().date()

@@ -17,14 +17,14 @@ from local.stack.program import ROOT, StartError
 from local.stack.state import StateInUseError
 
 WELCOME = """
-The stack runs; Ctrl-C stops it, and the next start goes on where it was. Try, from another terminal:
+The stack is running; Ctrl-C stops it, and the next start continues with the same state. Try in another terminal:
 
   the validation handshake    curl -X POST '{functions}/api/notifications?validationToken=hello'
   the app's health            curl {functions}/api/health
   the host's state            curl {functions}/admin/host/status
-  let a meeting end           .venv/bin/python -m local end-meeting --participants 5
-  see what is stored          .venv/bin/python -m local show
-  read one of the blobs       .venv/bin/python -m local show NAME
+  end a meeting               .venv/bin/python -m local end-meeting --participants 5
+  list what is stored         .venv/bin/python -m local show
+  show one of the blobs       .venv/bin/python -m local show NAME
   all addresses               cat {state}/stack.json
 """
 
@@ -33,16 +33,18 @@ def main() -> int:
     """Run one command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on one machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start the stack and keep it running")
+    up = commands.add_parser("up", help="run the stack until Ctrl-C")
     up.add_argument("--graph-root", metavar="URL", help="use this Graph instead of the simulator")
     up.add_argument("--login-root", metavar="URL", help="use this login endpoint instead of the simulator's")
     up.add_argument("--functions-port", metavar="N", type=_port, default=0, help="default: any free port")
-    _takes_state(up, "folder to keep everything in (default: .local/state)")
+    _takes_state(up, "folder for all state (default: .local/state)")
     up.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulated tenant")
-    up.add_argument("--subscribe", action="store_true", help="make the subscriptions and say what to try")
-    commands.add_parser("demo", help="see it work, from a meeting's end to its report", add_help=False)
+    up.add_argument(
+        "--subscribe", action="store_true", help="make the app subscribe, and print commands to try"
+    )
+    commands.add_parser("demo", help="show the system, from a meeting's end to its report", add_help=False)
     ended = commands.add_parser(
-        "end-meeting", help="let a meeting end in the simulated tenant of a running stack"
+        "end-meeting", help="end a meeting in the simulated tenant of a running stack"
     )
     ended.add_argument("--participants", metavar="N", type=_people, default=3)
     _takes_state(ended, "of the running stack")
@@ -93,9 +95,9 @@ def _visit(options: argparse.Namespace) -> int:
         else:
             sys.stdout.write(visit.end_meeting(options.state, options.participants) + "\n")
     except ResourceNotFoundError:
-        problem = "there is no blob of that name; `show` alone lists them"
+        problem = "no blob has that name; `show` alone lists them"
     except (requests.ConnectionError, ServiceRequestError):
-        problem = "no stack answers: start one with `make up`"
+        problem = "the stack does not answer: start it with `make up`"
     except (visit.NoStackError, requests.RequestException, AzureError) as failure:
         problem = str(failure).partition("\n")[0]
     else:

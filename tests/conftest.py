@@ -1,4 +1,4 @@
-"""What tests share: one Azurite, one identity endpoint, one whole stack for each worker."""
+"""Fixtures of all tests: one Azurite, identity endpoint and stack per worker."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each core, because most tests wait; eight at most, because each takes a GB of memory."""
+    """Two workers per core, because most tests wait; at most eight, for memory."""
     return min(8, 2 * (os.process_cpu_count() or 1))
 
 
@@ -44,7 +44,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    """Where the parts of the stack are heard: a file, because their threads outlive the capture of one test."""
+    """The log of the stack's parts: a file, because threads outlive a capture."""
     file = tmp_path_factory.mktemp("log") / "stack.log"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     yield Log(descriptor)
@@ -60,7 +60,7 @@ def identity() -> Iterator[Identity]:
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azurite]:
-    """An empty storage account; a test that writes takes a container or queue of its own."""
+    """A shared storage account; each writing test has its own container or queue."""
     with local.stack.azurite.start(tmp_path_factory.mktemp("azurite"), log=log) as azurite:
         yield azurite
 

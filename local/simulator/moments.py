@@ -18,8 +18,6 @@ def parse_time(text: str) -> datetime:
     """Parse an ISO 8601 time with `Z` or an offset, cut to microseconds.
 
     Raises ValueError.
-
-    Raises ValueError.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

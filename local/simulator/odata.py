@@ -76,8 +76,6 @@ def select_properties(properties: Entity, select: str | None) -> Entity:
     """The properties that `$select` names, or all.
 
     Raises GraphError for an unknown name.
-
-    Raises GraphError for a name that does not exist.
     """
     if not select:
         return properties

@@ -104,8 +104,6 @@ class Simulator:
         """Restore the state and seed from the state file, if it exists.
 
         Raises ValueError for another tenant's.
-
-        Raises ValueError for another tenant's.
         """
         if self._state is None or not self._state.exists():
             return

@@ -26,10 +26,7 @@ def to_wire(value: DataclassInstance) -> dict[str, Any]:
 
 
 def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
-    """A `kind` from a JSON object, with defaults for absent fields. Raises ValueError.
-
-    Raises ValueError.
-    """
+    """A `kind` from a JSON object, with defaults for absent fields. Raises ValueError."""
     values = partial_from_wire(kind, data)
     for field in fields(kind):
         required = field.default is MISSING and field.default_factory is MISSING
@@ -39,10 +36,7 @@ def from_wire[T: DataclassInstance](kind: type[T], data: object) -> T:
 
 
 def partial_from_wire(kind: type[DataclassInstance], data: object) -> dict[str, Any]:
-    """The fields of `kind` in a JSON object, by Python name. Raises ValueError.
-
-    Raises ValueError.
-    """
+    """The fields of `kind` in a JSON object, by Python name. Raises ValueError."""
     if not isinstance(data, Mapping):
         raise ValueError("expected a JSON object")
     known = _known(kind)

@@ -238,5 +238,5 @@ def _simulator(
 
 def _functions_port(told: int, last: int) -> int:
     if told and not ports.is_free(told):
-        raise StartError(f"port {told}, asked for the functions host, is taken")
+        raise StartError(f"port {told} for the Functions host is taken")
     return ports.pick(told or last)

@@ -65,26 +65,24 @@ def main(arguments: Sequence[str]) -> int:
         try:
             return _run(console, log)
         except (StartError, TimeoutError, requests.RequestException) as failure:
-            console.print(
-                f"[red]The demo did not come to its end:[/] {failure}\n\nThe last lines of the log:"
-            )
+            console.print(f"[red]The demo failed:[/] {failure}\n\nLast lines of the log:")
             console.print("\n".join(file.read_text().splitlines()[-40:]), markup=False)
             return 1
 
 
 def _run(console: Console, log: Log) -> int:
     began = time.monotonic()
-    console.print("Starting storage, identity, a simulated Graph and the functions host …")
+    console.print("Starting storage, identity, a simulated Graph and the Functions host …")
     with compose.up(settings=SETTINGS, log=log) as running:
         control = Control(running.graph)
         container = running.blob_service().get_container_client(running.container)
-        console.print("The app makes its own subscription; Graph validates its two webhooks …")
+        console.print("The app creates its subscription; Graph validates the two webhooks …")
         _subscribe(running, control)
-        console.print("A dozen meetings end, and one that Graph does not announce …\n")
+        console.print("A dozen meetings end; Graph does not announce one of them …\n")
         cases = _end_meetings(control)
         _run_now(running, "sweep")
         _watch(console, container, cases)
-        console.print("The sweep runs once more, and seals the days that are over …\n")
+        console.print("The sweep runs again, and seals past days …\n")
         manifest = _sealed(running, container)
         found = _outcomes(container)
         _show(console, container, cases, found)
@@ -95,8 +93,8 @@ def _run(console: Console, log: Log) -> int:
         console.print(f"[red]{problem}[/]")
     if not problems:
         console.print(
-            f"[green]Every report equals what Graph has, property for property.[/]\n"
-            f"That took {time.monotonic() - began:.0f} s; all that was started has been stopped."
+            f"[green]Every report equals Graph's, property for property.[/]\n"
+            f"That took {time.monotonic() - began:.0f} s; everything has been stopped."
         )
     return 1 if problems else 0
 
@@ -116,7 +114,7 @@ def _subscribe(running: Stack, control: Control) -> None:
     deadline = time.monotonic() + SECONDS_TO_SUBSCRIBE
     while not control.subscriptions():
         if time.monotonic() > deadline:
-            raise TimeoutError("the app did not make its subscription")
+            raise TimeoutError("the app did not subscribe")
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -185,7 +183,7 @@ def _end_meetings(control: Control) -> list[Case]:
             "a peer-to-peer call", control.add_session(NewSession(type="peerToPeer", participants=2)), "notAMeeting"
         ),
         ended("organized by another tenant", NewMeeting(tenant=FOREIGN_TENANT), NewSession(), "externalOrganizer"),
-        ended("no access policy: tries later", NewMeeting(denied=True), NewSession(), "pending"),
+        ended("no access policy: retried later", NewMeeting(denied=True), NewSession(), "pending"),
     ]  # fmt: skip
 
 
@@ -210,7 +208,7 @@ def _watch(console: Console, container: ContainerClient, cases: list[Case]) -> N
             if all(_result(case, found) == case.expected for case in cases):
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {SECONDS_TO_SETTLE:.0f} s not every outcome is as it must be")
+                raise TimeoutError(f"not every outcome is as expected after {SECONDS_TO_SETTLE:.0f} s")
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -227,7 +225,7 @@ def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for column in ("Meeting", "Signal", "Outcome", "Tries", "Reports"):
+    for column in ("Meeting", "Signal", "Outcome", "Attempts", "Reports"):
         table.add_column(column, no_wrap=True)
     colours = {"stored": "green", "pending": "yellow", "…": "dim"}
     for case in cases:
@@ -271,7 +269,7 @@ def _problems(
         truth = json.loads(control.true_report(Path(path).stem))
         report = json.loads(container.download_blob(path).readall())
         if _plain(report) != _plain(truth):
-            problems.append(f"{path} differs from what Graph has.")
+            problems.append(f"{path} differs from Graph's report.")
     return problems
 
 

@@ -59,8 +59,6 @@ class FunctionsHost:
         """Start it with these settings, and wait until its functions answer.
 
         Raises StartError.
-
-        Raises StartError.
         """
         self.environment = environment
         self._stopping.clear()
@@ -89,8 +87,6 @@ class FunctionsHost:
         """Wait until the host is Running and a function answers.
 
         Raises StartError after so many seconds.
-
-        Raises StartError after so many seconds.
         """
         deadline = monotonic() + seconds
         while (state := self._state()) != "Running" or not self._a_function_answers():
@@ -105,7 +101,7 @@ class FunctionsHost:
     @property
     def _current(self) -> Program:
         if self._program is None:
-            raise StartError("the functions host has not been started")
+            raise StartError("the Functions host has not been started")
         return self._program
 
     def _spawn(self) -> None:

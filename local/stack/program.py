@@ -96,7 +96,7 @@ class Program:
                     if found := re.search(pattern, line):
                         return found
                 if self._silent or not self._heard.wait(deadline - monotonic()):
-                    raise self.failure(f"did not say that it is ready within {seconds:g} s")
+                    raise self.failure(f"was not ready within {seconds:g} s")
 
     def failure(self, what: str) -> StartError:
         """The error of a failed start, with exit code and last lines."""

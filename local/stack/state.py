@@ -70,8 +70,6 @@ def hold(folder: Path) -> Iterator[StackState]:
     """The folder, created if needed and locked for the length of the block.
 
     Raises StateInUseError.
-
-    Raises StateInUseError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)

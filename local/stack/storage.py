@@ -90,7 +90,7 @@ def create(azurite: Azurite, identity: Identity, container: str) -> None:
                 response = connection.getresponse()
                 response.read()
                 if response.status not in MADE_OR_THERE:
-                    raise StartError(f"Azurite refused to make {name}: {response.status} {response.reason}")
+                    raise StartError(f"Azurite refused to create {name}: {response.status} {response.reason}")
         finally:
             connection.close()
 

@@ -50,8 +50,6 @@ class AzureCli:
         """Return the signed-in account.
 
         Raises DeploymentError for nobody, and for a cloud without Graph.
-
-        Raises DeploymentError for nobody, and for a cloud without Graph.
         """
         try:
             shown = self.read("account", "show")
@@ -93,7 +91,7 @@ class AzureCli:
         try:
             subprocess.run(command, stdin=subprocess.DEVNULL, timeout=DEPLOY_SECONDS, check=True)
         except subprocess.CalledProcessError:
-            raise DeploymentError(f"`{_named(arguments)}` failed; its own words are above.") from None
+            raise DeploymentError(f"`{_named(arguments)}` failed; its error is above.") from None
         except subprocess.TimeoutExpired:
             raise DeploymentError(
                 f"`{_named(arguments)}` did not end within {DEPLOY_SECONDS / 60:.0f} minutes."

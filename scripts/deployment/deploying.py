@@ -85,9 +85,9 @@ def _publish(found: Target, site: Site, package: Path, clock: Clock) -> None:
 
 def _check(site: Site, outputs: Outputs, settings: Path, clock: Clock, root: Path) -> int:
     base = outputs["NOTIFICATION_BASE_URL"]
-    say(f"Trying {base}")
+    say(f"Checking {base}")
     if probing.handshake(base, clock):
-        say("Graph's handshake was answered, from here")
+        say("The validation handshake was answered, from this machine")
         probing.health(site, base, clock)
     settingsfile.write(settings, site.settings())
     say(f"Settings for the command line: {settings}")
@@ -110,11 +110,11 @@ def _doctor(settings: Path, root: Path) -> int:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as failure:
-        say(f"attendance doctor did not end well ({type(failure).__name__})")
+        say(f"attendance doctor failed ({type(failure).__name__})")
         return 3
     if done.returncode == 0:
         return 0
-    say(f"Not well yet; look again with: attendance doctor --settings {shlex.quote(str(settings))}")
+    say(f"There are problems. Check again with: attendance doctor --settings {shlex.quote(str(settings))}")
     return 3
 
 

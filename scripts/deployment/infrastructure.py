@@ -58,13 +58,13 @@ def read(az: AzureCli, file: Path) -> Parameters:
     if not file.is_file():
         raise DeploymentError(f"The parameter file {file} does not exist.")
     if file.suffix != ".bicepparam":
-        raise DeploymentError(f"{file} is no Bicep parameter file (.bicepparam).")
+        raise DeploymentError(f"{file} is not a Bicep parameter file (.bicepparam).")
     compiled = az.compile(str(file))
     try:
         values = json.loads(compiled["parametersJson"])["parameters"]
         defaults = json.loads(compiled.get("templateJson") or "{}").get("parameters", {})
     except (KeyError, TypeError, ValueError):
-        raise DeploymentError(f"`az bicep build-params` did not tell the parameters in {file}.") from None
+        raise DeploymentError(f"`az bicep build-params` did not return the parameters of {file}.") from None
 
     def value(name: str) -> str:
         return str(values.get(name, {}).get("value") or defaults.get(name, {}).get("defaultValue") or "")
@@ -103,8 +103,6 @@ def of_deployment(az: AzureCli, parameters: Parameters) -> Outputs:
     """Return the outputs of the last deployment with these parameters.
 
     Raises DeploymentError if there is none.
-
-    Raises DeploymentError where there is none.
     """
     name = parameters.deployment
     try:

@@ -47,8 +47,6 @@ class ScmSite:
         """Send a request, again with a new token if the old one has expired.
 
         Raises OSError.
-
-        Raises OSError.
         """
         reply = self._request(method, path, body) if self._token else None
         if reply is None or reply.status == 401:
@@ -65,10 +63,7 @@ class ScmSite:
 
 
 def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
-    """Publish `package` and wait for success. Raises DeploymentError.
-
-    Raises DeploymentError.
-    """
+    """Publish `package` and wait for success. Raises DeploymentError."""
     refusal = NotYet("")
     for _ in attempts(clock, every=RETRY_SECONDS, within=SPREAD_SECONDS):
         if str(refusal):
@@ -78,7 +73,7 @@ def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
         except NotYet as failure:
             refusal = failure
     raise DeploymentError(
-        f"The package was not accepted within {SPREAD_SECONDS / 60:.0f} minutes: {refusal} See whether you may "
+        f"The package was not accepted within {SPREAD_SECONDS / 60:.0f} minutes: {refusal} Check whether you may "
         "publish to the app (Website Contributor), whether its SCM site is closed to this machine (restrictScm), and "
         "whether the app's identity may write to the package's container."
     )
@@ -86,8 +81,6 @@ def publish(site: ScmSite, package: Path, deployer: str, clock: Clock) -> None:
 
 def _upload(site: ScmSite, package: Path, deployer: str) -> str:
     """Return the deployment's id.
-
-    Raises NotYet for what may pass, and DeploymentError.
 
     Raises NotYet for what may pass, and DeploymentError.
     """
@@ -101,9 +94,9 @@ def _upload(site: ScmSite, package: Path, deployer: str) -> str:
             identifier = _parsed(reply)
             if isinstance(identifier, str) and re.fullmatch(r"[\w.-]{1,100}", identifier):
                 return identifier
-            raise DeploymentError(f"{site.root} accepted the package but gave no id of a deployment: {words}")
+            raise DeploymentError(f"{site.root} accepted the package but returned no deployment id: {words}")
         case 403:
-            raise NotYet(f"HTTP 403, access is restricted or roles are spreading. {words}")
+            raise NotYet(f"HTTP 403, access is restricted or roles are not in effect yet. {words}")
         case 409:
             raise NotYet(f"HTTP 409, another deployment is running. {words}")
         case 400 if _is_spreading(reply.text) or "403" in reply.text:
@@ -118,8 +111,6 @@ def _follow(site: ScmSite, identifier: str, clock: Clock) -> None:
     """Wait for the end of a deployment.
 
     Raises NotYet if storage still refuses it, and DeploymentError.
-
-    Raises NotYet when storage is still closed to it, and DeploymentError.
     """
     path = f"/api/deployments/{identifier}"
     seen: int | None = None
@@ -186,7 +177,7 @@ def _gone(site: ScmSite, identifier: str, seen: int | None) -> None:
     """
     if seen is None:
         raise DeploymentError(f"{site.root} does not know the deployment {identifier}.")
-    say("  its record is gone, as happens after the end; see below whether the app answers")
+    say("  its record is gone, as is normal at the end; the check below shows whether the app answers")
 
 
 def _fail(site: ScmSite, path: str, identifier: str, status: int, words: str) -> None:

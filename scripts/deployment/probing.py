@@ -17,15 +17,15 @@ HANDSHAKE_SECONDS, HANDSHAKE_POLL = 180.0, 10.0
 KEY_SECONDS, KEY_POLL = 60.0, 10.0
 CLOSED = (
     "The app is closed to this machine: {problem}. An address list (allowedAddresses), a private DNS or a firewall "
-    "does that. It does not mean that the app is closed to Graph: only Graph's answer to the subscription tells that, "
-    "and `attendance doctor` shows it."
+    "can cause this. Graph may still reach the app: only its answer to the subscription shows that, "
+    "see `attendance doctor`."
 )
 
 
 def handshake(base: str, clock: Clock) -> bool:
     """Test both webhooks as Graph does; return False if this machine is shut out.
 
-    Raises DeploymentError when the app can be reached and does not answer as Graph needs it.
+    Raises DeploymentError if the app can be reached but answers wrongly.
     """
     return all(_handshake(f"{base}/{route}", clock) for route in ("notifications", "lifecycle"))
 

@@ -59,7 +59,7 @@ def main(
         outputs = found.outputs()
         vault = Vault(found.az, outputs["KEY_VAULT_NAME"])
         versions = _finish(vault, now(), leaked=given.leaked) if given.finish else _begin(vault, now())
-        say("Having the app read the secrets again")
+        say("Making the app reload the secrets")
         try:
             Site(found.az, found.account, outputs).refresh_references(clock or Clock(), versions)
         except DeploymentError as failure:
@@ -115,27 +115,23 @@ def _begin(vault: Vault, now: datetime) -> dict[str, str]:
     """Make a new secret and keep the current one as the previous.
 
     Returns the new versions by setting.
-
-    Returns the new versions by setting.
     """
     previous, current = vault.read(PREVIOUS), str(vault.read(CURRENT)["value"])
     until = _accepted_until(previous)
     if until and previous["value"] != current:
         raise DeploymentError(
-            f"A rotation is under way, in which the secret before is accepted until {_shown(until)} at least: run "
+            f"A rotation is under way; the old secret is accepted until at least {_shown(until)}: run "
             "--finish first."
         )
     until = now + ACCEPTED
     kept = vault.write(PREVIOUS, current, "--tags", f"{TAG}={until:%Y-%m-%dT%H:%M:%SZ}")
     new = vault.write(CURRENT, secrets.token_urlsafe(BYTES))
-    say(f"A new secret is in use; the one before is accepted too. Run --finish after {_shown(until)}.")
+    say(f"A new secret is in use; the old one is still accepted. Run --finish after {_shown(until)}.")
     return {SETTINGS[PREVIOUS]: kept, SETTINGS[CURRENT]: new}
 
 
 def _finish(vault: Vault, now: datetime, *, leaked: bool) -> dict[str, str]:
     """Replace the previous secret by a random one.
-
-    Returns its version by setting.
 
     Returns its version by setting.
     """
@@ -147,13 +143,13 @@ def _finish(vault: Vault, now: datetime, *, leaked: bool) -> dict[str, str]:
         )
     if now < until and not leaked:
         raise DeploymentError(
-            f"Subscriptions may carry the secret before until {_shown(until)}: wait, or add --leaked and lose what "
+            f"Subscriptions may use the old secret until {_shown(until)}: wait, or add --leaked and lose what "
             "Graph still sends with it."
         )
     version = vault.write(PREVIOUS, secrets.token_urlsafe(BYTES))
-    say("The secret before is no longer accepted.")
+    say("The old secret is no longer accepted.")
     if leaked:
-        say("Have the subscriptions made anew now: attendance subscriptions renew --settings FILE")
+        say("Now replace the subscriptions: attendance subscriptions renew --settings FILE")
     return {SETTINGS[PREVIOUS]: version}
 
 
@@ -164,7 +160,7 @@ def _accepted_until(secret: dict[str, Any]) -> datetime | None:
     try:
         return datetime.strptime(str(tag), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise DeploymentError(f"The tag {TAG} of {PREVIOUS} is no time: {tag}") from None
+        raise DeploymentError(f"The tag {TAG} of {PREVIOUS} is not a time: {tag}") from None
 
 
 def _shown(until: datetime) -> str:

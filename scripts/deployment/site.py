@@ -63,8 +63,8 @@ class Site:
             waiting = now
         names = "; ".join(f"{name} ({status})" for name, status in waiting.items())
         raise DeploymentError(
-            f"Key Vault references were not resolved within {REFERENCE_SECONDS / 60:.0f} minutes: {names}. See whether "
-            "the app's identity has the role Key Vault Secrets User on the secret, and may reach the vault."
+            f"Key Vault references were not resolved within {REFERENCE_SECONDS / 60:.0f} minutes: {names}. Check "
+            "whether the app's identity has the role Key Vault Secrets User on the secret, and can reach the vault."
         )
 
     def settings(self) -> list[dict[str, Any]]:

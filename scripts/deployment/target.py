@@ -89,5 +89,5 @@ def run(program: str, action: Callable[[], int]) -> int:
         say(f"{program}: {failure}")
         return 1
     except KeyboardInterrupt:
-        say(f"{program}: interrupted; the same command can be given again")
+        say(f"{program}: interrupted; run the same command again")
         return 130

@@ -1,4 +1,4 @@
-"""The benchmarks in small: they run, and their page has every figure. How large these are is no matter here."""
+"""The benchmarks on small inputs: they run, and their page has every figure."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The load script for a deployment, against the local stack: its figures, and what it needs."""
+"""The load script for deployments, run against the local stack."""
 
 import json
 import os

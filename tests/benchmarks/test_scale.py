@@ -1,4 +1,4 @@
-"""The model of the deployed app: virtual time, a small day, trouble, and the same calls as the real stack makes."""
+"""The model of the deployed app, and its calls compared with the real stack's."""
 
 from __future__ import annotations
 

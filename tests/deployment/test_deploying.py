@@ -1,4 +1,4 @@
-"""`scripts/deploy` against doubles: a recording `az` on PATH, and a server in place of the SCM site and the app."""
+"""`scripts/deploy` against a recording `az`, and a server as SCM site and app."""
 
 from __future__ import annotations
 
@@ -384,7 +384,7 @@ def test_an_app_closed_to_this_machine_is_not_a_failure(deploy: Any, azure: Azur
     done = deploy()
     assert done.code == 0, done.err
     assert "closed to this machine: it answered HTTP 403" in done.err
-    assert "only Graph's answer to the subscription tells that" in done.err
+    assert "only its answer to the subscription shows that" in done.err
     assert azure.count("/api/health") == 0
 
 

@@ -1,4 +1,4 @@
-"""`scripts/rotate` against a recording `az` that holds a vault."""
+"""`scripts/rotate` against a recording `az` with a vault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md says what the code does: what each package may import, and the way of a notification."""
+"""docs/architecture.md agrees with the code."""
 
 from __future__ import annotations
 

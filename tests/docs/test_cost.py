@@ -1,4 +1,4 @@
-"""The sums in docs/cost.md are those of its rows, the goal is met, and what is deployed is what is counted."""
+"""docs/cost.md: its sums, its goal, and the resources that it counts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The documents say what the code does: each test compares a table, an example or a link with its source.
+"""The documents agree with the code: tables, examples and links.
 
 A failure prints what the document should say. Nothing here needs the local stack.
 """
@@ -267,7 +267,7 @@ def command_lines(path: Path) -> list[str]:
 
 
 def wrong_with(line: str) -> str:
-    """What the command line would not take; "" for nothing."""
+    """The error that the command line would report; "" for none."""
     command: Any = typer.main.get_command(main.app)
     common = {option for each in command.params for option in each.opts}
     words = main.move_options_first(shlex.split(line, comments=True)[1:])
@@ -323,7 +323,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table, as the code knows the settings."""
+    """The README's table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
@@ -332,7 +332,7 @@ def settings_table() -> str:
 
 
 def names_in(document: str, heading: str) -> list[str]:
-    """The names in the first column of the table with this heading, also where a row names several."""
+    """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
     table = rest[: rest.index("\n\n")].splitlines()[1:]
     return [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -359,7 +359,10 @@ def example_record() -> ledger_record.Record:
 
 
 def awkward_report() -> dict[str, Any]:
-    """A report with what makes a hash depend on its writer: order, annotations, number forms, text beyond ASCII."""
+    """A report that makes hashes depend on their writer.
+
+    Its order, annotations, number forms and text are unusual.
+    """
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
@@ -425,7 +428,7 @@ def relative_links(path: Path) -> list[str]:
 
 
 def resolves(path: Path, link: str) -> bool:
-    """Whether a link leads to a file or folder of the project, and its fragment to one of its headings."""
+    """Whether a link leads to a file or folder, and its fragment to a heading."""
     name, _, fragment = link.partition("#")
     target = (path.parent / name).resolve() if name else path
     if not target.exists() or not target.is_relative_to(ROOT):

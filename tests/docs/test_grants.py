@@ -1,4 +1,4 @@
-"""infra/grant-permissions.sh against a double of the Azure CLI: the permissions that it grants, and its refusals."""
+"""infra/grant-permissions.sh against a double of the Azure CLI."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ elif url.endswith("/appRoles"):
 
 
 class AzureCLI:
-    """A folder for PATH with an `az` that answers for one tenant and writes down how it is called."""
+    """A folder for PATH with an `az` that records calls and answers for one tenant."""
 
     def __init__(self, folder: Path, **tenant: object) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What is deployed: it compiles without a warning, holds no key, and agrees with the code and the documents."""
+"""The template compiles without warnings, and agrees with code and documents."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def lifecycle(snapshot: Path, *, host: bool) -> dict[str, dict[str, Any]]:
 
 
 def tried(tmp_path: Path, *parameters: str) -> tuple[Path, str]:
-    """The snapshot of main.bicep with these parameters, and the message with which it is refused, or ""."""
+    """The snapshot of main.bicep with these parameters, and the error, or ""."""
     shutil.copytree(INFRA, tmp_path / "infra")
     file = tmp_path / "infra/tried.bicepparam"
     lines = (
@@ -138,7 +138,7 @@ def test_the_permissions_of_graph_compile(tmp_path: Path) -> None:
 @compiles
 @pytest.mark.parametrize("file", PARAMETERS, ids=lambda file: file.name)
 def test_what_is_deployed_is_what_was_reviewed(file: Path, tmp_path: Path) -> None:
-    """After a change: `bicep snapshot FILE --mode overwrite`, and look at the difference."""
+    """After a change, run `bicep snapshot FILE --mode overwrite` and review the diff."""
     shutil.copytree(INFRA, tmp_path / "infra")
     copy = tmp_path / "infra" / file.relative_to(INFRA)
     done = bicep("snapshot", copy, "--mode", "validate")
@@ -231,7 +231,7 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
 
 @pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda file: file.name)
 def test_both_client_states_come_from_key_vault(snapshot: Path) -> None:
-    """Both are always there, so a rotation changes values in the vault and outlives a deployment."""
+    """Both always exist, so a rotation only changes values in the vault."""
     secrets = resources(snapshot, "Microsoft.KeyVault/vaults/secrets")
     assert {last(each["name"]) for each in secrets} == {"client-state", "client-state-previous"}
     for setting, output in (
@@ -482,7 +482,7 @@ def test_who_may_deploy_to_the_app_and_call_it() -> None:
 
 
 def test_every_function_that_calls_graph_has_a_share_of_the_budget() -> None:
-    """A new function has to be put here or into `app.bicep`: Flex gives each group instances of its own."""
+    """Add new functions here or in `app.bicep`: Flex scales each group separately."""
     module = (INFRA / "modules/app.bicep").read_text()
     groups, timers = (
         set(re.findall(r"'(\w+)'", re.findall(rf"^var {name} = \[([^\]]+)\]", module, re.MULTILINE)[0]))

@@ -1,4 +1,4 @@
-"""Who may import whom among the product, what imitates its surroundings, its tests and its benchmarks."""
+"""Imports between product, local stack, tests and benchmarks."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""The published schemas: valid, and true of everything that the local stack stores and sends."""
+"""The schemas are valid, and describe what the local stack stores and sends."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What sets the project up: lock files that any index serves, a Makefile that lists itself, a Python that is found."""
+"""Set-up files: lock files, Makefile, and the choice of Python."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The workflows: pinned actions, no long-lived secret, the least permissions, and nothing that does not exist."""
+"""The workflows: pinned actions, no long-lived secrets, least permissions."""
 
 import re
 import subprocess

@@ -1,1 +1,1 @@
-"""Hostile bodies: mutated notifications, messages, call records and reports, guided by the branches that they reach."""
+"""Fuzzing: mutated notifications, messages, call records and reports."""

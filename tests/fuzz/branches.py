@@ -1,4 +1,4 @@
-"""Which branches of some modules were taken, by Python's own monitoring of branches (PEP 669)."""
+"""Branch coverage of chosen modules, by Python's own monitoring (PEP 669)."""
 
 import dis
 import sys
@@ -13,7 +13,7 @@ type Branch = tuple[CodeType, int, int]  # code, offset of the fork, where it we
 
 
 class Branches:
-    """The forks of some modules' functions. As a context it watches; `taken` are the branches that were taken."""
+    """The forks of some modules' functions; `taken`: the branches taken so far."""
 
     def __init__(self, modules: dict[ModuleType, tuple[str, ...]]) -> None:
         """Of a module all functions are watched, or those that are named."""
@@ -90,7 +90,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _forks(code: CodeType) -> Iterator[int]:
-    """Every fork but that of an `except`, whose other way is an error that nobody expects."""
+    """Every fork except that of an `except`, whose other way is unexpected."""
     before = ""
     for instruction in dis.get_instructions(code):
         named = instruction.positions and instruction.positions.lineno

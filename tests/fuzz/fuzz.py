@@ -1,4 +1,4 @@
-"""A million hostile bodies at the core that reads them, and twenty thousand over HTTP at both webhooks.
+"""A million hostile bodies at the core, and twenty thousand over HTTP.
 
 What reaches a branch that nothing reached before is mutated further. Exits with 1 when anything was not handled, was
 enqueued that should not be, or was answered otherwise than the contract says.

@@ -1,4 +1,4 @@
-"""The same targets under libFuzzer, which follows coverage to the byte; half of its mutations are the grammar's.
+"""The same targets under libFuzzer; half of its mutations use the grammar.
 
 atheris (https://github.com/google/atheris) runs on Linux and x86-64. It ends its process: each run is one of its own.
 """
@@ -22,7 +22,7 @@ _MOST_TOLD = 2_000
 
 @dataclass(frozen=True)
 class Guided:
-    """A run: bodies, edges that they covered, bodies worth keeping, and what went wrong."""
+    """A run: bodies, covered edges, bodies worth keeping, and failures."""
 
     bodies: int
     edges: int

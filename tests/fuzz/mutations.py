@@ -1,4 +1,4 @@
-"""Mutations of JSON documents: of their trees, by what the grammar of the documents is made of, and of their bytes."""
+"""Mutations of JSON documents: of their trees, by grammar, and of their bytes."""
 
 import json
 import re
@@ -75,7 +75,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutated(source: Random, seeds: list[str], known: list[str]) -> bytes:
-    """A document made of a seed, or of one that reached something new; with some luck it is still JSON."""
+    """A mutated document, from a seed or a corpus entry; often still JSON."""
     tree = json.loads(source.choice(known) if known and source.random() < 0.6 else source.choice(seeds))
     try:
         for _ in range(source.choice((0, 1, 1, 1, 2, 3, 6))):
@@ -180,7 +180,7 @@ def _near(source: Random, value: Any) -> Any:
 
 
 def _text(source: Random, tree: Any) -> bytes:
-    """JSON of the tree in one of the forms that it may have, or nested deeper than anybody needs."""
+    """The tree as JSON in any of its forms, or nested too deeply."""
     try:
         text = json.dumps(tree, ensure_ascii=source.random() < 0.5, indent=source.choice((None, None, 1)))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a webhook must answer to a body, and which calls it may let in; written from the contract, not from the code."""
+"""The expected answer to a body and its signals, written from the contract."""
 
 import json
 import re

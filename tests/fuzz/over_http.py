@@ -1,4 +1,4 @@
-"""Hostile requests over HTTP at both webhooks of the functions host that runs."""
+"""Hostile requests over HTTP at both webhooks of a running Functions host."""
 
 import gzip
 import http.client
@@ -36,7 +36,7 @@ MOST_TOLD = 20
 
 @dataclass
 class Result:
-    """What came of it: replies by status, replies that must not be, and signals that are on the queue wrongly."""
+    """The result: replies by status, wrong replies, and wrong signals."""
 
     requests: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ def run(count: int, seed: int) -> Result:
 
 
 def send(running: Stack, count: int, seed: int, *, alone: bool = True) -> Result:
-    """Send so many requests to a running stack, and compare the signals that came of them with the oracle.
+    """Send so many requests to a stack, and compare the signals with the oracle.
 
     Where others use the stack too (not `alone`), signals that nobody here wanted may be theirs.
     """

@@ -1,4 +1,4 @@
-"""What is fed: each part of the core that reads what others wrote, with what it may do about bad input.
+"""Fuzz targets: each reader of foreign input, and its permitted errors.
 
 A target raises Wrong for what must not be; any other error that it lets through is one that nobody handles.
 """
@@ -326,7 +326,7 @@ def _call_record(body: bytes, _: Random) -> None:
 
 
 class _Answers:
-    """Stands for Graph: every address gives the same document, and pages end after a few."""
+    """A Graph that gives one document at every address, in a few pages."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self._content = content

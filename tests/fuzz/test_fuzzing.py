@@ -1,4 +1,4 @@
-"""Hostile bodies in small: what a million of them must not do, some thousands do not do either."""
+"""Fuzzing in small: some thousands of hostile bodies."""
 
 import json
 import logging
@@ -58,7 +58,7 @@ def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
 
 @pytest.mark.usefixtures("silence")
 def test_the_oracle_knows_that_an_id_in_guid_form_is_one_in_any_case() -> None:
-    """Else a body with such an id in upper case is told to have lost one call and let in another."""
+    """Otherwise an upper-case id would count as one lost call and one wrong one."""
     target = next(each for each in targets.all_targets(fuzz.EVENTS) if each.name == "notification")
     for call in (targets.CALL.upper(), targets.CALL.title(), "AbC"):
         body = json.dumps({"value": [targets.item(resource=f"communications/callRecords/{call}")]})

@@ -1,4 +1,4 @@
-"""What the local host says and does when an app, its settings or host.json are wrong; and its other admin routes."""
+"""The local host with a faulty app, settings or host.json; its admin routes."""
 
 import json
 from pathlib import Path

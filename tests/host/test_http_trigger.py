@@ -1,4 +1,4 @@
-"""HTTP functions behind the local host: the request arrives whole, the reply leaves unchanged."""
+"""HTTP functions behind the local host: complete requests, unchanged replies."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The app indexes under Microsoft's runtime with nothing but requirements.txt, and whatever the settings are."""
+"""The app indexes with requirements.txt alone, whatever the settings."""
 
 import json
 import os

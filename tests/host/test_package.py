@@ -1,4 +1,4 @@
-"""The artefact that is deployed: it holds the app and its packages, is the same whenever it is built, and runs."""
+"""The deployed package: its contents, reproducible build, and a run."""
 
 import hashlib
 import json
@@ -147,7 +147,7 @@ def test_a_pip_that_fails_is_named(artefact: Path, tmp_path: Path) -> None:
 
 
 def taken_by_azd(folder: Path) -> Iterator[Path]:
-    """The files that azd zips: its own exclusions, and those for Python where the folder has no ignore file.
+    """The files that azd zips, by its own exclusions.
 
     Source: createDeployableZip in cli/azd/pkg/project/project_utils.go, Azure/azure-dev ae35809.
     """

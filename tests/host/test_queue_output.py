@@ -1,4 +1,4 @@
-"""The queue output binding of the local host: durable before anyone hears of it, in order, or a failure."""
+"""The host's queue output binding: durable before the reply, in order."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""The queue trigger of the local host, on a real queue, against what the platform was measured to do."""
+"""The host's queue trigger, on a real queue, as measured on the platform."""
 
 import base64
 import signal

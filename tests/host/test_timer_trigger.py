@@ -1,4 +1,4 @@
-"""The timer trigger of the local host: its schedule, its memory across restarts, and the admin route."""
+"""The host's timer trigger: schedule, restarts, and the admin route."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Calls of the list without an outcome: a day is listed once, a large one is asked about each."""
+"""Listed calls without an outcome: one listing per day, or a check per call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random histories against the real rules: workers that overtake each other, die and are repeated at any operation.
+"""Random histories: workers overtake each other, crash and are repeated.
 
 The product runs unchanged; storage, queues and Graph are doubles that stop before each operation, and a drawn plan
 says who goes on, who dies, what fails and when time passes. Its thread pools run in line, so that a plan always has
@@ -66,7 +66,7 @@ class Checked(History):
         assert any(result(blob) not in worse for blob in left), f"{signal} is worse than before"
 
     def check_quiet(self) -> None:
-        """When all is quiet, a signal has one outcome, and one message at most that will continue it."""
+        """At rest, a signal has one outcome, and at most one message to continue it."""
         if not self.is_quiet():
             return
         found = self.outcomes()

@@ -1,4 +1,4 @@
-"""The ledger's promises, one after another: what crashes, repeats, later versions and retention do to one signal.
+"""The ledger's promises under crashes, repeats, later versions and retention.
 
 The product runs unchanged on the simulated app; operations are counted where a promise is about their number.
 """
@@ -682,7 +682,7 @@ def test_commits_are_the_last_20() -> None:
 
 
 class Counted:
-    """Operations of storage, in their order: the method and the name, without its random parts."""
+    """Storage operations in order: method and name, without random parts."""
 
     def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[str] = []

@@ -1,4 +1,4 @@
-"""What a process that died or was overtaken leaves behind, and who puts it right when its message does not."""
+"""Leftovers of crashed or overtaken processes, and their repair."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def app() -> Iterator[App]:
 
 
 def between_people(app: App, until: datetime) -> None:
-    """A call that is settled at once, and whose end a later version of its record moves over midnight."""
+    """A call that settles at once, and later moves over midnight."""
     made = call("one", MIDNIGHT + timedelta(minutes=5))
     made.record.update({"type": "peerToPeer", "joinWebUrl": None, "version": 2})
     before = made.record | {"version": 1, "endDateTime": "2026-11-24T23:50:00Z"}

@@ -1,4 +1,4 @@
-"""What a crash, a refusal of Graph or a stranger's blob must not cost: each test is a history that once lost a report.
+"""Histories that once lost a report.
 
 They take days or weeks of the app's life, so they run on doubles, with simulated time.
 """

@@ -1,4 +1,4 @@
-"""Publishing in every order: several writers of one record, of whom each may die before any operation and come again.
+"""Publishing in every order: concurrent writers that crash and come again.
 
 The programs are the product's own `Ledger.update` and `Outcomes.publish`; `interleavings` tries every order of their
 operations. Each rule of publishing is needed: with one left out, a history is found in which an outcome is doubled,
@@ -58,7 +58,7 @@ def end_on(number: int) -> datetime:
 
 
 def tell(old: Record | None, version: int, day: int, result: Result) -> Record | None:
-    """The record after an attempt that learned of this version of the call; None where it knew all of it."""
+    """The record after an attempt that learned this version; None if it was known."""
     if old is None:
         return None
     told = Meeting(end=end_on(day), version=version, origin=Origin.RECORD)
@@ -81,7 +81,7 @@ def write(storage: Storage, version: int, day: int, result: Result = Result.PEND
 
 
 def follow(storage: Storage, version: int, day: int, result: Result = Result.PENDING) -> None:
-    """Come again: publish the record as it is; where the crash was before the commit, do all of it."""
+    """The redelivered message: publish the record, or do all of it."""
     ledger, outcomes = on(storage)
     found = ledger.read(ID)
     if found is None:
@@ -392,7 +392,10 @@ def careless_put(container: Any, name: str, body: bytes, *, etag: str | None, **
 
 @dataclass(frozen=True)
 class Blind:
-    """A ledger that answers with the record that is published; `first` is asked where only its absence is hidden."""
+    """A ledger that answers with the published record.
+
+    `first` is called if only its absence is hidden.
+    """
 
     record: Record
     first: Ledger | None = None

@@ -1,4 +1,4 @@
-"""Who may call the simulated Graph, what a refusal looks like, throttling, and faults on demand."""
+"""The simulated Graph: who may call it, refusals, throttling and faults."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The simulated call events: subscriptions at the beta version, encrypted content, and the tokens beside it."""
+"""The simulated call events: subscriptions, encrypted content and tokens."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The simulated notifications: their shape, deadlines, retries, duplicates, batches, slow and drop states."""
+"""The simulated delivery: deadlines, retries, duplicates, batches, slow and drop."""
 
 import json
 from dataclasses import replace

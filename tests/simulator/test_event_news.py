@@ -1,4 +1,4 @@
-"""What the simulated Graph tells about webinars and town halls: that one was created, that a report is ready."""
+"""The simulated notifications about webinars and town halls."""
 
 import json
 from dataclasses import replace

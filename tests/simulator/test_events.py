@@ -1,4 +1,4 @@
-"""The simulated webinars and town halls: lists, sessions, and the reports of sessions that are held again."""
+"""The simulated webinars and town halls: lists, sessions and reports."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Encrypted notifications that were asked to be wrong are wrong in just that."""
+"""Forged notifications have exactly the requested fault."""
 
 import base64
 import hmac

@@ -1,4 +1,4 @@
-"""The simulated login endpoint: metadata, key sets, a federated app registration, and users who sign in."""
+"""The simulated login endpoint: metadata, key sets, app registration, users."""
 
 import re
 import threading

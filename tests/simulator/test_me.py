@@ -1,4 +1,4 @@
-"""What a signed-in user sees of the simulated Graph: own meetings at `/me`, nothing that is for applications."""
+"""The simulated Graph for a signed-in user: own meetings at `/me`, nothing else."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Microsoft's own client reads the simulator: a judge that nobody here wrote."""
+"""Microsoft's own client reads the simulator."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A simulator that is started again on the same state goes on where it was."""
+"""A simulator restarted on the same state continues."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The simulated subscriptions: the handshake while the request is open, limits, 409, paging, renewal."""
+"""The simulated subscriptions: handshake, limits, 409, paging and renewal."""
 
 import html
 import time

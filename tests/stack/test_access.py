@@ -1,4 +1,4 @@
-"""Organizers whose reports Graph refuses: told once with the cure, and taken up again when the policy is granted."""
+"""Refused organizers: reported once with the remedy, and retried once granted."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ def entries(front: Front, prefix: str) -> dict[str, dict[str, Any]]:
 
 
 def denied(front: Front, count: int = 2) -> tuple[str, list[SessionMade]]:
-    """An organizer without a policy, and his meetings, which are announced and settled."""
+    """An organizer without a policy, with announced and settled meetings."""
     meetings = [front.control.add_meeting(NewMeeting(denied=True))]
     organizer = meetings[0].organizer_id
     meetings += [front.control.add_meeting(NewMeeting(organizer=organizer)) for _ in range(count - 1)]

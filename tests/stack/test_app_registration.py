@@ -1,4 +1,4 @@
-"""With GRAPH_CLIENT_ID, Graph sees an app registration that trusts the managed identity, and nothing else changes."""
+"""With GRAPH_CLIENT_ID, an app registration is used for Graph, and only there."""
 
 from local.stack.compose import Stack
 from tests.support.front import Front, eventually, own_stack

@@ -1,4 +1,4 @@
-"""From a notification over HTTP to a report in Blob storage, through the real host, storage and identity."""
+"""From a notification over HTTP to a report in Blob storage."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What ends, what is read again and what is left out: the same path with short windows and a pilot's organizers."""
+"""Archiving with short windows and a pilot: ends, rereads and exclusions."""
 
 import json
 from collections.abc import Iterator

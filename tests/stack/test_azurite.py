@@ -1,4 +1,4 @@
-"""Azurite as the stack runs it: over HTTPS with OAuth, on loopback, ending with the one that started it."""
+"""Azurite in the stack: HTTPS, OAuth, loopback, and its end."""
 
 import os
 import signal
@@ -96,7 +96,7 @@ def test_a_missing_installation_names_the_command_that_makes_it(
 
 
 def test_an_orphan_saves_and_ends(tmp_path: Path, log: Log, identity: Identity) -> None:
-    """The folder's lock is free only when the orphan is gone, and what it held must then be on disk."""
+    """Once the folder's lock is free, its data must be on disk."""
     killed = subprocess.run(
         [sys.executable, "-c", ORPHAN, tmp_path], cwd=ROOT, env=os.environ, timeout=60, check=False
     )

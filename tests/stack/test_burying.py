@@ -1,4 +1,4 @@
-"""Messages that cannot be handled become failed outcomes, whose text consumers cannot read; they can be redriven."""
+"""Messages that cannot be processed: failed outcomes, hidden text, redrive."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Call events of watched meetings: encrypted, verified, and archived within seconds; what is forged changes nothing."""
+"""Call events of watched meetings are archived; forged ones change nothing."""
 
 import hashlib
 import json
@@ -104,7 +104,7 @@ class Scene(Front):
         )
 
     def is_settled(self, join_url: str) -> bool:
-        """Whether the meeting has outcomes of call events, and each says that its report is stored."""
+        """Whether the meeting's call events all have stored outcomes."""
         told = [self.content(name) for name in self.events()]
         return {each["outcome"] for each in told if each.get("joinWebUrl") == join_url} == {"stored"}
 
@@ -153,7 +153,7 @@ def test_a_short_link_needs_the_organizer_that_the_operator_told(scene: Scene) -
 def test_told_by_call_event_call_record_and_sweep_on_two_instances_it_is_one_report(
     scene: Scene, log: Log
 ) -> None:
-    """All at once and three times each: one report, and each signal's outcome says that it is stored."""
+    """Three of each at once give one report, and every outcome is stored."""
     second = FunctionsHost(ROOT, ports.pick(0), log)
     second.start(scene.stack.settings)
     try:
@@ -186,7 +186,7 @@ def test_told_by_call_event_call_record_and_sweep_on_two_instances_it_is_one_rep
 
 @pytest.mark.parametrize("forgery", [*TOKENS, *CONTENTS])
 def test_nothing_comes_of_what_was_forged(scene: Scene, forgery: str) -> None:
-    """The reply tells nothing; no report is read for it, and no outcome says that one was."""
+    """The reply reveals nothing, and no report is read or stored."""
     meeting = scene.watch()
     made = scene.held(meeting, call_events=(), record_delay=3600.0)  # the sweep must not find it
     bodies = scene.control.written(NewCallEvent(meeting.join_web_url, send=False), forgery)
@@ -221,7 +221,7 @@ def test_a_meeting_that_is_watched_no_more_loses_its_subscription(scene: Scene) 
 
 
 def test_what_is_encrypted_for_nobody_is_in_no_log_and_no_blob(scene: Scene) -> None:
-    """What is refused, and what is buried, leaves neither ciphertext nor tokens behind."""
+    """Refused and unreadable messages leave neither ciphertext nor tokens."""
     meeting = scene.watch()
     (body,) = scene.control.written(NewCallEvent(meeting.join_web_url, send=False))
     sealed = body["value"][0]["encryptedContent"]

@@ -1,4 +1,4 @@
-"""No secret, e-mail address or name leaves through a log, a queue message, an outcome or operational state.
+"""No secret, e-mail address or name in logs, messages, outcomes or state.
 
 Every place where one can come in holds a canary; then every path is driven, and all that came out is searched. Only
 reports may hold what they are about, and only a buried message may hold the text of one that is not ours.
@@ -61,7 +61,7 @@ DOCUMENTED = set(
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A system whose secrets are canaries; so are its tokens, whose signature nobody checks."""
+    """A system whose secrets and unchecked tokens are canaries."""
     issue, answer = Identity.token, _Handler.do_GET
     trouble: list[Any] = [*TROUBLES[0]]
 
@@ -277,7 +277,7 @@ def messages_are_buried(scene: Scene) -> None:
 
 
 def an_operator_asks_for_an_examination(scene: Scene) -> None:
-    """Of organizers who are refused and who are none, while Graph answers with something else."""
+    """Self-checks of refused and unknown organizers, with wrong answers of Graph."""
     organizers = [scene.control.add_meeting(NewMeeting(denied=True)).organizer_id, str(uuid4())]
     for id_ in ("0" * 32, "1" * 32):
         scene.fault(r"/subscriptions|onlineMeetings", 400)
@@ -290,7 +290,7 @@ def count(scene: Scene, event: str) -> int:
 
 
 def the_sweep_looks(scene: Scene) -> None:
-    """Refused, overtaken, resumed, shown what it cannot read, and at last as it should be."""
+    """Scans that are refused, overtaken, resumed, unreadable, and at last good."""
     start = scene.mark()
     eventually(lambda: not_under_way(scene), "the looks before to end")
     for look in ("recent", "full"):
@@ -334,7 +334,7 @@ def not_under_way(scene: Scene) -> bool:
 
 
 def a_day_gets_its_table(scene: Scene) -> None:
-    """A day is sealed; then a part of it is asked for that its index does not have, and one whose report is gone."""
+    """A sealed day's table, with a part of another index and a missing report."""
     day = date(2026, 1, 5)
     someone = {"emailAddress": f"{CANARY}@contoso.example"}
     report = {"id": "r", "meetingEndDateTime": f"{day}T10:00:00Z", "attendanceRecords": [someone]}
@@ -497,7 +497,7 @@ def test_a_text_in_a_base64_message_is_found_wherever_it_stands() -> None:
 def test_no_answer_of_the_identity_endpoint_gets_into_the_error_of_a_storage_call(
     monkeypatch: pytest.MonkeyPatch, status: int, body: str
 ) -> None:
-    """Such an error fails the function, and the platform logs it with all that it says."""
+    """Such an error fails the function, and the platform logs its text."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Whatever comes of virtual events and call events: no secret, name or address gets into logs, queues and outcomes."""
+"""No secret, name or address of virtual events and call events leaks."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The command line as its users run it: a person signs in, and what was asked for is on stdout, whole."""
+"""The command line as users run it: sign-in, and results on stdout."""
 
 import json
 import subprocess

@@ -32,7 +32,7 @@ WINDOW = ("--from", str(FIRST), "--to", str(LAST))
 
 @pytest.fixture(scope="module")
 def past(stack: Any) -> list[dict[str, Any]]:
-    """What `reports list` tells of an archive in which the past was filled in, and sealed."""
+    """The rows of `reports list` for a filled and sealed past."""
     front = Front(stack)
     front.control.add_past(NewPast(days=DAYS, meetings_per_day=3, participants=3))
     made = told(front, "backfill", *WINDOW, "--wait")

@@ -1,4 +1,4 @@
-"""What operators ask at the command line: how the app is, and what it is to do."""
+"""Operators' commands: state of the app, and jobs for it."""
 
 import json
 import signal

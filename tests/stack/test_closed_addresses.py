@@ -1,4 +1,4 @@
-"""Subscribing where the app's public address is closed to some, and rotating, through the whole local stack.
+"""Subscribing and rotating with a public address that is closed to some.
 
 An allow list or a private DNS may shut the app out of an address that Graph reaches, and the other way round.
 """

@@ -1,4 +1,4 @@
-"""The functions host is killed in the middle of its work; nothing is lost and nothing is stored twice."""
+"""Killing the Functions host loses nothing and stores nothing twice."""
 
 from datetime import UTC, datetime, timedelta
 

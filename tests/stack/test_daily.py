@@ -1,4 +1,4 @@
-"""The table of a day's attendees is whole before it is named, the same whoever writes it, and follows corrections."""
+"""The daily table is complete before it is named, and follows corrections."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The examples for consumers, each run on the local stack and compared with what the simulated Graph has."""
+"""The examples for consumers, run on the local stack."""
 
 import importlib.util
 import json

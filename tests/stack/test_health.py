@@ -1,4 +1,4 @@
-"""Health as JSON: what is a problem and what a warning, that it answers whatever hangs, and what it costs."""
+"""Health as JSON: problems, warnings, hanging peers, and cost."""
 
 import inspect
 import logging
@@ -333,7 +333,7 @@ def test_state_that_is_not_what_it_should_be_reads_as_none(busy: World) -> None:
 
 
 class TestCost:
-    """The requests that this process makes, as its HTTP client logs them: to storage, and to Graph."""
+    """This process's requests to storage and Graph, from its HTTP client's log."""
 
     @pytest.fixture
     def requests_made(self, caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""The health page in a real browser: Chromium as the system has it, on the local stack."""
+"""The health page in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity endpoint speaks App Service's protocol, so that the product's credential runs unchanged."""
+"""The identity endpoint has App Service's protocol."""
 
 import time
 from http import HTTPStatus

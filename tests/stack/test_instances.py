@@ -1,4 +1,4 @@
-"""Several instances of the app work on the same queues: still one report, one outcome, one truth."""
+"""Several instances on the same queues: still one report and one outcome."""
 
 import random
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def test_a_session_announced_three_times_and_swept_on_two_instances_is_stored_on
 
 
 def test_two_signals_of_one_session_name_the_same_report(stack: Stack, second: FunctionsHost) -> None:
-    """As a call record and a call event do: each signal has an outcome, and there is one report."""
+    """For a call record and a call event there are two outcomes and one report."""
     front = Front(stack)
     end = datetime.now(UTC)
     meeting = front.control.add_meeting().meeting_id

@@ -1,4 +1,4 @@
-"""One line of JSON for each decision, joined by the trace of the notification and by the signal's id."""
+"""Log lines: JSON, joined by trace and signal id."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Faults seen in other receivers of Graph notifications, each as a test that this one passes.
+"""Faults of other receivers of Graph notifications, which this one avoids.
 
 The name says what went wrong there. Those of encrypted notifications come with encryption.
 """
@@ -129,7 +129,7 @@ def test_the_validation_token_is_not_reflected_as_html(front: Front) -> None:
 
 
 def test_an_acknowledged_notification_is_on_the_queue(front: Front, stack: Stack) -> None:
-    """Acknowledging before the work is durable loses it in a crash: the host is killed right after the 202."""
+    """Acknowledging too early loses work in a crash: the host is killed after the 202."""
     made = front.session()
     front.notify(made.call_id)
     stack.kill_functions()

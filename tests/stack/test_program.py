@@ -1,4 +1,4 @@
-"""How the stack treats the programs that it starts, and those who read its log."""
+"""The stack's programs, and readers of its log."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ def test_a_program_that_ends_before_it_is_ready_is_quoted(log: Log) -> None:
 
 def test_a_program_that_says_nothing_is_waited_for_within_bounds(log: Log) -> None:
     program = run(log, "import time; time.sleep(60)")
-    with pytest.raises(StartError, match=r"(?s)is ready within 0\.1 s.*nothing"):
+    with pytest.raises(StartError, match=r"(?s)was not ready within 0\.1 s.*nothing"):
         program.await_line("ready", 0.1)
     program.stop(5)
 

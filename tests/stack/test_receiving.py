@@ -1,4 +1,4 @@
-"""The two webhook routes over HTTP: handshake, status codes, batches, and what reaches the queues."""
+"""The webhooks over HTTP: handshake, status codes, batches, and queues."""
 
 from collections.abc import Iterator
 

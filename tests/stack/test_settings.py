@@ -1,4 +1,4 @@
-"""Which app settings the functions host gets: the environment's where it names one, the stack's own otherwise."""
+"""App settings of the Functions host: the environment's, or the stack's own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast

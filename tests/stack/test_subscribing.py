@@ -1,4 +1,4 @@
-"""The app's subscriptions, kept through the real timer function against the simulated Graph."""
+"""The app's subscriptions: the timer function against the simulated Graph."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,19 +32,19 @@ def the_one(front: Front) -> dict[str, Any]:
 
 
 def states(front: Front) -> list[str]:
-    """The client states of all subscriptions; a moment without any is between the old one and its successor."""
+    """The client states of all subscriptions; there may be none for a moment."""
     return [each["clientState"] for each in front.control.subscriptions()]
 
 
 def run(front: Front) -> None:
-    """Run the function and wait until it has listed what there is, and done what follows."""
+    """Run the function, and wait until it has listed and done what follows."""
     lists = len(front.calls("/subscriptions"))
     front.run("maintain_subscriptions")
     eventually(lambda: len(front.calls("/subscriptions")) > lists, "a look at the subscriptions")
 
 
 def looked_again(front: Front) -> bool:
-    """Whether the run that made a subscription has listed them once more, as it does at its end."""
+    """Whether the run that created a subscription has listed again at its end."""
     calls = front.calls("/subscriptions")
     return any(call.startswith("POST") for call in calls) and calls[-1].startswith("GET")
 

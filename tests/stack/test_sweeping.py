@@ -1,4 +1,4 @@
-"""What nobody announced is found, at a cost that follows the pages of Graph's list, and days are sealed."""
+"""Meetings that were not announced are found, and days are sealed."""
 
 import json
 from contextlib import suppress
@@ -29,7 +29,7 @@ def forget(front: Front, look: str) -> None:
 
 
 def swept(front: Front, look: str) -> dict[str, Any]:
-    """Run the timer's function and wait until a look that began after that is finished."""
+    """Run the timer's function, and wait for a scan that began after that."""
     before = front.state(f"sweep/{look}.json").get("started", "")
     front.run("sweep")
 

@@ -1,4 +1,4 @@
-"""The stack from outside: its one line, its end, what survives it, and what it does when a part dies."""
+"""The stack from outside: its announcement, its end, and dying parts."""
 
 import json
 import os
@@ -165,7 +165,7 @@ def test_an_app_that_cannot_be_loaded_is_reported_in_its_own_words(tmp_path: Pat
 
 
 def test_the_whole_system_has_its_subscription_at_the_simulator(stack: Stack) -> None:
-    """The product's own identity, subscription logic and webhook, against the simulated Graph."""
+    """The product's own identity and logic against the simulated Graph."""
     answer = requests.post(
         f"{stack.functions.url}/admin/functions/maintain_subscriptions", json={"input": ""}, timeout=10
     )

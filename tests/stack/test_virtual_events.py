@@ -1,4 +1,4 @@
-"""Webinars and town halls: each report of each session is announced or found, and stored once, as the event's own."""
+"""Webinars and town halls: each report of each session is stored once."""
 
 import json
 from contextlib import suppress

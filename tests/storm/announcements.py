@@ -1,4 +1,4 @@
-"""Announces call records to the app as Microsoft Graph does: more than once, in any order, and again when refused."""
+"""Announces call records as Graph does: repeated, in any order, with retries."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ SECONDS_BETWEEN_TRIES = 0.3
 
 
 class Announcer:
-    """Sends notifications to a running stack; `repeated` counts the POSTs that had to be sent again."""
+    """A sender of notifications to a stack; `repeated` counts POSTs sent again."""
 
     def __init__(self, running: Stack) -> None:
         self._running = running
@@ -29,7 +29,7 @@ class Announcer:
         self.repeated = 0
 
     def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
-        """POST every id `TIMES` times, shuffled, in batches of any size, spread over so many seconds or longer.
+        """POST every id `TIMES` times, shuffled, in batches, spread over some seconds.
 
         It waits while many messages wait: Azurite looks through all of a queue for each that it gives out.
         Raises TimeoutError when the app does not take one.

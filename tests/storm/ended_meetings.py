@@ -1,4 +1,4 @@
-"""A tenant's ended meetings in every shape that matters, from one seed, and how each must turn out.
+"""A tenant's ended meetings in every shape, with the expected outcomes.
 
 The shares are those of a busy tenant with its unpleasant cases exaggerated, so that a thousand calls hold a dozen
 of each. Nothing here knows the product: what is expected follows from how Microsoft Graph behaves.
@@ -21,7 +21,7 @@ ORDINARY, SHORT = NewMeeting(), NewSession()
 
 @dataclass(frozen=True)
 class Kind:
-    """One shape. `calls` of a meeting follow each other, `apart` from the end of one to the start of the next.
+    """One shape; consecutive `calls` of a meeting are `apart`.
 
     `when`: on one of the last days, across a midnight of theirs, or just now; `share` is in per cent.
     """
@@ -88,7 +88,7 @@ def end_meetings(control: Control, count: int, unannounced: float, seed: int) ->
 
 
 def _orders(control: Control, count: int, source: Random) -> Iterator[tuple[Kind, NewSession]]:
-    """The calls in the order in which they are made: those that end just now come last."""
+    """The calls in order of creation; those that end now come last."""
     numbers = {kind: max(1, round(kind.share * count / 100)) for kind in KINDS}
     for kind, number in {COMMON: count - sum(numbers.values()), **numbers}.items():
         for first in range(0, number, kind.calls):

@@ -1,4 +1,4 @@
-"""Faults of Microsoft Graph, each of which strikes a certain share of the requests while something runs."""
+"""Faults of Graph, each for a certain share of requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ class Weather:
 
 @contextmanager
 def weather(control: Control, often: int = 1) -> Iterator[Weather]:
-    """Bad weather until the context ends, or it is cleared; `often` times as often as `KINDS` says."""
+    """Faults until the context ends, `often` times as often as in `KINDS`."""
     for fault in KINDS.values():
         control.add_fault(replace(fault, every=max(2, fault.every // often), times=-1))
     made = Weather(control)

@@ -1,4 +1,4 @@
-"""A proxy before Azurite that now and then refuses, loses a reply, or says that somebody was faster.
+"""A proxy before Azurite that refuses, loses replies, or reports conflicts.
 
 The functions host is given its addresses; who checks reads Azurite itself. A fault comes before the request is passed
 on, or after it: then it was done, and the one who asked does not know.
@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 
 
 class Chances:
-    """Whether a request meets a fault, from one seed; `counts` says how often each came. `share` may be changed."""
+    """Seeded choice of faults; `counts` them, `share` can be changed."""
 
     def __init__(self, share: float, seed: int) -> None:
         self.share = share
@@ -49,7 +49,7 @@ class Chances:
 
 @contextmanager
 def before(running: Stack, chances: Chances) -> Iterator[dict[str, str]]:
-    """Proxies before the stack's storage; the settings that lead the functions host to them."""
+    """Proxies before the stack's storage, as settings for the Functions host."""
     azurite = running.azurite
     with (
         serve(azurite.blob_url, running, chances) as blob,

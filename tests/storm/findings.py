@@ -1,4 +1,4 @@
-"""What lies in storage, compared with what Microsoft Graph had to give: missing, doubled, wrong.
+"""The archive compared with Graph: missing, duplicate and wrong reports.
 
 Reads the container as a consumer does, and none of the product's code.
 """
@@ -25,7 +25,7 @@ SEALING = timedelta(hours=3)  # from the end of the day and of the window on
 
 @dataclass(frozen=True)
 class Filed:
-    """An outcome as the listing shows it; `is_open`: another attempt is under way, or to come now."""
+    """An outcome in a listing; `is_open`: another attempt runs or is due."""
 
     name: str
     outcome: str
@@ -79,7 +79,7 @@ def make_due(container: ContainerClient, state: ContainerClient, filed: Iterable
 
 @dataclass(frozen=True)
 class Findings:
-    """The comparison. Each problem is a sentence; `outcomes` counts by kind of meeting, then by outcome."""
+    """The comparison: problems as sentences, and outcomes by kind of meeting."""
 
     stored: int
     missing: list[str]
@@ -116,7 +116,7 @@ def compare(container: ContainerClient, calls: list[Call], truth: Mapping[str, A
 
 
 def manifest_problems(container: ContainerClient, window: timedelta) -> tuple[int, list[str]]:
-    """The number of past days, and where their manifests tell something else than the blobs do.
+    """The number of past days, and manifests that differ from the blobs.
 
     `window`: the app's RETRY_WINDOW. Every day without an open outcome must be complete once it can be.
     """

@@ -1,4 +1,4 @@
-"""What a thousand ended meetings leave behind when a fifth is never announced and the functions host keeps dying.
+"""Recovery: a fifth of the meetings is not announced, and the host is killed.
 
 The whole local stack runs. Four fifths of the call records are announced three times, shuffled; the host is killed
 again and again while it works. Then the function `sweep` runs, and all that lies in storage is compared with what
@@ -66,7 +66,7 @@ class Recovery:
         window: timedelta = WINDOW,
         before_end: Callable[[], None] | None = None,
     ) -> None:
-        """`before_end` is called when the first sweep is through, before what is stored is compared."""
+        """Prepare a run; `before_end` is called after the first sweep."""
         self._unannounced, self._window, self._before_end = unannounced, window, before_end
         self._running = running
         self._control = Control(running.graph)
@@ -163,7 +163,7 @@ class Recovery:
         self._until(stage, over)
 
     def _run_timer(self) -> None:
-        """Run the timer's function, and wait until it has begun its looks, or longer than it can take."""
+        """Run the timer's function, and wait until its scans begin."""
         url = f"{self._running.functions.url}/admin/functions/sweep"
         requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
         deadline = time.monotonic() + SECONDS_TO_BEGIN
@@ -178,7 +178,7 @@ class Recovery:
         return found
 
     def _until(self, stage: str, over: Callable[[Outcomes], bool]) -> None:
-        """Look again and again, killing the host when it is time to, until it is over or nothing moves any more."""
+        """Poll, killing the host on time, until the end or no progress."""
         before, since, told = None, time.monotonic(), 0.0
         while True:
             looked = time.monotonic()

@@ -1,4 +1,4 @@
-"""The result of a recovery run: figures, problems, and the table that shows them."""
+"""The result of a recovery run: figures, problems and their table."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ EXPECTED = re.compile(r"GET /communications/callRecords\?|GET /users/\{denied\}/
 
 @dataclass(frozen=True)
 class Result:
-    """One run: what was done, what was found, and the calls that Graph answered, by operation."""
+    """One run: work, findings, and Graph's answered calls by operation."""
 
     seconds: float
     meetings: int
@@ -51,7 +51,7 @@ class Result:
 
 
 def operations(calls: Iterable[Call]) -> dict[str, int]:
-    """How often each operation was called: ids are left out, of a query its names are kept."""
+    """Calls by operation, without ids and values of queries."""
     return dict(Counter(_operation(call) for call in calls).most_common())
 
 

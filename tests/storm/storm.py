@@ -1,4 +1,4 @@
-"""Ten thousand ended meetings, while Graph, storage and the functions host fail in every way that they can.
+"""Ten thousand meetings while Graph, storage and the Functions host fail.
 
 As `tests.storm.recovery`, whose parts it uses: call records are announced three times and shuffled, a tenth never. All
 the while Graph answers with faults, a proxy before storage loses requests and replies, and the host is killed. When the

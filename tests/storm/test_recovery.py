@@ -1,4 +1,4 @@
-"""The recovery run in small: a fifth of the meetings is never announced, and the functions host is killed."""
+"""The recovery run in small."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the storm is made of: storage that fails before a proxy, Graph that fails for each so many-th call, a page."""
+"""Parts of the storm: faulty storage, faulty Graph, and its page."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""App settings that are right, for tests that need some and are not about them."""
+"""Valid app settings for tests that are not about them."""
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 STATE = "a-client-state-for-tests-0123456789"

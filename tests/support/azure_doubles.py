@@ -1,4 +1,4 @@
-"""Doubles of what a deployment talks to: a recording `az` on PATH, a server as the SCM site and the app."""
+"""Doubles for deployments: a recording `az`, a server as SCM site and app."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ sys.exit(2)
 
 
 class RecordingAz:
-    """An `az` that answers as it was told, one answer after another, and records how it was called."""
+    """An `az` that gives prepared answers in order, and records its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -133,7 +133,10 @@ class SteppedClock(Clock):
 
 @dataclass
 class Azure:
-    """The SCM site and the app on one loopback port; replies are (status, JSON or text, headers), the last repeated."""
+    """SCM site and app on one loopback port.
+
+    Replies are (status, JSON or text, headers), the last repeated.
+    """
 
     host: str = ""
     tokens: list[str] = field(default_factory=lambda: [TOKEN])

@@ -1,4 +1,4 @@
-"""Microsoft's Bicep compiler, where this machine has it."""
+"""Microsoft's Bicep compiler, if it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRAPH_EXTENSION = "microsoft-graph-v1.0-1.0.0.tgz"
 
 @cache
 def compiler() -> Path | None:
-    """`$BICEP`, the one on PATH, the Azure CLI's own, or one in a folder of tools beside the checkout."""
+    """`$BICEP`, or one on PATH, of the Azure CLI, or beside the checkout."""
     given, found = os.environ.get("BICEP"), shutil.which("bicep")
     candidates = [
         Path(given) if given else None,

@@ -1,4 +1,4 @@
-"""A container in memory: the part of ContainerClient that the product uses, with its conditions and status codes.
+"""A container in memory, with the conditions and status codes of the real one.
 
 Names are indexed by folder, so that a day of a million blobs can be listed without a look at all others.
 """
@@ -50,7 +50,7 @@ class Blob:
 
 
 class Missing(ResourceNotFoundError):
-    """As the SDK raises it; what the SDK's own does at its making is left out, for it comes by the million."""
+    """The SDK's error, without its slow constructor."""
 
     def __init__(self) -> None:
         self.error_code, self.message = "BlobNotFound", "404"
@@ -71,7 +71,10 @@ class Folder:
 
 
 class Blobs:
-    """A container. `wait` is called with what is about to be done: `read`, `write`, `list`; `now` tells the time."""
+    """A container.
+
+    `wait` is called before `read`, `write` and `list`; `now` tells the time.
+    """
 
     def __init__(self, now: Callable[[], datetime], wait: Callable[[str], None]) -> None:
         self._now, self._wait = now, wait

@@ -1,4 +1,4 @@
-"""Canaries, and a front that sees all that the product let out, to search it for them."""
+"""Canaries, and a search for them in everything that the product wrote."""
 
 import base64
 import json
@@ -125,7 +125,7 @@ def encoded(text: str) -> list[bytes]:
 
 
 def without_buried(text: str) -> str:
-    """The record of a message that is not ours, without the text of one that a stranger wrote."""
+    """A foreign message's record, without a stranger's text."""
     content = json.loads(text)
     if STRANGER in content["buried"]["text"]:
         del content["buried"]["text"]

@@ -1,4 +1,4 @@
-"""The command line as its users call it, on a stack that runs."""
+"""The command line as users run it, on a running stack."""
 
 import json
 import os

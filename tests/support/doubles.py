@@ -1,4 +1,4 @@
-"""A container, queues and Microsoft Graph in memory, for histories that no real stack can be driven through.
+"""Containers, queues and Microsoft Graph in memory, for histories.
 
 They follow the real ones in what a race depends on: ETags and conditions with their status codes, delayed messages,
 what Graph shows at which time. Every operation asks `Steps` first, which may let others go first, or have it fail.
@@ -32,7 +32,7 @@ PAGE = 2  # call records a page
 
 
 class Fault(Enum):
-    """How one operation fails: it is never made, its answer is lost, or the client then made it once more."""
+    """A failure: the operation is not made, loses its reply, or is made twice."""
 
     NOT_MADE = 0
     ANSWER_LOST = 1
@@ -41,7 +41,7 @@ class Fault(Enum):
 
 @dataclass
 class Steps:
-    """Simulated time, and who goes next: `pause` is called before each operation takes effect."""
+    """Simulated time and order; `pause` is called before each operation."""
 
     now: datetime
     pause: Callable[[], Fault | None] = lambda: None
@@ -59,7 +59,7 @@ class Steps:
 
 @dataclass
 class Container:
-    """The part of ContainerClient that the product uses; `watch` is told of every change: name, before, after."""
+    """The used part of ContainerClient; `watch` gets name, before and after."""
 
     steps: Steps
     watch: Callable[[str, Blob | None, Blob | None], None] = lambda name, before, after: None
@@ -141,7 +141,10 @@ class Container:
 
 @dataclass(eq=False)
 class Message:
-    """A queue message, seen from `due` on; `received` is its dequeue count, `held` who handles it now."""
+    """A queue message, visible from `due` on.
+
+    `received` is its dequeue count, `held` its current handler.
+    """
 
     text: str
     due: datetime
@@ -163,7 +166,7 @@ class Queue:
         self.steps.take(lambda: self.messages.append(Message(text, self.steps.now + due)))
 
     def drain(self, most: int) -> Iterator[str]:
-        """The texts of at most `most` messages; each is deleted when the next one is asked for."""
+        """The texts of at most `most` messages, each deleted when the next is requested."""
         for message in self.steps.take(self.visible)[:most]:
             message.due = self.steps.now + timedelta(seconds=60)
             yield message.text
@@ -181,7 +184,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Call:
-    """A call as Graph knows it: its record can be read from `readable` on and is listed from `listed` on.
+    """A call in Graph: its record is `readable` and `listed` from then on.
 
     `readings` are what Graph shows of its report, from when on. `opens`: when the organizer's access policy is there.
     Times are None for never.
@@ -285,7 +288,7 @@ def meeting_id(call: Call) -> str:
 
 
 def _terse(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as the list shows it: times are in whole seconds, and some lack what reading the record itself tells."""
+    """A record as the list shows it, with whole seconds and omissions."""
     told = {name: value for name, value in record.items() if name not in record.get("unlisted", ())}
     for name in ("startDateTime", "endDateTime"):
         told[name] = told[name] and re.sub(r"\.\d+Z$", "Z", told[name])

@@ -1,4 +1,4 @@
-"""The system as its users see it: notifications go in over HTTP, blobs come out."""
+"""The system from outside: notifications in over HTTP, blobs out."""
 
 import base64
 import json
@@ -30,14 +30,14 @@ HURRY = {
 
 @contextmanager
 def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
-    """The whole system, which soon tries again; its Graph does not throttle, as that would take 20 s each time."""
+    """The whole system with short retries, and a Graph without throttling."""
     with compose.up(folder, settings={**HURRY, **settings}, log=log) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
 
 def own_stack(**settings: str) -> Any:
-    """A fixture `stack` for one module: a system of its own, whose past nobody else changes."""
+    """A fixture `stack` for one module alone."""
 
     @pytest.fixture(scope="module")
     def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
@@ -98,13 +98,13 @@ class Front:
         assert self.post(*[self.item(call_id) for call_id in call_ids]).status_code == 202
 
     def session(self, meeting: NewMeeting | None = None, **fields: Any) -> SessionMade:
-        """A session of a meeting of its own that has ended, and that Graph does not announce."""
+        """An ended session of a new meeting, not announced."""
         made = self.control.add_meeting(meeting)
         known: dict[str, Any] = {"meeting_id": made.meeting_id, "announce": False}
         return self.control.add_session(NewSession(**known | fields))
 
     def outcomes(self, subject: str, prefix: str = "cr-") -> list[dict[str, Any]]:
-        """Every outcome of a call's or a report's signal, with its metadata under `metadata`: one, or none yet."""
+        """The outcomes of a signal, with their metadata: one, or none yet."""
         found = []
         for name in self.container.list_blob_names(name_starts_with="outcomes/"):
             if name.endswith(f"/{prefix}{subject}.json"):
@@ -118,7 +118,7 @@ class Front:
         return found
 
     def outcome(self, subject: str, result: str, *, prefix: str = "cr-", **fields: object) -> dict[str, Any]:
-        """Wait until the outcome of the call, or of what else `prefix` stands for, is `result` and has these fields."""
+        """Wait until the signal's outcome is `result` with these fields."""
 
         def look() -> dict[str, Any]:
             found = self.outcomes(subject, prefix)
@@ -159,7 +159,7 @@ class Front:
         self.stack.queue_service().get_queue_client(queue).send_message(content)
 
     def ask(self, kind: str, **fields: object) -> None:
-        """Put a task on the queue, as an operator does; `start` and `end` are its `from` and `to`."""
+        """Queue a task, as an operator does; `start` and `end` are `from` and `to`."""
         window = {"from": fields.pop("start", None), "to": fields.pop("end", None)}
         self.put("upkeep", json.dumps({"version": 1, "kind": kind, **fields, **window}, default=str))
 
@@ -175,7 +175,7 @@ class Front:
         ]
 
     def table(self, day: date) -> list[str]:
-        """Have the app sweep and seal, and wait for the day's table: the names of its parts."""
+        """Sweep and seal, and wait for the parts of the day's table."""
         self.run("sweep")
         eventually(lambda: self.state("sweep/full.json").get("finished"), "the full look to finish")
         eventually(lambda: not self._is_pending(day), "the day's calls to settle")

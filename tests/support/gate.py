@@ -1,4 +1,4 @@
-"""A public address in front of the app that an access restriction closes to some: to the app itself, or to Graph."""
+"""A public address before the app that is closed to the app itself, or to Graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gate:
 
 @contextmanager
 def gate(app: str) -> Iterator[Gate]:
-    """An address that hands on to the app at `app` what it lets through; everybody else gets 403."""
+    """An address that forwards to `app` or answers 403."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""What the functions leave for health to read, put into containers of its own: small doubles for long histories."""
+"""Containers with prepared state for health, without the functions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CURE = (
 
 @dataclass(frozen=True)
 class World:
-    """Two containers, and the app settings that lead to them: all of them, and those that differ from the stack's."""
+    """Two containers, and the app settings for them."""
 
     service: BlobServiceClient
     host: BlobServiceClient
@@ -115,7 +115,7 @@ class World:
 
 @contextmanager
 def world(stack: Stack) -> Iterator[World]:
-    """Containers of a test's own in the stack's accounts, which no timer fills meanwhile."""
+    """Containers of one test in the stack's accounts, untouched by timers."""
     name = f"health-{uuid4().hex[:12]}"
     never = "0 0 0 1 1 *"
     changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": never, "SWEEP_SCHEDULE": never}

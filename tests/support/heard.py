@@ -1,4 +1,4 @@
-"""What a stack says, kept line by line and whole; the stack's own log cuts long lines."""
+"""The log of a stack, kept line by line in full."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _LINE = re.compile(r"\S+ (?P<level>[A-Z]+) \[(?P<function>\w+)\] (?P<text>.*)", 
 
 @dataclass(frozen=True)
 class Line:
-    """One of the product's own lines: its level, the function that wrote it, and what it says."""
+    """A log line of the product: level, function and content."""
 
     level: str
     function: str
@@ -25,7 +25,7 @@ class Line:
 
 
 class Heard(Log):
-    """A log that remembers what the functions host says, and nothing of the other parts."""
+    """A log that keeps only the Functions host's lines."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

@@ -1,4 +1,4 @@
-"""A world in which a random history happens: the app on doubles, on several instances, under a plan."""
+"""A random history: the app on doubles, on several instances, under a plan."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class History:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """A queue delivers at least once, however late; but no message lives longer than retention lasts."""
+        """Deliver a message again, as late as retention allows."""
         known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
         if known:
             name, text = known[which % len(known)]
@@ -192,7 +192,7 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Retention takes what has been left alone for a month: no message is of it, no version of it is to come."""
+        """Retention deletes what was unchanged for a month, with no message pending."""
         texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
         texts += "".join(each.id for each in self.calls if each.earlier and each.earlier[0] > self.steps.now)
         records = [
@@ -213,7 +213,7 @@ class History:
         return [(name, each) for name in names for each in self.queues[name].messages if each.held]
 
     def _step(self) -> None:
-        """One operation of the first worker; where none is at work, a message is delivered."""
+        """One operation of the first worker, or a delivery if none works."""
         if not self.workers:
             self.check_quiet()
             visible = [(each.due, name, each) for name in FUNCTIONS for each in self.queues[name].visible()]
@@ -248,7 +248,7 @@ class History:
         return worker
 
     def _deliver(self, name: str, message: Message) -> None:
-        """The Functions host: poison what came too often, run the function, complete or release."""
+        """Act as the Functions host: poison, run, complete or release a message."""
         if message.received >= MAX_DEQUEUES and name != BURIED:
             self._poison(name, message)
             return
@@ -419,7 +419,7 @@ class History:
 
 
 def call(name: str, message: Message, services: Services) -> None:
-    """Run the function of a queue, as the host does: only one of them asks how often the message has come."""
+    """Run the function of a queue, as the host does."""
     again = {"redelivered": message.received > 1} if name == SIGNALS else {}
     FUNCTIONS[name](message.text, services, **again)
 

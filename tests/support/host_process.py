@@ -1,4 +1,4 @@
-"""What the tests of the functions host share: a storage account, and apps run by the real host.
+"""Shared by tests of the Functions host: a storage account, and running apps.
 
 An app under test writes what it saw to a file beside it, which outlives a crash of its process.
 """
@@ -95,7 +95,7 @@ class Account:
 
 
 def texts(queue: QueueClient) -> list[str]:
-    """The visible messages' stored texts, oldest first; none for a queue that does not exist."""
+    """The stored texts of the visible messages, oldest first."""
     try:
         return [message.content for message in queue.peek_messages(max_messages=32)]
     except ResourceNotFoundError:
@@ -191,7 +191,7 @@ class HostProcess:
 
 
 class StartHost(Protocol):
-    """Writes an app and its host.json to a folder and runs the host on it; again on the same folder without an app."""
+    """Writes an app and host.json to a folder, and runs the host on it."""
 
     def __call__(
         self,

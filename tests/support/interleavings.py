@@ -1,4 +1,4 @@
-"""Every interleaving of programs that share blobs and a queue, with crashes and lost replies.
+"""Every interleaving of programs on shared blobs and a queue, with crashes.
 
 A program's next operation follows from the replies that it got before. So it is run from its beginning with those,
 until it asks for one more: no thread has to wait, and what follows from a state that was met before is not tried again.
@@ -19,7 +19,7 @@ from tests.support.blobs import Exists, coded
 
 @dataclass(frozen=True)
 class Stored:
-    """A blob as it is stored; `written` counts the writes of its name, and is its ETag."""
+    """A stored blob; `written` counts writes of its name, and is its ETag."""
 
     body: bytes
     metadata: tuple[tuple[str, str], ...]
@@ -28,7 +28,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class World:
-    """All blobs, how often each name was written, and how often anew; messages; operations that may lose a reply."""
+    """All blobs, their write counts, messages, and lost replies."""
 
     blobs: frozenset[tuple[str, Stored]] = frozenset()
     written: frozenset[tuple[str, int]] = frozenset()
@@ -43,7 +43,7 @@ class World:
 
 @dataclass(frozen=True)
 class Operation:
-    """A request to storage. `condition` is None, "missing", or the ETag that must be there."""
+    """A storage request; `condition` is None, "missing", or an ETag."""
 
     kind: str
     name: str
@@ -122,7 +122,7 @@ class Found:
 
 @dataclass
 class Storage:
-    """The parts of ContainerClient and Queue that the programs use, with the replies of the operations before."""
+    """Container and queue for the programs, with replies of earlier operations."""
 
     replies: tuple[Reply, ...]
     made: int = 0
@@ -194,7 +194,7 @@ type Program = Callable[[Storage], object]
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """Somebody who runs the first program, and after each crash the next one: as many crashes as there are others."""
+    """A runner of the first program, and of the next after each crash."""
 
     name: str
     lives: tuple[Program, ...]
@@ -203,7 +203,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an actor is: its life, and the replies that it got in it. Replies are None when it has ended."""
+    """An actor's life and replies; None once it has ended."""
 
     life: int = 0
     replies: tuple[Reply, ...] | None = ()
@@ -211,7 +211,7 @@ class Progress:
 
 @dataclass
 class Explorer:
-    """All histories of some actors. `check` is called with each state's world, `check_end` with each last one."""
+    """All histories of some actors, checked in each state and at each end."""
 
     actors: tuple[Actor, ...]
     check: Callable[[World], None] = lambda world: None

@@ -1,4 +1,4 @@
-"""Pages of measurements: tables and plots, with machine, versions and date, written by the programs that measured."""
+"""Pages of measurements, with tables, plots, machine, versions and date."""
 
 import importlib.metadata
 import os

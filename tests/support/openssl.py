@@ -1,4 +1,4 @@
-"""Encrypted content and tokens made with OpenSSL's command line alone, so that the product does not judge itself.
+"""Encrypted content and tokens, made with OpenSSL's command line alone.
 
 `python -m tests.support.openssl` writes the vectors in tests/vectors anew.
 """
@@ -62,7 +62,7 @@ class Sealed:
 def sealed(
     pem: str, text: bytes = json.dumps(EVENT).encode(), *, wrap: tuple[str, ...] = OAEP_SHA1, length: int = 32
 ) -> Sealed:
-    """`text` as Graph would encrypt it for the key in `pem`; `wrap` and `length` are of the symmetric key."""
+    """`text` encrypted as by Graph for the key in `pem`."""
     key = openssl("rand", str(length))
     aes = key.ljust(32, b"\0")
     data = openssl("enc", "-aes-256-cbc", "-K", aes.hex(), "-iv", aes[:16].hex(), data=text)

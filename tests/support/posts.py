@@ -1,4 +1,4 @@
-"""POSTs as Microsoft Graph sends them, and how long their replies take."""
+"""POSTs as Microsoft Graph sends them, and their reply times."""
 
 import http.client
 import time
@@ -45,7 +45,7 @@ def timed(
 def burst[T](
     connect: Callable[[], Connection], post: Callable[[Connection, T], tuple[float, int]], what: Sequence[T]
 ) -> tuple[list[float], int]:
-    """POST all of it, as fast as `SENDERS` connections take it: the times, and how many were not accepted."""
+    """POST all of it on `SENDERS` connections: times, and number not accepted."""
 
     def send(first: int) -> list[tuple[float, int]]:
         with closing(connect()) as connection:

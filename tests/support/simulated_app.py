@@ -1,4 +1,4 @@
-"""The app on the doubles: an hourly timer, a host that delivers messages, a clock that only the app moves.
+"""The app on doubles, with an hourly timer and virtual time.
 
 The product runs unchanged, one function after another, so that what takes weeks takes a moment. A test may act before
 an operation of storage or have Graph refuse a request; `Crash` ends the process, whose message comes back later.
@@ -93,7 +93,7 @@ class WatchedQueue(Queue):
 
 @dataclass
 class WatchedGraph(Graph):
-    """Microsoft Graph that refuses what `refusal`, given path and operation, has an error for.
+    """A Graph that refuses requests for which `refusal` has an error.
 
     `answer` may put another answer in the place of the one that it is given.
     """
@@ -142,7 +142,10 @@ class App:
     # What happens
 
     def before(self, operation: str, act: Callable[[], None]) -> None:
-        """Do `act` once, before the next operation that begins so: `write <blob>`, `delete <blob>`, `send <queue>`."""
+        """Call `act` once, before the next operation like `write <blob>`.
+
+        Others are `delete <blob>` and `send <queue>`.
+        """
         self._acts[operation] = act
 
     def announce(self, call_id: str) -> None:
@@ -159,7 +162,7 @@ class App:
         self.queues[queue].messages.append(Message(text, self.now))
 
     def run(self, *, days: float = 0, hours: float = 0, every: timedelta = HOUR) -> None:
-        """Time passes: each message is handled when it is due, and the timer runs from `every` on."""
+        """Let time pass: handle due messages, and run the timer from `every` on."""
         end, timer = self.now + timedelta(days=days, hours=hours), self.now + every
         while True:
             self.deliver()

@@ -1,4 +1,4 @@
-"""What the tests of the Graph simulator share: one simulator, a client with a token, and a notification endpoint."""
+"""Shared by tests of the simulator: one simulator, a client, an endpoint."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A reader of encrypted notifications for the tests of the simulator, written with OpenSSL's command line.
+"""A reader of encrypted notifications, with OpenSSL's command line alone.
 
 Neither the product's code nor the simulator's is behind it, so that it judges both.
 """
@@ -29,7 +29,10 @@ class Reader:
     certificate: str
 
     def opened(self, content: dict[str, str]) -> bytes:
-        """The text of an `encryptedContent`, with every check that the documentation asks for; else ValueError."""
+        """The text of an `encryptedContent`, with every documented check.
+
+        Raises ValueError.
+        """
         data, signature, wrapped = (
             base64.b64decode(content[name], validate=True) for name in ("data", "dataSignature", "dataKey")
         )

@@ -1,4 +1,4 @@
-"""What a random history is made of: the calls that Graph knows, and the turns of the plan."""
+"""The parts of a random history: Graph's calls, and the turns of the plan."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class What(Enum):
 
 @dataclass(frozen=True)
 class Turn:
-    """One event of a history, after so many operations; `which` chooses among what is possible then."""
+    """An event of a history after so many operations; `which` selects its subject."""
 
     after: int
     what: What
@@ -49,7 +49,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A call of the history: minutes are after its end, or for `posts` after its record can be read."""
+    """A call: minutes count from its end, for `posts` from its readable record."""
 
     meeting: int
     ended: int  # minutes after the history begins; of the meeting's first call
@@ -68,7 +68,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Story:
-    """All that is drawn. `opens`: minutes until the access policy of each meeting's organizer."""
+    """A drawn history; `opens`: minutes until each organizer gets access."""
 
     calls: tuple[Drawn, ...]
     opens: tuple[int | None, int | None]
@@ -78,7 +78,7 @@ class Story:
 
 
 def many[T](of: st.SearchStrategy[T], parts: int) -> st.SearchStrategy[tuple[T, ...]]:
-    """Some five of these in each part: long enough to be interesting, and each can be left out when shrinking."""
+    """About five of these in each part, each of which can be left out."""
     return st.tuples(*[st.lists(of, max_size=10)] * parts).map(lambda lists: tuple(itertools.chain(*lists)))
 
 
@@ -170,7 +170,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
 def readings(
     call_id: str, drawn: Drawn, begin: datetime, end: datetime
 ) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """What Graph shows of the call's report, and from when on; it grows within the hour in which it is fresh."""
+    """The versions of a call's report in Graph, and when each appears."""
     if drawn.ready is None:
         return
     since = end + timedelta(minutes=drawn.ready)

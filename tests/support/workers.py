@@ -1,4 +1,4 @@
-"""Executions of functions that stand still before each operation, so that a plan can say who goes on and who dies."""
+"""Executions that pause before each operation, so that a plan can order them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Crash(BaseException):
 
 
 class Worker:
-    """One execution of a function, in a thread that stands still before each operation."""
+    """An execution of a function, in a thread that pauses before each operation."""
 
     def __init__(self, instance: int, began: datetime, run: Callable[[], None]) -> None:
         self.instance, self.began = instance, began

@@ -1,4 +1,4 @@
-"""The retry schedule: delays double, stay under eight hours and never leave the window."""
+"""The retry schedule: delays double, at most eight hours, within the window."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ def after(
 
 
 def delays(first: int, window: int, work: float = 0.0) -> list[int]:
-    """All delays of a signal that is never ready, with `work` seconds spent on each attempt."""
+    """All delays of a signal that is never ready; each attempt takes `work` seconds."""
     found: list[int] = []
     elapsed = work
     while (wanted := after(elapsed, attempt=len(found), first=first, window=window)) is not None:

@@ -1,4 +1,4 @@
-"""Each cloud has a row of addresses, and nothing of the app goes anywhere else."""
+"""Each cloud has its addresses, and the app calls no others."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The codec: what is written is read again, and nothing else than the type is read."""
+"""The codec: what is written is read again, and only the exact type is read."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Messages that cannot be read: each is recorded once, as it was, and sent again as it was."""
+"""Unreadable messages: recorded once, unchanged, and sent again unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encrypted content is what Graph would send, judged by OpenSSL; whatever was changed on the way is refused."""
+"""Decryption: OpenSSL's content is read, changed content is refused."""
 
 import base64
 import json

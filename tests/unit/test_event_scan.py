@@ -1,4 +1,4 @@
-"""The scan of virtual events: one event that keeps failing does not keep the others from being listed."""
+"""The scan of virtual events: a failing event does not stop the others."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ SETTINGS = shared.settings.load(ENVIRON | {"SIGNALS": "virtual-events"})
 
 
 class Graph:
-    """Two webinars on a page each, held an hour ago; `broken` is the one whose sessions fail."""
+    """Two webinars on a page each, held an hour ago; one is `broken`."""
 
     request_id = None
 

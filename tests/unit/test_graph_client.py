@@ -1,4 +1,4 @@
-"""The Graph client against a real HTTP server: waits, retries, bodies, errors, and where the token may travel."""
+"""The Graph client on a real HTTP server: waits, retries, errors, tokens."""
 
 import gzip
 import itertools
@@ -35,7 +35,7 @@ from shared.limits import MAX_RATE_WAIT, RateLimiter
 
 @dataclass
 class Answer:
-    """One prepared answer. `cut`: the connection ends before the body does; `reset`: before anything."""
+    """A prepared answer; `cut`: ends within the body, `reset`: before it."""
 
     status: int = 200
     body: bytes = b'{"ok":true}'
@@ -55,7 +55,7 @@ class Request:
 
 
 class Service:
-    """An HTTP server on a loopback port that gives its prepared answers in turn, and the last one for ever."""
+    """A loopback HTTP server with prepared answers, the last one repeated."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]
@@ -586,7 +586,7 @@ def test_a_budget_that_is_used_up_is_the_callers_to_plan(service: Service) -> No
     gaps=st.lists(st.floats(0, 20), min_size=1, max_size=60),
 )
 def test_a_budget_is_never_overdrawn(per_second: float, gaps: list[float]) -> None:
-    """In any span of time no more requests start than its share and one second's worth."""
+    """In no span do more requests start than its share and one second's worth."""
     clock = itertools.accumulate(gaps, initial=0.0)
     now = 0.0
 

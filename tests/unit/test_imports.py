@@ -1,4 +1,4 @@
-"""What loads what: a cold webhook pays for azure.functions and the standard library, and imports go one way."""
+"""Imports: a light cold start, and one direction between packages."""
 
 import ast
 import json
@@ -143,7 +143,7 @@ def test_the_doors_are_imported_by_triggers_alone() -> None:
 
 
 def test_imports_inside_the_product_are_relative() -> None:
-    """The command line is packaged under a name of its own, so no module may name `shared`."""
+    """The command line has another package name, so no module may name `shared`."""
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_bytes())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

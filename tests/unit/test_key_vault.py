@@ -1,4 +1,4 @@
-"""The key in Key Vault: the real client against a double of the vault's REST API; the private key never leaves it."""
+"""The key in Key Vault: the real client on a double of the vault's REST API."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ ALGORITHMS = {"RSA-OAEP": hashes.SHA1}
 
 
 class Vault:
-    """A vault with one key in two versions. It unwraps and signs, and shows public parts."""
+    """A vault with one key in two versions, which unwraps and signs."""
 
     def __init__(self) -> None:
         self.pems = {OLD: openssl.private_key(), NEW: openssl.private_key()}

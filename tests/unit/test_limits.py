@@ -1,4 +1,4 @@
-"""The pace of Graph's lists: never more calls in a span than the limit says, and no needless wait."""
+"""The sliding window: never over the limit, and no needless wait."""
 
 from itertools import pairwise
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A day's manifest and index say what lies in storage, whoever writes them, and count every final version."""
+"""Manifests and indexes: they match storage, and count final versions."""
 
 import contextlib
 import functools
@@ -342,7 +342,7 @@ def test_complete_days_are_those_of_the_range(container: ContainerClient, manife
 
 
 def before_upload(container: ContainerClient, hook: Callable[[str], None]) -> Callable[[str], BlobClient]:
-    """The container's `get_blob_client`, whose clients call `hook` with their name before they upload."""
+    """A `get_blob_client` whose clients call `hook` before they upload."""
     get = container.get_blob_client
 
     def get_blob_client(name: str) -> BlobClient:
@@ -360,7 +360,7 @@ def before_upload(container: ContainerClient, hook: Callable[[str], None]) -> Ca
 
 
 def interrupted(container: ContainerClient, name: str, times: int, rival: Callable[[], object]) -> Manifests:
-    """Manifests that are overtaken by `rival` the first `times` that they have listed blobs, or go to write one."""
+    """Manifests that `rival` overtakes the first `times`."""
     listing, left = container.list_blobs, iter(range(times))
 
     def after_rival(blob: str) -> None:

@@ -1,4 +1,4 @@
-"""Which reports belong to a session: the properties that keep a report from being lost or taken twice."""
+"""Matching reports with sessions: none is lost or taken twice."""
 
 from datetime import UTC, datetime, timedelta
 

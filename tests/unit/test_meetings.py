@@ -1,4 +1,4 @@
-"""From a call record to its online meeting: organizers, join URLs, and the two ways of asking Graph."""
+"""From a call record to its online meeting."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The rules by which a record is written over: knowledge never shrinks, and the attempt is the only fence."""
+"""Merging records: knowledge never shrinks, and the attempt is the only fence."""
 
 from __future__ import annotations
 

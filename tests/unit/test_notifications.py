@@ -1,4 +1,4 @@
-"""Notifications: what is ours becomes signals and tasks, everything else is dropped alone and counted."""
+"""Notifications: ours become signals and tasks, others are dropped and counted."""
 
 import json
 from copy import deepcopy
@@ -39,7 +39,7 @@ def body(*items: object) -> bytes:
 
 
 def item(**changes: object) -> dict[str, Any]:
-    """The item of events/call-record-created.json with changes; None takes a property away."""
+    """The item of events/call-record-created.json with changes; None removes."""
     content = json.loads((EVENTS / "call-record-created.json").read_bytes())["value"][0] | changes
     return {name: value for name, value in content.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Reading a report: every page joined in order, nothing lost, nothing added, and memory that follows the page."""
+"""Reading reports: all pages in order, with memory bounded by the page."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ RECORDS = "attendanceRecords"
 
 
 class Pages(Graph):
-    """A Graph that gives pages by their address, as JSON text, and remembers what was asked for."""
+    """A Graph with pages by address, as JSON text, which records requests."""
 
     def __init__(self, pages: dict[str, str]) -> None:
         self.asked: list[str] = []
@@ -54,7 +54,10 @@ def record(number: int) -> dict[str, Any]:
 def paged(
     report: dict[str, Any], size: int, *, link: str = f"{RECORDS}@odata.nextLink", expanded: bool = False
 ) -> Pages:
-    """A Graph that gives `report` in pages of `size` records; later ones as collections or as the report again."""
+    """A Graph with `report` in pages of `size` records.
+
+    Later pages are collections, or the report again.
+    """
     records = report[RECORDS]
     pages: dict[str, str] = {}
     address = f"{ADDRESS}?$expand={RECORDS}"
@@ -315,7 +318,7 @@ def test_the_body_is_closed_with_its_context() -> None:
 
 
 class Crowd(Graph):
-    """A Graph with a report of 20,000 people, whose pages are made as they are asked for."""
+    """A Graph with a report of 20,000 people, with pages made on request."""
 
     people, size = 20_000, 100
 

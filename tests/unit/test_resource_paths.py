@@ -1,4 +1,4 @@
-"""A report's address is read into ids by its shape, and asked for under an address of our own, encoded once."""
+"""Report addresses: ids are read by shape, and requested under our own address."""
 
 from typing import Any
 from urllib.parse import quote

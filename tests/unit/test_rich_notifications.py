@@ -1,4 +1,4 @@
-"""Rich items on the queue: packed within its limit, read strictly, and buried without ciphertext and tokens."""
+"""Rich items on the queue: packed, read strictly, stored without secrets."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A report as rows: every row has every column, whatever Graph left out or shaped otherwise."""
+"""Rows of a report: every column is present, whatever Graph omitted."""
 
 import json
 

@@ -20,14 +20,17 @@ MANY_WORDS = 6
 
 
 def sentences(path: Path) -> Iterator[tuple[int, str]]:
-    """Every sentence in a module's strings, but for docstrings, errors, help texts and notices of empty lists."""
+    """Every sentence in a module's strings.
+
+    Except docstrings, errors, help texts and notices of empty lists.
+    """
     tree = ast.parse(path.read_bytes())
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(node.value)
         elif isinstance(node, ast.Raise) or (
-            isinstance(node, ast.keyword) and node.arg in {"help", "nothing"}
+            isinstance(node, ast.keyword) and node.arg in {"help", "if_empty"}
         ):
             skipped.update(ast.walk(node))
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""The app settings: each is named in its own error, none shows its value, and the table tells the truth."""
+"""App settings: errors name the setting, never its value."""
 
 import re
 import secrets

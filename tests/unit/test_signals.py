@@ -1,4 +1,4 @@
-"""Messages of signals: read as they were written, packed without loss, and refused where they are not ours."""
+"""Messages of signals: read as written, packed without loss, or refused."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Writers of reports, records and outcomes beside others, and where storage is not as the deployment left it."""
+"""Concurrent writers of reports, records and outcomes, and faulty storage."""
 
 import io
 from dataclasses import replace
@@ -157,7 +157,7 @@ def test_a_change_that_leaves_the_record_writes_nothing(container: ContainerClie
 def test_a_writer_whose_reply_was_lost_finds_its_own_commit_beside_a_foreign_one(
     container: ContainerClient, azurite: Azurite, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The storage client repeats a PUT whose reply was lost; meanwhile another writer came."""
+    """A PUT without reply is repeated; meanwhile another writer came."""
     container.create_container()
     other = Ledger(storage.blob_service(azurite, identity).get_container_client(container.container_name))
     put = blobs.put_blob

@@ -1,4 +1,4 @@
-"""The plan of a subscription run: what is kept, renewed, replaced, created, deleted and left alone."""
+"""The plan of a subscription run: keep, renew, replace, create or delete."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

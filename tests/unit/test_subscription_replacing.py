@@ -1,4 +1,4 @@
-"""Maintenance when something fails in between: no gap is left unswept, and no resource without a subscription.
+"""Failures while replacing: no unswept gap, no missing subscription.
 
 Graph here is a double that allows one subscription per resource and change type, whatever its address; the same
 through the front is in `test_subscribing`.
@@ -59,7 +59,7 @@ def timed_out() -> GraphError:
 
 @dataclass
 class SubscriptionGraph(WatchedGraph):
-    """Microsoft Graph's `/subscriptions`; `faults` are what the next calls of a method meet instead."""
+    """Graph's `/subscriptions`; `faults` are the results of the next calls."""
 
     existing: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, list[Callable[[], BaseException]]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Tasks: a message says the same when it is read again, and foreign messages are refused."""
+"""Tasks: read as written, and foreign messages refused."""
 
 import contextlib
 import json

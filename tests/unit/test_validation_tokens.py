@@ -1,4 +1,4 @@
-"""Validation tokens: what does not vouch for this app and tenant is refused, whatever else is in order."""
+"""Validation tokens: any that is not for this app and tenant is refused."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""JSON that comes out as it went in, and the canonical form that anyone can compute from a stored report."""
+"""Verbatim JSON, and the canonical form behind sha256."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def without_annotations(value: Any) -> Any:
 
 
 def documented(text: str) -> bytes:
-    """The canonical form as consumers are told to compute it, with the standard library alone."""
+    """The canonical form as documented, with the standard library alone."""
     content = without_annotations(json.loads(text))
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -1,4 +1,4 @@
-"""Watched meetings: what an operator asks for is checked, kept under its join URL's hash, and ends in time."""
+"""Watched meetings: checked, stored under a hash, and ended in time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import cast

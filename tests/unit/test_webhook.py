@@ -1,4 +1,4 @@
-"""The webhook's answers: handshake, acknowledgement, refusals; it tells no sender what it thought of an item."""
+"""The webhook's answers: handshake, acknowledgement, uniform refusals."""
 
 import json
 import logging

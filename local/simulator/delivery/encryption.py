@@ -31,10 +31,7 @@ VECTOR_BYTES = 16
 
 
 def parse_certificate(text: object) -> x509.Certificate:
-    """A subscription's certificate, in base64 DER. Raises GraphError 400.
-
-    Raises GraphError 400.
-    """
+    """A subscription's certificate, in base64 DER. Raises GraphError 400."""
     try:
         der = base64.b64decode(text, validate=True) if isinstance(text, str) and text else b""
         certificate = x509.load_der_x509_certificate(der)

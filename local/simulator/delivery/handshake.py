@@ -21,8 +21,6 @@ async def validate(url: str, deadline_scale: float) -> None:
     """Validate one URL.
 
     Raises GraphError 400 with the reason, as creating a subscription shows it.
-
-    Raises GraphError 400 with the reason, as a subscription's creation shows it.
     """
     token = f"Validation: Testing client application reachability + 100% & more: {uuid.uuid4()}"
     separator = "&" if "?" in url else "?"

@@ -31,8 +31,6 @@ async def post(url: str, body: bytes, content_type: str, deadline: float) -> End
     """POST `body`.
 
     Raises TimeoutError after `deadline` seconds, OSError if no HTTP reply came.
-
-    Raises TimeoutError after `deadline` seconds, OSError where no HTTP reply came.
     """
     parts = urlsplit(url)
     secure = parts.scheme == "https"

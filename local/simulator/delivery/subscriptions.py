@@ -135,10 +135,7 @@ def parse_subscription(
     at: datetime,
     version: str,
 ) -> Subscription:
-    """The subscription that a POST to `version` requests. Raises GraphError 400.
-
-    Raises GraphError 400.
-    """
+    """The subscription that a POST to `version` requests. Raises GraphError 400."""
     for name in ("changeType", "notificationUrl", "resource", "expirationDateTime"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise _invalid(f"{name} is a required property for subscription creation.")
@@ -189,10 +186,7 @@ def _check_urls(wanted: Subscription, rules: Rules, at: datetime) -> None:
 
 
 def renew_subscription(subscription: Subscription, body: dict[str, Any], at: datetime) -> Subscription:
-    """The subscription after a PATCH, renewed and reauthorized. Raises GraphError 400.
-
-    Raises GraphError 400.
-    """
+    """The subscription after a PATCH, renewed and reauthorized. Raises GraphError 400."""
     changeable = {"expirationDateTime", "encryptionCertificate", "encryptionCertificateId"}
     fixed = sorted(set(body) - changeable)
     if fixed or not body:

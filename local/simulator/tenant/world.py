@@ -108,8 +108,6 @@ class World:
         """Add a session as ordered, which ends at `at` by default.
 
         Raises ValueError, KeyError (no such meeting).
-
-        Raises ValueError, KeyError (no such meeting).
         """
         meeting = None if order.meeting_id is None else self.meetings[order.meeting_id]
         source = self._source()
