@@ -132,4 +132,4 @@ def blob_key(organizer_id: str | None) -> str:
 
 
 def _path(prefix: str, key: str) -> str:
-    return f"{prefix}{blob_key}.json"
+    return f"{prefix}{key}.json"
