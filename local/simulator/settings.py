@@ -45,6 +45,8 @@ class SimulatorSettings:
     """Where an expanded report names the next page of its records: undocumented, both are OData."""
     report_properties: Literal["global", "usGovernment"] = "global"
     """What reports and records hold: US Government leaves out registrations, external information and engagements."""
+    lose_next_links: bool = False
+    """Whether an expanded report leaves out the link to the next page of its records."""
     throttling: bool = True
     time_scale: float = 1.0
     deadline_scale: float = 1.0

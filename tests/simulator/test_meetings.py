@@ -76,6 +76,32 @@ def test_a_call_record_is_404_before_it_exists_and_after_30_days(graph: Graph) -
         assert graph.refusal(f"/communications/callRecords/{session.call_id}")[0] == 404
 
 
+def test_a_call_record_gets_what_its_first_version_lacks(graph: Graph) -> None:
+    meeting = graph.control.add_meeting()
+    lacks = ("joinWebUrl", "type", "endDateTime")
+    made = graph.control.add_session(
+        NewSession(meeting.meeting_id, first_version_lacks=lacks, revised_after=3600)
+    )
+    first = graph.json(f"/communications/callRecords/{made.call_id}")
+    assert (first["version"], first.keys() & set(lacks)) == (1, set())
+    graph.control.change_session(made.call_id, revisedAfter=0)
+    second = graph.json(f"/communications/callRecords/{made.call_id}")
+    assert (second["version"], second["joinWebUrl"]) == (2, meeting.join_web_url)
+
+
+def test_the_list_of_call_records_gives_whole_seconds(graph: Graph) -> None:
+    end = datetime.now(UTC).replace(microsecond=765_432) - timedelta(days=19)
+    made = graph.control.add_session(NewSession(end=end))
+    low = (end - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    high = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = f"/communications/callRecords?$filter=startDateTime ge {low} and startDateTime lt {high}"
+    (listed,) = [each for each in graph.json(path)["value"] if each["id"] == made.call_id]
+    assert listed["endDateTime"] == high
+    assert graph.json(f"/communications/callRecords/{made.call_id}")["endDateTime"].startswith(
+        f"{high[:-1]}.765432"
+    )
+
+
 def test_call_records_are_listed_by_start_in_pages(graph: Graph) -> None:
     end = datetime.now(UTC) - timedelta(days=20)
     calls = {graph.control.add_session(NewSession(end=end + timedelta(seconds=n))).call_id for n in range(65)}

@@ -56,6 +56,14 @@ def test_the_list_is_paged_when_a_page_size_is_set(graph: Graph) -> None:
     assert [report for page in pages for report in page] == whole
 
 
+def test_a_next_link_can_be_lost(graph: Graph) -> None:
+    meeting, session = held(graph, participants=7)
+    graph.control.change_settings(recordPageSize=3, loseNextLinks=True)
+    report = graph.json(f"{reports_of(meeting)}/{session.report_id}?$expand=attendanceRecords")
+    assert (len(report["attendanceRecords"]), report["totalParticipantCount"]) == (3, 7)
+    assert not [name for name in report if name.endswith("nextLink")]
+
+
 @pytest.mark.parametrize(
     ("form", "link"), [("property", "attendanceRecords@odata.nextLink"), ("top", "@odata.nextLink")]
 )

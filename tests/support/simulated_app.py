@@ -93,9 +93,9 @@ class WatchedQueue(Queue):
 
 @dataclass
 class WatchedGraph(Graph):
-    """A Graph that refuses requests for which `refusal` has an error.
+    """Microsoft Graph that refuses requests for which `refusal`, given path and operation, has an error.
 
-    `answer` may put another answer in the place of the one that it is given.
+    `answer` may replace an answer.
     """
 
     steps: Steps

@@ -1,5 +1,6 @@
 """Call records: one by id, and the list by start time.
 
+The list gives whole seconds, a record seven digits of a second. A record can be revised: see `first_version_lacks`.
 `organizer` and `participants` come empty (Global cloud since 2026-06-30); `organizer_v2` holds the organizer.
 Sources: callRecord resource type, List callRecords, Get callRecord.
 """
@@ -116,7 +117,7 @@ class CallRecords:
                 next_link = odata.link(request.address, filter=filter_, select=select, skiptoken=token)
                 break
             page.append(session)
-        items = [odata.select_properties(self._entity(session), select) for session in page]
+        items = [odata.select_properties(self._listed_entity(session), select) for session in page]
         return GraphReply(
             body=odata.collection(request.context("communications/callRecords"), items, next_link)
         )
@@ -129,10 +130,10 @@ class CallRecords:
 
     def _entity(self, session: Session) -> Entity:
         seventh = int(session.call_id[0], 16) % 10
-        end = moments.format_time(session.end, seventh)
+        end, lacking = moments.format_time(session.end, seventh), session.lacking(moments.now())
         properties = odata.entity(
             id=session.call_id,
-            version=1,
+            version=2 if session.first_version_lacks and not lacking else 1,
             type=session.type,
             modalities=["audio", "video"] if session.participants > 2 else ["audio"],
             lastModifiedDateTime=end,
@@ -147,7 +148,16 @@ class CallRecords:
             "identity": dict.fromkeys(_KINDS_OF_IDENTITY) | self._organizer(session),
         }
         properties |= odata.entity(organizer=None, participants=[], organizer_v2=organizer)
-        return properties
+        return {name: value for name, value in properties.items() if name not in lacking}
+
+    def _listed_entity(self, session: Session) -> Entity:
+        """The record as the list shows it, whose times are in whole seconds."""
+        times = {"startDateTime": session.start, "endDateTime": session.end}
+        whole = {
+            name: odata.text(moments.format_time(time.replace(microsecond=0))) for name, time in times.items()
+        }
+        properties = self._entity(session)
+        return properties | {name: value for name, value in whole.items() if name in properties}
 
     def _organizer(self, session: Session) -> dict[str, object]:
         if session.phone_organizer:

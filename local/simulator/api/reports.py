@@ -97,7 +97,7 @@ class AttendanceReports:
             properties["attendanceRecords"] = (
                 "[" + ",".join(odata.entity_text(record) for record in records) + "]"
             )
-            if next_link is not None:
+            if next_link is not None and not self._settings.lose_next_links:
                 top = self._settings.next_link_form == "top"
                 name = "@odata.nextLink" if top else "attendanceRecords@odata.nextLink"
                 properties[name] = odata.text(next_link)

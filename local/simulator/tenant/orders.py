@@ -15,6 +15,7 @@ type MeetingKind = Literal[
 type EventKind = Literal["webinar", "townhall"]
 type View = Literal["plain", "same", "reordered", "different", "hidden"]
 
+MAY_COME_LATER = ("joinWebUrl", "type", "endDateTime", "organizer_v2")
 CALL_EVENTS = ("callStarted", "rosterUpdated", "callEnded")
 
 
@@ -49,7 +50,8 @@ class NewSession:
     holds a part of its records. `report_refused`: the status with which the report itself is always refused.
     `announce_report`: how many times the report of an event's session is announced, `report_announce_delay` seconds
     after it can be read. `call_events`: those that are told to whoever watches the meeting, each when its time comes,
-    the end `call_event_delay` seconds later.
+    the end `call_event_delay` seconds later. `first_version_lacks`: properties that the call record has only from its
+    second version on, which is there `revised_after` seconds after the end, and of which nobody is told.
     """
 
     meeting_id: str | None = None
@@ -64,6 +66,8 @@ class NewSession:
     early_report: bool = False
     grow_after: float | None = None
     no_report: bool = False
+    first_version_lacks: tuple[str, ...] = ()
+    revised_after: float = 0.0
     report_refused: int | None = None
     phone_organizer: bool = False
     record_organizer: str | None = None
@@ -74,6 +78,10 @@ class NewSession:
 
     def __post_init__(self) -> None:
         _check_call_events(*self.call_events)
+        if unknown := set(self.first_version_lacks) - set(MAY_COME_LATER):
+            raise ValueError(
+                f"no call record lacks {min(unknown)!r} at first; {', '.join(MAY_COME_LATER)} it may"
+            )
 
 
 @dataclass(frozen=True)

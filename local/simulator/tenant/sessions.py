@@ -50,6 +50,8 @@ class Session:
     early_report: bool
     grow_after: float | None
     no_report: bool
+    first_version_lacks: tuple[str, ...]
+    revised_after: float
     report_refused: int | None
     phone_organizer: bool
     record_organizer: str | None
@@ -57,6 +59,11 @@ class Session:
     def record_exists(self, at: datetime) -> bool:
         """Whether the call record can be read: after the call, and for 30 days."""
         return self.end + timedelta(seconds=self.record_delay) <= at < self.end + RECORDS_KEPT
+
+    def lacking(self, at: datetime) -> tuple[str, ...]:
+        """What the version of its call record that is shown at a time lacks."""
+        is_first = at < self.end + timedelta(seconds=self.revised_after)
+        return self.first_version_lacks if is_first else ()
 
     def report_is_final(self, at: datetime) -> bool:
         """Whether the report of the ended session exists (it may still grow)."""

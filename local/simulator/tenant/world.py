@@ -134,6 +134,8 @@ class World:
             early_report=order.early_report,
             grow_after=order.grow_after,
             no_report=order.no_report or foreign,
+            first_version_lacks=order.first_version_lacks,
+            revised_after=order.revised_after,
             report_refused=order.report_refused,
             phone_organizer=order.phone_organizer,
             record_organizer=order.record_organizer,
