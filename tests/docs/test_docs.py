@@ -331,6 +331,17 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
+def test_each_odd_answer_of_graph_names_tests_that_exist() -> None:
+    file, missing, count = "", [], 0
+    document = (ROOT / "docs/graph-oddities.md").read_text()
+    for path, name in re.findall(r"`(tests/[\w/]+\.py|…)::(\w+)`", document):
+        file, count = (file if path == "…" else path), count + 1
+        if f"def {name}(" not in (ROOT / file).read_text():
+            missing.append(f"{file}::{name}")
+    assert not missing
+    assert count >= document.count("\n| ") - 2 * document.count("|---|")
+
+
 def names_in(document: str, heading: str) -> list[str]:
     """The names in the first column of the table with this heading."""
     _, _, rest = document.partition(heading + "\n")
