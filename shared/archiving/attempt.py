@@ -123,6 +123,7 @@ class Attempt:
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._own: set[str] = set()
+        self._is_partial = False  # a report as Graph shows it now
         self._candidates = {each.report_id: each for each in record.candidates}
         self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
@@ -352,6 +353,7 @@ class Attempt:
                 )
             if not writing.result.is_left or self.meeting.end is None:
                 self.meeting = self._source.complete_from_report(self.meeting, report)
+            self._is_partial |= report.is_partial
             self._note_candidate(report, writing.result)
         return StoredReport(report_id, writing.end, writing.name, writing.is_partial)
 
@@ -389,7 +391,7 @@ class Attempt:
         now, confirm_after, due = self._now, self._settings.confirm_after, list[datetime | None]()
         if confirm_after and not self._is_second_read and any(map(self._may_grow, stored)):
             due.append(now + timedelta(seconds=confirm_after))
-        if any(each.is_partial for each in stored):
+        if self._is_partial or any(each.is_partial for each in stored):
             since = max(self._record.stored or now, self._series.began)
             due.append(backoff.reread(since, now, confirm_after))
         for candidate in self._candidates.values():

@@ -84,6 +84,7 @@ class History:
         self.expired: set[str] = set()
         self.completed: list[tuple[str, str]] = []
         self.posts = sorted(self._posts())
+        self.violations: list[AssertionError] = []
         self.told: list[str] = []  # for whoever reads of a violation
 
     def _services(self) -> Services:

@@ -55,7 +55,7 @@ class Drawn:
     ended: int  # minutes after the history begins; of the meeting's first call
     pause: int  # minutes after the meeting's call before
     lasted: int
-    kind: str  # meeting, people, external, phantom
+    kind: str  # meeting, people, ad hoc, external, phantom
     readable: int
     listed: int | None
     posts: tuple[int, ...]
@@ -64,6 +64,10 @@ class Drawn:
     terse: bool
     version: int | None = None  # minutes from when on a later version of its record is shown
     before: str = "half"  # how long the call was in the version before: half of it, or some minutes longer
+    lacks: tuple[str, ...] = ()  # what the version before did not have
+    loses: str | None = (
+        None  # when Graph shows less of the report, and whether it counts what it does not show
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ CALLS = st.builds(
     ended=MINUTES((-10, -100, 40, 185, 178)),  # the fourth one ends after midnight, the last one just before
     pause=MINUTES((200, 5, 40)),
     lasted=MINUTES((30, 5, 200)),
-    kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom")),
+    kind=MINUTES(("meeting", "meeting", "meeting", "meeting", "people", "external", "phantom", "ad hoc")),
     readable=MINUTES((5, 2, 140)),
     listed=MINUTES((0, 20)),
     posts=st.lists(MINUTES((0, -2, 1, 45, 200)), max_size=3).map(tuple),
@@ -98,6 +102,8 @@ CALLS = st.builds(
     terse=st.booleans(),
     version=MINUTES((None, None, None, 1, 30, 240, 1_500)),
     before=MINUTES(("half", "longer")),
+    lacks=MINUTES(((), ("joinWebUrl",), ("type",), ("joinWebUrl", "type"), ("endDateTime",))),
+    loses=MINUTES((None, None, None, "link at first", "link later", "count later")),
 )
 TURNS = st.builds(Turn, st.integers(0, 12), st.sampled_from(What), st.integers(0, 11))
 STORIES = st.builds(
@@ -131,7 +137,11 @@ def graph_calls(story: Story) -> list[Call]:
 def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: datetime) -> Call:
     organizer = f"{drawn.meeting:08d}-0000-4000-8000-000000000000"
     tenant = "11111111-1111-4111-8111-111111111111" if drawn.kind == "external" else TENANT
-    url = None if drawn.kind == "people" else f"https://teams.microsoft.com/l/meetup-join/{drawn.meeting}/0"
+    url = (
+        None
+        if drawn.kind in ("people", "ad hoc")
+        else f"https://teams.microsoft.com/l/meetup-join/{drawn.meeting}/0"
+    )
     record: dict[str, Any] = {
         "id": f"call-{number}",
         "version": 2,
@@ -147,7 +157,7 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
     earlier = None
     if drawn.version is not None:
         before = begin + (end - begin) / 2 if drawn.before == "half" else end + timedelta(minutes=3)
-        shown = record | {"version": 1, "endDateTime": times.text(before)}
+        shown = record | {"version": 1, "endDateTime": times.text(before)} | dict.fromkeys(drawn.lacks)
         earlier = readable + timedelta(minutes=drawn.version), shown
     return Call(
         record["id"],
@@ -170,18 +180,21 @@ def graph_call(number: int, drawn: Drawn, story: Story, begin: datetime, end: da
 def readings(
     call_id: str, drawn: Drawn, begin: datetime, end: datetime
 ) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """The versions of a call's report in Graph, and when each appears."""
+    """The versions of a call's report in Graph, and when each appears.
+
+    A version that lacks records lasts for hours; one that does not tell that it does, for less than an hour.
+    """
     if drawn.ready is None:
         return
     since = end + timedelta(minutes=drawn.ready)
     records = [{"id": f"person {number}"} for number in range(3)]
 
-    def report(ended: datetime, known: int) -> dict[str, Any]:
+    def report(ended: datetime, known: int, counted: int | None = None) -> dict[str, Any]:
         return {
             "id": f"report of {call_id}",
             "meetingStartDateTime": times.text(begin),
             "meetingEndDateTime": times.text(ended),
-            "totalParticipantCount": known,
+            "totalParticipantCount": known if counted is None else counted,
             "attendanceRecords": records[:known],
         }
 
@@ -189,7 +202,14 @@ def readings(
         early = min(timedelta(minutes=10), (end - begin) / 2)
         yield since, report(end - early if drawn.grows == "end" else end, 2)
         since += timedelta(minutes=25)
+    if drawn.loses == "link at first":
+        yield since, report(end, 1, 3)
+        since += timedelta(hours=3)
     yield since, report(end, 3)
+    if drawn.loses in ("link later", "count later"):
+        is_counted = drawn.loses == "link later"
+        yield since + timedelta(minutes=20), report(end, 1, 3 if is_counted else 1)
+        yield since + timedelta(minutes=380 if is_counted else 60), report(end, 3)
 
 
 def operators_message(which: int) -> str:
