@@ -187,6 +187,18 @@ def another_session_of_the_meeting_is_refused(scene: Scene) -> None:
     scene.outcome(made.call_id, "stored")
 
 
+def a_channel_holds_two_meetings(scene: Scene) -> None:
+    made = []
+    for ago in (timedelta(), timedelta(minutes=20)):
+        meeting = scene.control.add_meeting(NewMeeting("channel", channel="Two"))
+        end = datetime.now(UTC) - ago
+        made.append(scene.control.add_session(NewSession(meeting.meeting_id, end=end, announce=False)))
+    scene.notify(made[0].call_id)
+    scene.wait_for("report.stored", report=made[1].report_id)
+    scene.notify(made[1].call_id)
+    scene.outcome(made[1].call_id, "stored")
+
+
 def graph_answers_with_something_else(scene: Scene) -> None:
     broken: list[dict[str, Any]] = [
         {"body": f'{{"displayName": "{CANARY}'},
@@ -448,6 +460,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     there_is_no_report: {"signal.pending", "signal.settled"},
     graph_refuses: {"signal.pending", "signal.settled", "access.denied", "access.opened"},
     another_session_of_the_meeting_is_refused: {"report.skipped"},
+    a_channel_holds_two_meetings: {"report.attributed"},
     graph_answers_with_something_else: {"signal.pending", "signal.settled"},
     another_worker_knew_more: {"outcome.kept"},
     storage_refuses: {"heartbeat.failed"},
