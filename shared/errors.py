@@ -18,7 +18,8 @@
         ├── Undecided         a call record that may get its join URL later
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: a retry will not help
-            └── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
+            ├── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
+            └── Unsupported       Graph has no reports of such a meeting
 
 A message never holds a token, a clientState, an e-mail address or a name. Graph's own message text can, so
 only its status, code and request-id are kept.
@@ -138,7 +139,12 @@ class Unavailable(GraphError):
 
 
 class AccessDenied(GraphError):
-    """403: permission, application access policy or quota."""
+    """403: permission, application access policy or quota.
+
+    `organizer_id` is who is refused, where that is not the organizer whom the call record names.
+    """
+
+    organizer_id: str | None = None
 
 
 class NotFound(GraphError):
@@ -159,6 +165,10 @@ class Refused(GraphError):
 
 class ValidationFailed(Refused):
     """400 for a subscription whose address failed Graph's validation handshake."""
+
+
+class Unsupported(Refused):
+    """A meeting of which Graph offers no reports, such as a personal account's; nothing was asked."""
 
 
 def retry_after(failure: Exception) -> float:

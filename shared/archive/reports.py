@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
@@ -29,13 +28,15 @@ from .. import logs, times
 from ..errors import StorageRefused
 from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.redact import ERASED
-from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
-from ..storage.names import day_blob_name, day_folder, decode_name_part
+from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part, encode_header
+from .attribution import attribution, merge_facts, replace_facts
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 PARTIAL = "partial"  # metadata of a report that may lack records
-MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
+MAX_HEADER = 4_096  # characters of one value
+MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 
 
 class StoreResult(StrEnum):
@@ -129,11 +130,14 @@ class Archive:
 
         def attempt() -> Writing | None:
             """Try once; None if another writer was faster."""
+            metadata = headers
             for other, blob in self._get_all(elsewhere).items():
                 result = compare(report, reports.source, blob, is_confirmed=is_confirmed)
                 if result.is_left:
-                    return _left(result, other, blob, report)
-            writing = self._write(name, report, reports.source, headers, is_confirmed=is_confirmed)
+                    is_complete = self._add_facts(other, blob, report, metadata)
+                    return _left(result, other, blob, report) if is_complete else None
+                metadata = _with_facts(metadata, blob, report)
+            writing = self._write(name, report, reports.source, metadata, is_confirmed=is_confirmed)
             if writing and not writing.result.is_left:
                 # Again, because a slower worker may have written one in between.
                 for other, blob in self._get_all(elsewhere).items():
@@ -174,9 +178,25 @@ class Archive:
             return None  # deleted in between
         result = compare(report, source, existing, is_confirmed=is_confirmed)
         if result is not StoreResult.REPLACED:
-            return _left(result, name, existing, report)
+            is_complete = self._add_facts(name, existing, report, metadata)
+            return _left(result, name, existing, report) if is_complete else None
+        metadata = _with_facts(metadata, existing, report)
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
+
+    def _add_facts(
+        self, name: str, existing: BlobProperties, report: Report, metadata: Mapping[str, str]
+    ) -> bool:
+        """Write the facts that a blob lacks which is left as it is; False if another writer was faster."""
+        known = existing.metadata or {}
+        facts = merge_facts(known, metadata, report.organizers)
+        complete = fit_headers(replace_facts(known, facts))
+        if ERASED in known or complete == known:
+            return True
+        if not put_metadata(self._container, name, complete, etag=existing.etag):
+            return False
+        logs.info("report.attributed", report=report.id, path=name)
+        return True
 
     def _get_all(self, names: Iterable[str]) -> dict[str, BlobProperties]:
         """Return the properties of those blobs that exist."""
@@ -227,13 +247,19 @@ def _earlier_names(report: Report) -> Iterator[str]:
         yield day_blob_name("reports", first + timedelta(days=days), report.id)
 
 
+def _with_facts(metadata: dict[str, str], existing: BlobProperties, report: Report) -> dict[str, str]:
+    """The metadata of a reading, with the facts of the blob that it replaces."""
+    facts = merge_facts(existing.metadata or {}, metadata, report.organizers)
+    return fit_headers(replace_facts(metadata, facts))
+
+
 def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
     """Return the metadata of a report's blob, encoded for headers.
 
     A value that is unknown or too long for a header is left out; the report is stored in any case.
     """
     values = {
-        **reports.metadata,
+        **attribution(reports),
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
@@ -241,10 +267,12 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         PARTIAL: "true" if report.is_partial else "",
         "sha256": report.sha256,
     }
-    headers = {key: _encode_header(value) for key, value in values.items()}
-    return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    return fit_headers({key: encode_header(value) for key, value in values.items()})
 
 
-def _encode_header(value: str) -> str:
-    """Percent-encode a header value: spaces, and all but printable ASCII."""
-    return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+def fit_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Drop empty and too long values of encoded metadata, then the longest until all fit."""
+    headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
+        del headers[max(headers, key=lambda key: len(headers[key]))]
+    return headers

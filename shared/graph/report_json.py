@@ -1,20 +1,24 @@
 """Write a report as one line of JSON, page by page, and hash its canonical form.
 
 The whole report is never in memory: records are written as they arrive; their canonical forms are collected in a file
-and hashed in the order of their ids. docs/consumers.md describes the form.
+and hashed in the order of their ids, then of those forms. docs/consumers.md describes the form.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cmp_to_key, partial
+from operator import itemgetter
 from typing import IO, Any
 
 from . import verbatim_json
 
 RECORDS = "attendanceRecords"
 NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
+PIECE = 4_096  # bytes of two canonical forms compared at once
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def _write_records(
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the report's canonical form, with its records in the order of their ids."""
+    """Hash the report's canonical form, with its records in the order of their ids, then of their text."""
     digest = hashlib.sha256()
     separator = b"{"
     for name in sorted({*report, RECORDS}):
@@ -78,12 +82,34 @@ def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical
             continue
         digest.update(separator + verbatim_json.canonical(name) + b":")
         if name == RECORDS:
-            for position, (_, offset, length) in enumerate(sorted(index)):
-                canonical.seek(offset)
-                digest.update((b"," if position else b"[") + canonical.read(length))
+            for position, (_, offset, length) in enumerate(_sorted(index, canonical)):
+                digest.update((b"," if position else b"[") + _read(canonical, offset, length))
             digest.update(b"]" if index else b"[]")
         else:
             digest.update(verbatim_json.canonical(report[name]))
         separator = b","
     digest.update(b"}")
     return digest.hexdigest()
+
+
+def _sorted(index: list[tuple[str, int, int]], canonical: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    """Sort records by id, and those without an id or with the same one by their canonical form."""
+    by_form = cmp_to_key(partial(_compare, canonical))
+    for _, same_id in itertools.groupby(sorted(index), key=itemgetter(0)):
+        yield from sorted(same_id, key=by_form)
+
+
+def _compare(canonical: IO[bytes], one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
+    """Compare two canonical forms piece by piece, because one can be large."""
+    (_, start, length), (_, other_start, other_length) = one, other
+    for at in range(0, max(length, other_length), PIECE):
+        piece = _read(canonical, start + at, min(PIECE, length - at))
+        other_piece = _read(canonical, other_start + at, min(PIECE, other_length - at))
+        if piece != other_piece:
+            return -1 if piece < other_piece else 1
+    return 0
+
+
+def _read(file: IO[bytes], offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)

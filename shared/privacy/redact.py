@@ -16,7 +16,8 @@ from ..graph.report_json import RECORDS
 
 ERASED = "erased"  # blob metadata: a person was erased, so Graph's answer must not replace the blob
 ORGANIZER, ATTENDEE = "organizer", "attendee"
-_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # these ids contain the organizer's
+# Metadata that contain the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
+_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
 _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 

@@ -9,7 +9,6 @@ metadata names its index; the manifest names the parts once all of them exist.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import itertools
@@ -21,15 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import WriteDaily
-from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
+from ..storage.blobs import (
+    delete_blob,
+    get_blob,
+    get_properties,
+    is_container_missing,
+    put_blob,
+    put_metadata,
+)
 from ..storage.names import day_folder
 from . import rows
 
@@ -79,7 +84,8 @@ class AttendeeTable:
             with _PACKING:
                 self._write(part, lines, metadata | {"lines": source}, existing.etag if existing else None)
         elif existing.metadata.get("index") != part.index:
-            self._update_metadata(name, metadata | {"lines": source}, existing.etag)
+            # The part is unchanged and also belongs to another index. If it changed meanwhile, its writer records that.
+            put_metadata(self._container, name, metadata | {"lines": source}, etag=existing.etag)
         if self._are_all_written(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
@@ -143,21 +149,8 @@ class AttendeeTable:
         if ours:
             return False
         for name in surplus:
-            self._remove(name)
+            delete_blob(self._container, name)
         return True
-
-    def _update_metadata(self, name: str, metadata: dict[str, str], etag: str) -> None:
-        """Record that an unchanged part also belongs to another index.
-
-        If the part has changed since it was read, its writer records that.
-        """
-        unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
-            self._container.get_blob_client(name).set_blob_metadata(metadata, **unchanged)
-
-    def _remove(self, name: str) -> None:
-        with contextlib.suppress(ResourceNotFoundError):
-            self._container.delete_blob(name)
 
 
 def part_name(day: date, number: int) -> str:

@@ -140,6 +140,7 @@ def test_an_export_has_a_row_for_each_and_its_columns(
         Table.MEETINGS: lambda report, line: [rows.meeting_row(report, line)],
         Table.ATTENDEES: rows.attendee_rows,
         Table.INTERVALS: rows.interval_rows,
+        Table.ENGAGEMENTS: rows.engagement_rows,
     }[table]
     wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
     for form in ("csv", "parquet"):

@@ -28,6 +28,7 @@ def record(**changes: object) -> dict[str, Any]:
         "registrationId": "reg",
         "identity": {"@odata.type": "#x", "id": "8b081ef6", "displayName": "Frida", "tenantId": "t"},
         "attendanceIntervals": [{"durationInSeconds": 60.0}],
+        "engagements": [{"engagementType": "hand", "dateTime": "2026-11-23T09:01:00Z"}],
         "somethingNew": "Frida",
         **changes,
     }
@@ -81,17 +82,25 @@ def test_of_a_record_only_role_and_times_stay() -> None:
     assert new.metadata["organizerid"] == "somebody"
 
 
-def test_of_an_organizer_what_names_the_meeting_goes_too() -> None:
+def test_of_an_organizer_what_names_the_meeting_goes_too_and_the_series_stays() -> None:
     told = {
         "organizerid": "8B081EF6",
         "meetingid": "MSo4YjA4",
         "joinweburl": "https://…",
+        "joinurlkey": "https://…8b081ef6…",
+        "seriesid": "0" * 32,
         "sha256": "old",
         "end": "e",
     }
     new = redact_report(report(), told, WHO, WHEN)
     assert json.loads(new.body) == {"id": "r", "attendanceRecords": [], "totalParticipantCount": 2}
-    assert set(new.metadata) == {"sha256", "end", ERASED}
+    assert set(new.metadata) == {"sha256", "end", "seriesid", ERASED}
+
+
+def test_engagements_go_with_the_person_and_those_of_others_stay() -> None:
+    other = record(id="o", emailAddress="o@x", identity={"id": "o", "displayName": "Olaf"})
+    content = json.loads(redact_report(report(other, record()), {}, WHO, WHEN).body)
+    assert [each.get("engagements") for each in content["attendanceRecords"]] == [other["engagements"], None]
 
 
 def test_the_sha256_is_that_of_what_is_left() -> None:
