@@ -2,6 +2,7 @@
 
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator mends it
+    │   └── ErasureKeyError   persons were erased with another key: no worker may write until it is back
     ├── NotANotification      a request body that is no notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
@@ -35,6 +36,13 @@ class SettingError(AttendanceError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
         self.name = name
+
+
+class ErasureKeyError(SettingError):
+    """Persons were erased, and the key by which they are known is missing or another one."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("ERASURE_KEY", problem)
 
 
 class NotANotification(AttendanceError):

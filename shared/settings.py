@@ -31,7 +31,7 @@ STATE_SUFFIX = "-state"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
-_REFERENCE = "@Microsoft.KeyVault("
+REFERENCE = "@Microsoft.KeyVault("
 _HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
 
@@ -120,7 +120,7 @@ def _schedule(name: str, text: str) -> str:
     return text
 
 
-def _client_state(name: str, text: str) -> str:
+def _secret(name: str, text: str) -> str:
     if len(text) < MIN_CLIENT_STATE:
         raise SettingError(name, f"has fewer than {MIN_CLIENT_STATE} characters")
     if len(text) > MAX_CLIENT_STATE or not text.isprintable():
@@ -222,12 +222,13 @@ class Setting:
     secret: bool
     unset: Callable[[_Known], Any]
     missing: str  # the problem with a value that is not set and does not follow from others; "" for none
+    for_workers: bool  # the webhooks do without: a reference that is not resolved counts as not set
 
     def value(self, text: str | None, known: _Known, *, complete: bool) -> Any:
         """The checked value. Unless `complete`, "" stands for what is missing, and for a secret in Key Vault."""
         text = (text or "").strip() or self.default or ""
-        if text.startswith(_REFERENCE):
-            if complete or not self.secret:
+        if text.startswith(REFERENCE):
+            if not self.secret or (complete and not self.for_workers):
                 raise SettingError(self.name, _UNRESOLVED)
             text = ""
         value = self.read(self.name, text) if text else self.unset(known)
@@ -253,10 +254,13 @@ def setting(
     secret: bool = False,
     unset: Callable[[_Known], Any] = lambda _: "",
     missing: str = "",
+    for_workers: bool = False,
 ) -> Any:
     """Declare a setting as a field of `Settings`; see `Setting`."""
     missing = "is missing" if required else missing
-    declared = Setting(name, read, meaning, None if required else default, secret, unset, missing)
+    declared = Setting(
+        name, read, meaning, None if required else default, secret, unset, missing, for_workers
+    )
     return field(metadata={"setting": declared})
 
 
@@ -334,14 +338,20 @@ class Settings:
         unset=_webhooks, missing=f"is missing, and {_HOST} is not set either"
     )
     client_state: str = setting(
-        "CLIENT_STATE", _client_state,
+        "CLIENT_STATE", _secret,
         "Secret that Graph sends back with each notification; 32 to 128 random characters.",
         required=True, secret=True
     )
     client_state_previous: str = setting(
-        "CLIENT_STATE_PREVIOUS", _client_state,
+        "CLIENT_STATE_PREVIOUS", _secret,
         "A second secret that is accepted: the former one while you rotate, else any that nobody knows.",
         secret=True
+    )
+    erasure_key: str = setting(
+        "ERASURE_KEY", _secret,
+        "Secret behind the hashes of erased persons; 32 to 128 random characters. Never change it: while persons are "
+        "erased with another one, nothing is archived. Empty: nobody can be erased.",
+        secret=True, for_workers=True
     )
     signals: frozenset[str] = setting(
         "SIGNALS", _signals,

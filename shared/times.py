@@ -6,7 +6,7 @@ absent, null or in the year 1. Everything inside the product is an aware datetim
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 
 def now() -> datetime:
@@ -38,6 +38,11 @@ def text(moment: datetime) -> str:
 def optional_text(moment: datetime | None) -> str | None:
     """As `text`, where there is a time."""
     return text(moment) if moment else None
+
+
+def has_expired(moment: datetime, retention_days: int) -> bool:
+    """Whether a time is older than what is kept; 0 keeps for ever."""
+    return retention_days > 0 and moment < now() - timedelta(days=retention_days)
 
 
 def midnight(day: date) -> datetime:

@@ -4,10 +4,12 @@
               │ 409: the name exists
               ▼
         read its metadata    sha256 equal, or of   ────────▶ nothing to do
-              │ it differs   a webinar or town hall, and this is its meeting's view, or a person was erased from it
+              │ it differs   a webinar or town hall, and this is its meeting's view
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
               └─ 412: someone was faster ─▶ read its metadata again
+
+Persons who are erased are taken out first, and what is older than RETENTION_DAYS is not written.
 
 So the same report from any number of signals and instances is one blob. The date is the UTC date of
 `meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata tells all
@@ -16,8 +18,10 @@ that an index of reports needs, so that one listing makes the index and no repor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import io
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
@@ -25,23 +29,27 @@ from urllib.parse import quote
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
+from ..graph import verbatim_json
 from ..graph.reports import MeetingReports, Report, ReportLocation
-from ..privacy.redact import ERASED
+from ..privacy.erasures import NO_ERASURES, ErasureList
+from ..privacy.redact import MARK, redact_metadata, redact_report
 from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
+_REDACTING = threading.Lock()  # an instance holds one report at a time, so that memory follows a report
 MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
 
 
 class StoreResult(StrEnum):
-    """What became of a write."""
+    """What became of a write. EXPIRED: nothing is kept of that time."""
 
     CREATED = "created"
     REPLACED = "replaced"
     UNCHANGED = "unchanged"
     KEPT = "kept"
+    EXPIRED = "expired"
 
 
 def report_name(report_id: str, end: datetime) -> str:
@@ -62,8 +70,17 @@ class ReportSummary:
 class Archive:
     """The reports in one container."""
 
-    def __init__(self, container: ContainerClient) -> None:
-        self._container = container
+    def __init__(
+        self,
+        container: ContainerClient,
+        erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+        retention_days: int = 0,
+    ) -> None:
+        self._container, self._erasures, self._retention_days = container, erasures, retention_days
+
+    def has_expired(self, end: datetime) -> bool:
+        """Whether a report of that end is older than what is kept, so that it must not come back."""
+        return times.has_expired(end, self._retention_days)
 
     def has_report(self, report_id: str, end: datetime) -> bool:
         """Whether a report is stored, under the end that it is listed with."""
@@ -90,8 +107,10 @@ class Archive:
 
         Raises azure.core errors when storage does not answer, Contention after too many lost races.
         """
+        if self.has_expired(report.end):
+            return StoreResult.EXPIRED
         name = report_name(report.id, report.end)
-        headers = report_metadata(report, reports)
+        report, headers = self._redact(report, report_metadata(report, reports))
         stored = retry_conflicts(
             lambda: self._write(name, report, headers, only_grown=only_grown),
             f"the blob of report {report.id}",
@@ -117,8 +136,6 @@ class Archive:
         existing = get_properties(self._container, name)
         if existing is None:
             return None  # deleted meanwhile
-        if ERASED in existing.metadata:
-            return StoreResult.KEPT
         source, ours = existing.metadata.get("source"), metadata["source"]
         if source != ours and ours == MeetingReports.source:
             return StoreResult.KEPT
@@ -131,6 +148,22 @@ class Archive:
             return StoreResult.KEPT
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return StoreResult.REPLACED if replaced else None
+
+    def _redact(self, report: Report, metadata: dict[str, str]) -> tuple[Report, dict[str, str]]:
+        """The report and its metadata without those who are erased."""
+        people = self._erasures().people(report.end)
+        if people is None:
+            return report, metadata
+        metadata = redact_metadata(metadata, people)
+        with _REDACTING:
+            report.body.seek(0)
+            redacted = redact_report(verbatim_json.loads(report.body.read()), people)
+        if redacted is None:
+            return report, metadata
+        return (
+            replace(report, body=io.BytesIO(redacted.body), size=len(redacted.body), sha256=redacted.sha256),
+            metadata | MARK | {"sha256": redacted.sha256},
+        )
 
     def _delete_earlier_copies(self, report: Report) -> None:
         """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""

@@ -105,6 +105,8 @@ class Attempt:
 
     def run(self) -> Verdict:
         """Make the attempt."""
+        if self._has_expired():
+            return self._expire()
         if self._is_second_read and self._record.result is Result.STORED:
             return self._read_again()
         try:
@@ -114,6 +116,8 @@ class Attempt:
                 self.meeting, decision = self._source.resolve_meeting(self.meeting)
                 if decision:
                     return self._settle(decision)
+            if self._has_expired():
+                return self._expire()
             return self._fetch_reports()
         except GraphError as failure:
             return self._handle_failure(failure)
@@ -125,6 +129,8 @@ class Attempt:
         """
         earlier = self._record.reports
         try:
+            if self._source.is_incomplete(self.meeting):  # an erased organizer is not recorded
+                self.meeting, _ = self._source.resolve_meeting(self.meeting)
             self.meeting, where = self._source.locate_reports(self.meeting)
             reread = tuple(self._store(where, each.id, before=each) for each in earlier)
         except GraphError as failure:
@@ -161,6 +167,8 @@ class Attempt:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._handle_report_failure(failure)
+        if self._has_expired():  # of a virtual event, only the report tells when it ended
+            return self._expire()
         others = (*selection.nearby, *selection.unrelated)
         if is_backfill and (error := self._store_others(where, others)):
             verdict = self._handle_failure(error)  # the next attempt skips the reports that are stored
@@ -230,7 +238,18 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has_report(report.id, report.end)
+        """Whether a report is stored, or must not be because it is older than what is kept."""
+        return report.end is not None and (
+            self._archive.has_expired(report.end) or self._archive.has_report(report.id, report.end)
+        )
+
+    def _has_expired(self) -> bool:
+        return self.meeting.end is not None and self._archive.has_expired(self.meeting.end)
+
+    def _expire(self) -> Verdict:
+        """Settle a meeting of which nothing is kept any more, and keep nothing of it."""
+        failure = Refused("archive", "the meeting ended longer ago than RETENTION_DAYS")
+        return Verdict(Result.OUT_OF_SCOPE, Meeting(event=self.meeting.event), failure=failure)
 
     def _store(
         self, where: ReportLocation, report_id: str, *, before: StoredReport | None = None

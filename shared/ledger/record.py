@@ -21,7 +21,7 @@ from .. import times
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
-from ..privacy.redact import ERASED
+from ..privacy.erasures import ERASED
 
 MOST_COMMITS = 20
 UNKNOWN = Meeting()

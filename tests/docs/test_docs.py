@@ -35,7 +35,7 @@ from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
-from shared.privacy.redact import ERASED
+from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
