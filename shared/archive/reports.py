@@ -120,7 +120,7 @@ class Archive:
         logs.info(
             "report.stored",
             report=report.id,
-            meeting=reports.meeting_id,
+            meeting=None if MARK.items() <= headers.items() else reports.meeting_id,
             path=name,
             result=stored,
             bytes=report.size,
