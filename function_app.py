@@ -1,9 +1,9 @@
-"""Triggers and bindings; what they do is in shared/.
+"""Triggers and bindings of the function app; the work is done in shared/.
 
-The webhooks load nothing but azure.functions and the standard library, so that a cold start still answers Graph
-in time: everything that talks to storage or Graph is imported inside the functions that need it. They are
-coroutines, which do not wait for a thread while workers keep all of them busy. Settings are
-read when a function runs, never at import: a wrong one must not make the app lose its functions.
+The webhooks load only azure.functions and the standard library, so that a cold start answers Graph in time. Everything
+that talks to storage or Graph is imported inside the functions that need it. The webhooks are coroutines, which do not
+wait for a thread while workers keep all of them busy. Settings are read when a function runs, never at import, because
+a wrong one must not remove the app's functions.
 """
 
 import os
@@ -29,7 +29,7 @@ async def receive_notifications(
     tasks: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> func.HttpResponse:
-    """Graph's change notifications; lifecycle notifications may come here too."""
+    """Receive Graph's change notifications, and lifecycle ones sent here."""
     return _receive(req, signals, tasks, context)
 
 
@@ -43,14 +43,14 @@ async def receive_lifecycle(
     tasks: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> func.HttpResponse:
-    """Graph's lifecycle notifications; what a batch mixes is sorted by item, not by route."""
+    """Receive Graph's lifecycle notifications; items are sorted by kind, not by route."""
     return _receive(req, signals, tasks, context)
 
 
 @app.function_name("archive_reports")
 @app.queue_trigger(arg_name="message", queue_name="meeting-signals", connection=STORAGE)
 def archive_reports(message: func.QueueMessage) -> None:
-    """From a signal to stored reports and an outcome."""
+    """Archive the reports of a signal and record its outcome."""
     from shared import services
     from shared.archiving import worker
 
@@ -60,7 +60,7 @@ def archive_reports(message: func.QueueMessage) -> None:
 @app.function_name("bury_poison")
 @app.queue_trigger(arg_name="message", queue_name="meeting-signals-poison", connection=STORAGE)
 def bury_poison(message: func.QueueMessage) -> None:
-    """From a message that failed as often as the queue allows to an outcome that says so."""
+    """Record a message that failed as often as the queue allows."""
     from shared import services
     from shared.archiving import dead_letters
 
@@ -70,7 +70,7 @@ def bury_poison(message: func.QueueMessage) -> None:
 @app.function_name("do_upkeep")
 @app.queue_trigger(arg_name="message", queue_name="upkeep", connection=STORAGE)
 def do_upkeep(message: func.QueueMessage) -> None:
-    """Renew subscriptions, look for what was never announced, write manifests: one task at a time."""
+    """Run one upkeep task: renew subscriptions, reconcile, write manifests."""
     from shared import services, upkeep
 
     upkeep.handle_task(_text(message), services.current())
@@ -79,7 +79,7 @@ def do_upkeep(message: func.QueueMessage) -> None:
 @app.function_name("maintain_subscriptions")
 @app.timer_trigger(arg_name="timer", schedule="%MAINTAIN_SCHEDULE%")
 def maintain_subscriptions(timer: func.TimerRequest) -> None:
-    """Create, renew and mend the app's Graph subscriptions."""
+    """Create, renew and fix the app's Graph subscriptions."""
     from shared import services
     from shared.subscriptions import maintain
 
@@ -90,7 +90,7 @@ def maintain_subscriptions(timer: func.TimerRequest) -> None:
 @app.function_name("sweep")
 @app.timer_trigger(arg_name="timer", schedule="%SWEEP_SCHEDULE%")
 def sweep(timer: func.TimerRequest) -> None:
-    """Find what nobody announced, and seal the days that are over."""
+    """Find unannounced meetings, and seal the days that are over."""
     from shared import services
     from shared.reconcile import sweep as app_sweep
 
@@ -101,9 +101,9 @@ def sweep(timer: func.TimerRequest) -> None:
 @app.function_name("health")
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Whether the app is well, as JSON or, for a browser, as a page; 200 or 503.
+    """Report whether the app is healthy, as JSON or an HTML page; 200 or 503.
 
-    A coroutine too, with a thread of its own: busy workers must not look like an app that hangs.
+    It is a coroutine with a thread of its own: busy workers must not look like an app that hangs.
     """
     import asyncio
 
@@ -123,7 +123,10 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _text(message: func.QueueMessage) -> str:
-    """The message's text; what is not UTF-8 is shown as escapes and will be buried as unreadable."""
+    """Return the message's text; bytes that are not UTF-8 become escapes.
+
+    Such a message is recorded as unreadable.
+    """
     return message.get_body().decode(errors="backslashreplace")
 
 

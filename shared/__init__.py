@@ -1,6 +1,6 @@
-"""The product: archives Microsoft Teams attendance reports to Blob storage.
+"""Archive Microsoft Teams attendance reports to Blob storage.
 
-Nothing in here imports azure.functions; triggers and bindings live in function_app.py.
+Nothing in this package imports azure.functions; triggers and bindings are in function_app.py.
 """
 
 __version__ = "0.1.0"

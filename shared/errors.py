@@ -1,25 +1,26 @@
-"""Every error the product raises on purpose, named for what the caller can do about it.
+"""Every error raised on purpose, named for what the caller can do about it.
 
     AttendanceError
-    ├── SettingError          an app setting is missing or wrong: the operator mends it
-    │   └── ErasureKeyError   persons were erased with another key: no worker may write until it is back
-    ├── NotANotification      a request body that is no notification collection: answer 400
+    ├── SettingError          an app setting is missing or wrong: the operator fixes it
+    │   └── ErasureKeyError   persons were erased with another key: the worker writes nothing until it is back
+    ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
+    ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
         ├── Throttled         wait `retry_after` seconds, then ask again
         ├── Unavailable       network, 5xx, token or a broken body: ask again later
         ├── AccessDenied      403: a permission or an access policy is missing
-        ├── NotFound          404, or an empty answer: not there (yet)
+        ├── NotFound          404, or an empty result: does not exist (yet)
         ├── Conflict          409: it exists already
-        └── Refused           any other 4xx: asking the same again will not help
-            └── ValidationFailed  Graph's handshake with our address failed: let Graph reach it
+        └── Refused           any other 4xx: a retry will not help
+            └── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
 
-A message never holds a token, a clientState, an e-mail address or a name: Graph's own message text can, so
+A message never holds a token, a clientState, an e-mail address or a name. Graph's own message text can, so
 only its status, code and request-id are kept.
 """
 
@@ -27,11 +28,11 @@ from __future__ import annotations
 
 
 class AttendanceError(Exception):
-    """Root of the tree; its text is one sentence for people."""
+    """Base class of all errors; its text is one sentence for people."""
 
 
 class SettingError(AttendanceError):
-    """An app setting is missing or wrong. The text names the setting and never shows its value."""
+    """An app setting is missing or wrong; the text names it without its value."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
@@ -50,38 +51,56 @@ class NotANotification(AttendanceError):
 
 
 class NotOurMessage(AttendanceError):
-    """A queue message or stored record that this version cannot read; the text names the field and quotes nothing."""
+    """A queue message or stored record that this version cannot parse.
+
+    The text names the field and quotes nothing.
+    """
 
 
 class NotGenuine(AttendanceError):
-    """Validation tokens that do not vouch for a notification; the text says why and quotes none."""
+    """Validation tokens that do not prove that Graph sent a notification.
+
+    The text says why and quotes none of them.
+    """
 
 
 class Undecipherable(AttendanceError):
-    """Encrypted content that is not what Graph would send; the text says why and quotes nothing of it."""
+    """Encrypted content that Graph would not send; the text quotes nothing of it."""
 
 
 class WatchError(AttendanceError):
-    """A meeting that cannot be watched: the text says what is wrong with its join URL, organizer or time."""
+    """A meeting that cannot be watched.
+
+    The text says what is wrong with its join URL, organizer or time.
+    """
 
 
 class Contention(AttendanceError):
     """Other writers of a blob won every race."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(f"Other writers changed {subject} each time that it was to be written.")
+        super().__init__(f"Other writers changed {subject} before every attempt to write it.")
+
+
+class StorageRefused(AttendanceError):
+    """A blob that nobody may write now: an immutability policy, a legal hold, the archive tier or a pending copy."""
+
+    def __init__(self, name: str, code: object) -> None:
+        super().__init__(
+            f"Storage refuses to write {name} ({getattr(code, 'value', code) or 'no error code'})."
+        )
 
 
 class SubscriptionError(AttendanceError):
-    """At least one wanted subscription is missing or cannot be kept."""
+    """At least one needed subscription is missing or cannot be renewed."""
 
 
 class GraphError(AttendanceError):
-    """A call to Microsoft Graph failed.
+    """A request to Microsoft Graph failed.
 
-    `operation` says what was asked for, `status` is the HTTP status (None: no answer), `code` is Graph's
-    error code, `hint` the number some services put before their message ("3004") or the result of Graph's
-    validation handshake, `request_id` is what Microsoft's support asks for.
+    `operation` names the request, `status` is the HTTP status (None: no answer), `code` is Graph's error code. `hint`
+    is the number that some services put before their message ("3004"), or the result of Graph's validation handshake.
+    `request_id` is for Microsoft's support.
     """
 
     def __init__(
@@ -119,7 +138,7 @@ class Throttled(GraphError):
 
 
 class Unavailable(GraphError):
-    """No usable answer: network, 5xx, no token, cut or invalid JSON, or a link that must not be followed."""
+    """No usable answer: network, 5xx, no token, broken JSON, or an untrusted link."""
 
 
 class AccessDenied(GraphError):
@@ -127,7 +146,7 @@ class AccessDenied(GraphError):
 
 
 class NotFound(GraphError):
-    """404, or a filter that found nothing."""
+    """404, or a filter without a result."""
 
 
 class Conflict(GraphError):
@@ -139,9 +158,9 @@ class Refused(GraphError):
 
 
 class ValidationFailed(Refused):
-    """400 to a subscription, because the notification address did not answer Graph's validation handshake."""
+    """400 for a subscription whose address failed Graph's validation handshake."""
 
 
 def retry_after(failure: Exception) -> float:
-    """Seconds that Graph asks to wait, 0 where it asks for nothing."""
+    """Return the seconds that Graph asks to wait, or 0."""
     return failure.retry_after if isinstance(failure, Throttled) else 0.0

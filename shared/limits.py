@@ -1,7 +1,8 @@
-"""Doing something no more often than is good: calls under a published limit, news once in a while.
+"""Rate limits: a sliding window and a budget for Graph calls, and a debounce.
 
-Standard library only: the webhook loads this module. Source of the limit:
-https://learn.microsoft.com/graph/throttling-limits (call records: 40 requests in 20 seconds for a list).
+Standard library only, because the webhook loads this module.
+
+Source: https://learn.microsoft.com/graph/throttling-limits (call records: 40 requests in 20 seconds for a list).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 
-MAX_RATE_WAIT = 30.0  # seconds in the instance's own queue
+MAX_RATE_WAIT = 30.0  # seconds
 
 
 class SlidingWindow:
-    """Lets at most `calls` pass in any `seconds`, among all threads of the instance."""
+    """Allow `calls` calls in any `seconds`, for all threads of the instance."""
 
     def __init__(self, calls: int, seconds: float) -> None:
         self._seconds = seconds
@@ -23,7 +24,7 @@ class SlidingWindow:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Return when the next call may be made."""
+        """Wait until the next call may be made."""
         with self._lock:
             now = time.monotonic()
             full = len(self._passed) == self._passed.maxlen
@@ -34,7 +35,7 @@ class SlidingWindow:
 
 
 class Debounce:
-    """Lets each key pass once in `seconds`. Remembers at most `most` keys; safe between threads."""
+    """Allow each key once in `seconds`; remembers `most` keys; thread-safe."""
 
     def __init__(self, seconds: float, most: int = 10_000, clock: Callable[[], float] | None = None) -> None:
         self._seconds = seconds
@@ -44,7 +45,7 @@ class Debounce:
         self._lock = threading.Lock()
 
     def allows(self, key: Hashable) -> bool:
-        """Whether `key` may pass now."""
+        """Whether `key` is allowed now."""
         now = self._clock() if self._clock else time.monotonic()
         with self._lock:
             if now - self._passed.get(key, -self._seconds) < self._seconds:
@@ -55,7 +56,7 @@ class Debounce:
             return True
 
     def forget(self, key: Hashable) -> None:
-        """Let `key` pass again at once."""
+        """Allow `key` again at once."""
         with self._lock:
             self._passed.pop(key, None)
 
@@ -65,13 +66,16 @@ class RateLimiter:
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = 1 / per_second
-        self._burst = max(per_second, 1.0)  # one second's worth may go at once
+        self._burst = max(per_second, 1.0)  # the requests of one second may go at once
         self._clock = clock
         self._next = clock() - self._burst * self._interval
         self._lock = threading.Lock()
 
     def reserve(self) -> float:
-        """Seconds to wait before the request; the place is taken unless that is over MAX_RATE_WAIT."""
+        """Reserve a request and return the seconds to wait for it.
+
+        Nothing is reserved if the wait is over MAX_RATE_WAIT.
+        """
         with self._lock:
             now = self._clock()
             start = max(self._next, now - self._burst * self._interval)

@@ -1,8 +1,8 @@
-"""Log lines for machines: one line of JSON per decision, `event` first.
+"""Structured log lines: one line of JSON per event, `event` first.
 
-Never a token, clientState, key, e-mail address or name: fields are ids, counts, states and Graph's request-id. Every
-line about a signal has `signal` and, where a notification brought it, that one's `traceparent`; docs/operators.md lists
-the events.
+A line never holds a token, clientState, key, e-mail address or name. Its fields are ids, counts, states and Graph's
+request-id. Every line about a signal has `signal` and, if known, the notification's `traceparent`. docs/operators.md
+lists the events.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ _LOGGER = logging.getLogger("attendance")
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _ABOUT: ContextVar[Mapping[str, object]] = ContextVar("about", default=_NOTHING)
 
-# At INFO the SDKs write several lines for each request, which would be most of what is paid for.
+# At INFO the SDKs write several lines per request, which would be most of the logging cost.
 for _name in ("azure.core", "azure.storage"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-# It quotes an answer that it cannot read, and that answer may hold a token.
+# It quotes answers that it cannot parse, and they may hold a token.
 logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 
 
 def info(event: str, **fields: object) -> None:
-    """A decision in the normal course of things."""
+    """Log a normal event."""
     _log(logging.INFO, event, fields)
 
 
 def warning(event: str, **fields: object) -> None:
-    """Something that an operator may want to look at."""
+    """Log an event that an operator may want to look at."""
     _log(logging.WARNING, event, fields)
 
 
 def error(event: str, **fields: object) -> None:
-    """Something that an operator must mend."""
+    """Log an event that an operator must act on."""
     _log(logging.ERROR, event, fields)
 
 
 @contextlib.contextmanager
 def about(**fields: object) -> Iterator[None]:
-    """Add these fields to every line of this thread within the block; what a line says itself goes before."""
+    """Add fields to every line of this thread in the block; a line's own fields win."""
     token = _ABOUT.set({**_ABOUT.get(), **fields})
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a worker works with, made once per instance: the settings, Graph, the archive, the outcomes, the queues."""
+"""Connections shared by all functions of an instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import settings as app_settings
 from .archive.reports import Archive
 from .crypto.decryption import Keys, NoKeys, PemKeys
 from .crypto.signing_keys import SigningKeys
-from .crypto.validation_tokens import Validator
+from .crypto.validation_tokens import TokenValidator
 from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
@@ -28,7 +28,7 @@ from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.erasures import Erasures
 from .storage.heartbeat import Heartbeat
-from .storage.scans import Scans
+from .storage.scans import ScanStore
 from .storage.state import StateStore
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
@@ -36,7 +36,7 @@ from .tables.attendee_table import AttendeeTable
 
 @dataclass(frozen=True)
 class Services:
-    """The product's connections. Safe to share between threads."""
+    """The product's connections; safe to share between threads."""
 
     settings: Settings
     erasures: Erasures
@@ -50,15 +50,15 @@ class Services:
     access: AccessRegister
     daily: AttendeeTable
     sealing: Sealing
-    scans: Scans
+    scans: ScanStore
     watch: Watchlist
     keys: Keys
-    validator: Validator
+    validator: TokenValidator
     meeting_ids: MeetingIdCache
 
 
 def current() -> Services:
-    """The services for the app settings as they are now. Raises SettingError."""
+    """Return the services for the current app settings. Raises SettingError."""
     return _services(app_settings.load(os.environ))
 
 
@@ -70,7 +70,10 @@ def assemble(
     queue: Callable[[str], clients.Queue],
     keys: Keys | None = None,
 ) -> Services:
-    """Services on these connections; `queue` gives the one of a name, `keys` decrypt notifications."""
+    """Build the services from these connections.
+
+    `queue` returns the queue of a name; `keys` decrypt notifications.
+    """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     erasures = Erasures(state_container, settings.erasure_key)
     daily = AttendeeTable(reports, manifests, erasures.current)
@@ -93,10 +96,10 @@ def assemble(
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
         daily,
         sealing,
-        Scans(state, upkeep),
+        ScanStore(state, upkeep),
         Watchlist(state),
         keys or NoKeys(),
-        Validator(
+        TokenValidator(
             SigningKeys(settings.login_root),
             settings.graph_app_id,
             settings.tenant_id,
@@ -126,11 +129,11 @@ def _services(settings: Settings) -> Services:
 
 
 def _keys(settings: Settings) -> Keys:
-    """The private keys for rich notifications, where they are asked for."""
+    """Return the private keys for rich notifications, if the settings need them."""
     if CALL_EVENTS not in settings.signals:
         return NoKeys()
     if "://" not in settings.encryption_key_id:
         return PemKeys(settings.encryption_key_id)
-    from .crypto.key_vault import VaultKeys  # a package that nobody else needs
+    from .crypto.key_vault import VaultKeys  # a package that nothing else needs
 
     return VaultKeys(settings.encryption_key_id, managed_identity(settings.client_id))

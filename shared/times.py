@@ -1,7 +1,7 @@
-"""Points in time as Graph writes them and as we write them.
+"""Parse and format points in time, in Graph's format and in ours.
 
-Graph's timestamps end in `Z` or an offset and carry up to seven fraction digits; a time that is not set is
-absent, null or in the year 1. Everything inside the product is an aware datetime in UTC.
+Graph's timestamps end in `Z` or an offset and have up to seven fraction digits. A time that is not set is absent, null
+or in the year 1. Inside the product, every time is an aware datetime in UTC.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 
 def now() -> datetime:
-    """The current time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def parse(value: object) -> datetime | None:
-    """`value` as a UTC time, or None where Graph has not set it. Raises ValueError for anything else."""
+    """Parse a UTC time, or None if Graph has not set it. Raises ValueError."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -31,12 +31,12 @@ def parse(value: object) -> datetime | None:
 
 
 def text(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`."""
+    """Format a time as ISO 8601 in UTC with milliseconds and `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def optional_text(moment: datetime | None) -> str | None:
-    """As `text`, where there is a time."""
+    """Format a time as `text` does, or return None."""
     return text(moment) if moment else None
 
 
@@ -46,10 +46,10 @@ def has_expired(moment: datetime, retention_days: int) -> bool:
 
 
 def midnight(day: date) -> datetime:
-    """The beginning of a day, UTC."""
+    """Return the beginning of a day in UTC."""
     return datetime.combine(day, time(), UTC)
 
 
 def format_utc(moment: datetime | None) -> str:
-    """A time for people, UTC."""
+    """Format a time for people, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"

@@ -1,6 +1,7 @@
-"""Upkeep: tasks that keep the system going, one queue message each.
+"""Upkeep: background tasks of the app, one queue message each.
 
-What fails at Graph comes again later, for longer than Graph holds notifications; what cannot be read is buried.
+A task that fails at Graph is retried for longer than Graph holds notifications. A message that cannot be parsed is
+recorded as a dead letter.
 """
 
 from __future__ import annotations
@@ -35,11 +36,14 @@ from .services import Services
 from .storage.clients import UPKEEP_QUEUE
 from .subscriptions import maintain
 
-MAX_ATTEMPTS = 14  # 4½ hours: Graph holds notifications for 4
+MAX_ATTEMPTS = 14  # in 4½ hours: Graph holds notifications for 4
 
 
 def handle_task(text: str, services: Services) -> None:
-    """Do one task of the `upkeep` queue. Raises GraphError or SubscriptionError when the last attempt failed."""
+    """Run one task of the `upkeep` queue.
+
+    Raises GraphError or SubscriptionError if the last attempt fails.
+    """
     try:
         task = tasks.parse_task(text)
     except NotOurMessage as failure:
@@ -68,7 +72,7 @@ def _subscribe_event(job: SubscribeEvent, services: Services) -> None:
 
 
 def _refresh_day(job: RefreshDay, services: Services) -> None:
-    """Write a day's manifest, then its table, a message for each part."""
+    """Write a day's manifest, then queue each part of its table."""
     if services.sealing.refresh(job.day):
         for part in services.daily.plan_parts(job.day):
             services.tasks.send(tasks.serialize_task(Task(part)))

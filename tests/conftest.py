@@ -15,11 +15,6 @@ from local.stack.identity import Identity
 from local.stack.program import Log
 from tests.support.front import Front, hurried
 
-# The programs that the tests start inherit it: none could be interrupted where the tests run in a shell's background.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("default")
@@ -61,7 +56,8 @@ def identity() -> Iterator[Identity]:
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azurite]:
     """A shared storage account; each writing test has its own container or queue."""
-    with local.stack.azurite.start(tmp_path_factory.mktemp("azurite"), log=log) as azurite:
+    folder = tmp_path_factory.mktemp("azurite")
+    with local.stack.azurite.start(folder, log=log, usual_roots=False) as azurite:
         yield azurite
 
 

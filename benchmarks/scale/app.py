@@ -126,7 +126,7 @@ class App:
 
     def client(self, rate: limits.RateLimiter) -> graph.Graph:
         """A client of Graph within this budget."""
-        client = graph.Graph(ROOT, lambda _: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
+        client = graph.Graph(ROOT, lambda *_: "token", rate, sleep=self.clock.sleep, draw=self._draw.uniform)
         client._session = cast(Any, self.tenant)
         return client
 
@@ -216,7 +216,7 @@ def virtual(clock: Clock) -> Iterator[None]:
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(call_records, "_LISTING", listing))
-        stack.enter_context(mock.patch.object(attendee_table, "_ONE", _Packing()))
+        stack.enter_context(mock.patch.object(attendee_table, "_PACKING", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
         logging.disable()
         try:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from benchmarks.scale.assumptions import BEGIN, Assumptions
 from benchmarks.scale.clock import Clock
+from shared.bounded_http import Answer
 
 ROOT = "https://graph.microsoft.com"
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
@@ -78,24 +79,6 @@ class Limit:
         return math.ceil((window + 1) * self.seconds - now)
 
 
-class Answer:
-    """What `requests` would return."""
-
-    __slots__ = ("content", "headers", "status_code")
-
-    def __init__(self, status_code: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-        self.status_code, self.content, self.headers = status_code, content, headers or {}
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def iter_content(self, _: int) -> list[bytes]:
-        return [self.content]
-
-
 class Tenant:
     """A tenant in place of the client's HTTP session, which counts calls and refusals."""
 
@@ -115,7 +98,7 @@ class Tenant:
         self.refused: Counter[str] = Counter()
         self.series: dict[str, Counter[int]] = defaultdict(Counter)
 
-    def request(self, method: str, url: str, **_: object) -> Answer:
+    def ask(self, method: str, url: str, **_: object) -> Answer:
         """One call."""
         assert method == "GET", method
         kind, number, query = _parsed(url)
@@ -133,7 +116,7 @@ class Tenant:
             self.refused[kind] += 1
             return _refusal(429, {"Retry-After": str(wait)})
         answer = self._page(query) if kind == LIST else self._one(kind, number)
-        self.answered[kind] += answer.status_code == 200
+        self.answered[kind] += answer.status == 200
         return answer
 
     def _one(self, kind: str, number: int) -> Answer:
@@ -214,11 +197,11 @@ def _parsed(url: str) -> tuple[str, int, dict[str, str]]:
 
 
 def _found(content: dict[str, Any]) -> Answer:
-    return Answer(200, json.dumps(content).encode())
+    return Answer(200, {}, json.dumps(content).encode())
 
 
 def _refusal(status: int, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status, b'{"error":{"code":"Refused"}}', headers)
+    return Answer(status, headers or {}, b'{"error":{"code":"Refused"}}')
 
 
 def series(counts: Counter[int]) -> Iterator[tuple[float, float]]:

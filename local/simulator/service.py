@@ -17,6 +17,7 @@ from local.simulator.api import routing
 from local.simulator.api.routing import VERSIONS, GraphRequest
 from local.simulator.calls import Call
 from local.simulator.faults.interruptions import body_of, hang, reset
+from local.simulator.faults.replies import drops, pack, relink
 from local.simulator.faults.responses import HANG_SECONDS, Fault
 from local.simulator.odata import GraphError, GraphReply
 from local.simulator.simulator import Simulator
@@ -49,8 +50,11 @@ class GraphService:
             reply, request_id, client_request_id = await self._reply(scope, path, body, fault)
             status = reply.status
             content = b"" if status == HTTPStatus.NO_CONTENT else reply.body.encode()
+            content, packing = pack(fault, content)
             if action == "garble":
                 content = content[: len(content) // 2] + b"\x00\xff"
+            on_top = fault.headers if fault and action == "headers" else {}
+            reply = GraphReply(status, reply.body, {**reply.headers, **packing, **on_top})
             headers = _headers(reply, content, request_id, client_request_id, self._date())
             await send({"type": "http.response.start", "status": status, "headers": headers})
             if action == "cut":
@@ -58,9 +62,14 @@ class GraphService:
                 await send(
                     {"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True}
                 )
+            elif fault and action == "drip":
+                async for drop in drops(content, fault.seconds):
+                    await send({"type": "http.response.body", "body": drop, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
             else:
                 await send({"type": "http.response.body", "body": content})
-        self._simulator.calls.append(Call(method, whole, status, moments.now()))
+        own = next((value for name, value in scope["headers"] if name == b"client-request-id"), b"")
+        self._simulator.calls.append(Call(method, whole, status, moments.now(), own.decode("latin-1")))
 
     def _date(self) -> str:
         offset = timedelta(seconds=self._simulator.settings.clock_offset)
@@ -79,6 +88,8 @@ class GraphService:
                 reply = _faulty(fault, fault.status)
             else:
                 reply = await self._answer(scope, path, headers, body)
+                address = f"http://{headers.get('host', '127.0.0.1')}{path}"
+                reply = relink(fault, reply, address, scope["query_string"].decode("latin-1"))
         except GraphError as error:
             date = moments.now().strftime("%Y-%m-%dT%H:%M:%S")
             text = odata.error_text(error.code, error.message, date, request_id, client_request_id)

@@ -24,6 +24,7 @@ from local.stack.program import ROOT, Log, Program, StartError
 DATA_ACCOUNT, HOST_ACCOUNT = "devstoreaccount1", "attendancehost"
 SECONDS_TO_START = 60.0
 SECONDS_TO_SAVE = 10.0
+KEEP_ALIVE_SECONDS = "120"  # as Azure does, where Node closes an idle connection after 5 s
 ATTEMPTS = 3
 
 
@@ -57,6 +58,7 @@ def start(
     log: Log | None = None,
     env: Mapping[str, str] | None = None,
     lock: int | None = None,
+    usual_roots: bool = True,
 ) -> Iterator[Azurite]:
     """Run Azurite on a state folder.
 
@@ -64,7 +66,7 @@ def start(
 
     Raises StartError with Azurite's own words when it cannot.
     """
-    issued = certificates.ensure_certificates(folder)
+    issued = certificates.ensure_certificates(folder, usual_roots=usual_roots)
     program, addresses = _started(
         folder / "azurite",
         issued.server,
@@ -144,6 +146,7 @@ def _command(location: Path, certificate: Path, wanted: list[int]) -> list[str]:
         # The SDKs ask for a newer version of the API than any release of Azurite knows.
         "--skipApiVersionCheck",
         "--disableTelemetry",
+        *("--blobKeepAliveTimeout", KEEP_ALIVE_SECONDS, "--queueKeepAliveTimeout", KEEP_ALIVE_SECONDS),
         "--silent",
         *listen,
     ]

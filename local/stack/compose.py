@@ -142,12 +142,13 @@ def up(
     seed: int = 1,
     settings: Mapping[str, str] | None = None,
     log: Log | None = None,
+    usual_roots: bool = True,
 ) -> Iterator[Stack]:
     """Start the stack, and stop it at the end, the Functions host first.
 
     Without a state folder everything is kept in a temporary one. `settings` win over the environment, which wins
-    over the stack's own defaults. Raises StartError, with the words of the part that did not start, or
-    StateInUseError.
+    over the stack's own defaults. Without the usual roots, nothing outside the stack is trusted. Raises StartError,
+    with the words of the part that did not start, or StateInUseError.
     """
     given = {**os.environ, **(settings or {})}
     if graph_root:
@@ -175,7 +176,13 @@ def up(
             parts.callback(simulator.stop, SECONDS_TO_STOP)
         account = parts.enter_context(
             azurite.start(
-                held.folder, last.get("blob", 0), last.get("queue", 0), log=log, env=chosen, lock=held.lock
+                held.folder,
+                last.get("blob", 0),
+                last.get("queue", 0),
+                log=log,
+                env=chosen,
+                lock=held.lock,
+                usual_roots=usual_roots,
             )
         )
         storage.create(account, principal, chosen["ATTENDANCE_CONTAINER"])

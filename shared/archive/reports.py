@@ -1,19 +1,19 @@
-"""Reports in Blob storage: `reports/date=YYYY-MM-DD/<reportId>.json`, written once and replaced only by a change.
+"""Report blobs in `reports/date=YYYY-MM-DD/`, written once, replaced if changed.
 
         first write          If-None-Match: *      ── 201 ─▶ stored
               │ 409: the name exists
               ▼
-        read its metadata    sha256 equal, or of   ────────▶ nothing to do
-              │ it differs   a webinar or town hall, and this is its meeting's view
+        read its metadata    sha256 equal, or from ────────▶ nothing to do
+              │ it differs   a webinar or town hall and this is its meeting's view
               ▼
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
-              └─ 412: someone was faster ─▶ read its metadata again
+              └─ 412: another writer was faster ─▶ read its metadata again
 
 Persons who are erased are taken out first, and what is older than RETENTION_DAYS is not written.
 
-So the same report from any number of signals and instances is one blob. The date is the UTC date of
-`meetingEndDateTime`; a report that grew past midnight leaves no copy in the day before. The blob's metadata tells all
-that an index of reports needs, so that one listing makes the index and no report is read for it.
+So a report is one blob, however many signals and instances store it. The date is the UTC date of `meetingEndDateTime`;
+a report that grew past midnight leaves no copy on the day before. The metadata has everything that an index of reports
+needs: one listing makes the index, without reading a report.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from urllib.parse import quote
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
+from ..errors import StorageRefused
 from ..graph import verbatim_json
 from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.erasures import NO_ERASURES, ErasureList
@@ -37,13 +38,13 @@ from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflic
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 
 LONGEST_MEETING = timedelta(hours=30)
-NO_ETAG = '"0x0"'  # no blob has it, so a write with it is refused
+NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 _REDACTING = threading.Lock()  # an instance holds one report at a time, so that memory follows a report
-MAX_HEADER = 4_096  # characters; storage refuses a blob with more than 8 KB of metadata
+MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
 
 
 class StoreResult(StrEnum):
-    """What became of a write. EXPIRED: nothing is kept of that time."""
+    """The result of storing a report. EXPIRED: nothing is kept of that time."""
 
     CREATED = "created"
     REPLACED = "replaced"
@@ -53,13 +54,13 @@ class StoreResult(StrEnum):
 
 
 def report_name(report_id: str, end: datetime) -> str:
-    """The blob name of a report that ended at `end`."""
+    """Return the blob name of a report that ended at `end`."""
     return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """A report as a listing shows it: its id, its blob's name and size in bytes, and its metadata, decoded."""
+    """A listed report: id, blob name, size in bytes, and decoded metadata."""
 
     id: str
     name: str
@@ -83,38 +84,48 @@ class Archive:
         return times.has_expired(end, self._retention_days)
 
     def has_report(self, report_id: str, end: datetime) -> bool:
-        """Whether a report is stored, under the end that it is listed with."""
-        return self._container.get_blob_client(report_name(report_id, end)).exists()
+        """Whether a report is stored, under the end that it is listed with.
+
+        One that came back without its metadata, as from a copy, is not: the next write gives it back.
+        """
+        found = get_properties(self._container, report_name(report_id, end))
+        return found is not None and "sha256" in (found.metadata or {})
 
     def probe_write(self) -> None:
-        """Try to write, and change nothing. Raises azure.core errors where the app may not."""
+        """Test write access without changing anything. Raises azure.core errors."""
         put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
 
     def list_reports(self, day: date) -> Iterator[ReportSummary]:
-        """The reports in the partition of `day`, ordered by name, 5,000 a request.
+        """List the reports in the partition of `day` by name, 5,000 per request.
 
-        Blobs without a `sha256` are passed over: they are not the product's.
+        Blobs without a `sha256` are skipped: the product did not write them.
         """
         prefix = day_folder("reports", day)
         for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
             if "sha256" in (blob.metadata or {}):
                 identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
-                told = {key: decode_name_part(value) for key, value in blob.metadata.items()}
-                yield ReportSummary(identifier, blob.name, blob.size, told)
+                metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+                yield ReportSummary(identifier, blob.name, blob.size, metadata)
 
     def store(self, report: Report, reports: ReportLocation, *, only_grown: bool = False) -> StoreResult:
-        """Write a report. With `only_grown` a stored one is not replaced by a smaller one.
+        """Store a report; with `only_grown`, a smaller one never replaces a larger one.
 
-        Raises azure.core errors when storage does not answer, Contention after too many lost races.
+        Raises azure.core errors, and Contention after too many lost races.
         """
         if self.has_expired(report.end):
             return StoreResult.EXPIRED
         name = report_name(report.id, report.end)
         report, headers = self._redact(report, report_metadata(report, reports))
-        stored = retry_conflicts(
-            lambda: self._write(name, report, headers, only_grown=only_grown),
-            f"the blob of report {report.id}",
-        )
+        try:
+            stored = retry_conflicts(
+                lambda: self._write(name, report, headers, only_grown=only_grown),
+                f"the blob of report {report.id}",
+            )
+        except StorageRefused as refusal:
+            if not self.has_report(report.id, report.end):
+                raise
+            logs.error("report.locked", report=report.id, path=name, error=str(refusal))
+            stored = StoreResult.KEPT
         if stored is not StoreResult.KEPT:
             self._delete_earlier_copies(report)
         logs.info(
@@ -130,20 +141,20 @@ class Archive:
     def _write(
         self, name: str, report: Report, metadata: dict[str, str], *, only_grown: bool
     ) -> StoreResult | None:
-        """One try; None when another writer was faster."""
+        """Try once to write; None if another writer was faster."""
         if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
             return StoreResult.CREATED
         existing = get_properties(self._container, name)
         if existing is None:
-            return None  # deleted meanwhile
+            return None  # deleted in between
         source, ours = existing.metadata.get("source"), metadata["source"]
-        if source != ours and ours == MeetingReports.source:
-            return StoreResult.KEPT
         same_source = source in (ours, None)
+        if not same_source and ours == MeetingReports.source:
+            return StoreResult.KEPT
         if same_source and existing.metadata.get("sha256") == report.sha256:
             return StoreResult.UNCHANGED
         # A slower worker must not undo what a later one read.
-        newer = same_source and existing.last_modified > report.read_at
+        newer = same_source and "sha256" in existing.metadata and existing.last_modified > report.read_at
         if (only_grown and report.size < existing.size) or (newer and report.size <= existing.size):
             return StoreResult.KEPT
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
@@ -166,7 +177,7 @@ class Archive:
         )
 
     def _delete_earlier_copies(self, report: Report) -> None:
-        """Delete the copy that an earlier read left in the partition of a day before, when the report still ran."""
+        """Delete copies on earlier days, stored while the report was still growing."""
         last = report.end.astimezone(UTC).date()
         first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
         for days in range((last - first).days):
@@ -176,21 +187,21 @@ class Archive:
 
 
 def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
-    """The metadata of a report's blob, encoded for headers.
+    """Return the metadata of a report's blob, encoded for headers.
 
-    What is not known, or too long for a header, is left out: it must not cost the report.
+    A value that is unknown or too long for a header is left out; the report is stored in any case.
     """
-    known = {
+    values = {
         **reports.metadata,
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
         "sha256": report.sha256,
     }
-    headers = {key: _header(value) for key, value in known.items()}
+    headers = {key: _encode_header(value) for key, value in values.items()}
     return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
 
 
-def _header(value: str) -> str:
-    """Metadata travels in HTTP headers: space, and anything but printable ASCII, is percent-encoded."""
+def _encode_header(value: str) -> str:
+    """Percent-encode a header value: spaces, and all but printable ASCII."""
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")

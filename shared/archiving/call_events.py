@@ -29,7 +29,7 @@ def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
     """
     try:
-        services.validator.check(encrypted.tokens)
+        services.validator.verify(encrypted.tokens)
     except NotGenuine as refusal:
         logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
         return

@@ -30,7 +30,6 @@ from ..storage.clients import SIGNALS_QUEUE, Queue
 DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
-MOVED = timedelta(days=2)  # at least one full scan falls into this time
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
 
 
@@ -85,9 +84,7 @@ def reopen_day(
 
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
-    """Whether an outcome is due for a check, is overdue, or has moved recently."""
-    if outcome.has_moved and now < outcome.written + MOVED:
-        return True
+    """Whether an outcome is due for a check, or is overdue."""
     if outcome.next_attempt is None:
         return False
     return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
@@ -115,20 +112,20 @@ def reopen_outcomes(names: Iterable[str], cause: Cause, started: datetime, servi
     """Start a new series of attempts for the signals of these outcomes.
 
     `started` is the start of the job. An outcome whose record is not reopened is published again, because a crash may
-    have left it out of date.
+    have left it out of date. If the record was lost or restored and does not have the outcome's day, the outcome is
+    merged into it.
     """
     journal = services.journal
-    reopened = run_in_parallel(
+    records = run_in_parallel(
         lambda name: _reopen_signal(name, cause, started, journal, services.tasks), list(names)
     )
-    journal.follow([record for record, needs_message in filter(None, reopened) if needs_message])
-    journal.publish([record for record, needs_message in filter(None, reopened) if not needs_message])
+    journal.send_due([record for record in records if record], started)
 
 
 def _reopen_signal(
     name: str, cause: Cause, started: datetime, journal: Journal, upkeep: Queue
-) -> tuple[Record, bool] | None:
-    """Reopen one signal. Return its record and whether to send a message."""
+) -> Record | None:
+    """Reopen one signal. Return its record."""
     stored = journal.ledger.read(signal_id_of(name))
     old_record = stored.record if stored else journal.outcomes.read(name)
     if old_record is None:
@@ -138,17 +135,19 @@ def _reopen_signal(
         return None
 
     def change(old: Record | None) -> Record | None:
-        return merge.reopen_record(old or old_record, cause, started, times.now())
+        current = (old or old_record).with_copy_in(journal.outcomes.day_of(name))
+        reopened = merge.reopen_record(current, cause, started, times.now())
+        return reopened or (None if current == old else current)
 
     record, committed = journal.ledger.update(old_record.signal_id, change, new_commit(cause), stored)
-    if record is None:
-        return None
-    if not committed and not merge.is_first_attempt_due(record):
-        return record, False
-    logs.info(
-        "signal.repeated", signal=record.signal_id, outcome=record.result, meeting=record.meeting.meeting_id
-    )
-    return record, True
+    if record and committed:
+        logs.info(
+            "signal.repeated",
+            signal=record.signal_id,
+            outcome=record.result,
+            meeting=record.meeting.meeting_id,
+        )
+    return record
 
 
 def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:

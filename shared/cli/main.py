@@ -1,4 +1,4 @@
-"""The command line `attendance`: all commands, and the options that each of them takes."""
+"""Command line `attendance`: all commands and their common options."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .output import report_errors
 from .session import Session
 from .sign_in import SignIn
 
-HELP = """Look after the attendance archive, and read what is in it.
+HELP = """Operate the attendance archive, and read its contents.
 
 It reads the app's settings from --settings FILE, from the environment, or with --local from the local stack, and
-signs in as you (see --sign-in). What is asked for goes to stdout, everything else to stderr.
+signs in as you (see --sign-in). Results go to stdout, everything else to stderr.
 
-Exit codes: 0 done; 1 it did not work, and one sentence on stderr says why; 2 wrong usage; 3 something is not well
+Exit codes: 0 done; 1 failed, with one sentence on stderr that says why; 2 wrong usage; 3 a problem was found
 (status and doctor); 130 interrupted.
 
-The options below may stand before or behind the command. First steps:
+The options below may be given before or after the command. First steps:
 
-- `attendance --local status` asks the local stack, which `make up` runs.
+- `attendance --local status` shows the status of the local stack, which `make up` runs.
 
 - `az functionapp config appsettings list --resource-group RG --name APP > app.json`, once, and then
-  `attendance doctor --settings app.json` asks the app in Azure.
+  `attendance doctor --settings app.json` checks the app in Azure.
 """
 
 app = typer.Typer(
@@ -65,7 +65,7 @@ def options(
     sign_in: Annotated[
         SignIn | None,
         typer.Option(
-            help="How to sign in. auto: the managed identity where there is one, else `az login`, else `azd auth "
+            help="How to sign in. auto: the managed identity if there is one, else `az login`, else `azd auth "
             "login`. For /me: device-code or browser."
         ),
     ] = None,
@@ -82,7 +82,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """What `HELP` says; typer shows that."""
+    """See `HELP`, which typer shows."""
     with report_errors():
         environ = session.load_environment(settings, local=local)
         session.set_current(Session(environ, sign_in, client_id, as_json))
@@ -103,7 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def move_options_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the options that every command takes first, wherever they stood before a `--`."""
+    """Return the arguments with the common options first.
+
+    Options behind a `--` stay where they are.
+    """
     first: list[str] = []
     rest: list[str] = []
     waiting = list(arguments)

@@ -1,4 +1,4 @@
-"""The options `--from` and `--to`, which name days (UTC), both included."""
+"""Options `--from` and `--to`: a range of days (UTC), both included."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ OptionalLastDay = Annotated[
 
 
 def days_between(first: datetime | None, last: datetime | None, back: int = 7) -> list[date]:
-    """The days from `first` to `last`; without them the last `back` days and today. Raises AttendanceError."""
+    """Return the days from `first` to `last`; by default, the last days.
+
+    Without `last` the range ends today, without `first` it begins `back` days before. Raises AttendanceError.
+    """
     end = last.date() if last else times.now().date()
     start = first.date() if first else end - timedelta(days=back)
     if start > end:

@@ -1,4 +1,4 @@
-"""What the command line says: results on stdout, everything else on stderr, and an exit code."""
+"""Output of the command line: results on stdout, all else on stderr, exit codes."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..errors import AttendanceError
 from .session import current
 
 FAILED, UNWELL, INTERRUPTED = 1, 3, 130
-WIDE = 10_000  # columns, where nobody looks and nothing is to be cut
+WIDE = 10_000  # columns of a file or pipe, so that nothing is cut
 POLL_INTERVAL = 1.0  # seconds
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Whatever goes wrong is one sentence on stderr."""
+    """Report an error as one sentence on stderr, and exit with its code."""
     try:
         yield
     except (AttendanceError, ValueError) as failure:
         print_message(f"attendance: {failure}")
         raise typer.Exit(FAILED) from None
     except ClientAuthenticationError:
-        print_message("attendance: Signing in failed. Sign in with `az login`, or see --sign-in.")
+        print_message("attendance: Sign-in failed. Sign in with `az login`, or see --sign-in.")
         raise typer.Exit(FAILED) from None
     except AzureError as failure:
-        print_message(f"attendance: Storage did not do it ({error_code(failure)}).{_remedy(failure)}")
+        print_message(f"attendance: The storage request failed ({error_code(failure)}).{_remedy(failure)}")
         raise typer.Exit(FAILED) from None
     except OSError as failure:
         print_message(
@@ -48,13 +48,13 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         print_message(
-            "attendance: Interrupted; what was done is whole, and the same command goes on with the rest."
+            "attendance: Interrupted. Completed work is intact; run the same command again to continue."
         )
         raise typer.Exit(INTERRUPTED) from None
 
 
 def error_code(failure: Exception) -> str:
-    """The error code that storage gave, or the kind of error."""
+    """Return storage's error code, or the type of the error."""
     code = getattr(failure, "error_code", None)
     return str(getattr(code, "value", code) or type(failure).__name__)
 
@@ -66,31 +66,34 @@ def _remedy(failure: AzureError) -> str:
 
 
 def print_message(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     typer.echo(text, err=True)
 
 
 def single_line(value: object) -> str:
-    """A value as one line that does nothing to a terminal; "" for None."""
+    """Format a value as one line without control characters; "" for None."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def print_json(content: object) -> None:
-    """JSON on stdout."""
+    """Print JSON on stdout."""
     sys.stdout.write(json.dumps(content, ensure_ascii=True, indent=2 if sys.stdout.isatty() else None) + "\n")
 
 
 def print_rows(
     rows: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, if_empty: str = ""
 ) -> None:
-    """Rows as a table, or with --json as a list of objects; `columns` picks some of them for the table."""
+    """Print rows as a table, or with --json as a list of objects.
+
+    `columns` selects columns of the table.
+    """
     row_list = list(rows)
     if current().as_json:
         print_json(row_list)
         return
     if not row_list:
-        print_message(if_empty or "There is nothing.")
+        print_message(if_empty or "No results.")
         return
     names = columns or list(row_list[0])
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -102,19 +105,19 @@ def print_rows(
 
 
 def stdout(width: int = WIDE) -> Console:
-    """For people, as wide as their terminal; for a file or a pipe as wide as told, and without colours."""
+    """Return a console for stdout: a terminal's width, else `width` without colours."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def stderr() -> Console:
-    """For what goes on."""
+    """Return a console for progress on stderr."""
     return Console(stderr=True, highlight=False)
 
 
 @contextmanager
 def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while something long goes on; call it with how much more is done."""
+    """Show a progress bar on stderr; call the result to advance it."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -130,7 +133,7 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int
 
 
 def wait_for[T](read: Callable[[], T | None], title: str, seconds: float) -> T | None:
-    """The first thing that `look` sees, looking once a second; None when it was not there in time."""
+    """Call `read` once a second and return its first result, or None at the end."""
     deadline = time.monotonic() + seconds
     with stderr().status(title) if sys.stderr.isatty() else _no_status():
         while True:
@@ -148,7 +151,7 @@ def _no_status() -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name when all of it is written, and else leaves nothing; only its owner may read it."""
+    """Open a file that appears when it is complete; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         draft = Path(file.name)
@@ -162,11 +165,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_output(content: bytes, output: Path | None) -> None:
-    """On stdout, or into a file that is whole or not there."""
+    """Write to stdout, or to a file that is complete or does not exist."""
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
     with atomic_file(output) as file:
         file.write(content)
-    print_message(f"Written to {output}.")
+    print_message(f"Wrote {output}.")

@@ -1,4 +1,4 @@
-"""Stored reports, read many at a time."""
+"""Read stored reports, many at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AHEAD = 4  # batches of THREADS in memory at most
 
 
 def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, ReportSummary]]:
-    """The reports of some days, from one listing a day."""
+    """Yield the reports of some days, with one listing per day."""
     archive = Archive(container)
     for day in days:
         for report in archive.list_reports(day):
@@ -31,9 +31,9 @@ def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[t
 def read_bodies(
     container: ContainerClient, found: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[ReportSummary, dict[str, Any]]]:
-    """Reports and what they say, in order; one that was deleted meanwhile is left out.
+    """Read reports in parallel and yield them in order; deleted ones are skipped.
 
-    Raises AttendanceError for a report that is no JSON object.
+    Raises AttendanceError for a report that is not a JSON object.
     """
     with ThreadPoolExecutor(THREADS) as threads:
         for batch in itertools.batched(found, THREADS * AHEAD, strict=False):
@@ -45,26 +45,26 @@ def read_bodies(
 
 
 def parse_report(body: bytes, name: str) -> dict[str, Any]:
-    """The report in a blob. Raises AttendanceError for what is none."""
+    """Parse the report in a blob. Raises AttendanceError."""
     try:
         report = json.loads(body)
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict):
-        raise AttendanceError(f"{name} is no report.")
+        raise AttendanceError(f"{name} is not a report.")
     return report
 
 
 def index_fields(report: ReportSummary) -> dict[str, Any]:
-    """A report's line of the index, from what the listing says."""
+    """Return the report's line of the index, made from the listing."""
     content: dict[str, Any] = json.loads(index_line(report))
     return content
 
 
 def locate_blob(container: ContainerClient, wanted: str, days: Iterable[date]) -> str:
-    """The blob name of a report: `wanted` is that name, or the report's id, looked for from the last day back.
+    """Return a report's blob name for that name or for the report's id.
 
-    Raises AttendanceError when there is none.
+    The id is searched from the last day back. Raises AttendanceError if there is no such report.
     """
     if wanted.startswith("reports/"):
         return wanted
@@ -74,4 +74,4 @@ def locate_blob(container: ContainerClient, wanted: str, days: Iterable[date]) -
         name = report_name(wanted, times.midnight(day))
         if container.get_blob_client(name).exists():
             return name
-    raise AttendanceError("There is no report of this id on these days: see --from and --to.")
+    raise AttendanceError("There is no report with this id on these days: see --from and --to.")

@@ -1,7 +1,7 @@
-"""What one call of the command line works with: settings, a way to sign in, and connections made when needed.
+"""Session of one command: settings, sign-in, and connections made when needed.
 
-The app's settings come from a file, from the local stack, or from the environment. The file is what
-`az functionapp config appsettings list` prints.
+The app's settings come from a file, from the local stack, or from the environment. The file is the output of `az
+functionapp config appsettings list`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ from .sign_in import SignIn
 LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
 ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
-MAX_BYTES = 1024 * 1024  # of a file of settings
+MAX_BYTES = 1024 * 1024  # of a settings file
 
 
 @dataclass(frozen=True)
 class Session:
-    """One call of the command line. Raises AttendanceError where a setting is missing or wrong."""
+    """The session of one command.
+
+    Raises AttendanceError if a setting is missing or wrong.
+    """
 
     environ: Mapping[str, str]
     sign_in: SignIn | None
@@ -51,7 +54,7 @@ class Session:
 
     @cached_property
     def credential(self) -> TokenCredential:
-        """Who signs in to storage."""
+        """The credential for storage."""
         return sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
 
     @cached_property
@@ -105,7 +108,7 @@ class Session:
         return declared
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
-        """Graph for the one who signs in; `usual` is how, where no other way was asked for."""
+        """Return Graph for the signed-in user; `usual` is the default way to sign in."""
         source = sign_in.choose_credential(self.sign_in or usual, self.settings, self.client_id)
         token = sign_in.graph_token_source(source, self.settings.graph_scope)
         return Graph(self.settings.graph_root, token, RateLimiter(GRAPH_RATE))
@@ -115,19 +118,20 @@ _CURRENT: ContextVar[Session] = ContextVar("session")
 
 
 def set_current(session: Session) -> None:
-    """Let this be the session of the command that follows."""
+    """Set the session of the command that follows."""
     _CURRENT.set(session)
 
 
 def current() -> Session:
-    """The session of the command that runs."""
+    """Return the session of the running command."""
     return _CURRENT.get()
 
 
 def load_environment(file: Path | None, *, local: bool) -> dict[str, str]:
-    """The app's settings and this process's environment. Raises AttendanceError for a file that has none.
+    """Load the app's settings and this process's environment.
 
-    What the SDKs read from the environment, such as the local identity endpoint, is set there.
+    Variables that the SDKs read themselves, such as the local identity endpoint, are set in this process. Raises
+    AttendanceError for a file without settings.
     """
     if local:
         if not LOCAL_SETTINGS.exists():
@@ -143,7 +147,10 @@ _FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_P
 
 
 def read_settings_file(file: Path) -> dict[str, str]:
-    """The settings in a file: a list of objects with `name` and `value`. Raises AttendanceError."""
+    """Read settings from a list of objects with `name` and `value`.
+
+    Raises AttendanceError.
+    """
     try:
         with file.open("rb") as stream:
             content = json.loads(stream.read(MAX_BYTES))
@@ -152,9 +159,7 @@ def read_settings_file(file: Path) -> dict[str, str]:
     except ValueError:
         content = None
     if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
-        raise AttendanceError(
-            f"{file} holds no settings as `az functionapp config appsettings list` prints them."
-        )
+        raise AttendanceError(f"{file} is not the output of `az functionapp config appsettings list`.")
     return {str(each.get("name")): str(each.get("value") or "") for each in content}
 
 

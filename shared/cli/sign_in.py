@@ -1,7 +1,8 @@
-"""How a person at the command line signs in to Microsoft Graph and to storage.
+"""Sign-in of a person at the command line to Microsoft Graph and storage.
 
-The app itself has managed identity and nothing else: see `credentials`. Source:
-https://learn.microsoft.com/python/api/overview/azure/identity-readme
+The app itself uses managed identity only: see `graph.credentials`.
+
+Source: https://learn.microsoft.com/python/api/overview/azure/identity-readme
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from ..errors import Unavailable
 from ..graph.credentials import managed_identity
 from ..settings import Settings
 
-WAIT = 900  # seconds in which a device code is to be entered
+WAIT = 900  # seconds to enter a device code
 
 
 class SignIn(StrEnum):
-    """The values of `--sign-in`. `auto`: the managed identity where there is one, else `az`, else `azd`."""
+    """Values of `--sign-in`; `auto`: managed identity if present, else `az`, `azd`."""
 
     AUTO = "auto"
     AZURE_CLI = "azure-cli"
@@ -42,7 +43,10 @@ class SignIn(StrEnum):
 
 
 def choose_credential(how: SignIn, settings: Settings, client_id: str | None) -> TokenCredential:
-    """The credential; `client_id` is that of a public client registration, for device code and browser."""
+    """Return the credential for a way to sign in.
+
+    `client_id` is that of a public client registration, for device code and browser.
+    """
     options: dict[str, Any] = {"tenant_id": settings.tenant_id or None}
     if client_id:
         options["client_id"] = client_id
@@ -74,20 +78,20 @@ def _default_credential(settings: Settings) -> TokenCredential:
 
 
 def _prompt(address: str, code: str, _: datetime) -> None:
-    """On stderr, for what is asked for goes to stdout."""
+    """Print the device code on stderr, because results go to stdout."""
     print(f"To sign in, open {address} and enter the code {code}.", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool], str]:
+def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool, str | None], str]:
     """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
 
-    def token(_: bool) -> str:
+    def token(_: bool, claims: str | None) -> str:
         try:
-            return source.get_token(scope).token
+            return source.get_token(scope, claims=claims).token
         except CredentialUnavailableError:
-            problem = "this way of signing in is not set up here"
+            problem = "this way to sign in is not set up here"
         except ClientAuthenticationError as failure:
-            problem = f"signing in failed ({type(failure).__name__})"
+            problem = f"sign-in failed ({type(failure).__name__})"
         raise Unavailable("sign in", problem)
 
     return token

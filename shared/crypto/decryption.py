@@ -1,10 +1,10 @@
-"""Decrypting rich notifications, and the certificate for which Graph encrypts them.
+"""Decrypt rich notifications, and make the certificate Graph encrypts them for.
 
         dataKey        ─ RSA-OAEP, SHA-1 ─▶ a key of 32 bytes, new for each item
         dataSignature  = HMAC-SHA256(key, data), compared in constant time before anything is decrypted
         data           ─ AES-256-CBC, the key's first 16 bytes as IV, PKCS 7 ─▶ JSON
 
-Whatever is wrong raises Undecipherable, which quotes nothing. Sources:
+Every failure raises Undecipherable, which quotes nothing. Sources:
 https://learn.microsoft.com/graph/change-notifications-with-resource-data and
 https://learn.microsoft.com/graph/api/resources/changenotificationencryptedcontent
 """
@@ -31,63 +31,63 @@ from cryptography.x509.oid import NameOID
 from ..errors import SettingError, Undecipherable
 
 KEY_BYTES = 32
-MIN_KEY_BITS, MAX_KEY_BITS = 2_048, 4_096  # of an RSA key that Graph takes
+MIN_KEY_BITS, MAX_KEY_BITS = 2_048, 4_096  # of an RSA key, as Graph accepts it
 NAME = "Teams attendance reports"
-VALIDITY = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph asks for no renewal
+VALIDITY = datetime(2025, 1, 1, tzinfo=UTC), datetime(2049, 12, 31, tzinfo=UTC)  # Graph requires no renewal
 OAEP_SHA1 = OAEP(mgf=MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - Graph's choice
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate as a subscription names it: an id of ours, at most 128 characters, and its DER form."""
+    """A certificate for a subscription: its id (at most 128 characters) and DER form."""
 
     id: str
     der: bytes
 
 
 class Keys(Protocol):
-    """The private keys of this app, old ones too."""
+    """The app's private keys, current and earlier ones."""
 
     def current(self) -> Certificate:
-        """The certificate for new subscriptions."""
+        """Return the certificate for new subscriptions."""
         ...
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """A symmetric key that was wrapped for a certificate of ours; None for any other id.
+        """Unwrap a symmetric key; None if the certificate is not ours.
 
-        Raises ValueError for what was not wrapped for it, Unavailable where the private key cannot be had.
+        Raises ValueError if it was not wrapped for this certificate, Unavailable if the private key cannot be reached.
         """
         ...
 
 
 class NoKeys:
-    """Stands where no key is set: nothing can be decrypted."""
+    """No key is configured: nothing can be decrypted."""
 
     def current(self) -> Certificate:
-        """Raises SettingError."""
+        """Raise SettingError."""
         raise SettingError("ENCRYPTION_KEY_ID", "is missing")
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """None."""
+        """Return None."""
         return None
 
 
 class PemKeys:
-    """Keys in a file of private keys in PEM form, without a password: the first is current, the others are old.
+    """Private keys in a PEM file without password: the current one, then earlier.
 
-    Raises SettingError, when a key is asked for, where the file cannot be read or holds something else.
+    Raises SettingError on use if the file cannot be read or holds anything else.
     """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 
     def current(self) -> Certificate:
-        """The certificate of the first key."""
+        """Return the certificate of the first key."""
         certificate_id, key = next(iter(self._read().items()))
         return sign_certificate(certificate_id, key)
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """With the key whose public part has this hash."""
+        """Unwrap with the private key whose public key has this hash."""
         key = self._read().get(certificate_id)
         return key.decrypt(wrapped, OAEP_SHA1) if key else None
 
@@ -103,11 +103,12 @@ class PemKeys:
                 key = serialization.load_pem_private_key(mark + block, password=None)
             except (ValueError, TypeError):
                 raise SettingError(
-                    "ENCRYPTION_KEY_ID", "names a file of which not all is a private key"
+                    "ENCRYPTION_KEY_ID", "names a file that contains more than private keys"
                 ) from None
             if not isinstance(key, RSAPrivateKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
                 raise SettingError(
-                    "ENCRYPTION_KEY_ID", f"holds no RSA key of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits"
+                    "ENCRYPTION_KEY_ID",
+                    f"names a file with a key that is not RSA of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits",
                 )
             keys[_fingerprint(key)] = key
         if not keys:
@@ -116,17 +117,17 @@ class PemKeys:
 
 
 def decrypt(content: Mapping[str, str], keys: Keys) -> dict[str, Any]:
-    """The resource data in an `encryptedContent`. Raises Undecipherable."""
+    """Return the resource data of an `encryptedContent`. Raises Undecipherable."""
     key = _unwrap_key(content, keys)
     data = _decode_base64(content, "data")
     signature = hmac.digest(key, data, hashlib.sha256)
     if not hmac.compare_digest(signature, _decode_base64(content, "dataSignature")):
-        raise Undecipherable("its signature is not that of its data")
+        raise Undecipherable("the signature does not match the data")
     return _parse_object(_decrypt_data(data, key))
 
 
 def sign_certificate(certificate_id: str, key: RSAPrivateKey) -> Certificate:
-    """The certificate around a key, always the same one."""
+    """Return a self-signed certificate; the same key always gives the same one."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     begins, ends = VALIDITY
     certificate = (
@@ -153,7 +154,7 @@ def _decode_base64(content: Mapping[str, str], name: str) -> bytes:
     try:
         return base64.b64decode(content.get(name, ""), validate=True)
     except ValueError:
-        raise Undecipherable(f"its {name} is not Base64") from None
+        raise Undecipherable(f"{name} is not Base64") from None
 
 
 def _unwrap_key(content: Mapping[str, str], keys: Keys) -> bytes:
@@ -161,11 +162,11 @@ def _unwrap_key(content: Mapping[str, str], keys: Keys) -> bytes:
     try:
         key = keys.unwrap(content.get("encryptionCertificateId", ""), wrapped)
     except ValueError:
-        raise Undecipherable("its key was not wrapped for this certificate with OAEP and SHA-1") from None
+        raise Undecipherable("the key was not wrapped for this certificate with OAEP and SHA-1") from None
     if key is None:
-        raise Undecipherable("its certificate is none of ours")
+        raise Undecipherable("the certificate is not ours")
     if len(key) != KEY_BYTES:
-        raise Undecipherable(f"its key has not {KEY_BYTES} bytes")
+        raise Undecipherable(f"the key does not have {KEY_BYTES} bytes")
     return key
 
 
@@ -176,14 +177,14 @@ def _decrypt_data(data: bytes, key: bytes) -> bytes:
         padded = decryptor.update(data) + decryptor.finalize()
         return unpadder.update(padded) + unpadder.finalize()
     except ValueError:
-        raise Undecipherable("its data is not whole blocks of padded text") from None
+        raise Undecipherable("the data is not correctly padded") from None
 
 
 def _parse_object(text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text.decode())
     except (ValueError, RecursionError):
-        raise Undecipherable("its data is not JSON in UTF-8") from None
+        raise Undecipherable("the data is not JSON in UTF-8") from None
     if not isinstance(content, dict):
-        raise Undecipherable("its data is not a JSON object")
+        raise Undecipherable("the data is not a JSON object")
     return content

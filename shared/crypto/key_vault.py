@@ -1,7 +1,7 @@
-"""The private key in Azure Key Vault, which never leaves it: the vault unwraps and signs, nothing is exported.
+"""Private keys in Azure Key Vault, which unwraps and signs without exporting them.
 
-A certificate is named `<key>/<version>`. Only versions of the key that ENCRYPTION_KEY_ID names are ever asked for, so
-that nothing in a notification becomes an address. Source:
+A certificate's id is `<key>/<version>`. Only versions of the key in ENCRYPTION_KEY_ID are used, so nothing in a
+notification becomes an address. Source:
 https://learn.microsoft.com/python/api/overview/azure/keyvault-keys-readme
 """
 
@@ -26,7 +26,7 @@ _VERSION = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class VaultKeys:
-    """The versions of one key. Its errors name the operation and quote nothing."""
+    """The versions of one key. Errors name the operation and quote nothing."""
 
     def __init__(self, key_url: str, credential: TokenCredential, *, verify_challenge: bool = True) -> None:
         parts = urlsplit(key_url)
@@ -38,7 +38,7 @@ class VaultKeys:
         self._certificate = lru_cache(maxsize=8)(self._sign_certificate)
 
     def current(self) -> Certificate:
-        """The certificate of the version that is set, or of the newest one."""
+        """Return the certificate of the configured version, or of the newest."""
         if self._version:
             return self._certificate(self._version)
         client = KeyClient(self._vault, self._credential, **self._options)
@@ -49,7 +49,7 @@ class VaultKeys:
         return self._certificate(version)
 
     def unwrap(self, certificate_id: str, wrapped: bytes) -> bytes | None:
-        """With that version of the key, in the vault."""
+        """Unwrap with the version that the certificate names."""
         name, _, version = certificate_id.rpartition("/")
         if name != self._name or not _VERSION.match(version):
             return None
@@ -57,7 +57,7 @@ class VaultKeys:
             return self._key(version).decrypt(wrapped, OAEP_SHA1)
         except AzureError as failure:
             if getattr(failure, "status_code", None) == BAD_REQUEST:
-                problem = "the vault could not unwrap it"
+                problem = "the vault rejected the wrapped key"
             else:
                 raise Unavailable("unwrap with encryption key", type(failure).__name__) from None
         raise ValueError(problem)

@@ -1,7 +1,7 @@
-"""The keys with which Microsoft Entra signs validation tokens, as it publishes them.
+"""Microsoft Entra's public keys, which verify the signatures of validation tokens.
 
-They are fetched when they are first needed, kept for a day, and asked for once more when a token names one that is not
-among them, at most once in a while: anybody can name a key. Source:
+Keys are fetched at first use and kept for a day. A token that names an unknown key causes another fetch, rate-limited
+because anyone can name a key. Source:
 https://learn.microsoft.com/entra/identity-platform/signing-key-rollover
 """
 
@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import jwt
 import requests
-from jwt.exceptions import PyJWTError
 
 from .. import logs
+from ..bounded_http import BoundedSession, NoAnswer, Unbounded
 from ..errors import Unavailable
 
-TIMEOUT = (5.0, 10.0)
+SECONDS = 10.0  # for a whole answer
 MAX_BYTES = 1024 * 1024
 REFRESH_AFTER = 24 * 3600.0
 RETRY_AFTER = 300.0
@@ -29,37 +29,38 @@ METADATA = "common/.well-known/openid-configuration"
 
 
 class SigningKeys:
-    """The signing keys of one authority. Safe to share between threads."""
+    """The signing keys of one authority. Thread-safe."""
 
     def __init__(self, login_root: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = login_root
         self._clock = clock
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-        self._asked: float | None = None
+        self._last_fetch: float | None = None
 
     def find(self, key_id: str) -> tuple[jwt.PyJWK, str] | None:
-        """The key with this id and the issuer that it is for ("": any); None for one that is not published.
+        """Return the key with this id and its issuer ("": any), or None if not published.
 
-        Raises Unavailable when no keys can be had.
+        Raises Unavailable if no keys can be fetched.
         """
         with self._lock:
-            age = None if self._asked is None else self._clock() - self._asked
+            age = None if self._last_fetch is None else self._clock() - self._last_fetch
             if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > RETRY_AFTER):
                 self._refresh()
             return self._keys.get(key_id)
 
     def _refresh(self) -> None:
-        """Fetch them anew; those that are known stay where that fails."""
+        """Fetch the keys; keep the known ones if that fails."""
         try:
-            found = self._fetch()
-        except (requests.RequestException, ValueError, PyJWTError) as failure:
-            logs.warning("keys.unavailable", error=type(failure).__name__)
+            keys = self._fetch()
+        except (NoAnswer, Unbounded, ValueError, RecursionError) as failure:
+            problem = str(failure) or type(failure).__name__
+            logs.warning("keys.unavailable", error=problem)
             if not self._keys:
-                raise Unavailable("get signing keys", type(failure).__name__) from None
+                raise Unavailable("get signing keys", problem) from None
         else:
-            self._keys = found
-        self._asked = self._clock()
+            self._keys = keys
+        self._last_fetch = self._clock()
 
     def _fetch(self) -> dict[str, tuple[jwt.PyJWK, str]]:
         metadata = _get_object(f"{self._root}/{METADATA}")
@@ -67,25 +68,32 @@ class SigningKeys:
         if not isinstance(address, str) or urlsplit(address)[:2] != urlsplit(self._root)[:2]:
             raise ValueError("the keys lie elsewhere")
         listed = _get_object(address).get("keys")
-        keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-        for each in listed if isinstance(listed, list) else []:
-            if isinstance(each, dict) and each.get("kty") == "RSA" and isinstance(each.get("kid"), str):
-                issuer = each.get("issuer")
-                keys[each["kid"]] = jwt.PyJWK(each, "RS256"), issuer if isinstance(issuer, str) else ""
+        keys = dict(filter(None, map(_key, listed if isinstance(listed, list) else [])))
         if not keys:
-            raise ValueError("no keys")
+            raise ValueError("there are no usable keys")
         return keys
+
+
+def _key(listed: object) -> tuple[str, tuple[jwt.PyJWK, str]] | None:
+    """The id of a listed key, the key, and its issuer; None for one that no token of ours is signed with."""
+    if not isinstance(listed, dict) or listed.get("kty") != "RSA" or not isinstance(listed.get("kid"), str):
+        return None
+    issuer = listed.get("issuer")
+    try:
+        key = jwt.PyJWK(listed, "RS256")
+    except Exception as failure:  # noqa: BLE001 - the library lets more through than its own errors
+        logs.warning("key.unusable", error=type(failure).__name__)
+        return None
+    return listed["kid"], (key, issuer if isinstance(issuer, str) else "")
 
 
 def _get_object(address: str) -> dict[str, Any]:
     """A JSON object, from that address and no other."""
-    with requests.get(address, timeout=TIMEOUT, allow_redirects=False, stream=True) as reply:
-        if reply.status_code != requests.codes.ok:
-            raise ValueError(f"status {reply.status_code}")
-        body = reply.raw.read(MAX_BYTES + 1, decode_content=True)
-    if len(body) > MAX_BYTES:
-        raise ValueError("too large")
-    content = json.loads(body)
+    with BoundedSession() as session:
+        answer = session.ask("GET", address, seconds=SECONDS, most=MAX_BYTES)
+    if answer.status != requests.codes.ok:
+        raise ValueError(f"status {answer.status}")
+    content = json.loads(answer.content)
     if not isinstance(content, dict):
-        raise ValueError("no object")
+        raise ValueError("the answer is no JSON object")
     return content

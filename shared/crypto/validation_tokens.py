@@ -1,7 +1,7 @@
-"""Validation tokens: whether Microsoft Graph, and nobody else, sent a rich notification for this app and tenant.
+"""Verify that Microsoft Graph sent a rich notification for this app and tenant.
 
-A body holds one token for each app and tenant that its items are for, of version 1 or 2 of the token format. One that
-is not genuine refuses all; one for another app or tenant says nothing about ours. Sources:
+A body has one token, in format version 1 or 2, for each app and tenant among its items. An invalid token rejects the
+whole body; a valid one for another app or tenant proves nothing. Sources:
 https://learn.microsoft.com/graph/change-notifications-with-resource-data and
 https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 """
@@ -19,64 +19,70 @@ from ..errors import NotGenuine
 from .signing_keys import SigningKeys
 
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"  # Microsoft Graph Change Tracking
-LEEWAY = 300.0  # seconds that clocks may differ
+LEEWAY = 300.0  # seconds of clock skew
 MAX_TOKENS = 50
-_CLAIMS = ["exp", "iss", "aud", "ver"]
+_REQUIRED_CLAIMS = ["exp", "iss", "aud", "ver"]
 
 
 @dataclass(frozen=True)
-class Validator:
-    """Checks tokens for one app in one tenant; `authority` is the cloud's sign-in address."""
+class TokenValidator:
+    """Validator for one app in one tenant; `authority` is the cloud's sign-in address."""
 
     keys: SigningKeys
     app_id: str
     tenant_id: str
     authority: str
 
-    def check(self, tokens: Iterable[str]) -> None:
-        """Raises NotGenuine for tokens that do not vouch for us, Unavailable when no signing keys can be had."""
-        found = list(tokens)
-        if len(found) > MAX_TOKENS:
-            raise NotGenuine("there are too many tokens")
-        claims = [self._claims(token) for token in found]  # all of them, also when the first is for us
+    def verify(self, tokens: Iterable[str]) -> None:
+        """Verify all tokens, and that one of them is for this app and tenant.
+
+        Raises NotGenuine if a token is invalid or none is for us, Unavailable if signing keys cannot be fetched.
+        """
+        received = list(tokens)
+        if len(received) > MAX_TOKENS:
+            raise NotGenuine("too many tokens")
+        claims = [self._verify(token) for token in received]  # verify all, even if the first is for us
         if not any(self._is_for_us(each) for each in claims):
             raise NotGenuine("no token is for this app and tenant")
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """The claims of a genuine token, whomever it is for."""
+    def _verify(self, token: str) -> dict[str, Any]:
+        """Return the claims of a genuine token, for any app and tenant."""
         try:
             header = jwt.get_unverified_header(token)
         except (PyJWTError, ValueError):
-            raise NotGenuine("a token is none") from None
+            raise NotGenuine("a token is malformed") from None
         if header.get("alg") != "RS256":
             raise NotGenuine("a token is not signed with RS256")
-        found = self.keys.find(str(header.get("kid")))
-        if found is None:
-            raise NotGenuine("the key of a token is not published")
-        key, of_issuer = found
+        entry = self.keys.find(str(header.get("kid")))
+        if entry is None:
+            raise NotGenuine("a token's signing key is not published")
+        key, issuer = entry
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=["RS256"],
                 leeway=LEEWAY,
-                options={"require": _CLAIMS, "verify_aud": False},
+                options={"require": _REQUIRED_CLAIMS, "verify_aud": False},
             )
         except (PyJWTError, ValueError) as failure:
-            raise NotGenuine(f"a token was refused ({type(failure).__name__})") from None
-        self._check_issuer(claims, of_issuer)
+            raise NotGenuine(f"a token is invalid ({type(failure).__name__})") from None
+        self._check_issuer(claims, issuer)
         publisher = claims.get("appid" if claims["ver"] == "1.0" else "azp")
         if publisher != PUBLISHER:
-            raise NotGenuine("a token was issued to another publisher")
+            raise NotGenuine("a token was not issued to Microsoft Graph")
         return claims
 
-    def _check_issuer(self, claims: dict[str, Any], of_issuer: str) -> None:
-        """A tenant has an issuer for each version; a key is published for one of the two, and signs for both."""
+    def _check_issuer(self, claims: dict[str, Any], key_issuer: str) -> None:
+        """Check that the tenant issued the token, and that the key belongs to the tenant.
+
+        A tenant has one issuer for each token version. A key is published for one of the two and signs for both.
+        """
         tenant, version = str(claims.get("tid")), str(claims["ver"])
         issuers = {"1.0": f"https://sts.windows.net/{tenant}/", "2.0": f"{self.authority}/{tenant}/v2.0"}
         if claims["iss"] != issuers.get(version):
-            raise NotGenuine("a token is of another issuer")
-        if of_issuer and of_issuer.replace("{tenantid}", tenant) not in issuers.values():
+            raise NotGenuine("a token has a wrong issuer")
+        if key_issuer and key_issuer.replace("{tenantid}", tenant) not in issuers.values():
             raise NotGenuine("a token was signed with another issuer's key")
 
     def _is_for_us(self, claims: dict[str, Any]) -> bool:

@@ -1,15 +1,15 @@
-"""Manifests: whether a day is final and what it holds, in `manifests/date=YYYY-MM-DD/`.
+"""Daily manifests: whether a day is final, and an index of its reports.
 
-`manifest.json` counts the day's outcomes and reports, `reports.jsonl` is the index of its reports. Both come from two
-listings with metadata: no outcome and no report is ever read for them.
+In `manifests/date=YYYY-MM-DD/`, `manifest.json` counts the day's outcomes and reports and `reports.jsonl` is the index.
+Both come from two listings with metadata, without reading an outcome or a report.
 
         look up both ETags ─▶ list outcomes, then reports ─▶ write reports.jsonl ─▶ write manifest.json
                  ▲                                                  │ 412                   │ 412
-                 └─────────── someone wrote, who may have listed later ─────────────────────┘
+                 └───────── another writer, who may have listed later ──────────────────────┘
 
-Each write is conditional on an ETag that is older than the listing, so an older listing never stays over a newer one.
-Outcomes are listed first: a report is stored before its outcome says so, and an index lacks none that was promised.
-The manifest comes last: who reads it and then the index never sees an index that is older.
+Each write is conditional on an ETag older than the listing, so an older listing never replaces a newer one. Outcomes
+are listed first: a report is stored before its outcome says so, so the index has every report that an outcome names.
+The manifest is written last: reading it first and then the index never gives an older index.
 """
 
 from __future__ import annotations
@@ -35,21 +35,19 @@ from ..messages import codec
 from ..storage.blobs import get_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_folder
 
-SPOOL_BYTES = 1024 * 1024  # of an index kept in memory, the rest goes to a temporary file
+SPOOL_BYTES = 1024 * 1024  # of an index in memory; then it goes to a temporary file
 _LINES = "application/x-ndjson"
 COMPLETE, COMPLETE_WITH_TABLE = "complete", "whole"  # in the manifest's metadata
-_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of the index beside it
+_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its index
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is told of one day.
+    """The manifest of one day.
 
-    `outcomes` counts them by outcome, without zeros; `daily` names the parts of its table,
-    none until all of them are written.
-
-    `revision` counts the versions that were published as complete: 0 before the first; while a day is not complete
-    any more it stays at the last. `oldest_pending` is when the first of the pending outcomes was filed.
+    `outcomes` counts outcomes by result, without zeros. `daily` names the parts of the day's attendee table, once all
+    are written. `revision` counts the published complete versions: 0 before the first; it stays when a day becomes
+    incomplete. `oldest_pending` is when the first of the pending outcomes was published.
     """
 
     day: Annotated[date, "date"]
@@ -63,13 +61,13 @@ class Manifest:
 
     @property
     def is_complete_with_table(self) -> bool:
-        """Whether the day is final and its table is there."""
+        """Whether the day is final and its attendee table exists."""
         return self.complete and (bool(self.daily) or not self.reports)
 
 
 @dataclass(frozen=True)
 class _StoredBlob:
-    """A blob as it was found: its ETag (None: no such blob), and the sha256 of the index that it is or tells of."""
+    """A blob's ETag (None: no blob), and the sha256 of the index it is or describes."""
 
     etag: str | None = None
     sha256: str | None = None
@@ -77,7 +75,7 @@ class _StoredBlob:
 
 
 class Manifests:
-    """The manifests in one container. Raises azure.core errors when storage does not answer."""
+    """The manifests in one container. Raises azure.core errors."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
@@ -85,13 +83,13 @@ class Manifests:
         self._outcomes = Outcomes(container)
 
     def read(self, day: date) -> Manifest | None:
-        """The manifest of a day, or None where there is none."""
+        """Read the manifest of a day, or None."""
         return self._read_manifest(day).manifest
 
     def complete_days(self, first: date, last: date, mark: str = COMPLETE) -> set[date]:
-        """The days from `first` to `last` (both included) whose manifest is complete; one listing a month.
+        """Return the days from `first` to `last` whose manifest is complete.
 
-        With the mark WHOLE only those whose table is there too.
+        One listing per month. With COMPLETE_WITH_TABLE, only days whose attendee table exists too.
         """
         complete: set[str] = set()
         month = first.replace(day=1)
@@ -104,55 +102,61 @@ class Manifests:
         return {day for day in days if manifest_name(day) in complete}
 
     def refresh(self, day: date, *, final: bool) -> Manifest:
-        """Bring a day's index and manifest up to date; nothing is written when nothing changed.
+        """Bring a day's index and manifest up to date; write only what changed.
 
-        `final` says that every call that ended on that day has an outcome. The day then is complete unless an outcome
-        is pending, and once it was complete it becomes so again without being told. Raises Contention after
-        too many lost races.
+        `final`: every call that ended on that day has an outcome. The day then is complete unless an outcome is
+        pending. A day which was complete before becomes complete again without `final`. Raises Contention after too
+        many lost races.
         """
         return retry_conflicts(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
     def name_daily(self, day: date, index: str, names: Sequence[str]) -> None:
-        """Have the manifest name the parts of the day's table, which was made of the index with this sha256.
+        """Add the parts of the day's attendee table to the manifest.
 
-        Does nothing when the day has another index by now. Raises Contention after too many lost races.
+        `index` is the sha256 of the index they were made of. Does nothing if the day has another index now. Raises
+        Contention after too many lost races.
         """
         retry_conflicts(lambda: self._name_daily(day, index, tuple(names)), f"the manifest of {day}")
 
     def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
-        """One try; None when another writer was faster."""
-        filed = self._read_manifest(day)
-        before = filed.manifest
-        if before is None or not before.complete or filed.sha256 != index or before.daily == names:
+        """Try once; None if another writer was faster."""
+        stored = self._read_manifest(day)
+        before = stored.manifest
+        if before is None or not before.complete or stored.sha256 != index or before.daily == names:
             return False
         now = replace(before, daily=names)
-        told = manifest_metadata(now, index)
+        metadata = manifest_metadata(now, index)
         if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
         ):
             return None
         logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
         return True
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
-        """One try; None when someone else wrote meanwhile."""
-        index, filed = self._read_index(day), self._read_manifest(day)
+        """Try once; None if another writer was faster."""
+        index, stored = self._read_index(day), self._read_manifest(day)
         outcomes, oldest_pending = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, sha256 = self._write_lines(day, lines)
-            told = {"sha256": sha256}
+            metadata = {"sha256": sha256}
             if index.sha256 != sha256 and not put_blob(
-                self._container, index_name(day), lines, etag=index.etag, metadata=told, content_type=_LINES
+                self._container,
+                index_name(day),
+                lines,
+                etag=index.etag,
+                metadata=metadata,
+                content_type=_LINES,
             ):
                 return None
-        before, updated = filed.manifest, times.now().replace(microsecond=0)
+        before, updated = stored.manifest, times.now().replace(microsecond=0)
         seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated)
-        now = next_manifest(before, seen, final=final, reports_changed=filed.sha256 != sha256)
+        now = next_manifest(before, seen, final=final, reports_changed=stored.sha256 != sha256)
         if now is before:
             return before
-        told = manifest_metadata(now, sha256)
+        metadata = manifest_metadata(now, sha256)
         if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=filed.etag, metadata=told
+            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
         ):
             return None
         logs.info(
@@ -166,19 +170,19 @@ class Manifests:
         return now
 
     def _count(self, day: date) -> tuple[dict[str, int], datetime | None]:
-        """The day's outcomes, counted, and when the oldest of those pending was filed."""
+        """Count the day's outcomes; return when the oldest pending one was published."""
         counts: Counter[str] = Counter()
         oldest: datetime | None = None
         for outcome in self._outcomes.list(day):
             if not outcome.result:
-                continue  # not the product's
+                continue  # not written by the product
             counts[outcome.result] += 1
             if outcome.result == Result.PENDING and (oldest is None or outcome.written < oldest):
                 oldest = outcome.written
         return dict(sorted(counts.items())), oldest
 
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, str]:
-        """Write the day's index. How many reports it holds, and its sha256."""
+        """Write the day's index. Return its number of reports and its sha256."""
         reports, digest = 0, hashlib.sha256()
         for report in self._archive.list_reports(day):
             text = index_line(report)
@@ -188,11 +192,13 @@ class Manifests:
         return reports, digest.hexdigest()
 
     def _read_index(self, day: date) -> _StoredBlob:
-        there = get_properties(self._container, index_name(day))
-        return _StoredBlob(there.etag, there.metadata.get("sha256")) if there else _StoredBlob()
+        properties = get_properties(self._container, index_name(day))
+        return (
+            _StoredBlob(properties.etag, properties.metadata.get("sha256")) if properties else _StoredBlob()
+        )
 
     def _read_manifest(self, day: date) -> _StoredBlob:
-        """The manifest as it lies there; one that cannot be read counts as none, to be written over."""
+        """Read the stored manifest; one that cannot be read counts as none."""
         blob = get_blob(self._container, manifest_name(day))
         if blob is None:
             return _StoredBlob()
@@ -204,10 +210,10 @@ class Manifests:
 
 
 def next_manifest(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
-    """The manifest that follows `before`, which is `before` itself where nothing changed.
+    """Return the manifest after `before`, or `before` itself if nothing changed.
 
-    `seen` holds what was counted; `complete`, `revision` and `daily` are decided here. A table of other reports is not
-    this day's.
+    `seen` has the counts; `complete`, `revision` and `daily` are decided here. A table made of other reports is
+    dropped.
     """
     revision = before.revision if before else 0
     daily = before.daily if before and not reports_changed else ()
@@ -219,12 +225,12 @@ def next_manifest(before: Manifest | None, seen: Manifest, *, final: bool, repor
 
 
 def serialize_manifest(manifest: Manifest) -> bytes:
-    """The manifest's blob: one line of JSON; schema in docs/consumers.md."""
+    """Return the manifest as one line of JSON; schema in docs/consumers.md."""
     return codec.dumps(manifest, full=True).encode()
 
 
 def manifest_metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
-    """The metadata of a manifest's blob, for which a listing is enough."""
+    """Return the metadata of a manifest's blob, so a listing shows its state."""
     return {
         COMPLETE: json.dumps(manifest.complete),
         COMPLETE_WITH_TABLE: json.dumps(manifest.is_complete_with_table),
@@ -234,31 +240,34 @@ def manifest_metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
 
 
 def manifest_name(day: date) -> str:
-    """The blob name of a day's manifest."""
+    """Return the blob name of a day's manifest."""
     return f"{day_folder('manifests', day)}manifest.json"
 
 
 def index_name(day: date) -> str:
-    """The blob name of the index of a day's reports."""
+    """Return the blob name of a day's index of reports."""
     return f"{day_folder('manifests', day)}reports.jsonl"
 
 
 def index_line(report: ReportSummary) -> bytes:
-    """A report's line. It has every property, so that no engine takes one for unknown that first lines do not have."""
-    told = report.metadata.get
+    """Return a report's line, with every property.
+
+    An engine that infers the columns from the first lines then misses none.
+    """
+    get = report.metadata.get
     content = {
         "id": report.id,
         "path": report.name,
-        "sha256": told("sha256"),
+        "sha256": get("sha256"),
         "bytes": report.size,
-        "source": told("source"),
-        "meetingId": told("meetingid"),
-        "organizerId": told("organizerid"),
-        "eventId": told("eventid"),
-        "sessionId": told("sessionid"),
-        "joinWebUrl": told("joinweburl"),
-        "start": told("start"),
-        "end": told("end"),
-        "participants": int(told("participants", "")) if told("participants", "").isdecimal() else None,
+        "source": get("source"),
+        "meetingId": get("meetingid"),
+        "organizerId": get("organizerid"),
+        "eventId": get("eventid"),
+        "sessionId": get("sessionid"),
+        "joinWebUrl": get("joinweburl"),
+        "start": get("start"),
+        "end": get("end"),
+        "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
     }
     return verbatim_json.dumps(content) + b"\n"

@@ -1,8 +1,8 @@
-"""When a day is final, and whose manifest is to be written anew.
+"""Decide when a day is final, and which manifests need a refresh.
 
-A day is final when its window and the lateness of call records have passed and a look at Graph's list that began after
-that knew every call that ended in it. Whoever changes a day after that notes it first, so that a crash cannot hide the
-change, and the next sweep run publishes a new revision.
+A day is final when its retry window and the delay of call records have passed, and a later scan of Graph's list found
+an outcome for every call that ended on it. A later change of that day is marked before it is made, so a crash cannot
+hide it; the next sweep publishes a new revision.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..settings import Settings
 from ..storage.state import StateStore
 from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
 
-LATENESS = timedelta(hours=3)  # of call records, at most
+MAX_RECORD_DELAY = timedelta(hours=3)  # of call records
 REACH = timedelta(days=30)  # of Graph's list of call records
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
 MARK_INTERVAL = 60.0  # seconds
-SETTLED_AFTER = timedelta(minutes=10)  # a change is written within this of being noted
-MOST = 400
+CHANGE_GRACE = timedelta(minutes=10)  # a change is written at most this long after it was marked
+MAX_CHANGED_DAYS = 400
 
 
 def ready_at(day: date, settings: Settings) -> datetime:
-    """From when on every call that ended on `day` should have an outcome that is settled."""
+    """Return when every call that ended on `day` should have a settled outcome."""
     window = timedelta(seconds=settings.retry_window)
-    return times.midnight(day) + timedelta(days=1) + window + LATENESS
+    return times.midnight(day) + timedelta(days=1) + window + MAX_RECORD_DELAY
 
 
 class Sealing:
@@ -39,20 +39,20 @@ class Sealing:
         self._state = state
         self._manifests = manifests
         self._settings = settings
-        self._noted = Debounce(MARK_INTERVAL)
+        self._debounce = Debounce(MARK_INTERVAL)
 
     def mark_changed(self, day: date) -> None:
-        """Say, before it is done, that something on `day` changes. Costs nothing while the day is young."""
-        if times.now() < ready_at(day, self._settings) or not self._noted.allows(day):
+        """Mark a day before something on it changes; no cost while the day is young."""
+        if times.now() < ready_at(day, self._settings) or not self._debounce.allows(day):
             return
         try:
             self._state.put(f"{CHANGED}{day.isoformat()}.json", {"at": times.text(times.now())})
         except AzureError:
-            self._noted.forget(day)
+            self._debounce.forget(day)
             raise
 
     def list_unsealed_days(self) -> list[date]:
-        """The days that Graph's list reaches and whose manifest is not complete, oldest first."""
+        """List the incomplete days that Graph still lists, oldest first."""
         return self._list_days_without(COMPLETE)
 
     def _list_days_without(self, mark: str) -> list[date]:
@@ -63,12 +63,12 @@ class Sealing:
         return [day for day in days if day not in marked]
 
     def days_to_refresh(self) -> list[date]:
-        """The days to be gone through: those that are not sealed or have no table, and those that changed after."""
-        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MOST)]
+        """Return the days to refresh: incomplete, without a table, or changed since."""
+        changed = [_parse_day(name) for name in self._state.list_names(CHANGED, MAX_CHANGED_DAYS)]
         return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
-        """A look has seen every call that ended on these days, and every one has an outcome in its partition."""
+        """Record that every call of these days has an outcome in its day's partition."""
         entry = self._state.read(FINAL)
         oldest = (times.now().date() - REACH).isoformat()
         before = [day for day in (entry.content.get("days", []) if entry else []) if day >= oldest]
@@ -76,19 +76,19 @@ class Sealing:
         self._state.put(FINAL, content)
 
     def refresh(self, day: date) -> bool:
-        """Write the day's manifest; it is complete when the day is final and nothing is pending.
+        """Refresh a day's manifest; return whether its attendee table must be written.
 
-        Return whether the day is complete and its table is still to be written.
+        The manifest is complete if the day is final and no outcome is pending.
         """
         if day > times.now().date():
             return False
         marker = f"{CHANGED}{day.isoformat()}.json"
-        noted = self._state.read(marker)
+        change = self._state.read(marker)
         final = self._state.read(FINAL)
         days = final.content.get("days", []) if final else []
         manifest = self._manifests.refresh(day, final=day.isoformat() in days)
-        if noted and noted.content.get("at", "") < times.text(times.now() - SETTLED_AFTER):
-            self._state.remove(marker, noted)
+        if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
+            self._state.remove(marker, change)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
         return manifest.complete and not manifest.is_complete_with_table
 

@@ -1,12 +1,12 @@
-"""What the two webhook routes answer: the validation handshake, and the acknowledgement of notifications.
+"""Answer the two webhook routes: validation handshake and notifications.
 
-The reply never waits for Graph, Key Vault or Blob storage: it is ready as soon as the signals are handed to the
-output binding, which the host writes to the queue before it sends the reply. Standard library only. Status codes:
+The answer never waits for Graph, Key Vault or Blob storage. It is ready once the messages are in the output binding,
+which the host writes to the queue before it sends the answer. Standard library only. Status codes:
 
-    200  the decoded validation token, and nothing else
-    202  every item that authenticates is on the queue; it does not tell which did
+    200  handshake: the decoded validation token, and nothing else
+    202  every authentic item is on the queue; the answer does not say which items were authentic
     400  not a notification collection        413  too large
-    503  the settings are wrong, so Graph is to come again (it does for 4 hours)
+    503  the settings are wrong; Graph retries for 4 hours
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ..messages.tasks import NotificationsRefused, Task
 from . import notifications
 
 MAX_LOGGED = 50  # signal ids in one log line
-REPORT_INTERVAL = 60.0  # seconds; anyone can send a wrong clientState, and must not fill the queue with it
+REPORT_INTERVAL = 60.0  # seconds
 
 
 @dataclass(frozen=True)
 class WebhookReply:
-    """A status, a plain text, and the messages for `meeting-signals` and `upkeep`."""
+    """Status, plain text, and messages for the queues `meeting-signals` and `upkeep`."""
 
     status: int
     text: str = ""
@@ -40,7 +40,7 @@ class WebhookReply:
 def answer_post(
     *, validation_token: str | None, body: bytes, environ: Mapping[str, str], traceparent: str | None
 ) -> WebhookReply:
-    """Answer one POST to a webhook route. Never raises for what a sender can do."""
+    """Answer one POST to a webhook route. Never raises because of a request."""
     try:
         config = settings.load(environ)
     except SettingError as failure:
@@ -71,28 +71,31 @@ def answer_post(
     todo = [tasks.serialize_task(task) for task in received.tasks]
     if count := _REFUSALS.add(received.dropped["clientState"]):
         todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
-    sealed, too_large = rich_notifications.pack_batch(received.encrypted)
+    encrypted, too_large = rich_notifications.pack_batch(received.encrypted)
     return WebhookReply(
-        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *sealed], tasks=todo
+        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *encrypted], tasks=todo
     )
 
 
 class RefusalCounter:
-    """Gathers how often a clientState was wrong, so that it is told at most once in TOLD_EVERY seconds."""
+    """Count wrong clientStates; report the count at most once per REPORT_INTERVAL.
+
+    Anyone can send a wrong clientState, and must not be able to fill the queue.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._count = 0
-        self._once = Debounce(REPORT_INTERVAL, clock=clock)
+        self._debounce = Debounce(REPORT_INTERVAL, clock=clock)
         self._lock = threading.Lock()
 
     def add(self, count: int) -> int:
-        """Count these; the number that is to be told now, or 0."""
+        """Add to the count. Return the total if it is to be reported now, else 0."""
         with self._lock:
             self._count += count
-            if not self._count or not self._once.allows("told"):
+            if not self._count or not self._debounce.allows("told"):
                 return 0
-            told, self._count = self._count, 0
-            return told
+            total, self._count = self._count, 0
+            return total
 
 
 _REFUSALS = RefusalCounter()

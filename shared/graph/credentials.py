@@ -1,9 +1,7 @@
-"""Managed identity: tokens for Microsoft Graph and for storage. There is no other credential in the product.
+"""Tokens for Microsoft Graph and storage, from managed identity only.
 
-Where GRAPH_CLIENT_ID is set, Graph sees an app registration that trusts the identity; that has no secret either.
-
-The identity library quotes an answer that it cannot read, and that answer may hold a token. So none of its errors
-leaves this module: only their class does.
+With GRAPH_CLIENT_ID, Graph sees an app registration which trusts the identity and has no secret either. The identity
+library quotes answers it cannot read, and these may hold a token: only the class of its errors leaves this module.
 """
 
 from __future__ import annotations
@@ -37,59 +35,65 @@ class _RedactedErrors:
         self._credential = source
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A token for these scopes, perhaps a cached one. Raises ClientAuthenticationError."""
+        """Return a token for these scopes, possibly cached.
+
+        Raises ClientAuthenticationError.
+        """
         try:
             token: AccessToken = self._credential.get_token(*scopes, **options)
             return token
-        except Exception as failure:  # noqa: BLE001 - the SDK lets errors of its network, parser and cache through
+        except Exception as failure:  # noqa: BLE001 - the SDK does not wrap errors of network, parser and cache
             problem = f"{self._name}: {type(failure).__name__}"
-        raise ClientAuthenticationError(problem)  # outside the handler, so that no traceback shows the first
+        raise ClientAuthenticationError(problem)  # outside the handler: no traceback may show the original
 
 
 def managed_identity(client_id: str) -> TokenCredential:
-    """The user-assigned identity with this client id, or with "" the system-assigned one."""
+    """Return the user-assigned identity of a client id, or for "" the system-assigned."""
     identity = ManagedIdentityCredential(client_id=client_id or None, **_OPTIONS)
     return _RedactedErrors("managed identity", identity)
 
 
-def graph_token(settings: Settings) -> Callable[[bool], str]:
+def graph_token(settings: Settings) -> Callable[[bool, str | None], str]:
     """A source of bearer tokens for Graph: of the identity, or of the app registration that trusts it.
 
-    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired.
+    Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired. Claims
+    that Graph asked for then go along to who issues the new one.
     Raises Unavailable when no token is given.
     """
     lock = threading.Lock()
-    current = _for_graph(settings)
+    current = _graph_credential(settings)
 
-    def token(renew: bool) -> str:
+    def token(renew: bool, claims: str | None) -> str:
         nonlocal current
         with lock:
             if renew:
-                current = _for_graph(settings)  # its cache lives and dies with it
+                current = _graph_credential(
+                    settings
+                )  # drops the token cache, which belongs to the credential
             source = current
         try:
-            return str(source.get_token(settings.graph_scope).token)
+            return str(source.get_token(settings.graph_scope, claims=claims).token)
         except ClientAuthenticationError as failure:
             raise Unavailable("get a token", failure.message) from None
 
     return token
 
 
-def _for_graph(settings: Settings) -> TokenCredential:
+def _graph_credential(settings: Settings) -> TokenCredential:
     if settings.graph_client_id:
-        return _registration(settings)
+        return _registration_credential(settings)
     return managed_identity(settings.client_id)
 
 
-def _registration(settings: Settings) -> TokenCredential:
-    """The app registration, which takes the identity's own token for its proof (workload identity federation)."""
+def _registration_credential(settings: Settings) -> TokenCredential:
+    """Return the app registration; it trusts the identity's token as its proof."""
     identity, scope = managed_identity(settings.client_id), f"{settings.cloud.exchange_audience}/.default"
     registration = ClientAssertionCredential(
         settings.tenant_id,
         settings.graph_client_id,
         lambda: identity.get_token(scope).token,
         authority=settings.login_root,
-        disable_instance_discovery=True,  # the authority is set, and needs no other server's word
+        disable_instance_discovery=True,  # the authority is configured; do not look it up elsewhere
         **_OPTIONS,
     )
     return _RedactedErrors("app registration", registration)

@@ -1,4 +1,4 @@
-"""Virtual events at Graph: webinars and town halls, their organizers, their sessions, and the reports of those.
+"""Read webinars and town halls from Graph: organizer, times and sessions.
 
 Permission: VirtualEvent.Read.All, and an application access policy for the organizer. Sources:
 https://learn.microsoft.com/graph/api/virtualeventwebinar-get, .../virtualeventtownhall-get and
@@ -15,14 +15,14 @@ from typing import Any
 from .. import times
 from ..errors import Unavailable
 from ..messages.signals import EVENT_ID, EventKind, EventSession
-from .client import Graph, segment
+from .client import Graph, entries, segment
 
-ZONES = timedelta(hours=14)  # times are given in the event's own zone, under a name that only Windows knows
+ZONES = timedelta(hours=14)  # times are in the event's own zone, given by its Windows name
 
 
 @dataclass(frozen=True)
 class VirtualEvent:
-    """A webinar or town hall. `start` and `end` are as scheduled, and right to half a day: see ZONES."""
+    """A webinar or town hall; scheduled `start` and `end` are exact to ZONES only."""
 
     kind: EventKind
     id: str
@@ -32,41 +32,45 @@ class VirtualEvent:
     status: str
 
     def is_open(self, now: datetime, grace: timedelta) -> bool:
-        """Whether reports of it may still come: it was not over `grace` ago, or nobody knows when it is."""
+        """Whether reports may still come: ended less than `grace` ago, or no known end."""
         return self.status != "canceled" and (self.end is None or now < self.end + ZONES + grace)
 
     def may_overlap(self, start: datetime, end: datetime, grace: timedelta) -> bool:
-        """Whether a session of it may have been held in [start, end)."""
+        """Whether one of its sessions may have taken place in [start, end)."""
         begins_in_time = self.start is None or self.start - ZONES < end
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
 def event_path(kind: EventKind, event_id: str | None = None) -> str:
-    """The path of all events of a kind, or of one."""
+    """Return the path of one event, or of all events of a kind."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
 
 
 def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
-    """One event. Raises a GraphError."""
+    """Read one event. Raises a GraphError."""
     operation = f"get {kind}"
-    found = parse_event(kind, graph.get(event_path(kind, event_id), operation))
-    if found is None:
+    answer = graph.get(event_path(kind, event_id), operation)
+    inner = answer.get("value")  # as the documented examples of some methods show it
+    event = parse_event(kind, inner if "id" not in answer and isinstance(inner, dict) else answer)
+    if event is None:
         raise Unavailable(operation, "the event has no id")
-    return found
+    return event
 
 
-def list_sessions(graph: Graph, found: VirtualEvent) -> Iterator[EventSession]:
+def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
     """The sessions of an event. Raises a GraphError."""
-    operation = "list sessions"
-    for page in graph.list_pages(f"{event_path(found.kind, found.id)}/sessions", operation):
-        for item in page:
-            session_id = item.get("id") if isinstance(item, dict) else None
-            if isinstance(session_id, str) and EVENT_ID.match(session_id):
-                yield EventSession(found.kind, found.id, session_id)
+
+    def parse_session(item: object) -> EventSession | None:
+        session_id = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(session_id, str) or not EVENT_ID.match(session_id):
+            return None
+        return EventSession(event.kind, event.id, session_id)
+
+    return entries(graph, f"{event_path(event.kind, event.id)}/sessions", "list sessions", parse_session)
 
 
 def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
-    """An event as Graph shows it; None for one without an id."""
+    """Read an event from Graph's JSON; None if it has no id."""
     event_id = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(event_id, str) or not EVENT_ID.match(event_id):
         return None
@@ -74,21 +78,21 @@ def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     return VirtualEvent(
         kind,
         event_id,
-        _organizer(item.get("createdBy")),
-        _moment(item.get("startDateTime")),
-        _moment(item.get("endDateTime")),
+        _parse_organizer(item.get("createdBy")),
+        _parse_moment(item.get("startDateTime")),
+        _parse_moment(item.get("endDateTime")),
         status if isinstance(status, str) else "",
     )
 
 
-def _organizer(created_by: object) -> str | None:
+def _parse_organizer(created_by: object) -> str | None:
     user = created_by.get("user") if isinstance(created_by, dict) else None
     organizer = user.get("id") if isinstance(user, dict) else None
     return organizer if isinstance(organizer, str) and organizer else None
 
 
-def _moment(value: Any) -> datetime | None:
-    """A dateTimeTimeZone, read as UTC whatever its zone: see ZONES."""
+def _parse_moment(value: Any) -> datetime | None:
+    """Read a dateTimeTimeZone as UTC, whatever its zone: see ZONES."""
     try:
         return times.parse(value.get("dateTime") if isinstance(value, dict) else value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""From a call record to the online meeting behind it.
+"""Read call records, and find the online meeting of a call.
 
-A call record says when a call ended and which join URL it had; the organizer's online meeting with that join URL
-owns the attendance reports. Sources: https://learn.microsoft.com/graph/api/resources/callrecords-callrecord and
+A call record has the end of a call and its join URL. The organizer's online meeting with that join URL owns the
+attendance reports. Sources: https://learn.microsoft.com/graph/api/resources/callrecords-callrecord and
 https://learn.microsoft.com/graph/api/onlinemeeting-get
 """
 
@@ -19,18 +19,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..settings import GUID
-from .client import Graph, segment
+from .client import Graph, is_segment, page_items, segment
 
-MAX_CACHED = 2_000  # meetings, some 2 MB
-FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
+MAX_CACHED = 2_000  # meetings, about 2 MB
+FAR_AHEAD = timedelta(days=1)  # more than any clock error
 _SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
 @dataclass(frozen=True)
 class CallRecord:
-    """What the product reads of a call record.
+    """The fields of a call record that the product uses.
 
-    `is_meeting`: a group call with a join URL; start and end are known of every meeting.
+    `is_meeting`: a group call with a join URL; such a record always has start and end.
     """
 
     is_meeting: bool
@@ -44,7 +44,10 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class JoinUrl:
-    """What a join URL tells: classic ones carry tenant and organizer, short ones only the meeting's digits."""
+    """The parts of a join URL.
+
+    A classic one carries tenant and organizer, a short one only the meeting's digits.
+    """
 
     tenant_id: str | None
     organizer_id: str | None
@@ -53,7 +56,7 @@ class JoinUrl:
 
 
 def parse_join_url(url: str) -> JoinUrl:
-    """Read a join URL; what it does not tell is None. Never raises."""
+    """Read a join URL; missing parts are None. Never raises."""
     try:
         parts = urlsplit(url)
         context = json.loads(parse_qs(parts.query).get("context", ["{}"])[0])
@@ -62,15 +65,18 @@ def parse_join_url(url: str) -> JoinUrl:
     short = _SHORT_LINK.search(parts.path)
     context = context if isinstance(context, dict) else {}
     return JoinUrl(
-        tenant_id=_guid(context.get("Tid")),
-        organizer_id=_guid(context.get("Oid")),
+        tenant_id=_parse_guid(context.get("Tid")),
+        organizer_id=_parse_guid(context.get("Oid")),
         join_meeting_id=short[1] if short else None,
         is_channel="@thread.tacv2" in unquote(parts.path),
     )
 
 
 def get_call_record(graph: Graph, call_id: str) -> CallRecord:
-    """GET communications/callRecords/{id}, permission CallRecords.Read.All. Raises a GraphError."""
+    """Read a call record. Raises a GraphError.
+
+    GET communications/callRecords/{id}, permission CallRecords.Read.All.
+    """
     operation = "get call record"
     return parse_call_record(
         graph.get(f"communications/callRecords/{segment(call_id)}", operation), operation
@@ -78,11 +84,11 @@ def get_call_record(graph: Graph, call_id: str) -> CallRecord:
 
 
 def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
-    """The call record in `record`. Raises Unavailable for one without start and end."""
+    """Read a call record from JSON. Raises Unavailable if a meeting lacks its times."""
     try:
         start, end = times.parse(record.get("startDateTime")), times.parse(record.get("endDateTime"))
     except ValueError:
-        raise Unavailable(operation, "the times of the call record are not times") from None
+        raise Unavailable(operation, "the call record's times are malformed") from None
     join_url = record.get("joinWebUrl")
     join_url = join_url if isinstance(join_url, str) and join_url else None
     is_meeting = record.get("type") == "groupCall" and join_url is not None
@@ -91,7 +97,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
     if end is not None and end > times.now() + FAR_AHEAD:
         raise Unavailable(operation, "the call record ends in the future")
     from_url = parse_join_url(join_url or "")
-    organizer_id, tenant_id = _organizer(record)
+    organizer_id, tenant_id = _parse_organizer(record)
     return CallRecord(
         is_meeting=is_meeting,
         start=start,
@@ -99,64 +105,69 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
         join_url=join_url,
         organizer_id=organizer_id or from_url.organizer_id,
         organizer_tenant=tenant_id or from_url.tenant_id,
-        version=_version(record.get("version")),
+        version=_parse_version(record.get("version")),
     )
 
 
 def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
-    """The id of the organizer's meeting with this join URL, permission OnlineMeetings.Read.All.
+    """Return the id of the organizer's meeting with this join URL.
 
-    A short link that is not found by its URL is looked up once more by its digits. Raises Refused where Graph
-    refuses the URL and does not know the digits, for asking again will not help; NotFound when there is no such
-    meeting (yet), and other GraphErrors.
+    A short link which is not found by its URL is looked up once more by its digits. Permission:
+    OnlineMeetings.Read.All. Raises NotFound if there is no such meeting (yet), Refused if Graph rejects the URL and
+    does not know the digits, so that a retry will not help, and other GraphErrors.
     """
     quoted = join_url.replace("'", "''")
     try:
-        return _find(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
+        return _find_meeting(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
     except (Refused, NotFound) as failure:
         digits, by_url = parse_join_url(join_url).join_meeting_id, failure
     if digits is None:
-        raise _again(NotFound, by_url)
+        raise _as_error(NotFound, by_url)
     operation = "find meeting by meeting id"
     try:
-        return _find(graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation)
+        return _find_meeting(
+            graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation
+        )
     except (Refused, NotFound) as failure:
-        raise _again(type(by_url), failure) from None
+        raise _as_error(type(by_url), failure) from None
 
 
 class MeetingIdCache:
-    """The ids that this instance found last, so that the sessions of a series cost one look-up. Shared by threads."""
+    """Least-recently-used cache of meeting ids. Thread-safe.
 
-    def __init__(self, most: int = MAX_CACHED) -> None:
-        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._most = most
+    The sessions of a series share a join URL and so cost one look-up.
+    """
+
+    def __init__(self, size: int = MAX_CACHED) -> None:
+        self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._size = size
         self._lock = threading.Lock()
 
     def find(self, graph: Graph, organizer_id: str, join_url: str) -> str:
-        """As `online_meeting_id`, which is asked where the id is not known."""
+        """Return the cached id, or that of `find_online_meeting_id`."""
         key = organizer_id, join_url
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        found = find_online_meeting_id(graph, organizer_id, join_url)
+            if key in self._ids:
+                self._ids.move_to_end(key)
+                return self._ids[key]
+        meeting_id = find_online_meeting_id(graph, organizer_id, join_url)
         with self._lock:
-            self._known[key] = found
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return found
+            self._ids[key] = meeting_id
+            if len(self._ids) > self._size:
+                self._ids.popitem(last=False)
+        return meeting_id
 
     def forget(self, organizer_id: str, join_url: str) -> None:
-        """Look it up again next time: Graph does not know it by that id, or refuses it."""
+        """Drop an id that Graph does not know or refuses."""
         with self._lock:
-            self._known.pop((organizer_id, join_url), None)
+            self._ids.pop((organizer_id, join_url), None)
 
 
-def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
-    """The same failure, as another kind."""
+def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
+    """Return the same failure as an error of another kind."""
     return kind(
         failure.operation,
-        "Graph knows no meeting by it",
+        "Graph finds no such meeting",
         status=failure.status,
         code=failure.code,
         hint=failure.hint,
@@ -164,36 +175,35 @@ def _again[E: GraphError](kind: type[E], failure: GraphError) -> E:
     )
 
 
-def _find(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
+def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
-    value = graph.get(path, operation).get("value")
-    if not isinstance(value, list):
-        raise Unavailable(operation, "the answer holds no list named value")
-    if not value:
+    found = page_items(graph.get(path, operation), operation)
+    if not found:
         raise NotFound(operation, "the organizer has no such meeting")
-    meeting_id = value[0].get("id") if isinstance(value[0], dict) else None
-    if not isinstance(meeting_id, str) or not meeting_id:
-        raise Unavailable(operation, "the meeting has no id")
+    ids = (each.get("id") if isinstance(each, dict) else None for each in found)
+    meeting_id = next(filter(is_segment, ids), None)
+    if meeting_id is None:
+        raise Unavailable(operation, "the meeting has no id", status=200)
     return meeting_id
 
 
-def _organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Object id and tenant of the organizer.
+def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the organizer's object id and tenant.
 
-    `organizer` returns nothing in Global since 2026-06-30 and is still filled in other clouds.
+    `organizer` is empty in the global cloud since 2026-06-30 and still filled in other clouds.
     """
     organizer_v2, organizer = record.get("organizer_v2"), record.get("organizer")
     for identity in (organizer_v2.get("identity") if isinstance(organizer_v2, dict) else None, organizer):
         user = identity.get("user") if isinstance(identity, dict) else None
-        if isinstance(user, dict) and (organizer_id := _guid(user.get("id"))):
-            return organizer_id, _guid(user.get("tenantId"))
+        if isinstance(user, dict) and (organizer_id := _parse_guid(user.get("id"))):
+            return organizer_id, _parse_guid(user.get("tenantId"))
     return None, None
 
 
-def _version(value: object) -> int:
-    """The version of a call record, which grows with each revision; 0 where it is not told."""
+def _parse_version(value: object) -> int:
+    """Return the version of a call record, which grows with each revision, or 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else 0
 
 
-def _guid(value: object) -> str | None:
+def _parse_guid(value: object) -> str | None:
     return value if isinstance(value, str) and GUID.match(value) else None

@@ -1,7 +1,7 @@
-"""A report as one line of JSON, written page by page, and the sha256 of its canonical form.
+"""Write a report as one line of JSON, page by page, and hash its canonical form.
 
-Neither ever holds the whole report: records are written as they come, and their canonical forms are kept in a file
-beside it and hashed in the order of their ids. The form is described in docs/consumers.md.
+The whole report is never in memory: records are written as they arrive; their canonical forms are collected in a file
+and hashed in the order of their ids. docs/consumers.md describes the form.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ NEXT_LINKS = frozenset({"@odata.nextLink", f"{RECORDS}@odata.nextLink"})
 def write_report(
     report: dict[str, Any], pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> tuple[str, int]:
-    """Write the report to `body`, one line of JSON, and return its sha256 and the number of its records."""
+    """Write the report to `body`; return its sha256 and its number of records."""
     separator = b"{"
     index: list[tuple[str, int, int]] = []
-    for name, value in {**report, RECORDS: None}.items():  # last where Graph did not expand it
+    for name, value in {**report, RECORDS: None}.items():  # last, if Graph did not expand it
         if name in NEXT_LINKS:
             continue
         body.write(separator + verbatim_json.dumps(name) + b":")
@@ -39,7 +39,10 @@ def write_report(
 def _write_records(
     pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> list[tuple[str, int, int]]:
-    """Write the array of records; the index says where each one's canonical form lies: id, offset, length."""
+    """Write the array of records; return an index of their canonical forms.
+
+    An entry of the index is (id, offset, length).
+    """
     index: list[tuple[str, int, int]] = []
     separator = b"["
     for record in itertools.chain.from_iterable(pages):
@@ -54,7 +57,7 @@ def _write_records(
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the canonical form of the whole report without ever holding it: records in the order of their ids."""
+    """Hash the report's canonical form, with its records in the order of their ids."""
     digest = hashlib.sha256()
     separator = b"{"
     for name in sorted({*report, RECORDS}):

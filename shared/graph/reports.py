@@ -1,16 +1,18 @@
-"""Attendance reports: listing them, and reading one with all of its attendance records.
+"""List attendance reports, and read one with all its attendance records.
 
-A report is read page by page into a spooled file, so memory follows the page and not the report. What is written is
-what Graph sent, property for property, with the pages' records joined in order and the next links gone. Source:
+A report is read page by page into a spooled file, so memory depends on the size of a page. The result is Graph's
+answer, property for property, with the records of all pages in order and without next links. Source:
 https://learn.microsoft.com/graph/api/meetingattendancereport-get and .../attendancerecord-list
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,16 +22,17 @@ from .. import times
 from ..errors import Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
-from .client import Graph, next_link, segment
+from .client import Graph, entries, is_segment, next_link, segment
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+MOST_RECORDS, MORE_RECORDS = 10, 5_000  # for each participant that Graph counts, and on top
 SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyond
 
 
 @dataclass(frozen=True)
 class MeetingReports:
-    """Where the reports of one online meeting lie. Permission: OnlineMeetingArtifact.Read.All."""
+    """The reports of one online meeting. Permission: OnlineMeetingArtifact.Read.All."""
 
     organizer_id: str
     meeting_id: str
@@ -39,14 +42,14 @@ class MeetingReports:
 
     @property
     def path(self) -> str:
-        """The collection's path below /v1.0, with its ids encoded once."""
+        """The collection's path below /v1.0, encoded once."""
         return (
             f"users/{segment(self.organizer_id)}/onlineMeetings/{segment(self.meeting_id)}/attendanceReports"
         )
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the blob's metadata says about where the report comes from; empty where that is not known."""
+        """The part of the blob's metadata that identifies the source; "" if unknown."""
         return {
             "source": self.source,
             "meetingid": self.meeting_id,
@@ -57,7 +60,10 @@ class MeetingReports:
 
 @dataclass(frozen=True)
 class EventReports:
-    """Where the reports of one session of a webinar or town hall lie. Permission: OnlineMeetingArtifact.Read.All."""
+    """The reports of one session of a webinar or town hall.
+
+    Permission: OnlineMeetingArtifact.Read.All.
+    """
 
     session: EventSession
     organizer_id: str = ""
@@ -70,18 +76,18 @@ class EventReports:
 
     @property
     def meeting_id(self) -> str:
-        """What logs name the meeting by."""
+        """The id that names the meeting in log lines."""
         return self.session.session_id
 
     @property
     def path(self) -> str:
-        """The collection's path below /v1.0, with its ids encoded once."""
+        """The collection's path below /v1.0, encoded once."""
         event, session = segment(self.session.event_id), segment(self.session.session_id)
         return f"solutions/virtualEvents/{self.source}s/{event}/sessions/{session}/attendanceReports"
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the blob's metadata says about where the report comes from; empty where that is not known."""
+        """The part of the blob's metadata that identifies the source; "" if unknown."""
         return {
             "source": self.source,
             "eventid": self.session.event_id,
@@ -92,8 +98,11 @@ class EventReports:
 
 
 @dataclass(frozen=True)
-class MyMeetingReports:
-    """Where the reports of one of the signed-in user's meetings lie. Delegated: OnlineMeetingArtifact.Read.All."""
+class SignedInUserReports:
+    """The reports of one of the signed-in user's meetings.
+
+    Permission: OnlineMeetingArtifact.Read.All, delegated.
+    """
 
     meeting_id: str
 
@@ -101,24 +110,24 @@ class MyMeetingReports:
 
     @property
     def path(self) -> str:
-        """The collection's path below /v1.0, with its ids encoded once."""
+        """The collection's path below /v1.0, encoded once."""
         return f"me/onlineMeetings/{segment(self.meeting_id)}/attendanceReports"
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is known of where the report comes from."""
+        """The part of the blob's metadata that identifies the source."""
         return {"source": self.source, "meetingid": self.meeting_id}
 
 
-type ReportLocation = MeetingReports | EventReports | MyMeetingReports
+type ReportLocation = MeetingReports | EventReports | SignedInUserReports
 
 
 @dataclass(frozen=True)
 class Report:
-    """One report, whole: `body` is a readable binary file of `size` bytes at its start.
+    """One complete report; `body` is a binary file of `size` bytes, at its start.
 
-    `sha256` is taken of the canonical form, `end` is `meetingEndDateTime`, `read_at` when reading began;
-    `participants` is `totalParticipantCount`, or where Graph does not tell it the number of records.
+    `sha256` is that of the canonical form, `end` is `meetingEndDateTime`, `read_at` is when reading began, and
+    `participants` is `totalParticipantCount`, or the number of records if Graph leaves that out.
     """
 
     id: str
@@ -133,7 +142,7 @@ class Report:
 
 @dataclass(frozen=True)
 class ReportHeader:
-    """A report as the list shows it; a time that Graph has not set is None."""
+    """A report as listed; a time which Graph has not set is None."""
 
     id: str
     start: datetime | None
@@ -141,22 +150,23 @@ class ReportHeader:
 
 
 def my_meeting_report(graph: Graph, meeting_id: str, report_id: str, **query: Any) -> dict[str, Any]:
-    """GET /me/onlineMeetings/{id}/attendanceReports/{id}: a report of a meeting of the signed-in user.
+    """Read a report of a meeting of the signed-in user.
 
-    Permission: delegated OnlineMeetingArtifact.Read.All; the user must be the organizer or a co-organizer. Query and
-    errors: see `fetch`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    GET /me/onlineMeetings/{id}/attendanceReports/{id}. Permission: delegated OnlineMeetingArtifact.Read.All; the user
+    must be the organizer or a co-organizer. Query and errors: see `fetch_report`. Source:
+    https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
-    return fetch_report(graph, MyMeetingReports(meeting_id), report_id, **query)
+    return fetch_report(graph, SignedInUserReports(meeting_id), report_id, **query)
 
 
 def meeting_report(
     graph: Graph, user_id: str, meeting_id: str, report_id: str, **query: Any
 ) -> dict[str, Any]:
-    """GET /users/{id}/onlineMeetings/{id}/attendanceReports/{id}: a report of a user's meeting.
+    """Read a report of a user's meeting.
 
-    Permission: application OnlineMeetingArtifact.Read.All, and an application access policy for the user, who must be
-    the organizer or a co-organizer and is named by his object id. Query and errors: see `fetch`. Source:
-    https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    GET /users/{id}/onlineMeetings/{id}/attendanceReports/{id}. Permission: application OnlineMeetingArtifact.Read.All,
+    and an application access policy for the user, who must be the organizer or a co-organizer and is named by object
+    id. Query and errors: see `fetch_report`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
     return fetch_report(graph, MeetingReports(user_id, meeting_id), report_id, **query)
 
@@ -164,11 +174,11 @@ def meeting_report(
 def webinar_report(
     graph: Graph, webinar_id: str, session_id: str, report_id: str, **query: Any
 ) -> dict[str, Any]:
-    """GET /solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}: a report of a webinar.
+    """Read a report of a webinar. Global cloud only.
 
-    Permission: OnlineMeetingArtifact.Read.All, delegated or application (then with a policy for the organizer). In the
-    global cloud only. Query and errors: see `fetch`. Source:
-    https://learn.microsoft.com/graph/api/meetingattendancereport-get
+    GET /solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}. Permission:
+    OnlineMeetingArtifact.Read.All, delegated or application (then with a policy for the organizer). Query and errors:
+    see `fetch_report`. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
     """
     session = EventSession(EventKind.WEBINAR, webinar_id, session_id)
     return fetch_report(graph, EventReports(session), report_id, **query)
@@ -177,9 +187,10 @@ def webinar_report(
 def townhall_report(
     graph: Graph, townhall_id: str, session_id: str, report_id: str, **query: Any
 ) -> dict[str, Any]:
-    """GET /solutions/virtualEvents/townhalls/{id}/sessions/{id}/attendanceReports/{id}: a report of a town hall.
+    """Read a report of a town hall. Global cloud only.
 
-    Permission, query, errors and source as those of `webinar_report`.
+    GET /solutions/virtualEvents/townhalls/{id}/sessions/{id}/attendanceReports/{id}. Permission, query, errors and
+    source: see `webinar_report`.
     """
     session = EventSession(EventKind.TOWNHALL, townhall_id, session_id)
     return fetch_report(graph, EventReports(session), report_id, **query)
@@ -188,46 +199,55 @@ def townhall_report(
 def fetch_report(
     graph: Graph, reports: ReportLocation, report_id: str, *, expand: bool = True, select: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One report as an object, property for property; with `expand` its records, of all pages, are in it.
+    """Read one report as an object; with `expand`, including the records of all pages.
 
-    `select` names the properties that are wanted (empty: all). Raises ValueError for one that cannot be a name, and a
-    GraphError: NotFound for an id that Graph does not know (yet), AccessDenied where permission or policy is missing.
+    `select` names the properties to read (empty: all). Raises ValueError for an invalid property name, and a
+    GraphError: NotFound for an id that Graph does not know (yet), AccessDenied if a permission or policy is missing.
     """
     if unnamable := [name for name in select if not _PROPERTY.match(name)]:
-        raise ValueError(f"{unnamable[0]!r} is no name of a property")
+        raise ValueError(f"{unnamable[0]!r} is not a property name")
     address, operation = f"{reports.path}/{segment(report_id)}", "get attendance report"
     query = [f"$expand={RECORDS}"] if expand else []
     query += [f"$select={','.join(select)}"] if select else []
     report = graph.get(address + ("?" + "&".join(query) if query else ""), operation)
     if expand:
-        records = list(itertools.chain.from_iterable(_record_pages(graph, report, address)))
+        records = list(
+            itertools.chain.from_iterable(_promised(report, _record_pages(graph, report, address)))
+        )
         report = {**report, RECORDS: records}
     return {name: value for name, value in report.items() if name not in NEXT_LINKS}
 
 
 def locate_report(address: resource_paths.MeetingReportIds | resource_paths.EventReportIds) -> ReportLocation:
-    """The reports among which an address lies."""
+    """Return the collection that holds a report with these ids."""
     if isinstance(address, resource_paths.EventReportIds):
         return EventReports(address.session)
     if address.user_id is None:
-        return MyMeetingReports(address.meeting_id)
+        return SignedInUserReports(address.meeting_id)
     return MeetingReports(address.user_id, address.meeting_id)
 
 
 def list_reports(graph: Graph, reports: ReportLocation) -> list[ReportHeader]:
-    """The reports of a meeting or session, at most the 50 newest, in no order. Raises a GraphError."""
+    """List the reports of a meeting or session: at most the 50 newest, unordered.
+
+    Raises a GraphError.
+    """
     operation = "list attendance reports"
-    found: dict[str, ReportHeader] = {}
-    for page in graph.list_pages(reports.path, operation):
-        for item in page:
-            report = _parse_header(item, operation)
-            found[report.id] = report
-    return list(found.values())
+
+    def parse(item: object) -> ReportHeader | None:
+        with contextlib.suppress(Unavailable):
+            return _parse_header(item, operation)
+        return None
+
+    return list({each.id: each for each in entries(graph, reports.path, operation, parse)}.values())
 
 
 @contextmanager
 def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterator[Report]:
-    """Read one report and every page of its records. Raises a GraphError; the body lives as long as the context."""
+    """Read one report with all pages of its records, as a context manager.
+
+    The body exists as long as the context. Raises a GraphError.
+    """
     operation, began = "get attendance report", times.now()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
@@ -239,18 +259,20 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            sha256, records = write_report(first, _record_pages(graph, first, address), body, canonical)
+            sha256, records = write_report(
+                first, _promised(first, _record_pages(graph, first, address)), body, canonical
+            )
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
         size = body.tell()
         body.seek(0)
-        told = first.get("totalParticipantCount")
-        participants = told if isinstance(told, int) and not isinstance(told, bool) else records
+        count = first.get("totalParticipantCount")
+        participants = count if isinstance(count, int) and not isinstance(count, bool) else records
         yield Report(report_id, head.start, head.end, participants, sha256, body, size, began)
 
 
 def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator[list[Any]]:
-    """The report's records, page by page; where `$expand` was not honoured they are listed on their own."""
+    """Yield the report's records by page, listed separately if `$expand` was ignored."""
     operation = "list attendance records"
     if first.get(RECORDS) is None:
         yield from graph.list_pages(f"{address}/{RECORDS}", operation)
@@ -258,16 +280,29 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
     for page in itertools.chain([first], graph.follow_links(next_link(first), operation)):
         records = page.get("value", page.get(RECORDS)) if page is not first else page[RECORDS]
         if not isinstance(records, list):
-            raise Unavailable(operation, "the answer holds no list of records")
+            raise Unavailable(operation, "the answer has no list of records")
         yield records
+
+
+def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """These pages of records, while there are not far more than the report counts participants."""
+    count, records = report.get("totalParticipantCount"), 0
+    most = MOST_RECORDS * max(count, 0) + MORE_RECORDS if type(count) is int else math.inf
+    for page in pages:
+        records += len(page)
+        if records > most:
+            raise Unavailable(
+                "list attendance records", "there are far more than the report counts", status=200
+            )
+        yield page
 
 
 def _parse_header(item: object, operation: str) -> ReportHeader:
     report_id = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(report_id, str) or not report_id:
+    if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")
     try:
         start, end = (times.parse(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
     except ValueError:
-        raise Unavailable(operation, "the times of a report are not times") from None
+        raise Unavailable(operation, "a report's times are malformed") from None
     return ReportHeader(report_id, start, end)

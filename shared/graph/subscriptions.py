@@ -1,4 +1,4 @@
-"""The app's subscriptions at Graph: list, read, create, renew and delete them.
+"""List, read, create, renew and delete the app's Graph subscriptions.
 
 Graph never shows a `clientState`. It allows one subscription per app, change type and resource: a second create is a
 Conflict, whatever its address. Sources: https://learn.microsoft.com/graph/api/resources/subscription and
@@ -15,7 +15,7 @@ from typing import Any
 from .. import logs, times
 from ..crypto.decryption import Certificate
 from ..errors import NotFound
-from .client import BETA, Graph, segment
+from .client import BETA, Graph, entries, segment
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class NewSubscription:
-    """A subscription to create; one with a certificate is encrypted, and Graph has it in its beta version only."""
+    """A subscription to create; with a certificate encrypted, on the beta endpoint."""
 
     resource: str
     change_type: str
@@ -46,12 +46,11 @@ class NewSubscription:
 
 def list_subscriptions(graph: Graph) -> list[Subscription]:
     """All subscriptions of this app, page by page. Raises a GraphError."""
-    pages = graph.list_pages("subscriptions", "list subscriptions")
-    return [parsed for page in pages for item in page if (parsed := parse_subscription(item))]
+    return list(entries(graph, "subscriptions", "list subscriptions", parse_subscription))
 
 
 def parse_subscription(item: object) -> Subscription | None:
-    """A listed subscription, or None for one without the properties that every subscription has."""
+    """Read a subscription from Graph's JSON; None if a required property is missing."""
     if not isinstance(item, dict):
         return None
     id_, resource, change_type, url = (
@@ -71,16 +70,19 @@ def parse_subscription(item: object) -> Subscription | None:
 
 
 def get_subscription(graph: Graph, subscription_id: str) -> Subscription:
-    """One subscription. Raises a GraphError, NotFound also for one that cannot be read."""
+    """Read one subscription. Raises a GraphError: NotFound also if it is malformed."""
     operation = "get subscription"
     subscription = parse_subscription(graph.get(_path(subscription_id), operation))
     if subscription is None:
-        raise NotFound(operation, "it has no resource")
+        raise NotFound(operation, "the subscription is malformed")
     return subscription
 
 
 def create_subscription(graph: Graph, new: NewSubscription) -> None:
-    """Create a subscription. Raises a GraphError: Conflict where one to this resource and change exists."""
+    """Create a subscription.
+
+    Raises a GraphError: Conflict if one for this resource and change type exists.
+    """
     body: dict[str, Any] = {
         "changeType": new.change_type,
         "resource": new.resource,
@@ -105,9 +107,9 @@ def create_subscription(graph: Graph, new: NewSubscription) -> None:
 def renew_subscription(
     graph: Graph, subscription: Subscription, lifetime: timedelta, certificate: Certificate | None = None
 ) -> None:
-    """Move the expiry to `lifetime` from now, which also reauthorizes; encrypt with `certificate` from then on.
+    """Move the expiry to `lifetime` from now, which also reauthorizes.
 
-    Raises a GraphError.
+    With `certificate`, Graph encrypts for that one from now on. Raises a GraphError.
     """
     expires = graph.now() + lifetime
     body: dict[str, Any] = {"expirationDateTime": times.text(expires)}
@@ -125,7 +127,7 @@ def renew_subscription(
 
 
 def delete_subscription(graph: Graph, subscription_id: str, resource: str | None = None) -> None:
-    """Delete a subscription; one that is gone is no error. Raises a GraphError."""
+    """Delete a subscription, if it still exists. Raises a GraphError."""
     try:
         graph.delete(_path(subscription_id), "delete subscription")
     except NotFound:

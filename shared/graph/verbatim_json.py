@@ -1,7 +1,7 @@
-"""JSON that comes out as it went in: property order, unknown properties and the form of every number.
+"""JSON parser and writer that preserve property order and the form of each number.
 
-`1.0` is not `1`, `1E2` is not `100.0`: a number whose Python form would be written differently is kept as a
-`Number`. Duplicate keys keep the last value, as in every common parser; NaN and Infinity are not JSON.
+`1.0` is not `1`, `1E2` is not `100.0`: a number which Python would write differently is kept as a `Number`. Of
+duplicate keys the last value wins, as in every common parser. NaN and Infinity are rejected.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-MAX_INTEGER_DIGITS = 4_300  # Python refuses to convert more
+MAX_INTEGER_DIGITS = 4_300  # Python's limit
 
 
 class Number:
@@ -36,7 +36,7 @@ class _Verbatim(Exception):
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON text. Raises ValueError for what is not JSON, whatever the reason."""
+    """Parse JSON. Raises ValueError for anything that is not JSON."""
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
@@ -46,7 +46,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """`value` as one compact line of UTF-8 JSON. Raises ValueError when it is nested too deeply."""
+    """Write `value` as one line of UTF-8 JSON. Raises ValueError if nested too deeply."""
     try:
         return _utf8(_line(value))
     except RecursionError:
@@ -54,11 +54,10 @@ def dumps(value: Any) -> bytes:
 
 
 def canonical(value: Any) -> bytes:
-    """The form that the `sha256` of a report is taken of.
+    """Write the canonical form of a report, of which its `sha256` is taken.
 
-    Sorted keys, separators `,` and `:`, no ASCII escaping, no key that contains `@odata.`; numbers as
-    Python's json writes them, so that anyone can compute it from the stored blob. Raises ValueError when
-    `value` is nested too deeply.
+    Sorted keys, separators `,` and `:`, no ASCII escaping, no key that contains `@odata.`, and numbers as Python's json
+    writes them: anyone can compute it from the stored blob. Raises ValueError if nested too deeply.
     """
     try:
         return _utf8(_CANONICAL.encode(_without_annotations(value)))

@@ -1,8 +1,8 @@
-"""Problems and warnings, in sentences that name the fault and its remedy. Nothing here reads or writes anything.
+"""Problems and warnings of the health report, with remedies: pure decisions.
 
-A problem makes the app unhealthy: meetings are being lost, or will be unless somebody fixes something. A warning is
-about meetings that are late, or reports that nobody gets until something is granted. Sentences about subscriptions and
-the webhooks' address are those of `findings`.
+A problem makes the app unhealthy: meetings are being lost, or will be unless somebody acts. A warning is about late
+meetings, or reports that cannot be read until access is granted. Sentences about subscriptions and the webhooks'
+address are in `findings`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from ..days.sealing import LATENESS
+from ..days.sealing import MAX_RECORD_DELAY
 from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.record import Result
@@ -25,9 +25,9 @@ from .parallel_reads import ReadFailure
 from .readings import Readings
 
 POISON = "-poison"
-FORGERY_COUNTS = timedelta(hours=24)  # a wrong clientState is a problem for so long
+FORGERY_COUNTS = timedelta(hours=24)  # how long a wrong clientState remains a problem
 SWEEP_EVERY = timedelta(hours=3)
-OPEN_DAYS = 3  # a day may stay open for so long
+OPEN_DAYS = 3  # after which an incomplete day is a warning
 
 _MISSING = {"QueueNotFound", "ContainerNotFound"}
 _FORBIDDEN = {"AuthorizationFailure", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}
@@ -36,7 +36,10 @@ _TOKENLESS = {"ClientAuthenticationError", "CredentialUnavailableError"}  # erro
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Problems and warnings, the worst first, and the desired subscriptions, None where Graph gave no list."""
+    """Problems and warnings, the worst first, and the desired subscriptions.
+
+    `subscriptions` is None if Graph did not list them.
+    """
 
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -45,7 +48,10 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class HealthReport:
-    """The whole of health. With a `wrong_setting`, a sentence, nothing else was read."""
+    """The result of the health check.
+
+    With a `wrong_setting`, which is a sentence, nothing else was read.
+    """
 
     at: datetime
     settings: Mapping[str, str]
@@ -67,7 +73,7 @@ class HealthReport:
 
 
 def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis:
-    """Judge what was read at `now`."""
+    """Find problems and warnings in what was read at `now`."""
     subscriptions, run = readings.subscriptions, readings.maintenance
     views = None if isinstance(subscriptions, GraphError) else tuple(subscriptions)
     desired = [each for each in views or () if not _is_foreign(each)]
@@ -93,13 +99,13 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
 
 
 def oldest_pending(readings: Readings) -> datetime | None:
-    """When the oldest signal that is pending was first seen, as far as manifests tell."""
+    """Return when the oldest pending signal was first seen, from the manifests."""
     times = [manifest.oldest_pending for manifest in readings.days.values() if manifest]
     return min((time for time in times if time), default=None)
 
 
 def format_count(count: int) -> str:
-    """How many organizers have no access, counted to `MOST`."""
+    """Format the number of denied organizers, which are counted up to `MOST`."""
     return f"{count:,} or more" if count >= MOST else f"{count:,}"
 
 
@@ -114,14 +120,14 @@ def _read_failures(readings: Readings) -> Iterator[str]:
 
 def _read_failure(subject: str, failure: ReadFailure, role: str) -> str:
     if failure.reason in _MISSING:
-        return f"{subject} is missing. Make it, or deploy again."
+        return f"{subject} is missing. Create it, or deploy again."
     if failure.reason in _FORBIDDEN:
-        remedy = f"Make the app's identity {role} on the storage account, and let the account's network rules take it."
+        remedy = f"Give the app's identity the role {role} on the storage account, and allow it in its network rules."
     elif failure.reason in _TOKENLESS:
         remedy = ASSIGN_IDENTITY
     else:
         remedy = (
-            "See whether the storage account is up, and whether its address is right in the app's settings."
+            "Check that the storage account is available and that its address in the app's settings is right."
         )
     return f"{subject} does not answer ({failure.reason}). {remedy}"
 
@@ -132,7 +138,7 @@ def _unreadable_list(readings: Readings, settings: Settings) -> Iterator[str]:
 
 
 def _is_foreign(view: SubscriptionView) -> bool:
-    """Whether nobody asks for it: the app archives whether it exists or not."""
+    """Whether the app did not ask for this subscription and works without it."""
     return view.id is not None and view.status in (SubscriptionStatus.UNWANTED, SubscriptionStatus.ELSEWHERE)
 
 
@@ -161,31 +167,31 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
         yield (
             f"Notifications with a wrong clientState: {refused.count:,} since {format_utc(refused.first)}, the last at "
             f"{format_utc(refused.last)}. They were dropped. If the client state was changed by hand, "
-            "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it); if not, they are forged, "
+            "CLIENT_STATE_PREVIOUS must hold the old one (`scripts/rotate` sets it); if not, they are forged, "
             "and nothing is lost. This clears 24 hours after the last one."
         )
 
 
 def _poison(readings: Readings) -> Iterator[str]:
     remedies = {
-        SIGNALS_QUEUE: "bury_poison makes a failed outcome of each; if they stay, its log says why.",
-        UPKEEP_QUEUE: "The next run of the sweep clears it; if it fills again, see in the log why do_upkeep fails.",
+        SIGNALS_QUEUE: "bury_poison records each as a failed outcome; if they stay, its log says why.",
+        UPKEEP_QUEUE: "The next sweep empties it; if it fills again, check the log for why do_upkeep fails.",
     }
     for queue, remedy in remedies.items():
         length = readings.queues.get(queue + POISON)
         if isinstance(length, int) and length > 0:
-            what = "1 message that was" if length == 1 else f"{length:,} messages that were"
-            yield f"Queue {queue}{POISON} holds {what} given up. {remedy}"
+            what = "1 message that" if length == 1 else f"{length:,} messages that"
+            yield f"Queue {queue}{POISON} holds {what} failed too often. {remedy}"
 
 
 def _last_sweep(readings: Readings) -> datetime | None:
-    """When a look last finished, or began where one is under way."""
+    """Return when a scan last finished, or started if one is running."""
     scans = [scan for scan in (readings.recent, readings.full) if scan]
     return max((when for scan in scans if (when := scan.finished or scan.started)), default=None)
 
 
 def _has_run_long(readings: Readings, now: datetime) -> bool:
-    """Whether the app showed a sign of life so long ago that a look should have finished since."""
+    """Whether the app has run so long that a scan should have finished."""
     first = readings.refused.first if readings.refused else None
     signs = [sign for sign in (readings.last_notification, readings.last_report, first) if sign]
     return any(now - sign > SWEEP_EVERY for sign in signs)
@@ -203,36 +209,36 @@ def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
     error = next((scan.error for scan in scans if scan.error), None)
     last_error = f" The last error was: {error}." if error else ""
     yield (
-        f"No look of the sweep has finished {since}, so meetings that Graph did not announce are not looked for."
-        f"{last_error} See in the log whether the functions sweep and do_upkeep run."
+        f"The reconciliation scan has not finished {since}; meetings Graph failed to announce are not being recovered."
+        f"{last_error} Check the log for whether the functions sweep and do_upkeep run."
     )
 
 
 def _failing_sweep(readings: Readings) -> Iterator[str]:
-    """A look that Graph does not let go on."""
+    """Warn about a scan that Graph stops."""
     errors = {scan.error for scan in (readings.recent, readings.full) if scan and scan.error}
     for error in sorted(errors):
-        yield f"The sweep cannot go on: {error}. A 403 means that CallRecords.Read.All is missing."
+        yield f"The reconciliation scan is failing: {error}. A 403 means that CallRecords.Read.All is missing."
 
 
 def _unstarted_sweep(readings: Readings, now: datetime) -> Iterator[str]:
     if _last_sweep(readings) is None and not _has_run_long(readings, now):
-        yield "No run of the sweep is known yet. SWEEP_SCHEDULE says when it runs."
+        yield "The reconciliation scan has not run yet. SWEEP_SCHEDULE says when it runs."
 
 
 def _denied(readings: Readings) -> Iterator[str]:
     count = readings.denied.count
     if count:
         who = "1 organizer" if count == 1 else f"{format_count(count)} organizers"
-        yield f"Graph refuses the reports of {who}. The list of organizers without access has the cure for each."
+        yield f"Graph refuses the reports of {who}. The list of organizers without access has the remedy for each."
 
 
 def _pending(readings: Readings, settings: Settings, now: datetime) -> Iterator[str]:
     oldest = oldest_pending(readings)
-    if oldest and now - oldest > timedelta(seconds=settings.retry_window) + LATENESS:
+    if oldest and now - oldest > timedelta(seconds=settings.retry_window) + MAX_RECORD_DELAY:
         yield (
-            f"A signal has been pending since {format_utc(oldest)}, longer than RETRY_WINDOW. The sweep takes it up "
-            f"again; if it stays, see in the log whether archive_reports works through {SIGNALS_QUEUE}."
+            f"A signal has been pending since {format_utc(oldest)}, longer than RETRY_WINDOW. The sweep retries it; "
+            f"if it stays, check the log for whether archive_reports handles the messages of {SIGNALS_QUEUE}."
         )
 
 
@@ -245,8 +251,8 @@ def _open_days(readings: Readings, today: date) -> Iterator[str]:
     ]
     if days:
         yield (
-            f"Not complete although older than {OPEN_DAYS} days: {', '.join(days)}. A day is complete when a full "
-            "look of the sweep has finished and nothing is pending: see what those say."
+            f"Incomplete after more than {OPEN_DAYS} days: {', '.join(days)}. A day is complete when a full "
+            "reconciliation scan has finished and nothing is pending: check those two."
         )
 
 

@@ -1,7 +1,7 @@
-"""Health: whether the app archives what it should, for probes as JSON and for people as a page.
+"""Health endpoint: whether the app archives meetings, as JSON or as a page.
 
-Both say the same with the same status, 200 or 503, within some ten seconds whatever hangs. What it costs is in
-`readings`. No token, clientState, join URL, e-mail address or person's name is on either.
+Both forms contain the same with the same status, 200 or 503, within some ten seconds even if a service hangs. The cost
+is described in `readings`. Neither contains a token, clientState, join URL, e-mail address or person's name.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Accept",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address holds the function key
+    "Referrer-Policy": "no-referrer",  # the URL contains the function key
 }
 
 
 @dataclass(frozen=True)
 class HealthResponse:
-    """The answer of the route."""
+    """The HTTP response of the route."""
 
     status: int
     text: str
@@ -43,7 +43,7 @@ class HealthResponse:
 
 
 def respond(environ: Mapping[str, str], accept: str) -> HealthResponse:
-    """The page where the header `accept` prefers HTML to JSON, else JSON."""
+    """Return the page if `accept` prefers HTML to JSON, else JSON."""
     result = build_report(environ)
     status = 200 if result.healthy else 503
     if prefers_html(accept):
@@ -53,7 +53,7 @@ def respond(environ: Mapping[str, str], accept: str) -> HealthResponse:
 
 
 def build_report(environ: Mapping[str, str]) -> HealthReport:
-    """Look at everything once. Never raises for what is wrong with the settings, storage or Graph."""
+    """Check everything once; settings, storage and Graph errors never raise."""
     now = times.now()
     values = app_settings.public_values(environ)
     try:
@@ -65,7 +65,7 @@ def build_report(environ: Mapping[str, str]) -> HealthReport:
 
 
 def health_json(report: HealthReport) -> dict[str, Any]:
-    """The report as JSON has it; its fields are described in docs/operators.md."""
+    """Return the report as JSON data; docs/operators.md describes its fields."""
     summary: dict[str, Any] = {
         "healthy": report.healthy,
         "version": __version__,
@@ -108,12 +108,15 @@ def health_json(report: HealthReport) -> dict[str, Any]:
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether an Accept header wants `text/html` more than `application/json`."""
+    """Whether an Accept header prefers `text/html` to `application/json`."""
     return _preference(accept, "text/html") > _preference(accept, "application/json")
 
 
 def _preference(accept: str, media_type: str) -> float:
-    """How much the most specific range that fits wants it, 0 to 1. Source: RFC 9110, 12.5.1."""
+    """Return the quality, 0 to 1, of the most specific range that matches.
+
+    Source: RFC 9110, 12.5.1.
+    """
     ranges = ("*/*", media_type.split("/")[0] + "/*", media_type)
     best = (-1, 0.0)
     for part in accept.lower().split(","):

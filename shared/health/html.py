@@ -1,4 +1,4 @@
-"""Elements of a page: a tree, so that every text is escaped whatever it holds."""
+"""HTML elements as a tree, so that every text is escaped."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element, tostring
 
 
 def element(tag: str, *children: Element | str, **attributes: str) -> Element:
-    """An element with other elements or one text in it.
+    """Create an element with child elements or one text.
 
-    `class_` and `aria_hidden` stand for class and aria-hidden; an empty attribute is left out.
+    `class_` and `aria_hidden` become class and aria-hidden; an empty attribute is omitted.
     """
     present = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
     node = Element(tag, present)
@@ -22,12 +22,12 @@ def element(tag: str, *children: Element | str, **attributes: str) -> Element:
 
 
 def section(heading: str, *children: Element) -> Element:
-    """A part of the page under its heading."""
+    """Create a section of the page with its heading."""
     return element("section", element("h2", heading), *children)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> Element:
-    """A table whose first column names the row; the columns `numbers` are aligned as such."""
+    """Create a table; its first column holds row headers, `numbers` are numeric."""
 
     def cell(tag: str, column: int, text: str, scope: str = "") -> Element:
         return element(tag, text, class_="number" if column in numbers else "", scope=scope)
@@ -45,5 +45,5 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
 
 
 def render(root: Element) -> str:
-    """A whole document as HTML."""
+    """Return a complete document as HTML."""
     return f"<!doctype html>\n{tostring(root, encoding='unicode', method='html')}\n"

@@ -1,6 +1,7 @@
-"""The health page: plain HTML and CSS for people, on a phone as on a desk, in light and dark.
+"""Health page for people: plain HTML and CSS, for phones and desktops.
 
-It says what the JSON says, loads nothing and runs nothing. Problems come first, with their cures, then the figures.
+It contains what the JSON contains, loads nothing and runs no script. Problems come first, with their remedies, then the
+figures.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from .parallel_reads import ReadFailure
 from .readings import DeniedOrganizers, Readings
 
 NONE_YET = "none yet"
-FEW = 5  # organizers that are shown without being asked for
+FEW = 5  # denied organizers that are shown unfolded
 _TALLEST = 100  # of a bar
-_SHORTEST = 4  # so that a day with few signals is seen beside one with many
+_SHORTEST = 4  # so that a day with few signals stays visible
 
-_STATES = {"complete": ("✓", "complete"), "open": ("…", "open"), "unknown": ("?", "not known")}
+_STATES = {"complete": ("✓", "complete"), "open": ("…", "open"), "unknown": ("?", "unknown")}
 _STATUSES = {
     SubscriptionStatus.ACTIVE: "active",
     SubscriptionStatus.RENEWAL_OVERDUE: "renewal overdue",
@@ -40,7 +41,7 @@ _STATUSES = {
 
 
 def render_page(report: HealthReport) -> str:
-    """The whole page."""
+    """Return the page as HTML."""
     title = _headline(report)
     head = element(
         "head",
@@ -75,7 +76,7 @@ def _body(report: HealthReport, title: str) -> Iterator[Element]:
     yield element("main", *sections)
     yield element(
         "footer",
-        f"Version {__version__}. All times are UTC. With the header Accept: application/json the same comes as JSON.",
+        f"Version {__version__}. All times are UTC. The header Accept: application/json returns this as JSON.",
     )
 
 
@@ -85,7 +86,7 @@ def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     yield section("Subscriptions", _subscriptions(report.diagnosis.subscriptions))
     yield section("Queues", _queues(readings))
     yield section("Organizers without access", *_denied(readings.denied))
-    yield section("Sweep", *_sweep(readings))
+    yield section("Reconciliation", *_sweep(readings))
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
     details = table(("Container or setting", "State or value"), rows)
@@ -105,7 +106,7 @@ def _figures(readings: Readings, now: datetime) -> Element:
         "Last notification": _ago(readings.last_notification, now),
         "Last stored report": _ago(readings.last_report, now),
         "Oldest pending signal": _ago(oldest_pending(readings), now, "none"),
-        "Messages waiting or delayed": "not known" if isinstance(length, ReadFailure) else f"{length:,}",
+        "Messages waiting or delayed": "unknown" if isinstance(length, ReadFailure) else f"{length:,}",
         "Wrong client states": f"{refused.count:,}, last {_ago(refused.last, now)}" if refused else "none",
         "Subscriptions last maintained": _ago(run.at if run else None, now),
     }
@@ -119,8 +120,8 @@ def _days(readings: Readings) -> Iterator[Element]:
     yield element("ol", *[_bar(day, manifest, most) for day, manifest in days.items()], class_="days")
     yield element(
         "p",
-        "One bar a day, the latest on the right, as high as the day has signals: ✓ complete, … open (the latest days "
-        "always are), ? not known, because there is no manifest yet.",
+        "One bar per day, the latest on the right; its height is the number of signals. ✓ complete, … open (as the "
+        "latest days always are), ? unknown: no manifest yet.",
         class_="soft",
     )
     rows = [
@@ -174,7 +175,7 @@ def _tally(manifest: Manifest | None) -> str:
 
 def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
-        return element("p", "Not known: Graph did not tell.")
+        return element("p", "Unknown: Graph's list could not be read.")
     rows = [
         (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
@@ -198,18 +199,18 @@ def _denied(denied: DeniedOrganizers) -> Iterator[Element]:
         (f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}", each.remedy)
         for each in denied.organizers
     ]
-    organizers = table(("Organizer (object id)", "Cure"), rows)
+    organizers = table(("Organizer (object id)", "Remedy"), rows)
     if denied.count <= FEW:
         yield organizers
         return
     yield element("p", f"{format_count(denied.count)} organizers.")
-    yield element("details", element("summary", f"Show {len(rows)}, with their cures"), organizers)
+    yield element("details", element("summary", f"Show {len(rows)}, with remedies"), organizers)
 
 
 def _sweep(readings: Readings) -> Iterator[Element]:
     scans = {"Last hours": readings.recent, "All open days": readings.full}
     rows = [(name, *_scan_row(scan)) for name, scan in scans.items()]
-    yield table(("Look", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
+    yield table(("Scan", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
     for name, scan in scans.items():
         if scan and scan.error:
             yield element("p", f"{name}: {scan.error}")
@@ -218,7 +219,7 @@ def _sweep(readings: Readings) -> Iterator[Element]:
 def _scan_row(scan: Scan | None) -> tuple[str, str, str]:
     if scan is None:
         return NONE_YET, "-", "-"
-    state = format_utc(scan.finished) if scan.finished else f"under way since {format_utc(scan.started)}"
+    state = format_utc(scan.finished) if scan.finished else f"running since {format_utc(scan.started)}"
     return state, f"{scan.records:,}", f"{scan.missing:,}"
 
 
@@ -241,7 +242,7 @@ def _pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-# The look of the page, and the policy that lets a browser use this sheet, named by its hash, and nothing else.
+# The style sheet, and the policy that allows a browser this sheet (by its hash) and nothing else.
 _SHEET = """
 :root { color-scheme: light dark;
   --page: #fff; --panel: #f4f6f8; --text: #1c2126; --soft: #545d68; --line: #ced5dc;

@@ -1,6 +1,6 @@
-"""Run reads in parallel with a deadline; a failed read returns `ReadFailure` instead of raising.
+"""Run reads in parallel with a deadline; a failed read becomes `ReadFailure`.
 
-A read that hangs is left to its own time limits and delays nobody; its thread ends with it.
+A read that hangs delays nobody: its own time limits end it and its thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Self
 from ..errors import GraphError, Unavailable
 
 THREADS = 8
-STORAGE_SECONDS = 8.0  # from the beginning, for all reads together
+STORAGE_SECONDS = 8.0  # from the start, for all reads together
 GRAPH_SECONDS = 5.0
 
 type Reading[T] = Callable[[float], T]  # waits at most so many seconds, then raises TimeoutError
@@ -23,13 +23,13 @@ type Reading[T] = Callable[[float], T]  # waits at most so many seconds, then ra
 
 @dataclass(frozen=True)
 class ReadFailure:
-    """A failed read: an error code or a few words."""
+    """A failed read, as an error code or a few words."""
 
     reason: str
 
 
 class ParallelReads:
-    """A group of reads; as a context, which ends without waiting for those that hang."""
+    """A group of reads; as a context, it ends without waiting for reads that hang."""
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -42,11 +42,11 @@ class ParallelReads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def start[T](self, read: Callable[[], T]) -> Reading[T]:
-        """Begin a read as soon as a thread is free."""
+        """Start a read as soon as a thread is free."""
         return self._pool.submit(read).result
 
     def result[T](self, reading: Reading[T]) -> T | ReadFailure:
-        """The result of a read of storage."""
+        """Return the result of a storage read."""
         try:
             return reading(self._left(STORAGE_SECONDS))
         except TimeoutError:
@@ -56,7 +56,7 @@ class ParallelReads:
             return ReadFailure(str(getattr(code, "value", code) or type(failure).__name__))
 
     def graph_result[T](self, reading: Reading[T]) -> T | GraphError:
-        """The result of a call to Graph."""
+        """Return the result of a Graph request."""
         try:
             return reading(self._left(GRAPH_SECONDS))
         except TimeoutError:

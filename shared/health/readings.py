@@ -1,9 +1,8 @@
 """Collect everything that health reports, in parallel and within ten seconds.
 
-Whatever does not answer becomes a value and not an exception. The cost does not grow with the
-volume. Storage: 4 queues, 14 manifests, 6 blobs of state and 1 listing (of up to 5,000 names), and one blob for each
-of the organizers without access that are shown, at most 50: 25 to 75 requests. Graph: 1 request for each page of the
-app's own subscriptions, in practice 1.
+A read that fails becomes a value, not an exception. The cost does not grow with volume. Storage: 4 queues, 14
+manifests, 6 state blobs, 1 listing (of up to 5,000 names), and one blob for each denied organizer that is shown, at
+most 50: 25 to 75 requests. Graph: 1 request per page of the app's own subscriptions, in practice 1.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ..ledger import access
 from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients, heartbeat
-from ..storage.scans import FULL, RECENT, Scan, Scans
+from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
@@ -37,10 +36,10 @@ from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
 DAYS = 14
 MOST_SHOWN = 50  # organizers without access
-GRAPH_RATE = 2.0  # per second at most, apart from the workers': a busy app is not an unhealthy one
+GRAPH_RATE = 2.0  # per second, apart from the workers' rate: a busy app is not unhealthy
 
 _HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
-# Little patience, for somebody waits for the answer.
+# Short time limits, because somebody waits for the response.
 _LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 3}
 _RETRY: dict[str, Any] = {"backoff": 1, "retry_total": 1, "random_jitter_range": 0}
 _BLOBS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
@@ -49,7 +48,7 @@ _QUEUES: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 @dataclass(frozen=True)
 class RefusedNotifications:
-    """Notifications that came with a wrong clientState."""
+    """Notifications that were dropped because of a wrong clientState."""
 
     first: datetime | None
     last: datetime
@@ -58,7 +57,7 @@ class RefusedNotifications:
 
 @dataclass(frozen=True)
 class DeniedOrganizer:
-    """One whose reports Graph refuses; None stands for the call records of the whole tenant."""
+    """An organizer whose reports Graph refuses; id None: all call records."""
 
     id: str | None
     since: datetime | None
@@ -67,7 +66,7 @@ class DeniedOrganizer:
 
 @dataclass(frozen=True)
 class DeniedOrganizers:
-    """Organizers without access: how many, counted to `access.MOST`, and some of them."""
+    """Organizers without access: their number up to `access.MOST`, and some of them."""
 
     count: int
     organizers: tuple[DeniedOrganizer, ...]
@@ -78,21 +77,22 @@ type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
 
 @dataclass(frozen=True)
 class Sources:
-    """The connections to read from. `subscriptions` raises GraphError."""
+    """The connections to read from; `subscriptions` raises GraphError."""
 
     settings: Settings
     subscriptions: SubscriptionSource
     queues: QueueServiceClient
     manifests: Manifests
     state: StateStore
-    scans: Scans
+    scans: ScanStore
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Everything that was read. What is None does not exist yet, or lies in a container that does not answer.
+    """Everything that was read.
 
-    `days` are the last 14, oldest first; `recent` and `full` are the sweep's last looks.
+    None means that a value does not exist yet or could not be read. `days` are the last 14, oldest first; `recent` and
+    `full` are the last reconciliation scans.
     """
 
     queues: Mapping[str, int | ReadFailure]
@@ -109,7 +109,7 @@ class Readings:
 
 
 def collect(sources: Sources, today: date) -> Readings:
-    """Everything, within some ten seconds; `today` is the last day."""
+    """Read everything within some ten seconds; `today` is the last day."""
     with ParallelReads() as reads:
         subscriptions = reads.start(sources.subscriptions)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
@@ -154,7 +154,7 @@ def collect(sources: Sources, today: date) -> Readings:
 
 @lru_cache(maxsize=1)
 def app_sources(settings: Settings) -> Sources:
-    """The app's own connections."""
+    """Return the app's own connections, with little patience."""
     host_identity = managed_identity(settings.host_client_id)
     graph = Graph(
         settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
@@ -175,7 +175,7 @@ def build_sources(
     queues: QueueServiceClient,
     subscriptions: SubscriptionSource | None = None,
 ) -> Sources:
-    """Where to read. Without `subscriptions` they are those that the app published last."""
+    """Build the sources; by default, subscriptions as the app last published them."""
     state = StateStore(host_blobs.get_container_client(settings.state_container))
     return Sources(
         settings,
@@ -183,12 +183,12 @@ def build_sources(
         queues,
         Manifests(data_blobs.get_container_client(settings.container)),
         state,
-        Scans(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
+        ScanStore(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
     )
 
 
 def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
-    with graph.within(GRAPH_SECONDS):  # or a thread that nobody waits for would go on trying
+    with graph.within(GRAPH_SECONDS):  # otherwise a thread that nobody waits for would keep retrying
         existing = list_subscriptions(graph)
     return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
@@ -205,7 +205,7 @@ def _length(queues: QueueServiceClient, name: str) -> int:
 
 
 def _first_shown(denied: Sequence[str]) -> list[str]:
-    """The names of those that are shown; what concerns the whole tenant comes first."""
+    """Return the names of the organizers to show; the whole tenant comes first."""
     return sorted(denied, key=lambda name: access.CALL_RECORDS not in name)[:MOST_SHOWN]
 
 

@@ -1,7 +1,7 @@
-"""Examine the app's own rights and connections when an operator asks, and publish the findings.
+"""Self-check: test the app's own rights and connections, and publish the findings.
 
-An operator's own rights say nothing about those of the app's identity. So `attendance doctor` sends a task through the
-queue, which also shows that the queue is worked on, and reads the findings from `doctor/<id>.json`.
+An operator's rights say nothing about those of the app's identity. So `attendance doctor` sends a task through the
+queue, which also shows that the queue is handled, and reads the findings from `doctor/<id>.json`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _NEEDED = {CALL_RECORDS: "CallRecords.Read.All", VIRTUAL_EVENTS: "VirtualEvent.R
 
 
 def findings_name(identifier: str) -> str:
-    """The name of the blob of state that holds the findings."""
+    """Return the name of the state blob that holds the findings."""
     return f"{FOLDER}{identifier}.json"
 
 
 def publish_findings(job: Examine, services: Services) -> None:
-    """Examine everything and publish the findings. Raises azure.core errors where they cannot be written."""
+    """Check everything and publish the findings. Raises azure.core errors."""
     results = list(check_app(services, job.organizers))
     content = {
         "at": times.text(times.now()),
@@ -54,7 +54,7 @@ def publish_findings(job: Examine, services: Services) -> None:
 
 
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Examine one thing after another; nothing that is wrong raises."""
+    """Yield the findings of one check after another; failures do not raise."""
     settings, graph = services.settings, services.graph
     yield findings.app_writes(_failure_text(services.archive.probe_write))
     yield from _permissions(settings)
@@ -66,7 +66,7 @@ def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[
 
 
 def _failure_text(step: Callable[[], Any]) -> str:
-    """Why a step fails, "" where it does not."""
+    """Return why a step fails, or "" if it succeeds."""
     try:
         step()
     except AttendanceError as failure:
@@ -77,10 +77,10 @@ def _failure_text(step: Callable[[], Any]) -> str:
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:
-    """The permissions that the app's own token for Graph names; only its `roles` are read."""
+    """Check the permissions in the app's token for Graph; only `roles` is read."""
     needed = _ALWAYS | {name for signal, name in _NEEDED.items() if signal in settings.signals}
     try:
-        claims = jwt.decode(graph_token(settings)(False), options={"verify_signature": False})
+        claims = jwt.decode(graph_token(settings)(False, None), options={"verify_signature": False})
     except GraphError as failure:
         yield findings.no_token(failure)
         return
@@ -94,7 +94,7 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
 def _subscriptions(
     graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
 ) -> Iterator[Finding]:
-    """The webhooks' address, as the app and as Graph reach it, and the subscriptions."""
+    """Check the webhooks' address, from the app and from Graph, and subscriptions."""
     run = status.read_last_run(state)
     views: tuple[SubscriptionView, ...] = ()
     unreadable: Finding | None = None
@@ -115,13 +115,16 @@ def _subscriptions(
 
 
 def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:
-    """Asks for a meeting that nobody has: Graph looks at the policy before it looks for the meeting."""
+    """Request a meeting that does not exist.
+
+    Graph checks the access policy before it looks for the meeting.
+    """
     condition = segment(f"JoinWebUrl eq '{PROBE_JOIN_URL}'")
     refusal: GraphError | None = None
     try:
         graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")
     except (NotFound, Refused):
-        pass  # it was let in
+        pass  # the policy allows it
     except GraphError as failure:
         refusal = failure
     return findings.organizer_access(organizer, refusal, access.remedy(organizer, app_id))

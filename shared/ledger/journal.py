@@ -7,15 +7,16 @@ whenever a crash may have come in between.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from .. import times
 from ..messages import signals
 from ..messages.signals import Nudge
 from ..storage.blobs import run_in_parallel
 from ..storage.clients import Queue
+from .merge import is_due_since
 from .publish import Outcomes
 from .record import Purpose, Record
 from .store import Ledger, StoredRecord
@@ -38,11 +39,25 @@ class Journal:
     def follow(self, records: Sequence[Record]) -> None:
         """Publish these records, then send the message for each next attempt."""
         latest = self.publish(records)
+        # A worker that committed since sends its own message.
+        self._send([each for each, now in zip(records, latest, strict=True) if now.attempt <= each.attempt])
+
+    def send_due(self, records: Sequence[Record], started: datetime) -> None:
+        """Send the message for each attempt that became due after a job's start, then publish.
+
+        A job that crashes in between finds the outcomes unchanged when it is repeated, so it sends the messages again.
+        """
+        now = times.now()
+        self._send([each for each in records if is_due_since(each, started, now)])
+        self.publish(records)
+
+    def _send(self, records: Iterable[Record]) -> None:
+        """Send the messages of these records; checks and attempts far ahead are left to the sweep."""
         now, due = times.now(), list[Nudge]()
-        for record, current in zip(records, latest, strict=True):
+        for record in records:
             following = record.next
-            if following is None or following.purpose is Purpose.LOOK or current.attempt > record.attempt:
-                continue  # the sweep makes checks, and the worker that committed since sends its own message
+            if following is None or following.purpose is Purpose.LOOK:
+                continue
             nudge, wait = Nudge(record.signal_id, following.attempt, record.traceparent), following.at - now
             if wait <= timedelta():
                 due.append(nudge)

@@ -58,6 +58,7 @@ def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | Non
         announced=old.announced or new.announced,
         door=old.door or new.door,
         subscription_id=old.subscription_id or new.subscription_id,
+        commits=old.commits,
     )
     if _replaces(new.result, old.result):
         return merged
@@ -86,22 +87,27 @@ def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -
     has_begun = old.series.cause is cause and old.series.began >= started
     if old.is_erased or has_begun:
         return None
+    now = max(now, started)  # clocks of two instances differ
     attempt, waiting = old.attempt + 1, old.next
     is_look = waiting is not None and waiting.purpose is Purpose.LOOK
     if waiting and not is_look and now > waiting.at + OVERDUE:
         return replace(old, attempt=attempt, next=NextAttempt(attempt, now, waiting.purpose))
-    if is_first_attempt_due(old) and not (cause is Cause.BACKFILL and old.series.cause is not cause):
+    is_queued = waiting is not None and not is_look and old.series.attempts == 0
+    if is_queued and not (cause is Cause.BACKFILL and old.series.cause is not cause):
         return None
     if cause is Cause.LOOK and not (waiting and is_look and now >= waiting.at):
         return None
-    series = AttemptSeries(max(now, started), cause)  # clocks of two instances differ
-    return replace(old, attempt=attempt, series=series, next=NextAttempt(attempt, now))
+    return replace(old, attempt=attempt, series=AttemptSeries(now, cause), next=NextAttempt(attempt, now))
 
 
-def is_first_attempt_due(record: Record) -> bool:
-    """Whether the first attempt of a series is queued, so its message may be resent."""
+def is_due_since(record: Record, started: datetime, now: datetime) -> bool:
+    """Whether the next attempt became due after a job's start, so the job sends its message."""
     waiting = record.next
-    return waiting is not None and waiting.purpose is not Purpose.LOOK and record.series.attempts == 0
+    return (
+        waiting is not None
+        and waiting.purpose is not Purpose.LOOK
+        and started <= waiting.at <= max(now, started)
+    )
 
 
 def add_call_times(old: Record, listed: Meeting) -> Record | None:

@@ -29,6 +29,7 @@ from .record import (
     Purpose,
     Record,
     Result,
+    commits_of_copy,
     dump_outcome,
     load_outcome,
     new_commit,
@@ -45,8 +46,7 @@ UNREADABLE = "The outcome could not be read."
 class OutcomeSummary:
     """An outcome as a listing shows it.
 
-    `organizer_id` is set only for denied outcomes; `written` is the time of the first write. `has_moved`: the outcome
-    was in an earlier day before, where a crashed publisher may have left a copy.
+    `organizer_id` is set only for denied outcomes; `written` is the time of the first write.
     """
 
     name: str
@@ -54,7 +54,6 @@ class OutcomeSummary:
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
-    has_moved: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -100,7 +99,6 @@ class Outcomes:
                 _next_attempt(metadata),
                 metadata.get("organizerid"),
                 blob.creation_time,
-                "earlierdays" in metadata,
             )
 
     def result(self, name: str) -> str | None:
@@ -138,6 +136,7 @@ class Outcomes:
             last_error=UNREADABLE,
             revision=_revision(metadata),
             days=(day,),
+            commits=commits_of_copy(metadata, seen),
         )
 
     def publish(self, record: Record, ledger: Ledger) -> Record:
@@ -151,17 +150,19 @@ class Outcomes:
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
             etag, other = retry_conflicts(lambda: self._put(name, record), name)
-            for each in earlier:
-                self._delete_older(self.name(record.signal_id, each), record.revision)
+            left = {name: other}
+            for each in (self.name(record.signal_id, day) for day in earlier):
+                left[each] = retry_conflicts(partial(self._delete_older, each, record), each)
             stored = ledger.read(record.signal_id)
             if stored is None:  # it was removed meanwhile, so its copy goes too
                 if etag:
                     delete_blob(self._container, name, etag=etag)
                 return record
-            is_unknown, previous, record = _is_unknown(other, stored.record), record, stored.record
-            if not is_unknown:
-                return record if record.days == previous.days else None
-            if copy := self.read(name):
+            days, record = record.days, stored.record
+            unknown = next((each for each, metadata in left.items() if _is_unknown(metadata, record)), None)
+            if unknown is None:
+                return record if record.days == days else None
+            if copy := self.read(unknown):
                 change = partial(_adopt, copy=copy)
                 adopted, _ = ledger.update(record.signal_id, change, new_commit("adopted"), stored)
                 record = adopted or record
@@ -170,7 +171,7 @@ class Outcomes:
         return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
-        """Write a copy, unless the existing one is as new or from another record.
+        """Write a copy, unless the existing one is as new or of a commit not in the record.
 
         A first copy is written without reading. Return the ETag of this revision's copy, or None if another was left,
         and the metadata of the copy that was left. Return None if another writer was faster.
@@ -190,19 +191,17 @@ class Outcomes:
         written = put_blob(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
         return (written, {}) if written else None
 
-    def _delete_older(self, name: str, revision: int) -> None:
-        """Delete the copy `name`, unless it is newer.
+    def _delete_older(self, name: str, record: Record) -> Mapping[str, str] | None:
+        """Delete the copy `name`, unless it is of a commit not in the record.
 
-        The call's end may have moved back to its day meanwhile.
+        It may be newer: the call's end may have moved back to its day meanwhile. Return the metadata of the copy that
+        was left, or None if another writer was faster.
         """
-
-        def attempt() -> bool | None:
-            blob = get_properties(self._container, name)
-            if blob is None or _revision(blob.metadata or {}) > revision:
-                return False
-            return delete_blob(self._container, name, etag=blob.etag) or None
-
-        retry_conflicts(attempt, name)
+        blob = get_properties(self._container, name)
+        metadata = (blob and blob.metadata) or {}
+        if blob is None or _is_unknown(metadata, record):
+            return metadata
+        return {} if delete_blob(self._container, name, etag=blob.etag) else None
 
     def remove(self, record: Record) -> None:
         """Delete the copies of a removed record, but none adopted by another record."""
@@ -219,18 +218,27 @@ def signal_id_of(name: str) -> str:
 
 
 def _adopt(record: Record | None, copy: Record) -> Record | None:
-    """Return the record merged with the copy of an earlier record of its signal."""
-    if record is None:
+    """Return the record merged with a copy of a commit that it does not have, or None.
+
+    The commit is of another record of the signal, or was lost when an older one was restored. Of an erased record or
+    copy, nothing is merged.
+    """
+    if record is None or {each.id for each in copy.commits} <= {each.id for each in record.commits}:
         return None
     attempt = max(copy.attempt, record.attempt)
-    adopted = merge_attempt(copy, record, attempt) or replace(copy, attempt=attempt)  # the erased copy wins
-    return replace(adopted, revision=max(copy.revision, record.revision))
+    erased = next((each for each in (record, copy) if each.is_erased), None)
+    adopted = replace(erased, attempt=attempt) if erased else merge_attempt(copy, record, attempt) or record
+    return replace(
+        adopted,
+        revision=max(copy.revision, record.revision),
+        days=(*copy.days, *record.days),
+        commits=(*record.commits, *copy.commits),
+    )
 
 
 def _is_unknown(metadata: Mapping[str, str], record: Record) -> bool:
-    """Whether a copy is newer than the record, or comes from an earlier record."""
-    revision, seen = _revision(metadata), times.text(record.first_seen)
-    return revision > record.revision or (revision > 0 and times.optional_text(_first_seen(metadata)) != seen)
+    """Whether a copy is of a commit that is not in the record. A foreign blob is of none."""
+    return "commit" in metadata and all(each.id != metadata["commit"] for each in record.commits)
 
 
 def _revision(metadata: Mapping[str, str]) -> int:
@@ -240,7 +248,7 @@ def _revision(metadata: Mapping[str, str]) -> int:
 
 
 def _first_seen(metadata: Mapping[str, str]) -> datetime | None:
-    """Return the signal's first sight, which tells records of one signal apart."""
+    """Return the signal's first sight, or None."""
     with contextlib.suppress(ValueError):
         return times.parse(metadata.get("firstseen"))
     return None

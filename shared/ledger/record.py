@@ -158,13 +158,17 @@ class Record:
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """Return the record as the successor of `after`, with this commit."""
-        revision, days = (after.revision, after.days) if after else (0, ())
+        revision, days, commits = (after.revision, after.days, after.commits) if after else (0, (), ())
         return replace(
             self,
             revision=max(revision, self.revision) + 1,
             days=(*(day for day in dict.fromkeys((*days, *self.days)) if day != self.day), self.day),
-            commits=(*(after.commits if after else ()), commit)[-MOST_COMMITS:],
+            commits=(*dict.fromkeys((*commits, *self.commits)), commit)[-MOST_COMMITS:],
         )
+
+    def with_copy_in(self, day: date) -> Record:
+        """Return the record with `day` among the days that hold a copy."""
+        return self if day in self.days else replace(self, days=(day, *self.days))
 
 
 def new_commit(step: str, **details: Any) -> Commit:
@@ -227,7 +231,7 @@ def outcome_metadata(record: Record) -> dict[str, str]:
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
-        "earlierdays": ",".join(map(str, record.days[:-1])) or None,
+        "commit": record.commits[-1].id if record.commits else None,
     }
     return {key: value for key, value in metadata.items() if value is not None}
 
@@ -269,8 +273,14 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
         buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
         is_erased=ERASED in metadata,
         revision=int(metadata.get("revision", "0")),
+        commits=commits_of_copy(metadata, first_seen),
     )
     return replace(record, days=(record.day,))
+
+
+def commits_of_copy(metadata: Mapping[str, str], first_seen: datetime) -> tuple[Commit, ...]:
+    """Return the commit that a published copy names in its metadata."""
+    return (Commit(metadata["commit"], first_seen, "published"),) if "commit" in metadata else ()
 
 
 def _load_report(content: dict[str, Any]) -> StoredReport:

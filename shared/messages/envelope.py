@@ -1,7 +1,7 @@
-"""The form that all queue messages have: JSON with `version` and `kind`, at most 40 KB, no attendance data.
+"""Envelope of every queue message: JSON with `version` and `kind`, at most 40 KB.
 
-Reading is strict: a message that this version cannot read raises NotOurMessage, and is buried with its text instead
-of being tried again. Standard library only: the webhook loads this module.
+Messages carry no attendance data. Reading is strict: a message this version cannot read raises NotOurMessage and is
+stored as a dead letter instead of being retried. Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z
 
 
 def dumps(content: Mapping[str, Any]) -> str:
-    """Compact ASCII JSON without the values that are None."""
-    known = {key: value for key, value in content.items() if value is not None}
-    return json.dumps(known, separators=(",", ":"))
+    """Write compact ASCII JSON without the values that are None."""
+    present = {key: value for key, value in content.items() if value is not None}
+    return json.dumps(present, separators=(",", ":"))
 
 
 def loads(text: str, version: int) -> dict[str, Any]:
-    """The content of a message of this version. Raises NotOurMessage."""
+    """Read a message of this version. Raises NotOurMessage."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -36,12 +36,12 @@ def loads(text: str, version: int) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise NotOurMessage("A queue message is not a JSON object.")
     if content.get("version") != version:
-        raise NotOurMessage(f"A queue message is not of version {version}.")
+        raise NotOurMessage(f"A queue message does not have version {version}.")
     return content
 
 
 def parse_trace_parent(value: object) -> str | None:
-    """`value` if it is a W3C traceparent, else None."""
+    """Return `value` if it is a W3C traceparent, else None."""
     return value if isinstance(value, str) and _TRACE_PARENT.match(value) else None
 
 

@@ -1,8 +1,8 @@
-"""Addresses of attendance reports and virtual events: read into ids by known shapes, never followed as they are.
+"""Extract ids from the Graph addresses of attendance reports and virtual events.
 
-An address comes from a notification, or from whoever asks for a report. Only ids are taken from it, and only from a
-shape that is documented; the product then builds its own address from them. Standard library only: the webhook loads
-this module. Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
+An address comes from a notification or from a user and is never followed. Only its ids are used, and only if it has a
+documented shape; the product builds its own address from them. Standard library only: the webhook loads this module.
+Source: https://learn.microsoft.com/graph/api/meetingattendancereport-get
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ _MEETING_REPORT = re.compile(
 )
 _ROOT = re.compile(r"\A(?:https://[^/?#]+)?/?(?:v1\.0/|beta/)?", re.IGNORECASE)
 _MEETING_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=@+*:/-]{0,1023}\Z")  # Base64, or the older form
-# the resource of today, and that of 2022
+# the resource of today, and that of 2022 to 2024, whose query is written in several ways
+_SPACE, _QUOTE = r"(?:\+|%20| )", "(?:'|%27)"
 _CALL_EVENTS = re.compile(
     r"/?communications/onlineMeetings(?:\(joinWebUrl='([^']+)'\)/meetingCallEvents"
-    r"|/?\?\$filter=joinWebUrl%?2?0? ?eq%?2?0? ?'([^']+)')/?\Z",
+    rf"|/?\?(?:\$|%24)filter=joinWebUrl{_SPACE}eq{_SPACE}{_QUOTE}([^']+?){_QUOTE})/?\Z",
     re.IGNORECASE,
 )
-MAX_DECODING = 3  # times that a join URL may be percent-encoded
+MAX_DECODING = 3  # levels of percent-encoding of a join URL
 _KINDS = {"webinars": EventKind.WEBINAR, "townhalls": EventKind.TOWNHALL}
 
 
 @dataclass(frozen=True)
 class MeetingReportIds:
-    """A report of an online meeting, by its ids; without `user_id` it is the signed-in user's."""
+    """Ids of an online meeting's report; `user_id` is None for the signed-in user."""
 
     user_id: str | None
     meeting_id: str
@@ -46,17 +47,17 @@ class MeetingReportIds:
 
 @dataclass(frozen=True)
 class EventReportIds:
-    """A report of a virtual event, by its ids."""
+    """Ids of a virtual event's report."""
 
     session: EventSession
     report_id: str
 
 
-def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
-    """The report behind any of its addresses, whole or from the version on; None for another shape."""
+def parse_report_address(address: str) -> MeetingReportIds | EventReportIds | None:
+    """Return the ids in a report's address, with or without host and version, or None."""
     below = _ROOT.sub("", address.strip(), count=1).partition("?")[0]
-    if found := parse_event_report(below):
-        return found
+    if event := parse_event_report_path(below):
+        return event
     match = _MEETING_REPORT.match(below)
     if match is None:
         return None
@@ -68,15 +69,18 @@ def parse_report(address: str) -> MeetingReportIds | EventReportIds | None:
     return MeetingReportIds(user_id, meeting_id, report_id)
 
 
-def parse_event(address: str) -> tuple[EventKind, str] | None:
-    """The event behind `solutions/virtualEvents/webinars/{id}`, or None."""
+def parse_event_path(address: str) -> tuple[EventKind, str] | None:
+    """Return the ids in `solutions/virtualEvents/webinars/{id}`, or None."""
     match = _ONE_EVENT.match(address)
     event_id = _decode_id(match[2] or match[3], EVENT_ID) if match else None
     return (_KINDS[match[1].lower()], event_id) if match and event_id else None
 
 
-def parse_event_report(address: str) -> EventReportIds | None:
-    """The report behind `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`, or None."""
+def parse_event_report_path(address: str) -> EventReportIds | None:
+    """Return the ids in the address of a virtual event's report, or None.
+
+    The shape is `solutions/virtualEvents/webinars/{id}/sessions/{id}/attendanceReports/{id}`.
+    """
     match = _EVENT_REPORT.match(address)
     if match is None:
         return None
@@ -91,9 +95,9 @@ def parse_event_report(address: str) -> EventReportIds | None:
 
 
 def extract_join_url(resource: str) -> str | None:
-    """The join URL of a call event's resource, in the form in which Graph shows it.
+    """Return the join URL in a call event's resource, or None.
 
-    That form is percent-encoded in itself, and once more in the resource.
+    A join URL is percent-encoded in Graph's other answers too; in the resource it is encoded once more.
     """
     match = _CALL_EVENTS.match(resource)
     url = (match[1] or match[2]) if match else ""
@@ -105,6 +109,6 @@ def extract_join_url(resource: str) -> str | None:
 
 
 def _decode_id(text: str, shape: re.Pattern[str]) -> str | None:
-    """An id as it stands in a path, decoded once."""
-    found = unquote(text)
-    return found if shape.match(found) else None
+    """Percent-decode an id once; None if it does not have this shape."""
+    decoded = unquote(text)
+    return decoded if shape.match(decoded) else None

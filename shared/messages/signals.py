@@ -1,11 +1,14 @@
-"""Signals: an ended meeting or a ready report, and the messages of the queue `meeting-signals`.
+"""Signals (ended meetings, ready reports) and the messages on `meeting-signals`.
 
-A signal has an id that is the same however often it is announced: `cr-` and the id of a call record, `ve-` and the id
-of a virtual event's report, `ce-` and a hash of a join URL and the time of the call's end. Two kinds of message name
-one: **news**, from a door, carries what Graph cannot be asked for later; a **nudge** asks for the next attempt, and
-everything else is in the signal's record (see `ledger.record`), so that no person and no meeting is in it. A door packs
-the news of one POST into few messages, because the Functions host sends the items of a binding one after another; the
-worker takes a pack apart. Standard library only: the webhook loads this module.
+A signal's id is the same however often the signal is announced: `cr-` and a call record's id, `ve-` and the id of a
+virtual event's report, or `ce-` and a hash of join URL and end of call. There are two kinds of messages:
+
+- **news**, from the webhook, carries what cannot be read from Graph later;
+- a **nudge** asks for the next attempt. All else is in the signal's record (`ledger.record`), so a nudge names neither
+  person nor meeting.
+
+The news of one POST is packed into few messages, because the Functions host sends the items of a binding one after
+another. The worker unpacks them. Standard library only: the webhook loads this module.
 """
 
 from __future__ import annotations
@@ -25,9 +28,9 @@ from . import codec
 from .codec import Moment
 from .envelope import MAX_MESSAGE_BYTES, OPAQUE_ID, OpaqueId, TraceParent
 
-VERSION = 2  # of the messages of `meeting-signals`; others are buried and shown
+VERSION = 2  # of messages on `meeting-signals`; other versions become dead letters
 NEWS, NUDGE, PACK = "news", "nudge", "pack"
-FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
+FAR_AHEAD = timedelta(days=1)  # more than any clock error
 MAX_JOIN_URL = 2_048
 
 # Ids of virtual events hold an @, and none of them is ever `.` or `..`.
@@ -50,13 +53,13 @@ _PREFIXES = {SignalKind.CALL_RECORD: "cr-", SignalKind.CALL_EVENT: "ce-", Signal
 
 
 class Door(StrEnum):
-    """The way by which news came in, written from the trigger and never from the body."""
+    """The route by which news arrived; set by the trigger, not read from the body."""
 
     WEBHOOK = "webhook"
 
 
 class EventKind(StrEnum):
-    """The kinds of virtual events, as `source` names them."""
+    """The kinds of virtual events; values of `source`."""
 
     WEBINAR = "webinar"
     TOWNHALL = "townhall"
@@ -72,7 +75,7 @@ class EventSession:
 
 
 class Origin(StrEnum):
-    """Who told the facts of a meeting, the most reliable last."""
+    """The source of a meeting's facts, the most reliable last."""
 
     NEWS = "news"
     LIST = "list"
@@ -84,9 +87,9 @@ _ORIGINS = tuple(Origin)
 
 @dataclass(frozen=True)
 class Meeting:
-    """The facts about the meeting behind a signal; they grow from attempt to attempt.
+    """Facts about the meeting of a signal; each attempt can add some.
 
-    `version` is that of the call record that told them.
+    `version` is the version of the call record that the facts come from.
     """
 
     start: datetime | None = None
@@ -99,7 +102,10 @@ class Meeting:
     origin: Annotated[Origin, "toldBy"] = Origin.NEWS
 
     def merge(self, other: Meeting) -> Meeting:
-        """The facts of both: of two values the later version's, then the more reliable one's, else that of `other`."""
+        """Combine two sets of facts.
+
+        Of two values, the one from the later call record version wins, then the more reliable origin, then `other`.
+        """
         first, second = (self, other) if self._weight > other._weight else (other, self)
         values = {
             each.name: _either(getattr(first, each.name), getattr(second, each.name)) for each in fields(self)
@@ -117,7 +123,7 @@ def _either(first: Any, second: Any) -> Any:
 
 @dataclass(frozen=True)
 class News:
-    """An announcement by Graph, as a door passes it on."""
+    """An announcement by Graph."""
 
     signal_id: SignalId
     first_seen: Moment
@@ -127,17 +133,17 @@ class News:
     traceparent: TraceParent = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for news that lacks what Graph cannot be asked for."""
+        """Raise ValueError if facts are missing that cannot be read from Graph."""
         match kind_of(self.signal_id):
             case SignalKind.REPORT_READY if self.meeting.event is None:
-                raise ValueError("is of a report and names no session")
+                raise ValueError("is for a report but names no session")
             case SignalKind.CALL_EVENT if self.meeting.join_url is None:
-                raise ValueError("is of a call event and names no meeting")
+                raise ValueError("is for a call event but names no meeting")
 
 
 @dataclass(frozen=True)
 class Nudge:
-    """A request for the attempt that follows the first `attempt` ones."""
+    """A request for the next attempt, after `attempt` earlier ones."""
 
     signal_id: SignalId
     attempt: int
@@ -149,61 +155,64 @@ _KINDS: dict[str, type[News | Nudge]] = {NEWS: News, NUDGE: Nudge}
 
 
 def kind_of(signal_id: str) -> SignalKind | None:
-    """The kind of a signal by its id; None for the record of a message that could not be read."""
+    """Return the kind of a signal from its id; None for a dead letter."""
     return next((kind for kind, prefix in _PREFIXES.items() if signal_id.startswith(prefix)), None)
 
 
 def subject_of(signal_id: str) -> str:
-    """The id without its prefix: of a call record or a report, or a hash."""
+    """Return the id without its prefix: a call record's or report's id, or a hash."""
     return signal_id[3:]
 
 
 def call_record_signal_id(call_id: str) -> str:
-    """The id of a call record's signal."""
-    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_canonical(call_id)}"
+    """Return the id of a call record's signal."""
+    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_lower_guid(call_id)}"
 
 
 def report_signal_id(report_id: str) -> str:
-    """The id of the signal of a virtual event's report."""
-    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_canonical(report_id)}"
+    """Return the signal id of a virtual event's report."""
+    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_lower_guid(report_id)}"
 
 
 def call_event_signal_id(join_url: str, end: datetime) -> str:
-    """The id of the signal of a call that ended then."""
+    """Return the signal id of a call that ended at `end`."""
     content = f"{join_url} {times.text(end)}".encode("utf-8", "surrogatepass")
     return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
 
 
-def call_record_news(call_id: str, first_seen: datetime, **known: Any) -> News:
-    """News of a call record."""
-    return News(call_record_signal_id(call_id), first_seen, **known)
+def call_record_news(call_id: str, first_seen: datetime, **fields: Any) -> News:
+    """Return news of a call record."""
+    return News(call_record_signal_id(call_id), first_seen, **fields)
 
 
-def report_news(report_id: str, session: EventSession, first_seen: datetime, **known: Any) -> News:
-    """News of a report of a virtual event's session."""
-    return News(report_signal_id(report_id), first_seen, meeting=Meeting(event=session), **known)
+def report_news(report_id: str, session: EventSession, first_seen: datetime, **fields: Any) -> News:
+    """Return news of a virtual event's report."""
+    return News(report_signal_id(report_id), first_seen, meeting=Meeting(event=session), **fields)
 
 
 def call_event_news(
-    join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **known: Any
+    join_url: str, end: datetime, first_seen: datetime, organizer_id: str | None = None, **fields: Any
 ) -> News:
-    """News of a call's end; where the end is not known, `end` is the time of the news."""
+    """Return news of an ended call; if its end is unknown, `end` is the arrival."""
     meeting = Meeting(end=end, join_url=join_url, organizer_id=organizer_id)
-    return News(call_event_signal_id(join_url, end), first_seen, meeting=meeting, **known)
+    return News(call_event_signal_id(join_url, end), first_seen, meeting=meeting, **fields)
 
 
 def serialize_message(each: Message) -> str:
-    """The text of one message."""
-    return f'{{"version":{VERSION},{_item(each)[1:]}'
+    """Return the text of one message."""
+    return f'{{"version":{VERSION},{_serialize_item(each)[1:]}'
 
 
 def pack_messages(each: Iterable[Message]) -> list[str]:
-    """The texts of as few messages as hold all of these, each within MAX_MESSAGE_BYTES; one alone is not packed."""
+    """Pack messages into as few texts as possible, each within MAX_MESSAGE_BYTES.
+
+    A single message is not packed.
+    """
     head, tail = f'{{"version":{VERSION},"kind":"{PACK}","messages":[', "]}"
     room = MAX_MESSAGE_BYTES - len(head) - len(tail)
     packs: list[list[str]] = []
     size = room + 1
-    for item in map(_item, each):  # ASCII, so characters are bytes
+    for item in map(_serialize_item, each):  # ASCII, so characters are bytes
         if size + len(item) + 1 > room:
             packs.append([])
             size = 0
@@ -216,31 +225,31 @@ def pack_messages(each: Iterable[Message]) -> list[str]:
 
 
 def unpack_messages(content: dict[str, Any]) -> Sequence[Message]:
-    """The news and nudges in the content of a message. Raises NotOurMessage."""
+    """Return the news and nudges in a message. Raises NotOurMessage."""
     if content.get("kind") != PACK:
-        return (_parse(content),)
+        return (_parse_message(content),)
     items = content.get("messages")
     if not isinstance(items, list) or not items:
-        raise NotOurMessage("A pack holds no messages.")
-    return tuple(map(_parse, items))
+        raise NotOurMessage("A pack is empty.")
+    return tuple(map(_parse_message, items))
 
 
-def _item(each: Message) -> str:
+def _serialize_item(each: Message) -> str:
     kind = NEWS if isinstance(each, News) else NUDGE
     return f'{{"kind":"{kind}",{codec.dumps(each)[1:]}'
 
 
-def _parse(item: object) -> Message:
+def _parse_message(item: object) -> Message:
     name = item.get("kind") if isinstance(item, dict) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise NotOurMessage("The kind of a queue message is unknown.")
-    found = codec.decode(kind, item)
-    if isinstance(found, News) and found.first_seen > times.now() + FAR_AHEAD:
+    message = codec.decode(kind, item)
+    if isinstance(message, News) and message.first_seen > times.now() + FAR_AHEAD:
         raise NotOurMessage("firstSeen of a queue message lies in the future.")
-    return found
+    return message
 
 
-def _canonical(identifier: str) -> str:
-    """An id in GUID form in lower case: Graph writes one id in both."""
+def _lower_guid(identifier: str) -> str:
+    """Lower-case an id if it is a GUID, because Graph writes one id in either case."""
     return identifier.lower() if GUID.match(identifier) else identifier

@@ -1,7 +1,7 @@
-"""Tasks: what is to be done apart from archiving, one message of the queue `upkeep` each.
+"""Tasks: maintenance work, one message each on the queue `upkeep`.
 
-The webhook makes some, timers and workers others, and an operator can send `backfill` and `redrive` by hand. Standard
-library only: the webhook loads this module.
+The webhook, timers and workers send them; an operator can send `backfill` and `redrive`. Standard library only: the
+webhook loads this module.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .codec import FLAT, Day, Moment
 from .envelope import OpaqueId, TraceParent
 from .signals import EVENT_ID, EventKind
 
-VERSION = 1  # of the messages of `upkeep`
+VERSION = 1  # of messages on `upkeep`
 MAX_ORGANIZERS = 50
 
 
-def _end(value: object) -> datetime:
-    """A time; a day is meant to its end."""
+def _parse_end(value: object) -> datetime:
+    """Read a time, or a date as the end of its day."""
     try:
         end = times.midnight(codec.parse_day(value)) + timedelta(days=1)
     except (ValueError, OverflowError):
@@ -31,8 +31,8 @@ def _end(value: object) -> datetime:
     return codec.check_year(end)
 
 
-def _object_id(value: object) -> str:
-    """An object id of Entra, in lower case."""
+def _parse_object_id(value: object) -> str:
+    """Read an Entra object id, in lower case."""
     if not isinstance(value, str) or not GUID.match(value):
         raise ValueError("is not an object id")
     return value.lower()
@@ -40,7 +40,7 @@ def _object_id(value: object) -> str:
 
 @dataclass(frozen=True)
 class RenewSubscription:
-    """Renew one subscription, which reauthorizes it too."""
+    """Renew one subscription, which also reauthorizes it."""
 
     kind: ClassVar[str] = "renewSubscription"
     subscription_id: OpaqueId
@@ -48,14 +48,14 @@ class RenewSubscription:
 
 @dataclass(frozen=True)
 class MaintainSubscriptions:
-    """Go through all subscriptions."""
+    """Check all subscriptions; renew, replace, create or delete as needed."""
 
     kind: ClassVar[str] = "maintainSubscriptions"
 
 
 @dataclass(frozen=True)
 class NotificationsRefused:
-    """Note that notifications came with a wrong clientState."""
+    """Count notifications that carried a wrong clientState."""
 
     kind: ClassVar[str] = "notificationsRefused"
     count: int = 0
@@ -63,7 +63,10 @@ class NotificationsRefused:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Do the next slice of a look at the lists of Graph; `step` fences as `attempt` does for a signal."""
+    """Run the next time slice of a scan of Graph's lists.
+
+    `step` numbers the slices: a message for an earlier step is out of date and does nothing.
+    """
 
     kind: ClassVar[str] = "sweep"
     look: Annotated[str, re.compile(r"[a-z][a-z0-9-]{0,63}\Z")]
@@ -72,26 +75,26 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Backfill:
-    """Begin a look at all calls that started in [start, end).
+    """Start a scan of all calls that started in [start, end).
 
-    `missing_only`: what has an outcome is left as it is, as the sweep does.
+    With `missing_only`, calls that have an outcome are skipped.
     """
 
     kind: ClassVar[str] = "backfill"
     start: Annotated[Moment, "from"]
-    end: Annotated[datetime, "to", _end]
+    end: Annotated[datetime, "to", _parse_end]
     missing_only: bool = False
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise ValueError("has a to that is not after its from")
+            raise ValueError("has a `to` that is not after its `from`")
 
 
 @dataclass(frozen=True)
 class Redrive:
-    """Take up again what settled as one of `outcomes` on the days from `first` to `last`.
+    """Retry the signals with these outcomes on the days from `first` to `last`.
 
-    `opened`: only signals of organizers that have opened; `started` is when the first slice of it began, and `after`
+    `opened`: only signals of organizers whose access was restored. `started` is when the first slice began; `after` is
     the last outcome of the first day that is done.
     """
 
@@ -107,12 +110,12 @@ class Redrive:
         if not self.outcomes:
             raise ValueError("names no outcomes")
         if self.last < self.first:
-            raise ValueError("has a to that is before its from")
+            raise ValueError("has a `to` that is before its `from`")
 
 
 @dataclass(frozen=True)
 class RefreshDay:
-    """Write a day's manifest anew."""
+    """Bring a day's manifest up to date."""
 
     kind: ClassVar[str] = "refreshDay"
     day: Annotated[Day, "date"]
@@ -120,7 +123,10 @@ class RefreshDay:
 
 @dataclass(frozen=True)
 class WriteDaily:
-    """Write a part of a day's table: `length` bytes of the index with this sha256, from `offset`; one of `parts`."""
+    """Write one of the `parts` of a day's attendee table.
+
+    The part covers `length` bytes, from `offset`, of the day's index with this sha256.
+    """
 
     kind: ClassVar[str] = "writeDaily"
     day: Annotated[Day, "date"]
@@ -133,7 +139,7 @@ class WriteDaily:
 
 @dataclass(frozen=True)
 class SubscribeEvent:
-    """Have Graph announce the reports of a webinar or town hall."""
+    """Subscribe to the attendance reports of a webinar or town hall."""
 
     kind: ClassVar[str] = "subscribeEvent"
     source: EventKind
@@ -142,7 +148,7 @@ class SubscribeEvent:
 
 @dataclass(frozen=True)
 class DeleteSubscription:
-    """Delete one subscription of the app's identity."""
+    """Delete one of the app's subscriptions."""
 
     kind: ClassVar[str] = "deleteSubscription"
     subscription_id: OpaqueId
@@ -150,11 +156,11 @@ class DeleteSubscription:
 
 @dataclass(frozen=True)
 class Examine:
-    """Have the app look at what it may and can do, for these organizers too, and put down what it finds as `id`."""
+    """Run the self-check, with access to these organizers; store its result as `id`."""
 
     kind: ClassVar[str] = "examine"
     id: Annotated[str, re.compile(r"[0-9a-f]{32}\Z")]
-    organizers: tuple[Annotated[str, _object_id], ...]
+    organizers: tuple[Annotated[str, _parse_object_id], ...]
 
     def __post_init__(self) -> None:
         if len(self.organizers) > MAX_ORGANIZERS:
@@ -178,7 +184,7 @@ Job = (
 
 @dataclass(frozen=True)
 class Task:
-    """One message: what to do, and how often it has failed so far."""
+    """A queue message: the job, and the number of failed attempts."""
 
     job: Annotated[Job, FLAT]
     traceparent: TraceParent = None
@@ -186,10 +192,10 @@ class Task:
 
 
 def serialize_task(task: Task) -> str:
-    """The queue message of a task."""
+    """Return the queue message of a task."""
     return envelope.dumps({"version": VERSION, **codec.encode(task)})
 
 
 def parse_task(text: str) -> Task:
-    """The task of a message. Raises NotOurMessage."""
+    """Read a task from its message. Raises NotOurMessage."""
     return codec.decode(Task, envelope.loads(text, VERSION))

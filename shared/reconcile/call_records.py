@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..archiving import redrive
 from ..archiving.sources import decide_from_call_record
 from ..errors import NotFound, Refused, Unavailable
 from ..graph import meetings
-from ..graph.client import page_items, segment
+from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
 from ..ledger.journal import Journal
@@ -40,6 +40,7 @@ from . import windows
 from .slices import Slice
 
 MOST_LISTED = 50_000  # outcomes per day: ten requests, 10 MB
+MOST_PAGES = 100_000  # of a day
 MAX_RESTARTS = 3  # of a day whose pages cannot all be read
 LISTING_RATE = 36, 20.0  # requests, seconds; Graph allows 40
 DAY = timedelta(days=1)
@@ -101,7 +102,7 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The results of existing outcomes by day; each day is listed once, when needed.
+    """The results of existing outcomes by day; each day is listed once, when it or the next day is needed.
 
     The outcomes of a day with more than MOST_LISTED are read one by one: otherwise every slice would list that day
     again and hold it in memory.
@@ -115,17 +116,33 @@ class OutcomeIndex:
     def results(self, signals: Sequence[tuple[str, date | None]]) -> list[str | None]:
         """Return the result of each signal in the day of its end.
 
-        None if there is no outcome, or no day is known.
+        None if it is missing; see `result`.
         """
-        days = {day: self._list_day(day) for _, day in signals if day}
-        if None not in days.values():
+        days = {day for _, day in signals if day}
+        for each in sorted({day + number * DAY for day in days for number in (-1, 0, 1)}):
+            self._list_day(each)
+        if all(self._list_day(day) is not None for day in days):
             return [self.result(*each) for each in signals]
         return run_in_parallel(lambda each: self.result(*each), signals)
 
     def result(self, signal_id: str, day: date | None) -> str | None:
-        """Return the result of one signal, or None."""
+        """Return the result of one signal, or None if it is missing.
+
+        It is missing if no day is known, if it has no outcome there, or if it also has one in the day before or after:
+        when a call's end moves over midnight, a crashed publisher or a lost record leaves that behind. The second
+        outcome is not looked for if the day has more than MOST_LISTED.
+        """
         if day is None:
             return None
+        result = self._find(signal_id, day)
+        has_two = result is not None and self._list_day(day) is not None and self.days_beside(signal_id, day)
+        return None if has_two else result
+
+    def days_beside(self, signal_id: str, day: date) -> tuple[date, ...]:
+        """Return which of the days before and after have an outcome of the signal."""
+        return tuple(each for each in (day - DAY, day + DAY) if self._find(signal_id, each) is not None)
+
+    def _find(self, signal_id: str, day: date) -> str | None:
         name, results = self._outcomes.name(signal_id, day), self._list_day(day)
         return self._outcomes.result(name) if results is None else results.get(name)
 
@@ -139,23 +156,26 @@ class OutcomeIndex:
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that Graph did not announce; `result` is set if it is settled already."""
+    """A signal that Graph did not announce, or whose outcome is in a wrong day.
+
+    `result` is set if it is settled already; `days` are those beside its own that have an outcome of it.
+    """
 
     signal_id: str
     meeting: Meeting
     result: Result | None = None
+    days: tuple[date, ...] = ()
 
 
 def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
     """Record these signals, publish their outcomes, and queue the unsettled ones."""
     cause = Cause.BACKFILL if scan.is_backfill else Cause.SWEEP
-    records = run_in_parallel(lambda each: _record_missing(each, cause, journal.ledger), list(missing))
-    journal.follow([each for each in records if merge.is_first_attempt_due(each)])
-    journal.publish([each for each in records if not merge.is_first_attempt_due(each)])
+    now = max(times.now(), scan.started)  # clocks of two instances differ
+    records = run_in_parallel(lambda each: _record_missing(each, cause, now, journal.ledger), list(missing))
+    journal.send_due(records, scan.started)
 
 
-def _record_missing(missing: MissingSignal, cause: Cause, ledger: Ledger) -> Record:
-    now = times.now()
+def _record_missing(missing: MissingSignal, cause: Cause, now: datetime, ledger: Ledger) -> Record:
     new = Record(
         missing.signal_id,
         missing.result or Result.PENDING,
@@ -168,7 +188,10 @@ def _record_missing(missing: MissingSignal, cause: Cause, ledger: Ledger) -> Rec
     )
 
     def change(old: Record | None) -> Record | None:
-        return merge.add_call_times(old, missing.meeting) if old else new
+        record = (merge.add_call_times(old, missing.meeting) or old) if old else new
+        for day in missing.days:
+            record = record.with_copy_in(day)
+        return None if record == old else record
 
     record, _ = ledger.update(missing.signal_id, change, new_commit(cause))
     return record or new
@@ -193,7 +216,7 @@ class CallScan:
         """Restart a day whose page cannot be read, and finally skip that day."""
         scan, cursor = self._work.scan, self._work.scan.calls
         if cursor and cursor.link and is_dead:  # Graph may no longer accept this link: restart the day
-            self._work.update(calls=replace(cursor, link=None), restarts=scan.restarts + 1)
+            self._work.update(calls=CallCursor(cursor.at), restarts=scan.restarts + 1)
         if cursor and (gives_up or self._work.scan.restarts >= MAX_RESTARTS):
             self._leave_out_day(cursor)
 
@@ -218,16 +241,17 @@ class CallScan:
         scan, operation = self._work.scan, "list call records"
         end = min(cursor.at + DAY, scan.end)
         page = self._services.graph.get(cursor.link or _path(cursor.at, end), operation)
-        calls, link = page_items(page, operation), page.get("@odata.nextLink")
-        if link is not None and (not isinstance(link, str) or "://" not in link or link == cursor.link):
-            raise Unavailable(operation, "the next link is not a URL or repeats", status=200)
+        calls, link = page_items(page, operation), next_link(page)
+        trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
             self._services.access.mark_restored(
                 None
             )  # Graph lists call records again, if it had refused them
         missing = self._compare(calls)
         self._work.update(
-            calls=CallCursor(cursor.at, link) if link else self._next_cursor(cursor),
+            calls=CallCursor(cursor.at, checked_link(link, operation), trail)
+            if link
+            else self._next_cursor(cursor),
             restarts=scan.restarts if link else 0,
             records=scan.records + len(calls),
             missing=scan.missing + missing,
@@ -245,7 +269,15 @@ class CallScan:
         missing = [call for call, result in zip(readable, results, strict=True) if result is None]
         settings, scan = self._services.settings, self._work.scan
         announce_missing(
-            [MissingSignal(each.signal_id, each.meeting, each.decide(settings)) for each in missing],
+            [
+                MissingSignal(
+                    each.signal_id,
+                    each.meeting,
+                    each.decide(settings),
+                    self._index.days_beside(each.signal_id, each.end.date()) if each.end else (),
+                )
+                for each in missing
+            ],
             scan,
             self._services.journal,
         )

@@ -16,7 +16,7 @@ from .. import logs, times
 from ..archiving.sources import is_in_scope
 from ..errors import AccessDenied, GraphError, NotFound, Throttled
 from ..graph import events, reports
-from ..graph.client import next_link, page_items
+from ..graph.client import MAX_PAGES, checked_link, next_link, page_items
 from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..graph.subscriptions import list_subscriptions
@@ -63,15 +63,22 @@ class EventScan:
         operation = f"list {kind}s"
         page = self._services.graph.get(cursor.link or events.event_path(kind), operation)
         listed, link = page_items(page, operation), next_link(page)
+        trail = cursor.trail.after(page, cursor.link, operation, MAX_PAGES)
         for item in listed[cursor.done :]:
             if not self._work.has_time():
                 return
             if event := events.parse_event(kind, item):
                 self._scan_event(event)
+            else:
+                logs.warning(
+                    "record.unreadable", operation=operation, requestId=self._services.graph.request_id
+                )
             cursor = replace(cursor, done=cursor.done + 1)
             self._work.update(events=cursor, failures=0, error=None)
-        following = EventCursor(cursor.kinds, link) if isinstance(link, str) else _next_kind(cursor)
-        self._work.update(events=following)
+        if link is None:
+            self._work.update(events=_next_kind(cursor))
+        else:
+            self._work.update(events=EventCursor(cursor.kinds, checked_link(link, operation), 0, trail))
 
     def _scan_event(self, event: VirtualEvent) -> None:
         settings, scan = self._services.settings, self._work.scan

@@ -1,4 +1,4 @@
-"""Blobs read and written on a condition: what `get` read is what `put` writes over."""
+"""Read and write blobs; a write succeeds only if the blob's ETag is unchanged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
-from ..errors import Contention
+from ..errors import Contention, StorageRefused
 
 THREADS = 8  # that wait for storage side by side
+EXISTS = "BlobAlreadyExists"
 MAX_RACES = 8  # writers of one blob that may get in between
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A blob as it was read."""
+    """A blob's content, ETag and metadata."""
 
     body: bytes
     etag: str
@@ -34,7 +35,7 @@ class Blob:
 
 
 def get_blob(container: ContainerClient, name: str) -> Blob | None:
-    """The blob `name`, None where there is none. A missing container raises."""
+    """Read a blob; None if it does not exist. Raises if the container is missing."""
     try:
         download = container.download_blob(name)
         body: bytes = download.readall()
@@ -46,7 +47,10 @@ def get_blob(container: ContainerClient, name: str) -> Blob | None:
 
 
 def get_properties(container: ContainerClient, name: str) -> BlobProperties | None:
-    """The properties of the blob `name`, None where there is none. A missing container raises."""
+    """Read a blob's properties; None if it does not exist.
+
+    Raises if the container is missing.
+    """
     try:
         return container.get_blob_client(name).get_blob_properties()
     except ResourceNotFoundError as missing:
@@ -64,31 +68,36 @@ def put_blob(
     metadata: dict[str, str] | None = None,
     content_type: str = "application/json",
 ) -> str | None:
-    """Write where the blob still has `etag`, or with None where there is no blob. A file is written from its beginning.
+    """Write a blob if it still has `etag`; with None, only if it does not exist.
 
-    Return the new ETag; None where the condition does not hold.
+    Return the new ETag; None where the condition does not hold. Raises StorageRefused for a write that is refused
+    whatever the condition.
     """
     length = len(body) if isinstance(body, bytes) else body.seek(0, os.SEEK_END)
     if not isinstance(body, bytes):
         body.seek(0)
     try:
-        written = container.get_blob_client(name).upload_blob(
+        answer = container.get_blob_client(name).upload_blob(
             body,
             length=length,
-            overwrite=True,  # else the client adds a condition of its own
+            overwrite=True,  # otherwise the client adds its own condition
             metadata=metadata,
             content_settings=ContentSettings(content_type=content_type),
             **_condition(etag),
         )
-    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as refusal:
+    except ResourceExistsError as conflict:  # which the SDK makes of every 409
+        if conflict.error_code != EXISTS:  # type: ignore[attr-defined]
+            raise StorageRefused(name, conflict.error_code) from None  # type: ignore[attr-defined]
+        return None
+    except (ResourceModifiedError, ResourceNotFoundError) as refusal:
         if is_container_missing(refusal):
             raise
         return None
-    return str(written["etag"])
+    return str(answer["etag"])
 
 
 def delete_blob(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
-    """Delete a blob, with `etag` only while it has that one. Return whether it was deleted."""
+    """Delete a blob, with `etag` only if it still has that one. Return whether it did."""
     condition = _condition(etag) if etag else {}
     try:
         container.delete_blob(name, **condition)
@@ -102,9 +111,9 @@ def delete_blob(container: ContainerClient, name: str, *, etag: str | None = Non
 
 
 def retry_conflicts[T](attempt: Callable[[], T | None], subject: str) -> T:
-    """The result of a read and a conditional write, repeated while it is None because another writer was faster.
+    """Repeat a read and conditional write until it returns something other than None.
 
-    Raises Contention after MAX_RACES lost races.
+    `attempt` returns None if another writer was faster. Raises Contention after MAX_RACES lost races.
     """
     for _ in range(MAX_RACES):
         if (result := attempt()) is not None:
@@ -113,7 +122,10 @@ def retry_conflicts[T](attempt: Callable[[], T | None], subject: str) -> T:
 
 
 def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> list[B]:
-    """The results of a function that waits for storage, called for these items in the context of this thread."""
+    """Call a function that waits for storage on each item, in threads.
+
+    Each call runs in a copy of the caller's context. Results keep the order of the items.
+    """
     if len(items) < 2:
         return [function(each) for each in items]
     context = copy_context()
@@ -122,12 +134,12 @@ def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> lis
 
 
 def is_container_missing(error: HttpResponseError) -> bool:
-    """Whether a 404 means that the deployment's container is missing: a fault, where a missing blob is not."""
-    return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # the storage SDK adds it
+    """Whether a 404 is for the container, which is a fault of the deployment."""
+    return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # set by the storage SDK
 
 
 def _condition(etag: str | None) -> dict[str, Any]:
-    """The arguments that let a write happen only while the blob has this ETag, or with None only where none is."""
+    """Return the arguments of a conditional write; None: the blob must not exist."""
     if etag is None:
         return {"match_condition": MatchConditions.IfMissing}
     return {"match_condition": MatchConditions.IfNotModified, "etag": etag}

@@ -1,6 +1,6 @@
-"""The storage clients: how the product signs in to them, how long it waits and how often it tries.
+"""Storage clients: sign-in, timeouts and retries.
 
-Tries and waits are short, because the queue is the long retry: a message whose attempt fails comes back.
+Retries are short because the queue is the long retry: a message whose attempt fails is delivered again.
 """
 
 from __future__ import annotations
@@ -31,38 +31,41 @@ UPKEEP_POISON = f"{UPKEEP_QUEUE}-poison"
 QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, UPKEEP_POISON)
 DRAIN_LEASE = 60  # seconds to handle one page of messages
 NEVER = -1  # a delayed message must not expire
-BLOCK_BYTES = 4 * 1024 * 1024  # a body over this is written in blocks of it, so memory stays small
+BLOCK_BYTES = 4 * 1024 * 1024  # larger bodies are written in blocks, to limit memory
 
 _TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 30}
 _RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_total": 4}
 
 
 def blob_service(url: str, credential: TokenCredential, **options: Any) -> BlobServiceClient:
-    """The blobs of an account; `options` of the client win over the usual ones."""
+    """Return a client of an account's blobs; `options` override the defaults."""
     usual: dict[str, Any] = {
         "retry_policy": BlobRetry(**_RETRY),
         "max_single_put_size": BLOCK_BYTES,
         "max_block_size": BLOCK_BYTES,
         **_TIMEOUTS,
     }
-    return BlobServiceClient(url, credential=credential, **_connected(usual | options))
+    return BlobServiceClient(url, credential=credential, **_with_connections(usual | options))
 
 
 def queue_service(url: str, credential: TokenCredential, **options: Any) -> QueueServiceClient:
-    """The queues of an account; `options` as for `blob_service`."""
+    """Return a client of an account's queues; `options` override the defaults."""
     usual: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_TIMEOUTS}
-    return QueueServiceClient(url, credential=credential, **_connected(usual | options))
+    return QueueServiceClient(url, credential=credential, **_with_connections(usual | options))
 
 
-def _connected(options: dict[str, Any]) -> dict[str, Any]:
-    """With a connection kept for each thread. The SDK keeps 10, and drops with a warning what comes back beyond."""
+def _with_connections(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with a connection for each thread.
+
+    The SDK keeps 10 and drops the others with a warning.
+    """
     session = requests.Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
     return {"transport": RequestsTransport(session=session, **options), **options}
 
 
 class Queue:
-    """One queue, with messages encoded as the Functions host expects them (Base64)."""
+    """One queue; messages are Base64, as the Functions host expects."""
 
     def __init__(self, service: QueueServiceClient, name: str) -> None:
         self._service = service
@@ -73,21 +76,21 @@ class Queue:
         )
 
     def send(self, text: str, delay: int = 0) -> None:
-        """Enqueue a message that nobody sees for `delay` seconds."""
+        """Send a message which becomes visible after `delay` seconds."""
         self._queue.send_message(text, visibility_timeout=delay, time_to_live=NEVER)
 
-    def drain(self, most: int) -> Iterator[str]:
-        """The texts of at most `most` messages; each is deleted when the next one is asked for.
+    def drain(self, limit: int) -> Iterator[str]:
+        """Yield the texts of at most `limit` messages; each is deleted after its turn.
 
-        One that is not Base64 comes as it is.
+        A text that is not Base64 is returned unchanged.
         """
         raw = self._service.get_queue_client(self._queue.queue_name)
-        for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=most):
-            yield _text(message.content)
+        for message in raw.receive_messages(visibility_timeout=DRAIN_LEASE, max_messages=limit):
+            yield _decode_text(message.content)
             raw.delete_message(message)
 
 
-def _text(content: str) -> str:
+def _decode_text(content: str) -> str:
     try:
         return base64.b64decode(content, validate=True).decode(errors="backslashreplace")
     except ValueError:

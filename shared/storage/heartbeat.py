@@ -1,7 +1,7 @@
-"""Signs of life for the health page: when something last happened, at most once a minute and instance.
+"""Heartbeats: when an event last happened, for the health page.
 
-They are written where the work is done anyway, so that a storm of notifications costs no more than one does. A
-heartbeat that cannot be written stops nobody's work.
+Each instance writes a heartbeat at most once a minute, so a storm of notifications costs no more than one. A failed
+write is logged and never interrupts the caller.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ class Heartbeat:
 
     def __init__(self, state: StateStore) -> None:
         self._state = state
-        self._once = Debounce(EVERY)
+        self._debounce = Debounce(EVERY)
 
     def record_now(self, name: str) -> None:
-        """Write that `name` happened now, unless this instance did so within the last minute."""
-        if self._once.allows(name):
+        """Record that `name` happened now, at most once a minute."""
+        if self._debounce.allows(name):
             self.record(name, {})
 
     def record(self, name: str, fields: Mapping[str, Any]) -> None:
-        """Write that `name` happened now, with what came of it."""
+        """Record that `name` happened now, with these fields."""
         try:
             self._state.put(name, {"at": times.text(times.now()), **fields})
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
     def count_refused(self, count: int) -> None:
-        """Add notifications with a wrong clientState to the count."""
+        """Add to the count of notifications with a wrong clientState."""
         try:
-            entry = self._state.read(REFUSED)
-            known = entry.content if entry else {}
-            first, before = known.get("first"), known.get("count", 0)
+            blob = self._state.read(REFUSED)
+            content = blob.content if blob else {}
+            first, before = content.get("first"), content.get("count", 0)
             now = times.text(times.now())
-            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, entry)
+            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, blob)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)

@@ -1,18 +1,19 @@
-"""Progress of a reconciliation scan, saved between time slices in `sweep/<name>.json`.
+"""Progress of a reconciliation scan, saved in `sweep/<name>.json` between slices.
 
-A scan is one chain of messages, each of which does a slice, saves how far it came, and sends the next one. `step`
-fences: of two messages of one step, the second finds that it was overtaken. A broken chain is resumed where it was by a
-later run of the timer.
+A scan is a chain of messages. Each runs one slice, saves the progress and sends the next message. `step` numbers the
+slices: of two messages with the same step, the second finds its slice done. A later run of the timer resumes a chain
+that broke.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from .. import logs, times
 from ..errors import NotOurMessage
+from ..graph.client import Trail
 from ..messages import codec, tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Sweep, Task
@@ -21,13 +22,13 @@ from .state import StateBlob, StateStore
 
 RECENT = "recent"
 FULL = "full"
-MOST = 1_000
-BROKEN_AFTER = timedelta(minutes=20)  # past the time at which the next slice was to begin
+MAX_SCANS = 1_000
+BROKEN_AFTER = timedelta(minutes=20)  # after the planned start of the next slice
 
 
 @dataclass(frozen=True)
 class OverdueCursor:
-    """The day whose overdue outcomes come next, and the last of its names that was done."""
+    """The next day with overdue outcomes, and the last blob name done on it."""
 
     day: date
     after: str | None = None
@@ -35,28 +36,29 @@ class OverdueCursor:
 
 @dataclass(frozen=True)
 class CallCursor:
-    """The start of the day whose calls are listed next, and the page to go on with."""
+    """The start of the next day whose calls are listed, and the page to resume at."""
 
     at: datetime
     link: str | None = None
+    trail: Trail = field(default_factory=Trail)
 
 
 @dataclass(frozen=True)
 class EventCursor:
-    """The kinds of virtual events that are left, the page of the first to go on with, and how many of it are done."""
+    """The kinds of events left, the page to resume at, and the events done on it."""
 
     kinds: tuple[EventKind, ...]
     link: str | None = None
     done: int = 0
+    trail: Trail = field(default_factory=Trail)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan of overdue outcomes, of the calls that started in [start, end), and of virtual events.
+    """A scan of overdue outcomes, calls started in [start, end), and virtual events.
 
-    A cursor is None when its part is done or not asked for. `unclear` are days that cannot be sealed after this scan.
-    Counts: `records` seen, `missing` ones without an outcome, `failures` since the last page that came, `restarts` of
-    the day that is listed.
+    A cursor is None when its part is done or not requested. `unclear` are days which cannot be sealed after this scan.
+    Counts: `records` seen, `missing` outcomes, `failures` since the last page, `restarts` of the current day.
     """
 
     name: str
@@ -81,37 +83,37 @@ class Scan:
 
 @dataclass(frozen=True)
 class StoredScan:
-    """A scan as it was read."""
+    """A scan with its state blob."""
 
     scan: Scan
-    entry: StateBlob
+    blob: StateBlob
 
 
 @dataclass(frozen=True)
-class Scans:
+class ScanStore:
     """The scans of one app."""
 
     state: StateStore
     upkeep: Queue
 
     def read(self, name: str) -> StoredScan | None:
-        """The scan `name`; None for none, or one that another version wrote."""
-        entry = self.state.read(_path(name))
+        """Read a scan; None if it does not exist or another version wrote it."""
+        blob = self.state.read(_path(name))
         try:
-            return StoredScan(codec.decode(Scan, entry.content), entry) if entry else None
+            return StoredScan(codec.decode(Scan, blob.content), blob) if blob else None
         except NotOurMessage:
             return None
 
     def begin(self, scan: Scan) -> bool:
-        """Begin a scan, unless one of that name is not finished. Return whether it was begun."""
+        """Begin a scan unless one of that name is unfinished. Return whether it began."""
         stored = self.read(scan.name)
         if stored and not stored.scan.finished:
             logs.info("sweep.running", look=scan.name, step=stored.scan.step)
             if stored.scan.step == 0:
-                self.send(stored.scan)  # was it saved and never sent?
+                self.send(stored.scan)  # its message may never have been sent
             return False
-        entry = stored.entry if stored else self.state.read(_path(scan.name))
-        if self.state.write(_path(scan.name), codec.encode(scan), entry):
+        blob = stored.blob if stored else self.state.read(_path(scan.name))
+        if self.state.write(_path(scan.name), codec.encode(scan), blob):
             logs.info("sweep.started", look=scan.name, start=scan.start, end=scan.end)
             self.send(scan)
             return True
@@ -119,7 +121,7 @@ class Scans:
 
     def resume(self) -> None:
         """Resume every scan whose chain of messages broke."""
-        for path in self.state.list_names("sweep/", MOST):
+        for path in self.state.list_names("sweep/", MAX_SCANS):
             name = path.removeprefix("sweep/").removesuffix(".json")
             stored = self.read(name) if "/" not in name else None
             if stored and not stored.scan.finished and times.now() > stored.scan.next + BROKEN_AFTER:
@@ -127,8 +129,8 @@ class Scans:
                 self.send(stored.scan)
 
     def save(self, scan: Scan, stored: StoredScan) -> bool:
-        """Save how far a slice came. False when another message did that slice."""
-        return self.state.write(_path(scan.name), codec.encode(scan), stored.entry)
+        """Save the progress. Return False if another message ran this slice."""
+        return self.state.write(_path(scan.name), codec.encode(scan), stored.blob)
 
     def send(self, scan: Scan, delay: int = 0) -> None:
         """Send the message of the next slice."""

@@ -1,8 +1,7 @@
-"""Operational state: small JSON blobs in the container `<container>-state` of the host account.
+"""Operational state: small JSON blobs in `<container>-state` of the host account.
 
-The right to read reports, which are in the data account, shows none of it. Nothing here is the only copy of
-anything: without it the next runs begin anew. A write is conditional on what was read, so that of two instances one
-sees that it was overtaken.
+Reports are in the data account, so a reader of reports cannot read this state. None of it is the only copy of anything:
+without it, the next runs start over. Writes are conditional: of two instances, one finds its write rejected.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from azure.storage.blob import ContainerClient, ContentSettings
 
 from .blobs import delete_blob, get_blob, put_blob
 
-TRIES = 3  # of a write that is refused although nobody else wrote
+TRIES = 3  # of a write that is rejected although no other writer changed the blob
 _JSON = ContentSettings(content_type="application/json")
 
 
 @dataclass(frozen=True)
 class StateBlob:
-    """A blob as it was read."""
+    """A state blob's content and ETag."""
 
     content: dict[str, Any]
     etag: str
 
 
 class StateStore:
-    """The blobs of one container. Raises azure.core errors when storage does not answer."""
+    """The blobs of one container. Raises azure.core errors."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
     def read(self, name: str) -> StateBlob | None:
-        """The blob `name`, or None. One that is no JSON object reads as an empty one, to be written over."""
+        """Read a blob, or None. One that is not a JSON object reads as empty."""
         blob = get_blob(self._container, name)
         if blob is None:
             return None
@@ -46,34 +45,35 @@ class StateStore:
             content = None
         return StateBlob(content if isinstance(content, dict) else {}, blob.etag)
 
-    def write(self, name: str, content: Mapping[str, Any], entry: StateBlob | None) -> bool:
-        """Write where `entry` was read, or with None where nothing is. False when someone was faster.
+    def write(self, name: str, content: Mapping[str, Any], blob: StateBlob | None) -> bool:
+        """Write over `blob` as it was read; with None, only if it does not exist.
 
-        A refusal alone does not say so: the client repeats a write whose reply was lost, and meets itself.
+        Return False if another writer was faster. A 412 is not proof of that: the SDK may have repeated a write that
+        had already succeeded.
         """
-        body, etag = _dumps(content), entry.etag if entry else None
+        body, etag = _dumps(content), blob.etag if blob else None
         for _ in range(TRIES):
             if put_blob(self._container, name, body, etag=etag):
                 return True
-            there = get_blob(self._container, name)
-            if there and there.body == body:
+            current = get_blob(self._container, name)
+            if current and current.body == body:
                 return True
-            if (there.etag if there else None) != etag:
+            if (current.etag if current else None) != etag:
                 return False
         return False
 
     def put(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write, whatever is there."""
+        """Write unconditionally."""
         self._container.upload_blob(name, _dumps(content), overwrite=True, content_settings=_JSON)
 
-    def remove(self, name: str, entry: StateBlob | None = None) -> bool:
-        """Delete, with `entry` only what was read. Whether it was there."""
-        return delete_blob(self._container, name, etag=entry.etag if entry else None)
+    def remove(self, name: str, blob: StateBlob | None = None) -> bool:
+        """Delete a blob, with `blob` only as it was read. Return whether it existed."""
+        return delete_blob(self._container, name, etag=blob.etag if blob else None)
 
-    def list_names(self, prefix: str, most: int) -> list[str]:
-        """The names of at most `most` blobs below `prefix`."""
-        found = self._container.list_blob_names(name_starts_with=prefix)
-        return list(itertools.islice(found, most))
+    def list_names(self, prefix: str, limit: int) -> list[str]:
+        """List the names of at most `limit` blobs below `prefix`."""
+        names = self._container.list_blob_names(name_starts_with=prefix)
+        return list(itertools.islice(names, limit))
 
 
 def _dumps(content: Mapping[str, Any]) -> bytes:

@@ -1,10 +1,10 @@
-"""Changes to the app's subscriptions at Graph: create, renew, replace, and adopt what exists already.
+"""Create, renew, replace and adopt the app's Graph subscriptions.
 
     replace:  queue a sweep (the caller) ─▶ delete ─▶ create ─┬─▶ done
                                                               └─▶ failed: create the former one again
 
-Graph allows one subscription per app, change type and resource, so a successor cannot exist before its predecessor is
-gone. What is announced in the gap is found by the sweep.
+Graph allows one subscription per app, change type and resource, so the old one must be deleted before the new one
+exists. The sweep finds what Graph would have announced in the gap.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from .. import logs
+from .. import logs, times
 from ..crypto.decryption import Keys
-from ..errors import AttendanceError, Conflict, SubscriptionError, ValidationFailed
+from ..errors import AttendanceError, Conflict, Refused, SubscriptionError, ValidationFailed
 from ..graph.client import Graph
 from ..graph.subscriptions import (
     NewSubscription,
@@ -29,12 +29,13 @@ from .desired import DesiredSubscription
 from .plan import client_state_of, has_same_target, is_accepted, is_ours, notification_url
 
 CREATE_TRIES = 3
+MINUTE = timedelta(minutes=1)
 
 
 class SubscriptionChanges:
-    """Changes to subscriptions. `validation` is how Graph's last handshake with our address failed.
+    """Changes to subscriptions.
 
-    It is "" after one that passed, and None as long as Graph made none.
+    `validation` is the failure of Graph's last handshake with our address: "" after success, None if there was none.
     """
 
     def __init__(self, graph: Graph, settings: Settings, keys: Keys) -> None:
@@ -44,20 +45,23 @@ class SubscriptionChanges:
         self.validation: str | None = None
 
     def create(self, desired: DesiredSubscription) -> None:
-        """Create a subscription, or adopt the one that exists. Raises a GraphError or SubscriptionError."""
+        """Create a subscription, or adopt an existing one.
+
+        Raises a GraphError or SubscriptionError.
+        """
         self._create(self._new(desired))
 
     def renew(self, subscription: Subscription, lifetime: timedelta) -> None:
-        """Move the expiry as far as it goes. Raises a GraphError."""
+        """Extend a subscription by `lifetime`. Raises a GraphError."""
         certificate = self._keys.current() if subscription.certificate_id else None
         renew_subscription(self._graph, subscription, lifetime, certificate)
 
     def replace(self, former: Subscription, desired: DesiredSubscription) -> None:
-        """Delete a subscription and create its successor; where that fails, create the former one again.
+        """Delete a subscription and create its successor; if that fails, restore it.
 
-        Raises a GraphError where nothing was changed, and SubscriptionError where there is no successor.
+        Raises a GraphError if nothing was changed, and SubscriptionError if there is no successor.
         """
-        new = self._new(desired)  # first, because it may need the key vault
+        new = self._new(desired)  # before the deletion, because it may need the key vault
         delete_subscription(self._graph, former.id, former.resource)
         try:
             self._create(new)
@@ -69,12 +73,10 @@ class SubscriptionChanges:
             ) from failure
 
     def _restore(self, former: Subscription, new: NewSubscription) -> str:
-        """Create a deleted subscription again, and tell how that went."""
+        """Create a deleted subscription again; return a sentence about the result."""
         client_state = client_state_of(former, self._settings)
         if client_state is None:
-            return (
-                "The former one sent a client state that the app does not accept and was not created again."
-            )
+            return "The previous one had a clientState that the app does not accept, so it was not restored."
         again = replace(
             new,
             notification_url=former.notification_url,
@@ -84,8 +86,8 @@ class SubscriptionChanges:
         try:
             self._create(again)
         except AttendanceError as failure:
-            return f"The former one could not be created again ({failure}); the next run tries anew."
-        return "The former one was created again; its renewal tries anew."
+            return f"The previous one could not be restored ({failure}); the next run tries again."
+        return "The previous one was restored; the next run tries again."
 
     def _new(self, desired: DesiredSubscription) -> NewSubscription:
         return NewSubscription(
@@ -101,6 +103,7 @@ class SubscriptionChanges:
     def _create(self, new: NewSubscription) -> None:
         timed_out = False
         for _ in range(CREATE_TRIES):
+            ahead = self._clock_ahead()
             try:
                 create_subscription(self._graph, new)
             except Conflict as conflict:
@@ -111,6 +114,9 @@ class SubscriptionChanges:
                 if timed_out or "timed out" not in failure.hint:
                     raise
                 timed_out = True  # which has woken a cold app: once more
+            except Refused:
+                if abs(self._clock_ahead() - ahead) < MINUTE:
+                    raise  # else this answer told the clock by which the expiry is to be counted
             else:
                 self.validation = ""
                 return
@@ -118,10 +124,14 @@ class SubscriptionChanges:
             f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
         )
 
-    def _adopt(self, new: NewSubscription, conflict: Conflict) -> bool:
-        """After a 409: renew ours if it delivers what we accept, delete it if not. Whether one was adopted.
+    def _clock_ahead(self) -> timedelta:
+        """How far Graph's clock is ahead of ours, as far as is known."""
+        return self._graph.now() - times.now()
 
-        Raises SubscriptionError for one at another address, which is left alone.
+    def _adopt(self, new: NewSubscription, conflict: Conflict) -> bool:
+        """After a 409, renew our accepted subscription and delete other ones of ours.
+
+        Return whether one was adopted. Raises SubscriptionError for one at another address, which is left alone.
         """
         same = [each for each in list_subscriptions(self._graph) if has_same_target(each, new)]
         ours = [each for each in same if is_ours(each, self._settings)]

@@ -1,4 +1,4 @@
-"""The subscriptions that the app needs: resource, change type, lifetime, and whether each is encrypted.
+"""List the subscriptions that the app needs, from its settings and meetings.
 
 Sources: https://learn.microsoft.com/graph/change-notifications-overview (the longest lifetimes),
 .../changenotifications-for-virtualevent and .../changenotifications-for-onlinemeeting
@@ -16,9 +16,9 @@ from ..messages.signals import EVENT_ID, EventKind
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.watchlist import WatchedMeeting
 
-LIFETIME = timedelta(minutes=4_220)  # Graph takes 4,230 at most; its clock is not ours
-EVENT_LIFETIME = timedelta(minutes=1_430)  # of at most a day
-REPORTS_LATE = timedelta(days=3)  # after an event's end, until which Graph is to announce its reports
+LIFETIME = timedelta(minutes=4_220)  # Graph's limit is 4,230; the rest allows for clock skew
+EVENT_LIFETIME = timedelta(minutes=1_430)  # Graph's limit is a day
+REPORTS_LATE = timedelta(days=3)  # after an event's end, while its reports may still come
 
 _OF_EVENT = re.compile(
     r"/?solutions/virtualEvents/(webinar|townhall)s/([^/]+)/getAttendanceReports/?\Z", re.IGNORECASE
@@ -27,7 +27,7 @@ _OF_EVENT = re.compile(
 
 @dataclass(frozen=True)
 class DesiredSubscription:
-    """A subscription that the app needs. A `rich` one is encrypted, and Graph has it in its beta version only."""
+    """A subscription the app needs; a `rich` one is encrypted, on the beta endpoint."""
 
     resource: str
     change_type: str
@@ -36,7 +36,7 @@ class DesiredSubscription:
 
 
 def fixed_subscriptions(settings: Settings) -> tuple[DesiredSubscription, ...]:
-    """The subscriptions that SIGNALS asks for, whatever meetings there are."""
+    """Return the subscriptions for SIGNALS that do not depend on meetings."""
     desired = []
     if CALL_RECORDS in settings.signals:
         desired.append(DesiredSubscription("communications/callRecords", "created"))
@@ -48,7 +48,10 @@ def fixed_subscriptions(settings: Settings) -> tuple[DesiredSubscription, ...]:
 def meeting_subscriptions(
     settings: Settings, watched: Iterable[WatchedMeeting]
 ) -> tuple[DesiredSubscription, ...]:
-    """One for each watched meeting. Its join URL, encoded as Graph shows it, is encoded once more as a whole."""
+    """Return a subscription for each watched meeting.
+
+    The join URL, encoded as Graph shows it, is encoded once more as a whole.
+    """
     if CALL_EVENTS not in settings.signals:
         return ()
     resource = "communications/onlineMeetings(joinWebUrl='{}')/meetingCallEvents"
@@ -59,19 +62,19 @@ def meeting_subscriptions(
 
 
 def event_subscription(kind: EventKind, event_id: str) -> DesiredSubscription:
-    """The subscription that announces the reports of a webinar or town hall."""
+    """Return the subscription to a virtual event's reports."""
     return DesiredSubscription(
         f"solutions/virtualEvents/{kind}s/{event_id}/getAttendanceReports", "created", EVENT_LIFETIME
     )
 
 
 def parse_event_resource(resource: str) -> tuple[EventKind, str] | None:
-    """The event whose reports a subscription to `resource` announces, or None."""
+    """Return the event whose reports `resource` announces, or None."""
     match = _OF_EVENT.match(resource)
     event_id = unquote(match[2]) if match else ""
     return (EventKind(match[1].lower()), event_id) if match and EVENT_ID.match(event_id) else None
 
 
 def max_lifetime(resource: str) -> timedelta:
-    """How long a subscription to `resource` may live."""
+    """Return the longest lifetime of a subscription to `resource`."""
     return EVENT_LIFETIME if "virtualevents" in resource.lower() else LIFETIME

@@ -1,7 +1,7 @@
-"""The app's own validation handshake on its webhook routes, as Graph makes it before it creates a subscription.
+"""Call the app's own webhook, as Graph does before it creates a subscription.
 
-It wakes a cold app and describes a fault that Graph's answer would hide. It decides nothing: an access restriction or
-a private DNS may shut the app, or an operator, out of an address that Graph reaches. Source:
+That wakes a cold app and describes a fault that Graph's answer would hide. It decides nothing: because of an access
+restriction or private DNS, the app may fail to reach an address that Graph reaches. Source:
 https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
 """
 
@@ -13,13 +13,13 @@ import requests
 from urllib3.exceptions import NameResolutionError
 
 ROUTES = ("notifications", "lifecycle")
-TIMEOUT = 10.0  # seconds; as long as Graph waits
+TIMEOUT = 10.0  # seconds, as Graph waits
 TRIES = 3  # the first may wake a cold app
 MAX_BYTES = 4_096
 
 
 def check_handshake(base_url: str) -> str:
-    """Do the handshake on both routes; the first address that fails and why, or "" where both answer."""
+    """Try the handshake on both routes; return the first failure, or ""."""
     for route in ROUTES:
         url = f"{base_url}/{route}"
         problem = ""

@@ -1,4 +1,4 @@
-"""Maintenance of the app's Graph subscriptions: compare, renew, replace, create, delete, and publish the result.
+"""Maintain the app's Graph subscriptions: compare, change and publish the result.
 
 `plan` decides the steps, `changes` makes them, and `status` describes each subscription afterwards.
 """
@@ -37,20 +37,20 @@ from .handshake import check_handshake
 from .plan import is_accepted, is_due, is_ours, plan_steps
 from .status import Maintenance, SubscriptionView
 
-GAP_REACH = timedelta(hours=6)  # before a gap, for calls that began earlier; the daily scan finds longer ones
-GAP_DELAY = 600  # seconds from a gap's begin until its sweep: longer than three creations take
+GAP_REACH = timedelta(hours=6)  # before a gap, to cover longer calls; the daily scan finds still longer ones
+GAP_DELAY = 600  # seconds from the start of a gap to its sweep: longer than three creations
 
 
 def changes(services: Services) -> SubscriptionChanges:
-    """The changes to Graph's list that these services can make."""
+    """Return the subscription changes of these services."""
     return SubscriptionChanges(services.graph, services.settings, services.keys)
 
 
 def maintain_all(services: Services) -> None:
-    """Do one run and publish what came of it in the state container.
+    """Run maintenance once and publish its result in the state container.
 
-    Every step is tried even when another fails. Raises SubscriptionError in the end when a desired subscription
-    is not as it should be, and GraphError when Graph's list could not be read.
+    Every step is tried even if another one fails. Raises SubscriptionError in the end if a step failed, and GraphError
+    if Graph's list could not be read.
     """
     run = _Run(
         services.graph,
@@ -73,7 +73,7 @@ def maintain_all(services: Services) -> None:
 
 
 def renew_one(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all."""
+    """Renew one subscription, which also reauthorizes it; if it is gone, maintain all."""
     try:
         subscription = get_subscription(services.graph, subscription_id)
         changes(services).renew(subscription, desired.max_lifetime(subscription.resource))
@@ -84,13 +84,13 @@ def renew_one(services: Services, subscription_id: str) -> None:
 def subscribe_event(
     graph: Graph, settings: Settings, changes: SubscriptionChanges, kind: EventKind, event_id: str
 ) -> None:
-    """Have Graph announce the reports of one event, if it goes on and its organizer is one of ours.
+    """Subscribe to the reports of one event if it is open and its organizer in scope.
 
     Raises a GraphError or SubscriptionError.
     """
     try:
         event = events.get_event(graph, kind, event_id)
-    except AccessDenied as failure:  # once access is given, the sweep finds the event
+    except AccessDenied as failure:  # the sweep finds the event once access is granted
         logs.warning(
             "event.denied", meeting=event_id, error=str(failure), requestId=failure.request_id or None
         )
@@ -104,9 +104,11 @@ def subscribe_event(
 
 
 def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
-    """All subscriptions of the app's identity as they are now. Raises GraphError."""
+    """Return the current state of all the app's subscriptions. Raises a GraphError."""
     existing = list_subscriptions(graph)
-    return status.all_statuses(existing, _desired(existing, graph, settings, watch), settings, graph.now())
+    return status.all_statuses(
+        existing, _desired_subscriptions(existing, graph, settings, watch), settings, graph.now()
+    )
 
 
 class _Run:
@@ -134,13 +136,13 @@ class _Run:
         self._sweep_queued = False
 
     def all_steps(self) -> tuple[SubscriptionView, ...]:
-        """Go from what exists to what is desired; all subscriptions as they are afterwards. Raises GraphError."""
+        """Make all steps; return the state of all subscriptions. Raises a GraphError."""
         graph, settings = self._graph, self._settings
         existing = list_subscriptions(graph)
-        targets = _desired(existing, graph, settings, self._watch)
+        targets = _desired_subscriptions(existing, graph, settings, self._watch)
         todo = plan_steps(existing, targets, settings, graph.now())
         if self._own_handshake:
-            self._wake()  # to see whether it still fails
+            self._wake()  # check whether it still fails
         for subscription, each in todo.renew:
             self._try(partial(self._renew, subscription, each))
         for subscription, each in todo.replace:
@@ -161,7 +163,7 @@ class _Run:
         return status.all_statuses(existing, targets, settings, graph.now())
 
     def result(self, views: Sequence[SubscriptionView] | None) -> dict[str, object]:
-        """The run as it is published; `views` is None where Graph's list could not be read."""
+        """Return the published result; `views` is None if Graph's list could not be read."""
         if self._changes.validation is not None:
             self._validation = self._changes.validation
         return {
@@ -178,9 +180,10 @@ class _Run:
             self._create(target)
         except GraphError as failure:
             if isinstance(failure, Refused) and subscription.expires <= self._graph.now():
-                self._replace(subscription, target)  # neither Graph nor the clock takes it for alive
+                # Perhaps only a clock takes it for dead, so it is not deleted: Graph answers 409 where it lives.
+                self._create(target)
                 return
-            # Whatever Graph dislikes about renewing it, it lives until its expiry and the next run tries again.
+            # It stays valid until its expiry, and the next run retries.
             raise SubscriptionError(f"Subscription {subscription.id} was not renewed ({failure}).") from None
 
     def _replace(self, former: Subscription, target: DesiredSubscription) -> None:
@@ -190,12 +193,12 @@ class _Run:
 
     def _create(self, target: DesiredSubscription) -> None:
         self._wake()
-        if self._ran_before:  # else nothing can have been missed
+        if self._ran_before:  # otherwise nothing can have been missed
             self._try(self._queue_sweep)
         self._changes.create(target)
 
     def _wake(self) -> None:
-        """Do the app's own handshake, once a run. Whether the address is good is for Graph to say."""
+        """Call our own webhook, once per run. The result is reported but decides nothing."""
         if self._awake:
             return
         self._awake = True
@@ -204,7 +207,7 @@ class _Run:
             logs.warning("handshake.failed", error=self._own_handshake)
 
     def _queue_sweep(self) -> None:
-        """Have the sweep look, once the gap is over, for what nobody announced before and in it; once a run.
+        """Queue a sweep, once per run, that covers the gap and the hours before it.
 
         Raises SubscriptionError.
         """
@@ -236,27 +239,30 @@ def _last_run(state: StateStore) -> Maintenance | None:
     try:
         return status.read_last_run(state)
     except AzureError:
-        return None  # maintenance goes on without it
+        return None  # not needed for maintenance
 
 
-def _desired(
+def _desired_subscriptions(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
-    """All subscriptions that are needed now. Those of events are desired on while their event goes on."""
+    """Return all subscriptions needed now; an event's as long as the event is open."""
     targets = [*desired.fixed_subscriptions(settings)]
     if CALL_EVENTS in settings.signals:
         targets += desired.meeting_subscriptions(settings, watch.list_meetings())
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
-        going_on = (_of_event_that_goes_on(each, graph, settings) for each in ours)
+        going_on = (_open_event_subscription(each, graph, settings) for each in ours)
         targets += {each: None for each in going_on if each}
     return targets
 
 
-def _of_event_that_goes_on(
+def _open_event_subscription(
     subscription: Subscription, graph: Graph, settings: Settings
 ) -> DesiredSubscription | None:
-    """The desired subscription of an event that has one. Asks Graph only where that is due or not accepted."""
+    """Return an open event's desired subscription, or None.
+
+    Asks Graph only if the subscription is due for renewal or not accepted.
+    """
     event = desired.parse_event_resource(subscription.resource)
     if event is None:
         return None
@@ -268,5 +274,5 @@ def _of_event_that_goes_on(
     except NotFound:
         return None
     except GraphError:
-        return target  # the next run will know more
+        return target  # assume it is open; the next run asks again
     return target if goes_on else None

@@ -1,9 +1,9 @@
-"""The steps from the subscriptions that exist to those that the app needs. Nothing here asks Graph or changes any.
+"""Plan the steps from existing to desired subscriptions: pure functions.
 
-Graph's list is the only truth; nothing is remembered between runs. A subscription is ours when its notification
-URL is at NOTIFICATION_BASE_URL; all others are left alone. Graph never shows a `clientState`, so the URL carries its
-fingerprint (`?k=`): a subscription with another one would deliver notifications that we refuse, and is replaced.
-No clock decides a deletion: a subscription that looks expired is renewed like any other that is due.
+Graph's list is the only truth; nothing is remembered between runs. A subscription is ours if its notification URL is at
+NOTIFICATION_BASE_URL; others are left alone. Graph never shows a `clientState`, so the URL has its fingerprint (`?k=`):
+a subscription with another one would deliver notifications that we refuse, and is replaced. Clocks decide no deletion:
+a subscription that looks expired is renewed like any other that is due.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .desired import DesiredSubscription
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one run, in their order; `keep` needs none, and `delete` is what nobody asks for."""
+    """The steps of one run, in order; `keep` needs none, `delete` is no longer needed."""
 
     renew: tuple[tuple[Subscription, DesiredSubscription], ...] = ()
     replace: tuple[tuple[Subscription, DesiredSubscription], ...] = ()
@@ -30,7 +30,7 @@ class Plan:
 
 
 def notification_url(settings: Settings, route: str = "notifications") -> str:
-    """Where Graph is to deliver, with the fingerprint of the current client state."""
+    """Return the URL for a route, with the fingerprint of the current clientState."""
     return f"{settings.notification_base_url}/{route}?k={fingerprint(settings.client_state)}"
 
 
@@ -40,7 +40,7 @@ def plan_steps(
     settings: Settings,
     now: datetime,
 ) -> Plan:
-    """The steps after which each desired subscription exists once and delivers what we accept."""
+    """Return the steps after which each desired subscription exists exactly once."""
     renew, replace, create = [], [], []
     keep: list[Subscription] = []
     delete = [each for each in existing if is_ours(each, settings)]
@@ -56,7 +56,7 @@ def plan_steps(
         delete.remove(best)
         due = is_due(best, each, now)
         if not is_accepted(best, settings) or (due and not is_current(best, settings)):
-            replace.append((best, each))  # the second: a rotation ends when its renewal is due
+            replace.append((best, each))  # a rotated clientState is replaced at renewal
         elif due:
             renew.append((best, each))
         else:
@@ -66,43 +66,45 @@ def plan_steps(
 
 def is_ours(subscription: Subscription, settings: Settings) -> bool:
     """Whether it delivers to this app's address."""
-    return _address(subscription.notification_url) == _address(notification_url(settings))
+    return _parse_address(subscription.notification_url) == _parse_address(notification_url(settings))
 
 
 def is_accepted(subscription: Subscription, settings: Settings) -> bool:
-    """Whether it sends a client state that we accept, and its lifecycle notifications to us.
+    """Whether it sends an accepted clientState, and lifecycle notifications to us.
 
-    A lifecycleNotificationUrl cannot be added later, so one without it is replaced.
+    A lifecycleNotificationUrl cannot be added later, so a subscription without one is replaced.
     """
-    lifecycle = _address(subscription.lifecycle_url) == _address(notification_url(settings, "lifecycle"))
+    lifecycle = _parse_address(subscription.lifecycle_url) == _parse_address(
+        notification_url(settings, "lifecycle")
+    )
     return lifecycle and client_state_of(subscription, settings) is not None
 
 
 def is_current(subscription: Subscription, settings: Settings) -> bool:
-    """Whether it sends the current client state."""
+    """Whether it sends the current clientState."""
     return client_state_of(subscription, settings) == settings.client_state
 
 
 def is_due(subscription: Subscription, desired: DesiredSubscription, now: datetime) -> bool:
-    """Whether it is to be renewed: at half of its life."""
+    """Whether it is due for renewal: past half of its lifetime."""
     return subscription.expires - now < desired.lifetime / 2
 
 
-def has_same_target(subscription: Subscription, wanted: DesiredSubscription | NewSubscription) -> bool:
-    """Whether it is to the same resource and change type: Graph allows an app one of those."""
+def has_same_target(subscription: Subscription, desired: DesiredSubscription | NewSubscription) -> bool:
+    """Whether resource and change type are the same; Graph allows an app one of those."""
     resource = subscription.resource.strip("/").lower()
-    return resource == wanted.resource.lower() and subscription.change_type.lower() == wanted.change_type
+    return resource == desired.resource.lower() and subscription.change_type.lower() == desired.change_type
 
 
 def client_state_of(subscription: Subscription, settings: Settings) -> str | None:
-    """The client state that it sends, or None where the fingerprint in its URL is of none that we accept."""
+    """Return the accepted clientState with the fingerprint in its URL, or None."""
     query = parse_qs(urlsplit(subscription.notification_url).query)
     key = query.get("k", [None])[0]
     return next((state for state in settings.client_states if fingerprint(state) == key), None)
 
 
-def _address(url: str) -> tuple[str, str | None, int | None, str] | None:
-    """The parts of a URL that make two addresses differ; its query is none of them."""
+def _parse_address(url: str) -> tuple[str, str | None, int | None, str] | None:
+    """Return the parts of a URL that identify its address, without the query."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)

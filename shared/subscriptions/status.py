@@ -1,4 +1,4 @@
-"""Compare Graph's subscriptions with those that the app needs. Nothing here asks Graph or changes anything."""
+"""Compare Graph's subscriptions with the ones the app needs: pure functions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..storage.state import StateStore
 from .desired import DesiredSubscription
 from .plan import has_same_target, is_accepted, is_ours
 
-OVERDUE = timedelta(hours=3)  # a renewal that is later than this was missed and not only due
+OVERDUE = timedelta(hours=3)  # later than this, a renewal has been missed
 
 
 class SubscriptionStatus(StrEnum):
-    """How a subscription is.
+    """The state of a subscription.
 
-    `elsewhere`: this identity has it, but at another address; `unwanted`: nobody asks for it.
+    `elsewhere`: it delivers to another address; `unwanted`: it is not needed.
     """
 
     ACTIVE = "active"
@@ -39,7 +39,7 @@ DELIVERING = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.RENEWAL_OV
 
 @dataclass(frozen=True)
 class SubscriptionView:
-    """A desired subscription, as the best one in Graph's list has it, or one that exists besides."""
+    """The state of a desired subscription, or of an additional one."""
 
     resource: str
     expires: datetime | None
@@ -49,10 +49,10 @@ class SubscriptionView:
 
 @dataclass(frozen=True)
 class Maintenance:
-    """The last run of `maintain_subscriptions`: the steps that failed, and the subscriptions after it.
+    """The last run of `maintain_subscriptions`: failed steps, subscriptions after it.
 
-    `subscriptions` is None where Graph's list could not be read. `own_handshake` says how the app failed to reach its
-    own address, `validation` how Graph did when it last tried; each is "" where there was no failure.
+    `subscriptions` is None if Graph's list could not be read. `own_handshake` is why the app did not reach its own
+    address, `validation` why Graph did not at its last try; each is "" if there was no failure.
     """
 
     at: datetime
@@ -68,8 +68,8 @@ def statuses(
     settings: Settings,
     now: datetime,
 ) -> tuple[SubscriptionView, ...]:
-    """Each desired subscription as Graph's list has it."""
-    return tuple(_view(each, existing, settings, now) for each in desired)
+    """Return the state of each desired subscription."""
+    return tuple(_make_view(each, existing, settings, now) for each in desired)
 
 
 def all_statuses(
@@ -78,7 +78,7 @@ def all_statuses(
     settings: Settings,
     now: datetime,
 ) -> tuple[SubscriptionView, ...]:
-    """As `statuses`, and then all others of the list."""
+    """Return the state of each desired subscription, then of all others listed."""
     views = statuses(existing, desired, settings, now)
     ids = {each.id for each in views}
     return views + tuple(
@@ -94,7 +94,7 @@ def all_statuses(
 
 
 def view_fields(view: SubscriptionView) -> dict[str, str | None]:
-    """A subscription as JSON has it."""
+    """Return a subscription's state as JSON has it."""
     return {
         "id": view.id,
         "resource": view.resource,
@@ -104,17 +104,17 @@ def view_fields(view: SubscriptionView) -> dict[str, str | None]:
 
 
 def read_last_run(state: StateStore) -> Maintenance | None:
-    """The last run, or None where there was none. Raises azure.core errors."""
+    """Read the last run, or None. Raises azure.core errors."""
     entry = state.read(heartbeat.MAINTENANCE)
     return parse_maintenance(entry.content) if entry else None
 
 
 def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
-    """A run as it was published; None for what is none."""
+    """Read a published run; None if it is malformed."""
     try:
         at = times.parse(content.get("at"))
-        problems, listed = content.get("problems"), content.get("subscriptions")
-        views = tuple(map(_parse_view, listed)) if isinstance(listed, list) else None
+        problems, subscriptions = content.get("problems"), content.get("subscriptions")
+        views = tuple(map(_parse_view, subscriptions)) if isinstance(subscriptions, list) else None
     except (ValueError, KeyError, TypeError):
         return None
     if at is None:
@@ -133,7 +133,7 @@ def _parse_view(content: Mapping[str, Any]) -> SubscriptionView:
     return SubscriptionView(content["resource"], expires, SubscriptionStatus(content["state"]), content["id"])
 
 
-def _view(
+def _make_view(
     desired: DesiredSubscription, existing: Sequence[Subscription], settings: Settings, now: datetime
 ) -> SubscriptionView:
     same = [each for each in existing if has_same_target(each, desired)]

@@ -1,8 +1,8 @@
-"""The daily copy: a day's attendees as rows, so that analysts need not open a million small files.
+"""Attendee table: a day's attendees as rows in a few compressed files.
 
-When a day is sealed, its index is cut into parts, and each part is one message on `upkeep`, so that the work scales out
-with the app. A part is the same bytes whoever writes it, and says in its metadata of which index it is; the manifest
-names the parts once all of them are there.
+It saves analysts from opening a million small files. When a day is sealed, its index is cut into parts. Each part is
+one message on `upkeep`, so the work scales out with the app. A part has the same bytes whoever writes it, and its
+metadata names its index; the manifest names the parts once all of them exist.
 
         index  ──▶ parts ──▶ daily/date=YYYY-MM-DD/part-NNNNN.jsonl.gz ──▶ all of this index? ──▶ manifest.daily
 """
@@ -35,16 +35,16 @@ from ..storage.blobs import get_blob, get_properties, is_container_missing, put_
 from ..storage.names import day_folder
 from . import rows
 
-PART_BYTES = 64 * 1024 * 1024  # of reports in one part, before it is packed
+PART_BYTES = 64 * 1024 * 1024  # of reports per part, uncompressed
 PART_REPORTS = 2_000
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
 _TYPE = "application/gzip"
-_PACKING = threading.Lock()  # an instance packs one part at a time, so that memory follows a part
+_PACKING = threading.Lock()  # one part at a time per instance, to limit memory
 
 
 class AttendeeTable:
-    """The daily copies in one container. Raises azure.core errors when storage does not answer."""
+    """The attendee tables in one container. Raises azure.core errors."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class AttendeeTable:
         self._container, self._manifests, self._erasures = container, manifests, erasures
 
     def plan_parts(self, day: date) -> list[WriteDaily]:
-        """The parts of a day as its index is now; none where there is no index."""
+        """Return the parts for the day's current index; empty if there is no index."""
         try:
             index = self._container.download_blob(index_name(day))
         except ResourceNotFoundError as missing:
@@ -70,29 +70,29 @@ class AttendeeTable:
         ]
 
     def write_part(self, part: WriteDaily) -> None:
-        """Write one part, and have the manifest name all of them when this was the last.
+        """Write one part; after the last one, have the manifest name all parts.
 
-        Nothing is done for a part of an index that is not the day's any more: its successor has parts of its own.
+        A part of an outdated index is skipped, because the current index has its own parts.
         """
         lines = self._lines(part)
         if lines is None:
             logs.info("daily.dropped", date=part.day, part=part.number)
             return
-        name, told = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
+        name, metadata = part_name(part.day, part.number), {"index": part.index, "parts": str(part.parts)}
         source = hashlib.sha256(b"".join(lines)).hexdigest()
-        there = get_properties(self._container, name)
-        if there is None or there.metadata.get("lines") != source:
+        existing = get_properties(self._container, name)
+        if existing is None or existing.metadata.get("lines") != source:
             with _PACKING:
-                self._write(part, lines, told | {"lines": source}, there.etag if there else None)
-        elif there.metadata.get("index") != part.index:
-            self._update_metadata(name, told | {"lines": source}, there.etag)
+                self._write(part, lines, metadata | {"lines": source}, existing.etag if existing else None)
+        elif existing.metadata.get("index") != part.index:
+            self._update_metadata(name, metadata | {"lines": source}, existing.etag)
         if self._are_all_written(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
             )
 
     def _lines(self, part: WriteDaily) -> list[bytes] | None:
-        """The part's lines of the index; None when the index is another one now."""
+        """Return the part's lines of the index, or None if the index has changed."""
         try:
             download = self._container.download_blob(
                 index_name(part.day), offset=part.offset, length=part.length
@@ -103,8 +103,13 @@ class AttendeeTable:
             return None
         return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
 
-    def _write(self, part: WriteDaily, lines: list[bytes], told: dict[str, str], etag: str | None) -> None:
-        """Pack the part's rows. A report that is gone or is no JSON leaves its rows out; the index has its line."""
+    def _write(
+        self, part: WriteDaily, lines: list[bytes], metadata: dict[str, str], etag: str | None
+    ) -> None:
+        """Compress and write the part's rows.
+
+        A report that is gone or is not JSON has no rows; the index still has its line.
+        """
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
             count = 0
             with gzip.GzipFile(fileobj=body, mode="wb", filename="", mtime=0) as packed:
@@ -113,8 +118,12 @@ class AttendeeTable:
                     count += 1
             size = body.tell()
             name = part_name(part.day, part.number)
-            written = put_blob(self._container, name, body, etag=etag, metadata=told, content_type=_TYPE)
-        logs.info("daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=written)
+            etag_after = put_blob(
+                self._container, name, body, etag=etag, metadata=metadata, content_type=_TYPE
+            )
+        logs.info(
+            "daily.written", date=part.day, part=part.number, rows=count, bytes=size, written=etag_after
+        )
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         with ThreadPoolExecutor(THREADS) as threads:
@@ -137,7 +146,7 @@ class AttendeeTable:
         return json.loads(redacted.body) if redacted else report, redact_line(line, people)
 
     def _are_all_written(self, part: WriteDaily) -> bool:
-        """Whether all parts are of this index; those of a longer one before are deleted then."""
+        """Whether all parts belong to this index; if so, delete those of a longer one."""
         prefix = day_folder("daily", part.day)
         ours = {part_name(part.day, number) for number in range(part.parts)}
         surplus = []
@@ -152,11 +161,14 @@ class AttendeeTable:
             self._remove(name)
         return True
 
-    def _update_metadata(self, name: str, told: dict[str, str], etag: str) -> None:
-        """Put down that a part, as it was read, is of another index too; should it have changed, its writer knows."""
+    def _update_metadata(self, name: str, metadata: dict[str, str], etag: str) -> None:
+        """Record that an unchanged part also belongs to another index.
+
+        If the part has changed since it was read, its writer records that.
+        """
         unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
-            self._container.get_blob_client(name).set_blob_metadata(told, **unchanged)
+            self._container.get_blob_client(name).set_blob_metadata(metadata, **unchanged)
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(ResourceNotFoundError):
@@ -164,14 +176,15 @@ class AttendeeTable:
 
 
 def part_name(day: date, number: int) -> str:
-    """The blob name of a part of a day's table."""
+    """Return the blob name of a part of a day's table."""
     return f"{day_folder('daily', day)}part-{number:05}.jsonl.gz"
 
 
 def cut_parts(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where the parts lie in an index: (offset, length) of each, from the length of each line and its report's bytes.
+    """Yield offset and length of each part of an index.
 
-    Depends on the index alone, so that everybody cuts it in the same places.
+    `lines` are the length of each line and its report's bytes. The cuts depend on the index alone, so every instance
+    cuts in the same places.
     """
     offset = length = reports = size = 0
     for line, report in lines:
@@ -184,7 +197,10 @@ def cut_parts(lines: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _sizes(index: Iterable[bytes]) -> Iterator[tuple[int, int]]:
-    """The length of each line and the bytes of its report; of an index in chunks, for it may be larger than memory."""
+    """Yield the length of each line and its report's bytes.
+
+    The index comes in chunks because it may be larger than memory.
+    """
     rest = b""
     for chunk in index:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -1,8 +1,8 @@
-"""A report as rows of a table: one a meeting, one an attendee, one an interval of attendance.
+"""Turn a report into rows: per meeting, per attendee, per attendance interval.
 
-Every row has every column, whatever Graph left out, so that no engine takes a column for unknown that the first rows
-do not have. Nothing is trusted to have the documented shape: what has another is null. Columns: docs/consumers.md.
-Source: https://learn.microsoft.com/graph/api/resources/attendancerecord
+Every row has every column, so an engine that infers the columns from the first rows misses none. A value without its
+documented shape is null. Columns: docs/consumers.md. Source:
+https://learn.microsoft.com/graph/api/resources/attendancerecord
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ _TYPE = "#microsoft.graph."
 
 
 def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of one report: `line` is its line of the day's index, which names meeting and organizer."""
-    end = _time(report.get("meetingEndDateTime"))
+    """Return the row of one report.
+
+    `line` is its line in the day's index, which has the meeting and the organizer.
+    """
+    end = _parse_time(report.get("meetingEndDateTime"))
     return {
         "date": end[:10] if end else None,
         "reportId": _text(report.get("id")) or line.get("id"),
@@ -28,20 +31,20 @@ def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str,
         "eventId": line.get("eventId"),
         "sessionId": line.get("sessionId"),
         "joinWebUrl": line.get("joinWebUrl"),
-        "meetingStart": _time(report.get("meetingStartDateTime")),
+        "meetingStart": _parse_time(report.get("meetingStartDateTime")),
         "meetingEnd": end,
         "meetingParticipants": _whole_number(report.get("totalParticipantCount")),
     }
 
 
 def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row for each attendance record, joined with its meeting."""
+    """Yield one row per attendance record, joined with its meeting."""
     common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
-        spans = [_interval(each) for each in _objects(record.get("attendanceIntervals"))]
+        spans = [_interval_columns(each) for each in _objects(record.get("attendanceIntervals"))]
         yield {
             **common,
-            **_person(record),
+            **_person_columns(record),
             "attendedSeconds": _whole_number(record.get("totalAttendanceInSeconds")),
             "firstJoin": min((each["join"] for each in spans if each["join"]), default=None),
             "lastLeave": max((each["leave"] for each in spans if each["leave"]), default=None),
@@ -50,16 +53,19 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterato
 
 
 def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row for each interval of each attendance record, joined with person and meeting."""
+    """Yield one row per attendance interval, joined with person and meeting."""
     common = meeting_row(report, line)
     for record in _objects(report.get(RECORDS)):
-        person = _person(record)
+        person = _person_columns(record)
         for number, each in enumerate(_objects(record.get("attendanceIntervals"))):
-            yield {**common, **person, "interval": number, **_interval(each)}
+            yield {**common, **person, "interval": number, **_interval_columns(each)}
 
 
-def _person(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Who attended. An identity is documented as flat; a set of identities holds it under the kind of person."""
+def _person_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns about the person.
+
+    An identity is documented as flat; an identity set holds it under the kind of person.
+    """
     identity = _object(record.get("identity"))
     flat = (
         identity
@@ -79,10 +85,10 @@ def _person(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interval(interval: Mapping[str, Any]) -> dict[str, Any]:
+def _interval_columns(interval: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "join": _time(interval.get("joinDateTime")),
-        "leave": _time(interval.get("leaveDateTime")),
+        "join": _parse_time(interval.get("joinDateTime")),
+        "leave": _parse_time(interval.get("leaveDateTime")),
         "seconds": _whole_number(interval.get("durationInSeconds")),
     }
 
@@ -100,16 +106,16 @@ def _text(value: object) -> str | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """A whole number, also one that Graph writes as `2.0`."""
+    """A whole number, also one that Graph writes as `2.0`; None for one beyond the 64 bits of any engine."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
-    return int(value)
+    return int(value) if abs(value) < 1 << 63 else None
 
 
-def _time(value: object) -> str | None:
-    """UTC with milliseconds, which every engine reads; Graph writes up to seven digits."""
+def _parse_time(value: object) -> str | None:
+    """UTC with milliseconds, which every engine reads; Graph writes up to seven digits. Null where it cannot be."""
     try:
         moment = times.parse(value)
     except ValueError:
         return None
-    return times.text(moment) if moment else None
+    return times.text(moment) if moment and 2000 <= moment.year < 3000 else None

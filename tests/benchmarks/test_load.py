@@ -11,8 +11,8 @@ import pytest
 from benchmarks import load_azure
 from local.stack import app_settings
 from shared.errors import AttendanceError
-from tests.support.command_line import ROOT, SECONDS
-from tests.support.front import Front, own_stack
+from tests.support.command_line import ROOT
+from tests.support.front import SECONDS, Front, own_stack
 
 stack = own_stack(CONFIRM_AFTER="0")
 

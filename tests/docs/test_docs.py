@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,6 +33,7 @@ from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
+from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
 from shared.privacy.erasures import ERASED
@@ -110,6 +111,26 @@ def test_example_outcome_is_written_as_it_is_shown() -> None:
     assert sorted(table) == sorted(written)
 
 
+def test_table_of_outcomes_that_follow_each_other_is_what_the_code_decides() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (any other|no other)(.*?) \|$", CONSUMERS, re.MULTILINE)
+    told = {
+        name: {name}
+        | (set(ledger_record.Result) - set(re.findall(r"`(\w+)`", but)) if which == "any other" else set())
+        for outcomes, which, but in rows
+        for name in re.findall(r"`(\w+)`", outcomes)
+    }
+    known = {each: replace(example_record(), result=each) for each in ledger_record.Result}
+    decided = {
+        old: {
+            merged.result
+            for new in known
+            if (merged := merge_attempt(known[old], known[new], known[old].attempt))
+        }
+        for old in known
+    }
+    assert told == decided
+
+
 def test_outcome_metadata_is_what_the_code_writes() -> None:
     told = section(CONSUMERS, "Metadata of an outcome")
     shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", told, re.MULTILINE))
@@ -117,7 +138,7 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         example_record(),
         revision=2,
         stored=example_record().settled,
-        days=(date(2026, 11, 22), example_record().day),
+        commits=(ledger_record.Commit("5f0c9d2ab1e47386", times.now(), "attempt"),),
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
@@ -179,7 +200,7 @@ def test_manifest_metadata_is_what_the_code_writes() -> None:
 def test_day_is_final_when_the_code_says_so() -> None:
     window = timedelta(seconds=int({each.name: each.default for each in settings.TABLE}["RETRY_WINDOW"] or 0))
     told = section(CONSUMERS, "When a day is final")
-    hours = (window + sealing.LATENESS) // timedelta(hours=1)
+    hours = (window + sealing.MAX_RECORD_DELAY) // timedelta(hours=1)
     assert f"ended more than {hours} hours ago" in told
     assert f"reaches back {sealing.REACH.days} days" in told
 

@@ -423,7 +423,11 @@ def _addresses() -> list[Any]:
 def _address(body: bytes, _: Random) -> None:
     content = _json(body)
     text = content[0] if isinstance(content, list) and content and isinstance(content[0], str) else ""
-    for read in (resource_paths.parse_report, resource_paths.parse_event, resource_paths.parse_event_report):
+    for read in (
+        resource_paths.parse_report_address,
+        resource_paths.parse_event_path,
+        resource_paths.parse_event_report_path,
+    ):
         found = read(text)
         _check(found is None or "/" not in str(getattr(found, "report_id", "")), "an id holds a slash")
 

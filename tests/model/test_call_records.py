@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from azure.storage.blob import ContainerClient
 
+from shared.errors import Unavailable
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Cause, Record, Result, dump_outcome, outcome_metadata
+from shared.messages import codec
 from shared.messages.signals import Meeting
-from shared.reconcile.call_records import ListedCall, OutcomeIndex, parse_listed
+from shared.reconcile.call_records import CallScan, ListedCall, OutcomeIndex, parse_listed
+from shared.reconcile.slices import Slice
+from shared.storage.scans import CallCursor, Scan
 from tests.support.doubles import Container, Steps
 from tests.support.simulated_app import NOW, call, running
 
@@ -68,6 +73,15 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
     assert set(container.listings.values()) == {1}
 
 
+@pytest.mark.parametrize("number", [-1, 1])
+def test_a_call_with_an_outcome_in_the_next_day_too_is_missing(container: Counted, number: int) -> None:
+    known = Record("cr-call-0", Result.STORED, ENDED, 1, AttemptSeries(ENDED), meeting=Meeting(ENDED, ENDED))
+    index = OutcomeIndex(Outcomes(cast(ContainerClient, container)))
+    for each in (known, replace(known, meeting=Meeting(ENDED, ENDED + timedelta(days=number)))):
+        put(container, each)
+    assert index.results([("cr-call-0", ENDED.date())]) == [None]
+
+
 def test_a_call_whose_end_is_not_known_has_no_outcome_in_any_day(container: Counted) -> None:
     index = OutcomeIndex(Outcomes(cast(ContainerClient, container)))
     assert index.results([("cr-call-1", None)]) == [None]
@@ -95,3 +109,32 @@ def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() 
         assert known
         assert known.record.meeting.organizer_id is None  # which decides, and is read from the call record
         assert known.record.series.cause is Cause.NEWS
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("links", ["same", "new"])
+def test_a_sweep_whose_pages_go_round_ends_its_day_also_from_slice_to_slice(length: int, links: str) -> None:
+    with running() as app:
+        numbers = itertools.count(1)
+
+        def get(path: str, operation: str) -> dict[str, Any]:
+            number = next(numbers)
+            calls = [call(f"call-{number % length}-{each}", ENDED).record for each in range(2)]
+            skip = number % length if links == "same" else number
+            return {
+                "value": calls,
+                "@odata.nextLink": f"https://graph/communications/callRecords?$skip={skip}",
+            }
+
+        def go_through(scan: Scan) -> None:
+            while scan.calls:  # one page a slice
+                work = Slice(codec.loads(Scan, codec.dumps(scan)), app.services)
+                index = OutcomeIndex(app.services.journal.outcomes)
+                CallScan(work, index)._scan_page(cast(CallCursor, work.scan.calls))
+                scan = work.scan
+
+        app.graph.get = get  # type: ignore[method-assign]
+        day = NOW.replace(hour=0)
+        with pytest.raises(Unavailable, match="the pages repeat"):
+            go_through(Scan("recent", NOW, day, day + timedelta(days=1), NOW, calls=CallCursor(day)))
+        assert next(numbers) < 100

@@ -331,6 +331,21 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+def test_versions_and_copies_of_an_outcome_go_in_each_day_in_which_it_has_lain(app: App) -> None:
+    made = held(app, OTHER, USUAL, organizer=FRIDA)
+    later = made.record | {"version": 1, "endDateTime": "2026-11-25T00:05:00Z"}
+    made.record["version"] = 2
+    app.calls[:] = [replace(made, earlier=(NOW + 2 * HOUR, later))]
+    archive(app)
+    app.run(hours=48)
+    (named,) = app.container.below("outcomes/")
+    left = "outcomes/date=2026-11-20/cr-one.json"
+    app.container.blobs[left] = replace(named, name=left, metadata=named.metadata | {"commit": "lost"})
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert len(app.container.below("outcomes/")) == 1
+    is_whole(app)
+
+
 # The records themselves
 
 

@@ -69,14 +69,13 @@ class Checked(History):
         """At rest, a signal has one outcome, and at most one message to continue it."""
         if not self.is_quiet():
             return
-        found = self.outcomes()
-        # Of a record that is gone nobody knows the day, until Graph tells the end of the call once more.
-        counts = Counter(each.signal_id for each in found if each.signal_id not in self.expired)
-        assert not counts or max(counts.values()) == 1, f"two outcomes: {counts}"
-        known = self.records()
+        found, known = self.outcomes(), self.records()
         if not any(
             each.received for each in self.queues[UPKEEP].messages
         ):  # a slice that comes again follows
+            # Of a record that is gone nobody knows the day, until Graph tells the end of the call once more.
+            counts = Counter(each.signal_id for each in found if each.signal_id not in self.expired)
+            assert not counts or max(counts.values()) == 1, f"two outcomes: {counts}"
             told = {(each.signal_id, each.result, each.day) for each in found}
             assert {(each.signal_id, each.result, each.day) for each in known.values()} <= told
             assert {name for name, *_ in told} <= known.keys() | self.expired

@@ -45,6 +45,7 @@ from shared.messages.signals import (
     serialize_message,
 )
 from shared.privacy.erasures import ERASED
+from shared.reconcile import sweep
 from shared.storage import clients
 from tests.support.doubles import Call
 from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, Crash, call, crash, running
@@ -511,11 +512,10 @@ def test_reopening_begins_one_series_a_job(cause: Cause) -> None:
     assert (new.attempt, new.next, new.series) == (4, NextAttempt(4, NOW), AttemptSeries(NOW, cause))
     assert new.result is Result.NO_REPORT
     assert reopened(new, cause) is None  # the same slice, delivered again
-    assert merge.is_first_attempt_due(new)  # only sends its message
+    assert merge.is_due_since(new, STARTED, NOW)  # only sends its message
     assert reopened(new, cause, NOW + timedelta(seconds=1)) is None  # another job leaves it to that message
     done = replace(new, attempt=5, next=None, series=replace(new.series, attempts=1))
     assert reopened(done, cause) is None
-    assert not merge.is_first_attempt_due(done)
     assert reopened(done, cause, NOW + timedelta(seconds=1))
 
 
@@ -579,6 +579,51 @@ def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     redrive.reopen_outcomes([name], Cause.REDRIVE, record(app).series.began, app.services)
     assert record(app).attempt == before + 2
     assert not messages(app)
+
+
+def test_another_redrive_leaves_what_is_first_attempt_due_to_its_message_until_that_is_overdue(
+    app: App,
+) -> None:
+    app.calls.append(call("one", LONG_AGO, ready=NOW + 90 * DAY))
+    app.announce("one")
+    app.run(days=3, every=3 * HOUR)
+    name = Outcomes.name("cr-one", one(app).day)
+    redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.services)
+    asked, attempt = messages(app), record(app).attempt
+    assert asked == [Nudge("cr-one", attempt)]
+    app.steps.now += 2 * HOUR
+    redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.services)
+    assert (messages(app), record(app).attempt) == (asked, attempt)
+    app.steps.now += timedelta(minutes=1)
+    redrive.reopen_outcomes([name], Cause.REDRIVE, app.now, app.services)
+    assert messages(app) == [*asked, Nudge("cr-one", attempt + 1)]
+
+
+@pytest.mark.parametrize("at", ["write signals/", f"send {SIGNALS}", "write outcomes/"])
+def test_a_slice_that_dies_while_it_announces_sends_the_message_when_it_comes_again(
+    app: App, at: str
+) -> None:
+    app.calls.append(call("one", LONG_AGO))
+    app.steps.now += HOUR
+    sweep.run_sweep(app.services)
+    app.before(at, crash)
+    app.run(hours=0.2)
+    assert one(app).result is Result.STORED
+
+
+@pytest.mark.parametrize("at", ["write signals/", f"send {SIGNALS}", "write outcomes/"])
+def test_a_slice_that_dies_while_it_asks_for_an_overdue_attempt_asks_when_it_comes_again(
+    app: App, at: str
+) -> None:
+    app.calls.append(call("one", JUST_NOW, ready=NOW + HOUR))
+    app.announce("one")
+    app.deliver()
+    app.queues[SIGNALS].messages.clear()
+    app.steps.now += 3 * HOUR
+    sweep.run_sweep(app.services)
+    app.before(at, crash)
+    app.run(hours=0.2)
+    assert one(app).result is Result.STORED
 
 
 @pytest.mark.parametrize("at", ["write outcomes/", f"send {SIGNALS}"])

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from azure.core.exceptions import ResourceModifiedError
 
+from shared import times
 from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
 from shared.ledger.publish import Outcomes
@@ -184,6 +185,40 @@ def test_a_second_reading_that_fails_is_not_the_last_one(app: App, kind: type[Gr
     assert app.results() == {"one": Result.STORED}
     assert participants(app, "one") == 2
     assert app.outcomes()[0].next is None
+
+
+def test_the_second_reading_of_a_fresh_report_survives_a_redrive(app: App) -> None:
+    made = call("one", JUST_NOW)
+    ready, report = made.readings[0]
+    grown = report | {"totalParticipantCount": 2, "attendanceRecords": [{"id": "somebody"}, {"id": "late"}]}
+    app.calls.append(replace(made, readings=((ready, report), (NOW + timedelta(minutes=10), grown))))
+    app.announce("one")
+    app.deliver()
+    (stored,) = app.outcomes()
+    app.ask("redrive", "2026-11-24", "2026-11-24", Result.STORED)
+    app.deliver()
+    (redriven,) = app.outcomes()
+    assert redriven.attempt > stored.attempt
+    assert participants(app, "one") == 1
+    app.run(hours=SETTINGS.confirm_after / 3600 + 1)
+    assert participants(app, "one") == 2
+
+
+# A meeting that the list shows late
+
+
+@pytest.mark.parametrize("readable", [2 * HOUR, 41 * HOUR], ids=["at once", "after 41 hours"])
+def test_a_meeting_of_29_hours_across_midnights_is_found_on_the_day_it_ended(
+    app: App, readable: timedelta
+) -> None:
+    end = NOW - 40 * HOUR
+    made = call("one", end, readable=end + readable)
+    made.record["startDateTime"] = times.text(end - 29 * HOUR)
+    made.readings[0][1]["meetingStartDateTime"] = made.record["startDateTime"]
+    app.calls.append(made)
+    app.run(days=2)
+    (outcome,) = app.outcomes()
+    assert (outcome.result, outcome.day) == (Result.STORED, end.date())
 
 
 # A look at Graph's list that breaks off

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from local.simulator.faults.responses import Fault
-from local.simulator.tenant.orders import NewPast, NewSession
+from local.simulator.faults.responses import Action, Fault
+from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from local.simulator.tenant.world import World
 from tests.support.simulator_process import AUDIENCE, Graph, token
 from tests.support.simulator_process import graph as graph
@@ -99,6 +99,49 @@ def test_a_reply_is_delayed(graph: Graph) -> None:
     started = time.monotonic()
     assert graph.get(LIST).ok
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_reply_drips_a_byte_at_a_time(graph: Graph) -> None:
+    graph.control.add_fault(Fault(path=".", action="drip", seconds=0.005, status=200, body={"value": []}))
+    started = time.monotonic()
+    assert graph.json(LIST) == {"value": []}
+    assert time.monotonic() - started >= 0.05
+
+
+def test_a_reply_is_padded_and_packed_as_often_as_its_header_says(graph: Graph) -> None:
+    graph.control.add_fault(Fault(path=".", action="headers", encoding="gzip, gzip", pad=1_000_000))
+    reply = graph.get(LIST)
+    assert reply.headers["Content-Encoding"] == "gzip, gzip"
+    assert int(reply.headers["Content-Length"]) < 1_000
+    assert len(reply.content) > 1_000_000
+    assert reply.json()["value"] == graph.json(LIST)["value"]
+
+
+def test_headers_come_on_top_of_a_reply(graph: Graph) -> None:
+    date = "Tue, 01 Dec 2099 00:00:00 GMT"
+    graph.control.add_fault(Fault(path=".", action="headers", headers={"Date": date}))
+    reply = graph.get(LIST)
+    assert (reply.ok, reply.headers["Date"]) == (True, date)
+
+
+@pytest.mark.parametrize(("action", "new"), [("cycle", False), ("endless", True)])
+def test_pages_that_go_round(graph: Graph, action: Action, new: bool) -> None:
+    graph.control.change_settings(eventPageSize=2)
+    for _ in range(3):
+        graph.control.add_event(NewEvent())
+    graph.control.add_fault(Fault(path="webinars", action=action, times=-1))
+    links, path = [], "/solutions/virtualEvents/webinars"
+    for _ in range(20):
+        path = graph.json(path)["@odata.nextLink"]
+        links.append(path)
+    assert (len(set(links)) == 20) == new
+
+
+def test_a_next_link_under_another_name(graph: Graph) -> None:
+    graph.control.add_fault(Fault(path="webinars", action="otherLink"))
+    page = graph.json("/solutions/virtualEvents/webinars")
+    assert "@odata.nextLink" not in page
+    assert page["other@odata.nextLink"].startswith("http")
 
 
 def test_the_calls_are_kept_with_their_status(graph: Graph) -> None:

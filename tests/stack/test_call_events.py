@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -84,13 +85,20 @@ class Scene(Front):
     """The front, with a meeting that is watched."""
 
     def watch(self, order: NewMeeting | None = None) -> MeetingMade:
-        made = self.control.add_meeting(order)
-        name = hashlib.sha256(made.join_web_url.encode()).hexdigest()
-        content = {"joinWebUrl": made.join_web_url, "organizerId": made.organizer_id, "until": None}
-        self.apart.upload_blob(f"watch/{name}.json", json.dumps(content), overwrite=True)
-        self.run("maintain_subscriptions")
-        eventually(lambda: self.subscription(made), "a subscription to its call events")
+        (made,) = self.watch_all(order)
         return made
+
+    def watch_all(self, *orders: NewMeeting | None) -> list[MeetingMade]:
+        """Have meetings watched, with one run of maintenance."""
+        meetings = [self.control.add_meeting(order) for order in orders]
+        for each in meetings:
+            name = hashlib.sha256(each.join_web_url.encode()).hexdigest()
+            content = {"joinWebUrl": each.join_web_url, "organizerId": each.organizer_id, "until": None}
+            self.apart.upload_blob(f"watch/{name}.json", json.dumps(content), overwrite=True)
+        self.run("maintain_subscriptions")
+        for each in meetings:
+            eventually(partial(self.subscription, each), "a subscription to its call events")
+        return meetings
 
     def subscription(self, meeting: MeetingMade) -> dict[str, Any]:
         encoded = quote(meeting.join_web_url, safe="")
@@ -118,6 +126,12 @@ def scene(stack: Stack) -> Scene:
     return Scene(stack)
 
 
+@pytest.fixture(scope="module")
+def watched(stack: Stack) -> MeetingMade:
+    """A watched meeting whose past nothing depends on."""
+    return Scene(stack).watch()
+
+
 def stored(scene: Scene, made: SessionMade) -> None:
     eventually(lambda: scene.reports(made.report_id), "the report")
 
@@ -139,10 +153,11 @@ def test_a_watched_meeting_is_archived_when_its_call_ends(scene: Scene) -> None:
 
 @pytest.mark.parametrize("form", ["eventType", "callEventType", "both"])
 @pytest.mark.parametrize("tokens", ["1.0", "2.0", "both"])
-def test_both_forms_of_events_and_tokens_are_read(scene: Scene, form: str, tokens: str) -> None:
+def test_both_forms_of_events_and_tokens_are_read(
+    scene: Scene, watched: MeetingMade, form: str, tokens: str
+) -> None:
     scene.control.change_settings(callEventName=form, validationTokens=tokens)
-    meeting = scene.watch()
-    stored(scene, scene.held(meeting))
+    stored(scene, scene.held(watched))
 
 
 def test_a_short_link_needs_the_organizer_that_the_operator_told(scene: Scene) -> None:
@@ -184,21 +199,42 @@ def test_told_by_call_event_call_record_and_sweep_on_two_instances_it_is_one_rep
         second.stop()
 
 
+@dataclass(frozen=True)
+class Forged:
+    """A watched meeting, its session that nobody may find, and the reply to the forged event."""
+
+    join_url: str
+    report_id: str
+    reply: requests.Response
+
+
+@pytest.fixture(scope="module")
+def forged(stack: Stack) -> dict[str, Forged]:
+    """Every forgery, each posted for a meeting of its own, and then an event that is handled."""
+    scene = Scene(stack)
+    forgeries = (*TOKENS, *CONTENTS)
+    *meetings, last = scene.watch_all(*[None] * (len(forgeries) + 1))
+    found = {}
+    for forgery, meeting in zip(forgeries, meetings, strict=True):
+        made = scene.held(meeting, call_events=(), record_delay=3600.0)  # the sweep must not find it
+        (body,) = scene.control.written(NewCallEvent(meeting.join_web_url, send=False), forgery)
+        reply = requests.post(f"{scene.url}/notifications", json=body, timeout=30)
+        scene.control.clear_forgeries()
+        found[forgery] = Forged(meeting.join_web_url, made.report_id, reply)
+    stored(scene, scene.held(last))
+    return found
+
+
 @pytest.mark.parametrize("forgery", [*TOKENS, *CONTENTS])
-def test_nothing_comes_of_what_was_forged(scene: Scene, forgery: str) -> None:
+def test_nothing_comes_of_what_was_forged(scene: Scene, forged: dict[str, Forged], forgery: str) -> None:
     """The reply reveals nothing, and no report is read or stored."""
-    meeting = scene.watch()
-    made = scene.held(meeting, call_events=(), record_delay=3600.0)  # the sweep must not find it
-    bodies = scene.control.written(NewCallEvent(meeting.join_web_url, send=False), forgery)
-    reply = requests.post(f"{scene.url}/notifications", json=bodies[0], timeout=30)
-    assert (reply.status_code, reply.text) == (202, "")
-    scene.control.clear_forgeries()
-    stored(scene, scene.held(scene.watch()))  # one that came later is handled
+    each = forged[forgery]
+    assert (each.reply.status_code, each.reply.text) == (202, "")
     if forgery == "noContent":
         return  # a meeting that is to be looked at
     told = [scene.content(name) for name in scene.events()]
-    assert [each for each in told if each["joinWebUrl"] == meeting.join_web_url] == []
-    assert scene.reports(made.report_id) == []
+    assert [outcome for outcome in told if outcome["joinWebUrl"] == each.join_url] == []
+    assert scene.reports(each.report_id) == []
 
 
 def test_an_old_key_is_used_until_its_subscriptions_have_the_new_one(scene: Scene, key_file: Path) -> None:

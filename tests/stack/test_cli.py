@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from local.simulator.control.client import MeetingMade, SessionMade
+from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from tests.support.command_line import command, environment, run
 from tests.support.front import Front, eventually
@@ -96,7 +97,7 @@ def test_who_declines_to_sign_in_gets_nothing(
 ) -> None:
     code, out, err = as_user(front, None, "fetch", mine(meeting, session.report_id))
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("attendance: sign in: signing in failed")
+    assert err.splitlines()[-1].startswith("attendance: sign in: sign-in failed")
 
 
 def test_a_report_is_fetched_by_any_of_its_addresses(
@@ -152,7 +153,30 @@ def test_what_is_no_address_of_a_report_is_named_so(front: Front, address: str) 
 def test_a_property_that_cannot_be_a_name_is_refused(front: Front) -> None:
     done = run(front, "fetch", "/me/onlineMeetings/a/attendanceReports/b", *IDENTITY, "--select", "id,$x")
     assert done.returncode == 1
-    assert "'$x' is no name of a property" in done.stderr
+    assert "'$x' is not a property name" in done.stderr
+
+
+@pytest.mark.parametrize("body", ["{}", '{"message":"upstream connect error"}', "<html>", ""])
+def test_an_error_of_a_gateway_is_a_sentence_and_no_traceback(
+    front: Front, meeting: MeetingMade, session: SessionMade, body: str
+) -> None:
+    address = mine(meeting, session.report_id).replace("/me/", f"/users/{meeting.organizer_id}/")
+    front.control.add_fault(Fault(session.report_id, status=403, body=body))
+    done = run(front, "fetch", address, *IDENTITY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("attendance: get attendance report: refused by Graph (status 403")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_report_behind_stacked_encodings_is_refused_at_once(
+    front: Front, meeting: MeetingMade, session: SessionMade
+) -> None:
+    address = mine(meeting, session.report_id).replace("/me/", f"/users/{meeting.organizer_id}/")
+    bomb = Fault(session.report_id, action="headers", encoding="gzip, gzip", pad=50_000_000)
+    front.control.add_fault(bomb)
+    done = run(front, "fetch", address, *IDENTITY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the answer is packed in a way that was not asked for" in done.stderr
 
 
 def test_meetings_are_watched_listed_and_watched_no_more(front: Front) -> None:

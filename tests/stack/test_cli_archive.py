@@ -81,9 +81,9 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
 @pytest.mark.parametrize(
     ("wanted", "more", "sentence"),
     [
-        ("nobody", (), "There is no report of this id on these days"),
+        ("nobody", (), "There is no report with this id on these days"),
         ("reports/date=2026-01-01/x.json", (), "There is no blob reports/date=2026-01-01/x.json."),
-        ("x", ("--output", "x.gif"), "x.gif is none of .svg, .png, .html."),
+        ("x", ("--output", "x.gif"), "x.gif does not end in one of .svg, .png, .html."),
     ],
 )
 def test_what_cannot_be_shown_is_said(

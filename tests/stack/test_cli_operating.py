@@ -41,7 +41,7 @@ def test_doctor_finds_a_sound_system_sound(front: Front) -> None:
         "container attendance",
         "queue upkeep",
         "endpoint",
-        "took a task and answered",
+        "handled a task of the queue",
         "app: storage",
         "app: graph permissions",
         "app: subscriptions",
@@ -119,7 +119,7 @@ def test_status_ends_with_3_when_something_is_not_well(front: Front) -> None:
     try:
         status = told(front, "status", code=3)
         assert "upkeep-poison holds 1 message" in " ".join(status["problems"])
-        assert run(front, "status").stdout.startswith("not well\nProblem: ")
+        assert run(front, "status").stdout.startswith("needs attention\nProblem: ")
     finally:
         front.stack.queue_service().get_queue_client("upkeep-poison").clear_messages()
 
@@ -211,7 +211,7 @@ def test_no_secret_is_in_the_settings_of_the_local_stack(front: Front) -> None:
 def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "app.json"
     file.write_text(content)
-    with pytest.raises(AttendanceError, match="holds no settings"):
+    with pytest.raises(AttendanceError, match="is not the output of"):
         session.load_environment(file, local=False)
     with pytest.raises(AttendanceError, match="cannot be read"):
         session.load_environment(tmp_path / "none.json", local=False)
@@ -241,7 +241,7 @@ def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -
 
 def test_who_may_not_read_storage_is_told_so(front: Front) -> None:
     done = run(front, "watch", "list", AzureWebJobsStorage__blobServiceUri="https://127.0.0.1:1/x")
-    assert (done.returncode, done.stderr.startswith("attendance: Storage did not do it (")) == (1, True)
+    assert (done.returncode, done.stderr.startswith("attendance: The storage request failed (")) == (1, True)
 
 
 def test_an_interrupted_wait_ends_with_130(front: Front) -> None:

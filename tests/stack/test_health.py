@@ -114,7 +114,9 @@ class TestWhenAllIsWell:
 def test_a_new_deployment_warns_that_nothing_ran_yet(fresh: World) -> None:
     report = told(fresh)
     assert report["healthy"] is True
-    assert [warning.split(".")[0] for warning in report["warnings"]] == ["No run of the sweep is known yet"]
+    assert [warning.split(".")[0] for warning in report["warnings"]] == [
+        "The reconciliation scan has not run yet"
+    ]
     assert report["lastNotification"] is report["lastReport"] is report["refused"] is None
     assert report["oldestPending"] is report["maintenance"] is None
     assert report["sweep"] == {"recent": None, "full": None}
@@ -164,7 +166,7 @@ class TestSubscriptions:
         front.control.change_subscription(each["id"], expiration=soon)
         report = told(busy)
         assert report["healthy"] is True
-        assert ["should have been renewed" in warning for warning in report["warnings"]] == [True]
+        assert ["is overdue for renewal" in warning for warning in report["warnings"]] == [True]
         assert report["subscriptions"][0]["state"] == "renewalOverdue"
 
     def test_one_that_expired_is_a_problem(self, front: Front, busy: World) -> None:
@@ -225,8 +227,8 @@ class TestStorage:
         report = told(busy, ATTENDANCE_CONTAINER="never-made")
         assert report["checks"]["container never-made"] == "does not answer: ContainerNotFound"
         assert report["problems"] == (
-            "Container never-made is missing. Make it, or deploy again.",
-            "Container never-made-state is missing. Make it, or deploy again.",
+            "Container never-made is missing. Create it, or deploy again.",
+            "Container never-made-state is missing. Create it, or deploy again.",
         )
 
     def test_queues_that_do_not_answer_are_problems(self, busy: World) -> None:
@@ -262,11 +264,11 @@ class TestSweep:
 
     def test_one_that_never_finishes_is_a_problem(self, fresh: World) -> None:
         fresh.look(RECENT, timedelta(hours=4), finished=False)
-        assert "No look of the sweep has finished yet" in the_problem(fresh)
+        assert "The reconciliation scan has not finished yet" in the_problem(fresh)
 
     def test_none_in_an_app_that_has_run_longer_is_a_problem(self, fresh: World) -> None:
         fresh.beat("notification", timedelta(hours=4))
-        assert "No look of the sweep has finished yet" in the_problem(fresh)
+        assert "The reconciliation scan has not finished yet" in the_problem(fresh)
 
 
 class TestWarnings:

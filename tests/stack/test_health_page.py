@@ -168,7 +168,7 @@ class TestOnTheLocalStack:
         assert bars.count() == 14
         assert all(bar.is_visible() for bar in bars.all())
         if state == "new":
-            assert view.page.get_by_role("img", name=f"{today}: not known").count() == 1
+            assert view.page.get_by_role("img", name=f"{today}: unknown").count() == 1
         else:
             name = f"{today}: open, 242 signals, 161 reports"
             assert view.page.get_by_role("img", name=name).count() == 1

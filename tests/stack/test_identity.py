@@ -99,7 +99,9 @@ def test_the_stacks_identity_stands_for_the_registration_of_graph_client_id(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registration = "99999999-aaaa-4bbb-8ccc-dddddddddddd"
-    with compose.up(tmp_path, settings={"GRAPH_CLIENT_ID": registration}, log=log) as stack:
+    with compose.up(
+        tmp_path, settings={"GRAPH_CLIENT_ID": registration}, log=log, usual_roots=False
+    ) as stack:
         monkeypatch.setenv("IDENTITY_ENDPOINT", stack.identity.endpoint)
         monkeypatch.setenv("IDENTITY_HEADER", stack.identity.header)
         with (

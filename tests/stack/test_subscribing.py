@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -179,6 +180,32 @@ def test_a_clock_that_is_half_an_hour_off_keeps_nobody_from_subscribing_and_rene
         assert the_one(front)["id"] == before
     finally:
         front.control.change_settings(clockOffset=0)
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_date_header_of_days_off_neither_deletes_nor_changes_a_subscription(
+    front: Front, days: int
+) -> None:
+    front.subscribe()
+    before = the_one(front)
+    date = format_datetime(datetime.now(UTC) + timedelta(days=days), usegmt=True)
+    front.control.add_fault(Fault(".", action="headers", headers={"Date": date}, times=-1))
+    run(front)
+    eventually(lambda: not problems(front), "a run without problems")
+    assert the_one(front) == before
+    front.control.change_subscription(before["id"], expiration=soon())
+    run(front)
+    eventually(lambda: datetime.fromisoformat(the_one(front)["expiration"]) > LATER, "a later expiry")
+    assert the_one(front)["id"] == before["id"]
+
+
+@pytest.mark.parametrize("body", ['{"message":"upstream connect error"}', "{}", "<html>"])
+def test_an_error_of_a_gateway_ends_no_run_and_the_next_one_mends_it(front: Front, body: str) -> None:
+    front.control.add_fault(Fault("/subscriptions$", method="POST", status=400, body=body))
+    front.run("maintain_subscriptions")
+    eventually(lambda: "status 400" in problems(front), "the problem to be told")
+    front.subscribe()
+    eventually(lambda: not problems(front), "the problem to be gone")
 
 
 def test_with_both_client_states_known_notifications_of_either_are_taken(front: Front, stack: Stack) -> None:

@@ -46,7 +46,9 @@ def shakes_hands(functions: str) -> bool:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-    with compose.up(tmp_path_factory.mktemp("bare"), graph_root=NO_GRAPH, log=log) as stack:
+    with compose.up(
+        tmp_path_factory.mktemp("bare"), graph_root=NO_GRAPH, log=log, usual_roots=False
+    ) as stack:
         yield stack
 
 
@@ -76,7 +78,7 @@ def test_a_killed_stack_leaves_no_program_and_the_next_one_goes_on(tmp_path: Pat
     # Every program of the stack holds the lock as long as it lives.
     with local.stack.state.hold(tmp_path):
         pass
-    with compose.up(tmp_path, graph_root=NO_GRAPH, log=log) as second:
+    with compose.up(tmp_path, graph_root=NO_GRAPH, log=log, usual_roots=False) as second:
         said = second.announcement()
         same = ("functions", "blob", "queue", "state", "graph", "container", "ca")
         assert {name: said[name] for name in same} == {name: first[name] for name in same}
@@ -85,7 +87,7 @@ def test_a_killed_stack_leaves_no_program_and_the_next_one_goes_on(tmp_path: Pat
             blobs.get_blob_client("attendance", "reports/kept.json").upload_blob(b"{}")
         secret = second.settings["CLIENT_STATE"]
     with (
-        compose.up(tmp_path, graph_root=NO_GRAPH, log=log) as third,
+        compose.up(tmp_path, graph_root=NO_GRAPH, log=log, usual_roots=False) as third,
         third.blob_service() as blobs,
     ):
         assert blobs.get_blob_client("attendance", "reports/kept.json").download_blob().readall() == b"{}"
@@ -129,7 +131,7 @@ def test_the_containers_and_queues_are_there(bare: Stack) -> None:
 
 def test_an_outer_login_endpoint_is_the_apps(tmp_path: Path, log: Log) -> None:
     outer = "https://127.0.0.1:9"
-    with compose.up(tmp_path, graph_root=NO_GRAPH, login_root=outer, log=log) as stack:
+    with compose.up(tmp_path, graph_root=NO_GRAPH, login_root=outer, log=log, usual_roots=False) as stack:
         assert stack.announcement()["login"] == stack.settings["LOGIN_ROOT"] == outer
 
 
@@ -139,7 +141,7 @@ def test_a_second_stack_on_the_same_state_is_refused(
     monkeypatch.setattr(local.stack.state, "SECONDS_TO_LET_GO", 0.2)
     with (
         pytest.raises(local.stack.state.StateInUseError),
-        compose.up(Path(bare.azurite.ca).parent, graph_root=NO_GRAPH, log=log),
+        compose.up(Path(bare.azurite.ca).parent, graph_root=NO_GRAPH, log=log, usual_roots=False),
     ):
         pass
 
@@ -147,7 +149,9 @@ def test_a_second_stack_on_the_same_state_is_refused(
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(bare: Stack, tmp_path: Path, log: Log) -> None:
     with (
         pytest.raises(StartError, match="is taken"),
-        compose.up(tmp_path, graph_root=NO_GRAPH, functions_port=bare.functions.port, log=log),
+        compose.up(
+            tmp_path, graph_root=NO_GRAPH, functions_port=bare.functions.port, log=log, usual_roots=False
+        ),
     ):
         pass
 
@@ -159,7 +163,7 @@ def test_an_app_that_cannot_be_loaded_is_reported_in_its_own_words(tmp_path: Pat
     (app / "host.json").write_text('{"version": "2.0"}')
     with (
         pytest.raises(StartError, match="left_pad"),
-        compose.up(tmp_path / "state", app=app, graph_root=NO_GRAPH, log=log),
+        compose.up(tmp_path / "state", app=app, graph_root=NO_GRAPH, log=log, usual_roots=False),
     ):
         pass
 

@@ -1,12 +1,10 @@
 """Webinars and town halls: each report of each session is stored once."""
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
 
 from local.simulator.control.client import EventMade, SessionMade
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
@@ -63,21 +61,6 @@ def blob_of(front: Front, report_id: str) -> tuple[dict[str, Any], dict[str, str
     return json.loads(blob.readall()), blob.properties.metadata
 
 
-def swept(front: Front) -> None:
-    """Run the sweep from the beginning, and wait until its full look is done."""
-    before = front.state("sweep/full.json").get("started", "")
-    for look in ("recent", "full"):
-        with suppress(ResourceNotFoundError):
-            front.apart.delete_blob(f"sweep/{look}.json")
-    front.run("sweep")
-
-    def done() -> bool:
-        found = front.state("sweep/full.json")
-        return bool(found and found["started"] > before and found.get("finished"))
-
-    eventually(done, "the full look to finish")
-
-
 @pytest.mark.parametrize("kind", ["webinar", "townhall"])
 def test_a_report_that_is_announced_is_stored_as_the_events_own(front: Front, kind: Any) -> None:
     event = announced(front, NewEvent(kind=kind))
@@ -123,7 +106,7 @@ def test_a_report_of_20_000_people_is_stored_whole(front: Front) -> None:
 def test_a_report_that_nobody_announced_is_found_by_the_sweep(front: Front) -> None:
     event = front.control.add_event(NewEvent(announce=False))
     made = held(front, event, announce_report=False)
-    swept(front)
+    front.sweep()
     assert stored(front, made)["firstSeen"] > ""
     assert f"{event.path}/getAttendanceReports" in eventually(lambda: resources(front), "subscriptions")
 
@@ -131,8 +114,8 @@ def test_a_report_that_nobody_announced_is_found_by_the_sweep(front: Front) -> N
 def test_a_second_look_signals_nothing_again(front: Front) -> None:
     event = announced(front)
     stored(front, held(front, event))
-    swept(front)
-    assert front.state("sweep/full.json").get("missing", 0) == 0
+    front.sweep()  # finds the call record of the event's session
+    assert front.sweep().get("missing", 0) == 0
 
 
 def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_the_event(
@@ -141,7 +124,7 @@ def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_
     event = announced(front, NewEvent(meeting_view="different"))
     made = held(front, event, announce=True, participants=4)
     front.notify(made.call_id)
-    swept(front)
+    front.sweep()
     stored(front, made)
     front.outcome(made.call_id, "stored")
     front.notify(made.call_id)  # its meeting's view never replaces the event's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 import threading
@@ -20,29 +21,36 @@ KEY = "key-that-nobody-may-see"
 SECRET = "secret-that-nobody-may-see"
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 
-_AZ = """#!{python}
-import json, pathlib, sys
-here = pathlib.Path({here!r})
+# Hundreds of calls: it loads no module that the interpreter has not, so what it keeps is written as Python's literals.
+_AZ = """#!{python} -IS
+import sys
+here = {here!r}
 arguments = sys.argv[1:]
-state = json.loads((here / "state.json").read_text())
+state = eval(open(here + "/state").read())
 
 def option(name):
     return arguments[arguments.index(name) + 1] if name in arguments else ""
 
+def save():
+    with open(here + "/state", "w") as stream:
+        stream.write(repr(state))
+
 call = {{"arguments": arguments}}
 if option("--file") and arguments[0] == "keyvault":
-    call["content"] = pathlib.Path(option("--file")).read_text()
-    call["mode"] = pathlib.Path(option("--file")).stat().st_mode & 0o777
-with (here / "calls.jsonl").open("a") as stream:
-    stream.write(json.dumps(call) + "\\n")
+    import posix
+    call["content"] = open(option("--file")).read()
+    call["mode"] = posix.stat(option("--file")).st_mode & 0o777
+with open(here + "/calls", "a") as stream:
+    stream.write(repr(call) + "\\n")
 
 if arguments[:2] == ["keyvault", "secret"] and "vault" in state:
+    import json
     vault, name = state["vault"], option("--name")
     if arguments[2] == "set":
         tags = dict([option("--tags").split("=")]) if option("--tags") else {{}}
-        number = len((here / "calls.jsonl").read_text().splitlines())
+        number = len(open(here + "/calls").read().splitlines())
         vault[name] = {{"id": f"https://vault/secrets/{{name}}/v{{number}}", "value": call["content"], "tags": tags}}
-        (here / "state.json").write_text(json.dumps(state))
+        save()
     print(json.dumps(vault[name]))
     sys.exit()
 
@@ -52,12 +60,12 @@ def is_called(word):
 for words, answers in state["answers"]:
     if all(map(is_called, words.split(" "))):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        (here / "state.json").write_text(json.dumps(state))
+        save()
         if "error" in answer:
             print(answer["error"], file=sys.stderr)
-            sys.exit(answer.get("code", 1))
-        if answer.get("reply") is not None:
-            print(json.dumps(answer["reply"]))
+            sys.exit(1)
+        if answer["reply"]:
+            print(answer["reply"])
         sys.exit()
 print(f"no answer for: {{arguments}}", file=sys.stderr)
 sys.exit(2)
@@ -83,7 +91,10 @@ class RecordingAz:
         An exception's text is an error.
         """
         self._answers[words] = [
-            {"error": str(each)} if isinstance(each, Exception) else {"reply": each} for each in replies
+            {"error": str(each)}
+            if isinstance(each, Exception)
+            else {"reply": "" if each is None else json.dumps(each)}
+            for each in replies
         ]
         self._save()
 
@@ -95,14 +106,14 @@ class RecordingAz:
     @property
     def secrets(self) -> dict[str, Any]:
         """The secrets as they are now."""
-        found: dict[str, Any] = json.loads((self.folder / "state.json").read_text())["vault"]
+        found: dict[str, Any] = ast.literal_eval((self.folder / "state").read_text())["vault"]
         return found
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """All calls."""
-        file = self.folder / "calls.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        file = self.folder / "calls"
+        return [ast.literal_eval(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     @property
     def calls(self) -> list[str]:
@@ -113,7 +124,7 @@ class RecordingAz:
         state: dict[str, Any] = {"answers": list(self._answers.items())}
         if self._vault is not None:
             state["vault"] = self._vault
-        (self.folder / "state.json").write_text(json.dumps(state))
+        (self.folder / "state").write_text(repr(state))
 
 
 class SteppedClock(Clock):

@@ -36,15 +36,15 @@ def graph_extension() -> Path | None:
 
 
 def bicep(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    environment = {**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "DOTNET_TieredPGO": "0"}
     command = [str(compiler()), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 @cache
-def compiled(file: str = "main.bicep") -> dict[str, Any]:
-    """The template that a file compiles to."""
-    done = bicep("build", INFRA / file, "--stdout")
+def compiled() -> dict[str, Any]:
+    """The template that main.bicep compiles to."""
+    done = bicep("build", INFRA / "main.bicep", "--stdout")
     assert done.returncode == 0, done.stderr
     template: dict[str, Any] = json.loads(done.stdout)
     return template

@@ -49,6 +49,7 @@ class Scene(Front):
         self.heard = heard
         self.trouble = trouble  # status and body of the identity endpoint for the client id TROUBLED
         self._folder = folder
+        self._searched: set[tuple[str, str, str]] = set()  # versions of blobs
 
     def fault(
         self, path: str, status: int = 200, *, body: object = None, times: int = 1, **more: Any
@@ -105,6 +106,10 @@ class Scene(Front):
         found += [f"queue: {each}" for each in self.canaries if self.was_queued(each)]
         for container in (self.container, self.apart):
             for blob in container.list_blobs(include=["metadata"]):
+                version = (container.container_name, blob.name, blob.etag)
+                if version in self._searched:
+                    continue
+                self._searched.add(version)
                 told = json.dumps([blob.name, blob.metadata])
                 if not blob.name.startswith(HOLDS_PEOPLE):
                     with suppress(ResourceNotFoundError):  # it moved meanwhile

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
 from local.stack import app_settings
+from shared.cli import main
 from tests.support.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120  # a bound for what takes a few
 
 
 def environment(front: Front, **more: str) -> dict[str, str]:
@@ -21,20 +23,18 @@ def environment(front: Front, **more: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The words of a call."""
+    """The words that start the program, which takes half a second: for signals, a terminal or another environment."""
     return [sys.executable, "-m", "shared.cli", *arguments]
 
 
 def run(front: Front, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Call it; `more` are variables of its environment."""
-    return subprocess.run(
-        command(*arguments),
-        env=environment(front, **more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
+    """Call it in this process; `more` are variables of its environment."""
+    done = CliRunner().invoke(
+        main.app, main.move_options_first(arguments), env=environment(front, **more), prog_name="attendance"
     )
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def told(front: Front, *arguments: str, code: int = 0, **more: str) -> Any:

@@ -249,12 +249,12 @@ class Graph(client.Graph):
     def get(self, path: str, operation: str) -> dict[str, Any]:
         now = self._steps.now
         if now > getattr(self._of_thread, "until", now):
-            raise Unavailable(operation, "the time of this attempt is used up")
+            raise Unavailable(operation, "the time limit of this attempt has passed")
         fault = self._steps.pause()
         if fault is Fault.NOT_MADE:
-            raise Unavailable(operation, "no whole answer")
+            raise Unavailable(operation, "no complete answer")
         if fault is Fault.ANSWER_LOST:
-            throttled = Throttled(operation, "Graph asks to come back", status=429)
+            throttled = Throttled(operation, "Graph asks for a retry", status=429)
             throttled.retry_after = 300.0
             raise throttled
         url = urlsplit(path.removeprefix("https://graph/"))

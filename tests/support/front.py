@@ -31,7 +31,7 @@ HURRY = {
 @contextmanager
 def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
     """The whole system with short retries, and a Graph without throttling."""
-    with compose.up(folder, settings={**HURRY, **settings}, log=log) as stack:
+    with compose.up(folder, settings={**HURRY, **settings}, log=log, usual_roots=False) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
@@ -191,6 +191,21 @@ class Front:
         """Have the app see to its subscriptions, and wait until it has one."""
         self.run("maintain_subscriptions")
         eventually(self.control.subscriptions, "a subscription")
+
+    def sweep(self, name: str = "recent") -> dict[str, Any]:
+        """Run the timer's function, and wait for a scan of this name that began after that."""
+
+        def scan() -> dict[str, Any]:
+            return self.state(f"sweep/{name}.json")
+
+        def done() -> dict[str, Any]:
+            found = scan()
+            return found if found and found["started"] > before and found.get("finished") else {}
+
+        eventually(lambda: not scan() or scan().get("finished"), f"the {name} scan before to finish")
+        before = scan().get("started", "")
+        self.run("sweep")
+        return eventually(done, f"the {name} scan to finish")
 
     def run(self, function: str) -> None:
         """Run a function now, as the portal does."""

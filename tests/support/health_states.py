@@ -17,7 +17,7 @@ from shared import times
 from shared.days import manifests
 from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
-from shared.storage.scans import FULL, RECENT, Scan, Scans, StoredScan
+from shared.storage.scans import FULL, RECENT, Scan, ScanStore, StoredScan
 from shared.storage.state import StateStore
 
 HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
@@ -64,7 +64,7 @@ class World:
         look = Scan(name, start, start - timedelta(hours=6), start, next=start, **fields)
         look = Scan(**{**vars(look), "finished": start + timedelta(seconds=9) if finished else None})
         entry = self.state.read(f"sweep/{name}.json")
-        assert Scans(self.state, cast(Queue, None)).save(look, StoredScan(look, cast(Any, entry)))
+        assert ScanStore(self.state, cast(Queue, None)).save(look, StoredScan(look, cast(Any, entry)))
 
     def day(self, back: int, outcomes: Mapping[str, int], *, complete: bool, **fields: Any) -> None:
         """The manifest of the day `back` days ago."""

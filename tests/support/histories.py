@@ -21,10 +21,10 @@ from shared.archiving import worker as pipeline
 from shared.days.sealing import ready_at
 from shared.errors import AttendanceError
 from shared.ledger.merge import OVERDUE
-from shared.ledger.record import Purpose, Record, Result, load_outcome
+from shared.ledger.record import Record, Result, load_outcome
 from shared.ledger.store import FOLDER
 from shared.messages import codec
-from shared.messages.signals import call_record_news, pack_messages, serialize_message, subject_of
+from shared.messages.signals import call_record_news, pack_messages, serialize_message
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
@@ -178,10 +178,9 @@ class History:
         self.queues[UPKEEP].messages.append(Message(operators_message(which), self.steps.now))
 
     def _again(self, which: int) -> None:
-        """Deliver a message again, as late as retention allows."""
-        known = [each for each in self.completed if not any(gone in each[1] for gone in self.expired)]
-        if known:
-            name, text = known[which % len(known)]
+        """A queue delivers at least once, however late."""
+        if self.completed:
+            name, text = self.completed[which % len(self.completed)]
             self.queues[name].messages.append(Message(text, self.steps.now, received=which % 2))
             self.tell(f"again: {text}")
 
@@ -192,17 +191,8 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Retention deletes what was unchanged for a month, with no message pending."""
-        texts = "".join(each.text for queue in self.queues.values() for each in queue.messages)
-        texts += "".join(each.id for each in self.calls if each.earlier and each.earlier[0] > self.steps.now)
-        records = [
-            each
-            for each in self.records().values()
-            if each.settled
-            and each.result is not Result.ACCESS_DENIED
-            and subject_of(each.signal_id) not in texts
-            if each.next is None or each.next.purpose is Purpose.LOOK
-        ]
+        """Somebody deletes a record that has settled."""
+        records = [each for each in self.records().values() if each.settled]
         if records and not self.workers:
             gone = records[which % len(records)].signal_id
             del self.state.blobs[f"{FOLDER}{gone}.json"]
@@ -375,10 +365,8 @@ class History:
     def _for_the_sweep(self) -> Iterator[datetime]:
         """When it would find something to do."""
         now = self.steps.now
-        records = self.records()
         for outcome in self.outcomes():
-            record = records.get(outcome.signal_id, outcome)
-            if outcome.next and record.day == outcome.day:  # else it is left of a record that has expired
+            if outcome.next:
                 under_way = outcome.result in (Result.PENDING, Result.STORED)
                 yield outcome.next.at + (OVERDUE if under_way else timedelta())
             if (ready := ready_at(outcome.day, SETTINGS)) > now:

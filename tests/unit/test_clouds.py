@@ -79,7 +79,7 @@ def test_every_row_has_its_hosts(cloud: Cloud) -> None:
 def test_a_call_goes_to_the_clouds_graph(
     config: Settings, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = Graph(config.graph_root, lambda _: "token", RateLimiter(100), sleep=lambda _: None)
+    graph = Graph(config.graph_root, lambda *_: "token", RateLimiter(100), sleep=lambda _: None)
     with no_network(monkeypatch) as asked, pytest.raises(Unavailable):
         graph.get("communications/callRecords/1", "get call record")
     assert {urlsplit(url).hostname for url in asked} == {HOSTS[cloud.name][0]}
@@ -98,7 +98,7 @@ def test_a_registrations_token_comes_from_the_clouds_sign_in(
     registration = "5c000000-0000-4000-8000-000000000001"
     config = load(environ(cloud.name, GRAPH_CLIENT_ID=registration, AZURE_CLIENT_ID=CLIENT_ID))
     with no_network(monkeypatch) as asked, pytest.raises(Unavailable):
-        credentials.graph_token(config)(False)
+        credentials.graph_token(config)(False, None)
     assert {urlsplit(url).hostname for url in asked} == {HOSTS[cloud.name][1]}
 
 

@@ -57,11 +57,11 @@ def test_what_openssl_encrypts_now_is_decrypted(tmp_path: Path) -> None:
 
 
 def test_tampered_data_is_refused(keys: PemKeys) -> None:
-    assert refusal(changed("data"), keys) == "its signature is not that of its data"
+    assert refusal(changed("data"), keys) == "the signature does not match the data"
 
 
 def test_a_tampered_signature_is_refused(keys: PemKeys) -> None:
-    assert refusal(changed("dataSignature"), keys) == "its signature is not that of its data"
+    assert refusal(changed("dataSignature"), keys) == "the signature does not match the data"
 
 
 def test_a_tampered_key_is_refused(keys: PemKeys) -> None:
@@ -79,13 +79,13 @@ def test_a_key_that_was_wrapped_otherwise_is_refused(keys: PemKeys, wrap: tuple[
 def test_a_key_of_another_length_is_refused(keys: PemKeys, length: int) -> None:
     if length <= 32:
         content = openssl.sealed(VECTOR["privateKey"], length=length).content
-        assert refusal(content, keys) == "its key has not 32 bytes"
+        assert refusal(content, keys) == "the key does not have 32 bytes"
 
 
 @by_openssl
 def test_the_content_of_another_key_is_refused(keys: PemKeys) -> None:
     other = openssl.sealed(openssl.private_key()).content
-    assert refusal(other, keys) == "its certificate is none of ours"
+    assert refusal(other, keys) == "the certificate is not ours"
     refusal(other | {"encryptionCertificateId": CONTENT["encryptionCertificateId"]}, keys)
 
 
@@ -100,13 +100,13 @@ def test_swapped_parts_of_two_items_are_refused(keys: PemKeys) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"\xff{}", "its data is not JSON in UTF-8"),
-        (b"{", "its data is not JSON in UTF-8"),
-        (b"", "its data is not JSON in UTF-8"),
-        (b"[" * 100_000, "its data is not JSON in UTF-8"),
-        (b"[]", "its data is not a JSON object"),
-        (b'"callEnded"', "its data is not a JSON object"),
-        (b"null", "its data is not a JSON object"),
+        (b"\xff{}", "the data is not JSON in UTF-8"),
+        (b"{", "the data is not JSON in UTF-8"),
+        (b"", "the data is not JSON in UTF-8"),
+        (b"[" * 100_000, "the data is not JSON in UTF-8"),
+        (b"[]", "the data is not a JSON object"),
+        (b'"callEnded"', "the data is not a JSON object"),
+        (b"null", "the data is not a JSON object"),
     ],
     ids=repr,
 )
@@ -125,7 +125,7 @@ def test_what_is_no_base64_is_refused(keys: PemKeys, name: str, value: str) -> N
 )
 def test_an_unknown_certificate_is_refused(keys: PemKeys, certificate_id: str) -> None:
     content = CONTENT | {"encryptionCertificateId": certificate_id}
-    assert refusal(content, keys) == "its certificate is none of ours"
+    assert refusal(content, keys) == "the certificate is not ours"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -182,15 +182,21 @@ def test_the_certificate_is_signed_with_its_own_key(keys: PemKeys, tmp_path: Pat
     [
         ("", "names a file without a private key"),
         ("no key", "names a file without a private key"),
-        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "names a file of which not all"),
-        (openssl.private_key(1024) if openssl.found() else "", "holds no RSA key of 2048 to 4096 bits"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "names a file that contains more than private keys",
+        ),
+        (
+            openssl.private_key(1024) if openssl.found() else "",
+            "names a file with a key that is not RSA of 2048 to 4096 bits",
+        ),
         (
             openssl.openssl(
                 "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"
             ).decode()
             if openssl.found()
             else "",
-            "holds no RSA key of 2048 to 4096 bits",
+            "names a file with a key that is not RSA of 2048 to 4096 bits",
         ),
     ],
     ids=["empty", "no key", "broken", "small", "elliptic"],

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
@@ -22,6 +23,7 @@ MODULES = {
 # The stages through which a signal flows: each imports only from lines above its own.
 LAYERS = (
     {"errors", "times", "logs", "limits", "settings"},
+    {"bounded_http"},
     {"crypto", "messages"},
     {"doors", "graph"},
     {"privacy"},
@@ -168,3 +170,11 @@ def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
         "from shared import logs",
         "from shared.doors import webhook",
     }
+
+
+def test_a_class_name_exists_once() -> None:
+    trees = {module: ast.parse(path.read_bytes()) for module, path in MODULES.items()}
+    names = [
+        node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted(name for name, count in Counter(names).items() if count > 1) == []

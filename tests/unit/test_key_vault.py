@@ -202,7 +202,7 @@ def test_the_vault_signs_the_certificate_around_its_key(
     ],
 )
 def test_no_other_id_becomes_an_address(vault: Vault, keys: VaultKeys, certificate_id: str) -> None:
-    with pytest.raises(Undecipherable, match="none of ours"):
+    with pytest.raises(Undecipherable, match="not ours"):
         decrypt(content(vault, NEW) | {"encryptionCertificateId": certificate_id}, keys)
     assert vault.asked == []
 

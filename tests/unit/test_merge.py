@@ -15,7 +15,7 @@ from shared.ledger.merge import (
     OVERDUE,
     add_call_times,
     add_news,
-    is_first_attempt_due,
+    is_due_since,
     merge_attempt,
     record_for_attempt,
     reopen_record,
@@ -184,6 +184,14 @@ def test_knowledge_never_shrinks(new: Record, old: Record) -> None:
         assert getattr(merged, name) == (getattr(old, name) or getattr(new, name))
 
 
+def test_an_attempt_keeps_the_commits_that_were_made_meanwhile() -> None:
+    """By them its copies are known."""
+    old = replace(record(), commits=(new_commit("sweep"),))
+    merged = merge_attempt(old, record(Result.STORED, 2), 1)
+    assert merged
+    assert merged.commits == old.commits
+
+
 @given(new=RECORDS, old=RECORDS)
 def test_of_two_workers_at_one_attempt_one_is_recorded(new: Record, old: Record) -> None:
     """Whichever commits first, the other finds its attempt recorded."""
@@ -239,7 +247,7 @@ def test_a_reopening_raises_the_attempt_once_and_makes_it_due(
         return
     assert opened.attempt == old.attempt + 1
     assert opened.next
-    assert (opened.next.attempt, opened.next.at) == (opened.attempt, now)
+    assert (opened.next.attempt, opened.next.at) == (opened.attempt, max(now, started))
     assert replace(opened, attempt=old.attempt, series=old.series, next=old.next) == old
     assert opened.series in (old.series, AttemptSeries(max(now, started), cause))
 
@@ -300,10 +308,30 @@ def test_a_retry_that_is_under_way_is_left_to_its_message_by_a_look_and_cut_shor
     assert (opened.attempt, opened.series) == (2, AttemptSeries(NOW, Cause.REDRIVE))
 
 
-@given(RECORDS)
-def test_a_message_may_be_sent_once_more_only_for_the_first_attempt_of_a_series(found: Record) -> None:
-    waits = found.next is not None and found.next.purpose is not Purpose.LOOK
-    assert is_first_attempt_due(found) == (waits and found.series.attempts == 0)
+@given(old=RECORDS, cause=st.sampled_from(Cause), started=MOMENTS, skew=st.timedeltas(-HOUR, HOUR))
+def test_what_a_job_has_reopened_is_due_since_then_whatever_the_clocks(
+    old: Record, cause: Cause, started: datetime, skew: timedelta
+) -> None:
+    now = started + skew
+    opened = reopen_record(old, cause, started, now)
+    assert opened is None or is_due_since(opened, started, now)
+
+
+@pytest.mark.parametrize(
+    ("following", "is_due"),
+    [
+        (NextAttempt(1, SEEN), True),
+        (NextAttempt(1, NOW, Purpose.CONFIRM), True),
+        (NextAttempt(1, SEEN - timedelta(seconds=1)), False),
+        (NextAttempt(1, NOW + timedelta(seconds=1)), False),
+        (NextAttempt(1, NOW, Purpose.LOOK), False),
+        (None, False),
+    ],
+)
+def test_a_job_sends_the_message_of_what_fell_due_since_it_began(
+    following: NextAttempt | None, is_due: bool
+) -> None:
+    assert is_due_since(record(next=following), SEEN, NOW) is is_due
 
 
 @given(old=RECORDS, told=MEETINGS)
@@ -372,7 +400,7 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
 def test_the_commits_of_a_record_are_bounded() -> None:
     known: Record | None = None
     for _ in range(MOST_COMMITS + 5):
-        known = record().with_commit(new_commit("attempt"), known)
+        known = (known or record()).with_commit(new_commit("attempt"), known)
     assert known
     assert len({each.id for each in known.commits}) == len(known.commits) == MOST_COMMITS
 

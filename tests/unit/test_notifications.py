@@ -156,8 +156,22 @@ def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded
     assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 
-def test_the_resource_of_2022_is_understood() -> None:
-    found = news(f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'")
+@pytest.mark.parametrize(
+    "form",
+    [
+        "/communications/onlineMeetings/?$filter=JoinWebUrl eq '{}'",
+        "communications/onlineMeetings?$filter=joinWebUrl+eq+'{}'",
+        "communications/onlineMeetings/?$filter=joinWebUrl%20eq%20'{}'",
+        "communications/onlineMeetings/?%24filter=joinWebUrl+eq+'{}'",
+        "communications/onlineMeetings?%24filter=JoinWebUrl%20eq%20%27{}%27",
+    ],
+)
+@pytest.mark.parametrize("times_encoded", [0, 1, 2])
+def test_the_resource_of_2022_to_2024_is_understood(form: str, times_encoded: int) -> None:
+    url = JOIN
+    for _ in range(times_encoded):
+        url = quote(url, safe="")
+    found = news(form.format(url))
     assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
 
 

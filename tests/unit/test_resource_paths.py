@@ -39,7 +39,7 @@ class Asked:
 
 
 def asked(address: str, **query: Any) -> str:
-    found = resource_paths.parse_report(address)
+    found = resource_paths.parse_report_address(address)
     assert found
     graph: Any = Asked()
     reports.fetch_report(graph, reports.locate_report(found), found.report_id, **query)
@@ -51,16 +51,16 @@ def asked(address: str, **query: Any) -> str:
 )
 def test_the_same_report_by_any_root(root: str) -> None:
     below = f"users/{USER}/onlineMeetings/{quote(MEETING, safe='')}/attendanceReports/{REPORT}"
-    assert resource_paths.parse_report(f"{root}{below}") == MeetingReportIds(USER, MEETING, REPORT)
-    assert resource_paths.parse_report(f"{root}{below}?$expand=attendanceRecords") == MeetingReportIds(
-        USER, MEETING, REPORT
-    )
+    assert resource_paths.parse_report_address(f"{root}{below}") == MeetingReportIds(USER, MEETING, REPORT)
+    assert resource_paths.parse_report_address(
+        f"{root}{below}?$expand=attendanceRecords"
+    ) == MeetingReportIds(USER, MEETING, REPORT)
 
 
 def test_the_address_of_an_own_report_has_no_user() -> None:
     address = f"/me/onlineMeetings/{quote(OLDER, safe='')}/attendanceReports/{REPORT}"
-    assert resource_paths.parse_report(address) == MeetingReportIds(None, OLDER, REPORT)
-    assert resource_paths.parse_report(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
+    assert resource_paths.parse_report_address(address) == MeetingReportIds(None, OLDER, REPORT)
+    assert resource_paths.parse_report_address(f"me/onlineMeetings('{OLDER}')/attendanceReports('{REPORT}')")
 
 
 @pytest.mark.parametrize("kind", EventKind)
@@ -68,8 +68,8 @@ def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind
     address = f"/solutions/virtualEvents/{kind}s/{EVENT}/sessions/s-1/attendanceReports/{REPORT}"
     expected = EventReportIds(EventSession(kind, EVENT, "s-1"), REPORT)
     assert (
-        resource_paths.parse_report(address)
-        == resource_paths.parse_report(address.replace("@", "%40"))
+        resource_paths.parse_report_address(address)
+        == resource_paths.parse_report_address(address.replace("@", "%40"))
         == expected
     )
     assert asked(address, expand=False) == quote(address.strip("/"), safe="/")
@@ -91,7 +91,7 @@ def test_the_address_of_an_events_report_names_event_and_session(kind: EventKind
     ],
 )
 def test_another_shape_is_no_address(address: str) -> None:
-    assert resource_paths.parse_report(address) is None
+    assert resource_paths.parse_report_address(address) is None
 
 
 @given(
@@ -100,7 +100,9 @@ def test_another_shape_is_no_address(address: str) -> None:
 def test_ids_are_encoded_exactly_once(event: str, session: str, report: str, kind: EventKind) -> None:
     path = reports.EventReports(EventSession(kind, event, session)).path + "/" + quote(report, safe="")
     assert "%25" not in path
-    assert resource_paths.parse_report(path) == EventReportIds(EventSession(kind, event, session), report)
+    assert resource_paths.parse_report_address(path) == EventReportIds(
+        EventSession(kind, event, session), report
+    )
     assert asked(path, expand=False) == path
 
 
@@ -112,7 +114,7 @@ def test_the_query_says_what_is_wanted() -> None:
         "?$expand=attendanceRecords&$select=id,totalParticipantCount"
     )
     for bad in ("", "$x", "a b", "a,b", "a/b"):
-        with pytest.raises(ValueError, match="is no name of a property"):
+        with pytest.raises(ValueError, match="is not a property name"):
             asked(address, select=[bad])
 
 

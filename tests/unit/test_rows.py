@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,3 +109,15 @@ def test_whatever_graph_sends_every_record_is_a_row_with_every_column(records: l
 def test_a_report_without_a_list_of_records_has_no_attendees(records: object) -> None:
     if not isinstance(records, list):
         assert list(rows.attendee_rows({"id": "r", "attendanceRecords": records}, LINE)) == []
+
+
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 70), 10**4_000, 1e308, 1.5, True, "7"])
+def test_a_number_that_no_engine_reads_is_null(value: object) -> None:
+    row = rows.meeting_row({"totalParticipantCount": value}, {})
+    assert row["meetingParticipants"] is None
+
+
+@pytest.mark.parametrize("value", ["1601-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "3000-01-01T00:00:00Z"])
+def test_a_time_that_cannot_be_true_is_null(value: str) -> None:
+    row = rows.meeting_row({"meetingStartDateTime": value, "meetingEndDateTime": value}, {})
+    assert (row["meetingStart"], row["meetingEnd"], row["date"]) == (None, None, None)

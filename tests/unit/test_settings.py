@@ -263,9 +263,9 @@ def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
 def test_a_key_of_erasures_that_is_not_resolved_stops_no_webhook() -> None:
     """Without it the worker stops only where persons are erased, and the doors never."""
     reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/erasure-key)"
-    assert settings.load(ENVIRON | {"ERASURE_KEY": reference}).erasure_key == ""
+    assert load(ENVIRON | {"ERASURE_KEY": reference}).erasure_key == ""
     with pytest.raises(SettingError, match="ERASURE_KEY has fewer than 32"):
-        settings.load(ENVIRON | {"ERASURE_KEY": "short"})
+        load(ENVIRON | {"ERASURE_KEY": "short"})
 
 
 def test_both_client_states_are_accepted_and_the_current_one_comes_first() -> None:

@@ -7,14 +7,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
-from shared.errors import Contention
+from shared.errors import Contention, StorageRefused
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger import store
 from shared.ledger.publish import Outcomes
@@ -22,6 +22,7 @@ from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger, StoredRecord
 from shared.messages.signals import Meeting
 from shared.storage import blobs
+from tests.support.blobs import coded
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==")
@@ -236,3 +237,62 @@ def test_a_copy_of_a_greater_revision_is_adopted_by_a_record_that_is_new(contain
 def names(container: ContainerClient) -> list[str]:
     """The outcomes in a container."""
     return list(container.list_blob_names(name_starts_with="outcomes/"))
+
+
+CODES = ["BlobImmutableDueToPolicy", "BlobArchived", "BlobBeingRehydrated", "PendingCopyOperation", None]
+
+
+def refusing(container: ContainerClient, code: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have storage answer each write over a blob that exists with a 409 of this code."""
+    client = container.get_blob_client("x").__class__
+    upload = client.upload_blob
+
+    def refused(self: Any, *args: Any, **options: Any) -> Any:
+        if options.get("etag") or self.exists():
+            raise coded(ResourceExistsError("409"), code)  # type: ignore[arg-type]
+        return upload(self, *args, **options)
+
+    monkeypatch.setattr(client, "upload_blob", refused)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_conflict_that_is_no_race_is_said_as_what_it_is(
+    container: ContainerClient, code: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container.create_container()
+    wrote(Ledger(container), record())
+    refusing(container, code, monkeypatch)
+    said = f"Storage refuses to write signals/cr-1.json \\({code or 'no error code'}\\)"
+    with pytest.raises(StorageRefused, match=said):
+        Ledger(container).update("cr-1", lambda _: record(attempt=2), new_commit("attempt"))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_report_that_nobody_may_replace_stays_and_is_told(
+    container: ContainerClient,
+    code: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    container.create_container()
+    archive = Archive(container)
+    archive.store(report(b"{}"), WHERE)
+    refusing(container, code, monkeypatch)
+    assert archive.store(report(b'{"a":1}'), WHERE) is StoreResult.KEPT
+    assert "report.locked" in caplog.text
+    assert code is None or code in caplog.text
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"a":1}', b""])
+def test_a_report_that_came_back_without_metadata_is_healed_by_the_next_write(
+    container: ContainerClient, body: bytes
+) -> None:
+    container.create_container()
+    archive, name = Archive(container), "reports/date=2026-11-23/r%2F1.json"
+    container.upload_blob(name, body)
+    assert not archive.has_report("r/1", NOW)
+    assert list(archive.list_reports(NOW.date())) == []
+    read_before = replace(report(b"{}"), read_at=NOW)
+    assert archive.store(read_before, WHERE) is StoreResult.REPLACED
+    assert archive.has_report("r/1", NOW)
+    assert [each.id for each in archive.list_reports(NOW.date())] == ["r/1"]

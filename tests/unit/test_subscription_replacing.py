@@ -43,7 +43,7 @@ CALL_RECORDS = "communications/callRecords"
 
 
 def unavailable() -> GraphError:
-    return Unavailable("create subscription", "Graph asks to come back", status=503)
+    return Unavailable("create subscription", "Graph asks for a retry", status=503)
 
 
 def closed() -> GraphError:
@@ -64,6 +64,7 @@ class SubscriptionGraph(WatchedGraph):
     existing: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[str, list[Callable[[], BaseException]]] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)  # expired, and still listed
     ids: Iterator[int] = field(default_factory=itertools.count)
 
     def now(self) -> datetime:
@@ -78,7 +79,8 @@ class SubscriptionGraph(WatchedGraph):
     def post(self, path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         self._meet("POST")
         topic = (body["resource"].lower(), body["changeType"])
-        if topic in [(each["resource"].lower(), each["changeType"]) for each in self.existing.values()]:
+        living = [each for name, each in self.existing.items() if name not in self.dead]
+        if topic in [(each["resource"].lower(), each["changeType"]) for each in living]:
             raise Conflict(operation, "refused by Graph", status=409)
         made = {**body, "id": f"s{next(self.ids)}"}
         self.existing[made["id"]] = made
@@ -179,7 +181,7 @@ def test_where_the_create_fails_the_former_one_is_created_again(
     app.graph.faults["POST"] = [failure]
     error = app.maintain()
     assert "its successor could not be created (create subscription: " in error
-    assert "The former one was created again" in error
+    assert "The previous one was restored" in error
     again = app.only()
     for name in ("notificationUrl", "lifecycleNotificationUrl", "clientState", "resource", "changeType"):
         assert again[name] == former[name]
@@ -194,7 +196,7 @@ def test_where_the_create_fails_the_former_one_is_created_again(
 def test_where_neither_can_be_created_the_next_run_tries_again(app: Subscribed) -> None:
     app.rotate()
     app.graph.faults["POST"] = [unavailable, unavailable]
-    assert "could not be created again" in app.maintain()
+    assert "could not be restored" in app.maintain()
     assert not app.graph.existing
     assert app.maintain() == ""
     assert app.only()["clientState"] == "the-next-state"
@@ -257,7 +259,7 @@ def test_the_former_one_is_not_created_again_where_its_client_state_is_unknown(a
     app.rotate()
     app.services = app.another_instance(replace(ROTATED, client_state_previous=""))
     app.graph.faults["POST"] = [unavailable]
-    assert "was not created again" in app.maintain()
+    assert "was not restored" in app.maintain()
     assert not app.graph.existing
     assert app.maintain() == ""
 
@@ -266,7 +268,7 @@ def test_one_without_a_lifecycle_address_is_replaced_and_gets_one_back(app: Subs
     assert app.maintain() == ""
     app.only()["lifecycleNotificationUrl"] = None
     app.graph.faults["POST"] = [unavailable]
-    assert "The former one was created again" in app.maintain()
+    assert "The previous one was restored" in app.maintain()
     assert app.only()["lifecycleNotificationUrl"].startswith(f"{BASE}/lifecycle")
 
 
@@ -284,16 +286,32 @@ def refused() -> GraphError:
     return Refused("renew subscription", "refused by Graph", status=400)
 
 
-def test_one_that_graph_does_not_renew_is_replaced_when_it_has_expired_too(app: Subscribed) -> None:
+@pytest.mark.parametrize("left", [LIFETIME / 3, -MINUTE, -timedelta(days=3)])
+def test_one_that_graph_does_not_renew_is_not_deleted_whatever_the_clock_says(
+    app: Subscribed, left: timedelta
+) -> None:
     assert app.maintain() == ""
     living = app.only()
-    for left, done in ((LIFETIME / 3, ["PATCH"]), (-MINUTE, ["PATCH", "DELETE", "POST"])):
-        living["expirationDateTime"] = times.text(app.now + left)
-        app.graph.faults["PATCH"] = [refused]
-        app.graph.done.clear()
-        assert ("was not renewed" in app.maintain()) == (left > MINUTE)
-        assert app.graph.done == done
-    assert app.only()["id"] != living["id"]
+    living["expirationDateTime"] = times.text(app.now + left)
+    app.graph.faults["PATCH"] = [refused, refused]
+    app.graph.done.clear()
+    assert "renew" in app.maintain()
+    assert "DELETE" not in app.graph.done
+    assert app.only() == living
+
+
+def test_one_that_graph_lists_although_it_has_expired_is_made_again(app: Subscribed) -> None:
+    assert app.maintain() == ""
+    dead = app.only()
+    dead["expirationDateTime"] = times.text(app.now - MINUTE)
+    app.graph.dead.add(dead["id"])
+    app.graph.faults["PATCH"] = [refused]
+    app.graph.done.clear()
+    assert app.maintain() == ""
+    assert app.graph.done == ["PATCH", "POST"]
+    assert len(app.sweeps()) == 1
+    assert app.maintain() == ""
+    assert app.only()["id"] != dead["id"]
 
 
 def test_a_run_queues_one_sweep_however_many_it_creates(app: Subscribed) -> None:

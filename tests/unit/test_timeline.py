@@ -121,9 +121,57 @@ def test_where_letters_are_few_the_drawing_is_of_ascii() -> None:
     "content", [{}, report(), report(person("A"), meetingStartDateTime=None, meetingEndDateTime=None)]
 )
 def test_where_there_is_nothing_to_draw_it_says_so(content: dict[str, Any]) -> None:
-    words = "It tells no times." if content.get("attendanceRecords") else "Nobody attended."
+    words = "The report has no times." if content.get("attendanceRecords") else "Nobody attended."
     assert words in text(content)
     assert words in image.render_picture(timeline.parse_timeline(content), "svg").decode()
+
+
+def test_a_count_without_records_says_so() -> None:
+    content = report(totalParticipantCount=7)
+    for picture in (text(content), image.render_picture(timeline.parse_timeline(content), "svg").decode()):
+        assert "7 participants" in picture
+        assert "Graph counts participants, but the report has no records of them." in picture
+        assert "Nobody attended" not in picture
+        assert "at once" not in picture
+
+
+@pytest.mark.parametrize(
+    "stay",
+    [
+        ("2026-03-01T09:00:00Z", "2026-03-01T10:00:00Z"),
+        ("2026-03-01T09:00:00Z", "2026-11-23T09:30:00Z"),
+        ("2026-11-23T09:30:00Z", "2027-06-01T00:00:00Z"),
+        ("1601-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ("2026-11-23T09:30:00Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+@pytest.mark.parametrize("missing", [[], ["meetingStartDateTime"], ["meetingEndDateTime"]])
+def test_a_stay_outside_the_meeting_does_not_stretch_the_axis(
+    stay: tuple[str, str], missing: list[str]
+) -> None:
+    outside = person("B", attendanceIntervals=[{"joinDateTime": stay[0], "leaveDateTime": stay[1]}])
+    content = report(person("A", (0, 60)), outside, **dict.fromkeys(missing))
+    drawn = timeline.parse_timeline(content)
+    assert drawn.span
+    assert drawn.span[1] - drawn.span[0] <= timedelta(hours=33)
+    if not missing:
+        assert drawn.span[1] - drawn.span[0] <= timedelta(hours=3)
+    assert {each.name for each in drawn.people} == {"A", "B"}
+
+
+def test_a_meeting_of_years_does_not_stretch_the_axis() -> None:
+    drawn = timeline.parse_timeline(report(person("A", (0, 60)), meetingStartDateTime="2001-01-01T00:00:00Z"))
+    assert drawn.span
+    assert drawn.span[1] - drawn.span[0] <= timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "interval", [{"durationInSeconds": 600}, {"durationInSeconds": 600, "joinDateTime": None}]
+)
+def test_a_duration_without_join_and_leave_is_not_drawn_as_presence(interval: dict[str, Any]) -> None:
+    drawn = timeline.parse_timeline(report(person("A", attendanceIntervals=[interval]), person("B", (0, 10))))
+    assert {each.name: len(each.stays) for each in drawn.people} == {"A": 0, "B": 1}
+    assert drawn.peak == 1
 
 
 @pytest.mark.parametrize("size", [1, 3, 60, 61, 3_000])
@@ -164,9 +212,9 @@ def test_a_hostile_name_is_a_name() -> None:
 @given(
     st.dictionaries(st.sampled_from(["id", "meetingStartDateTime", "totalParticipantCount"]), ANYTHING),
     st.lists(RECORDS, max_size=4),
+    st.sampled_from(image.FORMATS),
 )
-def test_any_report_is_drawn(fields: dict[str, Any], records: list[Any]) -> None:
+def test_any_report_is_drawn(fields: dict[str, Any], records: list[Any], form: str) -> None:
     content = {**fields, "attendanceRecords": records}
     assert text(content)
-    for form in image.FORMATS:
-        assert image.render_picture(timeline.parse_timeline(content), form)
+    assert image.render_picture(timeline.parse_timeline(content), form)

@@ -1,6 +1,7 @@
 """Validation tokens: any that is not for this app and tenant is refused."""
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -18,10 +19,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from shared.crypto import signing_keys
 from shared.crypto.signing_keys import MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
-from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, Validator
+from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, TokenValidator
 from shared.errors import NotGenuine, Unavailable
 from tests.support import openssl
+from tests.support.raw_http import DRIPS, Pieces, serving, whole
 
 APP = "2d000000-0000-4000-8000-00000000000a"
 TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
@@ -61,10 +64,10 @@ class Authority:
         return {"keys": self.keys, "padding": "x" * self.padding}
 
     @property
-    def validator(self) -> Validator:
+    def validator(self) -> TokenValidator:
         if not hasattr(self, "_validator"):
             keys = SigningKeys(self.url, clock=lambda: self.now)
-            self._validator = Validator(keys, APP, TENANT, AUTHORITY)
+            self._validator = TokenValidator(keys, APP, TENANT, AUTHORITY)
         return self._validator
 
 
@@ -116,35 +119,35 @@ def token(version: str = "2.0", *, by: str = "k1", kid: str | None = "k1", **cha
 
 def refusal(authority: Authority, *tokens: str) -> str:
     with pytest.raises(NotGenuine) as refused:
-        authority.validator.check(tokens)
+        authority.validator.verify(tokens)
     assert not any(part in str(refused.value) for each in tokens for part in each.split(".") if len(part) > 8)
     return str(refused.value)
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_a_genuine_token_vouches(authority: Authority, version: str) -> None:
-    authority.validator.check([token(version)])
+    authority.validator.verify([token(version)])
 
 
 def test_a_batch_may_hold_tokens_of_both_versions(authority: Authority) -> None:
-    authority.validator.check([token("1.0"), token("2.0")])
+    authority.validator.verify([token("1.0"), token("2.0")])
 
 
 @pytest.mark.skipif(not openssl.found(), reason="OpenSSL's command line is not installed")
 def test_a_token_that_openssl_signed_vouches(authority: Authority) -> None:
     pem = openssl.private_key()
     authority.keys = [openssl.public_jwk(pem, "by-openssl", ANY_TENANT)]
-    authority.validator.check([openssl.signed(pem, {"alg": "RS256", "kid": "by-openssl"}, claims())])
+    authority.validator.verify([openssl.signed(pem, {"alg": "RS256", "kid": "by-openssl"}, claims())])
 
 
 def test_a_genuine_token_for_another_app_says_nothing_of_ours(authority: Authority) -> None:
-    authority.validator.check([token(aud=OTHER), token()])
+    authority.validator.verify([token(aud=OTHER), token()])
     assert refusal(authority, token(aud=OTHER)) == "no token is for this app and tenant"
 
 
 def test_a_genuine_token_for_another_tenant_says_nothing_of_ours(authority: Authority) -> None:
     foreign = token(tid=OTHER, iss=f"{AUTHORITY}/{OTHER}/v2.0")
-    authority.validator.check([foreign, token()])
+    authority.validator.verify([foreign, token()])
     assert refusal(authority, foreign) == "no token is for this app and tenant"
 
 
@@ -223,7 +226,7 @@ def test_what_is_no_token_is_refused(authority: Authority, text: str) -> None:
 
 def test_clocks_may_differ_by_some_minutes(authority: Authority) -> None:
     now = int(time.time())
-    authority.validator.check([token(exp=now - int(LEEWAY) + 60), token(nbf=now + int(LEEWAY) - 60)])
+    authority.validator.verify([token(exp=now - int(LEEWAY) + 60), token(nbf=now + int(LEEWAY) - 60)])
 
 
 def test_a_key_of_one_tenant_signs_for_no_other(authority: Authority) -> None:
@@ -237,7 +240,7 @@ def test_a_key_of_our_issuer_signs_both_versions(
     authority: Authority, issuer: str | None, version: str
 ) -> None:
     authority.keys = [published("k1", issuer)]
-    authority.validator.check([token(version)])
+    authority.validator.verify([token(version)])
 
 
 # The signing keys
@@ -245,24 +248,24 @@ def test_a_key_of_our_issuer_signs_both_versions(
 
 def test_keys_are_asked_for_once(authority: Authority) -> None:
     for _ in range(3):
-        authority.validator.check([token()])
+        authority.validator.verify([token()])
     assert authority.asked == 1
 
 
 def test_an_unknown_key_has_them_asked_for_again_at_most_once_in_a_while(authority: Authority) -> None:
-    authority.validator.check([token()])
+    authority.validator.verify([token()])
     authority.keys.append(published("k2"))
     refusal(authority, token(by="k2", kid="k2"))
     assert authority.asked == 1
     authority.now += RETRY_AFTER + 1
-    authority.validator.check([token(by="k2", kid="k2")])
+    authority.validator.verify([token(by="k2", kid="k2")])
     for _ in range(3):
         refusal(authority, token(kid="k3"))
     assert authority.asked == 2
 
 
 def test_keys_are_used_for_a_day_and_a_withdrawn_one_no_longer(authority: Authority) -> None:
-    authority.validator.check([token()])
+    authority.validator.verify([token()])
     authority.keys = [published("k2")]
     authority.now += REFRESH_AFTER + 1
     refusal(authority, token())
@@ -270,10 +273,10 @@ def test_keys_are_used_for_a_day_and_a_withdrawn_one_no_longer(authority: Author
 
 
 def test_known_keys_are_used_on_while_none_can_be_had(authority: Authority) -> None:
-    authority.validator.check([token()])
+    authority.validator.verify([token()])
     authority.status = 503
     authority.now += REFRESH_AFTER + 1
-    authority.validator.check([token()])
+    authority.validator.verify([token()])
 
 
 @pytest.mark.parametrize("trouble", ["status", "elsewhere", "too large", "no keys"])
@@ -288,4 +291,41 @@ def test_without_keys_the_message_comes_again(authority: Authority, trouble: str
         case _:
             authority.keys = []
     with pytest.raises(Unavailable):
-        authority.validator.check([token()])
+        authority.validator.verify([token()])
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_an_authority_that_drips_is_left_at_the_deadline(
+    drip: Pieces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(signing_keys, "SECONDS", 0.3)
+    with serving(drip) as server, pytest.raises(Unavailable, match="takes too long"):
+        SigningKeys(server.root).find("k1")
+
+
+def test_keys_that_unpack_to_gigabytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    bomb = gzip.compress(b" " * 50 * MAX_BYTES)
+    for encoding, body in (("gzip", bomb), ("gzip, gzip", gzip.compress(bomb))):
+        with serving(whole(body, Content_Encoding=encoding)) as server, pytest.raises(Unavailable):
+            SigningKeys(server.root).find("k1")
+
+
+UNUSABLE: list[dict[str, Any]] = [
+    {"n": "AQAB"},
+    {"n": "!", "e": "?"},
+    {"n": None, "e": None},
+    {"n": 7, "e": []},
+    {"n": "", "e": ""},
+    {"e": "AQAB", "n": "AA"},
+    {"d": "AQAB", "n": "AQAB", "e": "AQAB"},
+]
+
+
+@pytest.mark.parametrize("broken", UNUSABLE, ids=repr)
+def test_one_unusable_key_does_not_discard_the_others(authority: Authority, broken: dict[str, Any]) -> None:
+    bad: list[Any] = [{"kty": "RSA", "kid": "bad"} | broken, {"kty": "EC", "kid": "x"}, {"kid": 7}, None, "k"]
+    authority.keys = [*bad, published("k1"), *bad]
+    authority.validator.verify([token()])
+    refusal(authority, token(kid="bad"))

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 HANG_SECONDS = 300.0
+type Action = Literal[
+    "reset", "cut", "garble", "delay", "hang", "headers", "drip", "cycle", "endless", "otherLink"
+]
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,14 @@ class Fault:
 
     Without `action`, `status` is answered with `headers` and `body` (text, or a value to write as JSON; None: Graph's
     usual error body). reset: the connection is reset; cut: the real reply breaks off half way; garble: the real reply
-    is no longer JSON; delay: `seconds`, then the reply (or `status`); hang: no reply until the client leaves. With
-    `every` it is done to each so many-th of these requests only.
+    is no longer JSON; delay: `seconds`, then the reply (or `status`); hang: no reply until the client leaves; headers:
+    the real reply with `headers` on top, as a Date of another day; drip: the reply (or `status`) a byte at a time,
+    `seconds` apart. Of lists: cycle: the last page links to the first; endless: each page links to the first again, by
+    an address that is new; otherLink: the next link has another property's name. With `every` it is done to each so
+    many-th of these requests only.
+
+    Whatever is answered has `pad` bytes of white space behind it, and is packed by each `encoding` (gzip, deflate) of a
+    list with commas.
     """
 
     path: str
@@ -28,9 +37,11 @@ class Fault:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
-    action: Literal["reset", "cut", "garble", "delay", "hang"] | None = None
+    action: Action | None = None
     seconds: float = 0.0
     every: int = 1
+    encoding: str = ""
+    pad: int = 0
 
     def __post_init__(self) -> None:
         if (

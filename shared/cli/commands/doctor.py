@@ -1,4 +1,4 @@
-"""`doctor`: examines everything that must hold, here and in the app, and names the remedy for what does not."""
+"""`doctor`: check everything that must work, here and in the app, with remedies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLOURS = {
     Severity.UNKNOWN: "yellow",
 }
 _REFERENCE = "@Microsoft.KeyVault("
-_PLACEHOLDER = secrets.token_urlsafe(32)  # for a secret that this machine cannot and need not see
+_PLACEHOLDER = secrets.token_urlsafe(32)  # for a secret that this machine cannot read and does not need
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +43,13 @@ def register(app: typer.Typer) -> None:
 def doctor(
     organizer: Annotated[
         list[str] | None,
-        typer.Option(help="Object id of an organizer whose access is tried; may be given several times."),
+        typer.Option(help="Object id of an organizer whose access is checked; may be given several times."),
     ] = None,
     wait: Annotated[int, typer.Option(help="Seconds to wait for the app's answer.", min=1)] = 120,
 ) -> None:
-    """Examine settings, sign-in, roles, the endpoint, the queue, and through the app its Graph permissions.
+    """Check settings, sign-in, roles, endpoint, queue and the app's Graph permissions.
 
-    A task through the queue asks the app itself: what it may do is not what you may do. Ends with 3 when something is
-    not well.
+    A task through the queue asks the app itself, whose rights differ from yours. Ends with 3 when there is a problem.
     """
     organizers = tuple(each.lower() for each in organizer or ())
     with report_errors():
@@ -68,7 +67,7 @@ def doctor(
 
 
 def check_all(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
-    """Everything, one after another; the app's own findings last."""
+    """Yield the findings of one check after another; the app's own come last."""
     yield _check_settings(session)
     try:
         _ = session.settings
@@ -107,7 +106,7 @@ def _check_settings(session: Session) -> Finding:
 
 
 def _check_roles(session: Session) -> Iterator[Finding]:
-    """Whether the one who asks may read the containers and the queue."""
+    """Check whether the operator may read the containers and the queues."""
 
     def first(container: ContainerClient) -> None:
         next(iter(container.list_blob_names(results_per_page=1)), None)
@@ -142,7 +141,7 @@ def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
 
 
 def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
-    """A task through the queue, and what the app found."""
+    """Send a task through the queue, and yield the app's findings."""
     identifier = secrets.token_hex(16)
     text = tasks.serialize_task(Task(Examine(identifier, organizers)))
     access = _check_access(
@@ -152,7 +151,7 @@ def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) ->
         yield access
         return
     name = self_check.findings_name(identifier)
-    entry = output.wait_for(lambda: session.state.read(name), "The app examines itself …", seconds)
+    entry = output.wait_for(lambda: session.state.read(name), "The app runs its checks …", seconds)
     if entry is None:
         yield findings.app_silent(seconds)
         return
@@ -163,7 +162,7 @@ def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) ->
     try:
         session.state.remove(name)
     except AzureError:
-        return  # who may only read leaves it there; it holds no secret
+        return  # the operator may lack the right to delete it; it holds no secret
 
 
 def _print_finding(finding: Finding) -> None:

@@ -1,4 +1,4 @@
-"""`export`: tables of some days as CSV or Parquet, in a folder or in the container."""
+"""`export`: tables of some days as CSV or Parquet, in a folder or the container."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def export(
         list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all three.")
     ] = None,
     output_folder: Annotated[
-        Path | None, typer.Option("--output", metavar="FOLDER", help="Where the files lie.")
+        Path | None, typer.Option("--output", metavar="FOLDER", help="Folder for the files.")
     ] = None,
     into_container: Annotated[
         bool,
@@ -51,14 +51,14 @@ def export(
         bool,
         typer.Option(
             "--pseudonymise",
-            help=f"Without names and addresses, and with pseudonyms for ids, made with the key in {KEY}.",
+            help=f"Leave out names and addresses, and replace ids by pseudonyms made with the key in {KEY}.",
         ),
     ] = False,
 ) -> None:
-    """Export some days: one row a meeting, an attendee, an interval of attendance.
+    """Export some days: one row per meeting, attendee, or interval of attendance.
 
-    Each table and day is one file, which is there whole or not at all: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
-    A day without reports has none. The same command again writes the same files.
+    Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
+    A day without reports has none. The same command writes the same files again.
     """
     with report_errors():
         window = options.days_between(first, last)
@@ -81,7 +81,7 @@ def export(
 def _load_pseudonyms() -> Pseudonyms:
     key = os.environ.get(KEY)
     if key is None:
-        output.print_message(f"{KEY} is not set: the pseudonyms of this export are its own.")
+        output.print_message(f"{KEY} is not set: the pseudonyms are random and differ in every export.")
     return Pseudonyms(secrets.token_hex(32) if key is None else key)
 
 
@@ -92,7 +92,7 @@ class _ExportFile:
         self._container, self._root, self._name, self.form = container, root, name, form
 
     def remove(self) -> None:
-        """Let there be no such file."""
+        """Delete the file if it exists."""
         if self._root:
             (self._root / self._name).unlink(missing_ok=True)
             return
@@ -102,7 +102,7 @@ class _ExportFile:
             return
 
     def write(self, table: Table, rows: Iterable[Row]) -> int:
-        """Write the file, whole or not at all; how many rows it has."""
+        """Write the complete file or none. Return the number of rows."""
         if self._root:
             with output.atomic_file(self._root / self._name) as file:
                 return tables.write_table(table, rows, self.form, file)

@@ -1,4 +1,4 @@
-"""Reports straight from Graph, for a person who signs in: `fetch` and `me list`."""
+"""`fetch` and `me list`: reports from Graph for a person who signs in."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     address: Annotated[
-        str, typer.Argument(help="A report's address, whole or from /me, /users or /solutions on.")
+        str, typer.Argument(help="A report's URL, or its path from /me, /users or /solutions on.")
     ],
-    select: Annotated[str, typer.Option(help="Only these properties, comma-separated.")] = "",
-    expand: Annotated[bool, typer.Option(help="With the attendance records of all pages.")] = True,
+    select: Annotated[str, typer.Option(help="Include only these properties, comma-separated.")] = "",
+    expand: Annotated[bool, typer.Option(help="Include all attendance records.")] = True,
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", help="Write to this file instead of stdout; whole, or not at all."),
+        typer.Option("--output", help="Write to this file instead of stdout."),
     ] = None,
 ) -> None:
     """Fetch one attendance report from Graph by its address, and show it as JSON.
@@ -41,7 +41,7 @@ def fetch(
     Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
     """
     with report_errors():
-        location = resource_paths.parse_report(address)
+        location = resource_paths.parse_report_address(address)
         if location is None:
             raise AttendanceError("This is not the address of an attendance report.")
         names = [name.strip() for name in select.split(",") if name.strip()]
@@ -59,10 +59,10 @@ def fetch(
 def list_mine(
     join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
 ) -> None:
-    """List the attendance reports of one of your meetings, with the address of each."""
+    """List the attendance reports of one of your meetings with their addresses."""
     with report_errors():
         graph = current().graph(SignIn.DEVICE_CODE)
-        location = reports.MyMeetingReports(_find_my_meeting_id(graph, join_url))
+        location = reports.SignedInUserReports(_find_my_meeting_id(graph, join_url))
         headers = sorted(reports.list_reports(graph, location), key=lambda each: (each.end is None, each.end))
         output.print_rows(
             [
@@ -75,12 +75,12 @@ def list_mine(
                 for each in headers
             ],
             ("start", "end", "address"),
-            "This meeting has no report.",
+            "This meeting has no reports.",
         )
 
 
 def _find_my_meeting_id(graph: Graph, join_url: str) -> str:
-    """The id of the signed-in user's meeting with this join URL."""
+    """Find the signed-in user's meeting with this join URL."""
     operation, quoted = "find meeting by join URL", join_url.replace("'", "''")
     condition = segment(f"JoinWebUrl eq '{quoted}'")
     meetings = page_items(graph.get(f"me/onlineMeetings?$filter={condition}", operation), operation)

@@ -1,4 +1,4 @@
-"""`backfill` and `redrive`: what the app is asked to do, through its queue."""
+"""`backfill` and `redrive`: jobs for the app, sent through its queue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ...ledger.record import Result
 from ...messages import tasks
 from ...messages.tasks import Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
-from ...storage.scans import Scan, Scans
+from ...storage.scans import Scan, ScanStore
 from .. import options, output
 from ..output import report_errors
 from ..session import current
 
 REACH = 30  # days of call records that Graph keeps
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the app has listed all of it.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the app has scanned these days.")]
 Timeout = Annotated[int, typer.Option(help="Seconds to wait at most.", min=1)]
 
 
@@ -32,18 +32,18 @@ def register(app: typer.Typer) -> None:
 def backfill(
     first: options.FirstDay, last: options.LastDay, wait: Wait = False, timeout: Timeout = 3_600
 ) -> None:
-    """Have the app fetch the reports of a window of the past, as far as Graph still has them.
+    """Make the app fetch the reports of past days, as far as Graph still has them.
 
-    Graph lists the calls of the last 30 days; of each meeting found, all reports that it still lists are fetched too.
+    Graph lists the calls of the last 30 days; for each meeting found, all reports that it still lists are fetched too.
     """
     with report_errors():
         window = options.days_between(first, last)
         job = Backfill(times.midnight(window[0]), times.midnight(window[-1]) + timedelta(days=1))
         if job.end <= times.now() - timedelta(days=REACH):
-            raise AttendanceError(f"Graph lists the calls of the last {REACH} days only, and --to is before.")
+            raise AttendanceError(f"Graph lists the calls of the last {REACH} days only; --to is earlier.")
         began = times.now()
         current().upkeep.send(tasks.serialize_task(Task(job)))
-        output.print_message("The app was asked.")
+        output.print_message("Request queued.")
         if wait:
             scan = _wait_for_scan(job, began, timeout)
             output.print_rows([{"records": scan.records, "missing": scan.missing, "error": scan.error}])
@@ -64,7 +64,7 @@ def redrive(
     ] = None,
     last: options.OptionalLastDay = None,
 ) -> None:
-    """Have the app take up again what has settled; of what is stored, each report is read once more.
+    """Make the app retry settled signals; stored reports are read once more.
 
     Example: attendance redrive --outcome accessDenied
     """
@@ -72,19 +72,22 @@ def redrive(
         window = options.days_between(first, last, REACH)
         outcomes = frozenset(outcome or [Result.FAILED])
         if Result.PENDING in outcomes:
-            raise AttendanceError("What is pending is not taken up again: it comes again by itself.")
+            raise AttendanceError("Pending signals cannot be redriven: they are retried anyway.")
         current().upkeep.send(tasks.serialize_task(Task(Redrive(outcomes, window[0], window[-1]))))
-        output.print_message("The app was asked.")
+        output.print_message("Request queued.")
 
 
 def _wait_for_scan(job: Backfill, began: datetime, seconds: float) -> Scan:
-    """The app's look at the window, once it is finished. Raises AttendanceError when that takes too long."""
-    scans = Scans(current().state, current().upkeep)
+    """Return the app's scan of the window once it is finished.
+
+    Raises AttendanceError if that takes too long.
+    """
+    scans = ScanStore(current().state, current().upkeep)
 
     def finished() -> Scan | None:
         blob = scans.read(backfill_name(job))
         return blob.scan if blob and blob.scan.finished and blob.scan.finished >= began else None
 
-    if scan := output.wait_for(finished, "The app goes through Graph's list …", seconds):
+    if scan := output.wait_for(finished, "The app scans Graph's list …", seconds):
         return scan
-    raise AttendanceError(f"The app has not finished within {seconds:.0f} s; it goes on. See `status`.")
+    raise AttendanceError(f"The app has not finished within {seconds:.0f} s and continues. See `status`.")

@@ -18,7 +18,7 @@ from ..session import current
 
 MIN_LENGTH = 3  # characters of an id, an address or a name
 
-app = typer.Typer(no_args_is_help=True, help="Where a person appears in the archive; see docs/privacy.md.")
+app = typer.Typer(no_args_is_help=True, help="Find or erase a person in the archive; see docs/privacy.md.")
 Identifiers = Annotated[
     list[str] | None,
     typer.Argument(
@@ -74,7 +74,7 @@ def erase(
 
     Counts first what would be erased, and asks. Attendance stays, without name: sums remain right. A record of the
     erasure, which names nobody without ERASURE_KEY, lies below erasures/ in the state container: the app redacts what
-    it writes later about these meetings. A command that was interrupted is finished by giving it again.
+    it writes later about these meetings. If the command is interrupted, run it again to finish.
     """
     with report_errors():
         person, session = _parse_person(who, name), current()
@@ -95,7 +95,7 @@ def erase(
         with output.progress_bar("Days", len(erasure.days())) as done:
             erasure.run(
                 lambda: _wait(quiet),
-                lambda look: output.wait_for(look, "The app writes manifests and tables anew …", wait),
+                lambda look: output.wait_for(look, "The app rewrites manifests and tables …", wait),
                 done,
             )
         output.print_rows([erasure.summary.to_json()])

@@ -1,4 +1,4 @@
-"""`reports`: what lies in the archive."""
+"""`reports`: list, show and download what the archive holds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..session import current
 DAYS_BACK = 30
 PICTURES = (".svg", ".png", ".html")
 
-app = typer.Typer(no_args_is_help=True, help="The reports in the archive.")
+app = typer.Typer(no_args_is_help=True, help="List, show and download archived reports.")
 
 
 class ArchivePart(StrEnum):
-    """The parts of the archive, named as their folders."""
+    """The parts of the archive, named like their folders."""
 
     REPORTS = "reports"
     OUTCOMES = "outcomes"
@@ -64,7 +64,7 @@ def list_reports(
 def show(
     report: Annotated[str, typer.Argument(help="Id of the report, or the name of its blob.")],
     picture: Annotated[
-        Path | None, typer.Option("--output", help="Draw it into this file: .svg, .png or .html.")
+        Path | None, typer.Option("--output", help="Write the picture to this file: .svg, .png or .html.")
     ] = None,
     everybody: Annotated[
         bool, typer.Option("--all", help="Show every person, however many there are.")
@@ -72,10 +72,13 @@ def show(
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
 ) -> None:
-    """Draw who attended a meeting and when: here, or as a picture. With --json, the report as it is stored."""
+    """Draw who attended a meeting and when, in the terminal or as a picture.
+
+    With --json, print the report as stored.
+    """
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
-            raise AttendanceError(f"{picture} is none of {', '.join(PICTURES)}.")
+            raise AttendanceError(f"{picture} does not end in one of {', '.join(PICTURES)}.")
         container = current().container
         name = reading.locate_blob(container, report, options.days_between(first, last, DAYS_BACK))
         blob = get_blob(container, name)
@@ -84,7 +87,7 @@ def show(
         if current().as_json:
             output.write_output(blob.body + b"\n", picture)
             return
-        from ..draw import terminal, timeline  # draw what other commands need not load
+        from ..draw import terminal, timeline  # loaded only here, because they are slow to import
 
         picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
         if picture is None:
@@ -100,7 +103,7 @@ def show(
 @app.command()
 def download(
     folder_: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where the copy lies; it is made where needed.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder for the copy; it is created if needed.")
     ],
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
@@ -109,9 +112,9 @@ def download(
         typer.Option(help="Which parts; may be given several times. Default: reports."),
     ] = None,
 ) -> None:
-    """Copy some days of the archive into a folder, with the same names. What is there and unchanged is not fetched.
+    """Copy some days of the archive into a folder, with the same names.
 
-    A blob that is gone leaves the folder's file as it is.
+    Unchanged files are not fetched again. A file whose blob is gone stays.
     """
     with report_errors():
         container, parts = current().container, what or [ArchivePart.REPORTS]
@@ -142,15 +145,15 @@ def _list_blobs(
 
 
 def _target_file(root: Path, name: str) -> Path:
-    """The file of a blob. Raises AttendanceError for a name that leads elsewhere."""
+    """Return the file of a blob. Raises AttendanceError for an unsafe name."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise AttendanceError(f"The blob name {output.single_line(name)} is no name of a file.")
+        raise AttendanceError(f"The blob name {output.single_line(name)} cannot be a file name.")
     return root.joinpath(*parts)
 
 
 def _is_unchanged(target: Path, blob: BlobProperties) -> bool:
-    """Whether the file is the blob: its size, and its MD5 where storage keeps one."""
+    """Whether the file equals the blob: its size, and its MD5 if storage has one."""
     if not target.is_file() or target.stat().st_size != blob.size:
         return False
     md5 = blob.content_settings.content_md5

@@ -1,4 +1,4 @@
-"""`status`: what the health page knows, read from storage with the rights of the one who asks."""
+"""`status`: the health report, read from storage with the operator's rights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status() -> None:
-    """Show whether every meeting is archived: subscriptions, queues, the last 14 days, problems and their remedies.
+    """Show whether every meeting is archived, with problems and their remedies.
 
-    Ends with 3 when there is a problem. Subscriptions are as the app published them last.
+    Lists subscriptions, queues and the last 14 days. Ends with 3 when there is a problem. Subscriptions are as the app
+    last published them.
     """
     with report_errors():
         health = collect_report(current())
@@ -38,7 +39,7 @@ def status() -> None:
 
 
 def collect_report(session: Session) -> HealthReport:
-    """What health would say now."""
+    """Collect the current health report."""
     now, app = times.now(), session.settings
     sources = readings.build_sources(app, session.data_blobs, session.host_blobs, session.queues)
     collected = readings.collect(sources, now.date())
@@ -49,7 +50,7 @@ def collect_report(session: Session) -> HealthReport:
 
 def _print_report(health: HealthReport, readings: Readings) -> None:
     console = output.stdout()
-    console.print(Text("healthy", "green") if health.healthy else Text("not well", "bold red"))
+    console.print(Text("healthy", "green") if health.healthy else Text("needs attention", "bold red"))
     for problem in health.problems:
         console.print(Text(f"Problem: {output.single_line(problem)}", "red"))
     for warning in health.diagnosis.warnings:
@@ -74,7 +75,7 @@ def _print_report(health: HealthReport, readings: Readings) -> None:
                 "reports": manifest.reports if manifest else "",
                 "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
                 if manifest
-                else "nothing is known yet",
+                else "unknown",
             }
             for day, manifest in sorted(readings.days.items(), reverse=True)
         ]

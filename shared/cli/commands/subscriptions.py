@@ -1,6 +1,6 @@
-"""`subscriptions`: those of the app's identity, as the app published them, and requests to change them.
+"""`subscriptions`: list the app's subscriptions, and request changes.
 
-Graph shows and changes a subscription for the app that made it, so nothing here asks Graph.
+Graph shows and changes a subscription only for the app that created it, so nothing here asks Graph.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from .. import output
 from ..output import report_errors
 from ..session import current
 
-CHECK_AFTER = 5  # seconds from a change until the app is asked how its subscriptions stand
+CHECK_AFTER = 5  # seconds from a change until the app checks its subscriptions
 WAIT = 180
 
-app = typer.Typer(no_args_is_help=True, help="The app's subscriptions to Graph's notifications.")
+app = typer.Typer(
+    no_args_is_help=True, help="List and change the app's subscriptions to Graph's notifications."
+)
 Id = Annotated[str, typer.Argument(help="Id of the subscription, as `list` shows it.")]
 
 
 @app.command("list")
 def list_subscriptions() -> None:
-    """List the subscriptions of the app's identity, as the last run of maintain_subscriptions left them."""
+    """List the subscriptions of the app's identity after the last maintenance."""
     with report_errors():
         run = _last_run()
         if run is None:
-            raise AttendanceError(
-                "The app has published no subscriptions yet: ask with `subscriptions renew`."
-            )
+            raise AttendanceError("The app has published no subscriptions yet: run `subscriptions renew`.")
         _print_run(run)
 
 
 @app.command()
 def renew(
     identifier: Annotated[
-        str | None, typer.Argument(help="Id of one subscription. Default: all that the app wants.")
+        str | None, typer.Argument(help="Id of one subscription. Default: all that the app needs.")
     ] = None,
 ) -> None:
-    """Have the app renew its subscriptions now, and make those that are missing."""
+    """Make the app renew its subscriptions now, and create missing ones."""
     with report_errors():
         run = _last_run()
         views = run.subscriptions or () if run else ()
@@ -57,14 +57,17 @@ def renew(
 
 @app.command()
 def delete(identifier: Id) -> None:
-    """Have the app delete one of its identity's subscriptions. One that it wants, it makes anew."""
+    """Make the app delete a subscription; one that it needs is created again."""
     with report_errors():
         current().upkeep.send(tasks.serialize_task(Task(DeleteSubscription(identifier))))
         _print_run(_wait_for_maintenance())
 
 
 def _wait_for_maintenance() -> Maintenance:
-    """How the subscriptions stand after what was asked for. Raises AttendanceError."""
+    """Return the state of the subscriptions after the request.
+
+    Raises AttendanceError if the app does not answer.
+    """
     began = times.now()
     current().upkeep.send(tasks.serialize_task(Task(MaintainSubscriptions())), CHECK_AFTER)
 
@@ -72,7 +75,7 @@ def _wait_for_maintenance() -> Maintenance:
         run = _last_run()
         return run if run and _is_newer(run, began) else None
 
-    if run := output.wait_for(newer, "The app sees to its subscriptions …", WAIT):
+    if run := output.wait_for(newer, "The app checks its subscriptions …", WAIT):
         return run
     raise AttendanceError(f"The app has not answered within {WAIT} s: see `attendance doctor`.")
 
@@ -89,7 +92,7 @@ def _print_run(run: Maintenance) -> None:
     output.print_rows(
         [status.view_fields(each) for each in run.subscriptions or ()],
         ("id", "state", "expires", "resource"),
-        "There is none.",
+        "There are no subscriptions.",
     )
     for problem in run.problems:
         output.print_message(f"attendance: {problem}")

@@ -1,4 +1,4 @@
-"""`watch`: the meetings whose end Graph tells the app within seconds."""
+"""`watch`: choose meetings whose end Graph reports within seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import output
 from ..output import report_errors
 from ..session import current
 
-app = typer.Typer(no_args_is_help=True, help="The meetings whose end Graph tells the app within seconds.")
+app = typer.Typer(no_args_is_help=True, help="Choose meetings whose end Graph reports within seconds.")
 JoinUrl = Annotated[str, typer.Argument(help="The meeting's join URL.")]
 
 
@@ -25,19 +25,19 @@ def add(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Watch until this time (ISO 8601, UTC).")] = None,
 ) -> None:
-    """Watch a meeting. The app subscribes to its call events with the next run of maintain_subscriptions."""
+    """Watch a meeting; the next maintenance run subscribes to its call events."""
     with report_errors():
         try:
             end = times.parse(until)
         except ValueError:
             raise AttendanceError(f"{until!r} is not a time.") from None
         _watchlist().add(watchlist.build_watched_meeting(join_url, organizer, end))
-        output.print_message("Watched.")
+        output.print_message("The meeting is watched.")
 
 
 @app.command("list")
 def list_watched() -> None:
-    """List the meetings that are watched."""
+    """List the watched meetings."""
     with report_errors():
         output.print_rows(
             [
@@ -46,7 +46,9 @@ def list_watched() -> None:
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watchlist().list_meetings(tidy=False)  # who lists may not be allowed to delete
+                for each in _watchlist().list_meetings(
+                    tidy=False
+                )  # the operator may lack the right to delete
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
@@ -55,11 +57,11 @@ def list_watched() -> None:
 
 @app.command()
 def remove(join_url: JoinUrl) -> None:
-    """Watch a meeting no more."""
+    """Stop watching a meeting."""
     with report_errors():
         if not _watchlist().remove(join_url):
             raise AttendanceError("This meeting is not watched.")
-        output.print_message("Not watched any more.")
+        output.print_message("The meeting is no longer watched.")
 
 
 def _watchlist() -> watchlist.Watchlist:

@@ -1,7 +1,8 @@
-"""The picture of a report as SVG, PNG or a page of HTML that needs nothing else.
+"""Picture of a report as SVG, PNG or a self-contained HTML page.
 
-Above, how many were there when; below, a line for each person, coloured by role, in the order of joining. Up to 60
-people have their names beside their lines; more become a dense band, and the page lists all of them in a table.
+The upper part shows how many people were present over time. The lower part has a line for each person, coloured by
+role, in the order of joining. Up to 60 people are named beside their lines; more become a dense band, and the page
+lists all of them in a table.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ thead th { font-weight: 600; } p, tbody th { overflow-wrap: anywhere; }
 
 
 def render_picture(timeline: Timeline, form: str) -> bytes:
-    """The picture in one of `FORMATS`. Raises ValueError for another one."""
+    """Render the picture in one of `FORMATS`. Raises ValueError for another one."""
     if form not in FORMATS:
         raise ValueError(f"{form!r} is none of {', '.join(FORMATS)}.")
     if form == "html":
         return _render_page(timeline).encode("utf-8", "xmlcharrefreplace")
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "attendance", "svg.fonttype": "none"}):
-        warnings.simplefilter("ignore")  # a letter that no font here has is no fault of the report
+        warnings.simplefilter("ignore")  # a letter may be missing in all fonts
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         mpl.rcParams["font.family"] = _installed_fonts()
         figure, file = _draw_figure(timeline), io.BytesIO()
@@ -84,9 +85,7 @@ def _draw_figure(timeline: Timeline) -> Figure:
     _disable_math(figure.suptitle(timeline.title, fontsize=11, x=0.01, ha="left"))
     curve, lines = figure.subplots(2, height_ratios=(CURVE, people), sharex=True)
     if timeline.span is None or not timeline.people:
-        figure.text(
-            0.5, 0.5, "Nobody attended." if not timeline.people else "It tells no times.", ha="center"
-        )
+        figure.text(0.5, 0.5, timeline.missing, ha="center")
     else:
         _draw_curve(curve, timeline)
         _draw_people(lines, timeline.people, named=named)
@@ -113,7 +112,10 @@ def _draw_curve(axes: Axes, timeline: Timeline) -> None:
 
 
 def _draw_people(axes: Axes, people: Sequence[Participant], *, named: bool) -> None:
-    """One collection of lines a role, so that thousands of people are few elements of the picture."""
+    """Draw one collection of lines per role.
+
+    So the picture of thousands of people has few elements.
+    """
     by_role: dict[str, list[tuple[int, float, float]]] = {}
     for number, each in enumerate(people):
         of_role = by_role.setdefault(each.role if each.role in COLOURS else "Others", [])
@@ -123,7 +125,7 @@ def _draw_people(axes: Axes, people: Sequence[Participant], *, named: bool) -> N
         ]
     height = DENSE if not named else max(0.6, LINE * len(people))
     thick = max(0.4, min(8.0, 72 * height / len(people) * 0.62))
-    for role in ("Others", *reversed(COLOURS)):  # the few lie over the many
+    for role in ("Others", *reversed(COLOURS)):  # small groups are drawn last, on top
         if stays_of_role := by_role.get(role):
             numbers, joins, leaves = zip(*stays_of_role, strict=True)
             colour = COLOURS.get(role, OTHERS)
@@ -153,7 +155,7 @@ def _short(name: str) -> str:
 
 
 def _disable_math(label: object) -> None:
-    """Take a text as it is: `$` in a name begins no formula."""
+    """Show a text literally: `$` in a name does not start a formula."""
     label.set_parse_math(False)  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""The picture of a report in a terminal: how many were there when, and a bar for each person."""
+"""Picture of a report in a terminal: people over time, and a bar per person."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.text import Text
 
 from .timeline import Participant, Timeline
 
-ROWS = 40  # people that are shown without being asked for
-WIDTH = 100  # columns where nothing says how many there are
+ROWS = 40  # people shown by default
+WIDTH = 100  # columns if the width is unknown
 HEIGHT = 6  # lines of the curve
 NAME, ROLE, MINUTES = 24, 9, 6  # columns
 LEAST, MOST = 20, 240  # columns of the drawing
@@ -25,19 +25,19 @@ _BAR, _BAR_ASCII = ("·", "▒", "█"), (".", "-", "#")
 
 @dataclass(frozen=True)
 class Drawing:
-    """Something that a rich console prints, as wide as the console; at most `rows` people, or with None all."""
+    """A drawing for a rich console, as wide as it; `rows` people, or with None all."""
 
     timeline: Timeline
     rows: int | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines, from the top."""
+        """Yield the lines from top to bottom."""
         timeline, plain = self.timeline, not options.encoding.lower().startswith("utf")
         yield Text(f"Report {timeline.report_id}", "bold")
         yield Text(timeline.title)
         span = timeline.span
         if span is None or not timeline.people:
-            yield Text("Nobody attended." if not timeline.people else "It tells no times.")
+            yield Text(timeline.missing)
             return
         width = max(LEAST, min(MOST, options.max_width - NAME - ROLE - MINUTES - 3))
         yield Text()
@@ -48,13 +48,13 @@ class Drawing:
             yield _person_line(each, span, width, plain=plain)
         if len(people) < len(timeline.people):
             more = len(timeline.people) - len(people)
-            yield Text(f"and {more:,} more who joined later: --all shows everybody", "dim")
+            yield Text(f"and {more:,} more who joined later: use --all to show everybody", "dim")
 
 
 def _curve_lines(
     timeline: Timeline, span: tuple[datetime, datetime], width: int, *, plain: bool
 ) -> Iterator[Text]:
-    """Columns as high as the most who were there within the time that each stands for."""
+    """Yield the curve; a column is as high as the most people in its time."""
     counts, steps = _counts(timeline, span, width), _STEPS_ASCII if plain else _STEPS
     unit, indent = len(steps) - 1, NAME + ROLE + MINUTES + 3
     levels = [round(count * HEIGHT * unit / (timeline.peak or 1)) for count in counts]
@@ -93,11 +93,11 @@ def _person_line(each: Participant, span: tuple[datetime, datetime], width: int,
 
 
 def _fit(text: str, width: int) -> str:
-    """The text in so many columns, whatever its letters take."""
+    """Fit a text to a number of columns, whatever the width of its letters."""
     return set_cell_size(text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…", width)
 
 
 def _cells(span: tuple[datetime, datetime], width: int) -> Iterator[tuple[datetime, datetime]]:
-    """The time that each column stands for."""
+    """Return the time span of each column."""
     step = (span[1] - span[0]) / width
     return ((span[0] + step * number, span[0] + step * (number + 1)) for number in range(width))

@@ -1,7 +1,7 @@
-"""A report as what a picture of it needs: people with their stays, and how many were there when.
+"""Timeline of a report: people with their stays, and how many were present when.
 
-Nothing is trusted to have the documented shape; what cannot be drawn is left out. Names come from outside the
-organisation too: they are made harmless here, once for every kind of picture.
+A report may not have the documented shape; what cannot be drawn is left out. Names come from outside the organization
+too, so they are sanitized here, once for every kind of picture.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ...archive.reports import LONGEST_MEETING
 from ...tables import rows
 
 MAX_NAME = 48
+MARGIN = timedelta(hours=1)  # around the meeting, in which a stay is drawn
 UNKNOWN_NAME = "(unknown)"
 ROLES = ("Organizer", "Presenter", "Attendee")
 
 
 @dataclass(frozen=True)
 class Stay:
-    """From joining to leaving."""
+    """The time from joining to leaving."""
 
     join: datetime
     leave: datetime
@@ -30,7 +32,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Participant:
-    """A person of the report; `minutes` are of the attendance that Graph counted."""
+    """A person in the report; `minutes` is the attendance that Graph counted."""
 
     name: str
     role: str
@@ -50,7 +52,7 @@ class Participant:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A report: people by their first joining, and the curve, (time, number present from then on)."""
+    """A report: people by first joining, and the curve (time, number from then on)."""
 
     report_id: str
     start: datetime | None
@@ -61,20 +63,29 @@ class Timeline:
 
     @property
     def peak(self) -> int:
-        """The most who were there at once."""
+        """The most people present at once."""
         return max((count for _, count in self.curve), default=0)
 
     @property
     def title(self) -> str:
-        """Times, participants and the most who were there at once, in a line."""
+        """One line with the times, the participants and the peak."""
         when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
         until = f"{self.end:%H:%M} UTC" if self.end else "?"
         people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
-        return f"{when} to {until}, {people}, at most {self.peak:,} at once"
+        return f"{when} to {until}, {people}" + (f", at most {self.peak:,} at once" if self.curve else "")
+
+    @property
+    def missing(self) -> str:
+        """Why there is nothing to draw; "" where there is something."""
+        if not self.people and self.participants:
+            return "Graph counts participants, but the report has no records of them."
+        if not self.people:
+            return "Nobody attended."
+        return "" if self.span else "The report has no times."
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
-        """From when to when there is something to draw; None where there is no time at all."""
+        """The time span to draw, or None if the report has no times."""
         times = [time for time in (self.start, self.end) if time]
         times += [time for time, _ in self.curve]
         if not times:
@@ -84,9 +95,11 @@ class Timeline:
 
 
 def parse_timeline(report: Mapping[str, Any]) -> Timeline:
-    """The timeline of a meetingAttendanceReport with its attendanceRecords."""
+    """Parse the timeline of a meetingAttendanceReport with attendanceRecords."""
     meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
+    if start and end and not timedelta() <= end - start <= LONGEST_MEETING:
+        start = None
     people = [_participant(row, start, end) for row in rows.attendee_rows(report, {})]
     people.sort(key=lambda each: (each.first is None, each.first or start, each.name))
     total = meeting["meetingParticipants"]
@@ -101,7 +114,7 @@ def parse_timeline(report: Mapping[str, Any]) -> Timeline:
 
 
 def sanitize(text: str, most: int = MAX_NAME) -> str:
-    """A text without what directs a terminal, a browser or the order of letters, and not too long."""
+    """Remove control and direction characters from a text, and shorten it."""
     safe = "".join(
         " " if each.isspace() else each
         for each in text
@@ -113,19 +126,30 @@ def sanitize(text: str, most: int = MAX_NAME) -> str:
 
 def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Participant:
     name = sanitize(row["displayName"] or "") or sanitize(row["emailAddress"] or "") or UNKNOWN_NAME
-    stays = []
-    for each in row["intervals"]:
-        join, leave = _parse_time(each["join"]) or start, _parse_time(each["leave"]) or end
-        if join and leave and join <= leave:
-            stays.append(Stay(join, leave))
+    stays = tuple(filter(None, (_stay(each, start, end) for each in row["intervals"])))
     seconds = row["attendedSeconds"]
     return Participant(
-        name, sanitize(row["role"] or ""), tuple(stays), None if seconds is None else round(seconds / 60)
+        name, sanitize(row["role"] or ""), stays, None if seconds is None else round(seconds / 60)
     )
 
 
+def _stay(interval: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Stay | None:
+    """The part of an interval that lies in the meeting, give or take MARGIN; a duration alone tells no time."""
+    join, leave = _parse_time(interval["join"]), _parse_time(interval["leave"])
+    if join is None and leave is None:
+        return None
+    first = start or (end - LONGEST_MEETING if end else None)
+    last = end or (start + LONGEST_MEETING if start else None)
+    join, leave = join or first, leave or last
+    if join is None or leave is None:
+        return None
+    if first and last:
+        join, leave = max(join, first - MARGIN), min(leave, last + MARGIN)
+    return Stay(join, leave) if join <= leave else None
+
+
 def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:
-    """How many are present: at each time at which that changes, the number from then on."""
+    """Return the number of people present from each time at which it changes."""
     changes = sorted(change for stay in stays for change in ((stay.join, 1), (stay.leave, -1)))
     count, curve = 0, []
     for time, group in itertools.groupby(changes, key=lambda change: change[0]):
@@ -135,4 +159,6 @@ def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]
 
 
 def _parse_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """A time of a row; None for one that no meeting has."""
+    time = datetime.fromisoformat(text) if text else None
+    return time if time and 2000 <= time.year < 3000 else None

@@ -146,7 +146,7 @@ class Erasure:
         else:
             raise AttendanceError(
                 "What names the person was written again and again: see whether an earlier version of the app runs, "
-                "then give the same command again."
+                "then run the same command again."
             )
         self._refresh_days(wait_for)
         self._delete_versions()
@@ -214,6 +214,7 @@ class Erasure:
     def _scan_outcome(self, blob: BlobProperties) -> bool:
         """Redact a signal's record and its outcome. Return whether anything named the person."""
         name = str(blob.name)
+        day = Outcomes.day_of(name)
         stored, copy = self._ledger.read(signal_id_of(name)), self._outcomes.read(name)
         old_record = stored.record if stored else copy
         if old_record is None or copy is None:
@@ -226,7 +227,7 @@ class Erasure:
             return True
 
         def change(old: Record | None) -> Record | None:
-            return old or old_record
+            return (old or old_record).with_copy_in(day)
 
         record, _ = self._ledger.update(old_record.signal_id, change, new_commit("erased"), stored)
         if record:
@@ -256,8 +257,8 @@ class Erasure:
         for day in sorted(self.summary.days):
             if not wait_for(partial(self._is_refreshed, day, table=day in with_table)):
                 raise AttendanceError(
-                    f"The app has not written the manifest and the table of {day} anew in time. They still name the "
-                    "person: see `attendance doctor`, then give the same command again."
+                    f"The app has not rewritten the manifest and the table of {day} in time. They still name the "
+                    "person: see `attendance doctor`, then run the same command again."
                 )
 
     def _has_table(self, day: date) -> bool:

@@ -1,7 +1,7 @@
-"""Rows without names: ids become pseudonyms, and what tells who somebody is, is left out.
+"""Pseudonyms: replace ids in rows, and drop what identifies a person.
 
-A pseudonym is the HMAC-SHA256 of an id. With the same key the same person has the same pseudonym in every export, and
-nobody without the key can find out whose it is by trying ids.
+A pseudonym is the HMAC-SHA256 of an id. With the same key, a person has the same pseudonym in every export, and nobody
+without the key can find the id by trying ids.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _LEFT_OUT = frozenset({"joinWebUrl", "displayName", "emailAddress", "registratio
 
 
 class Pseudonyms:
-    """Pseudonyms of one key. Raises AttendanceError for one that is too short."""
+    """Pseudonyms made with one key. Raises AttendanceError if it is too short."""
 
     def __init__(self, key: str) -> None:
         if len(key) < LEAST:
-            raise AttendanceError(f"The key of pseudonyms has fewer than {LEAST} characters.")
+            raise AttendanceError(f"The pseudonym key has fewer than {LEAST} characters.")
         self._key = key.encode("utf-8", "surrogateescape")
 
     def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with pseudonyms. An organizer has the same one as organizer and as attendee."""
+        """Return a row with pseudonyms, the same for a person in every role."""
         return {
             name: None if name in _LEFT_OUT else self._of(value) if name in _IDS and value else value
             for name, value in row.items()

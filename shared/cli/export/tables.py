@@ -1,7 +1,8 @@
-"""The tables of an export: their columns, and files of them.
+"""Tables of an export: their columns and files.
 
-Columns stay: new ones are added at the end. A file holds one table of one day,
-`<table>/date=YYYY-MM-DD/part-00000.<format>`; the folder says the date, so that no engine meets it twice.
+Columns stay as they are; new ones are added at the end. A file holds one table of one day,
+`<table>/date=YYYY-MM-DD/part-00000.<format>`. The date is in the folder's name only, so that no query engine reads it
+twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ type Row = Mapping[str, Any]
 
 
 class Table(StrEnum):
-    """One row a meeting, an attendee, or an interval of attendance."""
+    """One row per meeting, attendee, or interval of attendance."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
@@ -30,7 +31,7 @@ class Table(StrEnum):
 
 
 class Format(StrEnum):
-    """How a file is written, and its ending."""
+    """Format of a file, and its extension."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -78,17 +79,20 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def report_rows(table: Table, report: Row, line: Row) -> Iterator[Row]:
-    """The rows of one report; `line` is its line of the index."""
+    """Return the rows of one report; `line` is its line of the index."""
     return _ROWS[table](report, line)
 
 
 def write_table(table: Table, items: Iterable[Row], form: Format, file: IO[bytes]) -> int:
-    """Write a table; how many rows it has."""
+    """Write a table. Return the number of rows."""
     return (_write_csv if form is Format.CSV else _write_parquet)(table, items, file)
 
 
 def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
-    """RFC 4180 in UTF-8, with a header. Text that a spreadsheet would take for a formula gets a `'` in front."""
+    """Write RFC 4180 in UTF-8 with a header.
+
+    A text that a spreadsheet would read as a formula is prefixed with `'`.
+    """
     text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\r\n")
     names, count = COLUMNS[table], 0
@@ -105,7 +109,7 @@ def _cell(value: object) -> object:
 
 
 def _write_parquet(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
-    import pyarrow as pa  # takes half a second, which other commands need not wait
+    import pyarrow as pa  # half a second, only when needed
     from pyarrow import parquet
 
     types = {
@@ -126,5 +130,5 @@ def _value(row: Row, name: str) -> object:
     value = row.get(name)
     if name in TIMES:
         return datetime.fromisoformat(value) if value else None
-    # Half of a surrogate pair, which JSON can carry, is no text elsewhere.
+    # JSON can hold half of a surrogate pair, which is invalid elsewhere.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
