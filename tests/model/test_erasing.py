@@ -15,6 +15,7 @@ import pytest
 from shared import times
 from shared.archiving import worker
 from shared.errors import ErasureKeyError
+from shared.health import readings
 from shared.ledger.record import Result
 from shared.messages.signals import call_record_news, serialize_message
 from shared.privacy.identifiers import id_token, names
@@ -369,6 +370,17 @@ def test_without_the_key_the_worker_stops_and_the_message_comes_back(app: App, k
     app.services = app.another_instance()
     app.run(hours=1)
     is_whole(app)
+
+
+def test_health_names_a_key_with_which_nobody_was_erased(app: App) -> None:
+    erase(app, FRIDA)
+    erasures = app.another_instance(
+        replace(SETTINGS, erasure_key="another-erasure-key-for-tests-987654")
+    ).erasures
+    assert readings.key_fault(erasures) == (
+        "App setting ERASURE_KEY is not the one with which persons were erased."
+    )
+    assert readings.key_fault(app.services.erasures) is None
 
 
 def test_without_erasures_there_is_one_listing_a_minute_and_no_hash(
