@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package lock clean
+.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -59,6 +59,9 @@ simulate: setup $(CHECK) ## Days of a million meetings, simulated; writes docs/m
 
 package: $(LOCAL) ## Build the deployed package, into .local/package
 	@$(PYTHON) scripts/package
+
+audit: $(LOCAL) ## Ask for known vulnerabilities of all locked packages
+	@$(PYTHON) scripts/audit
 
 lock: $(LOCAL) ## Update all lock files
 	@scripts/lock

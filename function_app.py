@@ -107,7 +107,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """
     import asyncio
 
-    def look() -> func.HttpResponse:
+    def check() -> func.HttpResponse:
         from shared.health import endpoint as app_health
 
         reply = app_health.respond(os.environ, req.headers.get("Accept", ""))
@@ -119,7 +119,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
             headers=dict(reply.headers),
         )
 
-    return await asyncio.to_thread(look)
+    return await asyncio.to_thread(check)
 
 
 def _text(message: func.QueueMessage) -> str:

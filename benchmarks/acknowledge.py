@@ -81,6 +81,7 @@ def run(pairs: int, burst: int) -> Acknowledged:
             ours, theirs = _in_turn(running, other, pairs)
         alone, refused = _burst(running, burst)
         running.queue_service().get_queue_client("meeting-signals").clear_messages()
+        posts.register(running)
         running.restart_functions(dict.fromkeys(ALONE, "false"))
         together, refused_together = _burst(running, burst)
         with slow_queue.before(running, SLOW_WRITE) as addresses:

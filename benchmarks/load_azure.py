@@ -228,9 +228,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
-        environ = session.load_environment(options.settings, local=options.local)
+        environ, source = session.load_environment(options.settings, local=options.local)
         found = run(
-            Session(environ, None, None, options.json),
+            Session(environ, None, None, options.json, source),
             options.days,
             options.pairs,
             options.burst,

@@ -1,11 +1,11 @@
-"""HTTP requests whose answers are bounded: in time as a whole, in size, and in how they may be packed.
+"""HTTP requests with bounds on the answer's total time, size and encoding.
 
         socket ── each wait cut to what is left of the deadline ──▶ head, then body
         body   ── plain or gzip, unpacked piece by piece        ──▶ at most so many bytes
 
-A read timeout bounds only the silence between two packets, and an answer that drips never ends by it. The decoder of
-urllib3 keeps to the size that `read1` asks for, except where encodings are stacked: those are not asked for, and are
-refused. Redirects are not followed, and where one points to is never looked at, because a token would go along.
+A read timeout bounds only the silence between two packets; a slow trickle of bytes never triggers it. The decoder of
+urllib3 respects the size passed to `read1`, except for stacked encodings: those are not requested, and are rejected.
+Redirects are not followed and their target is not read, because the token would be sent along.
 """
 
 from __future__ import annotations
@@ -35,45 +35,57 @@ _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 
 class NoAnswer(Exception):
-    """No whole answer came; the text names the kind of failure and quotes nothing."""
+    """No complete answer arrived; the text names the kind of failure only."""
 
 
 class Unbounded(Exception):
-    """An answer over its bounds; the text says which, and quotes nothing."""
+    """An answer beyond its bounds; the text says which, and quotes nothing."""
 
 
 class TooLarge(Unbounded):
-    """An answer of more bytes than are read."""
+    """An answer with more bytes than allowed."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer; `content` is unpacked. Beside an error status it may be empty, or cut at ERROR_BYTES."""
+    """A complete answer; `content` is unpacked.
+
+    With an error status, it may be empty or cut at ERROR_BYTES.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
 
 
+def keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authenticate with the request's own headers alone.
+
+    Without this, `requests` looks the host up in ~/.netrc, and a password there replaces our Authorization header.
+    """
+    return request
+
+
 class BoundedSession(requests.Session):
-    """Connections that are kept for the next request. Safe to share between threads."""
+    """HTTP connections that are reused; safe to share between threads."""
 
     def __init__(self, connections: int = 1) -> None:
         super().__init__()
+        self.auth = keep_headers
         self.headers["Accept-Encoding"] = "gzip"
         for scheme in ("https://", "http://"):
             self.mount(scheme, _Adapter(pool_connections=2, pool_maxsize=connections))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: `requests` would read the whole body of a redirect to prepare the next request."""
+        """Return None: `requests` would read a redirect's whole body otherwise."""
         return None
 
     def ask(
         self, method: str, url: str, *, seconds: float, most: int, silence: float = SILENCE, **arguments: Any
     ) -> Answer:
-        """The answer to one request, of at most `most` bytes, whole within `seconds`.
+        """Return the answer to a request, of `most` bytes within `seconds` at most.
 
-        Raises NoAnswer, or Unbounded for one that is too large, too slow or packed in another way than asked for.
+        Raises NoAnswer, or Unbounded for an answer that is too large, too slow or in another encoding than requested.
         """
         _waiting.until = time.monotonic() + seconds
         try:
@@ -103,7 +115,7 @@ _waiting = _Waiting()
 
 
 class _UntilDeadline(io.RawIOBase):
-    """The reading side of a socket, until the deadline of this thread's request."""
+    """The reading side of a socket, up to the deadline of this thread's request."""
 
     def __init__(self, source: io.RawIOBase, sock: Any) -> None:
         self._source = source
@@ -111,11 +123,11 @@ class _UntilDeadline(io.RawIOBase):
         self._silence = sock.gettimeout() or SILENCE
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has come, or wait for it. Raises TimeoutError."""
+        """Read available bytes, or wait for them. Raises TimeoutError."""
         left = _waiting.until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline is over")
@@ -123,7 +135,7 @@ class _UntilDeadline(io.RawIOBase):
         return self._source.readinto(buffer)
 
     def close(self) -> None:
-        """Close the side that is read."""
+        """Close the reading side."""
         super().close()
         self._source.close()
 
@@ -166,7 +178,7 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 def _content(response: requests.Response, most: int) -> bytes:
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
-        raise Unbounded("the answer is packed in a way that was not asked for")
+        raise Unbounded("the answer has an encoding that was not requested")
     pieces: list[bytes] = []
     size = 0
     while piece := response.raw.read1(PIECE, decode_content=True):
@@ -178,7 +190,7 @@ def _content(response: requests.Response, most: int) -> bytes:
 
 
 def _content_of_error(response: requests.Response, most: int) -> bytes:
-    """What can be had at once: the status counts, whatever its body is."""
+    """Read the body of an error if it comes soon; the status counts in any case."""
     _waiting.until = min(_waiting.until, time.monotonic() + ERROR_SECONDS)
     try:
         return _content(response, min(most, ERROR_BYTES))

@@ -83,7 +83,10 @@ class Contention(AttendanceError):
 
 
 class StorageRefused(AttendanceError):
-    """A blob that nobody may write now: an immutability policy, a legal hold, the archive tier or a pending copy."""
+    """A blob that cannot be written now.
+
+    Because of an immutability policy, a legal hold, the archive tier or a pending copy.
+    """
 
     def __init__(self, name: str, code: object) -> None:
         super().__init__(

@@ -7,6 +7,7 @@ Source: https://learn.microsoft.com/graph/throttling-limits (call records: 40 re
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -83,3 +84,20 @@ class RateLimiter:
             if wait <= MAX_RATE_WAIT:
                 self._next = start + self._interval
             return max(0.0, wait)
+
+
+class Pacer:
+    """Delays that let `at_once` messages go at once, and `per_second` after them. Safe between threads."""
+
+    def __init__(self, at_once: int, per_second: float) -> None:
+        self._interval = 1 / per_second
+        self._burst = at_once / per_second
+        self._next = time.monotonic() - self._burst
+        self._lock = threading.Lock()
+
+    def delay(self) -> int:
+        """Whole seconds for which the next message is to be hidden."""
+        with self._lock:
+            now = time.monotonic()
+            self._next = max(self._next, now - self._burst) + self._interval
+            return max(0, math.ceil(self._next - now))

@@ -23,15 +23,18 @@ from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
-from .limits import RateLimiter
+from .limits import Pacer, RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.erasures import Erasures
 from .storage.heartbeat import Heartbeat
 from .storage.scans import ScanStore
 from .storage.state import StateStore
+from .storage.subscription_registry import SubscriptionRegistry
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
+
+NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs, in one instance
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Services:
     sealing: Sealing
     scans: ScanStore
     watch: Watchlist
+    subscriptions: SubscriptionRegistry
+    pacer: Pacer
     keys: Keys
     validator: TokenValidator
     meeting_ids: MeetingIdCache
@@ -98,6 +103,8 @@ def assemble(
         sealing,
         ScanStore(state, upkeep),
         Watchlist(state),
+        SubscriptionRegistry(state, graph, settings.notification_base_url),
+        Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND),
         keys or NoKeys(),
         TokenValidator(
             SigningKeys(settings.login_root),

@@ -1,8 +1,8 @@
-"""The app settings: each is declared once, as a field of `Settings`, and read and checked nowhere else.
+"""App settings: each is declared, parsed and checked once, as a `Settings` field.
 
-Uses the standard library alone, because the webhook reads its settings before it answers. Where Azure
-Functions has a name for a setting, that name is used (identity-based connections). A secret's value never
-appears in an error, a log or on the health page.
+Standard library only, because the webhook reads its settings before it answers. If Azure Functions has a name for a
+setting, that name is used (identity-based connections). A secret's value never appears in an error, a log or on the
+health page.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .errors import SettingError
 DAY = 86_400
 MAX_QUEUE_DELAY = 7 * DAY  # the longest that Queue storage hides a message
 THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
-MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the most is that of Graph v1.0
-MIN_VARIETY = 8  # of the characters of a random secret, and of the steps from one to the next
-MIN_RETENTION = 31  # days; Graph lists calls for 30, and what is deleted earlier would be archived again
+MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the maximum is that of Graph v1.0
+MIN_VARIETY = 8  # distinct characters of a random secret, and distinct steps between them
+MIN_RETENTION = 31  # days; Graph lists calls for 30, so calls deleted earlier would be archived again
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 STATE_SUFFIX = "-state"
@@ -37,7 +37,10 @@ _HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
 @dataclass(frozen=True)
 class Cloud:
-    """One row of https://learn.microsoft.com/graph/deployments: where a national cloud answers."""
+    """A national cloud and its endpoints.
+
+    Source: https://learn.microsoft.com/graph/deployments
+    """
 
     name: str
     graph_root: str
@@ -48,41 +51,19 @@ class Cloud:
     has_events: bool  # virtual events, and the events of calls
 
 
-CLOUDS = {
-    cloud.name: cloud
-    for cloud in (
-        Cloud(
-            "global",
-            "https://graph.microsoft.com",
-            "https://login.microsoftonline.com",
-            "core.windows.net",
-            "vault.azure.net",
-            "api://AzureADTokenExchange",
-            has_events=True,
-        ),
-        Cloud(
-            "usgov",
-            "https://graph.microsoft.us",
-            "https://login.microsoftonline.us",
-            "core.usgovcloudapi.net",
-            "vault.usgovcloudapi.net",
-            "api://AzureADTokenExchangeUSGov",
-            has_events=False,
-        ),
-        Cloud(
-            "usgovdod",
-            "https://dod-graph.microsoft.us",
-            "https://login.microsoftonline.us",
-            "core.usgovcloudapi.net",
-            "vault.usgovcloudapi.net",
-            "api://AzureADTokenExchangeUSGov",
-            has_events=False,
-        ),
-    )
-}
+# fmt: off
+CLOUDS = {cloud.name: cloud for cloud in (
+    Cloud("global", "https://graph.microsoft.com", "https://login.microsoftonline.com",
+        "core.windows.net", "vault.azure.net", "api://AzureADTokenExchange", has_events=True),
+    Cloud("usgov", "https://graph.microsoft.us", "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+    Cloud("usgovdod", "https://dod-graph.microsoft.us", "https://login.microsoftonline.us",
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+)}
+# fmt: on
 
 
-# What a value must be: functions of the setting's name and its text, which raise SettingError.
+# Parsers of a value: they take the setting's name and text, and raise SettingError.
 
 
 def _text(_: str, text: str) -> str:
@@ -114,7 +95,10 @@ def _rate(name: str, text: str) -> float:
 
 
 def _schedule(name: str, text: str) -> str:
-    """Functions itself reads it; checked, so that the health page can name it."""
+    """Check the shape of a schedule, so that the health page can name a wrong one.
+
+    Functions itself parses it.
+    """
     if not _NCRONTAB.match(text):
         raise SettingError(name, "is not an NCRONTAB expression of six fields")
     return text
@@ -127,12 +111,15 @@ def _secret(name: str, text: str) -> str:
         raise SettingError(name, f"has more than {MAX_CLIENT_STATE} characters or unprintable ones")
     steps = {ord(after) - ord(before) for before, after in pairwise(text)}
     if min(len(set(text)), len(steps)) < MIN_VARIETY:
-        raise SettingError(name, "is not random: make one with `openssl rand -hex 32`")
+        raise SettingError(name, "is not random: create one with `openssl rand -hex 32`")
     return text
 
 
 def _https(name: str, text: str, *, loopback: bool = False) -> str:
-    """An https address without query and trailing slash; with `loopback` also an http one on this machine."""
+    """Parse an https URL without query and trailing slash.
+
+    With `loopback`, also an http URL on this machine.
+    """
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -166,20 +153,20 @@ def _cloud(name: str, text: str) -> Cloud:
     if text == "china":
         raise SettingError(name, "is china, where Microsoft Graph (21Vianet) has no attendance report API")
     if text not in CLOUDS:
-        raise SettingError(name, f"is none of {', '.join(CLOUDS)}")
+        raise SettingError(name, f"is not one of {', '.join(CLOUDS)}")
     return CLOUDS[text]
 
 
 def _signals(name: str, text: str) -> frozenset[str]:
     names = frozenset(_split(text))
     if not names or not names <= set(SIGNALS):
-        raise SettingError(name, f"names something else than {', '.join(SIGNALS)}")
+        raise SettingError(name, f"contains something other than {', '.join(SIGNALS)}")
     return names
 
 
 def _object_ids(name: str, text: str) -> frozenset[str]:
     if not all(GUID.match(each) for each in _split(text)):
-        raise SettingError(name, "holds something that is not an object id (GUID)")
+        raise SettingError(name, "contains something that is not an object id (GUID)")
     return frozenset(each.lower() for each in _split(text))
 
 
@@ -187,235 +174,161 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-# What stands for a setting that is not set: functions of the values read before it.
+# Values of settings that are not set: functions of the values parsed before.
 
-type _Known = Mapping[str, Any]
+type _Values = Mapping[str, Any]
 
 
-def _host_endpoint(service: str) -> Callable[[_Known], str]:
-    """Follows from the account's name where Functions itself makes it: it knows the global cloud's suffix alone."""
+def _host_endpoint(service: str) -> Callable[[_Values], str]:
+    """Return a function that derives an endpoint from the account's name.
 
-    def endpoint(known: _Known) -> str:
-        account, cloud = known["host_account"], known["cloud"]
+    Functions itself does so too, but only with the global cloud's suffix.
+    """
+
+    def endpoint(values: _Values) -> str:
+        account, cloud = values["host_account"], values["cloud"]
         is_global = cloud.name == "global"
         return f"https://{account}.{service}.{cloud.storage_suffix}" if account and is_global else ""
 
     return endpoint
 
 
-def _webhooks(known: _Known) -> str:
-    host = known[_HOST]
+def _webhooks(values: _Values) -> str:
+    host = values[_HOST]
     return _https("NOTIFICATION_BASE_URL", f"https://{host}/api") if host else ""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One app setting as declared; `default` None means that it is required.
+    """An app setting as declared; a `default` of None makes it required.
 
-    `read` checks a text; `unset` gives what stands for one that is neither set nor has a default.
+    `read` parses a text. `unset` derives the value of a setting that is neither set nor has a default. `missing` is the
+    problem if that gives "" too; without one, "" is valid. The webhooks do without a setting that is `for_workers`: an
+    unresolved reference counts as not set.
     """
 
     name: str
     read: Callable[[str, str], Any]
-    meaning: str
     default: str | None
-    secret: bool
-    unset: Callable[[_Known], Any]
-    missing: str  # the problem with a value that is not set and does not follow from others; "" for none
-    for_workers: bool  # the webhooks do without: a reference that is not resolved counts as not set
+    meaning: str
+    secret: bool = False
+    unset: Callable[[_Values], Any] = lambda _: ""
+    missing: str = ""
+    for_workers: bool = False
 
-    def value(self, text: str | None, known: _Known, *, complete: bool) -> Any:
-        """The checked value. Unless `complete`, "" stands for what is missing, and for a secret in Key Vault."""
+    def value(self, text: str | None, values: _Values, *, complete: bool) -> Any:
+        """Return the checked value.
+
+        Unless `complete`, it is "" if a value is missing, or a secret is in Key Vault.
+        """
         text = (text or "").strip() or self.default or ""
         if text.startswith(REFERENCE):
             if not self.secret or (complete and not self.for_workers):
                 raise SettingError(self.name, _UNRESOLVED)
             text = ""
-        value = self.read(self.name, text) if text else self.unset(known)
-        if complete and self.missing and value == "":
-            raise SettingError(self.name, self.missing)
+        value = self.read(self.name, text) if text else self.unset(values)
+        missing = "is missing" if self.default is None else self.missing
+        if complete and missing and value == "":
+            raise SettingError(self.name, missing)
         return value
 
 
 _UNRESOLVED = (
-    "is a Key Vault reference that the platform has not resolved (yet): see whether the secret is there, whether the "
-    "app's identity is Key Vault Secrets User on it and whether the vault's firewall lets the app in; then refresh the "
+    "is a Key Vault reference that the platform has not resolved (yet): check that the secret exists, that the app's "
+    "identity has the role Key Vault Secrets User on it and that the vault's firewall allows the app; then refresh the "
     "app's references, or change a setting"
 )
 
 
-def setting(
-    name: str,
-    read: Callable[[str, str], Any],
-    meaning: str,
-    default: str = "",
-    *,
-    required: bool = False,
-    secret: bool = False,
-    unset: Callable[[_Known], Any] = lambda _: "",
-    missing: str = "",
-    for_workers: bool = False,
-) -> Any:
-    """Declare a setting as a field of `Settings`; see `Setting`."""
-    missing = "is missing" if required else missing
-    declared = Setting(
-        name, read, meaning, None if required else default, secret, unset, missing, for_workers
-    )
-    return field(metadata={"setting": declared})
+_NO_ENDPOINT = "is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
+
+
+def _field[**P](declare: Callable[P, Setting]) -> Callable[P, Any]:
+    """Return a function with these arguments that declares a field of `Settings`."""
+    return lambda *args, **kwargs: field(metadata={"setting": declare(*args, **kwargs)})
+
+
+REQUIRED = None  # as a default
+setting = _field(Setting)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. Durations are in seconds, URLs have no trailing slash."""
+    """All settings, checked; durations in seconds, URLs without a trailing slash."""
 
     # fmt: off
-    tenant_id: str = setting(
-        "TENANT_ID", _guid,
-        "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.",
-        required=True
-    )
-    cloud: Cloud = setting(  # noqa: RUF009 - makes a field
-        "GRAPH_CLOUD", _cloud, "`global`, `usgov` (L4) or `usgovdod` (L5).", "global"
-    )
-    client_id: str = setting(
-        "AZURE_CLIENT_ID", _text,
-        "Client id of the user-assigned managed identity. Empty: the system-assigned one."
-    )
-    graph_client_id: str = setting(
-        "GRAPH_CLIENT_ID", _guid,
-        "Client id of an app registration that trusts the managed identity; used for Graph in its place. "
-        "For tenants whose application access policy does not take an identity."
-    )
-    blob_url: str = setting(
-        "AttendanceStorage__blobServiceUri", _https,
-        "Blob endpoint of the data account, which holds reports, outcomes and tables; https.",
-        required=True
-    )
-    blob_client_id: str = setting(
-        "AttendanceStorage__clientId", _text,
-        "Identity for the data account. Empty: `AZURE_CLIENT_ID`.",
-        unset=lambda known: known["client_id"]
-    )
-    container: str = setting(
-        "ATTENDANCE_CONTAINER", _container,
-        "Container of reports and outcomes in the data account. Operational state is in the host account, "
-        "in the container of this name with `-state`.",
-        "attendance"
-    )
-    retention_days: int = setting(
-        "RETENTION_DAYS", _whole_number(MIN_RETENTION, 36_500, or_zero=True),
-        "Days after which storage deletes what is archived, as its lifecycle rule has it: 0 (never), or 31 "
-        "and more. Deploy both from the parameter `retentionDays`.",
-        "0"
-    )
-    host_account: str = setting(
-        "AzureWebJobsStorage__accountName", _account,
-        "Name of the host account, which holds the queues, the operational state and what Functions keeps. "
-        "Functions itself also needs `…__credential` = `managedidentity` and `…__clientId`."
-    )
-    state_url: str = setting(
-        "AzureWebJobsStorage__blobServiceUri", _https,
-        "Blob endpoint of the host account, https. Empty: follows from `AzureWebJobsStorage__accountName`, "
-        "in the global cloud only.",
-        unset=_host_endpoint("blob"),
-        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
-    )
-    queue_url: str = setting(
-        "AzureWebJobsStorage__queueServiceUri", _https,
+    tenant_id: str = setting("TENANT_ID", _guid, REQUIRED,
+        "Your Microsoft Entra tenant (GUID). Anything of another tenant is dropped.")
+    cloud: Cloud = setting("GRAPH_CLOUD", _cloud, "global",  # noqa: RUF009 - makes a field
+        "`global`, `usgov` (L4) or `usgovdod` (L5).")
+    client_id: str = setting("AZURE_CLIENT_ID", _text, "",
+        "Client id of the user-assigned managed identity. Empty: the system-assigned one.")
+    graph_client_id: str = setting("GRAPH_CLIENT_ID", _guid, "",
+        "Client id of an app registration that trusts the managed identity and is used for Graph instead of it. For "
+        "tenants whose application access policies do not accept a managed identity.")
+    blob_url: str = setting("AttendanceStorage__blobServiceUri", _https, REQUIRED,
+        "Blob endpoint of the data account, which holds reports, outcomes and tables; https.")
+    blob_client_id: str = setting("AttendanceStorage__clientId", _text, "",
+        "Identity for the data account. Empty: `AZURE_CLIENT_ID`.", unset=lambda values: values["client_id"])
+    container: str = setting("ATTENDANCE_CONTAINER", _container, "attendance",
+        "Container of reports and outcomes in the data account. Operational state is in the host account, in the "
+        "container of this name with `-state`.")
+    retention_days: int = setting("RETENTION_DAYS", _whole_number(MIN_RETENTION, 36_500, or_zero=True), "0",
+        "Days after which storage deletes archived blobs, as in its lifecycle rule: 0 (never), or at least 31. Deploy "
+        "both with the parameter `retentionDays`.")
+    host_account: str = setting("AzureWebJobsStorage__accountName", _account, "",
+        "Name of the host account, which holds the queues, the operational state and the data of Azure Functions. "
+        "Functions itself also needs `…__credential` = `managedidentity` and `…__clientId`.")
+    state_url: str = setting("AzureWebJobsStorage__blobServiceUri", _https, "",
+        "Blob endpoint of the host account, https. Empty: derived from `AzureWebJobsStorage__accountName`, in the "
+        "global cloud only.",
+        unset=_host_endpoint("blob"), missing=_NO_ENDPOINT)
+    queue_url: str = setting("AzureWebJobsStorage__queueServiceUri", _https, "",
         "Queue endpoint of the host account, https. Empty: as above.",
-        unset=_host_endpoint("queue"),
-        missing="is missing; it follows from AzureWebJobsStorage__accountName in the global cloud only"
-    )
-    host_client_id: str = setting(
-        "AzureWebJobsStorage__clientId", _text,
-        "Identity for the host account. Empty: `AZURE_CLIENT_ID`.",
-        unset=lambda known: known["client_id"]
-    )
-    notification_base_url: str = setting(
-        "NOTIFICATION_BASE_URL", _address,
+        unset=_host_endpoint("queue"), missing=_NO_ENDPOINT)
+    host_client_id: str = setting("AzureWebJobsStorage__clientId", _text, "",
+        "Identity for the host account. Empty: `AZURE_CLIENT_ID`.", unset=lambda values: values["client_id"])
+    notification_base_url: str = setting("NOTIFICATION_BASE_URL", _address, "",
         "Public address of the app's routes, https (http on a loopback address). Empty: "
-        "`https://$WEBSITE_HOSTNAME/api`.",
-        unset=_webhooks, missing=f"is missing, and {_HOST} is not set either"
-    )
-    client_state: str = setting(
-        "CLIENT_STATE", _secret,
-        "Secret that Graph sends back with each notification; 32 to 128 random characters.",
-        required=True, secret=True
-    )
-    client_state_previous: str = setting(
-        "CLIENT_STATE_PREVIOUS", _secret,
-        "A second secret that is accepted: the former one while you rotate, else any that nobody knows.",
-        secret=True
-    )
-    erasure_key: str = setting(
-        "ERASURE_KEY", _secret,
+        "`https://$WEBSITE_HOSTNAME/api`.", unset=_webhooks, missing=f"is missing, and {_HOST} is not set either")
+    client_state: str = setting("CLIENT_STATE", _secret, REQUIRED,
+        "Secret that Graph sends back with each notification; 32 to 128 random characters.", secret=True)
+    client_state_previous: str = setting("CLIENT_STATE_PREVIOUS", _secret, "",
+        "A second accepted secret: the old one during a rotation, otherwise a random one that nobody knows.",
+        secret=True)
+    erasure_key: str = setting("ERASURE_KEY", _secret, "",
         "Secret behind the hashes of erased persons; 32 to 128 random characters. Never change it: while persons are "
-        "erased with another one, nothing is archived. Empty: nobody can be erased.",
-        secret=True, for_workers=True
-    )
-    signals: frozenset[str] = setting(
-        "SIGNALS", _signals,
-        "Where the news of an ended meeting comes from, comma-separated: `call-records`, `virtual-events` "
-        "(webinars and town halls), `call-events` (chosen meetings, within seconds).",
-        CALL_RECORDS
-    )
-    encryption_key_id: str = setting(
-        "ENCRYPTION_KEY_ID", _text,
-        "Key for `call-events`: the address of an RSA key in Key Vault, `https://…/keys/NAME`; locally the "
-        "path of a PEM file. Required with `call-events`."
-    )
-    organizers: frozenset[str] = setting(
-        "ORGANIZERS", _object_ids,
-        "Object ids for a pilot, comma-separated. Empty: everyone.",
-        unset=lambda _: frozenset()
-    )
-    retry_first_delay: int = setting(
-        "RETRY_FIRST_DELAY", _whole_number(1, DAY),
-        "Initial retry delay in seconds of a report that is not ready; doubles after each attempt.",
-        "60"
-    )
-    retry_window: int = setting(
-        "RETRY_WINDOW", _whole_number(1, 30 * DAY),
-        "Seconds after which looking for a report ends; at most 30 days.",
-        "86400"
-    )
-    confirm_after: int = setting(
-        "CONFIRM_AFTER", _whole_number(0, MAX_QUEUE_DELAY),
-        "Seconds after which a fresh report is read once more. 0: never.",
-        "14400"
-    )
-    notification_max_bytes: int = setting(
-        "NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024),
-        "Largest notification body that is read; larger ones get 413.",
-        "1048576"
-    )
-    graph_rate: float = setting(
-        "GRAPH_RATE", _rate,
-        "Graph requests per second of one instance: the tenant's limit over the instances of all function "
-        "groups that call Graph.",
-        "10"
-    )
-    maintain_schedule: str = setting(
-        "MAINTAIN_SCHEDULE", _schedule,
-        "When subscriptions are checked, as a six-field NCRONTAB expression in UTC. `0 */15 * * * *` suits; "
-        "used by the trigger, so it has no default.",
-        required=True
-    )
-    sweep_schedule: str = setting(
-        "SWEEP_SCHEDULE", _schedule,
-        "When the app looks for what was never announced, in the same form. `0 10 * * * *` suits.",
-        required=True
-    )
-    graph_root: str = setting(
-        "GRAPH_ROOT", _address,
-        "Address used instead of the cloud's Graph; for local use.",
-        unset=lambda known: known["cloud"].graph_root
-    )
-    login_root: str = setting(
-        "LOGIN_ROOT", _address,
-        "Address used instead of the cloud's sign-in; for local use.",
-        unset=lambda known: known["cloud"].login_root
-    )
+        "erased with another one, nothing is archived. Empty: nobody can be erased.", secret=True, for_workers=True)
+    signals: frozenset[str] = setting("SIGNALS", _signals, CALL_RECORDS,
+        "Notification sources to subscribe to, comma-separated: `call-records`, `virtual-events` (webinars and town "
+        "halls), `call-events` (chosen meetings, within seconds).")
+    encryption_key_id: str = setting("ENCRYPTION_KEY_ID", _text, "",
+        "Key for `call-events`: the URL of an RSA key in Key Vault, `https://…/keys/NAME`, or locally the path of a "
+        "PEM file. Required with `call-events`.")
+    organizers: frozenset[str] = setting("ORGANIZERS", _object_ids, "",
+        "Object ids of the organizers in a pilot, comma-separated. Empty: everyone.", unset=lambda _: frozenset())
+    retry_first_delay: int = setting("RETRY_FIRST_DELAY", _whole_number(1, DAY), "60",
+        "Initial retry delay in seconds for a report that is not ready; doubles after each attempt.")
+    retry_window: int = setting("RETRY_WINDOW", _whole_number(1, 30 * DAY), "86400",
+        "Seconds after which retries for a report end; at most 30 days.")
+    confirm_after: int = setting("CONFIRM_AFTER", _whole_number(0, MAX_QUEUE_DELAY), "14400",
+        "Seconds after which a report read soon after its end is read again. 0: never.")
+    notification_max_bytes: int = setting("NOTIFICATION_MAX_BYTES", _whole_number(1024, 100 * 1024 * 1024), "",
+        "Largest notification body in bytes; larger ones get 413. If not set: 262144, or 1048576 if SIGNALS names"
+        " `call-events`, whose notifications carry ciphertext.",
+        unset=lambda values: 1_048_576 if CALL_EVENTS in values["signals"] else 262_144)
+    graph_rate: float = setting("GRAPH_RATE", _rate, "10",
+        "Graph requests per second of one instance: the tenant's limit divided by the instances of all function groups"
+        " that call Graph.")
+    maintain_schedule: str = setting("MAINTAIN_SCHEDULE", _schedule, REQUIRED,
+        "Schedule of subscription maintenance: a six-field NCRONTAB expression in UTC, such as `0 */15 * * * *`. The "
+        "trigger reads it, so it has no default.")
+    sweep_schedule: str = setting("SWEEP_SCHEDULE", _schedule, REQUIRED,
+        "Schedule of reconciliation, in the same form, such as `0 10 * * * *`.")
+    graph_root: str = setting("GRAPH_ROOT", _address, "",
+        "Address used instead of the cloud's Graph; for local use.", unset=lambda values: values["cloud"].graph_root)
+    login_root: str = setting("LOGIN_ROOT", _address, "",
+        "Address used instead of the cloud's sign-in; for local use.", unset=lambda values: values["cloud"].login_root)
     # fmt: on
 
     def __repr__(self) -> str:
@@ -433,41 +346,41 @@ class Settings:
 
     @property
     def graph_app_id(self) -> str:
-        """The app that Graph sees, as far as the settings name it."""
+        """The client id that Graph sees, as far as the settings contain it."""
         return self.graph_client_id or self.client_id
 
     @property
     def graph_scope(self) -> str:
-        """What a token for Graph is asked for; the cloud's own root, also when GRAPH_ROOT is set."""
+        """The scope of a token for Graph: the cloud's root, even if GRAPH_ROOT is set."""
         return f"{self.cloud.graph_root}/.default"
 
 
 _DECLARED: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
 TABLE = tuple(_DECLARED.values())
-_READ = (*(each.name for each in TABLE), _HOST)
+NAMES = (*(each.name for each in TABLE), _HOST)
 
 
 def load(environ: Mapping[str, str], *, complete: bool = True) -> Settings:
-    """Read and check all settings. Raises SettingError for the first one that is missing or wrong.
+    """Read and check all settings. Raises SettingError for the first wrong one.
 
-    Unless `complete`, "" stands for what is missing and for secrets in Key Vault: the command line does without.
+    Unless `complete`, missing values and secrets in Key Vault are "", which is enough for the command line.
     """
-    return _load(tuple(map(environ.get, _READ)), complete=complete)
+    return _load(tuple(map(environ.get, NAMES)), complete=complete)
 
 
-@lru_cache(maxsize=2)  # each notification asks, and the settings of a process hardly change
+@lru_cache(maxsize=2)  # called for each notification, with settings that hardly change
 def _load(texts: tuple[str | None, ...], *, complete: bool) -> Settings:
-    known: dict[str, Any] = {_HOST: texts[-1]}
+    values: dict[str, Any] = {_HOST: texts[-1]}
     for (name, declared), text in zip(_DECLARED.items(), texts, strict=False):
-        known[name] = declared.value(text, known, complete=complete)
-    settings = Settings(**{name: known[name] for name in _DECLARED})
+        values[name] = declared.value(text, values, complete=complete)
+    settings = Settings(**{name: values[name] for name in _DECLARED})
     if complete:
         _check_together(settings)
     return settings
 
 
 def _check_together(settings: Settings) -> None:
-    """Check what depends on more than one setting."""
+    """Check rules about more than one setting."""
     cloud, key = settings.cloud, settings.encryption_key_id
     if settings.signals & {VIRTUAL_EVENTS, CALL_EVENTS} and not cloud.has_events:
         raise SettingError(
@@ -486,10 +399,10 @@ def _check_together(settings: Settings) -> None:
 
 
 def public_values(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings' values for people: defaults filled in, secrets left out."""
+    """Return the values for people, with defaults and without secrets."""
     return {each.name: environ.get(each.name) or each.default or "" for each in TABLE if not each.secret}
 
 
 def fingerprint(client_state: str) -> str:
-    """The first eight hex digits of its SHA-256: tells client states apart without showing them."""
+    """Return eight hex digits of the SHA-256, to compare secrets unseen."""
     return hashlib.sha256(client_state.encode()).hexdigest()[:8]

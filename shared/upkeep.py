@@ -66,6 +66,12 @@ def handle_task(text: str, services: Services) -> None:
             )
 
 
+def _maintain(job: MaintainSubscriptions, services: Services) -> None:
+    for subscription_id in job.subscription_ids:
+        maintain.renew_one(services, subscription_id)
+    maintain.maintain_all(services)
+
+
 def _subscribe_event(job: SubscribeEvent, services: Services) -> None:
     changes = maintain.changes(services)
     maintain.subscribe_event(services.graph, services.settings, changes, job.source, job.event_id)
@@ -80,11 +86,11 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
 
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     RenewSubscription: lambda job, services: maintain.renew_one(services, job.subscription_id),
-    MaintainSubscriptions: lambda _, services: maintain.maintain_all(services),
+    MaintainSubscriptions: _maintain,
     SubscribeEvent: _subscribe_event,
     DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.publish_findings,
-    NotificationsRefused: lambda job, services: services.heartbeat.count_refused(job.count),
+    NotificationsRefused: lambda job, services: maintain.count_refusals(services, job),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -44,6 +45,15 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     yield Log(descriptor)
     os.close(descriptor)
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password for every host in this user's netrc, which `requests` reads."""
+    file = tmp_path / "netrc"
+    file.write_text("default login someone password else\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(file))
 
 
 @pytest.fixture(scope="session")

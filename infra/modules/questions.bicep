@@ -42,7 +42,7 @@ var questions question[] = [
   }
   {
     name: 'wrong-client-state'
-    title: 'Notifications with a wrong client state'
+    title: 'A subscription sends a wrong client state'
     query: loadTextContent('../queries/wrong-client-state.kql')
     severity: 2
     every: 'PT15M'

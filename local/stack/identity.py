@@ -97,6 +97,7 @@ def _error(message: str) -> dict[str, str]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # every thread of the app may ask at once; the default of 5 drops connections
     identity: Identity
 
 

@@ -28,8 +28,8 @@ def delay(
     left = (since + timedelta(seconds=window) - now).total_seconds()
     if left < 1:
         return None
-    wanted = DENIED_DELAY if denied else min(first_delay * 2 ** min(attempt, 20), MAX_DELAY)
-    return math.ceil(min(wanted, left))
+    wait = DENIED_DELAY if denied else min(first_delay * 2 ** min(attempt, 20), MAX_DELAY)
+    return math.ceil(min(wait, left))
 
 
 def look_again(closed: datetime, now: datetime) -> datetime | None:

@@ -24,7 +24,7 @@ ENDED = "callended"
 
 
 def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
-    """Verify and decrypt the notifications, and queue each call that has ended.
+    """Verify and decrypt the notifications of watched meetings, and queue each call that has ended.
 
     Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
     """

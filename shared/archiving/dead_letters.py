@@ -94,13 +94,13 @@ def _record_failed(message: Message, journal: Journal, window: int) -> None:
         return
     now, attempt = times.now(), record.attempt + 1
     closed = record.first_seen + timedelta(seconds=window)
-    look = backoff.look_again(max(closed, now), now)
+    next_look = backoff.look_again(max(closed, now), now)
     new = replace(
         record,
         result=Result.FAILED,
         attempt=attempt,
         settled=now,
-        next=NextAttempt(attempt, look, Purpose.LOOK) if look else None,
+        next=NextAttempt(attempt, next_look, Purpose.LOOK) if next_look else None,
         last_error=TRIED_OUT,
     )
     change = partial(merge.merge_attempt, new=new, attempt=record.attempt)

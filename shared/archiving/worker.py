@@ -20,13 +20,13 @@ from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, new_commit
 from ..ledger.redaction import redact_meeting
 from ..ledger.store import StoredRecord
-from ..messages import rich_notifications, signals
+from ..messages import rich_notifications
 from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message, News
 from ..services import Services
 from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
-from . import call_events, dead_letters
+from . import admission, call_events, dead_letters
 from .attempt import Attempt, Verdict, record_after
 
 ATTEMPT_SECONDS = 240.0  # well below the functionTimeout in host.json, which ends the whole process
@@ -45,15 +45,15 @@ def handle_signals(text: str, services: Services, *, redelivered: bool = False) 
         return
     if isinstance(content, EncryptedBatch):
         with logs.about(traceparent=content.traceparent):
-            call_events.enqueue_ended_calls(content, services)
-        return
-    if len(content) > 1:
-        for each in content:
-            services.journal.queue.send(signals.serialize_message(each))
-        logs.info("pack.opened", signals=len(content), traceparent=content[0].traceparent)
-        return
-    with logs.about(signal=content[0].signal_id, traceparent=content[0].traceparent):
-        make_attempt(content[0], services, redelivered=redelivered)
+            call_events.enqueue_ended_calls(admission.admitted(content, services), services)
+    elif len(content) > 1:
+        with logs.about(traceparent=content[0].traceparent):
+            admission.open_pack(content, services)
+    else:
+        (message,) = content
+        with logs.about(signal=message.signal_id, traceparent=message.traceparent):
+            if admission.admits(message, services):
+                make_attempt(message, services, redelivered=redelivered)
 
 
 def make_attempt(message: Message, services: Services, *, redelivered: bool = False) -> None:

@@ -44,8 +44,8 @@ _FLAGS = ("--json", "--local")
 _VALUED = ("--settings", "--sign-in", "--client-id")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -84,8 +84,8 @@ def options(
 ) -> None:
     """See `HELP`, which typer shows."""
     with report_errors():
-        environ = session.load_environment(settings, local=local)
-        session.set_current(Session(environ, sign_in, client_id, as_json))
+        environ, source = session.load_environment(settings, local=local)
+        session.set_current(Session(environ, sign_in, client_id, as_json, source))
 
 
 for _module in (status, doctor, jobs, fetch, export):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from .session import current
 
 FAILED, UNWELL, INTERRUPTED = 1, 3, 130
 WIDE = 10_000  # columns of a file or pipe, so that nothing is cut
+_NOT_ASCII = re.compile(r"[^\n\t -~]")
 POLL_INTERVAL = 1.0  # seconds
 
 
@@ -66,8 +68,8 @@ def _remedy(failure: AzureError) -> str:
 
 
 def print_message(text: str) -> None:
-    """Print a line on stderr."""
-    typer.echo(text, err=True)
+    """Print text on stderr, without control characters."""
+    typer.echo("\n".join(map(single_line, text.split("\n"))), err=True)
 
 
 def single_line(value: object) -> str:
@@ -78,7 +80,23 @@ def single_line(value: object) -> str:
 
 def print_json(content: object) -> None:
     """Print JSON on stdout."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=True, indent=2 if sys.stdout.isatty() else None) + "\n")
+    text = json.dumps(content, ensure_ascii=True, indent=2 if sys.stdout.isatty() else None)
+    sys.stdout.write(escape_json(text) + "\n")
+
+
+def escape_json(text: str) -> str:
+    """Escape what a terminal would obey and not show, such as control and bidirectional characters.
+
+    It stays the same JSON: outside of strings there are none of them.
+    """
+    return _NOT_ASCII.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if found[0].isprintable():
+        return found[0]
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found[0])[1:-1]
 
 
 def print_rows(
@@ -153,7 +171,9 @@ def _no_status() -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears when it is complete; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "wb", dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
+    ) as file:
         draft = Path(file.name)
         try:
             yield file
@@ -162,6 +182,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+def write_json(body: bytes, file: Path | None) -> None:
+    """Write JSON to stdout or atomically to a file, with an end of line; see `escape_json`."""
+    write_output(escape_json(body.decode("utf-8", "backslashreplace")).encode() + b"\n", file)
 
 
 def write_output(content: bytes, output: Path | None) -> None:

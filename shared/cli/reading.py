@@ -14,6 +14,7 @@ from azure.storage.blob import ContainerClient
 from ..archive.reports import Archive, ReportSummary, report_name
 from ..days.manifests import index_line
 from ..errors import AttendanceError
+from ..graph.verbatim_json import MAX_INTEGER_DIGITS
 from ..storage.blobs import get_blob
 
 THREADS = 16
@@ -29,14 +30,14 @@ def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[t
 
 
 def read_bodies(
-    container: ContainerClient, found: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
+    container: ContainerClient, reports: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[ReportSummary, dict[str, Any]]]:
     """Read reports in parallel and yield them in order; deleted ones are skipped.
 
     Raises AttendanceError for a report that is not a JSON object.
     """
     with ThreadPoolExecutor(THREADS) as threads:
-        for batch in itertools.batched(found, THREADS * AHEAD, strict=False):
+        for batch in itertools.batched(reports, THREADS * AHEAD, strict=False):
             blobs = threads.map(lambda each: get_blob(container, each.name), batch)
             for report, blob in zip(batch, blobs, strict=True):
                 done(1)
@@ -47,12 +48,17 @@ def read_bodies(
 def parse_report(body: bytes, name: str) -> dict[str, Any]:
     """Parse the report in a blob. Raises AttendanceError."""
     try:
-        report = json.loads(body)
+        report = json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict):
         raise AttendanceError(f"{name} is not a report.")
     return report
+
+
+def _integer(text: str) -> float:
+    """An integer; as a float if it has more digits than Python reads at once."""
+    return int(text) if len(text) <= MAX_INTEGER_DIGITS else float(text)
 
 
 def index_fields(report: ReportSummary) -> dict[str, Any]:
@@ -61,17 +67,17 @@ def index_fields(report: ReportSummary) -> dict[str, Any]:
     return content
 
 
-def locate_blob(container: ContainerClient, wanted: str, days: Iterable[date]) -> str:
+def locate_blob(container: ContainerClient, report: str, days: Iterable[date]) -> str:
     """Return a report's blob name for that name or for the report's id.
 
     The id is searched from the last day back. Raises AttendanceError if there is no such report.
     """
-    if wanted.startswith("reports/"):
-        return wanted
+    if report.startswith("reports/"):
+        return report
     from .. import times
 
     for day in sorted(days, reverse=True):
-        name = report_name(wanted, times.midnight(day))
+        name = report_name(report, times.midnight(day))
         if container.get_blob_client(name).exists():
             return name
     raise AttendanceError("There is no report with this id on these days: see --from and --to.")

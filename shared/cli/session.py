@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
@@ -26,13 +27,21 @@ from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import StateStore
-from . import sign_in, vault
+from . import addresses, sign_in, vault
 from .sign_in import SignIn
 
 LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
 ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
+
+
+class Source(Enum):
+    """Origin of the app's settings, which decides to whom a token may go."""
+
+    ENVIRONMENT = "environment"  # the operator's own: any address
+    FILE = "file"  # perhaps a stranger's: addresses of the chosen cloud
+    LOCAL = "local"  # the local stack's: addresses of this machine too
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,15 @@ class Session:
     sign_in: SignIn | None
     client_id: str | None
     as_json: bool
+    source: Source = Source.ENVIRONMENT
 
     @cached_property
     def settings(self) -> Settings:
-        """The app's settings, as far as they are known here."""
-        return settings.load(self.environ, complete=False)
+        """The app's settings, as far as they are known here; those of a file only with addresses that are trusted."""
+        loaded = settings.load(self.environ, complete=False)
+        if self.source is not Source.ENVIRONMENT:
+            addresses.check_addresses(loaded, local=self.source is Source.LOCAL)
+        return loaded
 
     @cached_property
     def credential(self) -> TokenCredential:
@@ -127,20 +140,24 @@ def current() -> Session:
     return _CURRENT.get()
 
 
-def load_environment(file: Path | None, *, local: bool) -> dict[str, str]:
+def load_environment(file: Path | None, *, local: bool) -> tuple[dict[str, str], Source]:
     """Load the app's settings and this process's environment.
 
-    Variables that the SDKs read themselves, such as the local identity endpoint, are set in this process. Raises
-    AttendanceError for a file without settings.
+    Of a file only the app's own settings are taken: no proxy, no certificates and no identity endpoint. The local stack
+    sets those in this process, because the SDKs read them there. Raises AttendanceError for a file without settings.
     """
-    if local:
-        if not LOCAL_SETTINGS.exists():
-            raise AttendanceError("No local stack is running: start one with `make up`.")
-        file = LOCAL_SETTINGS
-    if file is None:
-        return dict(os.environ)
-    os.environ.update({name: value for name, value in read_settings_file(file).items() if name in _FOR_SDKS})
-    return {**os.environ, **read_settings_file(file)}
+    if not local:
+        if file is None:
+            return dict(os.environ), Source.ENVIRONMENT
+        given = read_settings_file(file)
+        return {**os.environ, **{name: given[name] for name in settings.NAMES if name in given}}, Source.FILE
+    if not LOCAL_SETTINGS.exists():
+        raise AttendanceError("No local stack is running: start one with `make up`.")
+    given = read_settings_file(LOCAL_SETTINGS)
+    if not addresses.is_loopback(given.get("IDENTITY_ENDPOINT", "")):
+        raise AttendanceError(f"{LOCAL_SETTINGS} names no identity endpoint on this machine.")
+    os.environ.update({name: given[name] for name in _FOR_SDKS if name in given})
+    return {**os.environ, **given}, Source.LOCAL
 
 
 _FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")

@@ -83,7 +83,10 @@ def _prompt(address: str, code: str, _: datetime) -> None:
 
 
 def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool, str | None], str]:
-    """A source of tokens for Graph. Raises Unavailable, which quotes nothing, when nobody signed in."""
+    """Return a function that gets tokens for Graph.
+
+    It raises Unavailable, which quotes nothing, if nobody is signed in.
+    """
 
     def token(_: bool, claims: str | None) -> str:
         try:

@@ -11,12 +11,15 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+import requests
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.keys import KeyClient
 from azure.keyvault.keys.crypto import CryptographyClient
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from ..bounded_http import keep_headers
 from ..errors import Unavailable
 from .decryption import OAEP_SHA1, Certificate, sign_certificate
 
@@ -34,7 +37,13 @@ class VaultKeys:
         _, _, self._name, *version = parts.path.split("/")
         self._version = version[0] if version else None
         self._credential = credential
-        self._options = {**_TIMEOUTS, "verify_challenge_resource": verify_challenge}
+        session = requests.Session()
+        session.auth = keep_headers
+        self._options = {
+            **_TIMEOUTS,
+            "verify_challenge_resource": verify_challenge,
+            "transport": RequestsTransport(session=session, **_TIMEOUTS),
+        }
         self._certificate = lru_cache(maxsize=8)(self._sign_certificate)
 
     def current(self) -> Certificate:

@@ -15,15 +15,18 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
 from ..messages.rich_notifications import EncryptedBatch, RichItem, parse_encrypted_content
-from ..messages.signals import News, call_event_news, call_record_news, report_news
-from ..messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
-from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from ..messages.signals import News, call_record_news, report_news
+from ..messages.tasks import MAX_RENEWED, Job, MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
+from ..settings import CALL_EVENTS, GUID, VIRTUAL_EVENTS, Settings
+
+MAX_EVENTS = 50  # virtual events of one POST that get a subscription; the sweep finds the others
 
 # communications/callRecords/{id} or communications/callRecords('{id}'), with or without slashes around; or only the
 # collection, if resourceData has the id.
@@ -38,12 +41,16 @@ _REPORTS_OF_EVENT = re.compile(
 
 @dataclass(frozen=True)
 class ParsedNotifications:
-    """The contents of a body: news, rich items, tasks, and dropped items by reason."""
+    """Signals, rich items and tasks to enqueue, and the number of dropped items by reason.
+
+    `refused_ids` are the subscriptions, in GUID form, that items with a wrong client state name.
+    """
 
     signals: tuple[News, ...]
     encrypted: EncryptedBatch
     tasks: tuple[Task, ...]
     dropped: Counter[str]
+    refused_ids: tuple[str, ...] = ()
 
 
 def parse_notifications(
@@ -51,39 +58,87 @@ def parse_notifications(
 ) -> ParsedNotifications:
     """Parse the body of a notification POST.
 
-    News and tasks are in order and without duplicates. Reasons for dropping an item: `notAnObject`, `clientState`,
-    `tenant`, `unknownResource`, `unknownLifecycleEvent`. Raises NotANotification if the body is no collection of items.
+    Signals and tasks come without repeats, in order. Reasons for dropping: `notAnObject`, `clientState`,
+    `tenant`, `noSubscription`, `unknownResource`, `unknownLifecycleEvent`, `tooMany`.
     """
     content = _parse_body(body)
-    signals: dict[str, News] = {}
-    items: list[RichItem] = []
-    tasks: dict[Task, None] = {}
-    dropped: Counter[str] = Counter()
+    sorter = _Sorter(settings, seen, traceparent)
     for item in content["value"]:
+        sorter.add(item)
+    return sorter.received(_parse_tokens(content))
+
+
+class _Sorter:
+    """The items of one POST, sorted by what is to be done about them."""
+
+    def __init__(self, settings: Settings, seen: datetime, traceparent: str | None) -> None:
+        self._settings = settings
+        self._seen = seen
+        self._traceparent = traceparent
+        self._signals: dict[str, News] = {}
+        self._rich: list[RichItem] = []
+        self._events: dict[SubscribeEvent, None] = {}
+        self._renew: dict[str, None] = {}
+        self._maintain = False
+        self._dropped: Counter[str] = Counter()
+        self._refused_ids: dict[str, None] = {}
+
+    def add(self, item: object) -> None:
+        """Take an item, or count why it is dropped."""
         if not isinstance(item, dict):
-            dropped["notAnObject"] += 1
-        elif not _is_authentic(item.get("clientState"), settings):
-            dropped["clientState"] += 1
-        elif not _is_of_tenant(item.get("tenantId"), settings):
-            dropped["tenant"] += 1
+            self._dropped["notAnObject"] += 1
+        elif not _is_authentic(item.get("clientState"), self._settings):
+            self._dropped["clientState"] += 1
+            if (refused := _parse_subscription_id(item)) and GUID.match(refused):
+                self._refused_ids[refused] = None
+        elif not _is_of_tenant(item.get("tenantId"), self._settings):
+            self._dropped["tenant"] += 1
+        elif _parse_subscription_id(item) is None:
+            self._dropped["noSubscription"] += 1
         elif item.get("lifecycleEvent") is not None:
-            if upkeep := _parse_lifecycle_event(item):
-                tasks[Task(upkeep, traceparent)] = None
-            else:
-                dropped["unknownLifecycleEvent"] += 1
+            self._add_lifecycle_event(item["lifecycleEvent"], _parse_subscription_id(item))
         else:
-            match _parse_change(item, settings, seen, traceparent):
-                case News() as news:
-                    signals.setdefault(news.signal_id, news)
-                case RichItem() as rich:
-                    items.append(rich)
-                case SubscribeEvent() as job:
-                    tasks[Task(job, traceparent)] = None
-                case _:
-                    dropped["unknownResource"] += 1
-    tokens = _parse_tokens(content) if items else ()
-    encrypted = EncryptedBatch(tuple(items), tokens, seen, traceparent)
-    return ParsedNotifications(tuple(signals.values()), encrypted, tuple(tasks), dropped)
+            self._add_change(_parse_change(item, self._settings, self._seen, self._traceparent))
+
+    def _add_lifecycle_event(self, event: object, subscription_id: str | None) -> None:
+        if event == "reauthorizationRequired" and subscription_id:
+            self._renew[subscription_id] = None
+        elif event in ("subscriptionRemoved", "missed"):
+            self._maintain = True
+        else:
+            self._dropped["unknownLifecycleEvent"] += 1
+
+    def _add_change(self, change: News | RichItem | SubscribeEvent | None) -> None:
+        match change:
+            case News() as news:
+                self._signals.setdefault(news.signal_id, news)
+            case RichItem() as rich:
+                self._rich.append(rich)
+            case SubscribeEvent() as job if job in self._events or len(self._events) < MAX_EVENTS:
+                self._events[job] = None
+            case SubscribeEvent():
+                self._dropped["tooMany"] += 1
+            case _:
+                self._dropped["unknownResource"] += 1
+
+    def received(self, tokens: tuple[str, ...]) -> ParsedNotifications:
+        """Everything that was taken. The lifecycle events become one task, however many they are.
+
+        A subscription that is not renewed for it is named by Graph again, or renewed when it is due.
+        """
+        renew = tuple(islice(self._renew, MAX_RENEWED))
+        jobs: list[Job] = [*self._events]
+        if self._maintain or len(renew) > 1:
+            jobs.insert(0, MaintainSubscriptions(renew))
+        elif renew:
+            jobs.insert(0, RenewSubscription(renew[0]))
+        return ParsedNotifications(
+            tuple(self._signals.values()),
+            EncryptedBatch(tuple(self._rich), tokens if self._rich else (), self._seen, self._traceparent),
+            tuple(Task(job, self._traceparent) for job in jobs),
+            self._dropped,
+            tuple(self._refused_ids),
+        )
 
 
 def _parse_change(
@@ -105,12 +160,8 @@ def _parse_change(
         ) or resource_paths.parse_event_path(_resource_data(item, "id"))
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
-        content = parse_encrypted_content(item.get("encryptedContent"))
-        return (
-            RichItem(url, content, fields["subscription_id"])
-            if content
-            else call_event_news(url, seen, seen, **fields)
-        )
+        sealed = parse_encrypted_content(item.get("encryptedContent"))
+        return RichItem(url, sealed, fields["subscription_id"]) if sealed else None
     return None
 
 
@@ -157,16 +208,9 @@ def _is_of_tenant(tenant_id: object, settings: Settings) -> bool:
     return tenant_id is None or (isinstance(tenant_id, str) and tenant_id.lower() == settings.tenant_id)
 
 
-def _parse_lifecycle_event(item: dict[str, object]) -> RenewSubscription | MaintainSubscriptions | None:
-    event, subscription_id = item["lifecycleEvent"], _parse_subscription_id(item)
-    if event == "reauthorizationRequired":
-        return RenewSubscription(subscription_id) if subscription_id else None
-    return MaintainSubscriptions() if event in ("subscriptionRemoved", "missed") else None
-
-
 def _parse_call_id(item: dict[str, object], resource: str) -> str | None:
     match = _CALL_RECORD.match(resource)
     if match is None:
         return None
     call_id = match[1] or match[2] or _resource_data(item, "id")
-    return call_id if OPAQUE_ID.match(call_id) else None
+    return call_id if GUID.match(call_id) else None

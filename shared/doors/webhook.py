@@ -3,16 +3,17 @@
 The answer never waits for Graph, Key Vault or Blob storage. It is ready once the messages are in the output binding,
 which the host writes to the queue before it sends the answer. Standard library only. Status codes:
 
-    200  handshake: the decoded validation token, and nothing else
-    202  every authentic item is on the queue; the answer does not say which items were authentic
-    400  not a notification collection        413  too large
-    503  the settings are wrong; Graph retries for 4 hours
+    200  the decoded validation token, and nothing else
+    202  every item that authenticates is on the queue; the reply does not tell which did
+    400  not a notification collection        413  too large, or too large for a body with escapes
+    503  the settings are wrong, so Graph is to come again (it does for 4 hours)
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,12 @@ from ..errors import NotANotification, SettingError
 from ..limits import Debounce
 from ..messages import envelope, rich_notifications, signals, tasks
 from ..messages.tasks import NotificationsRefused, Task
-from . import notifications
+from ..settings import CALL_EVENTS, Settings
+from . import notifications, prefilter
 
 MAX_LOGGED = 50  # signal ids in one log line
-REPORT_INTERVAL = 60.0  # seconds
+MAX_REPORTED_IDS = 5
+REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neither the log nor the queue
 
 
 @dataclass(frozen=True)
@@ -47,55 +50,93 @@ def answer_post(
         logs.error("settings.wrong", error=str(failure))
         return WebhookReply(503, "The app is not configured; its health page says what is wrong.")
     if validation_token is not None:
-        logs.info("handshake.answered")
+        if due := _HANDSHAKES.add({"count": 1}):
+            logs.info("handshake.answered", **due.counts)
         return WebhookReply(200, validation_token)
+    if refused := _refused_unparsed(body, config):
+        return refused
     traceparent = envelope.parse_trace_parent(traceparent)
-    if len(body) > config.notification_max_bytes:
-        logs.warning("notification.refused", reason="tooLarge", bytes=len(body), traceparent=traceparent)
-        return WebhookReply(413, f"The body is larger than {config.notification_max_bytes} bytes.")
     try:
         received = notifications.parse_notifications(body, config, times.now(), traceparent)
     except NotANotification as failure:
-        logs.warning("notification.refused", reason=str(failure), bytes=len(body), traceparent=traceparent)
-        return WebhookReply(400, str(failure))
-    logs.info(
-        "notification.received",
-        count=len(received.signals),
-        signals=[news.signal_id for news in received.signals[:MAX_LOGGED]],
-        encrypted=len(received.encrypted.items) or None,
-        tasks=len(received.tasks),
-        traceparent=traceparent,
-    )
-    if received.dropped:
-        logs.warning("notification.dropped", **received.dropped, traceparent=traceparent)
+        return _refuse(400, "notNotifications", str(failure))
     todo = [tasks.serialize_task(task) for task in received.tasks]
-    if count := _REFUSALS.add(received.dropped["clientState"]):
-        todo.append(tasks.serialize_task(Task(NotificationsRefused(count), traceparent)))
-    encrypted, too_large = rich_notifications.pack_batch(received.encrypted)
+    if received.signals or received.encrypted.items or todo:
+        logs.info(
+            "notification.received",
+            count=len(received.signals),
+            signals=[news.signal_id for news in received.signals[:MAX_LOGGED]],
+            encrypted=len(received.encrypted.items) or None,
+            tasks=len(todo),
+            traceparent=traceparent,
+        )
+    sealed, too_large = rich_notifications.pack_batch(received.encrypted)
+    todo += _drop(received.dropped + Counter(tooLarge=too_large), received.refused_ids)
+    return WebhookReply(202, signals=[*signals.pack_messages(received.signals), *sealed], tasks=todo)
+
+
+def _refused_unparsed(body: bytes, config: Settings) -> WebhookReply | None:
+    """The reply to a body that is too large to be parsed for a stranger; None for one that is to be parsed."""
+    if len(body) > config.notification_max_bytes:
+        return _refuse(413, "tooLarge", f"The body is larger than {config.notification_max_bytes} bytes.")
+    if len(body) <= prefilter.SMALL or not prefilter.can_check(config.client_states):
+        return None
+    if prefilter.is_escaped(body):
+        if CALL_EVENTS in config.signals:
+            return None
+        return _refuse(413, "escaped", f"A body with escapes is larger than {prefilter.SMALL} bytes.")
+    if prefilter.holds_state(body, config.client_states):
+        return None
     return WebhookReply(
-        202, signals=[*signals.pack_messages([*received.signals, *too_large]), *encrypted], tasks=todo
+        202, tasks=_drop({"clientState": 1}, prefilter.subscription_ids(body, MAX_REPORTED_IDS))
     )
 
 
-class RefusalCounter:
-    """Count wrong clientStates; report the count at most once per REPORT_INTERVAL.
+def _refuse(status: int, reason: str, text: str) -> WebhookReply:
+    if due := _REFUSED.add({reason: 1}):
+        logs.warning("notification.refused", **due.counts)
+    return WebhookReply(status, text)
 
-    Anyone can send a wrong clientState, and must not be able to fill the queue.
-    """
+
+def _drop(counts: Mapping[str, int], subscription_ids: Sequence[str]) -> list[str]:
+    """Count dropped items. Return the task that reports those with a wrong client state, once in a while."""
+    due = _DROPPED.add(counts, subscription_ids)
+    if not due:
+        return []
+    logs.warning("notification.dropped", **due.counts)
+    count = due.counts["clientState"]
+    return [tasks.serialize_task(Task(NotificationsRefused(count, due.subscription_ids)))] if count else []
+
+
+@dataclass(frozen=True)
+class Due:
+    """Counts that are to be reported now, and some of the subscriptions that were named with them."""
+
+    counts: Counter[str]
+    subscription_ids: tuple[str, ...]
+
+
+class Tally:
+    """Counts that are reported at most once in REPORT_INTERVAL seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._count = 0
-        self._debounce = Debounce(REPORT_INTERVAL, clock=clock)
+        self._counts: Counter[str] = Counter()
+        self._ids: dict[str, None] = {}
+        self._once = Debounce(REPORT_INTERVAL, clock=clock)
         self._lock = threading.Lock()
 
-    def add(self, count: int) -> int:
-        """Add to the count. Return the total if it is to be reported now, else 0."""
+    def add(self, counts: Mapping[str, int], subscription_ids: Sequence[str] = ()) -> Due | None:
+        """Add these, and return the sums since the last report when the next one is due."""
         with self._lock:
-            self._count += count
-            if not self._count or not self._debounce.allows("told"):
-                return 0
-            total, self._count = self._count, 0
-            return total
+            self._counts.update(counts)
+            for each in subscription_ids:
+                if len(self._ids) < MAX_REPORTED_IDS:
+                    self._ids[each.lower()] = None
+            if not self._counts.total() or not self._once.allows("report"):
+                return None
+            due = Due(self._counts, tuple(self._ids))
+            self._counts, self._ids = Counter(), {}
+            return due
 
 
-_REFUSALS = RefusalCounter()
+_HANDSHAKES, _REFUSED, _DROPPED = Tally(), Tally(), Tally()

@@ -25,7 +25,7 @@ from .parallel_reads import ReadFailure
 from .readings import Readings
 
 POISON = "-poison"
-FORGERY_COUNTS = timedelta(hours=24)  # how long a wrong clientState remains a problem
+REFUSALS_COUNT = timedelta(hours=24)  # a wrong clientState is shown for so long
 SWEEP_EVERY = timedelta(hours=3)
 OPEN_DAYS = 3  # after which an incomplete day is a warning
 
@@ -82,7 +82,7 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
         *_wrong_key(readings),
         *_unreadable_list(readings, settings),
         *_subscriptions(desired, run, Severity.PROBLEM),
-        *_forgeries(readings, now),
+        *_refused_ours(readings, now),
         *_poison(readings),
         *_stopped_sweep(readings, now),
     )
@@ -95,6 +95,7 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
         *_pending(readings, settings, now),
         *_open_days(readings, now.date()),
         *_failed_signals(readings),
+        *_forgeries(readings, now),
     )
     return Diagnosis(problems, warnings, views)
 
@@ -167,14 +168,23 @@ def _maintenance(views: Sequence[SubscriptionView], run: Maintenance | None) -> 
         yield findings.closed_to("the app", run.own_handshake, accepted=accepted).text
 
 
+def _refused_ours(readings: Readings, now: datetime) -> Iterator[str]:
+    ours = readings.refused and readings.refused.ours
+    if ours and now - ours[0] < REFUSALS_COUNT:
+        yield (
+            f"Graph sent notifications of subscription {ours[1]} with a clientState that the app does not accept, the "
+            f"last at {format_utc(ours[0])}. They were dropped. If the client state was changed by hand, "
+            "CLIENT_STATE_PREVIOUS must hold the former one (`scripts/rotate` sees to it). This clears 24 hours after "
+            "the last one."
+        )
+
+
 def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
     refused = readings.refused
-    if refused and now - refused.last < FORGERY_COUNTS:
+    if refused and now - refused.last < REFUSALS_COUNT:
         yield (
-            f"Notifications with a wrong clientState: {refused.count:,} since {format_utc(refused.first)}, the last at "
-            f"{format_utc(refused.last)}. They were dropped. If the client state was changed by hand, "
-            "CLIENT_STATE_PREVIOUS must hold the old one (`scripts/rotate` sets it); if not, they are forged, "
-            "and nothing is lost. This clears 24 hours after the last one."
+            f"{refused.count:,} notifications with a wrong clientState since {format_utc(refused.first)}, the last at "
+            f"{format_utc(refused.last)}. Anyone can send such; they were dropped, and nothing is lost."
         )
 
 

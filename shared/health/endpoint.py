@@ -89,6 +89,7 @@ def health_json(report: HealthReport) -> dict[str, Any]:
             "first": times.optional_text(refused.first),
             "last": times.text(refused.last),
             "count": refused.count,
+            "ours": refused.ours and {"last": times.text(refused.ours[0]), "subscription": refused.ours[1]},
         },
         "queues": {
             name: None if isinstance(length, ReadFailure) else length for name, length in read.queues.items()

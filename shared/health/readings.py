@@ -49,11 +49,12 @@ _QUEUES: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 @dataclass(frozen=True)
 class RefusedNotifications:
-    """Notifications that were dropped because of a wrong clientState."""
+    """Notifications with a wrong clientState; `ours` is when a subscription of this app last sent one, and its id."""
 
     first: datetime | None
     last: datetime
     count: int
+    ours: tuple[datetime, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -243,8 +244,17 @@ def _content(answer: StateBlob | ReadFailure | None) -> dict[str, Any]:
 
 
 def _parse_refused(content: Mapping[str, Any]) -> RefusedNotifications | None:
-    last = _time(content, "at")
-    return RefusedNotifications(_time(content, "first"), last, _count(content, "count")) if last else None
+    last, ours = _time(content, "at"), content.get("ours")
+    if last is None:
+        return None
+    ours = ours if isinstance(ours, dict) else {}
+    sent = _time(ours, "at")
+    return RefusedNotifications(
+        _time(content, "first"),
+        last,
+        _count(content, "count"),
+        (sent, str(ours.get("subscription"))) if sent else None,
+    )
 
 
 def _parse_organizer(content: Mapping[str, Any]) -> DeniedOrganizer:

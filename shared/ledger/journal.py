@@ -43,7 +43,7 @@ class Journal:
         self._send([each for each, now in zip(records, latest, strict=True) if now.attempt <= each.attempt])
 
     def send_due(self, records: Sequence[Record], started: datetime) -> None:
-        """Send the message for each attempt that became due after a job's start, then publish.
+        """Send the messages that became due after a job's start, then publish.
 
         A job that crashes in between finds the outcomes unchanged when it is repeated, so it sends the messages again.
         """
@@ -52,7 +52,7 @@ class Journal:
         self.publish(records)
 
     def _send(self, records: Iterable[Record]) -> None:
-        """Send the messages of these records; checks and attempts far ahead are left to the sweep."""
+        """Send the next message of each record, unless the sweep makes the attempt."""
         now, due = times.now(), list[Nudge]()
         for record in records:
             following = record.next

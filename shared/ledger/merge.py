@@ -101,7 +101,7 @@ def reopen_record(old: Record, cause: Cause, started: datetime, now: datetime) -
 
 
 def is_due_since(record: Record, started: datetime, now: datetime) -> bool:
-    """Whether the next attempt became due after a job's start, so the job sends its message."""
+    """Whether a record's next attempt became due after a job's start."""
     waiting = record.next
     return (
         waiting is not None

@@ -124,7 +124,7 @@ class Outcomes:
         """
         day = self.day_of(name)
         seen = _first_seen(metadata) or times.midnight(day)
-        look = NextAttempt(0, seen, Purpose.LOOK)
+        next_attempt = NextAttempt(0, seen, Purpose.LOOK)
         series, signal_id = AttemptSeries(seen), signal_id_of(name)
         return Record(
             signal_id,
@@ -132,7 +132,7 @@ class Outcomes:
             seen,
             0,
             series,
-            look,
+            next_attempt,
             last_error=UNREADABLE,
             revision=_revision(metadata),
             days=(day,),
@@ -150,9 +150,8 @@ class Outcomes:
             *earlier, day = record.days
             name = self.name(record.signal_id, day)
             etag, other = retry_conflicts(lambda: self._put(name, record), name)
-            left = {name: other}
-            for each in (self.name(record.signal_id, day) for day in earlier):
-                left[each] = retry_conflicts(partial(self._delete_older, each, record), each)
+            names = (self.name(record.signal_id, each) for each in earlier)
+            left = {name: other} | {each: self._delete_older(each, record) for each in names}
             stored = ledger.read(record.signal_id)
             if stored is None:  # it was removed meanwhile, so its copy goes too
                 if etag:
@@ -171,7 +170,7 @@ class Outcomes:
         return retry_conflicts(attempt, f"the outcome of {record.signal_id}")
 
     def _put(self, name: str, record: Record) -> tuple[str | None, Mapping[str, str]] | None:
-        """Write a copy, unless the existing one is as new or of a commit not in the record.
+        """Write a copy, unless there is one that is as new or not in the record.
 
         A first copy is written without reading. Return the ETag of this revision's copy, or None if another was left,
         and the metadata of the copy that was left. Return None if another writer was faster.
@@ -191,17 +190,18 @@ class Outcomes:
         written = put_blob(self._container, name, dump_outcome(record), etag=etag, metadata=metadata)
         return (written, {}) if written else None
 
-    def _delete_older(self, name: str, record: Record) -> Mapping[str, str] | None:
+    def _delete_older(self, name: str, record: Record) -> Mapping[str, str]:
         """Delete the copy `name`, unless it is of a commit not in the record.
 
-        It may be newer: the call's end may have moved back to its day meanwhile. Return the metadata of the copy that
-        was left, or None if another writer was faster.
+        It may be newer, if the call's end has moved back to its day meanwhile. A copy that changes before it is deleted
+        is left to its writer, which publishes again. Return the metadata of a copy that is not in the record.
         """
         blob = get_properties(self._container, name)
         metadata = (blob and blob.metadata) or {}
         if blob is None or _is_unknown(metadata, record):
             return metadata
-        return {} if delete_blob(self._container, name, etag=blob.etag) else None
+        delete_blob(self._container, name, etag=blob.etag)
+        return {}
 
     def remove(self, record: Record) -> None:
         """Delete the copies of a removed record, but none adopted by another record."""
@@ -225,19 +225,16 @@ def _adopt(record: Record | None, copy: Record) -> Record | None:
     """
     if record is None or {each.id for each in copy.commits} <= {each.id for each in record.commits}:
         return None
-    attempt = max(copy.attempt, record.attempt)
-    erased = next((each for each in (record, copy) if each.is_erased), None)
-    adopted = replace(erased, attempt=attempt) if erased else merge_attempt(copy, record, attempt) or record
+    adopted = record if record.is_erased else merge_attempt(copy, record, copy.attempt) or copy
     return replace(
         adopted,
         revision=max(copy.revision, record.revision),
-        days=(*copy.days, *record.days),
         commits=(*record.commits, *copy.commits),
     )
 
 
 def _is_unknown(metadata: Mapping[str, str], record: Record) -> bool:
-    """Whether a copy is of a commit that is not in the record. A foreign blob is of none."""
+    """Whether a copy is of a commit not in the record; a foreign blob is of none."""
     return "commit" in metadata and all(each.id != metadata["commit"] for each in record.commits)
 
 

@@ -49,13 +49,14 @@ class RichItem:
 
 @dataclass(frozen=True)
 class EncryptedBatch:
-    """The rich notifications of one POST, with its validation tokens."""
+    """The rich items of one POST, and its validation tokens; `waits` is as in News."""
 
     items: tuple[RichItem, ...]
     tokens: Annotated[tuple[str, ...], "validationTokens"]
     first_seen: Moment
     traceparent: TraceParent = None
     door: Door = Door.WEBHOOK
+    waits: int = 0
 
     def without_ciphertext(self) -> tuple[News, ...]:
         """Return one news item per meeting, without ciphertext and tokens."""
@@ -75,27 +76,23 @@ class EncryptedBatch:
         )
 
 
-def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], tuple[News, ...]]:
-    """Pack the items into as few messages as possible; return their texts.
-
-    Also return plain news for the items that are too large for any message.
-    """
+def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], int]:
+    """The texts of as few messages as hold the items, and the number of items that no message can hold."""
     empty = len(_serialize_items(encrypted, ()))
     packs: list[list[RichItem]] = []
-    too_large: list[RichItem] = []
+    too_large = 0
     size = MAX_MESSAGE_BYTES
     for item in encrypted.items:
         length = len(codec.dumps(item)) + 1
         if empty + length > MAX_MESSAGE_BYTES:
-            too_large.append(item)
+            too_large += 1
             continue
         if size + length > MAX_MESSAGE_BYTES:
             packs.append([])
             size = empty
         packs[-1].append(item)
         size += length
-    texts = [_serialize_items(encrypted, items) for items in packs]
-    return texts, replace(encrypted, items=tuple(too_large)).without_ciphertext()
+    return [_serialize_items(encrypted, items) for items in packs], too_large
 
 
 def parse_message(text: str) -> Sequence[Message] | EncryptedBatch:

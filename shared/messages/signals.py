@@ -123,7 +123,7 @@ def _either(first: Any, second: Any) -> Any:
 
 @dataclass(frozen=True)
 class News:
-    """An announcement by Graph."""
+    """An announcement by Graph, as a door passes it on; `waits` counts the waits for its subscription."""
 
     signal_id: SignalId
     first_seen: Moment
@@ -131,6 +131,7 @@ class News:
     subscription_id: OpaqueId | None = None
     meeting: Annotated[Meeting, codec.FLAT] = Meeting()
     traceparent: TraceParent = None
+    waits: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError if facts are missing that cannot be read from Graph."""

@@ -20,6 +20,7 @@ from .signals import EVENT_ID, EventKind
 
 VERSION = 1  # of messages on `upkeep`
 MAX_ORGANIZERS = 50
+MAX_RENEWED = 20
 
 
 def _parse_end(value: object) -> datetime:
@@ -48,9 +49,10 @@ class RenewSubscription:
 
 @dataclass(frozen=True)
 class MaintainSubscriptions:
-    """Check all subscriptions; renew, replace, create or delete as needed."""
+    """Renew these subscriptions, then go through all."""
 
     kind: ClassVar[str] = "maintainSubscriptions"
+    subscription_ids: tuple[OpaqueId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class NotificationsRefused:
 
     kind: ClassVar[str] = "notificationsRefused"
     count: int = 0
+    subscription_ids: tuple[Annotated[str, _parse_object_id], ...] = ()
 
 
 @dataclass(frozen=True)

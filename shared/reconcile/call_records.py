@@ -102,10 +102,10 @@ def parse_listed(item: object) -> ListedCall | None:
 
 
 class OutcomeIndex:
-    """The results of existing outcomes by day; each day is listed once, when it or the next day is needed.
+    """The results of existing outcomes by day; a day is listed once, when needed.
 
-    The outcomes of a day with more than MOST_LISTED are read one by one: otherwise every slice would list that day
-    again and hold it in memory.
+    A day is listed when it or the next day is needed. The outcomes of a day with more than MOST_LISTED are read one by
+    one: otherwise every slice would list that day again and hold it in memory.
     """
 
     def __init__(self, outcomes: Outcomes, most_listed: int = MOST_LISTED) -> None:

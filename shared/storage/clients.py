@@ -23,6 +23,7 @@ from azure.storage.queue import (
 )
 from requests.adapters import HTTPAdapter
 
+from ..bounded_http import keep_headers
 from ..settings import THREADS
 
 SIGNALS_QUEUE = "meeting-signals"
@@ -60,6 +61,7 @@ def _with_connections(options: dict[str, Any]) -> dict[str, Any]:
     The SDK keeps 10 and drops the others with a warning.
     """
     session = requests.Session()
+    session.auth = keep_headers
     session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
     return {"transport": RequestsTransport(session=session, **options), **options}
 

@@ -41,13 +41,18 @@ class Heartbeat:
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
-    def count_refused(self, count: int) -> None:
-        """Add to the count of notifications with a wrong clientState."""
+    def count_refused(self, count: int, subscription_id: str | None) -> None:
+        """Add notifications with a wrong clientState to the count, and the subscription of ours that sent one."""
+        now = times.text(times.now())
+        ours = {"ours": {"at": now, "subscription": subscription_id}} if subscription_id else {}
         try:
-            blob = self._state.read(REFUSED)
-            content = blob.content if blob else {}
-            first, before = content.get("first"), content.get("count", 0)
-            now = times.text(times.now())
-            self._state.write(REFUSED, {"at": now, "first": first or now, "count": before + count}, blob)
+            entry = self._state.read(REFUSED)
+            before = entry.content if entry else {}
+            counted = {
+                "at": now,
+                "first": before.get("first") or now,
+                "count": before.get("count", 0) + count,
+            }
+            self._state.write(REFUSED, {**before, **counted, **ours}, entry)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)

@@ -12,6 +12,8 @@ import secrets
 import requests
 from urllib3.exceptions import NameResolutionError
 
+from ..bounded_http import keep_headers
+
 ROUTES = ("notifications", "lifecycle")
 TIMEOUT = 10.0  # seconds, as Graph waits
 TRIES = 3  # the first may wake a cold app
@@ -39,6 +41,7 @@ def _problem(url: str) -> str:
             url,
             params={"validationToken": token},
             headers={"Content-Type": "text/plain; charset=utf-8"},
+            auth=keep_headers,
             timeout=TIMEOUT,
             allow_redirects=False,
             stream=True,

@@ -23,12 +23,13 @@ from ..graph.subscriptions import (
 )
 from ..messages import tasks
 from ..messages.signals import EventKind
-from ..messages.tasks import Backfill, Task
+from ..messages.tasks import Backfill, NotificationsRefused, Task
 from ..services import Services
 from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
 from ..storage.state import StateStore
+from ..storage.subscription_registry import SubscriptionRegistry
 from ..storage.watchlist import Watchlist
 from . import desired, status
 from .changes import SubscriptionChanges
@@ -57,6 +58,7 @@ def maintain_all(services: Services) -> None:
         services.settings,
         changes(services),
         services.watch,
+        services.subscriptions,
         services.tasks,
         _last_run(services.state),
     )
@@ -73,12 +75,26 @@ def maintain_all(services: Services) -> None:
 
 
 def renew_one(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; if it is gone, maintain all."""
+    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all.
+
+    One that is not ours is passed over: whoever knows the client state can name any.
+    """
+    if not services.subscriptions.is_known(subscription_id):
+        logs.warning("subscription.unknown", subscription=subscription_id)
+        return
     try:
         subscription = get_subscription(services.graph, subscription_id)
         changes(services).renew(subscription, desired.max_lifetime(subscription.resource))
     except NotFound:
         maintain_all(services)
+
+
+def count_refusals(services: Services, job: NotificationsRefused) -> None:
+    """Count notifications with a wrong client state, and find out whether a subscription of ours sent one."""
+    ours = next(filter(services.subscriptions.is_registered, job.subscription_ids), None)
+    services.heartbeat.count_refused(job.count, ours)
+    if ours:
+        logs.error("subscription.refused", subscription=ours)
 
 
 def subscribe_event(
@@ -120,6 +136,7 @@ class _Run:
         settings: Settings,
         changes: SubscriptionChanges,
         watch: Watchlist,
+        registry: SubscriptionRegistry,
         upkeep: Queue,
         before: Maintenance | None,
     ) -> None:
@@ -128,6 +145,7 @@ class _Run:
         self._settings = settings
         self._changes = changes
         self._watch = watch
+        self._registry = registry
         self._upkeep = upkeep
         self._validation = before.validation if before else ""
         self._own_handshake = before.own_handshake if before else ""
@@ -138,7 +156,7 @@ class _Run:
     def all_steps(self) -> tuple[SubscriptionView, ...]:
         """Make all steps; return the state of all subscriptions. Raises a GraphError."""
         graph, settings = self._graph, self._settings
-        existing = list_subscriptions(graph)
+        existing = self._list()
         targets = _desired_subscriptions(existing, graph, settings, self._watch)
         todo = plan_steps(existing, targets, settings, graph.now())
         if self._own_handshake:
@@ -159,8 +177,17 @@ class _Run:
                 requestId=graph.request_id,
             )
         if todo.renew or todo.replace or todo.create or todo.delete:
-            existing = list_subscriptions(graph)
+            existing = self._list()
         return status.all_statuses(existing, targets, settings, graph.now())
+
+    def _list(self) -> list[Subscription]:
+        """Graph's list, which is also registered. Raises GraphError."""
+        subscriptions = list_subscriptions(self._graph)
+        try:
+            self._registry.save(subscriptions)
+        except AzureError as failure:  # the worker asks for the list itself where it needs to
+            logs.warning("registry.failed", error=type(failure).__name__)
+        return subscriptions
 
     def result(self, views: Sequence[SubscriptionView] | None) -> dict[str, object]:
         """Return the published result; `views` is None if Graph's list could not be read."""

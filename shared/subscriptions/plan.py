@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qs, urlsplit
 
-from ..graph.subscriptions import NewSubscription, Subscription
+from ..graph.subscriptions import NewSubscription, Subscription, is_same_address
 from ..settings import Settings, fingerprint
 from .desired import DesiredSubscription
 
@@ -66,7 +65,7 @@ def plan_steps(
 
 def is_ours(subscription: Subscription, settings: Settings) -> bool:
     """Whether it delivers to this app's address."""
-    return _parse_address(subscription.notification_url) == _parse_address(notification_url(settings))
+    return subscription.delivers_to(settings.notification_base_url)
 
 
 def is_accepted(subscription: Subscription, settings: Settings) -> bool:
@@ -74,9 +73,7 @@ def is_accepted(subscription: Subscription, settings: Settings) -> bool:
 
     A lifecycleNotificationUrl cannot be added later, so a subscription without one is replaced.
     """
-    lifecycle = _parse_address(subscription.lifecycle_url) == _parse_address(
-        notification_url(settings, "lifecycle")
-    )
+    lifecycle = is_same_address(subscription.lifecycle_url, notification_url(settings, "lifecycle"))
     return lifecycle and client_state_of(subscription, settings) is not None
 
 
@@ -97,17 +94,6 @@ def has_same_target(subscription: Subscription, desired: DesiredSubscription | N
 
 
 def client_state_of(subscription: Subscription, settings: Settings) -> str | None:
-    """Return the accepted clientState with the fingerprint in its URL, or None."""
-    query = parse_qs(urlsplit(subscription.notification_url).query)
-    key = query.get("k", [None])[0]
-    return next((state for state in settings.client_states if fingerprint(state) == key), None)
-
-
-def _parse_address(url: str) -> tuple[str, str | None, int | None, str] | None:
-    """Return the parts of a URL that identify its address, without the query."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return None
-    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+    """The client state that it sends, or None where the fingerprint in its URL is of none that we accept."""
+    states = settings.client_states
+    return next((state for state in states if fingerprint(state) == subscription.fingerprint), None)

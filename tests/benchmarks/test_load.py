@@ -1,29 +1,24 @@
 """The load script for deployments, run against the local stack."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from benchmarks import load_azure
-from local.stack import app_settings
 from shared.errors import AttendanceError
-from tests.support.command_line import ROOT
+from tests.support.command_line import ROOT, environment
 from tests.support.front import SECONDS, Front, own_stack
 
 stack = own_stack(CONFIRM_AFTER="0")
 
 
-def measured(front: Front, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call the script as a deployment's operator does."""
-    file = folder / "settings.json"
-    file.write_text(json.dumps(app_settings.for_people(front.stack.settings)))
+def measured(front: Front, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the script as a deployment's operator does, with the settings in the environment."""
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.load_azure", "--settings", str(file), *arguments],
-        env={**os.environ, "CLIENT_STATE": front.stack.settings["CLIENT_STATE"]},
+        [sys.executable, "-m", "benchmarks.load_azure", *arguments],
+        env=environment(front, CLIENT_STATE=front.stack.settings["CLIENT_STATE"]),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -31,14 +26,14 @@ def measured(front: Front, folder: Path, *arguments: str) -> subprocess.Complete
     )
 
 
-def test_an_app_is_measured_with_what_it_has_archived(front: Front, tmp_path: Path) -> None:
-    nothing = measured(front, tmp_path)
+def test_an_app_is_measured_with_what_it_has_archived(front: Front) -> None:
+    nothing = measured(front)
     assert nothing.returncode == 1
     assert "No report of a call was stored" in nothing.stderr
     made = [front.session() for _ in range(3)]
     front.notify(*[each.call_id for each in made])
     before = [front.outcome(each.call_id, "stored") for each in made]
-    done = measured(front, tmp_path, "--pairs", "2", "--burst", "20", "--archive", "--json")
+    done = measured(front, "--pairs", "2", "--burst", "20", "--archive", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["refused"] == 0

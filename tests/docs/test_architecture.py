@@ -18,7 +18,7 @@ from tests.unit.test_imports import LAYERS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-CALL = "one"
+CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -61,6 +61,8 @@ def walk() -> list[str]:
             called.append(f"{module}.{code.co_qualname}")
 
     with running() as app:
+        named = json.loads(notification())["value"][0]["subscriptionId"]
+        app.services.state.put(f"subscriptions/{named}.json", {"resource": "communications/callRecords"})
         app.calls.append(call(CALL, NOW - timedelta(minutes=10)))
         before = sys.getprofile()
         sys.setprofile(called_now)

@@ -10,6 +10,7 @@ ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~=-]{0,127}")  # what may stand in an a
 GUID = re.compile(
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 )  # in any case of letters it is one id
+UNCHECKED = 16 * 1024  # bytes, up to which every body is parsed
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,16 @@ class Verdict:
     authentic: int = 0
 
 
-def verdict(body: bytes, state: str, tenant: str, most: int) -> Verdict:
-    """What must become of a POST with this body."""
+def verdict(body: bytes, state: str, tenant: str, most: int, *, rich: bool = True) -> Verdict:
+    """What must become of a POST with this body; `rich`: call events are subscribed to."""
     if len(body) > most:
         return Verdict(413)
+    if len(body) > UNCHECKED:
+        if b"\\u" in body or b"\0" in body:
+            if not rich:
+                return Verdict(413)
+        elif not _names_state(body, state):
+            return Verdict(202)
     try:
         content = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -33,8 +40,13 @@ def verdict(body: bytes, state: str, tenant: str, most: int) -> Verdict:
     if not isinstance(items, list):
         return Verdict(400)
     good = [item for item in items if isinstance(item, dict) and _is_authentic(item, state, tenant)]
+    good = [item for item in good if _names_subscription(item)]
     calls = {call for item in good if item.get("lifecycleEvent") is None and (call := _call(item))}
     return Verdict(202, frozenset(calls), len(good))
+
+
+def _names_state(body: bytes, state: str) -> bool:
+    return re.search(rb'"clientState"\s*:\s*"%s"' % re.escape(state).encode(), body) is not None
 
 
 def _is_authentic(item: dict[str, Any], state: str, tenant: str) -> bool:
@@ -42,6 +54,11 @@ def _is_authentic(item: dict[str, Any], state: str, tenant: str) -> bool:
     return item.get("clientState") == state and (
         owner is None or (isinstance(owner, str) and owner.lower() == tenant)
     )
+
+
+def _names_subscription(item: dict[str, Any]) -> bool:
+    named = item.get("subscriptionId")
+    return isinstance(named, str) and ID.fullmatch(named) is not None
 
 
 def _call(item: dict[str, Any]) -> str:
@@ -52,5 +69,4 @@ def _call(item: dict[str, Any]) -> str:
     data = item.get("resourceData")
     named = data.get("id") if isinstance(data, dict) else None
     found = match[1] or match[2] or (named if isinstance(named, str) else "")
-    found = found.lower() if GUID.fullmatch(found) else found
-    return found if ID.fullmatch(found) else ""
+    return found.lower() if GUID.fullmatch(found) else ""

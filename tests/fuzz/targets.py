@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from shared import settings
-from shared.doors import notifications, webhook
+from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, meetings, report_json, reports, verbatim_json
 from shared.graph.client import Graph
@@ -38,6 +38,7 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     envelope: (),
     call_records: ("parse_listed",),
     notifications: (),
+    prefilter: (),
     record: ("dump_outcome", "outcome_metadata", "load_outcome", "_load_report"),
     report_json: (),
     reports: ("read", "listed", "_record_pages", "_listed"),
@@ -195,9 +196,10 @@ def _webhook(body: bytes, source: Random) -> None:
         return
     if source.random() < 0.001:
         clock = iter((0.0, 1.0, 100.0))
-        refusals = webhook.RefusalCounter(lambda: next(clock))
-        counted = [refusals.add(count) for count in (0, 2, 3, 0)]
-        _check(counted == [0, 2, 0, 3], "refusals are counted wrongly")
+        tally = webhook.Tally(lambda: next(clock))
+        due = [tally.add({"a": count}) for count in (0, 2, 3, 0)]
+        counted = [each.counts["a"] if each else 0 for each in due]
+        _check(counted == [0, 2, 0, 3], "the tally counts wrongly")
     wanted = oracle.verdict(body, STATE, TENANT, MOST)
     _check(reply.status == wanted.status, f"status {reply.status}, not {wanted.status}")
     _check(reply.status == 202 or not sent, "something was enqueued and refused")
@@ -326,6 +328,8 @@ def _call_record(body: bytes, _: Random) -> None:
 
 class _Answers:
     """A Graph that gives one document at every address, in a few pages."""
+
+    request_id = None
 
     def __init__(self, content: dict[str, Any]) -> None:
         self._content = content

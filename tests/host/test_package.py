@@ -87,6 +87,19 @@ def test_it_holds_the_app_and_its_packages_and_nothing_else(artefact: Path) -> N
     assert "azure-keyvault-keys" in held
 
 
+def test_its_bill_of_materials_names_what_it_holds(artefact: Path) -> None:
+    bill = json.loads(artefact.with_suffix(".cdx.json").read_text())
+    assert (
+        bill["metadata"]["component"]["hashes"][0]["content"]
+        == hashlib.sha256(artefact.read_bytes()).hexdigest()
+    )
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    named = {each["name"]: each["version"] for each in bill["components"]}
+    assert named.items() <= locked.items()
+    held = {name for name in zipfile.ZipFile(artefact).namelist() if name.endswith(".dist-info/METADATA")}
+    assert len(named) == len(held)
+
+
 def test_it_indexes_with_its_own_packages_alone(unpacked: Path, bare: Path, runtime: Path) -> None:
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         pytest.skip("the packages are for Linux on x86-64")

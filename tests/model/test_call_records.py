@@ -16,8 +16,16 @@ from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Cause, Record, Result, dump_outcome, outcome_metadata
 from shared.messages import codec
 from shared.messages.signals import Meeting
-from shared.reconcile.call_records import CallScan, ListedCall, OutcomeIndex, parse_listed
+from shared.reconcile.call_records import (
+    CallScan,
+    ListedCall,
+    MissingSignal,
+    OutcomeIndex,
+    announce_missing,
+    parse_listed,
+)
 from shared.reconcile.slices import Slice
+from shared.storage.clients import SIGNALS_QUEUE
 from shared.storage.scans import CallCursor, Scan
 from tests.support.doubles import Container, Steps
 from tests.support.simulated_app import NOW, call, running
@@ -109,6 +117,14 @@ def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() 
         assert known
         assert known.record.meeting.organizer_id is None  # which decides, and is read from the call record
         assert known.record.series.cause is Cause.NEWS
+
+
+def test_a_call_is_queued_by_an_instance_whose_clock_is_behind_that_of_the_scan() -> None:
+    with running() as app:
+        scan = Scan("recent", NOW + timedelta(seconds=2), ENDED, NOW, NOW)
+        missing = MissingSignal("cr-one", Meeting(ENDED, ENDED))
+        announce_missing([missing], scan, app.services.journal)
+        assert len(app.queues[SIGNALS_QUEUE].messages) == 1
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])

@@ -87,6 +87,7 @@ class Checked(History):
             for text in {each.text for each in self.queues[SIGNALS].messages}  # enqueued twice, it is one
             for message in read(text)
             if record_for_attempt(message, known.get(message.signal_id), self.steps.now)
+            and message.signal_id not in self.expired  # with the record went the number that fences
         )
         assert not live or max(live.values()) == 1, f"two live messages: {live}"
 

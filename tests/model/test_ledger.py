@@ -361,6 +361,7 @@ def test_a_message_that_cannot_be_read_is_recorded_once_and_its_text_is_not_publ
     stored = codec.loads(Record, blob.body)
     assert stored.buried
     assert json.loads(stored.buried.text) == {"version": 9, "kind": "later"}
+    assert [each.step for each in stored.commits] == ["buried", "buried"]
 
 
 # What follows
@@ -435,6 +436,8 @@ def test_news_that_meets_a_record_fills_what_it_lacks_and_sends_nothing(app: App
     assert (before.announced, before.door, before.subscription_id) == (None, None, None)
     waiting = messages(app)
     seen = app.now
+    for each in ("subscription", "another"):
+        app.services.state.put(f"subscriptions/{each}.json", {"resource": "communications/callRecords"})
     news = call_record_news("one", seen, subscription_id="subscription")
     worker.handle_signals(serialize_message(news), app.services)
     after = record(app)
@@ -581,7 +584,7 @@ def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     assert not messages(app)
 
 
-def test_another_redrive_leaves_what_is_first_attempt_due_to_its_message_until_that_is_overdue(
+def test_another_redrive_leaves_a_queued_attempt_to_its_message_until_that_is_overdue(
     app: App,
 ) -> None:
     app.calls.append(call("one", LONG_AGO, ready=NOW + 90 * DAY))

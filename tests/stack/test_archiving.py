@@ -305,7 +305,7 @@ def test_a_next_link_that_points_elsewhere_gets_no_request_and_no_token(front: F
     }
     front.control.add_fault(Fault(f"attendanceReports/{made.report_id}", status=200, body=body))
     front.notify(made.call_id)
-    assert "away from Microsoft Graph" in front.outcome(made.call_id, "pending")["lastError"]
+    assert "the next link is not Microsoft Graph" in front.outcome(made.call_id, "pending")["lastError"]
 
 
 def test_a_meeting_that_ended_just_before_midnight_is_filed_under_that_day(front: Front) -> None:

@@ -176,7 +176,7 @@ def test_a_report_behind_stacked_encodings_is_refused_at_once(
     front.control.add_fault(bomb)
     done = run(front, "fetch", address, *IDENTITY)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the answer is packed in a way that was not asked for" in done.stderr
+    assert "the answer has an encoding that was not requested" in done.stderr
 
 
 def test_meetings_are_watched_listed_and_watched_no_more(front: Front) -> None:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -16,9 +15,8 @@ import local.stack.identity
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting
 from local.stack import app_settings
-from shared.cli import main, session
+from shared.cli import main
 from shared.cli.commands import doctor
-from shared.errors import AttendanceError
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, eventually, own_stack
 
@@ -169,7 +167,7 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
             ("backfill", "--from", "2020-01-01", "--to", "2020-01-02"),
             "Graph lists the calls of the last 30 days",
         ),
-        (("redrive", "--outcome", "pending"), "What is pending is not taken up again"),
+        (("redrive", "--outcome", "pending"), "Pending signals cannot be redriven"),
         (("reports", "list", "--from", "2000-01-01", "--to", "2026-01-01"), "is more than 3,700 days."),
         (("person", "find", "x", "--from", "2026-01-01", "--to", "2026-01-02"), "at least 3 characters"),
     ],
@@ -181,48 +179,9 @@ def test_what_makes_no_sense_is_one_sentence(front: Front, arguments: tuple[str,
     assert sentence in done.stderr
 
 
-def test_settings_come_from_a_file_wherever_the_option_stands(front: Front, tmp_path: Path) -> None:
-    front.subscribe()
-    file = tmp_path / "app.json"
-    file.write_text(json.dumps(app_settings.for_people(front.stack.settings)))
-    bare = {name: value for name, value in environment(front).items() if not _is_told(front, name)}
-    for arguments in (
-        ("--settings", str(file), "watch", "list", "--json"),
-        ("watch", "list", f"--settings={file}", "--json"),
-        ("watch", "--json", "list", "--settings", str(file)),
-    ):
-        done = subprocess.run(command(*arguments), env=bare, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
-    without = subprocess.run(command("watch", "list"), env=bare, capture_output=True, text=True, timeout=60)
-    assert without.returncode == 1
-    assert "AzureWebJobsStorage__blobServiceUri is not set: give the app's settings" in without.stderr
-
-
-def _is_told(front: Front, name: str) -> bool:
-    return name in {each["name"] for each in app_settings.for_people(front.stack.settings)}
-
-
 def test_no_secret_is_in_the_settings_of_the_local_stack(front: Front) -> None:
     text = json.dumps(app_settings.for_people(front.stack.settings))
     assert front.stack.settings["CLIENT_STATE"] not in text
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[1]", "nothing"])
-def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "app.json"
-    file.write_text(content)
-    with pytest.raises(AttendanceError, match="is not the output of"):
-        session.load_environment(file, local=False)
-    with pytest.raises(AttendanceError, match="cannot be read"):
-        session.load_environment(tmp_path / "none.json", local=False)
-
-
-def test_without_a_local_stack_local_says_how_to_start_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "LOCAL_SETTINGS", tmp_path / "settings.json")
-    with pytest.raises(AttendanceError, match="make up"):
-        session.load_environment(None, local=True)
 
 
 @pytest.mark.parametrize(

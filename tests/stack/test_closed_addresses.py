@@ -18,7 +18,7 @@ from tests.support.command_line import told
 from tests.support.front import Front, eventually, own_stack
 from tests.support.gate import APP, GRAPH, Gate, gate
 
-stack = own_stack(MAINTAIN_SCHEDULE="0 0 0 1 1 *", SWEEP_SCHEDULE="0 0 0 1 1 *")  # on request alone
+stack = own_stack()
 NEXT = "the-next-client-state-of-this-app"
 
 

@@ -24,7 +24,7 @@ from tests.support.app_settings import STATE
 from tests.support.front import Front, own_stack
 from tests.support.health_states import ORGANIZER, World, world
 
-stack = own_stack(MAINTAIN_SCHEDULE="0 0 0 1 1 *")  # so that a subscription that is removed stays so
+stack = own_stack()
 
 CLOSED = "https://127.0.0.1:9/attendancehost"
 POISON = "upkeep-poison"
@@ -205,12 +205,29 @@ class TestGraph:
 
 
 class TestNotifications:
-    def test_a_wrong_client_state_of_the_last_24_hours_is_a_problem(self, busy: World) -> None:
+    def test_a_strangers_client_state_of_the_last_24_hours_is_a_warning(self, busy: World) -> None:
         first = times.text(times.now() - timedelta(days=9))
         busy.beat("refused", timedelta(hours=23), first=first, count=1_204)
-        assert "wrong clientState: 1,204 since" in the_problem(busy)
+        report = told(busy)
+        assert report["healthy"] is True
+        assert any(
+            "1,204 notifications with a wrong clientState since" in each for each in report["warnings"]
+        )
         busy.beat("refused", timedelta(hours=25), first=first, count=1_204)
-        assert told(busy)["healthy"] is True
+        assert not any("clientState" in each for each in told(busy)["warnings"])
+
+    def test_a_wrong_client_state_of_our_own_subscription_is_a_problem(self, busy: World) -> None:
+        for hours, is_healthy in ((23, False), (25, True)):
+            at = times.text(times.now() - timedelta(hours=hours))
+            busy.beat("refused", timedelta(hours=1), count=7, ours={"at": at, "subscription": "s-1"})
+            assert told(busy)["healthy"] is is_healthy
+        busy.beat(
+            "refused",
+            timedelta(hours=1),
+            count=7,
+            ours={"at": times.text(times.now()), "subscription": "s-1"},
+        )
+        assert "notifications of subscription s-1 with a clientState" in the_problem(busy)
 
 
 class TestStorage:

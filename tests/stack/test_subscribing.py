@@ -263,8 +263,10 @@ def test_reauthorization_that_graph_asks_for_renews_the_subscription(front: Fron
 
 
 def test_reauthorization_of_a_subscription_that_is_gone_makes_a_new_one(front: Front) -> None:
+    gone = "c0ffee00-0000-4000-8000-000000000002"
+    front.apart.upload_blob(f"subscriptions/{gone}.json", b'{"resource": "communications/callRecords"}')
     item = {
-        "subscriptionId": "c0ffee00-0000-4000-8000-000000000002",
+        "subscriptionId": gone,
         "tenantId": front.stack.settings["TENANT_ID"],
         "clientState": front.stack.settings["CLIENT_STATE"],
         "lifecycleEvent": "reauthorizationRequired",

@@ -34,6 +34,7 @@ class Announcer:
         It waits while many messages wait: Azurite looks through all of a queue for each that it gives out.
         Raises TimeoutError when the app does not take one.
         """
+        posts.register(self._running)
         items = [*call_ids] * TIMES
         source.shuffle(items)
         batches = list(_batches(items, source))

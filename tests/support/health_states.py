@@ -19,6 +19,7 @@ from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
 from shared.storage.scans import FULL, RECENT, Scan, ScanStore, StoredScan
 from shared.storage.state import StateStore
+from tests.support.front import NEVER
 
 HOSTILE = "<script>alert('x')</script><img src=https://outside.example/x.png>\"'&"
 ORGANIZER = "0a0b0c0d-0000-4000-8000-{:012d}"
@@ -117,8 +118,7 @@ class World:
 def world(stack: Stack) -> Iterator[World]:
     """Containers of one test in the stack's accounts, untouched by timers."""
     name = f"health-{uuid4().hex[:12]}"
-    never = "0 0 0 1 1 *"
-    changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": never, "SWEEP_SCHEDULE": never}
+    changes = {"ATTENDANCE_CONTAINER": name, "MAINTAIN_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER}
     service, host = stack.blob_service(), stack.state_service()
     data, state = service.create_container(name), host.create_container(f"{name}-state")
     try:

@@ -191,8 +191,15 @@ class History:
             self.posts = sorted([*self.posts, (moment, (call.id,))])
 
     def _expire(self, which: int) -> None:
-        """Somebody deletes a record that has settled."""
-        records = [each for each in self.records().values() if each.settled]
+        """Somebody deletes a record that has settled.
+
+        Not one of a denied organizer: the sweep would have nothing left to probe, and an operator must redrive it.
+        """
+        records = [
+            each
+            for each in self.records().values()
+            if each.settled and each.result is not Result.ACCESS_DENIED
+        ]
         if records and not self.workers:
             gone = records[which % len(records)].signal_id
             del self.state.blobs[f"{FOLDER}{gone}.json"]

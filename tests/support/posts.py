@@ -1,10 +1,13 @@
 """POSTs as Microsoft Graph sends them, and their reply times."""
 
 import http.client
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+
+from local.stack.compose import Stack
 
 SENDERS = 16
 JSON = {"Content-Type": "application/json"}
@@ -12,12 +15,22 @@ JSON = {"Content-Type": "application/json"}
 type Connection = http.client.HTTPConnection
 
 
+SUBSCRIPTION = "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11"
+
+
+def register(running: Stack) -> None:
+    """Have the app know the subscription that `notification` names, as its maintenance would."""
+    container = running.state_service().get_container_client(f"{running.container}-state")
+    body = json.dumps({"resource": "communications/callRecords"})
+    container.upload_blob(f"subscriptions/{SUBSCRIPTION}.json", body, overwrite=True)
+
+
 def notification(call_id: str, settings: Mapping[str, str]) -> dict[str, object]:
     """The item by which Graph announces a call record to the app with these settings."""
     resource = f"communications/callRecords/{call_id}"
     data = {"@odata.type": "#microsoft.graph.callrecord", "@odata.id": resource, "id": call_id}
     return {
-        "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+        "subscriptionId": SUBSCRIPTION,
         "clientState": settings["CLIENT_STATE"],
         "changeType": "created",
         "resource": resource,

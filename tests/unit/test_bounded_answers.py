@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.graph import client as client_module
 from shared.graph.client import MAX_PAGE_BYTES, MAX_PAGE_VALUES, MAX_TRIES, Graph, Skew
 from shared.limits import RateLimiter
+from shared.subscriptions.handshake import check_handshake
 from tests.support.raw_http import CHUNKED, DRIPS, Pieces, RawServer, dripping, head, serving, whole
 
 AT_ONCE = 10.0  # seconds; the dripping answers would take for ever
@@ -310,3 +311,18 @@ def test_an_error_body_over_its_limit_costs_no_more_than_its_code() -> None:
     with serving(whole(body, 503)) as server, pytest.raises(Unavailable) as caught:
         graph_at(server).get("things", "get")
     assert (caught.value.status, caught.value.code, len(server.heads)) == (503, "", MAX_TRIES)
+
+
+@pytest.mark.usefixtures("netrc")
+def test_no_password_of_this_machine_replaces_the_token() -> None:
+    with serving(whole()) as server:
+        graph_at(server).get("things", "get things")
+    assert b"authorization: bearer t\r\n" in server.heads[0].lower()
+    assert b"basic" not in server.heads[0].lower()
+
+
+@pytest.mark.usefixtures("netrc")
+def test_no_password_of_this_machine_goes_to_the_webhook() -> None:
+    with serving(whole()) as server:
+        check_handshake(server.root)
+    assert b"authorization" not in server.heads[0].lower()

@@ -166,6 +166,11 @@ def test_the_vault_unwraps_for_any_version_of_its_key(vault: Vault, keys: VaultK
     assert vault.algorithms[-1] == "RSA-OAEP"
 
 
+@pytest.mark.usefixtures("netrc")
+def test_no_password_of_this_machine_replaces_the_token(vault: Vault, keys: VaultKeys) -> None:
+    assert decrypt(content(vault, NEW), keys) == openssl.EVENT
+
+
 def test_the_newest_version_is_current_unless_one_is_set(
     vault: Vault, keys: VaultKeys, identified: TokenCredential
 ) -> None:

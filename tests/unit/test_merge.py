@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from shared.ledger import publish
 from shared.ledger.merge import (
     OVERDUE,
     add_call_times,
@@ -395,6 +396,7 @@ def test_each_commit_raises_the_revision_and_keeps_every_day(before: Record, aft
     assert second.days[-1] == second.day
     assert set(second.days) == {first.day, second.day}
     assert len(second.days) == len(set(second.days))
+    assert {*first.commits} < {*second.commits}
 
 
 def test_the_commits_of_a_record_are_bounded() -> None:
@@ -433,6 +435,20 @@ def test_a_copy_without_its_record_is_not_attempted_by_itself_and_an_erased_one_
     assert adopted.next == NextAttempt(1, NOW, Purpose.LOOK)
     assert not adopted.is_erased
     assert load_outcome(dump_outcome(known), outcome_metadata(known) | {ERASED: "true"}).is_erased
+
+
+@pytest.mark.parametrize("attempts", [(5, 1), (1, 5)])
+def test_a_copy_that_its_record_does_not_know_is_merged_whatever_the_attempts(
+    attempts: tuple[int, int],
+) -> None:
+    later, listed = SEEN + timedelta(days=1), Meeting(end=SEEN, version=1, origin=Origin.LIST)
+    lost = record(Result.STORED, attempts[0], meeting=listed).with_commit(new_commit("attempt"), None)
+    copy = load_outcome(dump_outcome(lost), outcome_metadata(lost))
+    known = record(attempt=attempts[1], meeting=replace(listed, end=later, version=2))
+    adopted = publish._adopt(known, copy)
+    assert adopted
+    assert (adopted.result, adopted.meeting.end) == (Result.STORED, later)
+    assert publish._adopt(adopted, copy) is None
 
 
 def test_a_lone_surrogate_in_an_error_does_not_keep_an_outcome_from_being_written() -> None:

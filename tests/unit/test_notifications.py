@@ -17,12 +17,11 @@ from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import (
     EventKind,
     EventSession,
-    call_event_news,
     call_record_news,
     report_news,
     subject_of,
 )
-from shared.messages.tasks import MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
+from shared.messages.tasks import MaintainSubscriptions, SubscribeEvent, Task
 from shared.settings import load
 from tests.support.app_settings import ENVIRON, PREVIOUS_STATE, STATE, TENANT
 
@@ -30,6 +29,8 @@ EVENTS = Path(__file__).parents[1] / "events"
 
 SETTINGS = load(ENVIRON)
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
+SEALED = {"data": "A", "dataKey": "B", "dataSignature": "C", "encryptionCertificateId": "D"}
+NEIGHBOUR = "7a1f2b3c-0000-4000-8000-0000000000aa"
 CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"
 SUBSCRIPTION = "5522bd62-7c96-4530-85b0-00b916f6151a"
 
@@ -71,7 +72,7 @@ def test_lifecycle_events_and_changes_may_share_a_body() -> None:
     found = parse_notifications(
         (EVENTS / "lifecycle-mixed.json").read_bytes(), SETTINGS, SEEN, traceparent="t"
     )
-    assert found.tasks == (Task(RenewSubscription(SUBSCRIPTION), "t"), Task(MaintainSubscriptions(), "t"))
+    assert found.tasks == (Task(MaintainSubscriptions((SUBSCRIPTION,)), "t"),)
     assert call_ids(found) == [CALL]
     assert found.dropped == {"clientState": 1}
 
@@ -148,41 +149,35 @@ def test_an_address_of_another_shape_is_dropped(resource: str, data: dict[str, o
 
 
 @pytest.mark.parametrize("times_encoded", [0, 1, 2])
-def test_a_call_event_without_content_is_a_meeting_to_be_looked_at(times_encoded: int) -> None:
+def test_a_call_event_names_its_meeting_encoded_or_not(times_encoded: int) -> None:
     url = JOIN
     for _ in range(times_encoded):
         url = quote(url, safe="")
-    found = news(f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents")
-    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+    resource = f"communications/onlineMeetings(joinWebUrl='{url}')/meetingCallEvents"
+    found = parse_notifications(body(item(resource=resource, encryptedContent=SEALED)), ALL, SEEN)
+    assert found.encrypted.items == (RichItem(JOIN, SEALED, SUBSCRIPTION),)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "/communications/onlineMeetings/?$filter=JoinWebUrl eq '{}'",
-        "communications/onlineMeetings?$filter=joinWebUrl+eq+'{}'",
-        "communications/onlineMeetings/?$filter=joinWebUrl%20eq%20'{}'",
-        "communications/onlineMeetings/?%24filter=joinWebUrl+eq+'{}'",
-        "communications/onlineMeetings?%24filter=JoinWebUrl%20eq%20%27{}%27",
-    ],
-)
-@pytest.mark.parametrize("times_encoded", [0, 1, 2])
-def test_the_resource_of_2022_to_2024_is_understood(form: str, times_encoded: int) -> None:
-    url = JOIN
-    for _ in range(times_encoded):
-        url = quote(url, safe="")
-    found = news(form.format(url))
-    assert found.signals == (call_event_news(JOIN, SEEN, SEEN, subscription_id=SUBSCRIPTION),)
+def test_the_resource_of_2022_is_understood() -> None:
+    resource = f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'"
+    found = parse_notifications(body(item(resource=resource, encryptedContent=SEALED)), ALL, SEEN)
+    assert found.encrypted.items == (RichItem(JOIN, SEALED, SUBSCRIPTION),)
+
+
+@pytest.mark.parametrize("content", [None, {}, {"data": "A"}])
+def test_a_call_event_without_ciphertext_is_dropped(content: object) -> None:
+    resource = f"communications/onlineMeetings(joinWebUrl='{quote(JOIN, safe='')}')/meetingCallEvents"
+    found = parse_notifications(body(item(resource=resource, encryptedContent=content)), ALL, SEEN)
+    assert (found.signals, found.encrypted.items, found.dropped) == ((), (), {"unknownResource": 1})
 
 
 def test_encrypted_items_keep_what_came_and_the_tokens_of_their_body() -> None:
-    sealed = {"data": "A", "dataKey": "B", "dataSignature": "C", "encryptionCertificateId": "D"}
     resource = f"communications/onlineMeetings(joinWebUrl='{quote(JOIN, safe='')}')/meetingCallEvents"
-    about = item(resource=resource, encryptedContent=sealed)
+    about = item(resource=resource, encryptedContent=SEALED)
     for tokens, kept in ((["t"], ("t",)), (None, ()), ("t", ()), ([7], ())):
         content = json.dumps({"value": [about], "validationTokens": tokens}).encode()
         found = parse_notifications(content, ALL, SEEN).encrypted
-        assert (found.items, found.tokens) == ((RichItem(JOIN, sealed, SUBSCRIPTION),), kept)
+        assert (found.items, found.tokens) == ((RichItem(JOIN, SEALED, SUBSCRIPTION),), kept)
 
 
 def test_what_the_settings_do_not_ask_for_is_dropped() -> None:
@@ -303,15 +298,20 @@ def test_one_call_in_either_case_is_one_signal() -> None:
 
 
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
-def test_a_subscription_that_is_no_id_is_left_out_of_the_news(subscription: object) -> None:
+def test_news_that_names_no_subscription_is_dropped(subscription: object) -> None:
     found = received(item(subscriptionId=subscription))
-    assert found.signals == (call_record_news(CALL, SEEN),)
+    assert (found.signals, found.dropped) == ((), {"noSubscription": 1})
+
+
+@pytest.mark.parametrize("call", ["neighbour", "..", f"{CALL}0", CALL[:-1]])
+def test_a_call_whose_id_is_no_guid_is_dropped(call: str) -> None:
+    assert received(item(resource=f"communications/callRecords/{call}")).dropped == {"unknownResource": 1}
 
 
 @pytest.mark.parametrize("subscription", ["..", "a/b", "%2e", "", 7, None])
 def test_a_subscription_to_renew_is_named_by_an_id_alone(subscription: object) -> None:
     found = received(item(lifecycleEvent="reauthorizationRequired", subscriptionId=subscription))
-    assert (found.tasks, found.dropped) == ((), {"unknownLifecycleEvent": 1})
+    assert (found.tasks, found.dropped) == ((), {"noSubscription": 1})
 
 
 @pytest.mark.parametrize(
@@ -367,8 +367,8 @@ def test_any_json_is_read_or_refused_and_enqueues_nothing(value: Any) -> None:
 @given(name=st.sampled_from([*item(), "lifecycleEvent"]), value=JSON)
 def test_any_value_of_any_property_is_read_as_a_signal_or_a_task_or_dropped(name: str, value: Any) -> None:
     content = deepcopy(item()) | {name: value}
-    found = received(content, item(resource="communications/callRecords/neighbour"))
-    assert "neighbour" in call_ids(found)
+    found = received(content, item(resource=f"communications/callRecords/{NEIGHBOUR}"))
+    assert NEIGHBOUR in call_ids(found)
     assert len(found.signals) + len(found.tasks) + found.dropped.total() == 2
 
 

@@ -20,7 +20,7 @@ from shared.messages.rich_notifications import (
     parse_encrypted_content,
     parse_message,
 )
-from shared.messages.signals import Door, Nudge, SignalKind, call_record_news, kind_of
+from shared.messages.signals import Door, Nudge, call_record_news
 
 SEEN = datetime(2026, 11, 23, 10, 12, tzinfo=UTC)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -46,14 +46,12 @@ def test_what_is_packed_is_read_again(items: list[RichItem], tokens: list[str]) 
     assert max((len(text) for text in texts), default=0) <= MAX_MESSAGE_BYTES
 
 
-def test_an_item_that_no_message_can_hold_is_a_meeting_to_be_looked_at() -> None:
+def test_an_item_that_no_message_can_hold_is_left_out_and_counted() -> None:
     texts, too_large = pack_batch(
         EncryptedBatch((item(1), item(2, MAX_MESSAGE_BYTES), item(3)), ("t",), SEEN)
     )
     assert len(texts) == 1
-    (news,) = too_large
-    assert kind_of(news.signal_id) is SignalKind.CALL_EVENT
-    assert news.meeting.join_url == f"{URL}2"
+    assert too_large == 1
 
 
 def test_many_items_are_few_messages() -> None:

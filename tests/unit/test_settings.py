@@ -55,7 +55,7 @@ def test_what_is_not_set_has_the_default_that_the_table_names() -> None:
     settings = load(ENVIRON)
     assert (settings.container, settings.cloud.name) == ("attendance", "global")
     assert (settings.retry_first_delay, settings.retry_window, settings.confirm_after) == (60, 86_400, 14_400)
-    assert (settings.graph_rate, settings.notification_max_bytes) == (10.0, 1_048_576)
+    assert (settings.graph_rate, settings.notification_max_bytes) == (10.0, 262_144)
     assert settings.signals == {"call-records"}
     assert settings.organizers == frozenset()
     assert settings.retention_days == 0

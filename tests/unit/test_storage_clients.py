@@ -36,6 +36,15 @@ def test_all_threads_keep_their_connections(
     assert caplog.messages == []
 
 
+@pytest.mark.usefixtures("netrc")
+def test_no_password_of_this_machine_replaces_the_token(azurite: Azurite, identity: Identity) -> None:
+    tokens, ca = Tokens(identity), str(azurite.ca)
+    blobs = blob_service(azurite.blob_url, tokens, connection_verify=ca)
+    assert not blobs.get_container_client(f"test-{uuid4()}").exists()
+    queues = queue_service(azurite.queue_url, tokens, connection_verify=ca)
+    assert list(queues.list_queues("no-such-queue")) == []
+
+
 def test_the_deployment_has_as_many_threads() -> None:
     bicep = (Path(__file__).parents[2] / "infra/modules/app.bicep").read_text()
     assert f"PYTHON_THREADPOOL_THREAD_COUNT: '{THREADS}'" in bicep

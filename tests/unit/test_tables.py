@@ -1,13 +1,18 @@
 """Tables of an export, and rows without names."""
 
+import codecs
 import csv
 import io
+import json
+import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pyarrow import parquet
 
+from shared.cli import reading
 from shared.cli.export import tables
 from shared.cli.export.pseudonyms import Pseudonyms
 from shared.cli.export.tables import COLUMNS, Format, Table
@@ -61,6 +66,57 @@ def test_times_and_numbers_have_their_types() -> None:
 def test_a_name_is_no_formula(name: str) -> None:
     (row,) = csv_rows(written(Table.ATTENDEES, Format.CSV, [{"displayName": name}]))
     assert row["displayName"] == f"'{name}"
+
+
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\u2212"
+BLANKS = ["", " ", "\t", "\n", "\r", ";", "\ufeff", "\xa0", "\u3000", "\u200b", '"', "; ", ';"', "\r\n", ";;"]
+
+
+@pytest.mark.parametrize("before", ["", "x;", "x\t", "x\n", 'x";'])
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+def test_no_cell_begins_a_formula_in_any_spreadsheet(blank: str, before: str) -> None:
+    """However the file is separated, and whatever is not shown ahead of the sign."""
+    found = [{"displayName": f"{before}{blank}{sign}cmd|' /C calc'!A0"} for sign in SIGNS]
+    body = written(Table.ATTENDEES, Format.CSV, found)
+    for separator in ",;\t":
+        for cells in csv.reader(io.StringIO(body.decode(), newline=""), delimiter=separator):
+            for cell in cells:
+                for line in re.split(r"[;\t\r\n]", cell):
+                    assert re.sub(r'^[\s"\ufeff\u200b]+', "", line)[:1] not in tuple(SIGNS), (separator, cell)
+
+
+@pytest.mark.parametrize("name", ["O'Neil; Anna", "Anna-Maria = x", "a@b.example", "x\ty", "Ünal\xa0B", ""])
+def test_other_texts_stay_as_they_are(name: str) -> None:
+    (row,) = csv_rows(written(Table.ATTENDEES, Format.CSV, [{"displayName": name}]))
+    assert row["displayName"] == name
+
+
+def test_a_text_of_separators_alone_takes_no_long_time() -> None:
+    name = "\t;" * 500_000
+    began = time.process_time()
+    written(Table.ATTENDEES, Format.CSV, [{"displayName": name}])
+    assert time.process_time() - began < 5  # quadratic, it would take hours
+
+
+def test_a_byte_order_mark_is_written_on_request() -> None:
+    file = io.BytesIO()
+    tables.write_table(Table.ATTENDEES, [{"displayName": "Zoë"}], Format.CSV, file, mark=True)
+    plain = written(Table.ATTENDEES, Format.CSV, [{"displayName": "Zoë"}])
+    assert file.getvalue() == codecs.BOM_UTF8 + plain
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize(
+    "number", [str(2**63), "9" * 5_000, "1e400", "-1e30", "1.5"], ids=lambda text: text[:9]
+)
+def test_a_number_that_no_engine_holds_is_null(form: Format, number: str) -> None:
+    text = json.dumps(REPORT | {"totalParticipantCount": 1}).replace(
+        '"totalParticipantCount": 1', f'"totalParticipantCount": {number}'
+    )
+    report = reading.parse_report(text.encode(), "reports/x.json")
+    (row,) = tables.report_rows(Table.MEETINGS, report, LINE)
+    assert row["meetingParticipants"] is None
+    assert written(Table.MEETINGS, form, [row])
 
 
 @pytest.mark.parametrize("form", list(Format))

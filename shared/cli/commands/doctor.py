@@ -99,6 +99,7 @@ def _check_settings(session: Session) -> Finding:
         if environ.get(name, "").startswith(_REFERENCE) or (name == "CLIENT_STATE" and name not in environ):
             environ[name] = _PLACEHOLDER
     try:
+        _ = session.settings
         settings.load(environ)
     except SettingError as failure:
         return findings.settings(str(failure))

@@ -47,6 +47,9 @@ def export(
         bool,
         typer.Option("--into-container", help="Write to tables/ in the container of the reports instead."),
     ] = False,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Begin CSV files with a byte order mark, for Excel.")
+    ] = False,
     pseudonymise: Annotated[
         bool,
         typer.Option(
@@ -64,6 +67,8 @@ def export(
         window = options.days_between(first, last)
         if (output_folder is None) is not into_container:
             raise AttendanceError("Give either --output FOLDER or --into-container.")
+        if bom and form is not Format.CSV:
+            raise AttendanceError("--bom is for --format csv.")
         pseudonyms = _load_pseudonyms() if pseudonymise else None
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
         with output.progress_bar("Days", len(window)) as done:
@@ -71,7 +76,7 @@ def export(
                 reports = list(Archive(container).list_reports(day))
                 for each in counts:
                     target = _ExportFile(
-                        container, output_folder, f"{day_folder(each, day)}part-00000.{form}", form
+                        container, output_folder, f"{day_folder(each, day)}part-00000.{form}", form, mark=bom
                     )
                     counts[each] += _write_table(each, reports, target, container, pseudonyms)
                 done(1)
@@ -88,8 +93,11 @@ def _load_pseudonyms() -> Pseudonyms:
 class _ExportFile:
     """One file of an export."""
 
-    def __init__(self, container: ContainerClient, root: Path | None, name: str, form: Format) -> None:
+    def __init__(
+        self, container: ContainerClient, root: Path | None, name: str, form: Format, *, mark: bool
+    ) -> None:
         self._container, self._root, self._name, self.form = container, root, name, form
+        self._mark = mark
 
     def remove(self) -> None:
         """Delete the file if it exists."""
@@ -105,9 +113,9 @@ class _ExportFile:
         """Write the complete file or none. Return the number of rows."""
         if self._root:
             with output.atomic_file(self._root / self._name) as file:
-                return tables.write_table(table, rows, self.form, file)
+                return tables.write_table(table, rows, self.form, file, mark=self._mark)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
-            count = tables.write_table(table, rows, self.form, draft)
+            count = tables.write_table(table, rows, self.form, draft, mark=self._mark)
             length = draft.tell()
             draft.seek(0)
             self._container.upload_blob(

@@ -52,7 +52,7 @@ def fetch(
             expand=expand,
             select=names,
         )
-        output.write_output(verbatim_json.dumps(report) + b"\n", output_file)
+        output.write_json(verbatim_json.dumps(report), output_file)
 
 
 @me.command("list")

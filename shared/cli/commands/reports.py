@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import date
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated
 
 import typer
@@ -20,6 +21,8 @@ from ..output import report_errors
 from ..session import current
 
 DAYS_BACK = 30
+# What a file system says to a name: too long, a file where a folder must be, a character that it does not have.
+_ODD_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ}
 PICTURES = (".svg", ".png", ".html")
 
 app = typer.Typer(no_args_is_help=True, help="List, show and download archived reports.")
@@ -85,7 +88,7 @@ def show(
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
-            output.write_output(blob.body + b"\n", picture)
+            output.write_json(blob.body, picture)
             return
         from ..draw import terminal, timeline  # loaded only here, because they are slow to import
 
@@ -119,21 +122,29 @@ def download(
     with report_errors():
         container, parts = current().container, what or [ArchivePart.REPORTS]
         window = options.days_between(first, last)
-        fetched = unchanged = 0
+        fetched = unchanged = odd = 0
         with output.progress_bar("Copying") as done:
             for blob in _list_blobs(container, parts, window):
-                target = _target_file(folder_, blob.name)
-                if _is_unchanged(target, blob):
-                    unchanged += 1
-                elif body := get_blob(container, blob.name):
-                    with output.atomic_file(target) as file:
-                        file.write(body.body)
-                    fetched += 1
+                try:
+                    target = _target_file(folder_, blob.name)
+                    if _is_unchanged(target, blob):
+                        unchanged += 1
+                    elif body := get_blob(container, blob.name):
+                        with output.atomic_file(target) as file:
+                            file.write(body.body)
+                        fetched += 1
+                except (OSError, ValueError) as failure:
+                    if isinstance(failure, OSError) and failure.errno not in _ODD_NAMES:
+                        raise
+                    output.print_message(f"Not copied, because no file can have this name: {blob.name}")
+                    odd += 1
                 done(1)
         if current().as_json:
             output.print_json({"fetched": fetched, "unchanged": unchanged})
         else:
             output.print_message(f"{fetched} fetched, {unchanged} unchanged.")
+        if odd:
+            raise AttendanceError(f"{odd} of the blobs were not copied, because of their names.")
 
 
 def _list_blobs(
@@ -145,11 +156,11 @@ def _list_blobs(
 
 
 def _target_file(root: Path, name: str) -> Path:
-    """Return the file of a blob. Raises AttendanceError for an unsafe name."""
-    parts = PurePosixPath(name).parts
-    if ".." in parts or name.startswith("/"):
-        raise AttendanceError(f"The blob name {output.single_line(name)} cannot be a file name.")
-    return root.joinpath(*parts)
+    """Return the file of a blob. Raises ValueError for a name that leads out of the folder on any system."""
+    windows = PureWindowsPath(name)
+    if ".." in windows.parts or windows.anchor:
+        raise ValueError("not a name within the folder")
+    return root.joinpath(*PurePosixPath(name).parts)
 
 
 def _is_unchanged(target: Path, blob: BlobProperties) -> bool:

@@ -134,7 +134,10 @@ def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime |
 
 
 def _stay(interval: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Stay | None:
-    """The part of an interval that lies in the meeting, give or take MARGIN; a duration alone tells no time."""
+    """Return the part of an interval in the meeting, give or take MARGIN.
+
+    None if the interval has only a duration.
+    """
     join, leave = _parse_time(interval["join"]), _parse_time(interval["leave"])
     if join is None and leave is None:
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -75,7 +76,13 @@ _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
     Table.ATTENDEES: rows.attendee_rows,
     Table.INTERVALS: rows.interval_rows,
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell for a formula by its first sign, of any width, and ignores what it does not show before it.
+# Where the separator is a semicolon or a tab, one text can be several cells.
+_SIGNS = r"=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
+_BLANKS = r"\s\x00-\x1f\x7f\"\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+_BREAK = re.compile(r"[;\t-\r\x1c-\x1e\x85\u2028\u2029]")
+_FORMULA = re.compile(rf"[\t\r\n]|[{_BLANKS};]*+[{_SIGNS}]")
+_BETWEEN = re.compile(rf"([{_BLANKS};]++)([{_SIGNS}])?")
 
 
 def report_rows(table: Table, report: Row, line: Row) -> Iterator[Row]:
@@ -83,17 +90,21 @@ def report_rows(table: Table, report: Row, line: Row) -> Iterator[Row]:
     return _ROWS[table](report, line)
 
 
-def write_table(table: Table, items: Iterable[Row], form: Format, file: IO[bytes]) -> int:
-    """Write a table. Return the number of rows."""
-    return (_write_csv if form is Format.CSV else _write_parquet)(table, items, file)
+def write_table(
+    table: Table, items: Iterable[Row], form: Format, file: IO[bytes], *, mark: bool = False
+) -> int:
+    """Write a table, as CSV with a byte order mark if `mark`. Return the number of rows."""
+    if form is Format.CSV:
+        return _write_csv(table, items, file, "utf-8-sig" if mark else "utf-8")
+    return _write_parquet(table, items, file)
 
 
-def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
-    """Write RFC 4180 in UTF-8 with a header.
+def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes], encoding: str) -> int:
+    """Write RFC 4180 with a header.
 
-    A text that a spreadsheet would read as a formula is prefixed with `'`.
+    A text that a spreadsheet would read as a formula gets a `'`.
     """
-    text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="", write_through=True)
+    text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\r\n")
     names, count = COLUMNS[table], 0
     writer.writerow(names)
@@ -105,7 +116,16 @@ def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = _BETWEEN.sub(_quote_sign, value)
+    return f"'{text}" if _FORMULA.match(value) else text
+
+
+def _quote_sign(found: re.Match[str]) -> str:
+    """A sign with a `'` in front where a cell begins, in a spreadsheet that separates by something else."""
+    blanks, sign = found.groups()
+    return f"{blanks}'{sign}" if sign and _BREAK.search(blanks) else found[0]
 
 
 def _write_parquet(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:

@@ -1,0 +1,108 @@
+"""The app's subscriptions as Graph last listed them: `subscriptions/<id>.json` in the state container.
+
+Whoever learns the client state can post notifications that authenticate, about calls that do not exist. The worker
+therefore takes only news of a subscription that Graph has listed. An entry outlives its subscription, because its last
+news may still be on a queue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from .. import logs, times
+from ..errors import GraphError, NotOurMessage
+from ..graph.client import Graph
+from ..graph.subscriptions import Subscription, list_subscriptions
+from ..limits import Debounce
+from ..messages import codec
+from ..messages.signals import Door
+from .state import StateStore
+
+FOLDER = "subscriptions/"
+MAX_ENTRIES = 10_000
+KEPT = timedelta(days=8)  # a message waits on a queue for 7 days at most
+CACHED = timedelta(minutes=10)
+LISTED_EVERY = 60.0  # seconds, for an id that nobody knows
+
+
+@dataclass(frozen=True)
+class RegisteredSubscription:
+    """A subscription that delivers or delivered to this app. `gone`: since when Graph does not list it."""
+
+    resource: str
+    fingerprint: str = ""
+    delivery: Annotated[Door, "delivery"] = Door.WEBHOOK
+    gone: datetime | None = None
+
+
+class SubscriptionRegistry:
+    """The registry of one app. Raises azure.core errors when storage does not answer. Safe between threads."""
+
+    def __init__(self, state: StateStore, graph: Graph, base_url: str) -> None:
+        self._state = state
+        self._graph = graph
+        self._base_url = base_url
+        self._lists = Debounce(LISTED_EVERY)
+        self._cached_until: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def is_known(self, subscription_id: str) -> bool:
+        """Whether a subscription is or was ours. For one that is not registered, Graph's list is asked."""
+        now = times.now()
+        with self._lock:
+            until = self._cached_until.get(subscription_id)
+        if until and now < until:
+            return True
+        is_known = self.is_registered(subscription_id) or self._is_listed(subscription_id)
+        if is_known:
+            with self._lock:
+                self._cached_until[subscription_id] = now + CACHED
+        return is_known
+
+    def is_registered(self, subscription_id: str) -> bool:
+        """Whether a subscription is or was ours, as far as the last list tells."""
+        return self._state.read(_path(subscription_id)) is not None
+
+    def save(self, subscriptions: Iterable[Subscription]) -> None:
+        """Register those of Graph's list that deliver to this app, and forget those that are long gone."""
+        ours = {_path(each.id): each for each in subscriptions if each.delivers_to(self._base_url)}
+        known = set(self._state.list_names(FOLDER, MAX_ENTRIES))
+        for name in ours.keys() - known:
+            entry = RegisteredSubscription(ours[name].resource, ours[name].fingerprint)
+            self._state.put(name, codec.encode(entry))
+        for name in known - ours.keys():
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        entry = self._state.read(name)
+        if entry is None:
+            return
+        try:
+            registered = codec.decode(RegisteredSubscription, entry.content)
+        except NotOurMessage:
+            self._state.remove(name, entry)
+            return
+        now = times.now()
+        if registered.gone is None:
+            self._state.write(name, {**entry.content, "gone": times.text(now)}, entry)
+        elif now - registered.gone > KEPT:
+            self._state.remove(name, entry)
+
+    def _is_listed(self, subscription_id: str) -> bool:
+        if not self._lists.allows("list"):
+            return False
+        try:
+            subscriptions = list_subscriptions(self._graph)
+        except GraphError as failure:
+            logs.warning("registry.failed", error=str(failure), requestId=failure.request_id or None)
+            return False
+        self.save(subscriptions)
+        return any(each.id == subscription_id and each.delivers_to(self._base_url) for each in subscriptions)
+
+
+def _path(subscription_id: str) -> str:
+    return f"{FOLDER}{subscription_id}.json"
