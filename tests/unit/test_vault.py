@@ -5,6 +5,7 @@ from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
+import requests
 from azure.core.credentials import TokenCredential
 
 from shared.cli import vault
@@ -21,7 +22,7 @@ def read(
     credential.get_token.return_value = SimpleNamespace(token="t")
     content: dict[str, Any] = {"value": "secret"} if status == 200 else {"error": {}}
     get.return_value = SimpleNamespace(ok=status == 200, status_code=status, json=lambda: content)
-    monkeypatch.setattr(vault.requests, "get", get)
+    monkeypatch.setattr(requests, "get", get)
     reference = f"@Microsoft.KeyVault(SecretUri={address})"
     value = vault.read_reference(
         "ERASURE_KEY", reference, cast(TokenCredential, credential), CLOUDS["global"]
@@ -49,7 +50,7 @@ def test_the_secret_is_read_with_a_token_for_the_cloud_s_vaults(monkeypatch: pyt
 )
 def test_an_address_outside_of_the_cloud_gets_no_token(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = MagicMock()
-    monkeypatch.setattr(vault.requests, "get", asked)
+    monkeypatch.setattr(requests, "get", asked)
     with pytest.raises(AttendanceError, match="does not refer to a secret in a vault"):
         read(address, monkeypatch)
     asked.assert_not_called()
