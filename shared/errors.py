@@ -2,6 +2,7 @@
 
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator fixes it
+    │   └── ErasureKeyError   persons were erased with another key: the worker writes nothing until it is back
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
@@ -38,6 +39,13 @@ class SettingError(AttendanceError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
         self.name = name
+
+
+class ErasureKeyError(SettingError):
+    """Persons were erased, and the key by which they are known is missing or another one."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("ERASURE_KEY", problem)
 
 
 class NotANotification(AttendanceError):

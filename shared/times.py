@@ -52,6 +52,11 @@ def optional_text(moment: datetime | None) -> str | None:
     return text(moment) if moment else None
 
 
+def has_expired(moment: datetime, retention_days: int) -> bool:
+    """Whether a time is older than what is kept; 0 keeps for ever."""
+    return retention_days > 0 and moment < now() - timedelta(days=retention_days)
+
+
 def midnight(day: date) -> datetime:
     """Return the beginning of a day in UTC."""
     return datetime.combine(day, time(), UTC)

@@ -146,11 +146,13 @@ class Attempt:
         return replace(verdict, candidates=tuple(self._candidates.values()))
 
     def _run(self) -> Verdict:
+        if self._has_expired():
+            return self._expire()
         if self._is_second_read and self._record.result is Result.STORED:
             return self._read_again()
         if decision := self._decide():
             return self._settle(decision)
-        return self._fetch_reports()
+        return self._expire() if self._has_expired() else self._fetch_reports()
 
     def _decide(self) -> Result | None:
         """Return the result if the call record or the organizer decides it, or None.
@@ -201,7 +203,7 @@ class Attempt:
 
         Return whether the stored ones may belong to another session.
         """
-        self.meeting, where = self._source.locate_reports(self.meeting)
+        where = self._locate_again()
         selection = self._source.select_reports(self.meeting, where, self._now)
         self._store_session(where, selection)
         others = {each.id for each in (*selection.nearby, *selection.unfinished)}
@@ -209,9 +211,16 @@ class Attempt:
 
     def _read_stored(self) -> bool:
         """Read the stored reports, also those that Graph no longer lists."""
-        self.meeting, where = self._source.locate_reports(self.meeting)
+        where = self._locate_again()
         self._store_all(self._elsewhere(where), (each.id for each in self._record.reports))
         return False
+
+    def _locate_again(self) -> ReportLocation:
+        """Locate the reports of a stored signal. The record of an erased organizer's meeting has lost its facts."""
+        if self._source.is_incomplete(self.meeting):
+            self.meeting, _ = self._source.resolve_meeting(self.meeting)
+        self.meeting, where = self._source.locate_reports(self.meeting)
+        return where
 
     def _fetch_reports(self) -> Verdict:
         """Store the reports of the session and remember the meeting's other reports."""
@@ -226,6 +235,8 @@ class Attempt:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._handle_report_failure(failure)
+        if self._has_expired():  # of a virtual event, only the report tells when it ended
+            return self._expire()
         others = (*selection.nearby, *selection.unrelated)
         if is_backfill and (error := self._store_others(where, others)):
             verdict = self._handle_failure(error)  # the next attempt skips the reports that are stored
@@ -243,6 +254,8 @@ class Attempt:
             last := (*selection.unfinished, *selection.nearby)
         ):  # the retry window is over, and no better report has appeared
             self._store_all(self._elsewhere(where), (report.id for report in last))
+            if self._has_expired():
+                return self._expire()
             return replace(self._settle(Result.STORED), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
@@ -315,7 +328,19 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has_report(report.id, report.end)
+        """Whether a report is stored, or must not be because it is older than what is kept."""
+        return report.end is not None and (
+            self._archive.has_expired(report.end) or self._archive.has_report(report.id, report.end)
+        )
+
+    def _has_expired(self) -> bool:
+        return self.meeting.end is not None and self._archive.has_expired(self.meeting.end)
+
+    def _expire(self) -> Verdict:
+        """Settle a meeting of which nothing is kept any more, and keep nothing of it."""
+        self._candidates = {}
+        failure = Refused("archive", "the meeting ended longer ago than RETENTION_DAYS")
+        return Verdict(Result.OUT_OF_SCOPE, Meeting(event=self.meeting.event), failure=failure)
 
     def _was_removed(self, report: ReportHeader) -> bool:
         """Whether a missing report is of a day that was archived and that the backfill does not ask for."""

@@ -22,7 +22,7 @@ from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
-from ..privacy.redact import ERASED
+from ..privacy.erasures import ERASED
 from ..storage.names import encode_header
 
 MOST_COMMITS = 20

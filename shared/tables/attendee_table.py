@@ -15,7 +15,7 @@ import itertools
 import json
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
@@ -23,10 +23,12 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from .. import logs
+from .. import logs, times
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import WriteDaily
+from ..privacy.erasures import NO_ERASURES, ErasureList
+from ..privacy.redact import redact_line, redact_report
 from ..storage.blobs import (
     delete_blob,
     get_blob,
@@ -49,9 +51,13 @@ _PACKING = threading.Lock()  # one part at a time per instance, to limit memory
 class AttendeeTable:
     """The attendee tables in one container. Raises azure.core errors."""
 
-    def __init__(self, container: ContainerClient, manifests: Manifests) -> None:
-        self._container = container
-        self._manifests = manifests
+    def __init__(
+        self,
+        container: ContainerClient,
+        manifests: Manifests,
+        erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+    ) -> None:
+        self._container, self._manifests, self._erasures = container, manifests, erasures
 
     def plan_parts(self, day: date) -> list[WriteDaily]:
         """Return the parts for the day's current index; empty if there is no index."""
@@ -134,7 +140,16 @@ class AttendeeTable:
                     if report is None:
                         logs.warning("daily.skipped", report=line["id"], path=line["path"])
                     else:
-                        yield from rows.attendee_rows(report, line)
+                        yield from rows.attendee_rows(*self._redact(report, line))
+
+    def _redact(self, report: dict[str, Any], line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A report and its line without those who are erased: it may have been read before that."""
+        end = times.parse(line.get("end"))
+        people = self._erasures().people(end) if end else None
+        if people is None:
+            return report, line
+        redacted = redact_report(report, people)
+        return json.loads(redacted.body) if redacted else report, redact_line(line, people)
 
     def _are_all_written(self, part: WriteDaily) -> bool:
         """Whether all parts belong to this index; if so, delete those of a longer one."""

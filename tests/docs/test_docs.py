@@ -36,7 +36,7 @@ from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
-from shared.privacy.redact import ERASED
+from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
