@@ -465,29 +465,31 @@ def _report_alone(found: FoundMeeting) -> Reason:
 # What comes next
 
 
+_FINAL = "Nothing: this is final."
+_ON_REQUEST = "Nothing, unless it is asked for."
 _FINALLY = {
     Result.ACCESS_DENIED: "The daily scan tries one refused meeting of each organizer. Once Graph allows it, all of "
     "them are fetched.",
-    Result.NO_REPORT: "Nothing, unless it is asked for.",
-    Result.NOT_FOUND: "Nothing, unless it is asked for.",
-    Result.FAILED: "Nothing, unless it is asked for.",
+    Result.NO_REPORT: _ON_REQUEST,
+    Result.NOT_FOUND: _ON_REQUEST,
+    Result.FAILED: _ON_REQUEST,
 }
 
 
 def _next(record: Record, settings: Settings, now: datetime) -> str:
     following = record.next
     if following is None:
-        return _FINALLY.get(record.result, "Nothing: this is final.")
+        return _FINALLY.get(record.result, _FINAL)
     at = f"{format_utc(following.at)}{_distance(following.at, now)}"
     match following.purpose:
         case Purpose.LOOK:
             return f"The sweep tries once more after {at}."
         case Purpose.CONFIRM if record.result is Result.STORED:
             return f"The report is read once more at {at}, because it may grow."
-        case _ if now > following.at + OVERDUE:
-            return f"An attempt has been due since {at}. Its message is late; the hourly sweep asks for it again."
         case _ if now >= following.at:
-            return f"An attempt has been due since {at}."
+            is_late = now > following.at + OVERDUE
+            late = " Its message is late; the hourly sweep asks for it again." if is_late else ""
+            return f"An attempt has been due since {at}.{late}"
         case _:
             closes = record.series.began + timedelta(seconds=settings.retry_window)
             return f"The next attempt is at {at}; the last one is by {format_utc(closes)}."
@@ -523,6 +525,12 @@ def explain_unknown(
         *_time_possibilities(on, now, fresh),
         *_other_possibilities(text, settings),
     ]
+
+
+def unknown_heading(possible: Sequence[Possibility]) -> str:
+    """Return the line above these."""
+    is_certain = any(each.is_certain for each in possible)
+    return "No report is to be expected:" if is_certain else "It is unknown. That can mean:"
 
 
 def _link_possibilities(text: str, settings: Settings) -> Iterator[Possibility]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -27,7 +28,7 @@ from ..session import Session, current
 
 WIDTH = 78  # columns at most, for reading
 LABELS = 10  # columns of the labels
-SEARCH_EVERY = 5.0  # seconds, while a meeting is unknown
+SEARCH_EVERY = 10.0  # seconds, while a meeting is unknown
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +101,8 @@ def _follow(lookup: MeetingLookup, text: str, on: date | None, seconds: float) -
         elif search.allows(text):
             found = lookup.find(text, on)
         for each in reversed(found.meetings):
-            _tell(explanation.explain_meeting(each, current().settings, times.now()), told)
+            story = explanation.explain_meeting(each, current().settings, times.now())
+            _tell(story, told, is_alone=len(found.meetings) == 1)
         records = [each.record for each in found.meetings if each.record]
         is_pending = any(each.result is Result.PENDING for each in records)
         return None if is_pending or not found.meetings else True
@@ -109,13 +111,15 @@ def _follow(lookup: MeetingLookup, text: str, on: date | None, seconds: float) -
     return found, is_settled
 
 
-def _tell(each: Explanation, told: set[Change]) -> None:
-    """Print the changes that have not been told."""
+def _tell(each: Explanation, told: set[Change], *, is_alone: bool) -> None:
+    """Print the changes that have not been told; of several meetings, with the signal."""
     record = each.meeting.record
+    signal = "" if is_alone or record is None else f"{record.signal_id}: "
     for change in each.history:
-        if record and change not in told:
+        if change not in told:
             told.add(change)
-            output.print_message(f"{format_utc(change.at)}  {record.signal_id}: {change.text}")
+            line = output.single_line(f"{format_utc(change.at)}  {signal}{change.text}")
+            sys.stderr.write(f"{line}\n")  # which the spinner lets pass above itself
 
 
 def _print_found(found: FoundMeetings, text: str, on: date | None) -> None:
@@ -178,7 +182,7 @@ def _unknown(possible: list[Possibility], width: int) -> Iterator[str]:
     """Yield the lines about an unknown meeting."""
     if not possible:
         return
-    yield "No report is to be expected:" if possible[0].is_certain else "It is unknown. That can mean:"
+    yield explanation.unknown_heading(possible)
     yield ""
     for each in possible:
         yield from _wrap("- ", each.text, width)
