@@ -76,11 +76,10 @@ class MeetingLookup:
         if record := self._signal(text):
             return self._found([FoundMeeting(record)])
         if not GUID.match(text):
-            reports = self._reports_of(days, lambda each: _is_named(each, text))
-            return self._from_reports(reports, days)
+            return self._from_reports(self._reports_of(days, lambda each: _is_named(each, text)), days, on)
         places = run_in_parallel(lambda day: self._archive.find_report(text, day), days)
         if reports := [each for each in places if each]:
-            return self._from_reports(reports, ())
+            return self._from_reports(reports, (), on)
         return self._of_organizer(text.lower(), days, on) if on else FoundMeetings()
 
     def refresh(self, meetings: Iterable[FoundMeeting]) -> FoundMeetings:
@@ -108,27 +107,31 @@ class MeetingLookup:
         records = self._read(newest if on else newest[:MOST_SHOWN], on)
         return self._found(map(FoundMeeting, records), 0 if on else len(newest) - MOST_SHOWN)
 
-    def _from_reports(self, reports: Sequence[ReportSummary], days: Collection[date]) -> FoundMeetings:
+    def _from_reports(
+        self, reports: Sequence[ReportSummary], days: Collection[date], on: date | None
+    ) -> FoundMeetings:
         """Return the sessions behind these reports.
 
         Each is of a signal that names it, or of none. On `days`, other sessions of these meetings are included.
         """
-        newest = sorted(reports, key=lambda each: each.name, reverse=True)[:MOST_SHOWN]
+        of_day = [each for each in reports if on is None or on in _days_of(each)]
+        newest = sorted(of_day, key=lambda each: each.name, reverse=True)[:MOST_SHOWN]
         keys = {key for each in newest if (key := each.metadata.get("joinurlkey"))}
         events = {report_signal_id(each.id) for each in newest}
-        around = {_day_of(each) + ONE_DAY * shift for each in newest for shift in (-1, 0, 1)}
+        stored = {Outcomes.day_of(each.name) for each in newest}
+        around = {day + ONE_DAY * shift for day in stored for shift in (-1, 0, 1)}
         names = self._outcomes_of(
             sorted(around), lambda each: each.join_url_key in keys or each.signal_id in events
         )
         ids = {each.id for each in newest}
         records = [
             each
-            for each in self._read([each.name for each in names], None)
+            for each in self._read([each.name for each in names], on)
             if each.day in days or ids & {report.id for report in each.reports}
         ]
         named = {report.id for record in records for report in record.reports}
         alone = [FoundMeeting(report=each) for each in newest if each.id not in named]
-        return self._found([*map(FoundMeeting, records), *alone], len(reports) - MOST_SHOWN)
+        return self._found([*map(FoundMeeting, records), *alone], len(of_day) - MOST_SHOWN)
 
     def _of_organizer(self, organizer: str, days: Sequence[date], on: date) -> FoundMeetings:
         """Read the records of a day, those first whose link names the organizer, and select the organizer's."""
@@ -221,5 +224,7 @@ def _is_on(record: Record, on: date) -> bool:
     return record.day == on or (record.meeting.start is not None and record.meeting.start.date() == on)
 
 
-def _day_of(report: ReportSummary) -> date:
-    return Outcomes.day_of(report.name)
+def _days_of(report: ReportSummary) -> set[date]:
+    """The days on which a report's session began and ended."""
+    moments = (times.plausible(report.metadata.get(name)) for name in ("start", "end"))
+    return {each.date() for each in moments if each}

@@ -153,6 +153,15 @@ def test_a_meeting_is_found_by_a_part_of_its_subject(app: App) -> None:
     assert finder(app).find("monthly") == FoundMeetings()
 
 
+def test_a_subject_is_found_on_one_day_alone(app: App) -> None:
+    url = link(ORGANIZER)
+    archive(app, *(at(call(guid(back), NOW - DAY * back), url) for back in range(1, 4)))
+    for back in range(1, 4):
+        give_subject(app, guid(back), {"subject": "Weekly"})
+    assert ids(finder(app).find("weekly")) == [guid(1), guid(2), guid(3)]
+    assert ids(finder(app).find("weekly", TODAY - 2 * DAY)) == [guid(2)]
+
+
 def test_a_meeting_is_found_by_its_own_id_and_its_series(app: App) -> None:
     archive(app, call(guid(1), NOW - HOUR))
     (report,) = app.services.archive.list_reports(TODAY)
