@@ -218,8 +218,15 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         _next_attempt(metadata),
         metadata.get("organizerid"),
         blob.creation_time,
-        join_url_key=decode_name_part(metadata["joinurlkey"]) if "joinurlkey" in metadata else None,
+        join_url_key=_join_url_key(metadata),
     )
+
+
+def _join_url_key(metadata: Mapping[str, str]) -> str | None:
+    """Return the key of the meeting's link; None for one that this product did not write."""
+    with contextlib.suppress(KeyError, ValueError):
+        return decode_name_part(metadata["joinurlkey"])
+    return None
 
 
 def signal_id_of(name: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from shared.archive.reports import ReportSummary, report_name
+from shared.graph.join_urls import join_url_key
 from shared.health import lookup
 from shared.health.lookup import FoundMeetings, MeetingLookup, is_link, subject_of_report
 from shared.ledger.record import Result
@@ -210,6 +211,19 @@ def test_a_signal_whose_record_is_gone_is_told_from_its_outcome(app: App) -> Non
     (found,) = finder(app).find(link(ORGANIZER)).meetings
     assert found.record
     assert found.record.result is Result.STORED
+
+
+def test_blobs_of_others_are_passed_over(app: App) -> None:
+    archive(app, at(call(guid(1), NOW - HOUR), link(ORGANIZER)))
+    for name, metadata in (
+        (f"outcomes/date={TODAY}/notes.json", {"joinurlkey": "%ff"}),
+        (f"outcomes/date={TODAY}/more.json", {"joinurlkey": join_url_key(link(ORGANIZER))}),
+        (f"reports/date={TODAY}/notes%ff.txt", {"x": "%ff"}),
+    ):
+        app.container.upload_blob(name, b"{}", overwrite=True, metadata=metadata)
+    for text in (link(ORGANIZER), guid(1)):
+        assert guid(1) in ids(finder(app).find(text))
+    assert finder(app).find("Weekly") == FoundMeetings()
 
 
 def test_a_pending_meeting_is_read_again(app: App) -> None:
