@@ -29,8 +29,8 @@ cli: $(CLI) ## Install the command line, as .venv/bin/attendance
 demo: setup ## Show the system, from a meeting's end to its attendance report
 	@$(PYTHON) -m local demo
 
-up: setup ## Run the local stack until Ctrl-C
-	@$(PYTHON) -m local up --subscribe
+up: setup ## Run the local stack, with a month of meetings, until Ctrl-C
+	@$(PYTHON) -m local up --subscribe --history
 
 test: setup $(DEV) ## Run all tests but the heavy ones
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not heavy"

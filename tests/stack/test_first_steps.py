@@ -1,0 +1,65 @@
+"""A newcomer's first steps: the demo, a stack with a past, and the pictures of the documents."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from local.simulator.control.client import Control
+from local.stack import history
+from local.stack.program import ROOT
+from tests.support.front import Front, own_stack
+
+stack = own_stack()
+COLUMNS = 75
+PICTURE = 150_000  # bytes at most
+
+
+@pytest.mark.heavy("has a stack of its own, and the tests through the front show the same")
+def test_the_demo_fits_a_narrow_terminal_and_ends_with_the_next_step() -> None:
+    command = [sys.executable, "-m", "local", "demo"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if cell_len(line) > COLUMNS] == []
+    assert "Every report equals Graph's" in done.stdout
+    assert lines[-1].strip().startswith(".venv/bin/attendance --local")
+
+
+@pytest.mark.heavy("has a stack of its own, which archives 150 meetings")
+def test_make_up_begins_with_a_month_and_then_says_what_to_try(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "local", "up", "--subscribe", "--history", "--state", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stderr
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "/api/health" in line and "health page" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert any("past meetings is archived." in line for line in seen), seen[-5:]
+
+
+def test_a_past_month_has_meetings_on_most_days_and_none_is_announced(front: Front) -> None:
+    count = history.add_month(Control(front.stack.graph))
+    assert count > 100
+    reports = front.control.true_reports()
+    assert len(reports) == count
+    assert len({each["meetingEndDateTime"][:10] for each in reports.values()}) > 20
+    assert front.control.deliveries() == []
+
+
+@pytest.mark.parametrize("name", ["health.png", "timeline.png"])
+def test_pictures_are_small(name: str) -> None:
+    content = (ROOT / "docs/pictures" / name).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < PICTURE
