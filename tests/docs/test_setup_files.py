@@ -130,3 +130,12 @@ def test_actions_are_pinned_by_commit_and_jobs_are_bounded(workflow: Path) -> No
     assert [action for action in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
     assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
     assert text.count("timeout-minutes:") == text.count("runs-on:")
+
+
+def test_the_dev_container_has_the_python_that_is_deployed() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    dockerfile = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text()
+    version = (ROOT / ".python-version").read_text().strip()
+    assert re.findall(r"^FROM python:([\d.]+)-", dockerfile, re.MULTILINE) == [version]
+    user = container["remoteUser"]
+    assert f"useradd --create-home --shell /bin/bash {user}" in dockerfile
