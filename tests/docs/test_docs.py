@@ -24,7 +24,7 @@ import pytest
 import typer
 
 from local.stack.compose import Stack
-from shared import settings, times
+from shared import __version__, settings, times
 from shared.archive import reports as archive
 from shared.archiving import backoff
 from shared.cli import main
@@ -62,6 +62,12 @@ def test_readme_names_no_make_target_that_is_missing() -> None:
     named = set(re.findall(r"(?:`|^)(?:[A-Z_]+=\S+ )?make ([a-z]+)", "\n".join(documents), re.MULTILINE))
     assert {"demo", "test"} <= named
     assert named <= targets
+
+
+def test_documents_name_the_wheel_of_this_version() -> None:
+    documents = "\n".join(path.read_text() for path in markdown_files())
+    named = set(re.findall(r"teams_attendance_reports-[\w.]+-py3-none-any\.whl", documents))
+    assert named == {f"teams_attendance_reports-{__version__}-py3-none-any.whl"}
 
 
 @pytest.mark.parametrize(
