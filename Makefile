@@ -98,7 +98,11 @@ $(CHECK): requirements-check.txt | $(DEV)
 	@scripts/install-packages requirements-check.txt
 	@touch $@
 
-.venv/.spark-ready .venv/.fuzz-ready .venv/.build-ready .venv/.docs-ready: .venv/.%-ready: requirements-%.txt | $(DEV)
+$(BUILD) $(DOCS): .venv/.%-ready: requirements-%.txt | $(LOCAL)
+	@scripts/install-packages $<
+	@touch $@
+
+.venv/.spark-ready .venv/.fuzz-ready: .venv/.%-ready: requirements-%.txt | $(DEV)
 	@scripts/install-packages $<
 	@touch $@
 
