@@ -29,11 +29,12 @@ from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import StateStore
 from ..subscriptions import status
-from . import addresses, sign_in
+from . import addresses, sign_in, vault
 from .sign_in import SignIn
 
 LOCAL_SETTINGS = Path(".local", "state", "settings.json")  # in the folder of a checkout
 CHECKOUT = Path(__file__).resolve().parents[2]  # where the command is run from one
+ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
 
@@ -122,6 +123,15 @@ class Session:
         except AzureError:
             return ""
         return run.version if run else ""
+
+    def erasure_key(self) -> str:
+        """The secret ERASURE_KEY, from Key Vault where the settings refer to it. Raises AttendanceError."""
+        text, declared = self.environ.get(ERASURE_KEY, "").strip(), self.settings.erasure_key
+        if text.startswith(settings.REFERENCE):
+            return vault.read_reference(ERASURE_KEY, text, self.credential, self.settings.cloud)
+        if not declared:
+            raise AttendanceError(_missing_setting(ERASURE_KEY))
+        return declared
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Return Graph for the signed-in user; `usual` is the default way to sign in."""
