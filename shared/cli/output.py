@@ -192,6 +192,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             draft.replace(path)
         except BaseException:
+            file.close()  # Windows deletes no open file
             draft.unlink(missing_ok=True)
             raise
 
