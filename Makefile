@@ -78,7 +78,7 @@ lock: $(LOCAL) ## Update all lock files
 	@scripts/lock
 
 clean: ## Remove everything installed, built or stored, also the local stack's data
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCAL): requirements-local.txt

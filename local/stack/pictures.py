@@ -1,5 +1,7 @@
 """`make pictures`: the pictures of the documents, from a local stack with a month of meetings.
 
+usage: python -m local.stack.pictures [FOLDER]        default: docs/pictures
+
 Needs Chromium or Chrome, and the packages of `make check`.
 """
 
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from playwright.sync_api import sync_playwright
 
 from local.simulator.control.client import Control
 from local.stack import app_settings, compose, history, visit
@@ -32,7 +33,8 @@ def main() -> int:
     if browser is None:
         sys.stderr.write("make pictures: no Chromium or Chrome is installed on this machine.\n")
         return 1
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryFile() as log,
         tempfile.TemporaryDirectory(prefix="attendance-pictures-") as state,
@@ -42,10 +44,10 @@ def main() -> int:
         history.add_month(control)
         history.archive_month(stack.functions.url)
         visit.end_meeting(Path(state), participants=PEOPLE)  # one that is announced
-        _draw_timeline(stack, _choose(control), FOLDER / "timeline.png")
-        _photograph(browser, f"{stack.functions.url}/api/health", FOLDER / "health.png")
-    for file in sorted(FOLDER.iterdir()):
-        sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB\n")
+        _draw_timeline(stack, _choose(control), folder / "timeline.png")
+        _photograph(browser, f"{stack.functions.url}/api/health", folder / "health.png")
+    for file in sorted(folder.iterdir()):
+        sys.stdout.write(f"{file}: {file.stat().st_size / 1000:.0f} kB\n")
     return 0
 
 
@@ -69,6 +71,8 @@ def _draw_timeline(stack: Stack, report: str, file: Path) -> None:
 
 def _photograph(browser: str, url: str, file: Path) -> None:
     """Take a picture of the health page, in light colours."""
+    from playwright.sync_api import sync_playwright  # here, because only `make check` installs it
+
     requests.get(url, timeout=60).raise_for_status()  # a picture of a fault would be no advertisement
     with sync_playwright() as playwright:
         window = playwright.chromium.launch(executable_path=browser)

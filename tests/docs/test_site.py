@@ -12,6 +12,7 @@ import pytest
 pytestmark = pytest.mark.heavy("needs the site's builder, which only `make check` installs")
 
 ROOT = Path(__file__).resolve().parents[2]
+FORMS = [file for file in sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")) if file.stem != "config"]
 STAGED = ("scripts/site", "mkdocs.yml", "infra/main.bicepparam", "LICENSE")
 
 
@@ -119,3 +120,14 @@ def test_a_document_that_the_navigation_lacks_is_not_built(checkout: Path) -> No
         assert build(checkout).returncode == 1
     finally:
         extra.unlink()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.stem)
+def test_an_issue_form_is_one(form: Path) -> None:
+    import yaml  # comes with the site's builder
+
+    content = yaml.safe_load(form.read_text())
+    assert {"name", "description", "body"} <= content.keys()
+    fields = [each for each in content["body"] if each["type"] != "markdown"]
+    assert len({each["id"] for each in fields}) == len(fields) > 1
+    assert all(each["attributes"]["label"] for each in fields)

@@ -1,6 +1,7 @@
 """A newcomer's first steps: the demo, a stack with a past, and the pictures of the documents."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from local.simulator.control.client import Control
-from local.stack import history
+from local.stack import history, pictures
 from local.stack.program import ROOT
 from tests.support.front import Front, own_stack
 
@@ -58,8 +59,21 @@ def test_a_past_month_has_meetings_on_most_days_and_none_is_announced(front: Fro
     assert front.control.deliveries() == []
 
 
-@pytest.mark.parametrize("name", ["health.png", "timeline.png"])
-def test_pictures_are_small(name: str) -> None:
-    content = (ROOT / "docs/pictures" / name).read_bytes()
-    assert content.startswith(b"\x89PNG")
-    assert len(content) < PICTURE
+def test_pictures_are_small() -> None:
+    assert_are_pictures(ROOT / "docs/pictures")
+
+
+@pytest.mark.heavy("has a stack of its own, and needs a browser")
+@pytest.mark.skipif(not any(map(shutil.which, pictures.BROWSERS)), reason="no browser is installed here")
+def test_pictures_are_made_from_a_stack(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "local.stack.pictures", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_are_pictures(tmp_path)
+
+
+def assert_are_pictures(folder: Path) -> None:
+    found = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert found.keys() == {"health.png", "timeline.png"}
+    assert [name for name, content in found.items() if not content.startswith(b"\x89PNG")] == []
+    assert [name for name, content in found.items() if len(content) > PICTURE] == []
