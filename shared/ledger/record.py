@@ -22,7 +22,6 @@ from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
-from ..privacy.erasures import ERASED
 from ..storage.names import encode_header
 
 MOST_COMMITS = 20
@@ -169,7 +168,6 @@ class Record:
     door: Door | None = None
     subscription_id: OpaqueId | None = None
     traceparent: TraceParent = None
-    is_erased: bool = False
     revision: int = 0
     days: tuple[date, ...] = ()
     commits: Annotated[tuple[Commit, ...], "attempts"] = ()
@@ -302,7 +300,6 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
         reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],
         buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
-        is_erased=ERASED in metadata,
         revision=int(metadata.get("revision", "0")),
         commits=commits_of_copy(metadata, first_seen),
     )

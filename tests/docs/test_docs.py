@@ -36,7 +36,6 @@ from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
-from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
@@ -142,7 +141,7 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"]}
     assert shown == written
 
 
