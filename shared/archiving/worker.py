@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 
 from .. import logs, times
-from ..errors import NotOurMessage
+from ..errors import NotFound, NotOurMessage
 from ..ledger import access, merge
 from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
@@ -66,12 +66,16 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     if record is None:
         _handle_stale(message, stored, journal, redelivered=redelivered)
         return
+    if stored is None and admission.is_left_to_sweep(message, services):
+        return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
         if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
             _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
+        if stored is None and new.is_unconfirmed and isinstance(failure, NotFound):
+            services.news.unknown_ids.spend()
         commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,

@@ -139,13 +139,16 @@ def revise_record(
 ) -> Record | None:
     """Return the record completed from Graph's list, reopened if that may change its outcome, or None if unchanged.
 
-    It is reopened, with the series `reopened`, if the call ended on another day, or if the list shows a meeting that
-    the outcome excludes; but not if the list has `decided` the same.
+    It is reopened, with the series `reopened`, if Graph had not known its subject, if the call ended on another day, or
+    if the list shows a meeting that the outcome excludes; but not if the list has `decided` the same. A next attempt at
+    what Graph had not known is made now, because its delays are long.
     """
     denies = listed.join_url is not None and old.result in BY_CALL_RECORD and old.result != decided
     known = replace(old, meeting=old.meeting.merge(listed)) if denies else add_call_times(old, listed) or old
     has_moved = known.day != old.day and old.settled is not None and old.result != decided
-    if (denies or has_moved) and (
+    if old.is_unconfirmed and old.next and old.next.purpose is not Purpose.LOOK:
+        return replace(known, attempt=old.attempt + 1, next=NextAttempt(old.attempt + 1, now))
+    if (denies or has_moved or old.is_unconfirmed) and (
         again := reopen_record(known, reopened.cause, reopened.began, now, reopened.days)
     ):
         return again

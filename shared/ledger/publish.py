@@ -24,6 +24,7 @@ from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, ret
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge_attempt
 from .record import (
+    UNCONFIRMED,
     AttemptSeries,
     NextAttempt,
     Purpose,
@@ -47,7 +48,7 @@ class OutcomeSummary:
     """An outcome as a listing shows it.
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
-    time of the first write.
+    time of the first write. `is_unconfirmed`: Graph does not know the signal's subject.
     """
 
     name: str
@@ -56,6 +57,7 @@ class OutcomeSummary:
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
+    is_unconfirmed: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -217,6 +219,7 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         _next_attempt(metadata),
         metadata.get("organizerid"),
         blob.creation_time,
+        UNCONFIRMED in metadata,
     )
 
 

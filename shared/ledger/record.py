@@ -21,10 +21,11 @@ from .. import times
 from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
-from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
+from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin, SignalKind, kind_of
 from ..storage.names import encode_header
 
 MOST_COMMITS = 20
+UNCONFIRMED = "unconfirmed"  # metadata of an outcome
 MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
@@ -46,6 +47,11 @@ class Result(StrEnum):
 
 # What the call record decides, and a later version of it may decide otherwise.
 BY_CALL_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
+
+
+# The news of such a signal proves nothing by itself: ids can be invented. A call event's is signed by Microsoft.
+_BY_ID = frozenset({SignalKind.CALL_RECORD, SignalKind.REPORT_READY})
+_UNANSWERED = frozenset({Result.PENDING, Result.NOT_FOUND})
 
 
 class Cause(StrEnum):
@@ -177,6 +183,16 @@ class Record:
         """The partition of its copy: the UTC day of the call's end, or of first sight."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
 
+    @property
+    def is_known_to_graph(self) -> bool:
+        """Whether Graph has returned or listed the subject of the signal, so that nobody invented it."""
+        return self.meeting.origin is not Origin.NEWS or kind_of(self.signal_id) not in _BY_ID
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether the signal may be invented: Graph does not know its subject, or has not answered."""
+        return self.result in _UNANSWERED and not self.is_known_to_graph
+
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """Return the record as the successor of `after`, with this commit."""
         revision, days, commits = (after.revision, after.days, after.commits) if after else (0, (), ())
@@ -254,6 +270,7 @@ def outcome_metadata(record: Record) -> dict[str, str]:
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
+        UNCONFIRMED: "true" if record.is_unconfirmed else None,
         "commit": record.commits[-1].id if record.commits else None,
     }
     return {key: value for key, value in metadata.items() if value is not None}
@@ -295,7 +312,7 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
             content["meetingId"],
             event,
             int(metadata.get("version", "0")),
-            Origin.LIST,
+            Origin.NEWS if UNCONFIRMED in metadata else Origin.LIST,
         ),
         reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],

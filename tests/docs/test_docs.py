@@ -141,7 +141,13 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"]}
+    unknown = ledger_record.outcome_metadata(
+        replace(known, result=ledger_record.Result.NOT_FOUND, meeting=Meeting())
+    )
+    written = ledger_record.outcome_metadata(known) | {
+        "organizerid": denied["organizerid"],
+        "unconfirmed": unknown["unconfirmed"],
+    }
     assert shown == written
 
 

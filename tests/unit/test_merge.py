@@ -459,7 +459,8 @@ def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
     ):
         assert getattr(adopted, name) == getattr(known, name)
     assert (adopted.revision, adopted.days) == (known.revision, known.days)
-    assert adopted.meeting == replace(known.meeting, origin=Origin.LIST)
+    origin = Origin.NEWS if known.is_unconfirmed else Origin.LIST
+    assert adopted.meeting == replace(known.meeting, origin=origin)
     assert (adopted.next and adopted.next.at) == (known.next and known.next.at)
 
 
