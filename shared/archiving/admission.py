@@ -84,12 +84,16 @@ def admitted(encrypted: EncryptedBatch, services: Services) -> EncryptedBatch:
     known = _known_ids(encrypted.items, services.subscriptions)
     unknown = tuple(each for each in encrypted.items if each.subscription_id not in known)
     if unknown and encrypted.waits < MAX_WAITS:
-        again = replace(encrypted, items=unknown, waits=encrypted.waits + 1)
-        for text in rich_notifications.pack_batch(again)[0]:
-            services.journal.queue.send(text, WAIT)
+        send_later(replace(encrypted, items=unknown), WAIT, services)
     elif unknown:
         _refuse("subscription", services, len(unknown))
     return replace(encrypted, items=tuple(each for each in encrypted.items if each.subscription_id in known))
+
+
+def send_later(encrypted: EncryptedBatch, seconds: int, services: Services) -> None:
+    """Send rich items again after a wait, which is counted."""
+    for text in rich_notifications.pack_batch(replace(encrypted, waits=encrypted.waits + 1))[0]:
+        services.journal.queue.send(text, seconds)
 
 
 def _known_ids(news: Sequence[News | RichItem], registry: SubscriptionRegistry) -> set[str | None]:

@@ -40,7 +40,10 @@ def record_dead_message(text: str, services: Services) -> None:
     except NotOurMessage as failure:
         record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in content.without_ciphertext() if isinstance(content, EncryptedBatch) else content:
+    if isinstance(content, EncryptedBatch):  # nothing has verified it, so it says nothing of other meetings
+        watched = [each for each in content.items if services.watch.find(each.join_url)]
+        content = replace(content, items=tuple(watched)).without_ciphertext()
+    for each in content:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
             _record_failed(each, services.journal, services.settings.retry_window)
 

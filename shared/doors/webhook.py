@@ -75,7 +75,7 @@ def _refused_unparsed(body: bytes, config: Settings) -> WebhookReply | None:
     """The reply to a body that is too large to be parsed for a stranger; None for one that is to be parsed."""
     if len(body) > config.notification_max_bytes:
         return _refuse(413, "tooLarge", f"The body is larger than {config.notification_max_bytes} bytes.")
-    if len(body) <= prefilter.SMALL or not prefilter.can_check(config.client_states):
+    if len(body) <= prefilter.SMALL or not config.has_plain_states:
         return None
     if prefilter.is_escaped(body):
         if CALL_EVENTS in config.signals:
