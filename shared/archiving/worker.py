@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 
 from .. import logs, times
-from ..errors import NotFound, NotOurMessage
+from ..errors import ErasureKeyError, NotFound, NotOurMessage
 from ..ledger import access, merge
 from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
@@ -36,8 +36,16 @@ _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of the queue `meeting-signals`.
 
-    A message that cannot be parsed is recorded as a dead letter.
+    A message that cannot be parsed is recorded as a dead letter. One that cannot be handled without the key of erasures
+    is sent again.
     """
+    try:
+        _handle(text, services, redelivered=redelivered)
+    except ErasureKeyError as failure:
+        dead_letters.return_later(text, services.journal.queue, failure)
+
+
+def _handle(text: str, services: Services, *, redelivered: bool) -> None:
     try:
         content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
