@@ -48,7 +48,8 @@ class OutcomeSummary:
     """An outcome as a listing shows it.
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
-    time of the first write. `is_unconfirmed`: Graph does not know the signal's subject.
+    time of the first write. `is_unconfirmed`: Graph does not know the signal's subject. `has_ended`: the end of the
+    call is known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class OutcomeSummary:
     organizer_id: str | None
     written: datetime
     is_unconfirmed: bool = False
+    has_ended: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -220,6 +222,7 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         metadata.get("organizerid"),
         blob.creation_time,
         UNCONFIRMED in metadata,
+        "end" in metadata,
     )
 
 
