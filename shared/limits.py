@@ -18,7 +18,10 @@ MAX_RATE_WAIT = 30.0  # seconds
 MAX_REPORTED_IDS = 5
 REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neither the log nor the queue
 NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs
-UNKNOWN_IDS, HOUR = 100, 3_600.0  # ids that Graph does not know, in any hour
+UNKNOWN_IDS, HOUR = (
+    100,
+    3_600.0,
+)  # ids that Graph does not know, in any hour: of packs, and of news that came alone
 SCAN_INTERVAL = 600.0  # seconds between scans for news that was left to them
 
 
@@ -161,11 +164,13 @@ class Tally:
 class NewsLimits:
     """The limits of one instance for news that whoever knows the client state can send.
 
-    `pacer` spreads the news of packs, `unknown_ids` is the allowance of ids that Graph does not know, `refused` counts
-    news that made no record, and `scans` limits the scans that look for the calls behind it.
+    `pacer` spreads the news of packs. `of_packs` and `alone` are allowances of ids that Graph does not know: a POST of
+    many invented ones leaves the news of a real meeting, which comes alone, its own. `refused` counts news that made no
+    record, and `scans` limits the scans that look for the calls behind it.
     """
 
     pacer: Pacer = field(default_factory=lambda: Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND))
-    unknown_ids: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
+    of_packs: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
+    alone: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
     refused: Tally = field(default_factory=lambda: Tally())
     scans: Debounce = field(default_factory=lambda: Debounce(SCAN_INTERVAL))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from .. import logs, times
-from ..limits import SCAN_INTERVAL
+from ..limits import SCAN_INTERVAL, Budget
 from ..messages import rich_notifications, signals, tasks
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import Message, News, SignalKind, kind_of
@@ -34,7 +34,8 @@ def open_pack(messages: Sequence[Message], services: Services) -> None:
         if not isinstance(each, News):
             queue.send(signals.serialize_message(each))
         elif each.subscription_id in known or _can_wait(each):
-            queue.send(signals.serialize_message(each), services.news.pacer.delay())
+            text = signals.serialize_message(replace(each, packed=True))
+            queue.send(text, services.news.pacer.delay())
         else:
             dropped += 1
     _refuse("subscription", services, dropped)
@@ -61,7 +62,7 @@ def is_left_to_sweep(message: Message, services: Services) -> bool:
     """
     if not isinstance(message, News) or kind_of(message.signal_id) is SignalKind.CALL_EVENT:
         return False
-    if not services.news.unknown_ids.is_spent:
+    if not unknown_ids(message, services).is_spent:
         return False
     _refuse("unknownId", services)
     if services.news.scans.allows("missing"):
@@ -72,6 +73,11 @@ def is_left_to_sweep(message: Message, services: Services) -> bool:
         window = Backfill(now - SCANNED, now + timedelta(seconds=delay), missing_only=True)
         services.tasks.send(tasks.serialize_task(Task(window)), delay)
     return True
+
+
+def unknown_ids(news: News, services: Services) -> Budget:
+    """The allowance for news whose id Graph does not know."""
+    return services.news.of_packs if news.packed else services.news.alone
 
 
 def _refuse(reason: str, services: Services, count: int = 1) -> None:

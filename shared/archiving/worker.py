@@ -82,8 +82,8 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
         if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
             _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
-        if stored is None and new.is_unconfirmed and isinstance(failure, NotFound):
-            services.news.unknown_ids.spend()
+        if isinstance(message, News) and new.is_unconfirmed and isinstance(failure, NotFound):
+            admission.unknown_ids(message, services).spend()
         commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,

@@ -251,9 +251,24 @@ def test_after_many_unknown_ids_in_an_hour_news_is_left_to_a_scan(app: App) -> N
     assert records(app) == UNKNOWN_IDS + 10
 
 
-def test_a_real_meeting_that_is_left_to_a_scan_is_archived_within_minutes(app: App) -> None:
-    announce_invented(app, UNKNOWN_IDS + 50)
+def test_a_pack_of_invented_news_costs_no_real_meeting_that_comes_alone_its_turn(app: App) -> None:
+    announce_invented(app, 1_500)
     app.run(hours=0.1)
+    app.calls.append(call("real", app.now - timedelta(minutes=10)))
+    app.receive(
+        SIGNALS_QUEUE, signals.serialize_message(call_record_news("real", app.now, subscription_id=OURS))
+    )
+    app.deliver()
+    assert app.stored() == {"real"}
+
+
+def test_a_real_meeting_that_is_left_to_a_scan_is_archived_within_minutes(app: App) -> None:
+    register(app, OURS)
+    for number in range(UNKNOWN_IDS + 50):
+        news = call_record_news(invented(number), app.now, subscription_id=OURS)
+        app.receive(SIGNALS_QUEUE, signals.serialize_message(news))
+    app.run(hours=0.1)
+    assert records(app) == UNKNOWN_IDS
     app.calls.append(call("real", app.now - timedelta(minutes=10)))
     app.receive(
         SIGNALS_QUEUE, signals.serialize_message(call_record_news("real", app.now, subscription_id=OURS))
@@ -287,7 +302,7 @@ def test_an_outcome_that_was_settled_before_graph_knew_of_it_is_reopened_when_it
 
 def test_what_is_signed_or_already_known_is_not_left_to_a_scan(app: App) -> None:
     for _ in range(UNKNOWN_IDS):
-        app.services.news.unknown_ids.spend()
+        app.services.news.alone.spend()
     event = call_event_news("https://teams.microsoft.com/l/meetup-join/1", NOW, NOW)
     assert not admission.is_left_to_sweep(event, app.services)
     assert not admission.is_left_to_sweep(signals.Nudge("cr-a", 1), app.services)
