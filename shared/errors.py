@@ -43,7 +43,7 @@ class SettingError(AttendanceError):
 
 
 class ErasureKeyError(SettingError):
-    """Persons were erased, and the key by which they are known is missing or another one."""
+    """ERASURE_KEY is missing, or is not the key with which persons were erased."""
 
     def __init__(self, problem: str) -> None:
         super().__init__("ERASURE_KEY", problem)
@@ -165,7 +165,7 @@ class NotFound(GraphError):
 
 
 class Undecided(GraphError):
-    """A call record of neither a meeting nor a call between two people; a later version may be of a meeting."""
+    """A call record that is unclear; a later version may be of a meeting."""
 
 
 class Conflict(GraphError):
@@ -181,7 +181,7 @@ class ValidationFailed(Refused):
 
 
 class Unsupported(Refused):
-    """A meeting of which Graph offers no reports, such as a personal account's; nothing was asked."""
+    """A meeting without reports in Graph, such as a personal account's; not requested."""
 
 
 def retry_after(failure: Exception) -> float:

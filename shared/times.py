@@ -34,7 +34,7 @@ def parse(value: object) -> datetime | None:
 
 
 def plausible(value: object) -> datetime | None:
-    """Return `value` as a UTC time from 2000 until tomorrow, or None for anything else."""
+    """Parse a UTC time between 2000 and tomorrow, or return None."""
     try:
         moment = parse(value)
     except ValueError:

@@ -1,9 +1,8 @@
-"""Attribution of a report: the metadata of its blob that name meeting, organizer, link, series and event.
+"""Blob metadata that link a report to its meeting, organizer, series and event.
 
-The same report is read on behalf of several signals, and each may know more or less of where it comes from. So facts
-are added and never taken away, whatever becomes of the report's body. A channel lists the reports of all its meetings:
-one carries no facts until the signal of its own meeting comes. Where two meetings claim a report, the organizer whom
-the report itself names decides. Nothing here reads or writes storage.
+Several signals can read the same report, and each knows some of these facts. So facts are added and never removed,
+even if the stored body stays as it is. A channel lists the reports of all its meetings: a report has no facts until its
+own meeting's signal is handled. If two meetings claim a report, the organizer in the report decides. No I/O here.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ FACTS = ("meetingid", "organizerid", "joinweburl", "joinurlkey", "seriesid", *OF
 
 
 def attribution(reports: ReportLocation) -> dict[str, str]:
-    """Source and facts of a report that lies there; empty where a fact is not known."""
+    """Return the source and the known facts of a report at this location."""
     facts = reports.metadata
     join_url = facts.get("joinweburl")
     return facts | (
@@ -29,7 +28,10 @@ def attribution(reports: ReportLocation) -> dict[str, str]:
 def merge_facts(
     stored: Mapping[str, str], new: Mapping[str, str], organizers: Collection[str]
 ) -> dict[str, str]:
-    """The facts of a stored report once another reading has brought its own; `organizers` are named by the report."""
+    """Merge the facts of a stored report with those of a new reading.
+
+    `organizers` are the ids of the organizers in the report.
+    """
     known, added = ({name: facts[name] for name in FACTS if facts.get(name)} for facts in (stored, new))
     if _is_other_meeting(known, added):
         is_better = _is_named(added, organizers) and not _is_named(known, organizers)
@@ -38,12 +40,15 @@ def merge_facts(
 
 
 def replace_facts(metadata: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
-    """These metadata with these facts and no others."""
+    """Return the metadata with exactly these facts."""
     return {name: value for name, value in metadata.items() if name not in FACTS} | dict(facts)
 
 
 def _is_other_meeting(known: Mapping[str, str], added: Mapping[str, str]) -> bool:
-    """Whether both name a meeting, and not the same one. An event's session and its meeting are one."""
+    """Tell whether these facts are of two different meetings.
+
+    An event's session and its meeting count as one.
+    """
     if any(name in facts for facts in (known, added) for name in OF_EVENT):
         return False
     for name in ("joinurlkey", "meetingid"):

@@ -44,7 +44,7 @@ class VirtualEvent:
 
 @dataclass(frozen=True)
 class SessionDetails:
-    """A session of an event: its ids, and join URL and organizer if Graph returns them."""
+    """An event's session: its ids, and its join URL and organizer if known."""
 
     session: EventSession
     join_url: str | None

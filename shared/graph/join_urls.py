@@ -24,7 +24,7 @@ _CHANNEL = re.compile(r"/19:(?:[^/]+@thread\.tacv2|[0-9a-f]+@thread\.skype)(?:/|
 
 @dataclass(frozen=True)
 class JoinUrl:
-    """The parts of a join URL. `is_personal`: the meeting belongs to a personal account, in no tenant."""
+    """The parts of a join URL. `is_personal`: a meeting of a personal account."""
 
     tenant_id: str | None
     organizer_id: str | None
@@ -63,7 +63,7 @@ def join_url_key(url: str) -> str:
 
 
 def series_id(url: str) -> str:
-    """Return a hash of the link's key, which all meetings of a series share; it identifies nobody."""
+    """Return a hash of the link's key, shared by a series, that identifies nobody."""
     return hashlib.sha256(join_url_key(url).encode("utf-8", "surrogatepass")).hexdigest()[:SERIES_LENGTH]
 
 

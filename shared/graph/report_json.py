@@ -23,7 +23,10 @@ PIECE = 4_096  # bytes of two canonical forms compared at once
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """The sha256 of a report, its number of records, and how many of these repeat one of an earlier page."""
+    """Hash and number of records of a report that was written.
+
+    `repeated` counts records that came on an earlier page too.
+    """
 
     sha256: str
     records: int
@@ -52,7 +55,7 @@ def write_report(
 def _write_records(
     pages: Iterator[list[Any]], body: IO[bytes], canonical: IO[bytes]
 ) -> tuple[list[tuple[str, int, int]], int]:
-    """Write the array of records; return an index of their canonical forms, and how many records are repeated.
+    """Write the array of records; return their index and the number of repeats.
 
     An entry of the index is (id, offset, length). A record without an id is compared by its canonical form.
     """
@@ -74,7 +77,7 @@ def _write_records(
 
 
 def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical: IO[bytes]) -> str:
-    """Hash the report's canonical form, with its records in the order of their ids, then of their text."""
+    """Hash the report's canonical form, with its records sorted by id, then by text."""
     digest = hashlib.sha256()
     separator = b"{"
     for name in sorted({*report, RECORDS}):
@@ -93,7 +96,7 @@ def _sha256(report: dict[str, Any], index: list[tuple[str, int, int]], canonical
 
 
 def _sorted(index: list[tuple[str, int, int]], canonical: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Sort records by id, and those without an id or with the same one by their canonical form."""
+    """Sort the index by id, and entries with equal ids by their canonical form."""
     by_form = cmp_to_key(partial(_compare, canonical))
     for _, same_id in itertools.groupby(sorted(index), key=itemgetter(0)):
         yield from sorted(same_id, key=by_form)

@@ -300,7 +300,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
 
 
 def _participant_count(report: dict[str, Any]) -> int | None:
-    """Return the `totalParticipantCount` of a report, or None if it is missing or implausible."""
+    """Return a report's `totalParticipantCount`, or None if missing or implausible."""
     count = report.get("totalParticipantCount")
     return count if type(count) is int and 0 <= count <= MOST_PARTICIPANTS else None
 
@@ -327,7 +327,10 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
 
 
 def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """Yield these pages of records; raise if there are far more records than the report counts participants."""
+    """Yield these pages of records.
+
+    Raises Unavailable if there are far more records than the report counts participants.
+    """
     count, records = report.get("totalParticipantCount"), 0
     most = MOST_RECORDS * max(count, 0) + MORE_RECORDS if type(count) is int else math.inf
     for page in pages:
@@ -340,7 +343,7 @@ def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[li
 
 
 def _with_organizers(pages: Iterable[list[Any]], organizers: set[str]) -> Iterator[list[Any]]:
-    """Yield these pages of records, and add the organizers' ids to the set, in lower case."""
+    """Yield these pages of records, and collect the organizers' ids in lower case."""
     for page in pages:
         for record in page:
             if isinstance(record, dict) and record.get("role") == "Organizer":

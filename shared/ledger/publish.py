@@ -48,8 +48,8 @@ class OutcomeSummary:
     """An outcome as a listing shows it.
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
-    time of the first write. `is_unconfirmed`: Graph does not know the signal's subject. `has_ended`: the end of the
-    call is known.
+    time of the first write. `join_url_key` is that of the meeting's link, if it is known. `is_unconfirmed`: Graph does
+    not know the signal's subject. `has_ended`: the end of the call is known.
     """
 
     name: str
@@ -58,6 +58,7 @@ class OutcomeSummary:
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
+    join_url_key: str | None = None
     is_unconfirmed: bool = False
     has_ended: bool = False
 
@@ -221,9 +222,17 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         _next_attempt(metadata),
         metadata.get("organizerid"),
         blob.creation_time,
-        UNCONFIRMED in metadata,
-        "end" in metadata,
+        join_url_key=_join_url_key(metadata),
+        is_unconfirmed=UNCONFIRMED in metadata,
+        has_ended="end" in metadata,
     )
+
+
+def _join_url_key(metadata: Mapping[str, str]) -> str | None:
+    """Return the key of the meeting's link; None for one that this product did not write."""
+    with contextlib.suppress(KeyError, ValueError):
+        return decode_name_part(metadata["joinurlkey"])
+    return None
 
 
 def signal_id_of(name: str) -> str:

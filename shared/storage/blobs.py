@@ -97,7 +97,7 @@ def put_blob(
 
 
 def put_metadata(container: ContainerClient, name: str, metadata: dict[str, str], *, etag: str) -> bool:
-    """Replace the metadata alone while the blob still has `etag`. Return whether they were written."""
+    """Replace only the metadata if the blob still has `etag`. Return whether it had."""
     try:
         container.get_blob_client(name).set_blob_metadata(metadata, **_condition(etag))
     except (ResourceModifiedError, ResourceNotFoundError) as refusal:

@@ -14,7 +14,7 @@ def encode_name_part(identifier: str) -> str:
 
 
 def encode_header(text: str) -> str:
-    """Percent-encode space, `%` and anything but printable ASCII, for metadata in an HTTP header."""
+    """Percent-encode `%`, spaces and all but printable ASCII, for a metadata value."""
     return quote(text, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
 
 

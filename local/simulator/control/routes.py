@@ -123,7 +123,7 @@ class ControlRoutes:
         return [_session(each) for each in sessions]
 
     def change_organizer(self, body: Body, organizer: str) -> None:
-        """Remove an organizer's access policy, grant it to all or some `apps`, or delete the user."""
+        """Grant or remove an organizer's access policy, or delete the user."""
         if body.get("deleted", False):
             self._world.policies.deleted.add(organizer.lower())
         elif body.get("denied", False):
