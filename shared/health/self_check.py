@@ -57,6 +57,7 @@ def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[
     """Yield the findings of one check after another; failures do not raise."""
     settings, graph = services.settings, services.graph
     yield findings.app_writes(_failure_text(services.archive.probe_write))
+    yield findings.client_state(is_plain=settings.has_plain_states)
     yield from _permissions(settings)
     yield from _subscriptions(graph, settings, services.watch, services.state)
     if CALL_EVENTS in settings.signals:
