@@ -1,4 +1,4 @@
-"""Rate limits: for Graph calls, for news that anyone may have sent, and for what is logged of it.
+"""Rate limits for Graph calls, for unverified news, and for log lines.
 
 Standard library only, because the webhook loads this module.
 
@@ -131,7 +131,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Due:
-    """Counts that are to be reported now, and some of the subscriptions that were named with them."""
+    """Return the counts to report now, and some subscriptions named with them."""
 
     counts: Counter[str]
     subscription_ids: tuple[str, ...]
@@ -162,7 +162,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class NewsLimits:
-    """The limits of one instance for news that whoever knows the client state can send.
+    """An instance's limits for news, which a leaked client state lets anyone send.
 
     `pacer` spreads the news of packs. `of_packs` and `alone` are allowances of ids that Graph does not know: a POST of
     many invented ones leaves the news of a real meeting, which comes alone, its own. `refused` counts news that made no

@@ -1,4 +1,4 @@
-"""Admission of news: only of subscriptions that Graph has listed, and no more than Graph can be asked about.
+"""Admit news of known subscriptions only, and no more than Graph can answer.
 
 Whoever learns the client state can announce calls that do not exist. News of an unknown subscription makes no record.
 The sweep finds real call records without it; other news waits first, because its subscription may be new. The news of a
@@ -27,7 +27,10 @@ SCANNED = timedelta(hours=6)  # before the news; call records come 2½ hours aft
 
 
 def open_pack(messages: Sequence[Message], services: Services) -> None:
-    """Send the messages of a pack one by one: nudges at once, news as Graph can be asked about them."""
+    """Send the messages of a pack one by one.
+
+    Nudges go at once, news at the rate at which Graph can be asked about them.
+    """
     queue, dropped = services.journal.queue, 0
     known = _known_ids([each for each in messages if isinstance(each, News)], services.subscriptions)
     for each in messages:
@@ -43,7 +46,10 @@ def open_pack(messages: Sequence[Message], services: Services) -> None:
 
 
 def admits(message: Message, services: Services) -> bool:
-    """Whether a message is to be handled now. News of an unknown subscription is sent again later, or dropped."""
+    """Tell whether a message is handled now.
+
+    News of an unknown subscription is sent again later, or dropped.
+    """
     if not isinstance(message, News) or _known_ids([message], services.subscriptions):
         return True
     if _can_wait(message):
@@ -56,7 +62,9 @@ def admits(message: Message, services: Services) -> bool:
 
 
 def is_left_to_sweep(message: Message, services: Services) -> bool:
-    """Whether news of a new signal makes no record, because of the many before it that Graph does not know.
+    """Tell whether news of a new signal is refused.
+
+    It is when Graph did not know too many ids before it.
 
     What a scan cannot find is always let in: a call event is signed by Microsoft.
     """
@@ -86,7 +94,7 @@ def _refuse(reason: str, services: Services, count: int = 1) -> None:
 
 
 def admitted(encrypted: EncryptedBatch, services: Services) -> EncryptedBatch:
-    """The rich items of known subscriptions. The others are sent again later, or dropped."""
+    """Return the rich items of known subscriptions; resend or drop the others."""
     known = _known_ids(encrypted.items, services.subscriptions)
     unknown = tuple(each for each in encrypted.items if each.subscription_id not in known)
     if unknown and encrypted.waits < MAX_WAITS:
@@ -112,5 +120,8 @@ def _known_ids(news: Sequence[News | RichItem], registry: SubscriptionRegistry) 
 
 
 def _can_wait(news: News) -> bool:
-    """Whether news of an unknown subscription waits: call records are found by the sweep."""
+    """Tell whether news of an unknown subscription waits.
+
+    News of call records need not: the sweep finds them.
+    """
     return kind_of(news.signal_id) is not SignalKind.CALL_RECORD and news.waits < MAX_WAITS

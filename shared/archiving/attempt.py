@@ -216,7 +216,10 @@ class Attempt:
         return False
 
     def _locate_again(self) -> ReportLocation:
-        """Locate the reports of a stored signal. The record of an erased organizer's meeting has lost its facts."""
+        """Locate the reports of a stored signal.
+
+        The record of an erased organizer's meeting has lost its facts.
+        """
         if self._source.is_incomplete(self.meeting):
             self.meeting, _ = self._source.resolve_meeting(self.meeting)
         self.meeting, where = self._source.locate_reports(self.meeting)
@@ -328,7 +331,7 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        """Whether a report is stored, or must not be because it is older than what is kept."""
+        """Tell whether a report is stored, or is older than RETENTION_DAYS."""
         return report.end is not None and (
             self._archive.has_expired(report.end) or self._archive.has_report(report.id, report.end)
         )
@@ -344,7 +347,10 @@ class Attempt:
         return Verdict(Result.OUT_OF_SCOPE, meeting, failure=failure)
 
     def _was_removed(self, report: ReportHeader) -> bool:
-        """Whether a missing report is of a day that was archived and that the backfill does not ask for."""
+        """Tell whether a missing report was deleted on purpose.
+
+        Its day was archived, and the backfill does not ask for that day.
+        """
         if not self._series.days or report.end is None:
             return False
         first, last = self._series.days
@@ -515,7 +521,7 @@ class Attempt:
 
 @contextlib.contextmanager
 def _faults_as_unavailable() -> Iterator[None]:
-    """Turn an unexpected exception into Unavailable, so that it is recorded and retried."""
+    """Turn an unexpected exception into Unavailable, which is recorded and retried."""
     try:
         yield
     except (AttendanceError, AzureError):

@@ -38,7 +38,7 @@ def delay(
 def unknown_delay(
     *, since: datetime, attempt: int, now: datetime, first_delay: int, window: int
 ) -> int | None:
-    """Return the seconds until the next attempt at an id that Graph does not know, or None if this was the last.
+    """Return the seconds until the next attempt at an unknown id, or None.
 
     Anyone may have invented it. If it is real, the sweep finds it in Graph's list.
     """
@@ -55,7 +55,7 @@ def look_again(closed: datetime, now: datetime) -> datetime | None:
 
 
 def reread(since: datetime, now: datetime, confirm_after: int) -> datetime | None:
-    """Return when a report is read again that has been partial `since` then, or None after the last time."""
+    """Return when a report that is partial `since` then is read again, or None."""
     delays = sorted((timedelta(seconds=confirm_after or CONFIRM_PARTIAL), *REREAD))
     return next((since + delay for delay in delays if since + delay > now), None)
 

@@ -32,7 +32,7 @@ KEY_WAIT = round(RETRY_AFTER) + 1  # seconds, after which keys are fetched again
 
 
 def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
-    """Verify and decrypt the notifications of watched meetings, and queue each call that has ended.
+    """Verify and decrypt notifications of watched meetings, and queue ended calls.
 
     They are sent again if the signing keys cannot be read, or lack a token's key. Raises Unavailable if that does not
     help, or if the private key cannot be read; the queue then delivers the message again.
@@ -79,7 +79,9 @@ def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
 def _parse_ended_call(
     item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
 ) -> News | None:
-    """Return the news of a call's end, or None for other events and for a meeting that is not watched.
+    """Return the news of a call's end, or None.
+
+    None for other events, and for meetings that are not watched.
 
     Graph's resource type and its examples name the property differently.
     """

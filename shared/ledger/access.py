@@ -56,7 +56,7 @@ def remedy(organizer_id: str | None, client_id: str) -> str:
 
 
 def policy_commands(organizer_id: str, client_id: str) -> tuple[str, str]:
-    """Return the commands of Teams PowerShell that grant an organizer the access policy."""
+    """Return the PowerShell commands that grant an organizer the access policy."""
     return (
         f"New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client_id or '<client id>'}",
         f"Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity {organizer_id}",

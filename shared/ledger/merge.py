@@ -90,7 +90,7 @@ def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
 def reopen_record(
     old: Record, cause: Cause, started: datetime, now: datetime, days: tuple[date, ...] = ()
 ) -> Record | None:
-    """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
+    """Return the record with its next attempt due now in a new series, or None.
 
     `started` is when the job began that asks, `days` those that it asks for as a backfill. It begins one series a
     signal. An attempt that is under way but 2 h overdue is asked for again in its own series. A signal whose attempt
@@ -137,7 +137,7 @@ def add_call_times(old: Record, listed: Meeting) -> Record | None:
 def revise_record(
     old: Record, listed: Meeting, decided: Result | None, reopened: AttemptSeries, now: datetime
 ) -> Record | None:
-    """Return the record completed from Graph's list, reopened if that may change its outcome, or None if unchanged.
+    """Return the record completed from Graph's list, or None if unchanged.
 
     It is reopened, with the series `reopened`, if Graph had not known its subject, if the call ended on another day, or
     if the list shows a meeting that the outcome excludes; but not if the list has `decided` the same. A next attempt at

@@ -229,7 +229,7 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
 
 
 def _join_url_key(metadata: Mapping[str, str]) -> str | None:
-    """Return the key of the meeting's link; None for one that this product did not write."""
+    """Return the key of the meeting's link, or None for a foreign blob."""
     with contextlib.suppress(KeyError, ValueError):
         return decode_name_part(metadata["joinurlkey"])
     return None

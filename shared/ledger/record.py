@@ -76,7 +76,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class AttemptSeries:
-    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made.
+    """Attempts that share one retry window. `is_denied`: one has waited after a 403.
 
     `days` are the first and the last one that a backfill asked for.
     """
@@ -117,7 +117,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A stored report: its id, its end, its blob, and whether some of its records may be missing."""
+    """A stored report: id, end, blob, and whether records may be missing."""
 
     id: str
     end: datetime
@@ -127,7 +127,7 @@ class StoredReport:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A smaller reading of a stored report, which replaces the report once an equal one follows.
+    """A smaller reading, which replaces the stored report if an equal one follows.
 
     `at` is when it was first made. `others` counts the differing readings since.
     """
@@ -186,12 +186,12 @@ class Record:
 
     @property
     def is_known_to_graph(self) -> bool:
-        """Whether Graph has returned or listed the subject of the signal, so that nobody invented it."""
+        """Whether Graph has returned or listed the subject of the signal."""
         return self.meeting.origin is not Origin.NEWS or kind_of(self.signal_id) not in _BY_ID
 
     @property
     def is_unconfirmed(self) -> bool:
-        """Whether the signal may be invented: Graph does not know its subject, or has not answered."""
+        """Whether the signal may be invented, as far as Graph has answered."""
         return self.result in _UNANSWERED and not self.is_known_to_graph
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
@@ -278,7 +278,7 @@ def outcome_metadata(record: Record) -> dict[str, str]:
 
 
 def _join_url_key(meeting: Meeting) -> str | None:
-    """The key of the meeting's link as metadata; None where it is not known or too long."""
+    """Return the key of the meeting's link as metadata, or None."""
     value = encode_header(join_url_key(meeting.join_url)) if meeting.join_url else ""
     return value if 0 < len(value) <= MAX_JOIN_URL_KEY else None
 

@@ -181,7 +181,7 @@ def report_signal_id(report_id: str) -> str:
 
 
 def call_event_signal_id(join_url: str, end: datetime | str) -> str:
-    """Return the signal id of a call that ended at `end`, or that an event with this hash tells of."""
+    """Return the signal id of a call event: by the call's end, or by its hash."""
     text = end if isinstance(end, str) else times.text(end)
     content = f"{join_url} {text}".encode("utf-8", "surrogatepass")
     return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"
