@@ -151,7 +151,7 @@ def _reopen_signal(
 
 
 def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
-    if outcome.result not in job.outcomes:
+    if outcome.result not in job.outcomes or (job.signals and outcome.signal_id not in job.signals):
         return False
     return (
         organizers is None
