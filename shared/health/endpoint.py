@@ -92,11 +92,18 @@ def health_json(report: HealthReport) -> dict[str, Any]:
             "ours": refused.ours and {"last": times.text(refused.ours[0]), "subscription": refused.ours[1]},
         },
         "queues": {
-            name: None if isinstance(length, ReadFailure) else length for name, length in read.queues.items()
+            name: None if isinstance(length, ReadFailure) else length.messages
+            for name, length in read.queues.items()
+        },
+        "waiting": {
+            name: None if isinstance(length, ReadFailure) else length.waiting
+            for name, length in read.queues.items()
         },
         "oldestPending": times.optional_text(oldest_pending(read)),
         "days": [_day_json(day, manifest) for day, manifest in read.days.items()],
-        "denied": {
+        "denied": None
+        if not read.is_state_known
+        else {
             "count": denied.count,
             "organizers": [
                 {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.remedy}
@@ -132,8 +139,8 @@ def _preference(accept: str, media_type: str) -> float:
 
 
 def _checks(read: Readings) -> dict[str, str]:
-    answers = {f"queue {name}": length for name, length in read.queues.items()}
-    answers |= {f"container {name}": failure or 0 for name, failure in read.containers.items()}
+    answers: dict[str, object] = {f"queue {name}": length for name, length in read.queues.items()}
+    answers |= {f"container {name}": failure for name, failure in read.containers.items()}
     return {
         what: f"does not answer: {answer.reason}" if isinstance(answer, ReadFailure) else ANSWERS
         for what, answer in answers.items()
