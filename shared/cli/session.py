@@ -11,17 +11,22 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import LinearRetry as BlobRetry
+from azure.storage.queue import LinearRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
 from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph
+from ..health import readings
+from ..health.readings import Sources
 from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients
@@ -33,6 +38,11 @@ from .sign_in import SignIn
 LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
+# Somebody waits: what storage does not answer within half a minute is an error.
+_LIMITS: dict[str, Any] = {"connection_timeout": 4, "read_timeout": 12}
+_RETRY: dict[str, Any] = {"backoff": 2, "retry_total": 1}
+_BLOB_LIMITS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
+_QUEUE_LIMITS: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 
 class Source(Enum):
@@ -41,6 +51,15 @@ class Source(Enum):
     ENVIRONMENT = "environment"  # the operator's own: any address
     FILE = "file"  # perhaps a stranger's: addresses of the chosen cloud
     LOCAL = "local"  # the local stack's: addresses of this machine too
+
+
+class OutputFormat(StrEnum):
+    """Values of `--output`."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    TSV = "tsv"
 
 
 @dataclass(frozen=True)
@@ -53,8 +72,13 @@ class Session:
     environ: Mapping[str, str]
     sign_in: SignIn | None
     client_id: str | None
-    as_json: bool
+    format: OutputFormat = OutputFormat.TABLE
     source: Source = Source.ENVIRONMENT
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the output is JSON."""
+        return self.format is OutputFormat.JSON
 
     @cached_property
     def settings(self) -> Settings:
@@ -66,29 +90,46 @@ class Session:
 
     @cached_property
     def credential(self) -> TokenCredential:
-        """The credential for storage."""
-        return sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
+        """The credential for storage, signed in. Raises SignInNeeded before anything else is tried."""
+        credential = sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
+        credential.get_token(sign_in.STORAGE_SCOPE)
+        return credential
 
     @cached_property
     def data_blobs(self) -> BlobServiceClient:
         """The data account."""
         if not self.settings.blob_url:
             raise AttendanceError(_missing_setting("AttendanceStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.blob_url, self.credential)
+        return clients.blob_service(self.settings.blob_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def host_blobs(self) -> BlobServiceClient:
         """The host account's blobs."""
         if not self.settings.state_url:
             raise AttendanceError(_missing_setting("AzureWebJobsStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.state_url, self.credential)
+        return clients.blob_service(self.settings.state_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
         """The host account's queues."""
         if not self.settings.queue_url:
             raise AttendanceError(_missing_setting("AzureWebJobsStorage__queueServiceUri"))
-        return clients.queue_service(self.settings.queue_url, self.credential)
+        return clients.queue_service(self.settings.queue_url, self.credential, **_QUEUE_LIMITS)
+
+    @cached_property
+    def health_sources(self) -> Sources:
+        """The connections of `status` and `doctor`, which wait for none longer than the health page does."""
+        _ = (
+            self.data_blobs,
+            self.host_blobs,
+            self.queues,
+        )  # their settings are present, and somebody is signed in
+        return readings.build_sources(
+            self.settings,
+            clients.blob_service(self.settings.blob_url, self.credential, **readings.BLOB_LIMITS),
+            clients.blob_service(self.settings.state_url, self.credential, **readings.BLOB_LIMITS),
+            clients.queue_service(self.settings.queue_url, self.credential, **readings.QUEUE_LIMITS),
+        )
 
     @property
     def container(self) -> ContainerClient:

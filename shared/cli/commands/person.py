@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...errors import AttendanceError
+from ...errors import AttendanceError, WrongUsage
 from ...privacy.redact import Person, find_roles
 from .. import options, output, reading
 from ..erasure.erase import Erasure
@@ -18,7 +18,10 @@ MIN_LENGTH = 3  # characters of an id or an address
 app = typer.Typer(no_args_is_help=True, help="Find or erase a person in the archive; see docs/privacy.md.")
 Names = Annotated[
     list[str],
-    typer.Argument(help="The person's ids and e-mail addresses, all that you know. Case does not matter."),
+    typer.Argument(
+        metavar="WHO...",
+        help="The person's ids and e-mail addresses, all that you know. Case does not matter.",
+    ),
 ]
 
 
@@ -35,7 +38,8 @@ def find(who: Names, first: options.FirstDay, last: options.LastDay) -> None:
                 if appears := find_roles(content, report.metadata, person):
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
-        output.print_rows(rows, if_empty="The person appears in no report of these days.")
+        where = options.format_days(window)
+        output.print_rows(rows, if_empty=f"The person appears in no report stored {where}.")
 
 
 @app.command()
@@ -44,7 +48,9 @@ def erase(
     first: options.FirstDay,
     last: options.LastDay,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, per day.", min=1)] = 600,
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Seconds to wait for the app, per day.", min=1)
+    ] = 600,
 ) -> None:
     """Erase a person from reports, outcomes, tables, exports and their versions.
 
@@ -83,5 +89,5 @@ def erase(
 def _parse_person(who: list[str]) -> Person:
     names = frozenset(name.strip().lower() for name in who)
     if any(len(name) < MIN_LENGTH for name in names):
-        raise AttendanceError(f"An id or an address has at least {MIN_LENGTH} characters.")
+        raise WrongUsage(f"An id or an address has at least {MIN_LENGTH} characters.")
     return Person(names)
