@@ -200,6 +200,7 @@ def up(
             login_root=simulated_login,
             functions_url=functions.url,
             client_state=held.client_state(),
+            erasure_key=held.erasure_key(),
         )
         stack = Stack(
             account,

@@ -58,7 +58,7 @@ EXAMPLES = {
     "reports download": "attendance reports download copy --from 2026-11-01 --to 2026-11-30 --what daily",
     "me list": "attendance me list 'https://teams.microsoft.com/l/meetup-join/…' --client-id ID",
     "person find": "attendance person find megan@contoso.com --from 2026-11-01 --to 2026-11-30",
-    "person erase": "attendance person erase megan@contoso.com --from 2026-11-01 --to 2026-11-30",
+    "person erase": "attendance person erase megan@contoso.com --dry-run",
 }
 
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from .. import times
+from .. import __version__, times
 from ..errors import AttendanceError, SignInNeeded, WatchError, WrongUsage
 from .export.tables import csv_cell
 from .session import OutputFormat, current
@@ -39,6 +39,7 @@ def report_errors() -> Iterator[None]:
     """Report an error as one sentence on stderr, and exit with its code."""
     try:
         yield
+        compare_version(current().app_version())
     except SignInNeeded as failure:
         raise _exit(SIGNED_OUT, str(failure)) from None
     except (WrongUsage, WatchError) as failure:
@@ -73,6 +74,15 @@ def _exit(code: int, sentence: str) -> typer.Exit:
 def discard_output() -> None:
     """Send the rest of stdout nowhere, because its reader has gone: Python would report it once more at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def compare_version(version: str) -> None:
+    """Warn if the app is of another version; "" is unknown."""
+    if version not in ("", __version__):
+        print_message(
+            f"attendance: Warning: this is version {__version__}, but the app has version {version}. "
+            "Install the command of the app's version."
+        )
 
 
 def error_code(failure: Exception) -> str:
@@ -233,6 +243,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             draft.replace(path)
         except BaseException:
+            file.close()  # Windows deletes no open file
             draft.unlink(missing_ok=True)
             raise
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.blob import LinearRetry as BlobRetry
 from azure.storage.queue import LinearRetry as QueueRetry
@@ -32,10 +33,13 @@ from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import StateStore
-from . import addresses, sign_in
+from ..subscriptions import status
+from . import addresses, sign_in, vault
 from .sign_in import SignIn
 
-LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
+LOCAL_SETTINGS = Path(".local", "state", "settings.json")  # in the folder of a checkout
+CHECKOUT = Path(__file__).resolve().parents[2]  # where the command is run from one
+ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
 # Somebody waits: what storage does not answer within half a minute is an error.
@@ -98,38 +102,40 @@ class Session:
     @cached_property
     def data_blobs(self) -> BlobServiceClient:
         """The data account."""
-        if not self.settings.blob_url:
-            raise AttendanceError(_missing_setting("AttendanceStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.blob_url, self.credential, **_BLOB_LIMITS)
+        return clients.blob_service(self._data_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def host_blobs(self) -> BlobServiceClient:
         """The host account's blobs."""
-        if not self.settings.state_url:
-            raise AttendanceError(_missing_setting("AzureWebJobsStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.state_url, self.credential, **_BLOB_LIMITS)
+        return clients.blob_service(self._state_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
         """The host account's queues."""
-        if not self.settings.queue_url:
-            raise AttendanceError(_missing_setting("AzureWebJobsStorage__queueServiceUri"))
-        return clients.queue_service(self.settings.queue_url, self.credential, **_QUEUE_LIMITS)
+        return clients.queue_service(self._queue_url, self.credential, **_QUEUE_LIMITS)
 
     @cached_property
     def health_sources(self) -> Sources:
         """The connections of `status` and `doctor`, which wait for none longer than the health page does."""
-        _ = (
-            self.data_blobs,
-            self.host_blobs,
-            self.queues,
-        )  # their settings are present, and somebody is signed in
+        data, state, queue = self._data_url, self._state_url, self._queue_url
         return readings.build_sources(
             self.settings,
-            clients.blob_service(self.settings.blob_url, self.credential, **readings.BLOB_LIMITS),
-            clients.blob_service(self.settings.state_url, self.credential, **readings.BLOB_LIMITS),
-            clients.queue_service(self.settings.queue_url, self.credential, **readings.QUEUE_LIMITS),
+            clients.blob_service(data, self.credential, **readings.BLOB_LIMITS),
+            clients.blob_service(state, self.credential, **readings.BLOB_LIMITS),
+            clients.queue_service(queue, self.credential, **readings.QUEUE_LIMITS),
         )
+
+    @property
+    def _data_url(self) -> str:
+        return self.settings.blob_url or _missing("AttendanceStorage__blobServiceUri")
+
+    @property
+    def _state_url(self) -> str:
+        return self.settings.state_url or _missing("AzureWebJobsStorage__blobServiceUri")
+
+    @property
+    def _queue_url(self) -> str:
+        return self.settings.queue_url or _missing("AzureWebJobsStorage__queueServiceUri")
 
     @property
     def container(self) -> ContainerClient:
@@ -150,6 +156,23 @@ class Session:
     def upkeep(self) -> Queue:
         """The queue of tasks for the app."""
         return Queue(self.queues, clients.UPKEEP_QUEUE)
+
+    def app_version(self) -> str:
+        """Return the version of the app, as it last published it; "" if this command did not read its state."""
+        if "host_blobs" not in self.__dict__:
+            return ""
+        try:
+            run = status.read_last_run(self.state)
+        except AzureError:
+            return ""
+        return run.version if run else ""
+
+    def erasure_key(self) -> str:
+        """The secret ERASURE_KEY, from Key Vault where the settings refer to it. Raises AttendanceError."""
+        text, declared = self.environ.get(ERASURE_KEY, "").strip(), self.settings.erasure_key
+        if text.startswith(settings.REFERENCE):
+            return vault.read_reference(ERASURE_KEY, text, self.credential, self.settings.cloud)
+        return declared or _missing(ERASURE_KEY)
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Return Graph for the signed-in user; `usual` is the default way to sign in."""
@@ -182,13 +205,21 @@ def load_environment(file: Path | None, *, local: bool) -> tuple[dict[str, str],
             return dict(os.environ), Source.ENVIRONMENT
         given = read_settings_file(file)
         return {**os.environ, **{name: given[name] for name in settings.NAMES if name in given}}, Source.FILE
-    if not LOCAL_SETTINGS.exists():
-        raise AttendanceError("No local stack is running: start one with `make up`.")
-    given = read_settings_file(LOCAL_SETTINGS)
+    found = next((each for each in _local_files() if each.exists()), None)
+    if found is None:
+        raise AttendanceError(
+            "No local stack is running: start one with `make up`, and run this command in the same folder."
+        )
+    given = read_settings_file(found)
     if not addresses.is_loopback(given.get("IDENTITY_ENDPOINT", "")):
-        raise AttendanceError(f"{LOCAL_SETTINGS} names no identity endpoint on this machine.")
+        raise AttendanceError(f"{found} names no identity endpoint on this machine.")
     os.environ.update({name: given[name] for name in _FOR_SDKS if name in given})
     return {**os.environ, **given}, Source.LOCAL
+
+
+def _local_files() -> tuple[Path, ...]:
+    """Return where the local stack writes its settings: in this checkout, or in the current folder."""
+    return CHECKOUT / LOCAL_SETTINGS, Path.cwd() / LOCAL_SETTINGS
 
 
 _FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")
@@ -211,8 +242,8 @@ def read_settings_file(file: Path) -> dict[str, str]:
     return {str(each.get("name")): str(each.get("value") or "") for each in content}
 
 
-def _missing_setting(name: str) -> str:
-    return (
+def _missing(name: str) -> NoReturn:
+    raise AttendanceError(
         f"{name} is not set: give the app's settings with --settings FILE, or in the environment, "
         "or work on the local stack with --local."
     )

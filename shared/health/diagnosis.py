@@ -82,6 +82,7 @@ def diagnose(
     causes = storage_findings(readings, settings, as_operator=as_operator)
     problems = (
         *(each.text for each in causes),
+        *_wrong_key(readings),
         *_unreadable_list(readings, settings, causes),
         *_subscriptions(desired, run, Severity.PROBLEM),
         *_refused_ours(readings, now),
@@ -131,6 +132,11 @@ def storage_findings(readings: Readings, settings: Settings, *, as_operator: boo
         if failure
     ]
     return findings.unread_storage(failures, as_operator=as_operator)
+
+
+def _wrong_key(readings: Readings) -> Iterator[str]:
+    if readings.wrong_key:
+        yield f"{readings.wrong_key} Give the app its former key back; until then nothing is archived."
 
 
 def _unreadable_list(readings: Readings, settings: Settings, causes: Sequence[Finding]) -> Iterator[str]:

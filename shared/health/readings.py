@@ -21,7 +21,7 @@ from azure.storage.queue import QueueServiceClient
 
 from .. import times
 from ..days.manifests import Manifest, Manifests
-from ..errors import GraphError
+from ..errors import ErasureKeyError, GraphError
 from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..graph.subscriptions import list_subscriptions
@@ -29,6 +29,7 @@ from ..ledger import access
 from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients, heartbeat
+from ..storage.erasures import Erasures
 from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..subscriptions import desired, status
@@ -99,6 +100,7 @@ class Sources:
     """The connections to read from.
 
     `subscriptions` are Graph's, and reading them raises GraphError; or else those that the app published last.
+    `erasures` is None where ERASURE_KEY is not at hand, as on an operator's machine.
     """
 
     settings: Settings
@@ -108,6 +110,7 @@ class Sources:
     manifests: Manifests
     state: StateStore
     scans: ScanStore
+    erasures: Erasures | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class Readings:
     denied: DeniedOrganizers
     is_data_known: bool = True
     is_state_known: bool = True
+    wrong_key: str | None = None
 
 
 def collect(sources: Sources, today: date) -> Readings:
@@ -140,6 +144,7 @@ def collect(sources: Sources, today: date) -> Readings:
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
         beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
         scans = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
+        key = reads.start(partial(key_fault, sources.erasures))
         names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
@@ -160,6 +165,7 @@ def collect(sources: Sources, today: date) -> Readings:
         scan_blobs = {name: _value(answer) for name, answer in scans_read.items()}
         return Readings(
             queues=lengths_read,
+            wrong_key=_value(reads.result(key)),
             containers={
                 sources.settings.container: data_failure,
                 sources.settings.state_container: state_failure,
@@ -188,13 +194,26 @@ def app_sources(settings: Settings) -> Sources:
     graph = Graph(
         settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
     )
-    return build_sources(
+    host_blobs = clients.blob_service(settings.state_url, host_identity, **BLOB_LIMITS)
+    sources = build_sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **BLOB_LIMITS),
-        clients.blob_service(settings.state_url, host_identity, **BLOB_LIMITS),
+        host_blobs,
         clients.queue_service(settings.queue_url, host_identity, **QUEUE_LIMITS),
         partial(_subscriptions, graph, settings),
     )
+    state = host_blobs.get_container_client(settings.state_container)
+    return replace(sources, erasures=Erasures(state, settings.erasure_key))
+
+
+def key_fault(erasures: Erasures | None) -> str | None:
+    """What is wrong with the key of erasures; None for nothing."""
+    try:
+        if erasures:
+            erasures.current()
+    except ErasureKeyError as fault:
+        return str(fault)
+    return None
 
 
 def build_sources(

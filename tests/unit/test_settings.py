@@ -149,7 +149,7 @@ def test_a_wrong_setting_is_named_and_what_may_be_a_secret_is_not_shown(name: st
             "http://graph.example",
             "is 'http://graph.example'; allowed: an https URL without user, query, fragment and white space.",
         ),
-        ("TENANT_ID", secrets.token_hex(32), "is wrong; allowed: a GUID."),
+        ("TENANT_ID", "8c53a1f2" * 8, "is wrong; allowed: a GUID."),
         ("TENANT_ID", "abcdefghijklmnopqrstuvwxy", "is wrong; allowed: a GUID."),
         ("TENANT_ID", "AccountName=a;AccountKey=leaked==", "is wrong; allowed: a GUID."),
     ],
@@ -275,7 +275,7 @@ def test_the_host_account_needs_addresses_or_a_name(name: str) -> None:
         load(environ)
     with pytest.raises(
         SettingError,
-        match="AzureWebJobsStorage__accountName is 'evil.example/'; allowed: the name of a storage account",
+        match=r"AzureWebJobsStorage__accountName is 'evil\.example/'; allowed: the name of a storage account",
     ):
         load(environ | {"AzureWebJobsStorage__accountName": "evil.example/"})
 
@@ -292,6 +292,14 @@ def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
     settings = load(ENVIRON | {"TENANT_ID": TENANT.upper(), "ORGANIZERS": f" {TENANT.upper()} ,"})
     assert settings.tenant_id == TENANT
     assert settings.organizers == {TENANT}
+
+
+def test_a_key_of_erasures_that_is_not_resolved_stops_no_webhook() -> None:
+    """Without it the worker stops only where persons are erased, and the doors never."""
+    reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/erasure-key)"
+    assert load(ENVIRON | {"ERASURE_KEY": reference}).erasure_key == ""
+    with pytest.raises(SettingError, match="ERASURE_KEY has fewer than 32"):
+        load(ENVIRON | {"ERASURE_KEY": "short"})
 
 
 def test_both_client_states_are_accepted_and_the_current_one_comes_first() -> None:

@@ -38,6 +38,8 @@ def status() -> None:
             output.print_json(endpoint.health_json(health))
         else:
             _print_report(health)
+        if health.readings and health.readings.maintenance:
+            output.compare_version(health.readings.maintenance.version)
     if not health.healthy:
         raise typer.Exit(UNWELL)
 
