@@ -103,7 +103,7 @@ def probe_denied(services: Services) -> None:
             services.access.forget(organizer)
         elif stored.record.result is Result.ACCESS_DENIED:
             names.append(services.journal.outcomes.name(signal_id, stored.record.day))
-        else:
+        elif stored.record.result is not Result.PENDING or not stored.record.series.is_denied:
             services.access.mark_restored(organizer)
     reopen_outcomes(names, Cause.PROBE, times.now(), services)
 

@@ -106,7 +106,12 @@ def health_json(report: HealthReport) -> dict[str, Any]:
         else {
             "count": denied.count,
             "organizers": [
-                {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.remedy}
+                {
+                    "organizerId": each.id,
+                    "since": times.optional_text(each.since),
+                    "cure": each.remedy,
+                    "retryAt": times.optional_text(each.retry_at),
+                }
                 for each in denied.organizers
             ],
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from ..errors import AccessDenied, GraphError
@@ -318,9 +319,17 @@ def organizer_access(organizer: str, failure: GraphError | None, remedy: str) ->
     return Finding(check, Severity.UNKNOWN, f"{failure}.", LOOK_AGAIN)
 
 
-def organizer_denied(organizer: str | None, remedy: str) -> Finding:
-    """Finding: Graph refused an organizer, or all call records, some time ago."""
-    return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, "Graph refused it.", remedy)
+def organizer_denied(
+    organizer: str | None, since: datetime | None, remedy: str, retry_at: datetime | None
+) -> Finding:
+    """Finding: Graph refused an organizer, or all call records."""
+    message = f"Graph refused it with 403 at {format_utc(since)}."
+    if retry_at:
+        message += (
+            f" It is asked once more at {format_utc(retry_at)}, because a new access policy takes up to 30 minutes; "
+            "until then the outcome is pending."
+        )
+    return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, message, remedy)
 
 
 # The command line

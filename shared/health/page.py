@@ -18,6 +18,7 @@ from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
 from ..times import format_utc
+from . import findings
 from .diagnosis import HealthReport, format_count, oldest_pending
 from .html import element, render, section, table
 from .parallel_reads import ReadFailure
@@ -211,7 +212,10 @@ def _denied(readings: Readings) -> Iterator[Element]:
         yield element("p", "None.")
         return
     rows = [
-        (f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}", each.remedy)
+        (
+            f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}",
+            findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at).text,
+        )
         for each in denied.organizers
     ]
     organizers = table(("Organizer (object id)", "Remedy"), rows)

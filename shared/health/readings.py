@@ -61,11 +61,15 @@ class RefusedNotifications:
 
 @dataclass(frozen=True)
 class DeniedOrganizer:
-    """An organizer whose reports Graph refuses; id None: all call records."""
+    """An organizer whose reports Graph refuses; id None: all call records.
+
+    `retry_at`: when Graph is asked once more, before the refusal counts as settled.
+    """
 
     id: str | None
     since: datetime | None
     remedy: str
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +300,10 @@ def _parse_refused(content: Mapping[str, Any]) -> RefusedNotifications | None:
 def _parse_organizer(content: Mapping[str, Any]) -> DeniedOrganizer:
     organizer_id = content.get("organizerId")
     return DeniedOrganizer(
-        str(organizer_id) if organizer_id else None, _time(content, "since"), str(content.get("cure") or "")
+        str(organizer_id) if organizer_id else None,
+        _time(content, "since"),
+        str(content.get("cure") or ""),
+        _time(content, access.RETRY_AT),
     )
 
 

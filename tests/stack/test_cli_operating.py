@@ -69,6 +69,24 @@ def test_doctor_names_an_organizer_without_access_and_the_cure(front: Front) -> 
     assert run(front, "doctor", "--organizer", "frida").returncode == 2
 
 
+def test_a_403_shows_at_once_although_its_outcome_is_pending(front: Front) -> None:
+    front.subscribe()
+    made = front.session(NewMeeting(denied=True))
+    front.notify(made.call_id)
+    organizer = front.outcome(made.call_id, "pending")["organizerId"]
+    (shown,) = [
+        each for each in told(front, "status")["denied"]["organizers"] if each["organizerId"] == organizer
+    ]
+    assert datetime.fromisoformat(shown["retryAt"]) - datetime.fromisoformat(shown["since"]) > timedelta(
+        minutes=34
+    )
+    sentence = "It is asked once more at "
+    assert sentence in run(front, "status").stdout
+    (warning,) = [each for each in found(told(front, "doctor"), "warning") if organizer in each]
+    assert sentence in warning
+    assert "Grant-CsApplicationAccessPolicy" in warning
+
+
 def test_doctor_names_what_is_wrong_with_a_setting(front: Front) -> None:
     findings = told(front, "doctor", code=3, GRAPH_RATE="fast")
     assert found(findings, "problem")[0].startswith(

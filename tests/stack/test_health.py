@@ -348,6 +348,7 @@ class TestWarnings:
             "organizerId": None,
             "since": None,
             "cure": "Grant it to all.",
+            "retryAt": None,
         }
         assert report["denied"]["organizers"][1]["organizerId"] == ORGANIZER.format(0)
 

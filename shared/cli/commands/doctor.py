@@ -142,7 +142,7 @@ def _check_health(health: HealthReport) -> Iterator[Finding]:
     for warning in health.diagnosis.warnings:
         yield Finding("status", Severity.WARNING, warning)
     for each in health.readings.denied.organizers if health.readings else ():
-        yield findings.organizer_denied(each.id, each.remedy)
+        yield findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
 
 
 def _judge_endpoint(health: HealthReport, closed: str) -> Finding:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ... import settings, times
 from ...errors import SettingError, WrongUsage
-from ...health import endpoint, readings
+from ...health import endpoint, findings, readings
 from ...health.diagnosis import HealthReport, diagnose
 from ...health.page import UNKNOWN, format_length
 from ...health.readings import Readings
@@ -97,7 +97,8 @@ def _print_readings(health: HealthReport, readings: Readings) -> None:
             ]
         )
     for each in readings.denied.organizers:
-        text = f"\nNo access to {output.single_line(each.id or 'call records')}: {output.single_line(each.remedy)}"
+        denied = findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
+        text = f"\nNo {output.single_line(denied.check)}: {output.single_line(denied.text)}"
         console.print(Text(text))
 
 
