@@ -12,10 +12,12 @@ import typer
 
 from ... import times
 from ...errors import AttendanceError, WrongUsage
+from ...graph.join_urls import join_url_key
 from ...ledger.publish import Outcomes, OutcomeSummary
 from ...ledger.record import Record, Result
 from ...ledger.store import Ledger
 from ...messages import tasks
+from ...messages.signals import Meeting
 from ...messages.tasks import MAX_SIGNALS, Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
 from ...storage.blobs import run_in_parallel
@@ -81,7 +83,8 @@ def redrive(
         str | None, typer.Option(metavar="ID", help="Only of this organizer (object id).")
     ] = None,
     meeting: Annotated[
-        str | None, typer.Option(metavar="ID|URL", help="Only of this meeting (its id or its join URL).")
+        str | None,
+        typer.Option(metavar="ID|URL", help="Only of this meeting: its id, or any copy of its link."),
     ] = None,
     first: options.MonthAgo = None,
     last: options.OptionalLastDay = None,
@@ -168,12 +171,7 @@ def _list_outcomes(
     outcomes = Outcomes(current().container)
 
     def is_wanted(record: Record | None) -> bool:
-        facts = record.meeting if record else None
-        return (
-            facts is not None
-            and (organizer is None or (facts.organizer_id or "").lower() == organizer.lower())
-            and (meeting is None or meeting in (facts.meeting_id, facts.join_url))
-        )
+        return record is not None and _is_of(record.meeting, organizer, meeting)
 
     selected: list[OutcomeSummary] = []
     with output.progress_bar("Days", len(window)) as done:
@@ -185,6 +183,16 @@ def _list_outcomes(
             selected += listed
             done(1)
     return selected
+
+
+def _is_of(facts: Meeting, organizer: str | None, meeting: str | None) -> bool:
+    """Whether a signal is of this organizer, and of the meeting or event with this id or any copy of this link."""
+    ids = (facts.meeting_id, *((facts.event.event_id, facts.event.session_id) if facts.event else ()))
+    return (organizer is None or (facts.organizer_id or "").lower() == organizer.lower()) and (
+        meeting is None
+        or meeting in ids
+        or (facts.join_url is not None and join_url_key(facts.join_url) == join_url_key(meeting))
+    )
 
 
 def _count(selected: Sequence[OutcomeSummary]) -> Counter[str]:
