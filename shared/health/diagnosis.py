@@ -26,6 +26,7 @@ from .readings import QueueLength, Readings
 
 POISON = "-poison"
 REFUSALS_COUNT = timedelta(hours=24)  # a wrong clientState is shown for so long
+PROPERTIES_COUNT = timedelta(days=14)  # news of unknown properties is shown for so long
 SWEEP_EVERY = timedelta(hours=3)
 OPEN_DAYS = 3  # after which an incomplete day is a warning
 
@@ -99,6 +100,7 @@ def diagnose(
         *_open_days(readings, now.date()),
         *_failed_signals(readings),
         *_forgeries(readings, now),
+        *_unknown_properties(readings, now),
     )
     return Diagnosis(problems, warnings, views)
 
@@ -189,6 +191,16 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
         yield (
             f"{_count_of(refused.count, 'notification')} with a wrong clientState since {format_utc(refused.first)}, "
             f"the last at {format_utc(refused.last)}. Anyone can send such; they were dropped, and nothing is lost."
+        )
+
+
+def _unknown_properties(readings: Readings, now: datetime) -> Iterator[str]:
+    found = readings.unknown_properties
+    if found and now - found.at < PROPERTIES_COUNT:
+        yield (
+            f"Graph's reports have properties that this version does not know: {', '.join(found.names)}, the latest "
+            f"since {format_utc(found.at)}. They are archived as they are, and tables leave them out: is there a newer "
+            "version? This clears after 14 days."
         )
 
 

@@ -1,8 +1,8 @@
 """Collect everything that health reports, in parallel and within ten seconds.
 
 A read that fails becomes a value, not an exception. The cost does not grow with volume. Storage: 4 queues, and the
-first messages of those that have any, 14 manifests, 6 state blobs, 1 listing (of up to 5,000 names), and one blob for
-each denied organizer that is shown, at most 50: 25 to 79 requests. Graph: 1 request per page of the app's own
+first messages of those that have any, 14 manifests, 7 state blobs, 1 listing (of up to 5,000 names), and one blob for
+each denied organizer that is shown, at most 50: 26 to 80 requests. Graph: 1 request per page of the app's own
 subscriptions, in practice 1.
 """
 
@@ -40,7 +40,13 @@ DAYS = 14
 MOST_SHOWN = 50  # organizers without access
 GRAPH_RATE = 2.0  # per second, apart from the workers' rate: a busy app is not unhealthy
 
-_HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
+_HEARTBEATS = (
+    heartbeat.NOTIFICATION,
+    heartbeat.REPORT,
+    heartbeat.REFUSED,
+    heartbeat.MAINTENANCE,
+    heartbeat.PROPERTIES,
+)
 # Short time limits, because somebody waits for the response.
 _LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 3}
 _RETRY: dict[str, Any] = {"backoff": 1, "retry_total": 1, "random_jitter_range": 0}
@@ -57,6 +63,14 @@ class RefusedNotifications:
     last: datetime
     count: int
     ours: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True)
+class UnknownProperties:
+    """Properties of Graph's reports that this version does not know, and when the last of them was seen first."""
+
+    at: datetime
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,7 @@ class Readings:
     full: Scan | None
     days: Mapping[date, Manifest | None]
     denied: DeniedOrganizers
+    unknown_properties: UnknownProperties | None = None
     is_data_known: bool = True
     is_state_known: bool = True
     wrong_key: str | None = None
@@ -181,6 +196,7 @@ def collect(sources: Sources, today: date) -> Readings:
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_parse_refused(beat[heartbeat.REFUSED]),
             maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
+            unknown_properties=_parse_properties(beat[heartbeat.PROPERTIES]),
             recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
             full=blob.scan if (blob := scan_blobs[FULL]) else None,
             days={day: _value(answer) for day, answer in days_read.items()},
@@ -295,6 +311,11 @@ def _parse_refused(content: Mapping[str, Any]) -> RefusedNotifications | None:
         _count(content, "count"),
         (sent, str(ours.get("subscription"))) if sent else None,
     )
+
+
+def _parse_properties(content: Mapping[str, Any]) -> UnknownProperties | None:
+    at, names = _time(content, "at"), heartbeat.recorded_properties(content)
+    return UnknownProperties(at, tuple(names)) if at and names else None
 
 
 def _parse_organizer(content: Mapping[str, Any]) -> DeniedOrganizer:

@@ -360,6 +360,13 @@ class TestWarnings:
         assert report["healthy"] is True
         assert warning.startswith(f"The webhooks are closed to the app: {closed}. Graph has accepted their")
 
+    def test_properties_that_nobody_knew(self, busy: World) -> None:
+        busy.beat("properties", timedelta(days=13), properties=["attendanceRecords/mood", "weather"])
+        (warning,) = told(busy)["warnings"]
+        assert "attendanceRecords/mood, weather, the latest since " in warning
+        busy.beat("properties", timedelta(days=15), properties=["weather"])
+        assert told(busy)["warnings"] == ()
+
     def test_what_maintenance_could_not_do(self, busy: World) -> None:
         busy.beat("maintenance", timedelta(minutes=2), problems=["One was not deleted."])
         (warning,) = told(busy)["warnings"]
@@ -402,10 +409,10 @@ class TestCost:
 
         return to(f"/{DATA_ACCOUNT}", f"/{HOST_ACCOUNT}"), to("/v1.0/")
 
-    def test_it_is_25_requests_to_storage_and_one_to_graph(
+    def test_it_is_26_requests_to_storage_and_one_to_graph(
         self, fresh: World, requests_made: list[str]
     ) -> None:
-        assert self.cost(fresh, requests_made) == (25 + busy_queues(fresh), 1)
+        assert self.cost(fresh, requests_made) == (26 + busy_queues(fresh), 1)
 
     def test_many_outcomes_and_reports_cost_nothing(self, busy: World, requests_made: list[str]) -> None:
         container = busy.service.get_container_client(busy.container)
@@ -414,11 +421,11 @@ class TestCost:
                 container.upload_blob(f"{folder}/date={times.now().date()}/cr-{number}.json", b"{}")
         for number in range(50):
             busy.state.put(f"watch/{number}.json", {})
-        assert self.cost(busy, requests_made) == (25 + busy_queues(busy), 1)
+        assert self.cost(busy, requests_made) == (26 + busy_queues(busy), 1)
 
     def test_of_organizers_without_access_50_are_read(self, busy: World, requests_made: list[str]) -> None:
         busy.deny(70)
-        assert self.cost(busy, requests_made) == (75 + busy_queues(busy), 1)
+        assert self.cost(busy, requests_made) == (76 + busy_queues(busy), 1)
         report = told(busy)
         assert report["denied"]["count"] == 70
         assert len(report["denied"]["organizers"]) == 50
