@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from .. import times
+from ..errors import NotOurMessage
 from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
@@ -306,7 +307,10 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
         revision=int(metadata.get("revision", "0")),
         commits=commits_of_copy(metadata, first_seen),
     )
-    return replace(record, days=(record.day,))
+    try:
+        return codec.loads(Record, codec.dumps(replace(record, days=(record.day,))))  # which checks the types
+    except NotOurMessage as failure:
+        raise ValueError(str(failure)) from None
 
 
 def commits_of_copy(metadata: Mapping[str, str], first_seen: datetime) -> tuple[Commit, ...]:
