@@ -24,6 +24,8 @@ from rich.text import Text
 
 from .. import __version__, times
 from ..errors import AttendanceError, SignInNeeded, WatchError, WrongUsage
+from ..health.findings import STORAGE_REMEDY
+from ..health.parallel_reads import describe_failure
 from .export.tables import csv_cell
 from .session import OutputFormat, current
 
@@ -50,8 +52,7 @@ def report_errors() -> Iterator[None]:
         problem = f"Storage does not accept your sign-in ({error_code(failure)})."
         raise _exit(FAILED, f"{problem} Is it an account of the app's tenant, TENANT_ID?") from None
     except AzureError as failure:
-        problem = f"The storage request failed ({error_code(failure)})."
-        raise _exit(FAILED, problem + _remedy(failure)) from None
+        raise _exit(FAILED, _describe(failure)) from None
     except BrokenPipeError:
         discard_output()
         raise typer.Exit(PIPE_CLOSED) from None
@@ -91,14 +92,15 @@ def error_code(failure: Exception) -> str:
     return str(getattr(code, "value", code) or type(failure).__name__)
 
 
-def _remedy(failure: AzureError) -> str:
+def _describe(failure: AzureError) -> str:
     if isinstance(failure, HttpResponseError):
-        return (
+        role = (
             " Your account needs a role on it: see docs/command-line.md."
             if failure.status_code == 403
             else ""
         )
-    return " Check that the storage account is available and that its address in the app's settings is right."
+        return f"The storage request failed ({error_code(failure)}).{role}"
+    return f"Storage does not answer ({describe_failure(failure)}). {STORAGE_REMEDY}"
 
 
 def print_message(text: str) -> None:

@@ -17,6 +17,10 @@ from ..times import format_utc
 
 ASSIGN_IDENTITY = "Assign the managed identity to the app, and set AZURE_CLIENT_ID to its client id."
 LOOK_AGAIN = "Try again in some minutes."
+STORAGE_REMEDY = (
+    "Check that the storage account is available, that its address in the app's settings is right, and that its "
+    "network rules allow this caller."
+)
 COLD_START = 60.0  # seconds in which an idle app starts
 _GRANT = (
     "Grant the application permission {} to the app's identity, with infra/graph.bicep or "
@@ -110,10 +114,7 @@ def _unread(cause: str, failures: Sequence[Unread], *, as_operator: bool) -> Fin
     if cause == "answer":
         addresses = _join(dict.fromkeys(each.url for each in failures))
         message = f"Storage does not answer ({reason}): {addresses}."
-        remedy = (
-            "Check that the storage account is available, that its address in the app's settings is right, and that "
-            "its network rules allow this caller. What is kept there is unknown until then."
-        )
+        remedy = f"{STORAGE_REMEDY} What is kept there is unknown until then."
         return Finding(_STORAGE, Severity.PROBLEM, message, remedy)
     kind = "Queue" if failures[0].is_queue else "Blob"
     who, role = ("your account", "Reader") if as_operator else ("the app's identity", "Contributor")
