@@ -76,7 +76,7 @@ def test_nothing_but_the_state_file_is_left(tmp_path: Path) -> None:
 
 
 def test_the_state_of_another_tenant_is_told_in_a_sentence(tmp_path: Path) -> None:
-    state, other = tmp_path / "graph.json", "11111111-2222-4333-8444-555555555555"
+    state, other = tmp_path / "graph.json", "22222222-2222-4333-8444-555555555555"
     state.write_text(json.dumps({"tenant": TENANT}))
     command = [
         sys.executable,
