@@ -13,7 +13,7 @@ from typer.core import TyperArgument, TyperCommand
 
 from .. import __version__
 from . import session
-from .commands import doctor, export, fetch, jobs, person, reports, status, subscriptions, watch
+from .commands import doctor, explain, export, fetch, jobs, person, reports, status, subscriptions, watch
 from .output import PIPE_CLOSED, discard_output, report_errors
 from .session import OutputFormat, Session
 from .sign_in import SignIn
@@ -43,6 +43,7 @@ First steps:
 EXAMPLES = {
     "status": "attendance status --settings app.json",
     "doctor": "attendance doctor --organizer 8b081ef6-4792-4def-b2c9-c363a1bf41d5",
+    "explain": "attendance explain 'https://teams.microsoft.com/l/meetup-join/…' --on 2026-11-23 --wait",
     "backfill": "attendance backfill --from 2026-10-28 --to 2026-11-26 --wait",
     "redrive": "attendance redrive --outcome accessDenied --from 2026-11-01 --dry-run",
     "fetch": "attendance fetch /me/onlineMeetings/ID/attendanceReports/ID --sign-in device-code --client-id ID",
@@ -138,7 +139,7 @@ def options(
         session.set_current(Session(environ, sign_in, client_id, chosen, source))
 
 
-for _module in (status, doctor, jobs, fetch, export):
+for _module in (status, doctor, explain, jobs, fetch, export):
     _module.register(app)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(watch.app, name="watch")

@@ -26,7 +26,7 @@ from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Ori
 from ..privacy.erasures import ERASED
 from ..storage.names import encode_header
 
-MOST_COMMITS = 20
+MOST_COMMITS = 40  # all of an ordinary signal: the attempts of the retry window, and five later checks
 MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
