@@ -282,7 +282,10 @@ def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
         assert done.returncode == 1
         assert "The app has no subscription c0ffee00-" in done.stderr
     unknown = run(front, "redrive", "--signal", "nobody")
-    assert (unknown.returncode, unknown.stderr) == (1, "attendance: The app knows no signal nobody.\n")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "attendance: The app knows no signal nobody; to see what that can mean: attendance explain nobody\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,9 @@ def _find_signals(identifiers: Sequence[str]) -> list[OutcomeSummary]:
                 summary := outcomes.find(outcomes.name(signal_id, stored.record.day))
             ):
                 return summary
-        raise AttendanceError(f"The app knows no signal {identifier}.")
+        raise AttendanceError(
+            f"The app knows no signal {identifier}; to see what that can mean: attendance explain {identifier}"
+        )
 
     return run_in_parallel(find, list(dict.fromkeys(identifiers)))
 
