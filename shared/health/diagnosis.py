@@ -95,7 +95,7 @@ def diagnose(
         *_failing_sweep(readings),
         *_subscriptions(desired, run, Severity.WARNING),
         *_maintenance(desired, run),
-        *_denied(readings),
+        *denied_warnings(readings),
         *_pending(readings, settings, now),
         *_open_days(readings, now.date()),
         *_failed_signals(readings),
@@ -259,7 +259,8 @@ def _unstarted_sweep(readings: Readings, now: datetime) -> Iterator[str]:
         yield "The reconciliation scan has not run yet. SWEEP_SCHEDULE says when it runs."
 
 
-def _denied(readings: Readings) -> Iterator[str]:
+def denied_warnings(readings: Readings) -> Iterator[str]:
+    """Yield the warning that sums up the organizers without access, if there are any."""
     count = readings.denied.count
     if count:
         who = "1 organizer" if count == 1 else f"{format_count(count)} organizers"

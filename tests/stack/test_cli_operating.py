@@ -85,6 +85,8 @@ def test_a_403_shows_at_once_although_its_outcome_is_pending(front: Front) -> No
     (warning,) = [each for each in found(told(front, "doctor"), "warning") if organizer in each]
     assert sentence in warning
     assert "Grant-CsApplicationAccessPolicy" in warning
+    asked = told(front, "doctor", "--organizer", organizer, code=3)
+    assert [each["check"] for each in asked if organizer in each["check"]] == [f"app: access to {organizer}"]
 
 
 def test_doctor_names_what_is_wrong_with_a_setting(front: Front) -> None:

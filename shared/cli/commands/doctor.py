@@ -17,6 +17,7 @@ from ...health import diagnosis, findings, self_check
 from ...health.diagnosis import HealthReport
 from ...health.findings import Finding, Severity
 from ...health.parallel_reads import ParallelReads, ReadFailure, describe_failure
+from ...health.readings import Readings
 from ...messages import tasks
 from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
 from ...settings import GUID
@@ -28,7 +29,7 @@ from ..output import UNWELL, report_errors
 from ..session import OutputFormat, Session, current
 from .status import collect_report
 
-SECONDS = 18  # for all checks together
+SECONDS = 17  # for all checks together
 HANDSHAKE_SECONDS = 12.0
 _COLOURS = {
     Severity.OK: "green",
@@ -89,28 +90,27 @@ def check_all(session: Session, organizers: tuple[str, ...], deadline: float) ->
     with ParallelReads() as reads:
         handshake = reads.start(lambda: check_handshake(base, HANDSHAKE_SECONDS) if base else "")
         health = collect_report(session)
-        unread = list(_check_storage(session, health))
-        yield from unread
-        if any(each.severity is Severity.PROBLEM for each in unread):
+        if health.readings is None:
+            return
+        storage = list(_check_storage(session, health.readings))
+        yield from storage
+        if any(each.severity is Severity.PROBLEM for each in storage):
             yield findings.not_checked()
             return
-        yield from _check_health(health)
+        yield from _check_health(health, health.readings)
         began = time.monotonic()
         answer = _ask_app(session, organizers, deadline)
         tried = reads.result(handshake, HANDSHAKE_SECONDS)
         closed = tried.reason if isinstance(tried, ReadFailure) else tried
         seconds = time.monotonic() - began
         if answer is None and closed:
-            yield findings.app_down(closed, seconds)
-            return
-        yield _judge_endpoint(health, closed) if base else findings.endpoint_unknown()
-        if answer is None:
-            yield findings.app_silent(seconds)
-        elif isinstance(answer, Finding):
-            yield answer
+            answered = [findings.app_down(closed, seconds)]
         else:
-            told = {*health.problems, *health.diagnosis.warnings}
-            yield from (each for each in _parse_answer(answer) if each.text not in told)
+            endpoint = _judge_endpoint(health, closed) if base else findings.endpoint_unknown()
+            answered = [endpoint, *_parse_answer(answer, seconds)]
+        told = {*health.problems, *health.diagnosis.warnings}
+        yield from (each for each in answered if each.text not in told)
+        yield from _check_access(health.readings, {each.check for each in answered})
 
 
 def _check_settings(session: Session) -> Finding:
@@ -126,23 +126,30 @@ def _check_settings(session: Session) -> Finding:
     return findings.settings()
 
 
-def _check_storage(session: Session, health: HealthReport) -> Iterator[Finding]:
+def _check_storage(session: Session, readings: Readings) -> Iterator[Finding]:
     """Yield what keeps the operator from reading containers and queues, or that nothing does."""
-    if health.readings:
-        unread = diagnosis.storage_findings(health.readings, session.settings, as_operator=True)
-        yield from unread
-        if not unread:
-            yield from (findings.may_read(f"container {name}") for name in health.readings.containers)
-            yield from (findings.may_read(f"queue {name}") for name in health.readings.queues)
+    unread = diagnosis.storage_findings(readings, session.settings, as_operator=True)
+    yield from unread
+    if not unread:
+        yield from (findings.may_read(f"container {name}") for name in readings.containers)
+        yield from (findings.may_read(f"queue {name}") for name in readings.queues)
 
 
-def _check_health(health: HealthReport) -> Iterator[Finding]:
+def _check_health(health: HealthReport, readings: Readings) -> Iterator[Finding]:
+    """Yield what the health page says, but for organizers without access: see `_check_access`."""
     for problem in health.problems:
         yield Finding("status", Severity.PROBLEM, problem)
     for warning in health.diagnosis.warnings:
-        yield Finding("status", Severity.WARNING, warning)
-    for each in health.readings.denied.organizers if health.readings else ():
-        yield findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
+        if warning not in diagnosis.denied_warnings(readings):
+            yield Finding("status", Severity.WARNING, warning)
+
+
+def _check_access(readings: Readings, checked: set[str]) -> Iterator[Finding]:
+    """Yield the organizers without access that the app has not checked just now."""
+    for each in readings.denied.organizers:
+        denied = findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
+        if f"app: {denied.check}" not in checked:
+            yield denied
 
 
 def _judge_endpoint(health: HealthReport, closed: str) -> Finding:
@@ -173,7 +180,14 @@ def _ask_app(session: Session, organizers: tuple[str, ...], deadline: float) -> 
     return answer
 
 
-def _parse_answer(answer: StateBlob) -> Iterator[Finding]:
+def _parse_answer(answer: StateBlob | Finding | None, seconds: float) -> Iterator[Finding]:
+    """Yield the app's findings, or why there are none."""
+    if answer is None:
+        yield findings.app_silent(seconds)
+        return
+    if isinstance(answer, Finding):
+        yield answer
+        return
     yield findings.app_answered(output.single_line(answer.content.get("version")))
     for each in answer.content.get("findings", []):
         severity = Severity(each.get("state"))
