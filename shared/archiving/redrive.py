@@ -85,9 +85,16 @@ def reopen_day(
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
     """Whether an outcome is due for a check, or is overdue."""
-    if outcome.next_attempt is None:
+    if outcome.next_attempt is None or outcome.result in _UNDER_WAY:
+        return is_overdue(outcome, now)
+    return now > outcome.next_attempt
+
+
+def is_overdue(outcome: OutcomeSummary, now: datetime) -> bool:
+    """Whether the message of an outcome's next attempt has been lost, or is not being handled."""
+    if outcome.next_attempt is None or outcome.result not in _UNDER_WAY:
         return False
-    return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
+    return now > outcome.next_attempt + merge.OVERDUE
 
 
 def probe_denied(services: Services) -> None:

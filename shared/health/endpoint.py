@@ -170,5 +170,6 @@ def _scan_json(scan: Scan | None) -> dict[str, Any] | None:
         "finished": times.optional_text(scan.finished),
         "records": scan.records,
         "missing": scan.missing,
+        "late": scan.late,
         "error": scan.error,
     }

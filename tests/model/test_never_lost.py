@@ -288,6 +288,18 @@ def test_a_look_goes_on_when_its_write_is_refused_though_nobody_else_wrote(
     assert app.results() == {"one": Result.STORED}
 
 
+def test_an_attempt_whose_message_was_lost_is_counted_as_late_and_made(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, ready=NOW + 3 * HOUR))
+    app.announce("one")
+    app.deliver()
+    assert app.results() == {"one": Result.PENDING}
+    app.queues[clients.SIGNALS_QUEUE].messages.clear()
+    while app.results() == {"one": Result.PENDING} and app.now < NOW + 2 * DAY:
+        app.run(hours=1)
+    assert app.results() == {"one": Result.STORED}
+    assert app.scan("recent").late == 1
+
+
 def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
     app.calls += [call(f"call-{number}", NOW - 10 * DAY - number * HOUR) for number in range(6)]
     app.run(hours=3)
