@@ -230,17 +230,19 @@ def _sweep(readings: Readings) -> Iterator[Element]:
     scans = {"Last hours": readings.recent, "All open days": readings.full}
     none = NONE_YET if readings.is_state_known else UNKNOWN
     rows = [(name, *_scan_row(scan, none)) for name, scan in scans.items()]
-    yield table(("Scan", "Finished", "Call records", "Missing", "Overdue"), rows, numbers=(2, 3, 4))
+    yield table(("Scan", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
     for name, scan in scans.items():
+        if scan and scan.late:
+            yield element("p", f"{name}: {_pluralize(scan.late, 'overdue signal')} reopened")
         if scan and scan.error:
             yield element("p", f"{name}: {scan.error}")
 
 
-def _scan_row(scan: Scan | None, none: str) -> tuple[str, str, str, str]:
+def _scan_row(scan: Scan | None, none: str) -> tuple[str, str, str]:
     if scan is None:
-        return none, "-", "-", "-"
+        return none, "-", "-"
     state = format_utc(scan.finished) if scan.finished else f"running since {format_utc(scan.started)}"
-    return state, f"{scan.records:,}", f"{scan.missing:,}", f"{scan.late:,}"
+    return state, f"{scan.records:,}", f"{scan.missing:,}"
 
 
 def _ago(when: datetime | None, now: datetime, otherwise: str = NONE_YET) -> str:
