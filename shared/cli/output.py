@@ -109,7 +109,7 @@ def print_message(text: str) -> None:
 
 
 def single_line(value: object) -> str:
-    """OutputFormat a value as one line without control characters; "" for None."""
+    """Format a value as one line without control characters; "" for None."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 

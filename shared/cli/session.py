@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient, ContainerClient
-from azure.storage.blob import LinearRetry as BlobRetry
-from azure.storage.queue import LinearRetry as QueueRetry
+from azure.storage.blob import ExponentialRetry as BlobRetry
+from azure.storage.queue import ExponentialRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
 from .. import settings
@@ -42,9 +42,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]  # where the command is run from 
 ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
-# Somebody waits: what storage does not answer within half a minute is an error.
+# Somebody waits: what storage does not answer within half a minute is an error. Errors of HTTP are retried three times.
 _LIMITS: dict[str, Any] = {"connection_timeout": 4, "read_timeout": 12}
-_RETRY: dict[str, Any] = {"backoff": 2, "retry_total": 1}
+_RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_connect": 1, "retry_read": 1}
 _BLOB_LIMITS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
 _QUEUE_LIMITS: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
