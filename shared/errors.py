@@ -8,6 +8,7 @@
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
+    │   └── UnknownKey        its signing key is not published, or not yet: checked again some minutes later
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
@@ -74,6 +75,10 @@ class NotGenuine(AttendanceError):
 
     The text says why and quotes none of them.
     """
+
+
+class UnknownKey(NotGenuine):
+    """A token's signing key is not among the published ones as they were last fetched."""
 
 
 class Undecipherable(AttendanceError):

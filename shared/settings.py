@@ -31,6 +31,7 @@ STATE_SUFFIX = "-state"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+\Z")
 REFERENCE = "@Microsoft.KeyVault("
 _HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
@@ -351,6 +352,11 @@ class Settings:
     def client_states(self) -> tuple[str, ...]:
         """The accepted client states, the current one first."""
         return tuple(state for state in (self.client_state, self.client_state_previous) if state)
+
+    @property
+    def has_plain_states(self) -> bool:
+        """Whether JSON writes each accepted client state in one way only, so that a body can be searched for it."""
+        return all(map(_PLAIN.match, self.client_states))
 
     @property
     def state_container(self) -> str:

@@ -1,24 +1,29 @@
-"""Admission of news: only of subscriptions that Graph has listed, and of many no more at once than can be asked for.
+"""Admission of news: only of subscriptions that Graph has listed, and no more than Graph can be asked about.
 
 Whoever learns the client state can announce calls that do not exist. News of an unknown subscription makes no record.
 The sweep finds real call records without it; other news waits first, because its subscription may be new. The news of a
-pack is spread over time: a real meeting, which comes alone, is not behind a thousand invented ones.
+pack is spread over time: a real meeting, which comes alone, is not behind a thousand invented ones. After so many ids
+in an hour that Graph does not know, news makes no record either, and a scan looks for the calls behind it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
-from .. import logs
-from ..messages import rich_notifications, signals
+from .. import logs, times
+from ..limits import SCAN_INTERVAL, Budget
+from ..messages import rich_notifications, signals, tasks
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import Message, News, SignalKind, kind_of
+from ..messages.tasks import Backfill, Task
 from ..services import Services
 from ..storage.subscription_registry import SubscriptionRegistry
 
 WAIT = 60  # seconds
 MAX_WAITS = 10
+SCANNED = timedelta(hours=6)  # before the news; call records come 2½ hours after the call at the latest
 
 
 def open_pack(messages: Sequence[Message], services: Services) -> None:
@@ -29,11 +34,11 @@ def open_pack(messages: Sequence[Message], services: Services) -> None:
         if not isinstance(each, News):
             queue.send(signals.serialize_message(each))
         elif each.subscription_id in known or _can_wait(each):
-            queue.send(signals.serialize_message(each), services.pacer.delay())
+            text = signals.serialize_message(replace(each, packed=True))
+            queue.send(text, services.news.pacer.delay())
         else:
             dropped += 1
-    if dropped:
-        logs.warning("news.refused", count=dropped)
+    _refuse("subscription", services, dropped)
     logs.info("pack.opened", signals=len(messages) - dropped)
 
 
@@ -46,8 +51,38 @@ def admits(message: Message, services: Services) -> bool:
             signals.serialize_message(replace(message, waits=message.waits + 1)), WAIT
         )
     else:
-        logs.warning("news.refused", count=1, subscription=message.subscription_id)
+        _refuse("subscription", services)
     return False
+
+
+def is_left_to_sweep(message: Message, services: Services) -> bool:
+    """Whether news of a new signal makes no record, because of the many before it that Graph does not know.
+
+    What a scan cannot find is always let in: a call event is signed by Microsoft.
+    """
+    if not isinstance(message, News) or kind_of(message.signal_id) is SignalKind.CALL_EVENT:
+        return False
+    if not unknown_ids(message, services).is_spent:
+        return False
+    _refuse("unknownId", services)
+    if services.news.scans.allows("missing"):
+        now, delay = (
+            times.now(),
+            round(SCAN_INTERVAL),
+        )  # so that the scan finds all that is left to it until then
+        window = Backfill(now - SCANNED, now + timedelta(seconds=delay), missing_only=True)
+        services.tasks.send(tasks.serialize_task(Task(window)), delay)
+    return True
+
+
+def unknown_ids(news: News, services: Services) -> Budget:
+    """The allowance for news whose id Graph does not know."""
+    return services.news.of_packs if news.packed else services.news.alone
+
+
+def _refuse(reason: str, services: Services, count: int = 1) -> None:
+    if due := services.news.refused.add({reason: count}):
+        logs.warning("news.refused", count=due.counts.total(), **due.counts)
 
 
 def admitted(encrypted: EncryptedBatch, services: Services) -> EncryptedBatch:
@@ -55,12 +90,16 @@ def admitted(encrypted: EncryptedBatch, services: Services) -> EncryptedBatch:
     known = _known_ids(encrypted.items, services.subscriptions)
     unknown = tuple(each for each in encrypted.items if each.subscription_id not in known)
     if unknown and encrypted.waits < MAX_WAITS:
-        again = replace(encrypted, items=unknown, waits=encrypted.waits + 1)
-        for text in rich_notifications.pack_batch(again)[0]:
-            services.journal.queue.send(text, WAIT)
+        send_later(replace(encrypted, items=unknown), WAIT, services)
     elif unknown:
-        logs.warning("news.refused", count=len(unknown), subscription=unknown[0].subscription_id)
+        _refuse("subscription", services, len(unknown))
     return replace(encrypted, items=tuple(each for each in encrypted.items if each.subscription_id in known))
+
+
+def send_later(encrypted: EncryptedBatch, seconds: int, services: Services) -> None:
+    """Send rich items again after a wait, which is counted."""
+    for text in rich_notifications.pack_batch(replace(encrypted, waits=encrypted.waits + 1))[0]:
+        services.journal.queue.send(text, seconds)
 
 
 def _known_ids(news: Sequence[News | RichItem], registry: SubscriptionRegistry) -> set[str | None]:

@@ -341,7 +341,8 @@ class Attempt:
         """Settle a meeting of which nothing is kept any more, and keep nothing of it."""
         self._candidates = {}
         failure = Refused("archive", "the meeting ended longer ago than RETENTION_DAYS")
-        return Verdict(Result.OUT_OF_SCOPE, Meeting(event=self.meeting.event), failure=failure)
+        meeting = Meeting(event=self.meeting.event, origin=self.meeting.origin)
+        return Verdict(Result.OUT_OF_SCOPE, meeting, failure=failure)
 
     def _was_removed(self, report: ReportHeader) -> bool:
         """Whether a missing report is of a day that was archived and that the backfill does not ask for."""
@@ -452,7 +453,8 @@ class Attempt:
                 delay = self._retry_delay(denied=True)
                 return Verdict(Result.ACCESS_DENIED, self.meeting, (), delay, is_denied=True, failure=failure)
             case NotFound():
-                delay = self._readiness_delay()
+                is_known = replace(self._record, meeting=self.meeting).is_known_to_graph
+                delay = self._readiness_delay() if is_known else self._unknown_delay()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, failure=failure)
             case Throttled():
                 delay = backoff.throttled_delay(delay, failure.retry_after)
@@ -487,6 +489,16 @@ class Attempt:
         if self._now - start >= timedelta(seconds=self._settings.retry_window):
             return None
         return self._retry_delay()
+
+    def _unknown_delay(self) -> int | None:
+        """Return the seconds until the next try at what Graph does not know, or None."""
+        return backoff.unknown_delay(
+            since=self._record.first_seen,
+            attempt=self._series.attempts,
+            now=self._now,
+            first_delay=self._settings.retry_first_delay,
+            window=self._settings.retry_window,
+        )
 
     def _retry_delay(self, *, denied: bool = False) -> int | None:
         """Return the seconds until the next try after a failure, or None.

@@ -16,23 +16,37 @@ from typing import Any
 
 from .. import logs, times
 from ..crypto import decryption
-from ..errors import NotGenuine, Undecipherable
+from ..crypto.signing_keys import RETRY_AFTER
+from ..errors import NotGenuine, Unavailable, Undecipherable, UnknownKey
 from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import News, call_event_signal_id, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
+from . import admission
+from .admission import MAX_WAITS
 
 ENDED = "callended"
+KEY_WAITS = 2  # for a signing key that may be published soon
+KEY_WAIT = round(RETRY_AFTER) + 1  # seconds, after which keys are fetched again
 
 
 def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     """Verify and decrypt the notifications of watched meetings, and queue each call that has ended.
 
-    Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
+    They are sent again if the signing keys cannot be read, or lack a token's key. Raises Unavailable if that does not
+    help, or if the private key cannot be read; the queue then delivers the message again.
     """
     try:
         services.validator.verify(encrypted.tokens)
+    except (UnknownKey, Unavailable) as refusal:
+        if encrypted.waits < (KEY_WAITS if isinstance(refusal, UnknownKey) else MAX_WAITS):
+            admission.send_later(encrypted, KEY_WAIT, services)
+        elif isinstance(refusal, Unavailable):
+            raise
+        else:
+            logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return
     except NotGenuine as refusal:
         logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
         return

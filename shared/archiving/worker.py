@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 
 from .. import logs, times
-from ..errors import NotOurMessage
+from ..errors import ErasureKeyError, NotFound, NotOurMessage
 from ..ledger import access, merge
 from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
@@ -37,8 +37,16 @@ _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of the queue `meeting-signals`.
 
-    A message that cannot be parsed is recorded as a dead letter.
+    A message that cannot be parsed is recorded as a dead letter. One that cannot be handled without the key of erasures
+    is sent again.
     """
+    try:
+        _handle(text, services, redelivered=redelivered)
+    except ErasureKeyError as failure:
+        dead_letters.return_later(text, services.journal.queue, failure)
+
+
+def _handle(text: str, services: Services, *, redelivered: bool) -> None:
     try:
         content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
@@ -67,12 +75,16 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     if record is None:
         _handle_stale(message, stored, journal, redelivered=redelivered)
         return
+    if stored is None and admission.is_left_to_sweep(message, services):
+        return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
         if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
             _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
+        if isinstance(message, News) and new.is_unconfirmed and isinstance(failure, NotFound):
+            admission.unknown_ids(message, services).spend()
         commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,

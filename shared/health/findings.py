@@ -68,6 +68,23 @@ def finding_json(finding: Finding) -> dict[str, str]:
     }
 
 
+# The webhooks' secret
+
+
+def client_state(*, is_plain: bool) -> Finding:
+    """Finding: whether a stranger's large body is recognised before it is parsed."""
+    check = "client state"
+    if is_plain:
+        return Finding(check, Severity.OK, "Large bodies without an accepted client state are not parsed.")
+    return Finding(
+        check,
+        Severity.WARNING,
+        "An accepted client state has other characters than A-Z a-z 0-9 . _ ~ -, so every body is parsed, and anyone "
+        "can slow the webhooks down.",
+        "Create a new one with scripts/rotate.",
+    )
+
+
 # Storage
 
 _MISSING = {"QueueNotFound", "ContainerNotFound"}

@@ -72,6 +72,7 @@ def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[
             for organizer in sorted({*settings.organizers, *organizers})
         }
         yield findings.app_writes(_reason(reads.result(writes)))
+        yield findings.client_state(is_plain=settings.has_plain_states)
         granted, views = reads.result(permissions), reads.graph_result(listed)
         yield from (
             findings.permissions_unknown(granted.reason) if isinstance(granted, ReadFailure) else granted

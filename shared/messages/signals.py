@@ -124,7 +124,10 @@ def _either(first: Any, second: Any) -> Any:
 
 @dataclass(frozen=True)
 class News:
-    """An announcement by Graph, as a door passes it on; `waits` counts the waits for its subscription."""
+    """An announcement by Graph, as a door passes it on.
+
+    `waits` counts the waits for its subscription; `packed`: it came in one POST with others.
+    """
 
     signal_id: SignalId
     first_seen: Moment
@@ -133,6 +136,7 @@ class News:
     meeting: Annotated[Meeting, codec.FLAT] = Meeting()
     traceparent: TraceParent = None
     waits: int = 0
+    packed: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError if facts are missing that cannot be read from Graph."""

@@ -7,6 +7,7 @@ news may still be on a queue.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ FOLDER = "subscriptions/"
 MAX_ENTRIES = 10_000
 KEPT = timedelta(days=8)  # a message waits on a queue for 7 days at most
 CACHED = timedelta(minutes=10)
+_JOIN_URL = re.compile(r"\(joinWebUrl=.*\)", re.IGNORECASE | re.DOTALL)
 LISTED_EVERY = 60.0  # seconds, for an id that nobody knows
 
 
@@ -83,7 +85,7 @@ class SubscriptionRegistry:
             self._save(subscriptions)
 
     def _add(self, subscription_id: str, resource: str, fingerprint: str) -> None:
-        entry = RegisteredSubscription(resource, fingerprint)
+        entry = RegisteredSubscription(_without_join_url(resource), fingerprint)
         self._state.put(_path(subscription_id), codec.encode(entry))
 
     def _save(self, subscriptions: Iterable[Subscription]) -> None:
@@ -127,6 +129,11 @@ def _logged_errors() -> Iterator[None]:
         yield
     except AzureError as failure:
         logs.warning("registry.failed", error=type(failure).__name__)
+
+
+def _without_join_url(resource: str) -> str:
+    """The resource without a meeting's join URL, which names its organizer: an entry outlives the watch."""
+    return _JOIN_URL.sub("", resource)
 
 
 def _path(subscription_id: str) -> str:

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SettingError
+from shared.health import findings
+from shared.health.findings import Severity
 from shared.settings import TABLE, Settings, fingerprint, load, public_values
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
@@ -403,3 +405,14 @@ def test_call_events_need_to_know_the_app_that_graph_sees() -> None:
 def test_call_events_need_a_key() -> None:
     with pytest.raises(SettingError, match="ENCRYPTION_KEY_ID is missing, and SIGNALS names call-events"):
         load(ENVIRON | {"SIGNALS": "call-events", "AZURE_CLIENT_ID": "c2b7a9e4-6d35-4f0b-8a71-3e9d5c1f4b68"})
+
+
+@pytest.mark.parametrize("name", ["CLIENT_STATE", "CLIENT_STATE_PREVIOUS"])
+def test_a_client_state_that_json_may_write_in_several_ways_is_told(name: str) -> None:
+    state = "q7Zt0pXa93LmVw5RkYc2HdSe8GuBnJ14"
+    assert load(ENVIRON | {name: f"{state}._~-Z9"}).has_plain_states
+    for odd in '"\\/+=é &':
+        settings = load(ENVIRON | {name: f"{state}{odd}Z"})
+        assert not settings.has_plain_states
+        finding = findings.client_state(is_plain=settings.has_plain_states)
+        assert (finding.severity, state in finding.text) == (Severity.WARNING, False)
