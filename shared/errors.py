@@ -3,6 +3,8 @@
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator fixes it
     │   └── ErasureKeyError   persons were erased with another key: the worker writes nothing until it is back
+    ├── WrongUsage            a command was given what makes no sense: its user corrects it
+    ├── SignInNeeded          nobody is signed in at the command line: the text says how to sign in
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
@@ -35,7 +37,7 @@ class AttendanceError(Exception):
 
 
 class SettingError(AttendanceError):
-    """An app setting is missing or wrong; the text names it without its value."""
+    """An app setting is missing or wrong; the text names it, and a wrong value that cannot be a secret."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
@@ -47,6 +49,14 @@ class ErasureKeyError(SettingError):
 
     def __init__(self, problem: str) -> None:
         super().__init__("ERASURE_KEY", problem)
+
+
+class WrongUsage(AttendanceError):
+    """An argument of a command, or a combination of its options, makes no sense."""
+
+
+class SignInNeeded(AttendanceError):
+    """Nobody is signed in at the command line; the text is what to do."""
 
 
 class NotANotification(AttendanceError):

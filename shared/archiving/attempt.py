@@ -120,6 +120,7 @@ class Attempt:
         self._settings = services.settings
         self._archive = services.archive
         self._sealing = services.sealing
+        self._heartbeat = services.heartbeat
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._own: set[str] = set()
@@ -372,6 +373,7 @@ class Attempt:
         before = next((each for each in self._record.reports if each.id == report_id), None)
         with reports.read_report(self._graph, where, report_id) as report:
             self._mark_days(report)
+            self._heartbeat.note_unknown(report.unknown)
             if before:
                 self._sealing.mark_changed(before.end.date())
             candidate = self._candidates.get(report_id)

@@ -10,6 +10,7 @@ of date.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from .. import logs, times
@@ -135,13 +136,14 @@ def _add_news(record: Record | None, news: News) -> Record | None:
 
 
 def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
-    """Mark an organizer as denied, or as restored after an earlier refusal.
+    """Mark an organizer as denied, from the first 403 on, or as restored after an earlier refusal.
 
     This happens before the commit: after a crash in between, this message would no longer be in turn.
     """
     organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
-    if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
-        register.mark_denied(organizer, record.signal_id)
+    if verdict.result is Result.ACCESS_DENIED:
+        retry_at = None if verdict.delay is None else times.now() + timedelta(seconds=verdict.delay)
+        register.mark_denied(organizer, record.signal_id, retry_at)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
     if was_denied and (verdict.result not in _INCONCLUSIVE or not same):

@@ -7,26 +7,27 @@ queue, which also shows that the queue is handled, and reads the findings from `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jwt
 from azure.core.exceptions import AzureError
 
 from .. import __version__, logs, times
-from ..errors import AttendanceError, GraphError, NotFound, Refused
+from ..errors import AttendanceError, GraphError, NotFound, Refused, Unavailable
 from ..graph.client import Graph, segment
 from ..graph.credentials import graph_token
 from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from ..storage.state import StateStore
 from ..storage.watchlist import Watchlist
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import check_handshake
-from ..subscriptions.status import SubscriptionView
+from ..subscriptions.status import Maintenance, SubscriptionView
 from . import findings
 from .findings import Finding, Severity
+from .parallel_reads import GRAPH_SECONDS, STORAGE_SECONDS, ParallelReads, ReadFailure
 
 FOLDER = "doctor/"
 PROBE_JOIN_URL = "https://teams.microsoft.com/l/meetup-join/doctor"
@@ -54,16 +55,50 @@ def publish_findings(job: Examine, services: Services) -> None:
 
 
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Yield the findings of one check after another; failures do not raise."""
+    """Yield the findings of checks that run side by side, for eight seconds at most; failures do not raise.
+
+    A Graph that does not answer is one finding.
+    """
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure_text(services.archive.probe_write))
-    yield findings.client_state(is_plain=settings.has_plain_states)
-    yield from _permissions(settings)
-    yield from _subscriptions(graph, settings, services.watch, services.state)
-    if CALL_EVENTS in settings.signals:
-        yield findings.encryption_key(_failure_text(services.keys.current))
-    for organizer in sorted({*settings.organizers, *organizers}):
-        yield _policy(graph, settings.graph_app_id, organizer)
+    with ParallelReads() as reads:
+        writes = reads.start(lambda: _failure_text(services.archive.probe_write))
+        handshake = reads.start(lambda: check_handshake(settings.notification_base_url, STORAGE_SECONDS))
+        last_run = reads.start(lambda: status.read_last_run(services.state))
+        listed = reads.start(lambda: _read_statuses(graph, settings, services.watch))
+        permissions = reads.start(lambda: list(_permissions(settings)))
+        key = reads.start(lambda: _failure_text(services.keys.current))
+        policies = {
+            organizer: reads.start(partial(_policy, graph, organizer))
+            for organizer in sorted({*settings.organizers, *organizers})
+        }
+        yield findings.app_writes(_reason(reads.result(writes)))
+        yield findings.client_state(is_plain=settings.has_plain_states)
+        granted, views = reads.result(permissions), reads.graph_result(listed)
+        yield from (
+            findings.permissions_unknown(granted.reason) if isinstance(granted, ReadFailure) else granted
+        )
+        run = reads.result(last_run)
+        yield from _subscriptions(
+            settings, views, None if isinstance(run, ReadFailure) else run, _reason(reads.result(handshake))
+        )
+        if CALL_EVENTS in settings.signals:
+            yield findings.encryption_key(_reason(reads.result(key)))
+        if isinstance(views, Unavailable):
+            return
+        for organizer, policy in policies.items():
+            result = reads.result(policy)
+            refusal = (
+                Unavailable("look for a meeting", result.reason)
+                if isinstance(result, ReadFailure)
+                else result
+            )
+            yield findings.organizer_access(
+                organizer, refusal, access.remedy(organizer, settings.graph_app_id)
+            )
+
+
+def _reason(result: str | ReadFailure) -> str:
+    return result.reason if isinstance(result, ReadFailure) else result
 
 
 def _failure_text(step: Callable[[], Any]) -> str:
@@ -92,40 +127,42 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
+def _read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
+    with graph.within(GRAPH_SECONDS):
+        return maintain.read_statuses(graph, settings, watch)
+
+
 def _subscriptions(
-    graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
+    settings: Settings,
+    listed: tuple[SubscriptionView, ...] | GraphError,
+    run: Maintenance | None,
+    handshake: str,
 ) -> Iterator[Finding]:
-    """Check the webhooks' address, from the app and from Graph, and subscriptions."""
-    run = status.read_last_run(state)
-    views: tuple[SubscriptionView, ...] = ()
-    unreadable: Finding | None = None
-    try:
-        views = maintain.read_statuses(graph, settings, watch)
-    except GraphError as failure:
-        unreadable = findings.unreadable_list(failure, settings.graph_root)
-    if problem := check_handshake(settings.notification_base_url):
-        yield findings.closed_to("the app", problem, accepted=findings.is_accepted_by_graph(views, run))
+    """Judge the webhooks' address, as the app and Graph reach it, and the subscriptions."""
+    views = () if isinstance(listed, GraphError) else listed
+    if handshake:
+        yield findings.closed_to("the app", handshake, accepted=findings.is_accepted_by_graph(views, run))
     else:
         yield findings.endpoint_open("the app")
     if run and run.validation:
         yield findings.closed_to_graph(run.validation)
-    if unreadable:
-        yield unreadable
+    if isinstance(listed, GraphError):
+        yield findings.unreadable_list(listed, settings.graph_root)
     for view in views:
         yield findings.subscription(view, run)
 
 
-def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:
-    """Request a meeting that does not exist.
+def _policy(graph: Graph, organizer: str) -> GraphError | None:
+    """Request a meeting that does not exist, and return the refusal.
 
     Graph checks the access policy before it looks for the meeting.
     """
     condition = segment(f"JoinWebUrl eq '{PROBE_JOIN_URL}'")
-    refusal: GraphError | None = None
     try:
-        graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")
+        with graph.within(GRAPH_SECONDS):
+            graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")
     except (NotFound, Refused):
-        pass  # the policy allows it
+        return None  # the policy allows it
     except GraphError as failure:
-        refusal = failure
-    return findings.organizer_access(organizer, refusal, access.remedy(organizer, app_id))
+        return failure
+    return None

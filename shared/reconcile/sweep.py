@@ -165,11 +165,13 @@ class OverdueScan:
         self._services = work.services
         self._denied: set[str | None] = set()
         self._days: set[date] | None = None
+        self._late = 0
 
     def run(self) -> None:
         """Reopen outcomes until the time is over or all days are done."""
         while (cursor := self._work.scan.overdue) and self._work.has_time():
             self._reopen_day(cursor, times.now())
+        self._work.update(late=self._work.scan.late + self._late)
 
     def _reopen_day(self, cursor: OverdueCursor, now: datetime) -> None:
         if self._days is None:
@@ -198,6 +200,7 @@ class OverdueScan:
         if outcome.result == Result.ACCESS_DENIED and not is_erased and organizer not in self._denied:
             self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)
+        self._late += redrive.is_overdue(outcome, now)
         return redrive.is_due(outcome, now)
 
 
