@@ -193,9 +193,10 @@ class Front:
         return any((blob.metadata or {}).get("outcome") == "pending" for blob in filed)
 
     def subscribe(self) -> None:
-        """Have the app see to its subscriptions, and wait until it has one."""
+        """Have the app see to its subscriptions, and wait until it has one and has said so."""
         self.run("maintain_subscriptions")
         eventually(self.control.subscriptions, "a subscription")
+        eventually(lambda: self.state("heartbeat/maintenance.json"), "the record of the run")
 
     def sweep(self, name: str = "recent") -> dict[str, Any]:
         """Run the timer's function, and wait for a scan of this name that began after that."""
