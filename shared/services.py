@@ -95,7 +95,7 @@ def assemble(
         sealing,
         ScanStore(state, upkeep),
         Watchlist(state),
-        SubscriptionRegistry(state, graph, settings.notification_base_url),
+        SubscriptionRegistry(state, graph, settings),
         Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND),
         keys or NoKeys(),
         TokenValidator(

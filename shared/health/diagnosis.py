@@ -15,7 +15,7 @@ from ..days.sealing import MAX_RECORD_DELAY
 from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.record import Result
-from ..settings import Settings
+from ..settings import EVENT_HUBS, Settings
 from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import format_utc
@@ -81,6 +81,7 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
         *_read_failures(readings),
         *_unreadable_list(readings, settings),
         *_subscriptions(desired, run, Severity.PROBLEM),
+        *_silent_hub(readings, settings, now),
         *_refused_ours(readings, now),
         *_poison(readings),
         *_stopped_sweep(readings, now),
@@ -149,6 +150,13 @@ def _subscriptions(
     for view in views:
         finding = findings.subscription(view, run)
         if finding.severity is severity:
+            yield finding.text
+
+
+def _silent_hub(readings: Readings, settings: Settings, now: datetime) -> Iterator[str]:
+    if settings.delivery == EVENT_HUBS:
+        finding = findings.hub(readings.maintenance, readings.last_validation, now)
+        if finding.severity is Severity.PROBLEM:
             yield finding.text
 
 

@@ -23,13 +23,13 @@ from ..days.manifests import Manifest, Manifests
 from ..errors import GraphError, Unavailable
 from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
-from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import RateLimiter
-from ..settings import Settings
+from ..settings import EVENT_HUBS, Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
+from ..storage.subscription_registry import SubscriptionRegistry
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
 from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
@@ -107,6 +107,7 @@ class Readings:
     full: Scan | None
     days: Mapping[date, Manifest | None]
     denied: DeniedOrganizers
+    last_validation: datetime | None = None
 
 
 def collect(sources: Sources, today: date) -> Readings:
@@ -114,7 +115,10 @@ def collect(sources: Sources, today: date) -> Readings:
     with ParallelReads() as reads:
         subscriptions = reads.start(sources.subscriptions)
         lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
-        beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
+        through_hub = (heartbeat.VALIDATION,) if sources.settings.delivery == EVENT_HUBS else ()
+        beats = {
+            name: reads.start(partial(sources.state.read, name)) for name in (*_HEARTBEATS, *through_hub)
+        }
         scans = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
         names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
@@ -143,6 +147,7 @@ def collect(sources: Sources, today: date) -> Readings:
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_parse_refused(beat[heartbeat.REFUSED]),
             maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
+            last_validation=_time(beat.get(heartbeat.VALIDATION, {}), "at"),
             recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
             full=blob.scan if (blob := scan_blobs[FULL]) else None,
             days={day: _value(answer) for day, answer in days_read.items()},
@@ -160,12 +165,14 @@ def app_sources(settings: Settings) -> Sources:
     graph = Graph(
         settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
     )
+    host_blobs = clients.blob_service(settings.state_url, host_identity, **_BLOBS)
+    state = StateStore(host_blobs.get_container_client(settings.state_container))
     return build_sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
-        clients.blob_service(settings.state_url, host_identity, **_BLOBS),
+        host_blobs,
         clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
-        partial(_subscriptions, graph, settings),
+        partial(_subscriptions, SubscriptionRegistry(state, graph, settings), graph, settings),
     )
 
 
@@ -188,9 +195,11 @@ def build_sources(
     )
 
 
-def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
+def _subscriptions(
+    registry: SubscriptionRegistry, graph: Graph, settings: Settings
+) -> Sequence[SubscriptionView]:
     with graph.within(GRAPH_SECONDS):  # otherwise a thread that nobody waits for would keep retrying
-        existing = list_subscriptions(graph)
+        existing = registry.listed()
     return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
 

@@ -7,6 +7,7 @@ queue, which also shows that the queue is handled, and reads the findings from `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import jwt
@@ -19,9 +20,9 @@ from ..graph.credentials import graph_token
 from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
-from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
+from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, EVENT_HUBS, VIRTUAL_EVENTS, Settings
+from ..storage import heartbeat
 from ..storage.state import StateStore
-from ..storage.watchlist import Watchlist
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import check_handshake
 from ..subscriptions.status import SubscriptionView
@@ -58,7 +59,7 @@ def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[
     settings, graph = services.settings, services.graph
     yield findings.app_writes(_failure_text(services.archive.probe_write))
     yield from _permissions(settings)
-    yield from _subscriptions(graph, settings, services.watch, services.state)
+    yield from _subscriptions(services)
     if CALL_EVENTS in settings.signals:
         yield findings.encryption_key(_failure_text(services.keys.current))
     for organizer in sorted({*settings.organizers, *organizers}):
@@ -91,27 +92,36 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
-def _subscriptions(
-    graph: Graph, settings: Settings, watch: Watchlist, state: StateStore
-) -> Iterator[Finding]:
-    """Check the webhooks' address, from the app and from Graph, and subscriptions."""
-    run = status.read_last_run(state)
+def _subscriptions(services: Services) -> Iterator[Finding]:
+    """Check subscriptions, and the way by which Graph delivers: a webhook from the app and from Graph."""
+    settings, run = services.settings, status.read_last_run(services.state)
     views: tuple[SubscriptionView, ...] = ()
     unreadable: Finding | None = None
     try:
-        views = maintain.read_statuses(graph, settings, watch)
+        views = maintain.read_statuses(services)
     except GraphError as failure:
         unreadable = findings.unreadable_list(failure, settings.graph_root)
-    if problem := check_handshake(settings.notification_base_url):
+    if settings.delivery == EVENT_HUBS:
+        validation = services.state.read(heartbeat.VALIDATION)
+        last = times.plausible(validation.content.get("at")) if validation else None
+        yield findings.hub(run, last, times.now())
+    elif settings.delivery == EVENT_GRID:
+        yield findings.topic(_last_notification(services.state), views)
+    elif problem := check_handshake(settings.notification_base_url):
         yield findings.closed_to("the app", problem, accepted=findings.is_accepted_by_graph(views, run))
     else:
         yield findings.endpoint_open("the app")
     if run and run.validation:
-        yield findings.closed_to_graph(run.validation)
+        yield findings.closed_to_graph(run.validation, settings.delivery)
     if unreadable:
         yield unreadable
     for view in views:
         yield findings.subscription(view, run)
+
+
+def _last_notification(state: StateStore) -> datetime | None:
+    entry = state.read(heartbeat.NOTIFICATION)
+    return times.plausible(entry.content.get("at")) if entry else None
 
 
 def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:

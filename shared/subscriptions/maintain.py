@@ -19,13 +19,12 @@ from ..graph.subscriptions import (
     Subscription,
     delete_subscription,
     get_subscription,
-    list_subscriptions,
 )
 from ..messages import tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Backfill, NotificationsRefused, Task
 from ..services import Services
-from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, WEBHOOK, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
 from ..storage.state import StateStore
@@ -119,11 +118,11 @@ def subscribe_event(
     changes.create(desired.event_subscription(kind, event_id))
 
 
-def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
+def read_statuses(services: Services) -> tuple[SubscriptionView, ...]:
     """Return the current state of all the app's subscriptions. Raises a GraphError."""
-    existing = list_subscriptions(graph)
+    graph, settings, existing = services.graph, services.settings, services.subscriptions.listed()
     return status.all_statuses(
-        existing, _desired_subscriptions(existing, graph, settings, watch), settings, graph.now()
+        existing, _desired_subscriptions(existing, graph, settings, services.watch), settings, graph.now()
     )
 
 
@@ -149,6 +148,7 @@ class _Run:
         self._upkeep = upkeep
         self._validation = before.validation if before else ""
         self._own_handshake = before.own_handshake if before else ""
+        self._created = before.created if before else None
         self._ran_before = before is not None
         self._awake = False
         self._sweep_queued = False
@@ -182,7 +182,7 @@ class _Run:
 
     def _list(self) -> list[Subscription]:
         """Graph's list, which is also registered. Raises GraphError."""
-        subscriptions = list_subscriptions(self._graph)
+        subscriptions = self._registry.listed()
         self._registry.save(subscriptions)
         return subscriptions
 
@@ -194,6 +194,8 @@ class _Run:
             "problems": self.problems,
             "ownHandshake": self._own_handshake or None,
             "validation": self._validation or None,
+            "delivery": self._settings.delivery,
+            "created": times.optional_text(self._changes.created or self._created),
             "subscriptions": None if views is None else [status.view_fields(each) for each in views],
         }
 
@@ -222,10 +224,16 @@ class _Run:
         self._changes.create(target)
 
     def _wake(self) -> None:
-        """Call our own webhook, once per run. The result is reported but decides nothing."""
+        """Call our own webhook, once per run. The result is reported but decides nothing.
+
+        A hub or topic cannot be tried from here: whether Graph may send there is shown by its answer to a creation.
+        """
         if self._awake:
             return
         self._awake = True
+        if self._settings.delivery != WEBHOOK:
+            self._own_handshake = ""
+            return
         self._own_handshake = check_handshake(self._settings.notification_base_url)
         if self._own_handshake:
             logs.warning("handshake.failed", error=self._own_handshake)

@@ -18,7 +18,7 @@ from ...health import findings, self_check
 from ...health.findings import Finding, Severity
 from ...messages import tasks
 from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
-from ...settings import GUID
+from ...settings import GUID, WEBHOOK
 from ...subscriptions.handshake import check_handshake
 from .. import output
 from ..output import UNWELL, report_errors
@@ -133,6 +133,8 @@ def _check_access(check: str, read: Callable[[], object], role: str) -> Finding:
 
 def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
     base = session.settings.notification_base_url
+    if session.settings.delivery != WEBHOOK:
+        return  # nothing is public: the app itself says what it knows of the hub or topic
     if not base:
         yield findings.endpoint_unknown()
     elif problem := check_handshake(base):
