@@ -42,6 +42,11 @@ class Partition:
         """Its number."""
         return self._file.stem
 
+    @property
+    def hub(self) -> str:
+        """The name of its hub."""
+        return self._file.parent.name
+
     def append(self, body: str, offset: str | None = None) -> None:
         """Append an event; `offset` stands for one that is not a number, as of a hub with geo-replication.
 
@@ -50,6 +55,7 @@ class Partition:
         if len(body.encode()) > LARGEST_EVENT:
             raise ValueError(f"an event is larger than {LARGEST_EVENT} bytes")
         line = json.dumps({"body": body, "enqueued": datetime.now(UTC).isoformat(), "offset": offset})
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             end = file.seek(0, os.SEEK_END)

@@ -3,7 +3,7 @@
     position ─▶ next events ─▶ run ─┬─ succeeded ───────────────────────────────────┬─▶ checkpoint
                                     └─ failed ─▶ wait, as the retry policy says ─▶ run again ─┘ or retries are used up
 
-The checkpoint is written whether the function succeeded or not, because there is no poison queue. It is not written when
+The checkpoint is written whether the function succeeded or not, because there is no poison queue. It is not written if
 the host stops in between, so its events come again. Each partition has one owner. What the platform does beyond that is
 not here: balancing partitions between instances, prefetching, and scaling. Source: the reliable event processing and
 the Event Hubs trigger pages of the Functions reference, and the extension's checkpoint store.
