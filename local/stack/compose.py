@@ -233,6 +233,7 @@ def connect_topic(graph: str, account: azurite.Azurite, principal: identity.Iden
         "url": f"{account.queue_url}/graph-events",
         "identityEndpoint": principal.endpoint,
         "identityHeader": principal.header,
+        "clientId": principal.client_id,
         "ca": str(account.ca),
     }
     address = urlsplit(graph)

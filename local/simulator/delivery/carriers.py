@@ -43,6 +43,7 @@ class GridQueue:
     url: str
     identity_endpoint: str
     identity_header: str
+    client_id: str
     ca: str
 
 
@@ -141,7 +142,7 @@ def _enqueue(queue: GridQueue, text: str) -> None:
         resource = quote("https://storage.azure.com", safe="")
         source.request(
             "GET",
-            f"{identity.path}?api-version=2019-08-01&resource={resource}",
+            f"{identity.path}?api-version=2019-08-01&resource={resource}&client_id={queue.client_id}",
             headers={"X-IDENTITY-HEADER": queue.identity_header},
         )
         token = json.loads(source.getresponse().read())["access_token"]
