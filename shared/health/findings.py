@@ -105,7 +105,7 @@ def subscription(view: SubscriptionView, run: Maintenance | None) -> Finding:
         case SubscriptionStatus.EXPIRED:
             fault = f"expired at {format_utc(view.expires)}, so Graph announces no meeting"
         case SubscriptionStatus.FORMER_DELIVERY:
-            fault = "still delivers in the former way, because it could not be replaced"
+            fault = "still delivers in the former way"
         case SubscriptionStatus.NOT_ACCEPTED:
             fault = "has a clientState or a lifecycle address that the app does not accept"
         case _:

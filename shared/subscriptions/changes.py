@@ -1,5 +1,6 @@
 """Create, renew, replace and adopt the app's Graph subscriptions.
 
+    move:     try the new way (the caller) ─▶ replace
     replace:  queue a sweep (the caller) ─▶ delete ─▶ create ─┬─▶ done
                                                               └─▶ failed: create the former one again
 
@@ -31,6 +32,7 @@ from .plan import client_state_of, has_same_target, is_accepted, is_ours
 
 CREATE_TRIES = 3
 MINUTE = timedelta(minutes=1)
+TRIAL = timedelta(hours=1)
 
 
 class SubscriptionChanges:
@@ -75,6 +77,23 @@ class SubscriptionChanges:
                 f"The subscription to {desired.resource} was deleted, but its successor could not be created "
                 f"({failure}). {restored}"
             ) from failure
+
+    def try_delivery(self) -> None:
+        """Create a subscription that nothing needs and delete it, to see whether Graph can deliver by DELIVERY.
+
+        It is to updates of call records, because Graph allows one for each change type: the one that delivers stays.
+        Raises a GraphError.
+        """
+        new = self._new(DesiredSubscription("communications/callRecords", "updated", TRIAL))
+        try:
+            created = create_subscription(self._graph, new)
+        except Conflict:
+            return  # of a trial before, which is deleted as unwanted
+        except ValidationFailed as failure:
+            self.validation = str(failure)
+            raise
+        if created:
+            delete_subscription(self._graph, created, new.resource)
 
     def _restore(self, former: Subscription, new: NewSubscription) -> str:
         """Create a deleted subscription again; return a sentence about the result."""

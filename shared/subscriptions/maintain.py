@@ -15,6 +15,7 @@ from .. import logs, times
 from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
 from ..graph import events
 from ..graph.client import Graph
+from ..graph.delivery import door_of
 from ..graph.subscriptions import (
     Subscription,
     delete_subscription,
@@ -24,7 +25,7 @@ from ..messages import tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Backfill, NotificationsRefused, Task
 from ..services import Services
-from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, WEBHOOK, Settings
+from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, VIRTUAL_EVENTS, WEBHOOK, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
 from ..storage.state import StateStore
@@ -151,6 +152,7 @@ class _Run:
         self._created = before.created if before else None
         self._ran_before = before is not None
         self._awake = False
+        self._tried: str | None = None
         self._sweep_queued = False
 
     def all_steps(self) -> tuple[SubscriptionView, ...]:
@@ -214,8 +216,28 @@ class _Run:
 
     def _replace(self, former: Subscription, target: DesiredSubscription) -> None:
         self._wake()
+        if door_of(former.notification_url) != self._settings.delivery:
+            self._try_delivery()
         self._queue_sweep()
         self._changes.replace(former, target)
+
+    def _try_delivery(self) -> None:
+        """Before a move, once per run: see whether Graph can deliver in the new way. Raises SubscriptionError.
+
+        Graph allows this for call records only; a partner topic takes a name of its own for each subscription.
+        """
+        settings = self._settings
+        if self._tried is None and settings.delivery != EVENT_GRID and CALL_RECORDS in settings.signals:
+            try:
+                self._changes.try_delivery()
+            except GraphError as failure:
+                self._tried = str(failure)
+        if self._tried:
+            raise SubscriptionError(
+                f"Notifications still come in the former way, because Graph cannot deliver by {settings.delivery} "
+                f"({self._tried})."
+            )
+        self._tried = ""
 
     def _create(self, target: DesiredSubscription) -> None:
         self._wake()
