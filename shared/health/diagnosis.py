@@ -16,7 +16,7 @@ from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.record import Result
 from ..settings import EVENT_HUBS, Settings
-from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from ..storage.clients import GRID_QUEUE, SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import format_utc
 from . import findings
@@ -193,6 +193,7 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
 def _poison(readings: Readings) -> Iterator[str]:
     remedies = {
         SIGNALS_QUEUE: "bury_poison records each as a failed outcome; if they stay, its log says why.",
+        GRID_QUEUE: "The sweep finds their meetings; check the log for why receive_grid_events failed, and clear it.",
         UPKEEP_QUEUE: "The next sweep empties it; if it fills again, check the log for why do_upkeep fails.",
     }
     for queue, remedy in remedies.items():

@@ -24,8 +24,8 @@ _GRANT = (
 )
 _DELIVERY_REMEDIES = {
     EVENT_HUBS: "Give the service principal of Microsoft Graph Change Tracking the role Azure Event Hubs Data Sender "
-    "on the hub (parameter changeTrackingPrincipalId), and let Microsoft's trusted services through the firewall of "
-    "the namespace.",
+    "on the hub (parameter changeTrackingPrincipalId), and leave the namespace open to the internet: it takes tokens "
+    "of Microsoft Entra alone.",
     EVENT_GRID: "Register Microsoft.EventGrid, authorize the partner MicrosoftGraphAPI in the resource group of "
     "PARTNER_TOPIC, and give the topic a name that is not taken.",
 }

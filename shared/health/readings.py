@@ -25,7 +25,7 @@ from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..ledger import access
 from ..limits import RateLimiter
-from ..settings import EVENT_HUBS, Settings
+from ..settings import EVENT_GRID, EVENT_HUBS, Settings
 from ..storage import clients, heartbeat
 from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
@@ -114,7 +114,10 @@ def collect(sources: Sources, today: date) -> Readings:
     """Read everything within some ten seconds; `today` is the last day."""
     with ParallelReads() as reads:
         subscriptions = reads.start(sources.subscriptions)
-        lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
+        of_grid = clients.GRID_QUEUES if EVENT_GRID in sources.settings.deliveries else ()
+        lengths = {
+            name: reads.start(partial(_length, sources.queues, name)) for name in (*clients.QUEUES, *of_grid)
+        }
         through_hub = (heartbeat.VALIDATION,) if sources.settings.delivery == EVENT_HUBS else ()
         beats = {
             name: reads.start(partial(sources.state.read, name)) for name in (*_HEARTBEATS, *through_hub)

@@ -71,7 +71,9 @@ def test_where_graph_cannot_deliver_nothing_is_deleted(app: Subscribed, before: 
     (view,) = run.subscriptions or ()
     finding = findings.subscription(view, run)
     assert (view.status, finding.severity) == (SubscriptionStatus.FORMER_DELIVERY, Severity.PROBLEM)
-    assert finding.message == "The subscription to communications/callRecords still delivers in the former way."
+    assert (
+        finding.message == "The subscription to communications/callRecords still delivers in the former way."
+    )
     assert after == "webhook" or f"Graph cannot deliver by {after}" in finding.remedy
 
 
