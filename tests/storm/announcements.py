@@ -1,14 +1,19 @@
-"""Announces call records as Graph does: repeated, in any order, with retries."""
+"""Announces call records as Graph does: repeated, in any order, with retries; or through an event hub."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from random import Random
 
 import requests
 
+from local.event_hub.partitions import Partition, partitions
 from local.stack.compose import Stack
+from shared.graph.delivery import HUB
+from shared.settings import EVENT_HUBS
 from tests.support import posts
 
 TIMES = 3
@@ -26,10 +31,11 @@ class Announcer:
         self._running = running
         self._queue = running.queue_service().get_queue_client("meeting-signals")
         self._counting = threading.Lock()
+        self._hub = _hub(running) if running.settings.get("DELIVERY") == EVENT_HUBS else []
         self.repeated = 0
 
     def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
-        """POST every id `TIMES` times, shuffled, in batches, spread over some seconds.
+        """Send every id `TIMES` times, shuffled, in batches, spread over some seconds.
 
         It waits while many messages wait: Azurite looks through all of a queue for each that it gives out.
         Raises TimeoutError when the app does not take one.
@@ -45,7 +51,10 @@ class Announcer:
             time.sleep(max(0.0, due - time.monotonic()))
             while (self._queue.get_queue_properties().approximate_message_count or 0) > MOST_WAITING:
                 time.sleep(SECONDS_BETWEEN_TRIES)
-            self._post(batches[number])
+            if self._hub:
+                self._hub[number % len(self._hub)].append(json.dumps(self._body(batches[number])))
+            else:
+                self._post(batches[number])
 
         with ThreadPoolExecutor(SENDERS) as senders:
             for _ in senders.map(post, range(len(batches))):
@@ -53,7 +62,7 @@ class Announcer:
 
     def _post(self, call_ids: Sequence[str]) -> None:
         url = f"{self._running.functions.url}/api/notifications"
-        body = {"value": [posts.notification(call_id, self._running.settings) for call_id in call_ids]}
+        body = self._body(call_ids)
         for _ in range(TRIES):
             try:
                 if requests.post(url, json=body, timeout=10).status_code == requests.codes.accepted:
@@ -64,6 +73,14 @@ class Announcer:
                 self.repeated += 1
             time.sleep(SECONDS_BETWEEN_TRIES)
         raise TimeoutError("the app does not take a notification")
+
+    def _body(self, call_ids: Sequence[str]) -> dict[str, object]:
+        return {"value": [posts.notification(call_id, self._running.settings) for call_id in call_ids]}
+
+
+def _hub(running: Stack) -> list[Partition]:
+    namespace = running.settings["GraphEventHub__fullyQualifiedNamespace"]
+    return partitions(Path(running.settings["LOCAL_EVENT_HUBS"]), namespace, HUB)
 
 
 def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:
