@@ -70,6 +70,9 @@ def _address(url: str) -> tuple[object, ...] | None:
         return None
     if door is Door.EVENT_GRID:
         values = {name.lower(): value for name, value in parse_qs(parts.query).items()}
-        return door, *(tuple(each.lower() for each in values.get(name, ())) for name in _TOPIC_PARTS)
+        named = [values.get(name, [""])[0].lower() for name in _TOPIC_PARTS]
+        return (door, *named) if all(named) else None
+    if not parts.hostname:
+        return None
     path = parts.path.rstrip("/")
     return door, parts.scheme, parts.hostname, port, path.lower() if door is Door.EVENT_HUBS else path
