@@ -29,6 +29,7 @@ _DELIVERY_REMEDIES = {
     EVENT_GRID: "Register Microsoft.EventGrid, authorize the partner MicrosoftGraphAPI in the resource group of "
     "PARTNER_TOPIC, and give the topic a name that is not taken.",
 }
+FORMER_OPEN = timedelta(days=1)
 VALIDATION_TIME = timedelta(minutes=15)  # after which the validation message of a new subscription has come
 _SUBSCRIPTIONS, _ENDPOINT, _PERMISSIONS = "subscriptions", "endpoint", "graph permissions"
 
@@ -185,6 +186,15 @@ def hub(run: Maintenance | None, validated: datetime | None, now: datetime) -> F
         "Check that receive_events runs, that the app's identity has the role Azure Event Hubs Data Receiver on the "
         "hub, and that GraphEventHub__fullyQualifiedNamespace is right. Until then the sweep finds meetings.",
     )
+
+
+def former_delivery(run: Maintenance | None, ways: Sequence[str], now: datetime) -> Finding | None:
+    """Finding: the former way of delivery is still open, a day after the move."""
+    moved = run.created if run and run.delivery == ways[0] else None
+    if len(ways) < 2 or moved is None or now - moved <= FORMER_OPEN:
+        return None
+    message = f"DELIVERY still names {ways[1]}, a day after Graph began to deliver by {ways[0]}."
+    return Finding(_ENDPOINT, Severity.WARNING, message, "Deploy without formerDelivery.")
 
 
 def topic(last: datetime | None, views: Iterable[SubscriptionView]) -> Finding:

@@ -111,6 +111,8 @@ def _subscriptions(services: Services) -> Iterator[Finding]:
         yield findings.closed_to("the app", problem, accepted=findings.is_accepted_by_graph(views, run))
     else:
         yield findings.endpoint_open("the app")
+    if still_open := findings.former_delivery(run, settings.deliveries, times.now()):
+        yield still_open
     if run and run.validation:
         yield findings.closed_to_graph(run.validation, settings.delivery)
     if unreadable:

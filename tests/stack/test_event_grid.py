@@ -43,6 +43,15 @@ def test_a_call_that_graph_announces_is_archived_and_nothing_is_public(subscribe
     assert reply.status_code == 404
 
 
+def test_doctor_says_when_the_last_notification_came(subscribed: Front) -> None:
+    front = subscribed
+    identifier = "0" * 32
+    front.ask("examine", id=identifier, organizers=[])
+    content = eventually(lambda: front.state(f"doctor/{identifier}.json"), "the findings")
+    (endpoint,) = (each for each in content["findings"] if each["check"] == "endpoint")
+    assert (endpoint["state"], endpoint["says"][:30]) == ("ok", "The last notification came at ")
+
+
 def test_doubles_are_stored_once(subscribed: Front) -> None:
     front = subscribed
     made = front.session(announce=3)

@@ -84,6 +84,18 @@ def test_graphs_validation_message_is_put_down_and_makes_no_signal(scene: Scene)
     assert not [name for name in scene.apart.list_blob_names(name_starts_with="signals/") if "NA" in name]
 
 
+def test_doctor_says_when_it_came_and_asks_for_no_handshake(scene: Scene) -> None:
+    identifier = "0" * 32
+    scene.ask("examine", id=identifier, organizers=[])
+    content = eventually(lambda: scene.state(f"doctor/{identifier}.json"), "the findings")
+    endpoint = [each for each in content["findings"] if each["check"] == "endpoint"]
+    assert [each["state"] for each in endpoint] == ["ok"]
+    assert endpoint[0]["says"].startswith("Graph's validation message came through the event hub at ")
+    assert {each["state"] for each in content["findings"]} == {"ok"}
+    report = requests.get(f"{scene.url}/health", timeout=30).json()
+    assert [each for each in report["problems"] if "hub" in each or "subscription" in each.lower()] == []
+
+
 def test_doubles_in_any_order_are_stored_once(scene: Scene, hub: list[Partition]) -> None:
     made = [scene.session(announce=3) for _ in range(3)]
     for partition in hub:

@@ -282,6 +282,26 @@ def test_wrong_settings_raise_so_that_the_batch_comes_again() -> None:
 
 # Findings
 
+
+@pytest.mark.parametrize(
+    ("ways", "hours", "is_said"),
+    [
+        (("event-hubs", "webhook"), 25, True),
+        (("event-hubs", "webhook"), 23, False),
+        (("event-hubs",), 25, False),
+        (("webhook", "event-hubs"), 25, False),  # the move has not been made
+    ],
+)
+def test_a_former_way_that_stays_open_is_named_after_a_day(
+    ways: tuple[str, ...], hours: int, is_said: bool
+) -> None:
+    found = findings.former_delivery(CREATED, ways, NOW + timedelta(hours=hours))
+    assert (found is not None) is is_said
+    assert found is None or found.text == (
+        "DELIVERY still names webhook, a day after Graph began to deliver by event-hubs. Deploy without formerDelivery."
+    )
+
+
 CREATED = Maintenance(NOW, delivery="event-hubs", created=NOW)
 
 
