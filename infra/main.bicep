@@ -258,6 +258,7 @@ module app 'modules/app.bicep' = {
     insightsConnection: monitoring.outputs.connectionString
     clientStateUri: vault.outputs.clientStateUri
     previousClientStateUri: vault.outputs.previousClientStateUri
+    erasureKeyUri: vault.outputs.erasureKeyUri
     encryptionKeyId: vault.outputs.encryptionKeyId
     signals: signals
     deliveries: deliveries

@@ -2,6 +2,7 @@
 
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator fixes it
+    │   └── ErasureKeyError   persons were erased with another key: the worker writes nothing until it is back
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
@@ -18,7 +19,8 @@
         ├── Undecided         a call record that may get its join URL later
         ├── Conflict          409: it exists already
         └── Refused           any other 4xx: a retry will not help
-            └── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
+            ├── ValidationFailed  Graph's validation handshake failed: let Graph reach the webhook
+            └── Unsupported       Graph has no reports of such a meeting
 
 A message never holds a token, a clientState, an e-mail address or a name. Graph's own message text can, so
 only its status, code and request-id are kept.
@@ -37,6 +39,13 @@ class SettingError(AttendanceError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
         self.name = name
+
+
+class ErasureKeyError(SettingError):
+    """ERASURE_KEY is missing, or is not the key with which persons were erased."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("ERASURE_KEY", problem)
 
 
 class NotANotification(AttendanceError):
@@ -138,7 +147,12 @@ class Unavailable(GraphError):
 
 
 class AccessDenied(GraphError):
-    """403: permission, application access policy or quota."""
+    """403: permission, application access policy or quota.
+
+    `organizer_id` is who is refused, where that is not the organizer whom the call record names.
+    """
+
+    organizer_id: str | None = None
 
 
 class NotFound(GraphError):
@@ -146,7 +160,7 @@ class NotFound(GraphError):
 
 
 class Undecided(GraphError):
-    """A call record of neither a meeting nor a call between two people; a later version may be of a meeting."""
+    """A call record that is unclear; a later version may be of a meeting."""
 
 
 class Conflict(GraphError):
@@ -159,6 +173,10 @@ class Refused(GraphError):
 
 class ValidationFailed(Refused):
     """400 for a subscription whose address failed Graph's validation handshake."""
+
+
+class Unsupported(Refused):
+    """A meeting without reports in Graph, such as a personal account's; not requested."""
 
 
 def retry_after(failure: Exception) -> float:

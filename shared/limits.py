@@ -87,7 +87,7 @@ class RateLimiter:
 
 
 class Pacer:
-    """Delays that let `at_once` messages go at once, and `per_second` after them. Safe between threads."""
+    """Delays for a burst of `at_once` messages, then `per_second`. Thread-safe."""
 
     def __init__(self, at_once: int, per_second: float) -> None:
         self._interval = 1 / per_second

@@ -26,6 +26,7 @@ from .ledger.store import Ledger
 from .limits import Pacer, RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
+from .storage.erasures import Erasures
 from .storage.heartbeat import Heartbeat
 from .storage.scans import ScanStore
 from .storage.state import StateStore
@@ -41,6 +42,7 @@ class Services:
     """The product's connections; safe to share between threads."""
 
     settings: Settings
+    erasures: Erasures
     graph: Graph
     archive: Archive
     journal: Journal
@@ -78,13 +80,19 @@ def assemble(
     `queue` returns the queue of a name; `keys` decrypt notifications.
     """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
-    daily, sealing = AttendeeTable(reports, manifests), Sealing(state, manifests, settings)
+    erasures = Erasures(state_container, settings.erasure_key)
+    daily = AttendeeTable(reports, manifests, erasures.current)
+    sealing = Sealing(state, manifests, settings)
     return Services(
         settings,
+        erasures,
         graph,
-        Archive(reports),
+        Archive(reports, erasures.current, settings.retention_days),
         Journal(
-            Ledger(state_container), Outcomes(reports), queue(clients.SIGNALS_QUEUE), sealing.mark_changed
+            Ledger(state_container, erasures.current),
+            Outcomes(reports, erasures.current),
+            queue(clients.SIGNALS_QUEUE),
+            sealing.mark_changed,
         ),
         upkeep,
         queue(clients.UPKEEP_POISON),

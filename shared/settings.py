@@ -38,7 +38,7 @@ _TOPIC = re.compile(
     r"EventGrid:\?azuresubscriptionid=[0-9a-fA-F-]{36}&resourcegroup=[^&?#\s]{1,90}"
     r"&partnertopic=[0-9A-Za-z-]{3,50}&location=[0-9a-z]{1,50}\Z"
 )
-_REFERENCE = "@Microsoft.KeyVault("
+REFERENCE = "@Microsoft.KeyVault("
 _HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
 
@@ -115,7 +115,7 @@ def _schedule(name: str, text: str) -> str:
     return text
 
 
-def _client_state(name: str, text: str) -> str:
+def _secret(name: str, text: str) -> str:
     if len(text) < MIN_CLIENT_STATE:
         raise SettingError(name, f"has fewer than {MIN_CLIENT_STATE} characters")
     if len(text) > MAX_CLIENT_STATE or not text.isprintable():
@@ -241,7 +241,8 @@ class Setting:
     """An app setting as declared; a `default` of None makes it required.
 
     `read` parses a text. `unset` derives the value of a setting that is neither set nor has a default. `missing` is the
-    problem if that gives "" too; without one, "" is valid.
+    problem if that gives "" too; without one, "" is valid. The webhooks do without a setting that is `for_workers`: an
+    unresolved reference counts as not set.
     """
 
     name: str
@@ -251,6 +252,7 @@ class Setting:
     secret: bool = False
     unset: Callable[[_Values], Any] = lambda _: ""
     missing: str = ""
+    for_workers: bool = False
 
     def value(self, text: str | None, values: _Values, *, complete: bool) -> Any:
         """Return the checked value.
@@ -258,8 +260,8 @@ class Setting:
         Unless `complete`, it is "" if a value is missing, or a secret is in Key Vault.
         """
         text = (text or "").strip() or self.default or ""
-        if text.startswith(_REFERENCE):
-            if complete or not self.secret:
+        if text.startswith(REFERENCE):
+            if not self.secret or (complete and not self.for_workers):
                 raise SettingError(self.name, _UNRESOLVED)
             text = ""
         value = self.read(self.name, text) if text else self.unset(values)
@@ -336,11 +338,14 @@ class Settings:
     partner_topic: str = setting("PARTNER_TOPIC", _topic, "",
         "The Event Grid partner topic as Graph addresses it: `EventGrid:?azuresubscriptionid=…&resourcegroup=…"
         "&partnertopic=…&location=…`. Required with `event-grid`.")
-    client_state: str = setting("CLIENT_STATE", _client_state, REQUIRED,
+    client_state: str = setting("CLIENT_STATE", _secret, REQUIRED,
         "Secret that Graph sends back with each notification; 32 to 128 random characters.", secret=True)
-    client_state_previous: str = setting("CLIENT_STATE_PREVIOUS", _client_state, "",
+    client_state_previous: str = setting("CLIENT_STATE_PREVIOUS", _secret, "",
         "A second accepted secret: the old one during a rotation, otherwise a random one that nobody knows.",
         secret=True)
+    erasure_key: str = setting("ERASURE_KEY", _secret, "",
+        "Secret behind the hashes of erased persons; 32 to 128 random characters. Never change it: while persons are "
+        "erased with another one, nothing is archived. Empty: nobody can be erased.", secret=True, for_workers=True)
     signals: frozenset[str] = setting("SIGNALS", _signals, CALL_RECORDS,
         "Notification sources to subscribe to, comma-separated: `call-records`, `virtual-events` (webinars and town "
         "halls), `call-events` (chosen meetings, within seconds).")

@@ -34,7 +34,7 @@ def parse(value: object) -> datetime | None:
 
 
 def plausible(value: object) -> datetime | None:
-    """Return `value` as a UTC time from 2000 until tomorrow, or None for anything else."""
+    """Parse a UTC time between 2000 and tomorrow, or return None."""
     try:
         moment = parse(value)
     except ValueError:
@@ -50,6 +50,11 @@ def text(moment: datetime) -> str:
 def optional_text(moment: datetime | None) -> str | None:
     """Format a time as `text` does, or return None."""
     return text(moment) if moment else None
+
+
+def has_expired(moment: datetime, retention_days: int) -> bool:
+    """Whether a time is older than what is kept; 0 keeps for ever."""
+    return retention_days > 0 and moment < now() - timedelta(days=retention_days)
 
 
 def midnight(day: date) -> datetime:

@@ -10,6 +10,7 @@ param packageContainer string
 param insightsConnection string
 param clientStateUri string
 param previousClientStateUri string
+param erasureKeyUri string
 param encryptionKeyId string
 param signals string[]
 param deliveries string[]
@@ -133,6 +134,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       CLIENT_STATE_PREVIOUS: '@Microsoft.KeyVault(SecretUri=${previousClientStateUri})'
       DELIVERY: join(deliveries, ',')
       ENCRYPTION_KEY_ID: encryptionKeyId
+      ERASURE_KEY: '@Microsoft.KeyVault(SecretUri=${erasureKeyUri})'
       FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152' // 2 MiB; the app takes 1 MiB at most, the platform's default is 100
       GRAPH_CLIENT_ID: graphClientId
       GRAPH_CLOUD: graphCloud

@@ -1,4 +1,4 @@
-// Key Vault: two client states, each created once, and with call events the key that decrypts notifications.
+// Key Vault: two client states and the key of erasures, each created once, and with call events the key that decrypts notifications.
 import { roles } from 'roles.bicep'
 
 param name string
@@ -22,6 +22,10 @@ param newClientState string = '${newGuid()}${newGuid()}'
 @description('The same for the previous secret: a random stand-in until the first rotation.')
 @secure()
 param newPreviousClientState string = '${newGuid()}${newGuid()}'
+
+@description('The same for the key behind the hashes of erased persons.')
+@secure()
+param newErasureKey string = '${newGuid()}${newGuid()}'
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
@@ -53,6 +57,14 @@ resource previousClientState 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
   name: 'client-state-previous'
   properties: { value: newPreviousClientState, contentType: 'text/plain' }
+}
+
+// Never rotated, and kept by every deployment: nobody who was erased would be recognised with another one.
+@onlyIfNotExists()
+resource erasureKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
+  parent: vault
+  name: 'erasure-key'
+  properties: { value: newErasureKey, contentType: 'text/plain' }
 }
 
 resource encryption 'Microsoft.KeyVault/vaults/keys@2023-07-01' = if (callEvents) {
@@ -94,6 +106,17 @@ resource readsPreviousClientState 'Microsoft.Authorization/roleAssignments@2022-
   }
 }
 
+// Key Vault Secrets User on the secret: Functions resolves the setting ERASURE_KEY.
+resource readsErasureKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: erasureKey
+  name: guid(erasureKey.id, identityName, roles.keyVaultSecretsUser)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 // Key Vault Crypto User on the key: the vault decrypts notifications and signs a certificate for the app.
 resource usesKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (callEvents) {
   scope: encryption
@@ -109,4 +132,5 @@ output id string = vault.id
 output name string = vault.name
 output clientStateUri string = clientState.properties.secretUri
 output previousClientStateUri string = previousClientState.properties.secretUri
+output erasureKeyUri string = erasureKey.properties.secretUri
 output encryptionKeyId string = callEvents ? encryption!.properties.keyUri : ''

@@ -133,6 +133,7 @@ def _simulator(options: argparse.Namespace) -> Simulator:
     simulator.load()
     if options.cloud != "global":
         simulator.settings.virtual_events = "badRequest"
+        simulator.settings.report_properties = "usGovernment"
     if options.registration:
         login.apps.add(NewApp(options.registration, tuple(options.trusts)))
     return simulator

@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a client; `status` is 0 where it got no reply; `client_request_id` is the client's own."""
+    """One request of a client; `status` is 0 if it got no reply."""
 
     method: str
     path: str

@@ -43,6 +43,8 @@ class SimulatorSettings:
     """Whether every second notification about events and call events spells resource, type and time differently."""
     next_link_form: Literal["property", "top"] = "property"
     """Where an expanded report names the next page of its records: undocumented, both are OData."""
+    report_properties: Literal["global", "usGovernment"] = "global"
+    """What reports and records hold: US Government leaves out registrations, external information and engagements."""
     lose_next_links: bool = False
     """Whether an expanded report leaves out the link to the next page of its records."""
     throttling: bool = True

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SAVE_EVERY = 1.0
-FORM = 2  # of the state file
+FORM = 3  # of the state file
 
 
 class Simulator:

@@ -1,7 +1,7 @@
 """The environment of the Functions host: app settings with local addresses.
 
 What the environment of the stack gives wins over a default here, except for what only the stack can know: how
-to reach the identity endpoint, and whom to trust. The README's settings table describes each name.
+to reach the identity endpoint, and whom to trust. docs/settings.md describes each name.
 """
 
 from collections.abc import Mapping
@@ -70,6 +70,7 @@ def with_addresses(
     login_root: str = "",
     functions_url: str,
     client_state: str,
+    erasure_key: str,
 ) -> dict[str, str]:
     """The complete environment, once every part's address is known."""
     environment = {
@@ -84,6 +85,7 @@ def with_addresses(
         **({"LOGIN_ROOT": login_root} if login_root else {}),
         "NOTIFICATION_BASE_URL": f"{functions_url}/api",
         "CLIENT_STATE": client_state,
+        "ERASURE_KEY": erasure_key,
         **settings,
         # Trusts Azurite's certificate beside all that was trusted before.
         "REQUESTS_CA_BUNDLE": str(azurite.ca),
@@ -99,11 +101,10 @@ def with_addresses(
 def for_people(environment: Mapping[str, str]) -> list[dict[str, str]]:
     """The settings as `az functionapp config appsettings list` prints them.
 
-    Without secrets.
-
-    With them is what Azure has no need to say: where the identity endpoint is, and whom to trust.
+    Without secrets but the stack's own ERASURE_KEY, to which Azure's settings refer in Key Vault. With them is what
+    Azure has no need to say: where the identity endpoint is, and whom to trust.
     """
-    secrets = {setting.name for setting in TABLE if setting.secret}
+    secrets = {setting.name for setting in TABLE if setting.secret} - {"ERASURE_KEY"}
     names = [setting.name for setting in TABLE if setting.name not in secrets]
     names += ["IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy"]
     return [{"name": name, "value": environment[name]} for name in names if name in environment]

@@ -18,7 +18,7 @@ from local.stack import ports, state
 
 @dataclass(frozen=True)
 class Certificates:
-    """`server`: key and certificate in one file; `roots`: its root, and the usual ones where they are wanted."""
+    """Files of a server's certificate and of the roots that clients trust."""
 
     server: Path
     roots: Path

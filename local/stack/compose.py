@@ -205,6 +205,7 @@ def up(
             login_root=simulated_login,
             functions_url=functions.url,
             client_state=held.client_state(),
+            erasure_key=held.erasure_key(),
         )
         environment["LOCAL_EVENT_HUBS"] = str(held.folder / HUBS)
         stack = Stack(

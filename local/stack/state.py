@@ -51,7 +51,14 @@ class StackState:
 
     def client_state(self) -> str:
         """The random secret that Graph repeats in each notification."""
-        file = self.folder / "client-state"
+        return self._secret("client-state")
+
+    def erasure_key(self) -> str:
+        """The random secret behind the hashes of erased persons."""
+        return self._secret("erasure-key")
+
+    def _secret(self, name: str) -> str:
+        file = self.folder / name
         if not file.exists():
             write(file, secrets.token_urlsafe(32))
         return file.read_text()

@@ -9,6 +9,8 @@
         replace              If-Match: <its ETag>  ── 200 ─▶ replaced (the account keeps the version before)
               └─ 412: another writer was faster ─▶ compare again
 
+Persons who are erased are taken out first, and a report older than RETENTION_DAYS is not written.
+
 So a report is one blob, however many signals and instances store it, and no reading makes it worse. The date is the UTC
 date of `meetingEndDateTime`; a report that grew past midnight leaves no copy on the day before. The metadata has
 everything that an index of reports needs: one listing makes the index, without reading a report.
@@ -16,32 +18,38 @@ everything that an index of reports needs: one listing makes the index, without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
 from ..errors import StorageRefused
+from ..graph import verbatim_json
 from ..graph.reports import MeetingReports, Report, ReportLocation
-from ..privacy.redact import ERASED
-from ..storage.blobs import delete_blob, get_properties, put_blob, retry_conflicts
-from ..storage.names import day_blob_name, day_folder, decode_name_part
+from ..privacy.erasures import NO_ERASURES, ErasureList
+from ..privacy.redact import MARK, redact_metadata, redact_report
+from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
+from ..storage.names import day_blob_name, day_folder, decode_name_part, encode_header
+from .attribution import attribution, merge_facts, replace_facts
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 PARTIAL = "partial"  # metadata of a report that may lack records
-MAX_HEADER = 4_096  # characters; storage allows 8 KB of metadata per blob
+MAX_HEADER = 4_096  # characters of one value
+MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
+_REDACTING = threading.Lock()  # one report at a time per instance, to limit memory
 
 
 class StoreResult(StrEnum):
     """The result of storing a report.
 
-    WAITING: a smaller one, which is stored if an equal one follows.
+    WAITING: a smaller one, which is stored if an equal one follows. EXPIRED: older than RETENTION_DAYS.
     """
 
     CREATED = "created"
@@ -49,6 +57,7 @@ class StoreResult(StrEnum):
     UNCHANGED = "unchanged"
     KEPT = "kept"
     WAITING = "waiting"
+    EXPIRED = "expired"
 
     @property
     def is_left(self) -> bool:
@@ -84,8 +93,17 @@ class ReportSummary:
 class Archive:
     """The reports in one container."""
 
-    def __init__(self, container: ContainerClient) -> None:
-        self._container = container
+    def __init__(
+        self,
+        container: ContainerClient,
+        erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+        retention_days: int = 0,
+    ) -> None:
+        self._container, self._erasures, self._retention_days = container, erasures, retention_days
+
+    def has_expired(self, end: datetime) -> bool:
+        """Whether a report of that end is older than what is kept, so that it must not come back."""
+        return times.has_expired(end, self._retention_days)
 
     def has_report(self, report_id: str, end: datetime) -> bool:
         """Whether a report is stored, under the end that it is listed with.
@@ -124,16 +142,22 @@ class Archive:
         `earlier` is the name of a blob that holds the report. With `is_confirmed`, a smaller report replaces a larger
         one, because an equal one was read before. Raises azure.core errors, and Contention after too many lost races.
         """
-        name, headers = report_name(report.id, report.end), report_metadata(report, reports)
+        name = report_name(report.id, report.end)
+        if self.has_expired(report.end):
+            return Writing(StoreResult.EXPIRED, name, report.end, report.is_partial)
+        report, headers = self._redact(report, report_metadata(report, reports))
         elsewhere = {*_earlier_names(report), *([earlier] if earlier else ())} - {name}
 
         def attempt() -> Writing | None:
             """Try once; None if another writer was faster."""
+            metadata = headers
             for other, blob in self._get_all(elsewhere).items():
                 result = compare(report, reports.source, blob, is_confirmed=is_confirmed)
                 if result.is_left:
-                    return _left(result, other, blob, report)
-            writing = self._write(name, report, reports.source, headers, is_confirmed=is_confirmed)
+                    is_complete = self._add_facts(other, blob, report, metadata)
+                    return _left(result, other, blob, report) if is_complete else None
+                metadata = self._merge_facts(metadata, blob, metadata, report)
+            writing = self._write(name, report, reports.source, metadata, is_confirmed=is_confirmed)
             if writing and not writing.result.is_left:
                 # Again, because a slower worker may have written one in between.
                 for other, blob in self._get_all(elsewhere).items():
@@ -153,7 +177,7 @@ class Archive:
         logs.info(
             "report.stored",
             report=report.id,
-            meeting=reports.meeting_id,
+            meeting=None if MARK.items() <= headers.items() else reports.meeting_id,
             path=writing.name,
             result=writing.result,
             bytes=report.size,
@@ -174,9 +198,49 @@ class Archive:
             return None  # deleted in between
         result = compare(report, source, existing, is_confirmed=is_confirmed)
         if result is not StoreResult.REPLACED:
-            return _left(result, name, existing, report)
+            is_complete = self._add_facts(name, existing, report, metadata)
+            return _left(result, name, existing, report) if is_complete else None
+        metadata = self._merge_facts(metadata, existing, metadata, report)
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
+
+    def _redact(self, report: Report, metadata: dict[str, str]) -> tuple[Report, dict[str, str]]:
+        """Return the report and its metadata without persons who are erased."""
+        people = self._erasures().people(report.end)
+        if people is None:
+            return report, metadata
+        metadata = redact_metadata(metadata, people)
+        with _REDACTING:
+            report.body.seek(0)
+            redacted = redact_report(verbatim_json.loads(report.body.read()), people)
+        if redacted is None:
+            return report, metadata
+        return (
+            replace(report, body=io.BytesIO(redacted.body), size=len(redacted.body), sha256=redacted.sha256),
+            metadata | MARK | {"sha256": redacted.sha256},
+        )
+
+    def _add_facts(
+        self, name: str, existing: BlobProperties, report: Report, metadata: Mapping[str, str]
+    ) -> bool:
+        """Write the facts that a blob lacks which is left as it is; False if another writer was faster."""
+        known = existing.metadata or {}
+        complete = self._merge_facts(known, existing, metadata, report)
+        if complete == known:
+            return True
+        if not put_metadata(self._container, name, complete, etag=existing.etag):
+            return False
+        logs.info("report.attributed", report=report.id, path=name)
+        return True
+
+    def _merge_facts(
+        self, metadata: Mapping[str, str], existing: BlobProperties, new: Mapping[str, str], report: Report
+    ) -> dict[str, str]:
+        """Return `metadata` with the facts of the existing blob and of the new reading."""
+        facts = merge_facts(existing.metadata or {}, new, report.organizers)
+        merged = fit_headers(replace_facts(metadata, facts))
+        people = self._erasures().people(report.end)
+        return redact_metadata(merged, people) if people else merged
 
     def _get_all(self, names: Iterable[str]) -> dict[str, BlobProperties]:
         """Return the properties of those blobs that exist."""
@@ -189,12 +253,11 @@ def compare(report: Report, source: str, existing: BlobProperties, *, is_confirm
 
     Readings are ordered by number of records, then participant count, end and size. A partial reading replaces a report
     with fewer records, or a smaller partial one. A complete reading replaces a report that is not larger; a smaller
-    reading waits for an equal one. The meeting's view never replaces the own report of a webinar or town hall, and
-    nothing replaces a report from which a person was erased.
+    reading waits for an equal one. The meeting's view never replaces the own report of a webinar or town hall.
     """
     metadata = existing.metadata or {}
     is_same_source = metadata.get("source") in (source, None)
-    if ERASED in metadata or (not is_same_source and source == MeetingReports.source):
+    if not is_same_source and source == MeetingReports.source:
         return StoreResult.KEPT
     if is_same_source and metadata.get("sha256") == report.sha256:
         return StoreResult.UNCHANGED
@@ -233,7 +296,7 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
     A value that is unknown or too long for a header is left out; the report is stored in any case.
     """
     values = {
-        **reports.metadata,
+        **attribution(reports),
         "start": times.text(report.start) if report.start else "",
         "end": times.text(report.end),
         "participants": str(report.participants),
@@ -241,10 +304,12 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         PARTIAL: "true" if report.is_partial else "",
         "sha256": report.sha256,
     }
-    headers = {key: _encode_header(value) for key, value in values.items()}
-    return {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    return fit_headers({key: encode_header(value) for key, value in values.items()})
 
 
-def _encode_header(value: str) -> str:
-    """Percent-encode a header value: spaces, and all but printable ASCII."""
-    return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+def fit_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Drop empty and too long values of encoded metadata, then the longest until all fit."""
+    headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
+    while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
+        del headers[max(headers, key=lambda key: len(headers[key]))]
+    return headers

@@ -29,9 +29,10 @@ from ..errors import (
     Throttled,
     Unavailable,
     Undecided,
+    Unsupported,
 )
 from ..graph import reports
-from ..graph.reports import Report, ReportHeader, ReportLocation
+from ..graph.reports import MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import (
     BY_CALL_RECORD,
     Candidate,
@@ -121,6 +122,7 @@ class Attempt:
         self._sealing = services.sealing
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
+        self._own: set[str] = set()
         self._is_partial = False  # a report as Graph shows it now
         self._candidates = {each.report_id: each for each in record.candidates}
         self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
@@ -144,11 +146,13 @@ class Attempt:
         return replace(verdict, candidates=tuple(self._candidates.values()))
 
     def _run(self) -> Verdict:
+        if self._has_expired():
+            return self._expire()
         if self._is_second_read and self._record.result is Result.STORED:
             return self._read_again()
         if decision := self._decide():
             return self._settle(decision)
-        return self._fetch_reports()
+        return self._expire() if self._has_expired() else self._fetch_reports()
 
     def _decide(self) -> Result | None:
         """Return the result if the call record or the organizer decides it, or None.
@@ -199,7 +203,7 @@ class Attempt:
 
         Return whether the stored ones may belong to another session.
         """
-        self.meeting, where = self._source.locate_reports(self.meeting)
+        where = self._locate_again()
         selection = self._source.select_reports(self.meeting, where, self._now)
         self._store_session(where, selection)
         others = {each.id for each in (*selection.nearby, *selection.unfinished)}
@@ -207,22 +211,32 @@ class Attempt:
 
     def _read_stored(self) -> bool:
         """Read the stored reports, also those that Graph no longer lists."""
-        self.meeting, where = self._source.locate_reports(self.meeting)
-        self._store_all(where, (each.id for each in self._record.reports))
+        where = self._locate_again()
+        self._store_all(self._elsewhere(where), (each.id for each in self._record.reports))
         return False
+
+    def _locate_again(self) -> ReportLocation:
+        """Locate the reports of a stored signal. The record of an erased organizer's meeting has lost its facts."""
+        if self._source.is_incomplete(self.meeting):
+            self.meeting, _ = self._source.resolve_meeting(self.meeting)
+        self.meeting, where = self._source.locate_reports(self.meeting)
+        return where
 
     def _fetch_reports(self) -> Verdict:
         """Store the reports of the session and remember the meeting's other reports."""
         try:
             self.meeting, where = self._source.locate_reports(self.meeting)
         except Refused as failure:
-            return self._settle(Result.NOT_FOUND, failure=failure)
+            is_unsupported = isinstance(failure, Unsupported)
+            return self._settle(Result.NOT_SUPPORTED if is_unsupported else Result.NOT_FOUND, failure=failure)
         is_backfill = self._series.cause is Cause.BACKFILL
         selection = self._source.select_reports(self.meeting, where, self._now)
         try:
             is_ready = self._store_session(where, selection)
         except GraphError as failure:
             return self._handle_report_failure(failure)
+        if self._has_expired():  # of a virtual event, only the report tells when it ended
+            return self._expire()
         others = (*selection.nearby, *selection.unrelated)
         if is_backfill and (error := self._store_others(where, others)):
             verdict = self._handle_failure(error)  # the next attempt skips the reports that are stored
@@ -239,7 +253,9 @@ class Attempt:
         if delay is None and (
             last := (*selection.unfinished, *selection.nearby)
         ):  # the retry window is over, and no better report has appeared
-            self._store_all(where, (report.id for report in last))
+            self._store_all(self._elsewhere(where), (report.id for report in last))
+            if self._has_expired():
+                return self._expire()
             return replace(self._settle(Result.STORED), is_doubtful=True)
         return Verdict(Result.NO_REPORT, self.meeting, delay=delay)
 
@@ -247,8 +263,26 @@ class Attempt:
         """Store the session's own reports. Return whether there were any."""
         if not selection.matching:
             return False
-        self._store_all(where, (report.id for report in (*selection.matching, *selection.unfinished)))
+        session = (report.id for report in (*selection.matching, *selection.unfinished))
+        self._store_all(where, session, is_only=len(selection.matching) == 1)
+        if own := {each: self._stored[each] for each in self._stored if each in self._own}:
+            self._stored = own  # in a channel, others were held at the same time
         return True
+
+    def _elsewhere(self, where: ReportLocation) -> ReportLocation:
+        """The place of a report that may be another meeting's of the channel."""
+        if isinstance(where, MeetingReports) and is_channel(self.meeting):
+            return where.unattributed()
+        return where
+
+    def _own_location(self, where: ReportLocation, report: Report, *, is_only: bool) -> ReportLocation:
+        """The place of a report with the session's times.
+
+        In a channel it is this meeting's own if it names its organizer or, if it names nobody, is the only one.
+        """
+        organizer = (self.meeting.organizer_id or "").lower()
+        is_own = organizer in report.organizers if report.organizers else is_only
+        return where if is_own else self._elsewhere(where)
 
     def store_other_reports(self) -> None:
         """Store the meeting's reports of other sessions, after this one is recorded.
@@ -273,7 +307,7 @@ class Attempt:
                 ):
                     self._mark_days(full_report)
                     with logs.about(requestId=self._graph.request_id):
-                        self._archive.store(full_report, where)
+                        self._archive.store(full_report, self._elsewhere(where))
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -294,7 +328,19 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        return report.end is not None and self._archive.has_report(report.id, report.end)
+        """Whether a report is stored, or must not be because it is older than what is kept."""
+        return report.end is not None and (
+            self._archive.has_expired(report.end) or self._archive.has_report(report.id, report.end)
+        )
+
+    def _has_expired(self) -> bool:
+        return self.meeting.end is not None and self._archive.has_expired(self.meeting.end)
+
+    def _expire(self) -> Verdict:
+        """Settle a meeting of which nothing is kept any more, and keep nothing of it."""
+        self._candidates = {}
+        failure = Refused("archive", "the meeting ended longer ago than RETENTION_DAYS")
+        return Verdict(Result.OUT_OF_SCOPE, Meeting(event=self.meeting.event), failure=failure)
 
     def _was_removed(self, report: ReportHeader) -> bool:
         """Whether a missing report is of a day that was archived and that the backfill does not ask for."""
@@ -308,13 +354,13 @@ class Attempt:
     def _reconciled_days(self) -> set[date]:
         return self._sealing.reconciled_days()
 
-    def _store_all(self, where: ReportLocation, report_ids: Iterable[str]) -> None:
+    def _store_all(self, where: ReportLocation, report_ids: Iterable[str], *, is_only: bool = False) -> None:
         """Read and store these reports, but none twice in an attempt."""
         for report_id in report_ids:
             if report_id not in self._stored:
-                self._stored[report_id] = self._store(where, report_id)
+                self._stored[report_id] = self._store(where, report_id, is_only=is_only)
 
-    def _store(self, where: ReportLocation, report_id: str) -> StoredReport:
+    def _store(self, where: ReportLocation, report_id: str, *, is_only: bool) -> StoredReport:
         """Read a report and store it, unless the stored one has more."""
         before = next((each for each in self._record.reports if each.id == report_id), None)
         with reports.read_report(self._graph, where, report_id) as report:
@@ -327,9 +373,12 @@ class Attempt:
                 and candidate.sha256 == report.sha256
                 and report.read_at >= candidate.at + CONFIRM_CANDIDATE
             )
+            place = self._own_location(where, report, is_only=is_only)
+            if place is where:
+                self._own.add(report_id)
             with logs.about(requestId=self._graph.request_id):
                 writing = self._archive.store(
-                    report, where, earlier=before.path if before else None, is_confirmed=is_confirmed
+                    report, place, earlier=before.path if before else None, is_confirmed=is_confirmed
                 )
             if not writing.result.is_left or self.meeting.end is None:
                 self.meeting = self._source.complete_from_report(self.meeting, report)
@@ -386,6 +435,8 @@ class Attempt:
 
     def _handle_failure(self, failure: GraphError) -> Verdict:
         """Return the verdict for a failed Graph request."""
+        if isinstance(failure, AccessDenied) and failure.organizer_id:
+            self.meeting = replace(self.meeting, organizer_id=failure.organizer_id)
         delay = self._retry_delay()
         match failure:
             case Undecided():

@@ -27,6 +27,7 @@ from ..services import Services
 from ..storage.blobs import run_in_parallel
 from ..storage.clients import SIGNALS_QUEUE, Queue
 
+DAY = timedelta(days=1)
 SLICE_SECONDS = 120.0
 PORTION = 1_000  # outcomes
 _UNDER_WAY = frozenset({Result.PENDING, Result.STORED})
@@ -45,7 +46,8 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
         services.tasks.send(tasks.serialize_task(Task(replace(job, first=first, started=times.now()))))
         return
     deadline = time.monotonic() + SLICE_SECONDS
-    for day in [day for day in services.journal.outcomes.days() if job.first <= day <= job.last]:
+    days = (day for day in services.journal.outcomes.days() if job.first <= day <= job.last)
+    for day in [day for day in days if not services.archive.has_expired(times.midnight(day) + DAY)]:
         after = job.after if day == job.first else None
         is_over = time.monotonic() > deadline
         if not is_over:

@@ -6,13 +6,15 @@ reports of the session. Every method raises a GraphError if Graph does not retur
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from ..errors import AccessDenied, NotFound, Undecided
+from ..errors import AccessDenied, NotFound, Refused, Undecided, Unsupported
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
+from ..graph.join_urls import parse_join_url
 from ..graph.meetings import CallRecord, MeetingIdCache
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
@@ -44,6 +46,8 @@ class ReportSource(Protocol):
 
 def decide_by_organizer(meeting: Meeting, settings: Settings) -> Result | None:
     """Return the result if the organizer of the meeting alone decides it, or None."""
+    if parse_join_url(meeting.join_url or "").is_personal:
+        return None  # whoever the organizer is: `locate_reports` says why there are no reports
     tenant, organizer = meeting.organizer_tenant, meeting.organizer_id
     if tenant and tenant.lower() != settings.tenant_id:
         return Result.EXTERNAL_ORGANIZER
@@ -72,7 +76,7 @@ def is_in_scope(organizer_id: str, settings: Settings) -> bool:
 
 def is_channel(meeting: Meeting) -> bool:
     """Whether this is a channel meeting, whose list covers the whole channel."""
-    return meetings.parse_join_url(meeting.join_url or "").is_channel
+    return parse_join_url(meeting.join_url or "").is_channel
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class MeetingSource:
     def _find_organizer(self, meeting: Meeting) -> Meeting:
         """Find the organizer in the watch list or in the join URL."""
         url = meeting.join_url or ""
-        link, watched = meetings.parse_join_url(url), self.watchlist.find(url)
+        link, watched = parse_join_url(url), self.watchlist.find(url)
         organizer = (watched and watched.organizer_id) or link.organizer_id or meeting.organizer_id
         return replace(meeting, organizer_id=organizer, organizer_tenant=link.tenant_id)
 
@@ -115,11 +119,43 @@ class MeetingSource:
         organizer_id, join_url = meeting.organizer_id, meeting.join_url
         if join_url is None:
             raise Undecided("find meeting", "the call record has no join URL")
+        if parse_join_url(join_url).is_personal:
+            raise Unsupported(
+                "find meeting", "the link is of teams.live.com, and Graph has no reports of personal accounts"
+            )
         if organizer_id is None:
-            raise NotFound("find meeting", "the call record names no organizer")
+            raise NotFound(
+                "find meeting", "neither the call record nor the link names an organizer of this tenant"
+            )
         if meeting.meeting_id is None:
-            meeting = replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
-        return meeting, MeetingReports(organizer_id, meeting.meeting_id or "", join_url)
+            meeting = self._find_meeting(meeting, organizer_id, join_url)
+        return meeting, MeetingReports(meeting.organizer_id or "", meeting.meeting_id or "", join_url)
+
+    def _find_meeting(self, meeting: Meeting, organizer_id: str, join_url: str) -> Meeting:
+        """Find the meeting at its organizer, else at the one whom the join URL names, if that is another."""
+        try:
+            return replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
+        except (AccessDenied, NotFound) as failure:
+            other = self._other_organizer(organizer_id, join_url)
+            if other is None:
+                raise
+            try:
+                meeting_id = self.meeting_ids.find(self.graph, other, join_url)
+            except (AccessDenied, NotFound) as second:
+                if isinstance(failure, NotFound) and isinstance(second, AccessDenied):
+                    second.organizer_id = other
+                    raise
+                raise failure from None
+        return replace(meeting, organizer_id=other, meeting_id=meeting_id)
+
+    def _other_organizer(self, organizer_id: str, join_url: str) -> str | None:
+        """The organizer of the join URL, if it is another one, of this tenant and in scope."""
+        link = parse_join_url(join_url)
+        other, tenant = link.organizer_id, link.tenant_id or self.settings.tenant_id
+        if other is None or other.lower() == organizer_id.lower():
+            return None
+        is_ours = tenant.lower() == self.settings.tenant_id and is_in_scope(other, self.settings)
+        return other if is_ours else None
 
     def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """List the reports of the meeting and match them to the session."""
@@ -147,7 +183,7 @@ class MeetingSource:
 class EventSource:
     """The report that a virtual event's signal names.
 
-    The event itself is only asked for its organizer.
+    The session is asked for its join URL and its organizer.
     """
 
     record: Record
@@ -162,10 +198,14 @@ class EventSource:
         return meeting.organizer_id is None
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Ask the event for its organizer."""
-        session = self._where(meeting).session
-        organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
-        return replace(meeting, organizer_id=organizer or meeting.organizer_id), None
+        """Ask the session for its organizer and join URL, and the event if the session has no organizer."""
+        session, join_url, organizer = self._where(meeting).session, meeting.join_url, None
+        with contextlib.suppress(NotFound, Refused):
+            found = events.get_session(self.graph, session)
+            join_url, organizer = join_url or found.join_url, found.organizer_id
+        if organizer is None:
+            organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
+        return replace(meeting, join_url=join_url, organizer_id=organizer or meeting.organizer_id), None
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, EventReports]:
         """Return the place of the session's reports."""

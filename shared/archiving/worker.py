@@ -18,6 +18,7 @@ from ..ledger import access, merge
 from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, new_commit
+from ..ledger.redaction import redact_meeting
 from ..ledger.store import StoredRecord
 from ..messages import rich_notifications
 from ..messages.rich_notifications import EncryptedBatch
@@ -59,7 +60,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     """Make the attempt that a message asks for, commit it and follow the record."""
     if isinstance(message, News):
         services.heartbeat.record_now(heartbeat.NOTIFICATION)
-    journal = services.journal
+    journal, erasures = services.journal, services.erasures.current()
     stored = journal.ledger.read(message.signal_id)
     record = merge.record_for_attempt(message, stored.record if stored else None, times.now())
     if record is None:
@@ -68,7 +69,8 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
-        _mark_access(record, verdict, services.access)
+        if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
+            _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
         commit = new_commit(
             failure.operation if failure else "attempt",

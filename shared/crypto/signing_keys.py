@@ -75,7 +75,7 @@ class SigningKeys:
 
 
 def _key(listed: object) -> tuple[str, tuple[jwt.PyJWK, str]] | None:
-    """The id of a listed key, the key, and its issuer; None for one that no token of ours is signed with."""
+    """Return id, key and issuer of a listed key, or None if it verifies no token."""
     if not isinstance(listed, dict) or listed.get("kty") != "RSA" or not isinstance(listed.get("kid"), str):
         return None
     issuer = listed.get("issuer")
@@ -88,7 +88,7 @@ def _key(listed: object) -> tuple[str, tuple[jwt.PyJWK, str]] | None:
 
 
 def _get_object(address: str) -> dict[str, Any]:
-    """A JSON object, from that address and no other."""
+    """Fetch a JSON object without following redirects."""
     with BoundedSession() as session:
         answer = session.ask("GET", address, seconds=SECONDS, most=MAX_BYTES)
     if answer.status != requests.codes.ok:

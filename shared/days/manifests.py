@@ -269,6 +269,8 @@ def index_line(report: ReportSummary) -> bytes:
         "eventId": get("eventid"),
         "sessionId": get("sessionid"),
         "joinWebUrl": get("joinweburl"),
+        "joinUrlKey": get("joinurlkey"),
+        "seriesId": get("seriesid"),
         "start": get("start"),
         "end": get("end"),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,

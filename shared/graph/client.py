@@ -1,9 +1,9 @@
-"""Microsoft Graph over HTTP: tokens, time limits, retries, throttling, paging, and the time by Graph's clock.
+"""HTTP client for Microsoft Graph: time limits, retries, throttling, paging.
 
 Rules from https://learn.microsoft.com/graph/best-practices-concept and .../throttling: honour Retry-After, back
-off exponentially with full jitter where there is none, follow @odata.nextLink as it is given. A link is followed
-only on Graph's own origin, because the token travels with the request. Short waits happen here, inside a budget;
-a long one is the caller's to plan (`Throttled`). Of a refusal the status decides; its body only adds a code.
+off exponentially with full jitter if there is none, follow @odata.nextLink as it is given. A link is followed only on
+Graph's own origin, because the request carries the token. Short waits happen here, within a budget; the caller plans
+long ones (`Throttled`). The status alone decides about an error answer; its body only adds a code.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ type TokenSource = Callable[[bool, str | None], str]
 
 
 def segment(value: str) -> str:
-    """`value` percent-encoded once, as one segment of a path or one value in a query.
+    """Percent-encode a value once, as one segment of a path or one value in a query.
 
     Raises ValueError for what no encoding keeps from changing the path.
     """
@@ -87,7 +87,10 @@ def segment(value: str) -> str:
 
 
 def is_segment(value: object) -> TypeGuard[str]:
-    """Whether `value` can stand in a path: HTTP libraries remove `.` and `..`, also where they are encoded."""
+    """Tell whether a value can be a segment of a path.
+
+    HTTP libraries remove `.` and `..`, also if they are encoded.
+    """
     return isinstance(value, str) and value not in ("", ".", "..")
 
 
@@ -133,12 +136,12 @@ class Graph:
             self._local.deadline = math.inf
 
     def now(self) -> datetime:
-        """The time by Graph's clock where its answers agree on one that is near ours, else by ours."""
+        """Return the time by Graph's clock if its answers agree, or else by ours."""
         return datetime.now(UTC) + self._skew.value
 
     @property
     def request_id(self) -> str | None:
-        """The `request-id` of this thread's last answer, which Microsoft support asks for."""
+        """The `request-id` of this thread's last answer, for Microsoft support."""
         return getattr(self._local, "request_id", None)
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
@@ -216,7 +219,10 @@ class Graph:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _close(self, resource: str, failure: _Retryable) -> None:
-        """Keep all threads from a resource that Graph throttles: what comes too early counts, and prolongs it."""
+        """Block a throttled resource for all threads.
+
+        Graph counts requests that come too early, and throttles for longer.
+        """
         if not failure.is_throttled or not failure.retry_after:
             return
         if len(self._closed) >= MOST_CLOSED:
@@ -224,7 +230,7 @@ class Graph:
         self._closed[resource] = time.monotonic() + min(failure.retry_after, MAX_CLOSED)
 
     def _wait_until_open(self, resource: str, operation: str) -> None:
-        """Wait for a resource that was throttled. Raises Throttled where that takes long."""
+        """Wait for a throttled resource. Raises Throttled if that takes long."""
         left = self._closed.get(resource, 0.0) - time.monotonic()
         if left > MAX_INLINE_WAIT:
             throttled = Throttled(operation, "Graph asked to come back later", status=429)
@@ -304,7 +310,10 @@ def page_items(page: dict[str, Any], operation: str) -> list[Any]:
 
 
 def entries[T](graph: Graph, path: str, operation: str, parse: Callable[[Any], T | None]) -> Iterator[T]:
-    """The entries of a collection as `parse` reads them; where it returns None, one is skipped and logged."""
+    """Yield the parsed entries of a collection.
+
+    An entry that parses as None is skipped and logged.
+    """
     for page in graph.list_pages(path, operation):
         for item in page:
             if (entry := parse(item)) is not None:
@@ -314,9 +323,9 @@ def entries[T](graph: Graph, path: str, operation: str, parse: Callable[[Any], T
 
 
 def next_link(page: dict[str, Any]) -> object:
-    """The link to the page after `page`: of the collection, or of an expanded attendanceRecords.
+    """Return the next link of a collection or of expanded attendanceRecords.
 
-    Raises Unavailable where the page names another one: it would be taken for the last page.
+    Raises Unavailable if the page has a next link of another property: it is not the last page.
     """
     links = {name: link for name, link in page.items() if link is not None and _NEXT_LINK.search(name)}
     if not links.keys() <= {"@odata.nextLink", _RECORDS_LINK} or len(set(map(str, links.values()))) > 1:
@@ -325,7 +334,7 @@ def next_link(page: dict[str, Any]) -> object:
 
 
 def checked_link(link: object, operation: str) -> str:
-    """A next link as the address that it must be. Raises Unavailable."""
+    """Check that a next link is an absolute address. Raises Unavailable."""
     if not isinstance(link, str) or "://" not in link:
         raise Unavailable(operation, "the next link is no address", status=200)
     return link
@@ -333,10 +342,10 @@ def checked_link(link: object, operation: str) -> str:
 
 @dataclass(frozen=True)
 class Trail:
-    """The pages of one list that were read, in a form of fixed size in which a cycle of any length shows.
+    """Cycle detection over the pages of a list, in constant memory.
 
-    `mark` stands for the page whose number is the last power of two, and each later page is compared with it (Brent's
-    algorithm). It is made of the entries and not of the link, because a link can be new where the entries are not.
+    `mark` is the fingerprint of the page whose number is the last power of two; each later page is compared with it
+    (Brent's algorithm). A fingerprint is made of the entries, because a cycle can have new links.
     """
 
     pages: int = 0
@@ -344,7 +353,7 @@ class Trail:
     mark: str = ""
 
     def after(self, page: dict[str, Any], link: object, operation: str, most: int) -> Trail:
-        """The trail after this page. Raises Unavailable for one that repeats, or comes after so many others."""
+        """Return the trail after this page. Raises Unavailable for a cycle."""
         entries = next((page[name] for name in ("value", "attendanceRecords") if name in page), None)
         empty = 0 if entries else self.empty + 1
         fingerprint = _fingerprint(entries or link)
@@ -357,7 +366,7 @@ class Trail:
 
 
 def _fingerprint(entries: object) -> str:
-    """A hash of the ids of a page's entries, in any order, and of the whole of one without an id."""
+    """Hash the ids of a page's entries in any order; without an id, the entry."""
     each = entries if isinstance(entries, list) else [entries]
     ids = (entry.get("id") or entry if isinstance(entry, dict) else entry for entry in each)
     texts = sorted(repr(entry) for entry in ids)
@@ -365,14 +374,17 @@ def _fingerprint(entries: object) -> str:
 
 
 class Skew:
-    """How far Graph's clock is ahead of ours, as its last answers agree; nothing where they do not, or say too much."""
+    """Offset of Graph's clock from ours.
+
+    It is zero unless the last answers agree on a plausible one.
+    """
 
     def __init__(self) -> None:
         self.value = timedelta()
         self._last: deque[timedelta] = deque(maxlen=SKEW_ANSWERS)
 
     def note(self, date: str | None, now: datetime) -> None:
-        """Learn from the Date header of an answer that came `now`."""
+        """Record the Date header of an answer that arrived at `now`."""
         moment = _date(date)
         if moment is None:
             return
@@ -385,7 +397,7 @@ class Skew:
 
 
 class _Retryable(Exception):
-    """A failure that a retry may cure."""
+    """A failure that a retry may resolve."""
 
     def __init__(self, problem: str, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(problem)
@@ -396,7 +408,7 @@ class _Retryable(Exception):
 
 
 class _Unauthorized(Exception):
-    """The token was refused; `claims` are what Graph asks of the next one."""
+    """A refused token; `claims` are those that the next one must have."""
 
     def __init__(self, details: dict[str, Any], claims: str | None) -> None:
         super().__init__("401")
@@ -443,7 +455,10 @@ def _error_class(status: int, hint: str) -> type[GraphError]:
 
 
 def _code_and_hint(content: bytes) -> dict[str, str]:
-    """Graph's error code and a hint from its message; the message itself may name people."""
+    """Return Graph's error code and a hint.
+
+    The hint is made from the message, which itself may name people.
+    """
     try:
         parsed = verbatim_json.loads(content)
     except ValueError:
@@ -468,7 +483,7 @@ def _hint(message: str) -> str:
 
 
 def _claims(challenge: str) -> str | None:
-    """The claims that a WWW-Authenticate header asks for, as JSON text.
+    """Return the claims that a WWW-Authenticate header demands, as JSON text.
 
     Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """
@@ -479,9 +494,9 @@ def _claims(challenge: str) -> str | None:
 
 
 def _retry_after(answer: Answer) -> float | None:
-    """Seconds to wait as Retry-After says, in seconds or as an HTTP date; None where it says nothing.
+    """Return the seconds that Retry-After asks to wait, or None.
 
-    Of several numbers the first one counts, rounded up. A date is by the clock of the answer's own Date header.
+    It can have numbers, of which the first counts, rounded up, or an HTTP date, by the clock of the answer's own Date.
     """
     value = answer.headers.get("Retry-After", "")
     if number := _SECONDS.match(value):
@@ -494,7 +509,7 @@ def _retry_after(answer: Answer) -> float | None:
 
 
 def _date(value: str | None) -> datetime | None:
-    """An HTTP date, or None for anything else."""
+    """Parse an HTTP date, or return None."""
     try:
         moment = parsedate_to_datetime(value or "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -54,7 +54,7 @@ def managed_identity(client_id: str) -> TokenCredential:
 
 
 def graph_token(settings: Settings) -> Callable[[bool, str | None], str]:
-    """A source of bearer tokens for Graph: of the identity, or of the app registration that trusts it.
+    """Bearer tokens for Graph: the identity's, or those of the app registration.
 
     Called with True it forgets the cached token first: after a 401 the cached one may be revoked or expired. Claims
     that Graph asked for then go along to who issues the new one.

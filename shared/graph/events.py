@@ -14,8 +14,9 @@ from typing import Any
 
 from .. import times
 from ..errors import Unavailable
-from ..messages.signals import EVENT_ID, EventKind, EventSession
+from ..messages.signals import EVENT_ID, MAX_JOIN_URL, EventKind, EventSession
 from .client import Graph, entries, segment
+from .join_urls import parse_join_url
 
 ZONES = timedelta(hours=14)  # times are in the event's own zone, given by its Windows name
 
@@ -41,6 +42,15 @@ class VirtualEvent:
         return begins_in_time and (self.end is None or self.end + ZONES + grace >= start)
 
 
+@dataclass(frozen=True)
+class SessionDetails:
+    """An event's session: its ids, and its join URL and organizer if known."""
+
+    session: EventSession
+    join_url: str | None
+    organizer_id: str | None
+
+
 def event_path(kind: EventKind, event_id: str | None = None) -> str:
     """Return the path of one event, or of all events of a kind."""
     return f"solutions/virtualEvents/{kind}s" + (f"/{segment(event_id)}" if event_id else "")
@@ -57,14 +67,20 @@ def get_event(graph: Graph, kind: EventKind, event_id: str) -> VirtualEvent:
     return event
 
 
-def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[EventSession]:
-    """The sessions of an event. Raises a GraphError."""
+def get_session(graph: Graph, ids: EventSession) -> SessionDetails:
+    """Read one session, with its join URL and organizer. Raises a GraphError."""
+    address = f"{event_path(ids.source, ids.event_id)}/sessions/{segment(ids.session_id)}"
+    return _parse_session(ids, graph.get(address, "get session"))
 
-    def parse_session(item: object) -> EventSession | None:
+
+def list_sessions(graph: Graph, event: VirtualEvent) -> Iterator[SessionDetails]:
+    """Yield the sessions of an event, without organizers. Raises a GraphError."""
+
+    def parse_session(item: object) -> SessionDetails | None:
         session_id = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(session_id, str) or not EVENT_ID.match(session_id):
+        if not isinstance(item, dict) or not isinstance(session_id, str) or not EVENT_ID.match(session_id):
             return None
-        return EventSession(event.kind, event.id, session_id)
+        return _parse_session(EventSession(event.kind, event.id, session_id), item)
 
     return entries(graph, f"{event_path(event.kind, event.id)}/sessions", "list sessions", parse_session)
 
@@ -85,8 +101,17 @@ def parse_event(kind: EventKind, item: object) -> VirtualEvent | None:
     )
 
 
-def _parse_organizer(created_by: object) -> str | None:
-    user = created_by.get("user") if isinstance(created_by, dict) else None
+def _parse_session(ids: EventSession, item: dict[str, Any]) -> SessionDetails:
+    join_url, people = item.get("joinWebUrl"), item.get("participants")
+    organizer = people.get("organizer") if isinstance(people, dict) else None
+    organizer_id = _parse_organizer(organizer.get("identity") if isinstance(organizer, dict) else None)
+    if not isinstance(join_url, str) or not 0 < len(join_url) <= MAX_JOIN_URL:
+        join_url = None
+    return SessionDetails(ids, join_url, organizer_id or parse_join_url(join_url or "").organizer_id)
+
+
+def _parse_organizer(identities: object) -> str | None:
+    user = identities.get("user") if isinstance(identities, dict) else None
     organizer = user.get("id") if isinstance(user, dict) else None
     return organizer if isinstance(organizer, str) and organizer else None
 

@@ -7,23 +7,20 @@ https://learn.microsoft.com/graph/api/onlinemeeting-get
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..settings import GUID
 from .client import Graph, is_segment, page_items, segment
+from .join_urls import parse_join_url
 
 MAX_CACHED = 2_000  # meetings, about 2 MB
 BETWEEN_PEOPLE = "peertopeer"  # the type of a call record, in lower case
-_SHORT_LINK = re.compile(r"/meet/([0-9]+)/?\Z")
 
 
 @dataclass(frozen=True)
@@ -43,36 +40,6 @@ class CallRecord:
     organizer_id: str | None
     organizer_tenant: str | None
     version: int = 0
-
-
-@dataclass(frozen=True)
-class JoinUrl:
-    """The parts of a join URL.
-
-    A classic one carries tenant and organizer, a short one only the meeting's digits.
-    """
-
-    tenant_id: str | None
-    organizer_id: str | None
-    join_meeting_id: str | None
-    is_channel: bool
-
-
-def parse_join_url(url: str) -> JoinUrl:
-    """Read a join URL; missing parts are None. Never raises."""
-    try:
-        parts = urlsplit(url)
-        context = json.loads(parse_qs(parts.query).get("context", ["{}"])[0])
-    except (ValueError, RecursionError):
-        return JoinUrl(None, None, None, "@thread.tacv2" in unquote(url))
-    short = _SHORT_LINK.search(parts.path)
-    context = context if isinstance(context, dict) else {}
-    return JoinUrl(
-        tenant_id=_parse_guid(context.get("Tid")),
-        organizer_id=_parse_guid(context.get("Oid")),
-        join_meeting_id=short[1] if short else None,
-        is_channel="@thread.tacv2" in unquote(parts.path),
-    )
 
 
 def get_call_record(graph: Graph, call_id: str) -> CallRecord:
@@ -171,9 +138,13 @@ class MeetingIdCache:
 
 def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
     """Return the same failure as an error of another kind."""
+    # For an unknown meeting Graph adds a number, which is the hint; for an unknown user it does not.
+    is_user_unknown = failure.status == 404 and not failure.hint
     return kind(
         failure.operation,
-        "Graph finds no such meeting",
+        "Graph finds no such organizer; the account may be deleted"
+        if is_user_unknown
+        else "Graph finds no such meeting",
         status=failure.status,
         code=failure.code,
         hint=failure.hint,

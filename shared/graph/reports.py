@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 
@@ -33,11 +33,15 @@ SPOOL_BYTES = 1024 * 1024  # kept in memory up to here, in a temporary file beyo
 
 @dataclass(frozen=True)
 class MeetingReports:
-    """The reports of one online meeting. Permission: OnlineMeetingArtifact.Read.All."""
+    """The reports of one online meeting. Permission: OnlineMeetingArtifact.Read.All.
+
+    `is_own` is False where the list may hold another meeting's reports, as in a channel.
+    """
 
     organizer_id: str
     meeting_id: str
     join_url: str = ""
+    is_own: bool = True
 
     source = "onlineMeeting"
 
@@ -51,12 +55,18 @@ class MeetingReports:
     @property
     def metadata(self) -> dict[str, str]:
         """The part of the blob's metadata that identifies the source; "" if unknown."""
+        if not self.is_own:
+            return {"source": self.source}
         return {
             "source": self.source,
             "meetingid": self.meeting_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
         }
+
+    def unattributed(self) -> MeetingReports:
+        """The same place, for a report that may be another meeting's."""
+        return replace(self, is_own=False)
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ class Report:
     `sha256` is that of the canonical form, `end` is `meetingEndDateTime`, `read_at` is when reading began, and
     `participants` is `totalParticipantCount`, or the number of records if Graph leaves that out. `records` counts
     different records. `is_partial`: they are not as many as Graph counts, or one came on two pages, so some may be
-    missing.
+    missing. `organizers` are the ids of the people with that role, in lower case.
     """
 
     id: str
@@ -143,6 +153,7 @@ class Report:
     body: IO[bytes]
     size: int
     read_at: datetime
+    organizers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -253,7 +264,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
 
     The body exists as long as the context. Raises a GraphError.
     """
-    operation, began = "get attendance report", times.now()
+    operation, began, organizers = "get attendance report", times.now(), set[str]()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head = _parse_header(first, operation)
@@ -266,7 +277,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            pages = _promised(first, _record_pages(graph, first, address))
+            pages = _with_organizers(_promised(first, _record_pages(graph, first, address)), organizers)
             written = write_report(first, pages, body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
@@ -284,11 +295,12 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
             body=body,
             size=size,
             read_at=began,
+            organizers=frozenset(organizers),
         )
 
 
 def _participant_count(report: dict[str, Any]) -> int | None:
-    """Return the `totalParticipantCount` of a report, or None if it is missing or implausible."""
+    """Return a report's `totalParticipantCount`, or None if missing or implausible."""
     count = report.get("totalParticipantCount")
     return count if type(count) is int and 0 <= count <= MOST_PARTICIPANTS else None
 
@@ -315,7 +327,10 @@ def _record_pages(graph: Graph, first: dict[str, Any], address: str) -> Iterator
 
 
 def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """These pages of records, while there are not far more than the report counts participants."""
+    """Yield these pages of records.
+
+    Raises Unavailable if there are far more records than the report counts participants.
+    """
     count, records = report.get("totalParticipantCount"), 0
     most = MOST_RECORDS * max(count, 0) + MORE_RECORDS if type(count) is int else math.inf
     for page in pages:
@@ -325,6 +340,23 @@ def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[li
                 "list attendance records", "there are far more than the report counts", status=200
             )
         yield page
+
+
+def _with_organizers(pages: Iterable[list[Any]], organizers: set[str]) -> Iterator[list[Any]]:
+    """Yield these pages of records, and collect the organizers' ids in lower case."""
+    for page in pages:
+        for record in page:
+            if isinstance(record, dict) and record.get("role") == "Organizer":
+                organizers.update(_identity_ids(record.get("identity")))
+        yield page
+
+
+def _identity_ids(identity: object) -> Iterator[str]:
+    """Yield the id of a flat identity, or of each identity in a set."""
+    if isinstance(identity, dict):
+        for each in (identity, *identity.values()):
+            if isinstance(each, dict) and isinstance(found := each.get("id"), str) and found:
+                yield found.lower()
 
 
 def _parse_header(item: object, operation: str) -> ReportHeader:

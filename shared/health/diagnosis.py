@@ -79,6 +79,7 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
     desired = [each for each in views or () if not _is_foreign(each)]
     problems = (
         *_read_failures(readings),
+        *_wrong_key(readings),
         *_unreadable_list(readings, settings),
         *_subscriptions(desired, run, Severity.PROBLEM),
         *_silent_hub(readings, settings, now),
@@ -109,6 +110,11 @@ def oldest_pending(readings: Readings) -> datetime | None:
 def format_count(count: int) -> str:
     """Format the number of denied organizers, which are counted up to `MOST`."""
     return f"{count:,} or more" if count >= MOST else f"{count:,}"
+
+
+def _wrong_key(readings: Readings) -> Iterator[str]:
+    if readings.wrong_key:
+        yield f"{readings.wrong_key} Give the app its former key back; until then nothing is archived."
 
 
 def _read_failures(readings: Readings) -> Iterator[str]:

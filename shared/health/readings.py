@@ -8,7 +8,7 @@ most 50: 25 to 75 requests. Graph: 1 request per page of the app's own subscript
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
@@ -20,13 +20,14 @@ from azure.storage.queue import QueueServiceClient
 
 from .. import times
 from ..days.manifests import Manifest, Manifests
-from ..errors import GraphError, Unavailable
+from ..errors import ErasureKeyError, GraphError, Unavailable
 from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..ledger import access
 from ..limits import RateLimiter
 from ..settings import EVENT_GRID, EVENT_HUBS, Settings
 from ..storage import clients, heartbeat
+from ..storage.erasures import Erasures
 from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..storage.subscription_registry import SubscriptionRegistry
@@ -78,7 +79,10 @@ type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
 
 @dataclass(frozen=True)
 class Sources:
-    """The connections to read from; `subscriptions` raises GraphError."""
+    """The connections to read from; `subscriptions` raises GraphError.
+
+    `erasures` is None where ERASURE_KEY is not at hand, as on an operator's machine.
+    """
 
     settings: Settings
     subscriptions: SubscriptionSource
@@ -86,6 +90,7 @@ class Sources:
     manifests: Manifests
     state: StateStore
     scans: ScanStore
+    erasures: Erasures | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Readings:
     days: Mapping[date, Manifest | None]
     denied: DeniedOrganizers
     last_validation: datetime | None = None
+    wrong_key: str | None = None
 
 
 def collect(sources: Sources, today: date) -> Readings:
@@ -123,6 +129,7 @@ def collect(sources: Sources, today: date) -> Readings:
             name: reads.start(partial(sources.state.read, name)) for name in (*_HEARTBEATS, *through_hub)
         }
         scans = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
+        key = reads.start(partial(key_fault, sources.erasures))
         names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
         days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
         manifests = {day: reads.start(partial(sources.manifests.read, day)) for day in days}
@@ -141,6 +148,7 @@ def collect(sources: Sources, today: date) -> Readings:
         scan_blobs = {name: _value(answer) for name, answer in scans_read.items()}
         return Readings(
             queues=lengths_read,
+            wrong_key=_value(reads.result(key)),
             containers={
                 sources.settings.container: _failure(days_read.values()),
                 sources.settings.state_container: _failure(of_state),
@@ -170,13 +178,25 @@ def app_sources(settings: Settings) -> Sources:
     )
     host_blobs = clients.blob_service(settings.state_url, host_identity, **_BLOBS)
     state = StateStore(host_blobs.get_container_client(settings.state_container))
-    return build_sources(
+    sources = build_sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
         host_blobs,
         clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
         partial(_subscriptions, SubscriptionRegistry(state, graph, settings), graph, settings),
     )
+    container = host_blobs.get_container_client(settings.state_container)
+    return replace(sources, erasures=Erasures(container, settings.erasure_key))
+
+
+def key_fault(erasures: Erasures | None) -> str | None:
+    """What is wrong with the key of erasures; None for nothing."""
+    try:
+        if erasures:
+            erasures.current()
+    except ErasureKeyError as fault:
+        return str(fault)
+    return None
 
 
 def build_sources(

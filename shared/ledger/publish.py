@@ -11,7 +11,7 @@ of the last record (tests/model/test_publishing.py tries every interleaving). Th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -19,7 +19,7 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
-from ..privacy.redact import ERASED
+from ..privacy.erasures import ERASED, NO_ERASURES, ErasureList
 from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge_attempt
@@ -35,6 +35,7 @@ from .record import (
     new_commit,
     outcome_metadata,
 )
+from .redaction import redact_record
 from .store import Ledger
 
 FOLDER = "outcomes"
@@ -65,8 +66,10 @@ class OutcomeSummary:
 class Outcomes:
     """Published outcomes in one container; raises azure.core errors."""
 
-    def __init__(self, container: ContainerClient) -> None:
-        self._container = container
+    def __init__(
+        self, container: ContainerClient, erasures: Callable[[], ErasureList] = lambda: NO_ERASURES
+    ) -> None:
+        self._container, self._erasures = container, erasures
 
     @staticmethod
     def day_of(name: str) -> date:
@@ -167,6 +170,7 @@ class Outcomes:
         A first copy is written without reading. Return the ETag of this revision's copy, or None if another was left,
         and the metadata of the copy that was left. Return None if another writer was faster.
         """
+        record = redact_record(record, self._erasures())
         metadata, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
         if record.revision == 1 and (
             written := put_blob(self._container, name, dump_outcome(record), etag=None, metadata=metadata)

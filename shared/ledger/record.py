@@ -18,12 +18,15 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from .. import times
+from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
-from ..privacy.redact import ERASED
+from ..privacy.erasures import ERASED
+from ..storage.names import encode_header
 
 MOST_COMMITS = 20
+MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
 
@@ -249,12 +252,19 @@ def outcome_metadata(record: Record) -> dict[str, str]:
         "organizerid": denied or None,
         "revision": str(record.revision),
         "version": str(record.meeting.version) if record.meeting.version else None,
+        "joinurlkey": _join_url_key(record.meeting),
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
         "commit": record.commits[-1].id if record.commits else None,
     }
     return {key: value for key, value in metadata.items() if value is not None}
+
+
+def _join_url_key(meeting: Meeting) -> str | None:
+    """The key of the meeting's link as metadata; None where it is not known or too long."""
+    value = encode_header(join_url_key(meeting.join_url)) if meeting.join_url else ""
+    return value if 0 < len(value) <= MAX_JOIN_URL_KEY else None
 
 
 def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:

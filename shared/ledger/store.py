@@ -1,7 +1,8 @@
 """Ledger: one record per signal, `signals/<signalId>.json` in the state container.
 
-Every change is one compare-and-swap. A refused PUT is not proof of a conflict: the storage client repeats a PUT whose
-reply was lost, and another writer may have written since. The commit's id in the record tells.
+Every change is one compare-and-swap. Persons who are erased are taken out of the record first. A refused PUT is not
+proof of a conflict: the storage client repeats a PUT whose reply was lost, and another writer may have written since.
+The commit's id in the record tells.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from azure.storage.blob import ContainerClient
 from .. import logs, times
 from ..errors import NotOurMessage
 from ..messages import codec
+from ..privacy.erasures import NO_ERASURES, ErasureList
 from ..storage.blobs import delete_blob, get_blob, put_blob, retry_conflicts
 from ..storage.names import encode_name_part
 from .record import AttemptSeries, Commit, Record, Result
+from .redaction import redact_record
 
 FOLDER = "signals/"
 UNREADABLE = "The record of this signal could not be read."
@@ -33,8 +36,10 @@ class StoredRecord:
 class Ledger:
     """The records in one container; raises azure.core errors."""
 
-    def __init__(self, container: ContainerClient) -> None:
-        self._container = container
+    def __init__(
+        self, container: ContainerClient, erasures: Callable[[], ErasureList] = lambda: NO_ERASURES
+    ) -> None:
+        self._container, self._erasures = container, erasures
 
     def read(self, signal_id: str) -> StoredRecord | None:
         """Read the record of a signal.
@@ -73,7 +78,7 @@ class Ledger:
             new = change(old)
             if new is None:
                 return old, False
-            new = new.with_commit(commit, old)
+            new = redact_record(new, self._erasures()).with_commit(commit, old)
             body = codec.dumps(new).encode()
             if put_blob(self._container, _path(signal_id), body, etag=stored.etag if stored else None):
                 return new, True

@@ -1,97 +1,98 @@
-"""Remove an erased person from a report: pure functions, no storage.
+"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
 
-A person is identified by ids and e-mail addresses. A redacted attendance record keeps only its role and times, so sums
-and charts stay right.
+Of a redacted attendance record only what says nothing of the person stays: its role and times, so that sums and
+pictures remain right. Redacting the same report again, or another reading of it, gives the same.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import report_json
+from ..graph import report_json, verbatim_json
 from ..graph.report_json import RECORDS
+from .erasures import ERASED, ErasedPeople
+from .identifiers import names, tokens_of_record
 
-ERASED = "erased"  # blob metadata: a person was erased, so Graph's answer must not replace the blob
+MARK = {ERASED: "true"}  # metadata of a blob from which someone was erased
 ORGANIZER, ATTENDEE = "organizer", "attendee"
-_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl")  # these ids contain the organizer's
+# Metadata that contain the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
+_ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
 _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
 
 
 @dataclass(frozen=True)
-class Person:
-    """The person to find: ids and e-mail addresses, in lower case."""
-
-    identifiers: frozenset[str]
-
-    def is_named(self, value: object) -> bool:
-        """Whether a value is one of the person's ids or addresses."""
-        return isinstance(value, str) and value.lower() in self.identifiers
-
-    def is_in(self, text: str) -> bool:
-        """Whether a text contains one of them."""
-        return any(name in text.lower() for name in self.identifiers)
-
-    def attended(self, record: object) -> bool:
-        """Whether an attendance record is the person's."""
-        if not isinstance(record, dict):
-            return False
-        identifiers = [record.get("id"), record.get("emailAddress"), *_list_ids(record.get("identity"))]
-        return any(self.is_named(each) for each in identifiers)
-
-
-def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], person: Person) -> list[str]:
-    """Return the person's roles in a report: organizer, attendee, both or neither.
-
-    `metadata` is that of the report's blob.
-    """
-    roles = [ORGANIZER] if person.is_named(metadata.get("organizerid")) else []
-    return [*roles, ATTENDEE] if any(map(person.attended, _list_records(report))) else roles
-
-
-@dataclass(frozen=True)
 class RedactedReport:
-    """A redacted report: one line of JSON, and the blob's metadata."""
+    """A report without the person: its line of JSON, and the sha256 of that."""
 
     body: bytes
-    metadata: dict[str, str]
+    sha256: str
 
 
-def redact_report(
-    report: Mapping[str, Any], metadata: Mapping[str, str], person: Person, when: str
-) -> RedactedReport:
-    """Return the report without the person.
+def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], who: Container[str]) -> list[str]:
+    """What the person is in a report: organizer, attendee, both or neither; `metadata` are the blob's."""
+    found = [ORGANIZER] if is_organizer(metadata, who) or any(_quoted(report, who)) else []
+    return [*found, ATTENDEE] if any(attended(each, who) for each in _records(report)) else found
 
-    `when` goes into the metadata, which keeps later reads of Graph from restoring the person.
-    """
-    metadata = {**metadata, ERASED: when}
-    content = dict(report)
-    if person.is_named(metadata.get("organizerid")):
-        # Annotations quote the report's address, which contains the organizer's id.
-        content = {name: value for name, value in content.items() if "@odata." not in name}
-        for name in _ORGANIZER_METADATA:
-            metadata.pop(name, None)
-    records = [
-        _redact_record(record, number) if person.attended(record) else record
-        for number, record in enumerate(_list_records(report))
-    ]
+
+def is_organizer(metadata: Mapping[str, str], who: Container[str]) -> bool:
+    """Whether a blob's metadata name the person as the meeting's organizer."""
+    return any(names(metadata.get(each), who) for each in _ORGANIZER_METADATA)
+
+
+def attended(record: object, who: Container[str]) -> bool:
+    """Whether an attendance record is of the person."""
+    return isinstance(record, dict) and any(token in who for token in tokens_of_record(record))
+
+
+def redact_metadata(metadata: Mapping[str, str], who: Container[str]) -> dict[str, str]:
+    """The metadata of a blob without an organizer who is erased."""
+    if not is_organizer(metadata, who):
+        return dict(metadata)
+    return {name: value for name, value in metadata.items() if name not in _ORGANIZER_METADATA} | MARK
+
+
+def redact_line(line: Mapping[str, Any], who: Container[str]) -> dict[str, Any]:
+    """A report's line of the index without an organizer who is erased."""
+    if not is_organizer({name.lower(): value for name, value in line.items()}, who):
+        return dict(line)
+    return {name: None if name.lower() in _ORGANIZER_METADATA else value for name, value in line.items()}
+
+
+def redact_report(report: Mapping[str, Any], people: ErasedPeople) -> RedactedReport | None:
+    """The report without those who are erased; None where nothing names them."""
+    quoted = set(_quoted(report, people))
+    found = _records(report)
+    records = [_redact_record(report, each, people) if attended(each, people) else each for each in found]
+    if not quoted and all(new is old for new, old in zip(records, found, strict=True)):
+        return None
+    # Annotations quote the address of the report, which holds the organizer's id.
+    content = {name: value for name, value in report.items() if name not in quoted}
     body, canonical = io.BytesIO(), io.BytesIO()
-    metadata["sha256"] = report_json.write_report(content, iter([records]), body, canonical).sha256
-    return RedactedReport(body.getvalue(), metadata)
+    written = report_json.write_report(content, iter([records]), body, canonical)
+    return RedactedReport(body.getvalue(), written.sha256)
 
 
-def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return a record without its person; its id is unique in the report."""
-    identity = record.get("identity")
+def _quoted(report: Mapping[str, Any], who: Container[str]) -> Iterator[str]:
+    """The properties of the report itself, not of its records, whose text quotes the person."""
+    for name, value in report.items():
+        if name not in (RECORDS, "id") and isinstance(value, str) and names(value, who):
+            yield name
+
+
+def _redact_record(report: Mapping[str, Any], record: dict[str, Any], people: ErasedPeople) -> dict[str, Any]:
+    """A record that names nobody."""
+    identity, identifier = record.get("identity"), record.get("id")
     kind = (
         {"@odata.type": identity["@odata.type"]}
         if isinstance(identity, dict) and "@odata.type" in identity
         else {}
     )
+    known = identifier if isinstance(identifier, str) else verbatim_json.canonical(record).decode()
     return {
-        "id": f"{ERASED}-{number}",
+        "id": people.record_id(str(report.get("id")), known),
         "emailAddress": None,
         "identity": {**kind, "id": None, "displayName": None},
         "registrationId": None,
@@ -99,15 +100,6 @@ def _redact_record(record: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _list_records(report: Mapping[str, Any]) -> list[Any]:
+def _records(report: Mapping[str, Any]) -> list[Any]:
     records = report.get(RECORDS)
     return records if isinstance(records, list) else []
-
-
-def _list_ids(identity: object) -> Iterator[object]:
-    """Yield the id of a flat identity, or the ids in an identity set."""
-    if isinstance(identity, dict):
-        yield identity.get("id")
-        for each in identity.values():
-            if isinstance(each, dict):
-                yield each.get("id")

@@ -1,4 +1,4 @@
-"""Find listed calls without an outcome, or with one that the list contradicts, and queue them.
+"""Compare the list of call records with the outcomes, and queue the differences.
 
 A call that the list alone decides, such as one between two people, is settled at once. Every other call gets a record
 with the facts from the list, so that the worker need not read its call record, and a nudge. A call that has a record
@@ -52,7 +52,7 @@ _LISTING = SlidingWindow(*LISTING_RATE)
 
 
 class Outcome(NamedTuple):
-    """An outcome as its metadata show it; `is_last`: it is not checked again by itself."""
+    """An outcome, from its metadata; `is_last`: no further attempt is planned."""
 
     result: str
     version: int
@@ -176,7 +176,10 @@ class OutcomeIndex:
 
 
 def _days_of(end: datetime | None) -> list[date]:
-    """Return the day of a call's end, or both within a second of midnight: the list has whole seconds."""
+    """Return the day of a call's end, or both days within a second of midnight.
+
+    The list has whole seconds only.
+    """
     near = (end, end - SECOND, end + SECOND) if end else ()
     return list(dict.fromkeys(each.date() for each in near))
 
@@ -190,7 +193,7 @@ _shared = lru_cache(1_000)(Outcome)  # a day has many outcomes that are alike
 
 @dataclass(frozen=True)
 class MissingSignal:
-    """A signal that Graph did not announce, or whose outcome is wrong or in a wrong day.
+    """A signal without an outcome, or with one that is wrong or on a wrong day.
 
     `result` is set if the list decides it; `days` are those beside its own that have an outcome of it.
     """
@@ -297,7 +300,7 @@ class CallScan:
         )
 
     def _compare(self, calls: list[Any]) -> int:
-        """Queue the calls of a page whose outcome is missing or denied by the list. Return how many are missing.
+        """Queue calls whose outcome is missing or wrong. Return the number missing.
 
         A backfill reopens what else it meets.
         """

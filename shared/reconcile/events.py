@@ -109,8 +109,8 @@ class EventScan:
     def _signal_reports(self, event: VirtualEvent) -> None:
         """Queue the reports of an event that have no outcome."""
         graph, missing = self._services.graph, list[MissingSignal]()
-        for session in events.list_sessions(graph, event):
-            for report in reports.list_reports(graph, EventReports(session, event.organizer_id or "")):
+        for found in events.list_sessions(graph, event):
+            for report in reports.list_reports(graph, EventReports(found.session, event.organizer_id or "")):
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan
@@ -122,8 +122,9 @@ class EventScan:
                     meeting = Meeting(
                         report.start,
                         report.end,
-                        organizer_id=event.organizer_id,
-                        event=session,
+                        found.join_url,
+                        event.organizer_id,
+                        event=found.session,
                         origin=Origin.LIST,
                     )
                     missing.append(MissingSignal(signal_id, meeting))

@@ -57,7 +57,10 @@ def run_sweep(services: Services) -> None:
 
 
 def _compare_scope(services: Services) -> None:
-    """Reopen what the organizer decided, if TENANT_ID or ORGANIZERS changed since the last run."""
+    """Reopen outcomes that the organizer decided, if the scope has changed.
+
+    The scope is TENANT_ID and ORGANIZERS; its hash is kept from run to run.
+    """
     settings, state = services.settings, services.state
     content = json.dumps([settings.tenant_id, sorted(settings.organizers)])
     scope, entry = {"sha256": hashlib.sha256(content.encode()).hexdigest()}, state.read(SCOPE)

@@ -25,7 +25,10 @@ def recent_scan(last: Scan | None, settings: Settings, now: datetime) -> Scan:
 
 
 def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Scan:
-    """Return a scan from the day before the first unsealed day on, because more of it may be listed a day later."""
+    """Return a scan that starts a day before the first unsealed day.
+
+    More calls of the last sealed day may be listed a day later.
+    """
     start = max(times.midnight(min(unsealed)) - DAY - LONGEST_MEETING, now - REACH)
     overdue = now - timedelta(seconds=settings.retry_window) - RECHECK_SPAN
     return _new_scan(FULL, start, now, settings, now, overdue.date())
@@ -34,7 +37,7 @@ def full_scan(unsealed: Iterable[date], settings: Settings, now: datetime) -> Sc
 def backfill_scan(
     name: str, start: datetime, end: datetime, settings: Settings, now: datetime, *, is_backfill: bool
 ) -> Scan | None:
-    """A window that somebody asks for, as far as Graph still lists it; None where nothing of it is left."""
+    """Cut a requested window to what Graph still lists, or return None."""
     days = (start.date(), (end - timedelta(microseconds=1)).date()) if is_backfill else ()
     start, end = max(start, now - REACH), min(end, now)
     return _new_scan(name, start, end, settings, now, days=days) if start < end else None

@@ -96,6 +96,17 @@ def put_blob(
     return str(answer["etag"])
 
 
+def put_metadata(container: ContainerClient, name: str, metadata: dict[str, str], *, etag: str) -> bool:
+    """Replace only the metadata if the blob still has `etag`. Return whether it had."""
+    try:
+        container.get_blob_client(name).set_blob_metadata(metadata, **_condition(etag))
+    except (ResourceModifiedError, ResourceNotFoundError) as refusal:
+        if is_container_missing(refusal):
+            raise
+        return False
+    return True
+
+
 def delete_blob(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
     """Delete a blob, with `etag` only if it still has that one. Return whether it did."""
     condition = _condition(etag) if etag else {}

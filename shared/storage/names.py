@@ -13,6 +13,11 @@ def encode_name_part(identifier: str) -> str:
     return quote(identifier, safe=_SAFE, errors="surrogatepass")
 
 
+def encode_header(text: str) -> str:
+    """Percent-encode `%`, spaces and all but printable ASCII, for a metadata value."""
+    return quote(text, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}", errors="surrogatepass")
+
+
 def decode_name_part(text: str) -> str:
     """Decode a part of a blob name, or a metadata value."""
     return unquote(text, errors="surrogatepass")

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from .. import logs, times
 from ..errors import NotOurMessage, WatchError
-from ..graph.meetings import parse_join_url
+from ..graph.join_urls import parse_join_url
 from ..messages import codec
 from ..messages.signals import MAX_JOIN_URL
 from ..settings import GUID

@@ -56,7 +56,7 @@ class Maintenance:
 
     `subscriptions` is None if Graph's list could not be read. `own_handshake` is why the app did not reach its own
     address, `validation` why Graph did not at its last try; each is "" if there was no failure. `created` is when the
-    last subscription was created.
+    last subscription was created, `version` the app's.
     """
 
     at: datetime
@@ -64,6 +64,7 @@ class Maintenance:
     subscriptions: tuple[SubscriptionView, ...] | None = None
     own_handshake: str = ""
     validation: str = ""
+    version: str = ""
     delivery: str = WEBHOOK
     created: datetime | None = None
 
@@ -131,6 +132,7 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
         views,
         str(content.get("ownHandshake") or ""),
         str(content.get("validation") or ""),
+        str(content.get("version") or ""),
         str(content.get("delivery") or WEBHOOK),
         created,
     )

@@ -9,27 +9,34 @@ metadata names its index; the manifest names the parts once all of them exist.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import itertools
 import json
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from .. import logs
+from .. import logs, times
 from ..days.manifests import Manifests, index_name
 from ..graph import verbatim_json
 from ..messages.tasks import WriteDaily
-from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob
+from ..privacy.erasures import NO_ERASURES, ErasureList
+from ..privacy.redact import redact_line, redact_report
+from ..storage.blobs import (
+    delete_blob,
+    get_blob,
+    get_properties,
+    is_container_missing,
+    put_blob,
+    put_metadata,
+)
 from ..storage.names import day_folder
 from . import rows
 
@@ -44,9 +51,13 @@ _PACKING = threading.Lock()  # one part at a time per instance, to limit memory
 class AttendeeTable:
     """The attendee tables in one container. Raises azure.core errors."""
 
-    def __init__(self, container: ContainerClient, manifests: Manifests) -> None:
-        self._container = container
-        self._manifests = manifests
+    def __init__(
+        self,
+        container: ContainerClient,
+        manifests: Manifests,
+        erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+    ) -> None:
+        self._container, self._manifests, self._erasures = container, manifests, erasures
 
     def plan_parts(self, day: date) -> list[WriteDaily]:
         """Return the parts for the day's current index; empty if there is no index."""
@@ -79,7 +90,8 @@ class AttendeeTable:
             with _PACKING:
                 self._write(part, lines, metadata | {"lines": source}, existing.etag if existing else None)
         elif existing.metadata.get("index") != part.index:
-            self._update_metadata(name, metadata | {"lines": source}, existing.etag)
+            # The part is unchanged and also belongs to another index. If it changed meanwhile, its writer records that.
+            put_metadata(self._container, name, metadata | {"lines": source}, etag=existing.etag)
         if self._are_all_written(part):
             self._manifests.name_daily(
                 part.day, part.index, [part_name(part.day, each) for each in range(part.parts)]
@@ -128,7 +140,16 @@ class AttendeeTable:
                     if report is None:
                         logs.warning("daily.skipped", report=line["id"], path=line["path"])
                     else:
-                        yield from rows.attendee_rows(report, line)
+                        yield from rows.attendee_rows(*self._redact(report, line))
+
+    def _redact(self, report: dict[str, Any], line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A report and its line without those who are erased: it may have been read before that."""
+        end = times.parse(line.get("end"))
+        people = self._erasures().people(end) if end else None
+        if people is None:
+            return report, line
+        redacted = redact_report(report, people)
+        return json.loads(redacted.body) if redacted else report, redact_line(line, people)
 
     def _are_all_written(self, part: WriteDaily) -> bool:
         """Whether all parts belong to this index; if so, delete those of a longer one."""
@@ -143,21 +164,8 @@ class AttendeeTable:
         if ours:
             return False
         for name in surplus:
-            self._remove(name)
+            delete_blob(self._container, name)
         return True
-
-    def _update_metadata(self, name: str, metadata: dict[str, str], etag: str) -> None:
-        """Record that an unchanged part also belongs to another index.
-
-        If the part has changed since it was read, its writer records that.
-        """
-        unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError):
-            self._container.get_blob_client(name).set_blob_metadata(metadata, **unchanged)
-
-    def _remove(self, name: str) -> None:
-        with contextlib.suppress(ResourceNotFoundError):
-            self._container.delete_blob(name)
 
 
 def part_name(day: date, number: int) -> str:

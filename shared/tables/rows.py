@@ -1,4 +1,4 @@
-"""Turn a report into rows: per meeting, per attendee, per attendance interval.
+"""Turn a report into rows: per meeting, per attendee, per attendance interval, per engagement.
 
 Every row has every column, so an engine that infers the columns from the first rows misses none. A value without its
 documented shape is null. Columns: docs/consumers.md. Source:
@@ -31,6 +31,7 @@ def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str,
         "eventId": line.get("eventId"),
         "sessionId": line.get("sessionId"),
         "joinWebUrl": line.get("joinWebUrl"),
+        "seriesId": line.get("seriesId"),
         "meetingStart": _parse_time(report.get("meetingStartDateTime")),
         "meetingEnd": end,
         "meetingParticipants": _whole_number(report.get("totalParticipantCount")),
@@ -61,28 +62,54 @@ def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterato
             yield {**common, **person, "interval": number, **_interval_columns(each)}
 
 
-def _person_columns(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns about the person.
+def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield one row per reaction, raised hand and switch of camera or microphone, with person and meeting."""
+    common = meeting_row(report, line)
+    for record in _objects(report.get(RECORDS)):
+        person = _person_columns(record)
+        for number, each in enumerate(_objects(record.get("engagements"))):
+            yield {
+                **common,
+                **person,
+                "engagement": number,
+                "engagementType": _text(each.get("engagementType")),
+                "engagementSubType": _text(each.get("engagementSubType")),
+                "dateTime": _parse_time(each.get("dateTime")),
+            }
 
-    An identity is documented as flat; an identity set holds it under the kind of person.
-    """
-    identity = _object(record.get("identity"))
-    flat = (
-        identity
-        if "id" in identity
-        else next((each for each in identity.values() if _object(each)), identity)
-    )
-    kind = _text(flat.get("@odata.type")) or _text(identity.get("@odata.type"))
+
+def _person_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns about the person. A caller by telephone without a name is named by the number."""
+    kind, identity = _find_identity(record.get("identity"))
+    person_id, name = _text(identity.get("id")), _text(identity.get("displayName"))
+    if not name and person_id and ("phone" in (kind or "").lower() or person_id.startswith("+")):
+        name = person_id
     return {
         "recordId": _text(record.get("id")),
-        "personId": _text(flat.get("id")),
-        "displayName": _text(flat.get("displayName")),
-        "tenantId": _text(flat.get("tenantId")),
-        "identityType": kind.removeprefix(_TYPE) if kind else None,
+        "personId": person_id,
+        "displayName": name,
+        "tenantId": _text(identity.get("tenantId")),
+        "identityType": kind,
         "emailAddress": _text(record.get("emailAddress")) or None,
         "role": _text(record.get("role")),
         "registrationId": _text(record.get("registrationId")),
     }
+
+
+def _find_identity(value: object) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the kind of an identity, and the identity.
+
+    It is documented as flat, but can lie in a set under its kind. Of several in a set, the first with an id is taken,
+    else the first with a name.
+    """
+    outer = _object(value)
+    inner = [(key, _object(each)) for key, each in outer.items() if isinstance(each, dict)]
+    whole: list[tuple[str | None, Mapping[str, Any]]] = [(None, outer)] if "id" in outer or not inner else []
+    found = [*whole, *inner]
+    telling = (each for name in ("id", "displayName") for each in found if _text(each[1].get(name)))
+    key, identity = next(telling, found[0])
+    kind = _text(identity.get("@odata.type"))
+    return kind.removeprefix(_TYPE) if kind else key, identity
 
 
 def _interval_columns(interval: Mapping[str, Any]) -> dict[str, Any]:

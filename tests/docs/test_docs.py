@@ -24,7 +24,7 @@ import pytest
 import typer
 
 from local.stack.compose import Stack
-from shared import settings, times
+from shared import __version__, settings, times
 from shared.archive import reports as archive
 from shared.archiving import backoff
 from shared.cli import main
@@ -36,20 +36,21 @@ from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
-from shared.privacy.redact import ERASED
+from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
 CONSUMERS = (ROOT / "docs/consumers.md").read_text()
 OPERATORS = (ROOT / "docs/operators.md").read_text()
 LOCAL = (ROOT / "docs/local.md").read_text()
 
 
-def test_readme_settings_are_those_of_the_code() -> None:
-    shown = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", README, re.DOTALL)
+def test_settings_are_those_of_the_code() -> None:
+    shown = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", SETTINGS, re.DOTALL)
     assert shown
     assert shown[1] == settings_table()
 
@@ -61,6 +62,12 @@ def test_readme_names_no_make_target_that_is_missing() -> None:
     named = set(re.findall(r"(?:`|^)(?:[A-Z_]+=\S+ )?make ([a-z]+)", "\n".join(documents), re.MULTILINE))
     assert {"demo", "test"} <= named
     assert named <= targets
+
+
+def test_documents_name_the_wheel_of_this_version() -> None:
+    documents = "\n".join(path.read_text() for path in markdown_files())
+    named = set(re.findall(r"teams_attendance_reports-[\w.]+-py3-none-any\.whl", documents))
+    assert named == {f"teams_attendance_reports-{__version__}-py3-none-any.whl"}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,7 @@ def test_day_is_final_when_the_code_says_so() -> None:
 def test_sha256_snippet_gives_what_the_code_stores() -> None:
     snippet = re.search(r"<!-- sha256 -->\n```python\n(.*?)```", CONSUMERS, re.DOTALL)
     assert snippet
-    assert snippet[1].count("\n") <= 14
+    assert snippet[1].count("\n") <= 16
     names: dict[str, Any] = {}
     exec(snippet[1], names)
     for report in (example("report"), awkward_report()):
@@ -329,8 +336,8 @@ def test_announcement_of_the_local_stack() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_every_document_is_on_the_entry_page(path: Path) -> None:
-    entry = (ROOT / "docs/README.md").read_text()
-    assert path.name == "README.md" or f"({path.name})" in entry
+    entry = (ROOT / "docs/index.md").read_text()
+    assert path.name == "index.md" or f"({path.name})" in entry
 
 
 def test_relative_links_resolve() -> None:
@@ -344,12 +351,23 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table of settings, from the code."""
+    """The table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"
         rows.append(f"| `{setting.name}` | {default} | {setting.meaning} |")
     return "\n".join(rows)
+
+
+def test_each_odd_answer_of_graph_names_tests_that_exist() -> None:
+    file, missing, count = "", [], 0
+    document = (ROOT / "docs/graph-oddities.md").read_text()
+    for path, name in re.findall(r"`(tests/[\w/]+\.py|…)::(\w+)`", document):
+        file, count = (file if path == "…" else path), count + 1
+        if f"def {name}(" not in (ROOT / file).read_text():
+            missing.append(f"{file}::{name}")
+    assert not missing
+    assert count >= document.count("\n| ") - 2 * document.count("|---|")
 
 
 def names_in(document: str, heading: str) -> list[str]:
@@ -387,7 +405,8 @@ def awkward_report() -> dict[str, Any]:
     content: dict[str, Any] = verbatim_json.loads(
         '{"zeta":1E+2,"id":"r","@odata.context":"c","meetingEndDateTime":"2026-11-23T23:59:59.9999999Z",'
         '"meetingStartDateTime":null,"new":{"b":1.0,"a":-0,"x@odata.type":"t"},"attendanceRecords":'
-        '[{"id":"b","name":"Zoë \\ud83d\\ude00 \\ud800"},{"id":"a","score":0.10},{"emailAddress":null}]}'
+        '[{"id":"b","name":"Zoë \\ud83d\\ude00 \\ud800"},{"id":"a","score":0.10},{"emailAddress":null},'
+        '{"id":null,"role":"None"},{"id":"b","name":"\\ud800"},{"id":"b","name":"\ue000"}]}'
     )
     return content
 

@@ -12,7 +12,7 @@ from local.event_hub.partitions import COUNT
 from shared import settings
 from shared.graph import delivery
 from shared.storage import clients
-from tests.support.app_settings import PREVIOUS_STATE, STATE
+from tests.support.app_settings import ERASURE_KEY, PREVIOUS_STATE, STATE
 from tests.support.bicep import INFRA, ROOT, bicep, compiled, compiler, graph_extension
 
 ROLES = {
@@ -217,6 +217,7 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
         "TENANT_ID": "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10",
         "CLIENT_STATE": STATE,
         "CLIENT_STATE_PREVIOUS": PREVIOUS_STATE,
+        "ERASURE_KEY": ERASURE_KEY,
         "NOTIFICATION_BASE_URL": "https://app.example/api",
         "AttendanceStorage__blobServiceUri": f"https://st.blob.{cloud.storage_suffix}/",
         "AzureWebJobsStorage__accountName": "sthost" if values["GRAPH_CLOUD"] == "global" else "",
@@ -238,13 +239,18 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda file: file.name)
-def test_both_client_states_come_from_key_vault(snapshot: Path) -> None:
+def test_both_client_states_and_the_key_of_erasures_come_from_key_vault(snapshot: Path) -> None:
     """Both always exist, so a rotation only changes values in the vault."""
     secrets = resources(snapshot, "Microsoft.KeyVault/vaults/secrets")
-    assert {last(each["name"]) for each in secrets} == {"client-state", "client-state-previous"}
+    assert {last(each["name"]) for each in secrets} == {
+        "client-state",
+        "client-state-previous",
+        "erasure-key",
+    }
     for setting, output in (
         ("CLIENT_STATE", "clientStateUri"),
         ("CLIENT_STATE_PREVIOUS", "previousClientStateUri"),
+        ("ERASURE_KEY", "erasureKeyUri"),
     ):
         reference = app_settings(snapshot)[setting]
         assert reference.startswith("[format('@Microsoft.KeyVault(SecretUri={0})'")
@@ -252,17 +258,17 @@ def test_both_client_states_come_from_key_vault(snapshot: Path) -> None:
 
 
 @compiles
-def test_a_client_state_is_made_once_of_72_random_characters() -> None:
+def test_each_secret_is_made_once_of_72_random_characters() -> None:
     template = json.dumps(compiled())
     made = compiled()["resources"]["vault"]["properties"]["template"]
     secrets = [each for each in made["resources"].values() if each["type"].endswith("/secrets")]
     values = {re.findall(r"parameters\('(\w+)'\)", each["properties"]["value"])[0] for each in secrets}
-    assert [each["@options"] for each in secrets] == [{"onlyIfNotExists": []}] * 2
-    assert len(values) == 2
+    assert [each["@options"] for each in secrets] == [{"onlyIfNotExists": []}] * 3
+    assert len(values) == 3
     for each in values:  # two version 4 UUIDs: 0-9, a-f and -
         assert made["parameters"][each]["defaultValue"] == "[format('{0}{1}', newGuid(), newGuid())]"
         assert made["parameters"][each]["type"] == "securestring"
-    assert template.count("onlyIfNotExists") == 2
+    assert template.count("onlyIfNotExists") == 3
 
 
 def test_a_vault_that_was_deleted_can_be_taken_back() -> None:

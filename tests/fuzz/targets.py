@@ -17,7 +17,7 @@ from urllib.parse import quote
 from shared import settings
 from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
-from shared.graph import events, meetings, report_json, reports, verbatim_json
+from shared.graph import events, join_urls, meetings, report_json, reports, verbatim_json
 from shared.graph.client import Graph
 from shared.ledger import record
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
@@ -34,7 +34,8 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
         *("loads", "dumps", "canonical", "_integer", "_float", "_constant", "_line", "_write", "_utf8"),
         "_without_annotations",
     ),
-    meetings: ("parse_call_record", "parse_join_url", "_organizer", "_guid"),
+    join_urls: ("parse_join_url", "join_url_key", "_guid"),
+    meetings: ("parse_call_record", "_organizer", "_guid"),
     envelope: (),
     call_records: ("parse_listed",),
     notifications: (),
@@ -323,7 +324,7 @@ def _call_record(body: bytes, _: Random) -> None:
         with suppress(AttendanceError):
             meetings.parse_call_record(content, "get call record")
         if isinstance(url := content.get("joinWebUrl"), str):
-            meetings.parse_join_url(url)
+            join_urls.parse_join_url(url)
 
 
 class _Answers:
@@ -356,8 +357,13 @@ def _report(body: bytes, source: Random) -> None:
     if not isinstance(content, dict):
         return
     list(rows.interval_rows(content, {}))
+    list(rows.engagement_rows(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
-    with suppress(AttendanceError), reports.read_report(graph, where, "r") as report:
+    asked = content.get("id")  # another report's answer is not read
+    with (
+        suppress(AttendanceError),
+        reports.read_report(graph, where, asked if isinstance(asked, str) else "r") as report,
+    ):
         stored = verbatim_json.loads(report.body.read())
         _check(isinstance(stored["attendanceRecords"], list), "a report without records was written")
         _check(not report_json.NEXT_LINKS & stored.keys(), "a link to a next page was written")

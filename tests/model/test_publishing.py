@@ -40,7 +40,7 @@ from shared.ledger.record import (
 from shared.ledger.store import FOLDER, Ledger, StoredRecord
 from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
-from shared.privacy.redact import ERASED
+from shared.privacy.erasures import ERASED
 from shared.services import Services
 from shared.storage.blobs import delete_blob, get_properties
 from shared.storage.clients import Queue

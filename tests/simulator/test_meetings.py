@@ -32,6 +32,29 @@ def test_a_call_record_of_a_phone_organizer_has_no_user(graph: Graph) -> None:
     assert graph.json(f"/communications/callRecords/{call}")["organizer_v2"]["identity"]["user"] is None
 
 
+@pytest.mark.parametrize("named", ["guest", "8b081ef6-4792-4def-b2c9-c363a1bf41d5"])
+def test_a_call_record_can_name_another_organizer_than_the_meetings(graph: Graph, named: str) -> None:
+    meeting = graph.control.add_meeting()
+    made = graph.control.add_session(NewSession(meeting_id=meeting.meeting_id, record_organizer=named))
+    identity = graph.json(f"/communications/callRecords/{made.call_id}")["organizer_v2"]["identity"]
+    told = {key: value["id"] for key, value in identity.items() if value}
+    assert told == ({"guest": f"teamsvisitor:{made.call_id}"} if named == "guest" else {"user": named})
+
+
+def test_a_deleted_organizer_is_no_user_any_more(graph: Graph) -> None:
+    meeting = graph.control.add_meeting(NewMeeting(organizer="00000000-0000-4000-8000-00000000de1e"))
+    assert graph.get(lookup(meeting.organizer_id, meeting.join_web_url)).ok
+    graph.control.delete_user(meeting.organizer_id)
+    assert graph.refusal(lookup(meeting.organizer_id, meeting.join_web_url))[0] == 404
+
+
+def test_a_personal_meeting_has_a_link_of_its_own_that_is_refused(graph: Graph) -> None:
+    meeting = graph.control.add_meeting(NewMeeting(kind="personal"))
+    assert meeting.join_web_url.startswith("https://teams.live.com/meet/")
+    anybody = graph.control.add_meeting().organizer_id
+    assert graph.refusal(lookup(anybody, meeting.join_web_url))[0] == 400
+
+
 def test_a_call_of_another_tenants_organizer_says_so(graph: Graph) -> None:
     meeting = graph.control.add_meeting(NewMeeting(tenant=FOREIGN))
     call = graph.control.add_session(NewSession(meeting_id=meeting.meeting_id)).call_id

@@ -87,7 +87,7 @@ def do_everything(client: Client, endpoint: Endpoint) -> None:
     found = events.get_event(graph, EventKind(event.kind), event.event_id)
     list(graph.list_pages(events.event_path(found.kind), "list events"))
     for session in events.list_sessions(graph, found):
-        read_all(graph, EventReports(session))
+        read_all(graph, EventReports(session.session))
     for resource in ("communications/callRecords", "solutions/virtualEvents/events"):
         new = NewSubscription(resource, "created", endpoint.url, endpoint.url, "s" * 32, timedelta(hours=1))
         create_subscription(graph, new)

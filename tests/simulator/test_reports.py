@@ -1,6 +1,7 @@
 """The simulated attendance reports answer as documented."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -81,15 +82,40 @@ def test_the_records_of_a_report_have_an_address_of_their_own(graph: Graph) -> N
     assert [len(page) for page in pages] == [3, 3, 1]
 
 
-def test_numbers_of_unknown_properties_keep_their_form(graph: Graph) -> None:
-    meeting, session = held(graph, participants=1)
-    text = graph.get(f"{reports_of(meeting)}/{session.report_id}?$expand=attendanceRecords").text
-    assert '"averageEngagement":1.50' in text
-    assert '"attentionScore":{"value":1.0,"weight":1E+2}' in text
-    assert (
-        '"attentionScore":{"value":1.0,"weight":1E+2}'
-        in graph.control.true_report(session.report_id).decode()
-    )
+def test_engagements_are_those_of_the_resource_type_and_lie_in_a_stay(graph: Graph) -> None:
+    meeting, session = held(graph, participants=20)
+    report = graph.json(f"{reports_of(meeting)}/{session.report_id}?$expand=attendanceRecords")
+    kinds = {
+        "reaction": {"like", "love", "applause", "laugh", "surprised"},
+        "hand": {"raiseHand"},
+        "camera": {"cameraOn", "cameraOff"},
+        "microphone": {"mute", "unmute"},
+    }
+    found = [(record, each) for record in report["attendanceRecords"] for each in record["engagements"]]
+    assert len(found) > 5
+    for record, each in found:
+        assert each["engagementSubType"] in kinds[each["engagementType"]]
+        assert any(
+            stay["joinDateTime"] <= each["dateTime"] <= stay["leaveDateTime"]
+            for stay in record["attendanceIntervals"]
+        )
+    assert not {"averageEngagement", "attentionScore"} & {*report, *report["attendanceRecords"][0]}
+
+
+def test_reports_can_lack_what_us_government_leaves_out(graph: Graph) -> None:
+    meeting, session = held(graph, participants=20)
+    path = f"{reports_of(meeting)}/{session.report_id}?$expand=attendanceRecords"
+    everywhere = graph.json(path)
+    graph.control.change_settings(reportProperties="usGovernment")
+    there = graph.json(path)
+    assert everywhere.keys() - there.keys() == {"externalEventInformation"}
+    (of_record,) = {
+        frozenset(one.keys() - other.keys())
+        for one, other in zip(everywhere["attendanceRecords"], there["attendanceRecords"], strict=True)
+    }
+    assert of_record == {"registrationId", "engagements"}
+    truth = json.loads(graph.control.true_report(session.report_id))
+    assert truth["attendanceRecords"] == there["attendanceRecords"]
 
 
 def test_totals_are_the_sum_of_the_intervals_and_identities_are_as_seen_in_the_field(graph: Graph) -> None:
@@ -103,10 +129,17 @@ def test_totals_are_the_sum_of_the_intervals_and_identities_are_as_seen_in_the_f
         assert record["totalAttendanceInSeconds"] == sum(seconds)
     assert {record["role"] for record in records} == {"Organizer", "Presenter", "Attendee", "None"}
     assert {record["emailAddress"] for record in records} >= {"", None}
-    assert any(record["identity"]["id"] is None for record in records)
-    assert any(
-        record["identity"]["@odata.type"].endswith("communicationsPhoneIdentity") for record in records
-    )
+    identities = [record["identity"] for record in records]
+    flat = [each for each in identities if "id" in each]
+    nested = [(key, value) for each in identities if "id" not in each for key, value in each.items() if value]
+    assert len(nested) == len(identities) - len(flat) > 0
+    types = {each["@odata.type"].rpartition(".")[2] for each in flat}
+    assert types >= {"communicationsPhoneIdentity", "communicationsGuestIdentity"}
+    assert {key for key, _ in nested} >= {"user", "phone"}
+    everyone = [*flat, *(value for _, value in nested)]
+    assert any(each["id"] is None and each["displayName"] for each in everyone), "anonymous"
+    assert any(each["id"] is None and each["displayName"] is None for each in everyone), "every field null"
+    assert any(each.get("tenantId") == "9188040d-6c67-4c5b-b112-36a304b66dad" for each in everyone)
 
 
 def test_select_keeps_what_it_names_and_refuses_what_does_not_exist(graph: Graph) -> None:
@@ -166,6 +199,20 @@ def test_the_list_of_a_channel_meeting_holds_the_reports_of_the_whole_channel(gr
         assert {each["id"] for each in graph.json(reports_of(meeting))["value"]} == set(reports[:2])
     assert [each["id"] for each in graph.json(reports_of(meetings[2]))["value"]] == reports[2:]
     assert graph.refusal(f"{reports_of(meetings[2])}/{reports[0]}")[0] == 404
+
+
+def test_a_channel_of_an_old_team_has_another_thread_and_lists_all_the_same(graph: Graph) -> None:
+    order = NewMeeting(kind="channel", channel="Board", old=True)
+    meetings = [graph.control.add_meeting(order) for _ in range(2)]
+    reports = [
+        graph.control.add_session(NewSession(meeting_id=each.meeting_id)).report_id for each in meetings
+    ]
+    for meeting in meetings:
+        assert re.search(r"/19%3a[0-9a-f]{32}%40thread\.skype/\d+\?", meeting.join_web_url)
+        assert {each["id"] for each in graph.json(reports_of(meeting))["value"]} == set(reports)
+    alone = graph.control.add_meeting(NewMeeting(old=True))
+    assert re.search(r"/19%3ameeting_[^/]+%40thread\.skype/0\?", alone.join_web_url)
+    assert graph.json(reports_of(alone))["value"] == []
 
 
 def test_reports_are_kept_for_a_year(graph: Graph) -> None:

@@ -186,6 +186,18 @@ def another_session_of_the_meeting_is_refused(scene: Scene) -> None:
     scene.outcome(made.call_id, "stored")
 
 
+def a_channel_holds_two_meetings(scene: Scene) -> None:
+    made = []
+    for ago in (timedelta(), timedelta(minutes=20)):
+        meeting = scene.control.add_meeting(NewMeeting("channel", channel="Two"))
+        end = datetime.now(UTC) - ago
+        made.append(scene.control.add_session(NewSession(meeting.meeting_id, end=end, announce=False)))
+    scene.notify(made[0].call_id)
+    scene.wait_for("report.stored", report=made[1].report_id)
+    scene.notify(made[1].call_id)
+    scene.outcome(made[1].call_id, "stored")
+
+
 def graph_answers_with_something_else(scene: Scene) -> None:
     broken: list[dict[str, Any]] = [
         {"body": f'{{"displayName": "{CANARY}'},
@@ -462,6 +474,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     there_is_no_report: {"signal.pending", "signal.settled"},
     graph_refuses: {"signal.pending", "signal.settled", "access.denied", "access.opened"},
     another_session_of_the_meeting_is_refused: {"report.skipped"},
+    a_channel_holds_two_meetings: {"report.attributed"},
     graph_answers_with_something_else: {"signal.pending", "signal.settled"},
     another_worker_knew_more: {"outcome.kept"},
     storage_refuses: {"heartbeat.failed"},
@@ -501,6 +514,11 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
     elsewhere = {"sweep.skipped", "report.locked"}  # need hours, a policy
+    elsewhere |= {
+        "attempt.crashed",
+        "scope.changed",
+        "signal.revised",
+    }  # say no more than the type of an error
     assert set().union(*PATHS.values()) | elsewhere | OF_EVENTS == DOCUMENTED
 
 

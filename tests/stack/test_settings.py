@@ -28,6 +28,7 @@ def environment(given: dict[str, str]) -> dict[str, str]:
         graph_root="http://127.0.0.1:4",
         functions_url="http://127.0.0.1:5",
         client_state="generated-for-this-stack-0123456789",
+        erasure_key="generated-for-erasures-0123456789abcdef",
     )
 
 

@@ -3,12 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from local.simulator.control.client import EventMade, SessionMade
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from local.stack.compose import Stack
+from shared.graph.join_urls import join_url_key, series_id
 from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack(SIGNALS="call-records,virtual-events")
@@ -131,6 +133,63 @@ def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_
     report, metadata = blob_of(front, made.report_id)
     assert metadata["source"] == "webinar"
     assert is_true(front, made.report_id, report)
+
+
+def test_sessions_keep_meeting_and_link_beside_event_and_session_ids(front: Front) -> None:
+    """Whether the call record or the event's own report is read first, and after a backfill."""
+    end = datetime.now(UTC) - timedelta(days=3)  # a day of its own, so that the backfill finds nothing else
+    views: tuple[Any, ...] = ("same", "different", "same")
+    events = [front.control.add_event(NewEvent(announce=False, meeting_view=view)) for view in views]
+    made = [
+        held(front, each, announce_report=False, start=end - timedelta(minutes=30), end=end)
+        for each in events
+    ]
+    call_first = made[:2]
+    for each in call_first:
+        front.notify(each.call_id)
+        front.outcome(each.call_id, "stored")
+    day = f"{end:%Y-%m-%d}"
+    front.ask("backfill", start=f"{day}T00:00:00Z", end=f"{day}T23:59:59Z")
+    for each in made:
+        stored(front, each)
+        front.notify(each.call_id)
+        front.outcome(each.call_id, "stored")
+
+    def known() -> list[dict[str, str]] | None:
+        found = [blob_of(front, each.report_id)[1] for each in made]
+        return found if all({"meetingid", "eventid"} <= each.keys() for each in found) else None
+
+    before = eventually(known, "the facts of both")
+    for event, metadata in zip(events, before, strict=True):
+        session = event.sessions[0]
+        assert {
+            "source": "webinar",
+            "eventid": event.event_id,
+            "sessionid": session.session_id,
+            "organizerid": event.organizer_id,
+            "meetingid": session.meeting_id,
+            "joinweburl": session.join_web_url,
+            "joinurlkey": join_url_key(session.join_web_url),
+            "seriesid": series_id(session.join_web_url),
+        }.items() <= {key: unquote(value) for key, value in metadata.items()}.items()
+    attempts = [front.outcome(each.call_id, "stored")["attempt"] for each in made]
+    front.ask("backfill", start=f"{day}T00:00:00Z", end=f"{day}T23:59:59Z")
+    eventually(
+        lambda: all(
+            front.outcome(each.call_id, "stored")["attempt"] > attempt
+            for each, attempt in zip(made, attempts, strict=True)
+        ),
+        "another attempt at each",
+    )
+    assert known() == before
+
+
+def test_a_report_that_was_announced_carries_the_link_of_its_session(front: Front) -> None:
+    event = announced(front)
+    made = held(front, event)
+    assert stored(front, made)["joinWebUrl"] == event.sessions[0].join_web_url
+    _, metadata = blob_of(front, made.report_id)
+    assert metadata["seriesid"] == series_id(event.sessions[0].join_web_url)
 
 
 def test_an_organizer_without_access_is_named_and_taken_up_once_he_has_it(front: Front) -> None:

@@ -32,6 +32,8 @@ class Blob:
     etag: str
     creation_time: datetime
     last_modified: datetime
+    version_id: str | None = None
+    is_current_version: bool | None = None
 
     @property
     def size(self) -> int:
@@ -173,6 +175,16 @@ class BlobClient:
 
     container: Any
     name: str
+    version_id: str | None = None
+
+    def download_blob(self) -> Blob:
+        """A version of it."""
+        found: Blob = self.container.earlier[self.name, self.version_id]
+        return found
+
+    def delete_blob(self) -> None:
+        """Delete a version of it."""
+        del self.container.earlier[self.name, self.version_id]
 
     def exists(self) -> bool:
         try:

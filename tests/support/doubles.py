@@ -65,9 +65,11 @@ class Container:
     watch: Callable[[str, Blob | None, Blob | None], None] = lambda name, before, after: None
     blobs: dict[str, Blob] = field(default_factory=dict)
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    is_versioned: bool = False
+    earlier: dict[tuple[str, str | None], Blob] = field(default_factory=dict)  # by name and version
 
-    def get_blob_client(self, name: str) -> BlobClient:
-        return BlobClient(self, name)
+    def get_blob_client(self, name: str, version_id: str | None = None) -> BlobClient:
+        return BlobClient(self, name, version_id)
 
     def download_blob(self, name: str, *, offset: int = 0, length: int | None = None) -> Blob:
         def download() -> Blob:
@@ -83,6 +85,7 @@ class Container:
             before = self._there(name)
             check(before, match_condition, etag)
             del self.blobs[name]
+            self._keep(before)
             self.watch(name, before, None)
 
         self.steps.take(delete)
@@ -107,6 +110,8 @@ class Container:
             now = self.steps.now.replace(microsecond=0)  # as in the headers that carry them
             created = before.creation_time if before else now
             version = f'"0x{next(self.versions):X}"'
+            if before:
+                self._keep(before)
             self.blobs[name] = after = Blob(name, body, dict(metadata or {}), version, created, now)
             self.watch(name, before, after)
             return version
@@ -114,8 +119,12 @@ class Container:
         return self.steps.take(upload)
 
     def list_blobs(self, *, name_starts_with: str, include: list[str]) -> Iterator[Blob]:
-        assert include == ["metadata"]
+        assert include in (["metadata"], ["metadata", "versions"])
         yield from self.steps.take(lambda: self.below(name_starts_with))
+        if "versions" in include:
+            yield from [
+                blob for blob in list(self.earlier.values()) if blob.name.startswith(name_starts_with)
+            ]
 
     def walk_blobs(self, *, name_starts_with: str, delimiter: str) -> Iterator[Folder]:
         names = self.steps.take(lambda: [blob.name for blob in self.below(name_starts_with)])
@@ -123,8 +132,15 @@ class Container:
         folders = {delimiter.join(name.split(delimiter)[:depth]) + delimiter for name in names}
         yield from map(Folder, sorted(folders))
 
-    def list_blob_names(self, *, name_starts_with: str) -> Iterator[str]:
+    def list_blob_names(self, *, name_starts_with: str = "") -> Iterator[str]:
         yield from (blob.name for blob in self.steps.take(lambda: self.below(name_starts_with)))
+
+    def _keep(self, before: Blob) -> None:
+        """Keep a version of what is replaced or deleted, as the account does."""
+        if self.is_versioned:
+            self.earlier[before.name, before.etag] = replace(
+                before, version_id=before.etag, is_current_version=False
+            )
 
     def below(self, prefix: str) -> list[Blob]:
         """The blobs whose names begin with `prefix`, in order.

@@ -120,7 +120,7 @@ class App:
     def __init__(self) -> None:
         self.steps = Steps(NOW)
         self.calls: list[Call] = []
-        self.container = WatchedContainer(self.steps, tell=self._about_to)
+        self.container = WatchedContainer(self.steps, tell=self._about_to, is_versioned=True)
         self.state = WatchedContainer(self.steps, tell=self._about_to)
         names = (*FUNCTIONS, clients.UPKEEP_POISON)
         self.queues = {name: WatchedQueue(self.steps, name=name, tell=self._about_to) for name in names}

@@ -141,15 +141,6 @@ def test_an_events_own_report_replaces_its_meetings_view_unless_it_has_fewer_rec
     assert archive(container).store(reading(2, size=1), EVENT).result is REPLACED
 
 
-def test_an_erased_report_is_left_where_it_is_although_its_end_moves_past_midnight() -> None:
-    container = Container(Steps(NOW))
-    early = archive(container).store(reading(2, end=NOW - timedelta(hours=1)), MEETING)
-    container.blobs[early.name].metadata["erased"] = "2026-11-24T00:00:00.000Z"
-    late = archive(container).store(reading(3), MEETING)
-    assert (late.result, late.name) == (KEPT, early.name)
-    assert list(container.blobs) == [early.name]
-
-
 def test_metadata_of_others_say_nothing_and_keep_a_partial_reading_from_replacing() -> None:
     container = Container(Steps(NOW))
     name = archive(container).store(reading(3), MEETING).name

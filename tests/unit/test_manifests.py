@@ -28,6 +28,7 @@ from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
 from shared.days.manifests import Manifest, Manifests, next_manifest, serialize_manifest
 from shared.errors import AttendanceError
+from shared.graph.join_urls import join_url_key, series_id
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
@@ -219,6 +220,8 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "eventId": None,
             "sessionId": None,
             "joinWebUrl": URL,
+            "joinUrlKey": join_url_key(URL),
+            "seriesId": series_id(URL),
             "start": "2026-11-23T11:00:00.000Z",
             "end": "2026-11-23T12:00:00.000Z",
             "participants": 250,
@@ -235,7 +238,8 @@ def test_a_line_names_event_and_session_of_a_webinar(
     manifests.refresh(DAY, final=False)
     (line,) = lines(container)
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
-    unknown = {"meetingId", "organizerId", "joinWebUrl", "start", "end", "participants"}
+    unknown = {"meetingId", "organizerId", "joinWebUrl", "joinUrlKey", "seriesId"}
+    unknown |= {"start", "end", "participants"}
     assert {name for name, value in line.items() if value is None} == unknown
 
 

@@ -18,7 +18,6 @@ from shared.graph.meetings import (
     find_online_meeting_id,
     get_call_record,
     parse_call_record,
-    parse_join_url,
 )
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -62,52 +61,6 @@ class Answers(Graph):
 
 def refusal() -> Refused:
     return Refused("ask", "refused", status=400, code="BadRequest", hint="1026", request_id="r-1")
-
-
-def test_a_classic_join_url_tells_tenant_and_organizer() -> None:
-    found = parse_join_url(CLASSIC)
-    assert (found.tenant_id, found.organizer_id) == (TENANT, IN_JOIN_URL)
-    assert (found.join_meeting_id, found.is_channel) == (None, False)
-
-
-@pytest.mark.parametrize("url", [SHORT, SHORT.partition("?")[0], SHORT.replace("?", "/?")])
-def test_a_short_join_url_tells_the_meetings_digits_alone(url: str) -> None:
-    found = parse_join_url(url)
-    assert found.join_meeting_id == "2145678901234"
-    assert (found.tenant_id, found.organizer_id) == (None, None)
-
-
-@pytest.mark.parametrize("form", ["%40thread.tacv2", "@thread.tacv2"])
-def test_a_channel_meeting_is_told_by_its_thread(form: str) -> None:
-    found = parse_join_url(CLASSIC.replace("%40thread.v2", form))
-    assert found.is_channel
-    assert found.organizer_id == IN_JOIN_URL
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "no address",
-        "https://[::1/l",
-        "https://teams.microsoft.com/l/meetup-join/x?context=",
-        "https://teams.microsoft.com/l/meetup-join/x?context=[1]",
-        "https://teams.microsoft.com/l/meetup-join/x?context=%7bbroken",
-        f"https://teams.microsoft.com/l/meetup-join/x?context={'[' * 100_000}",
-        'https://teams.microsoft.com/l/meetup-join/x?context={"Tid":7,"Oid":"../x"}',
-        "https://teams.live.com/meet/12ab",
-        "https://teams.microsoft.com/meeting/12",
-    ],
-    ids=lambda url: url[:70],
-)
-def test_what_a_join_url_does_not_tell_is_none(url: str) -> None:
-    found = parse_join_url(url)
-    assert (found.tenant_id, found.organizer_id, found.join_meeting_id) == (None, None, None)
-
-
-@given(st.text() | st.text().map(lambda text: f"https://teams.microsoft.com/{text}?context={text}"))
-def test_no_join_url_is_an_error(url: str) -> None:
-    assert parse_join_url(url).organizer_id is None
 
 
 def test_organizer_v2_names_the_organizer_before_anything_else() -> None:

@@ -50,7 +50,7 @@ from shared.messages.signals import (
     call_record_news,
     report_news,
 )
-from shared.privacy.redact import ERASED
+from shared.privacy.erasures import ERASED
 
 SEEN = datetime(2026, 11, 23, 23, 50, tzinfo=UTC)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -158,9 +158,22 @@ def test_a_call_event_names_its_meeting_encoded_or_not(times_encoded: int) -> No
     assert found.encrypted.items == (RichItem(JOIN, SEALED, SUBSCRIPTION),)
 
 
-def test_the_resource_of_2022_is_understood() -> None:
-    resource = f"/communications/onlineMeetings/?$filter=JoinWebUrl eq '{quote(JOIN, safe='')}'"
-    found = parse_notifications(body(item(resource=resource, encryptedContent=SEALED)), ALL, SEEN)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "/communications/onlineMeetings/?$filter=JoinWebUrl eq '{}'",
+        "communications/onlineMeetings?$filter=joinWebUrl+eq+'{}'",
+        "communications/onlineMeetings/?$filter=joinWebUrl%20eq%20'{}'",
+        "communications/onlineMeetings/?%24filter=joinWebUrl+eq+'{}'",
+        "communications/onlineMeetings?%24filter=JoinWebUrl%20eq%20%27{}%27",
+    ],
+)
+@pytest.mark.parametrize("times_encoded", [0, 1, 2])
+def test_the_resource_of_2022_to_2024_is_understood(form: str, times_encoded: int) -> None:
+    url = JOIN
+    for _ in range(times_encoded):
+        url = quote(url, safe="")
+    found = parse_notifications(body(item(resource=form.format(url), encryptedContent=SEALED)), ALL, SEEN)
     assert found.encrypted.items == (RichItem(JOIN, SEALED, SUBSCRIPTION),)
 
 

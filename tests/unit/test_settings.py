@@ -260,6 +260,14 @@ def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
     assert settings.organizers == {TENANT}
 
 
+def test_a_key_of_erasures_that_is_not_resolved_stops_no_webhook() -> None:
+    """Without it the worker stops only where persons are erased, and the doors never."""
+    reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/erasure-key)"
+    assert load(ENVIRON | {"ERASURE_KEY": reference}).erasure_key == ""
+    with pytest.raises(SettingError, match="ERASURE_KEY has fewer than 32"):
+        load(ENVIRON | {"ERASURE_KEY": "short"})
+
+
 def test_both_client_states_are_accepted_and_the_current_one_comes_first() -> None:
     assert load(ENVIRON).client_states == (CURRENT, PREVIOUS)
     assert load(without("CLIENT_STATE_PREVIOUS")).client_states == (CURRENT,)

@@ -25,7 +25,10 @@ REPORT = {
     "meetingStartDateTime": "2026-11-23T09:00:00.1234567Z",
     "meetingEndDateTime": "2026-11-23T10:00:00Z",
     "totalParticipantCount": 2,
-    "attendanceRecords": [record(), {}],
+    "attendanceRecords": [
+        record(engagements=[{"engagementType": "hand", "dateTime": "2026-11-23T09:01:00Z"}]),
+        {},
+    ],
 }
 
 
@@ -141,7 +144,7 @@ def test_pseudonyms_are_the_same_for_the_same_person_and_key() -> None:
 
 @pytest.mark.parametrize("table", list(Table))
 def test_every_column_that_tells_who_is_a_pseudonym_or_left_out(table: Table) -> None:
-    plain = {"tenantId", "identityType", "role", "source"}
+    plain = {"tenantId", "identityType", "role", "source", "engagementType", "engagementSubType"}
     row = {name: f"secret-{name}" for name in COLUMNS[table]}
     told = {name for name, value in Pseudonyms("k" * 16).row(row).items() if value == f"secret-{name}"}
     kept = tables.TIMES | tables.COUNTS

@@ -143,7 +143,7 @@ class CallRecords:
         if session.meeting_id is not None:
             properties["joinWebUrl"] = odata.text(self._world.meetings[session.meeting_id].join_web_url)
         organizer = {
-            "id": session.organizer_id,
+            "id": session.record_organizer or session.organizer_id,
             "administrativeUnitInfos": [],
             "identity": dict.fromkeys(_KINDS_OF_IDENTITY) | self._organizer(session),
         }
@@ -162,12 +162,15 @@ class CallRecords:
     def _organizer(self, session: Session) -> dict[str, object]:
         if session.phone_organizer:
             return {"phone": {"id": "+14255550123", "displayName": None, "tenantId": None}}
-        person = self._world.people.get(session.organizer_id)
+        if session.record_organizer == "guest":
+            return {"guest": {"id": f"teamsvisitor:{session.call_id}", "displayName": None, "tenantId": None}}
+        organizer = session.record_organizer or session.organizer_id
+        person = self._world.people.get(organizer)
         meeting = None if session.meeting_id is None else self._world.meetings[session.meeting_id]
-        name = person.display_name if person else full_name(self._world.source_of(session.organizer_id))
+        name = person.display_name if person else full_name(self._world.source_of(organizer))
         tenant = meeting.tenant_id if meeting else self._world.tenant_id
         user = {
-            "id": session.organizer_id,
+            "id": organizer,
             "displayName": name,
             "tenantId": tenant,
             "userPrincipalName": None,

@@ -97,7 +97,7 @@ class OnlineMeetings:
             self._world.policies.check(request.caller.app_id, user)
         elif user != request.caller.object_id:
             raise GraphError(403, "Forbidden", "Insufficient privileges to complete the operation.")
-        if user not in self._world.people:
+        if user not in self._world.people or user in self._world.policies.deleted:
             raise GraphError(404, "NotFound", "User not found")
         return user
 

@@ -8,7 +8,7 @@ Sources: List meetingAttendanceReports, Get meetingAttendanceReport, List attend
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from local.simulator import moments, odata
@@ -41,7 +41,7 @@ class AttendanceReports:
         self._world = world
         self._settings = settings
         self._address = f"{address}/attendanceReports"
-        self._place = place
+        self._named = place
 
     def routes(self) -> list[Route]:
         """The routes of this resource."""
@@ -111,6 +111,12 @@ class AttendanceReports:
         page, next_link = self._page(request, everyone, request.address, place.form)
         context = request.context(f"{place.context}('{session.report_id}')/attendanceRecords")
         return GraphReply(body=odata.collection(context, page, next_link))
+
+    def _place(self, request: GraphRequest) -> Place:
+        """The place that a request names, in the form of this cloud."""
+        place = self._named(request)
+        government = self._settings.report_properties == "usGovernment"
+        return replace(place, form=replace(place.form, government=government))
 
     def _session(self, request: GraphRequest, place: Place) -> Session:
         session = self._world.report(place.meeting, request.parameters["report"], moments.now())

@@ -133,6 +133,10 @@ class Control(LoginControl):
         """Remove an organizer's application access policy, or grant it to every app."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": denied})
 
+    def delete_user(self, organizer_id: str) -> None:
+        """Deletes a user: Graph does not know him any more."""
+        self._send("POST", f"organizers/{organizer_id}", {"deleted": True})
+
     def allow(self, organizer_id: str, *apps: str) -> None:
         """Grant an organizer's application access policy to these applications alone."""
         self._send("POST", f"organizers/{organizer_id}", {"denied": False, "apps": list(apps)})

@@ -125,8 +125,10 @@ class ControlRoutes:
         return [_session(each) for each in sessions]
 
     def change_organizer(self, body: Body, organizer: str) -> None:
-        """Remove an organizer's access policy, or grant it to all or some `apps`."""
-        if body.get("denied", False):
+        """Grant or remove an organizer's access policy, or delete the user."""
+        if body.get("deleted", False):
+            self._world.policies.deleted.add(organizer.lower())
+        elif body.get("denied", False):
             self._world.policies.denied.add(organizer.lower())
         else:
             self._world.policies.allow(organizer, body.get("apps"))
@@ -195,7 +197,7 @@ class ControlRoutes:
         async def text() -> AsyncIterator[str]:
             yield "{"
             for number, session in enumerate(sessions):
-                whole = attendance.whole_report(self._world, session)
+                whole = self._whole(session)
                 yield f"{',' if number else ''}{json.dumps(session.report_id)}:{whole}"
                 await asyncio.sleep(0)  # thousands of reports must not keep Graph from answering
             yield "}"
@@ -207,7 +209,11 @@ class ControlRoutes:
         session = self._world.session_of_report(report)
         if session is None or session.meeting_id is None or session.no_report:
             raise KeyError(report)
-        return Response(attendance.whole_report(self._world, session), media_type="application/json")
+        return Response(self._whole(session), media_type="application/json")
+
+    def _whole(self, session: Session) -> str:
+        government = self._simulator.settings.report_properties == "usGovernment"
+        return attendance.whole_report(self._world, session, government=government)
 
     def change_subscription(self, body: Body, subscription: str) -> object:
         """Change any field of a subscription, also hidden ones such as clientState."""

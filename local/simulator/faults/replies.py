@@ -1,4 +1,4 @@
-"""Replies that are changed on their way out: next links that never end, and bodies that are packed, padded or drip."""
+"""Faults in replies: endless next links; packed, padded and dripping bodies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBERS = itertools.count(1)
 
 
 def relink(fault: Fault | None, reply: GraphReply, address: str, query: str) -> GraphReply:
-    """The reply with another next link, where that was asked for; `address` and `query` are the request's."""
+    """Replace the next link of a reply if a fault asks for it."""
     if fault is None or fault.action not in ("cycle", "endless", "otherLink") or reply.status != 200:
         return reply
     page = json.loads(reply.body)
@@ -33,7 +33,7 @@ def relink(fault: Fault | None, reply: GraphReply, address: str, query: str) -> 
 
 
 def pack(fault: Fault | None, content: bytes) -> tuple[bytes, dict[str, str]]:
-    """The content with `pad` bytes of white space behind it, packed by each of the fault's encodings in turn."""
+    """Pad the content with white space, then apply each of the fault's encodings."""
     if fault is None:
         return content, {}
     content += b" " * fault.pad

@@ -1,14 +1,14 @@
 """Attendance records of a session, and its report, as Graph returns them.
 
 A pure function of the seed and the session; nothing is stored. A report that is early or may still grow is the same
-report with fewer records. The last properties of report and record are ones that no client knows yet, with
-numbers that must not be rewritten.
+report with fewer records. Nobody documents how Graph names those who are no users of the tenant, so they come in every
+shape that its metadata allow. Engagements are documented and not yet everywhere; US Government leaves out more.
 """
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -18,21 +18,42 @@ from local.simulator.odata import Entity
 from local.simulator.tenant.orders import View
 from local.simulator.tenant.people import Person, full_name, guid, staff
 from local.simulator.tenant.sessions import Session
-from local.simulator.tenant.world import World
+from local.simulator.tenant.world import CONSUMERS, World
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-USER = "#microsoft.graph.communicationsUserIdentity"
-PHONE = "#microsoft.graph.communicationsPhoneIdentity"
+TYPE = "#microsoft.graph.communications"
+USER = f"{TYPE}UserIdentity"
+PHONE = f"{TYPE}PhoneIdentity"
+ENGAGEMENTS = (
+    ("reaction", "like"), ("reaction", "love"), ("reaction", "applause"), ("reaction", "laugh"),
+    ("reaction", "surprised"), ("hand", "raiseHand"), ("camera", "cameraOn"), ("camera", "cameraOff"),
+    ("microphone", "unmute"), ("microphone", "mute"),
+)  # fmt: skip
 CRM = uuid.UUID("1a2b3c4d-0000-4000-8000-00000000c4a1")
 SHARE_BEFORE_GROWTH = 0.6
+# The identities of those who are no users of the tenant: their key in a set of identities, and their type.
+_OUTSIDERS = {
+    "anonymous": ("user", USER),
+    "guest": ("guest", f"{TYPE}GuestIdentity"),
+    "phone": ("phone", PHONE),
+    "federated": ("user", USER),
+    "consumer": ("user", USER),
+    "applicationInstance": ("applicationInstance", f"{TYPE}ApplicationInstanceIdentity"),
+    "acsUser": ("acsUser", "#microsoft.graph.azureCommunicationServicesUserIdentity"),
+    "unknown": ("user", USER),
+}
 
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a report: registrations, and the order of properties and records."""
+    """The form of a report: registrations, and the order of properties and records.
+
+    `government`: without the properties that US Government leaves out.
+    """
 
     registered: bool = False
     reversed: bool = False
+    government: bool = False
 
 
 OF_EVENT = Form(registered=True)
@@ -55,6 +76,18 @@ class Interval:
     def seconds(self) -> int:
         """The length, in whole seconds as reports give it."""
         return int((self.leave - self.join).total_seconds())
+
+    @property
+    def engagements(self) -> list[dict[str, str]]:
+        """What the person did during the stay, at most three things."""
+        found = []
+        for number in range((self.seventh + 1) % 4):
+            at = self.join + timedelta(seconds=37 * (number + 1) + self.seventh)
+            kind, subkind = ENGAGEMENTS[(3 * self.seventh + 7 * number) % len(ENGAGEMENTS)]
+            if at < self.leave:
+                moment = moments.format_time(at, self.seventh)
+                found.append({"engagementType": kind, "engagementSubType": subkind, "dateTime": moment})
+        return found
 
 
 @dataclass(frozen=True)
@@ -91,12 +124,14 @@ class Attendee:
             emailAddress=self.address,
             totalAttendanceInSeconds=sum(stay.seconds for stay in self.intervals),
             role=self.role,
-            registrationId=None,
         )
+        if not form.government:
+            record["registrationId"] = "null"
         record["identity"] = self.identity
         record["attendanceIntervals"] = odata.text(intervals)
-        record["attentionScore"] = '{"value":1.0,"weight":1E+2}'
-        if form.registered:
+        if not form.government:
+            record["engagements"] = odata.text([each for stay in self.intervals for each in stay.engagements])
+        if form.registered and not form.government:
             record |= self._registration()
         return _ordered(record, form)
 
@@ -121,12 +156,12 @@ def report(session: Session, attendees: tuple[Attendee, ...], at: datetime, form
         meetingStartDateTime=moments.format_time(session.start, seventh),
         meetingEndDateTime=moments.format_time(_end(session, at), seventh),
     )
-    properties["externalEventInformation"] = odata.text(
-        [{"applicationId": str(uuid.UUID(int=session.participants)), "externalEventId": "crm/1 ä"}]
-        if seventh % 2
-        else []
-    )
-    properties["averageEngagement"] = "1.50"
+    if not form.government:
+        properties["externalEventInformation"] = odata.text(
+            [{"applicationId": str(uuid.UUID(int=session.participants)), "externalEventId": "crm/1 ä"}]
+            if seventh % 2
+            else []
+        )
     return _ordered(properties, form)
 
 
@@ -143,10 +178,10 @@ def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee
     return everyone
 
 
-def whole_report(world: World, session: Session) -> str:
+def whole_report(world: World, session: Session, *, government: bool = False) -> str:
     """The final report of a session: all records, without OData annotations."""
     meeting = None if session.meeting_id is None else world.meetings[session.meeting_id]
-    form = Form() if meeting is None or meeting.view == "plain" else OF_EVENT
+    form = replace(Form() if meeting is None or meeting.view == "plain" else OF_EVENT, government=government)
     everyone = attendees_at(world, session, END_OF_TIME)
     records = ",".join(odata.entity_text(each.entity(form)) for each in everyone)
     return odata.entity_text(
@@ -202,21 +237,32 @@ def _employee(source: Random, person: Person, role: str, stays: tuple[Interval, 
 
 
 def _outsider(source: Random, stays: tuple[Interval, ...]) -> Attendee:
-    """A guest without an id, somebody on the phone, or a person of a federated tenant."""
-    kind = source.choice(("guest", "guest", "phone", "federated"))
-    identity: dict[str, str | None]
-    if kind == "phone":
-        number = f"+1425555{source.randrange(10**4):04d}"
-        identity = {"@odata.type": PHONE, "id": number, "displayName": None}
-    else:
-        identity = {
-            "@odata.type": USER,
-            "id": guid(source) if kind == "federated" else None,
-            "displayName": full_name(source),
-            "tenantId": None,
-        }
-    address = f"visitor{source.randrange(10**6)}@fabrikam.example" if kind == "federated" else None
-    return Attendee(guid(source), address, "Attendee", odata.text(identity), stays)
+    """Somebody who is no user of the tenant, named flat or under the kind of identity."""
+    kind = source.choice((*_OUTSIDERS, "guest", "phone", "federated"))
+    name, address = full_name(source), None
+    identity: dict[str, str | None] = {"id": None, "displayName": name, "tenantId": None}
+    match kind:
+        case "anonymous":
+            pass
+        case "guest":
+            identity["id"] = f"teamsvisitor:{guid(source).replace('-', '')}"
+        case "phone":
+            identity = {"id": f"+1425555{source.randrange(10**4):04d}", "displayName": None}
+        case "federated" | "consumer":
+            identity["id"] = guid(source)
+            identity["tenantId"] = CONSUMERS if kind == "consumer" else guid(source)
+            address = f"visitor{source.randrange(10**6)}@fabrikam.example" if kind == "federated" else None
+        case "applicationInstance":
+            identity = {"id": guid(source), "displayName": f"Auto attendant {source.randrange(100)}"}
+        case "acsUser":
+            identity = {"id": f"8:acs:{guid(source)}", "azureCommunicationServicesResourceId": guid(source)}
+        case _:
+            identity = dict.fromkeys(identity)
+    key, type_name = _OUTSIDERS[kind]
+    typed = {"@odata.type": type_name} | identity
+    nested = {"application": None, "device": None, key: typed if source.random() < 0.5 else identity}
+    written = nested if source.random() < 0.3 else typed
+    return Attendee(guid(source), address, "Attendee", odata.text(written), stays)
 
 
 def _stays(source: Random, start: datetime, end: datetime) -> tuple[Interval, ...]:

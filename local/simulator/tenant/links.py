@@ -25,11 +25,13 @@ _AWKWARD = ("", "", "???", "~~~")  # three in a row reach the position where Bas
 def thread(source: Random, order: NewMeeting, seed: int) -> tuple[str, str]:
     """Chat thread and message id of a meeting; those of a channel share its thread."""
     if order.kind == "channel":
-        return f"19:{_token(Random(f'{seed}:channel:{order.channel}'), 32)}@thread.tacv2", str(
-            1_600_000_000_000 + source.randrange(10**11)
-        )
+        of_channel = Random(f"{seed}:channel:{order.channel}")
+        message = str(1_600_000_000_000 + source.randrange(10**11))
+        if order.old:
+            return f"19:{of_channel.getrandbits(128):032x}@thread.skype", message
+        return f"19:{_token(of_channel, 32)}@thread.tacv2", message
     token = _token(source, source.randint(46, 48)) + source.choice(_AWKWARD)
-    return f"19:meeting_{token}@thread.v2", "0"
+    return f"19:meeting_{token}@thread.{'skype' if order.old else 'v2'}", "0"
 
 
 def meeting_id(organizer: str, thread_id: str, message: str) -> str:
@@ -58,9 +60,10 @@ def classic_url(thread_id: str, message: str, tenant: str, organizer: str) -> st
     return f"https://teams.microsoft.com/l/meetup-join/{_escaped(thread_id)}/{message}?context={_escaped(context)}"
 
 
-def short_url(source: Random, join_id: str) -> str:
+def short_url(source: Random, join_id: str, *, personal: bool = False) -> str:
     """A short join link."""
-    return f"https://teams.microsoft.com/meet/{join_id}?p={_token(source, 18)}"
+    host = "teams.live.com" if personal else "teams.microsoft.com"
+    return f"https://{host}/meet/{join_id}?p={_token(source, 18)}"
 
 
 def looks_like_a_join_url(text: str) -> bool:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-type MeetingKind = Literal["scheduled", "recurring", "channel", "meetNow", "short", "webinar", "townhall"]
+type MeetingKind = Literal[
+    "scheduled", "recurring", "channel", "meetNow", "short", "personal", "webinar", "townhall"
+]
 type EventKind = Literal["webinar", "townhall"]
 type View = Literal["plain", "same", "reordered", "different", "hidden"]
 
@@ -23,17 +25,19 @@ class NewMeeting:
 
     `meetNow` and `short` have `/meet/` links, which name neither tenant nor organizer.
 
-    `tenant`: the organizer is of that other tenant. `join_url_refused`: the JoinWebUrl filter answers 400 for it;
-    unless told, it does for `short` alone. `channel`: the name of the channel in which a channel meeting is held.
+    `personal`: a personal account's, at teams.live.com. `tenant`: the organizer is of that other tenant.
+    `join_url_refused`: the JoinWebUrl filter answers 400 for it; unless told, it does for `short` alone. `channel`: the
+    name of the channel in which a channel meeting is held. `old`: its thread is of the form before 2021.
     """
 
-    kind: Literal["scheduled", "recurring", "channel", "meetNow", "short"] = "scheduled"
+    kind: Literal["scheduled", "recurring", "channel", "meetNow", "short", "personal"] = "scheduled"
     organizer: str | None = None
     tenant: str | None = None
     subject: str | None = None
     denied: bool = False
     join_url_refused: bool | None = None
     channel: str = "General"
+    old: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class NewSession:
     """A call in a meeting or an event's session, or ad hoc without `meeting_id`.
 
     `announce`: how many times the call record is announced (False: never). `announce_delay`: as `record_delay`
-    unless told. `early_report`: a report can be read while the meeting runs. `grow_after`: until then the report
+    unless told. `record_organizer`: whom the call record names in place of the organizer, an object id or `guest`.
+    `early_report`: a report can be read while the meeting runs. `grow_after`: until then the report
     holds a part of its records. `report_refused`: the status with which the report itself is always refused.
     `announce_report`: how many times the report of an event's session is announced, `report_announce_delay` seconds
     after it can be read. `call_events`: those that are told to whoever watches the meeting, each when its time comes,
@@ -65,6 +70,7 @@ class NewSession:
     revised_after: float = 0.0
     report_refused: int | None = None
     phone_organizer: bool = False
+    record_organizer: str | None = None
     announce_report: bool | int = True
     report_announce_delay: float = 0.0
     call_events: tuple[str, ...] = CALL_EVENTS

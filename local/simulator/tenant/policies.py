@@ -15,10 +15,12 @@ from local.simulator.odata import GraphError
 class Policies:
     """Application access policies.
 
-    `denied`: users without any; `apps`: those of a user's policy; `everyone`: the tenant's (None: all).
+    `denied`: users without any; `apps`: those of a user's policy; `everyone`: the tenant's (None: all). `deleted`:
+    users who are gone, whatever the policies.
     """
 
     denied: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     apps: dict[str, list[str]] = field(default_factory=dict)
     everyone: list[str] | None = None
 

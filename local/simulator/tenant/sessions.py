@@ -54,6 +54,7 @@ class Session:
     revised_after: float
     report_refused: int | None
     phone_organizer: bool
+    record_organizer: str | None
 
     def record_exists(self, at: datetime) -> bool:
         """Whether the call record can be read: after the call, and for 30 days."""

@@ -18,6 +18,7 @@ from local.simulator.tenant.people import Person, full_name, guid, staff
 from local.simulator.tenant.policies import Policies
 from local.simulator.tenant.sessions import Meeting, Session
 
+CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"  # the tenant of all personal accounts
 DEFAULT_LENGTH = timedelta(minutes=30)
 
 
@@ -58,14 +59,15 @@ class World:
         One who is denied is nobody else's organizer, unless the order names one who is.
         """
         source = self._source()
-        is_new = order.tenant or order.denied
+        foreign = CONSUMERS if order.kind == "personal" else order.tenant
+        is_new = foreign or order.denied
         organizer = order.organizer or (guid(source) if is_new else source.choice(self._staff))
         organizer = organizer.lower()
-        tenant = (order.tenant or self.tenant_id).lower()
+        tenant = (foreign or self.tenant_id).lower()
         thread, message = links.thread(source, order, self.seed)
         join_id = links.join_meeting_id(source)
         meeting_id = links.meeting_id(organizer, thread, message)
-        short = order.kind in ("meetNow", "short")
+        short = order.kind in ("meetNow", "short", "personal")
         refused = order.kind == "short" if order.join_url_refused is None else order.join_url_refused
         meeting = Meeting(
             id=meeting_id,
@@ -75,7 +77,7 @@ class World:
             subject=order.subject or f"Meeting {self.counter}",
             thread_id=thread,
             series=thread if order.kind == "channel" else meeting_id,
-            join_web_url=links.short_url(source, join_id)
+            join_web_url=links.short_url(source, join_id, personal=order.kind == "personal")
             if short
             else links.classic_url(thread, message, tenant, organizer),
             join_meeting_id=join_id,
@@ -136,6 +138,7 @@ class World:
             revised_after=order.revised_after,
             report_refused=order.report_refused,
             phone_organizer=order.phone_organizer,
+            record_organizer=order.record_organizer,
         )
         self.put_session(session)
         return session

@@ -1,38 +1,52 @@
-"""`person`: find a person in the archive, and erase the person's data."""
+"""`person`: where a person appears in the archive, and taking the person out of it."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
 from ...errors import AttendanceError
-from ...privacy.redact import Person, find_roles
+from ...privacy.erasures import ErasureKey
+from ...privacy.person import Person
+from ...privacy.redact import find_roles
 from .. import options, output, reading
-from ..erasure.erase import Erasure
+from ..erasure.erase import QUIET_SECONDS, Erasure
 from ..output import report_errors
 from ..session import current
 
-MIN_LENGTH = 3  # characters of an id or an address
+MIN_LENGTH = 3  # characters of an id, an address or a name
 
 app = typer.Typer(no_args_is_help=True, help="Find or erase a person in the archive; see docs/privacy.md.")
+Identifiers = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="The person's object ids, e-mail addresses, user principal names and telephone numbers: give all that are "
+        "known. They are compared whole; case, spaces and prefixes such as SMTP: do not matter."
+    ),
+]
 Names = Annotated[
-    list[str],
-    typer.Argument(help="The person's ids and e-mail addresses, all that you know. Case does not matter."),
+    list[str] | None,
+    typer.Option(
+        "--name",
+        help="A display name, for records that have nothing else; may be given several times. It also finds other "
+        "people of that name.",
+    ),
 ]
 
 
 @app.command()
-def find(who: Names, first: options.FirstDay, last: options.LastDay) -> None:
+def find(first: options.FirstDay, last: options.LastDay, who: Identifiers = None, name: Names = None) -> None:
     """List the reports in which a person appears, as organizer or attendee."""
     with report_errors():
-        person, container = _parse_person(who), current().container
+        person, container = _parse_person(who, name), current().container
         window = options.days_between(first, last)
         rows = []
         with output.progress_bar("Reading reports") as done:
             archived = (report for _, report in reading.iter_reports(container, window))
             for report, content in reading.read_bodies(container, archived, done):
-                if appears := find_roles(content, report.metadata, person):
+                if appears := find_roles(content, report.metadata, person.tokens):
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
         output.print_rows(rows, if_empty="The person appears in no report of these days.")
@@ -40,48 +54,68 @@ def find(who: Names, first: options.FirstDay, last: options.LastDay) -> None:
 
 @app.command()
 def erase(
-    who: Names,
-    first: options.FirstDay,
-    last: options.LastDay,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, per day.", min=1)] = 600,
+    who: Identifiers = None,
+    name: Names = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be erased, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not count first, and do not ask.")] = False,
+    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, for each day.", min=1)] = 600,
+    quiet: Annotated[
+        int,
+        typer.Option(
+            help="Seconds to wait between two scans, until every running function knows of the erasure. Fewer are "
+            "safe only while the app is stopped.",
+            min=0,
+        ),
+    ] = QUIET_SECONDS,
 ) -> None:
-    """Erase a person from reports, outcomes, tables, exports and their versions.
+    """Take a person out of everything about meetings that have ended, now and whatever is archived later.
 
-    Attendance stays, without names, so sums remain right. Graph still has the reports: erased ones are not fetched
-    again, but those of days outside of the window may be. A record of the erasure, which names nobody, is stored below
-    erasures/ in the state container. If the command is interrupted, run it again to finish.
+    Counts first what would be erased, and asks. Attendance stays, without name: sums remain right. A record of the
+    erasure, which names nobody without ERASURE_KEY, lies below erasures/ in the state container: the app redacts what
+    it writes later about these meetings. If the command is interrupted, run it again to finish.
     """
     with report_errors():
-        person, window = _parse_person(who), options.days_between(first, last)
-        if not yes:
-            typer.confirm(
-                f"Erase from {window[0]} to {window[-1]}? This cannot be undone.", abort=True, err=True
+        person, session = _parse_person(who, name), current()
+        secret = session.erasure_key()
+        erasure = Erasure(session, person, ErasureKey(secret), secret)
+        if dry_run or not yes:
+            with output.progress_bar("Counting", len(erasure.days())) as done:
+                counted = erasure.count(done)
+            if dry_run:
+                output.print_rows([counted.to_json()])
+                return
+            output.print_message(
+                f"{counted.reports} reports, {counted.outcomes} outcomes and {counted.state} blobs of state name the "
+                f"person, and {counted.versions} earlier versions."
             )
-        erasure, complete = Erasure(current(), person), False
-        try:
-            with output.progress_bar("Days", len(window)) as done:
-                for day in window:
-                    erasure.erase_day(day)
-                    done(1)
-            erasure.remove_state()
-            erasure.refresh_days(
-                lambda read: output.wait_for(read, "The app rewrites manifests and tables …", wait)
+            typer.confirm("Erase? This cannot be undone.", abort=True, err=True)
+        erasure.begin()
+        with output.progress_bar("Days", len(erasure.days())) as done:
+            erasure.run(
+                lambda: _wait(quiet),
+                lambda look: output.wait_for(look, "The app rewrites manifests and tables …", wait),
+                done,
             )
-            erasure.delete_versions()
-            complete = erasure.summary.pending == 0
-        finally:
-            erasure.record(window, complete=complete)
         output.print_rows([erasure.summary.to_json()])
-        if not complete:
-            raise AttendanceError(
-                f"{erasure.summary.pending} outcomes are still pending and name the person: run the command again "
-                "when they have settled, after RETRY_WINDOW."
+        if erasure.summary.left:
+            output.print_message(
+                f"{len(erasure.summary.left)} blobs quote the person in free text or in properties that this version "
+                "does not know: look at them, and decide."
             )
 
 
-def _parse_person(who: list[str]) -> Person:
-    names = frozenset(name.strip().lower() for name in who)
-    if any(len(name) < MIN_LENGTH for name in names):
-        raise AttendanceError(f"An id or an address has at least {MIN_LENGTH} characters.")
-    return Person(names)
+def _wait(seconds: int) -> None:
+    if seconds:
+        output.print_message(f"Waiting {seconds} s until every running function knows of the erasure …")
+        time.sleep(seconds)
+
+
+def _parse_person(who: list[str] | None, names: list[str] | None) -> Person:
+    person = Person(frozenset(who or ()), frozenset(names or ()))
+    if not person.tokens:
+        raise AttendanceError("Give at least one id or address of the person, or --name.")
+    if any(len(each.partition(":")[2]) < MIN_LENGTH for each in person.tokens):
+        raise AttendanceError(f"An id, an address or a name has at least {MIN_LENGTH} characters.")
+    return person

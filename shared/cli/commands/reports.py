@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ...errors import AttendanceError
+from ...graph.join_urls import join_url_key
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from .. import options, output, reading
@@ -43,7 +44,7 @@ def list_reports(
     last: options.OptionalLastDay = None,
     organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
     meeting: Annotated[
-        str | None, typer.Option(help="Only of this meeting (its id or its join URL).")
+        str | None, typer.Option(help="Only of this meeting: its id, its series, or any copy of its link.")
     ] = None,
 ) -> None:
     """List the stored reports of some days."""
@@ -57,10 +58,16 @@ def list_reports(
             each
             for each in rows
             if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
-            and (meeting is None or meeting in (each["meetingId"], each["joinWebUrl"], each["eventId"]))
+            and (meeting is None or _is_of(each, meeting))
         )
         columns = ("start", "end", "participants", "source", "organizerId", "id")
         output.print_rows(selected, columns, "No report is stored on these days.")
+
+
+def _is_of(line: dict[str, Any], meeting: str) -> bool:
+    """Whether a report is of the meeting, event or series with this id, or of the meeting with this link."""
+    ids = (line["meetingId"], line["eventId"], line["sessionId"], line["seriesId"])
+    return meeting in ids or join_url_key(meeting) == line["joinUrlKey"]
 
 
 @app.command()

@@ -1,108 +1,256 @@
-"""Erasure of a person: reports, outcomes, tables, state, and earlier versions.
+"""Taking a person out of the archive: reports, outcomes, tables, operational state, and earlier versions.
 
-        reports and outcomes ─▶ exports, state ─▶ the app rewrites manifest and daily table ─▶ versions
+        write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
+              ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
+              ─▶ delete versions ─▶ say what is left
 
-Each blob is redacted by one conditional write, and its metadata says so. So an interrupted run is finished by running
-the same command again: it finds what was redacted before and continues with the steps after it. The record of an
-erasure names nobody.
+From the record on, the app redacts whatever it writes. So a run that was cut off is finished by the same command, and
+nothing that comes later brings the person back. What is recorded names nobody.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import json
-import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import partial
+from typing import Any
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
-from ...archive.reports import LONGEST_MEETING
-from ...days.manifests import index_name, manifest_name
+from ...archive.reports import Archive
+from ...days.manifests import index_line, index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
 from ...ledger import access
 from ...ledger.publish import Outcomes, signal_id_of
-from ...ledger.record import Record, Result, new_commit
+from ...ledger.record import Record, new_commit
+from ...ledger.redaction import redact_record
 from ...ledger.store import Ledger
-from ...messages import tasks
-from ...messages.signals import Meeting
+from ...messages import codec, tasks
 from ...messages.tasks import RefreshDay, Task
-from ...privacy.redact import ERASED, Person, find_roles, redact_report
+from ...privacy.erasures import ErasureKey, ErasureList
+from ...privacy.identifiers import names
+from ...privacy.person import Person
+from ...privacy.redact import MARK, redact_metadata, redact_report
 from ...storage.blobs import get_blob, put_blob, retry_conflicts
-from ...storage.names import day_folder
-from ...storage.watchlist import Watchlist
+from ...storage.erasures import FOLDER, MAX_AGE
+from ...storage.names import day_folder, decode_name_part
+from ...storage.watchlist import FOLDER as WATCHED
 from ..session import Session
 
 THREADS = 16
-FOLDER = "erasures/"
+MOST_SCANS = 8
+MOST_SHOWN = 20  # names of blobs in which something is left
+FUNCTION_SECONDS = 600  # functionTimeout in host.json
+QUIET_SECONDS = round(MAX_AGE) + FUNCTION_SECONDS  # after which every running function knows the record
+BY_DAY = ("reports", "outcomes", "manifests", "daily", "tables")
+_REMOVED = (access.DENIED, access.OPENED, WATCHED)  # state that is made again where it is needed
+_APART = ("signals/", FOLDER)  # reached through the outcomes; hashes
 
 
 @dataclass
 class ErasureSummary:
-    """Counts of what was erased; no field says whose."""
+    """What was found, or erased; no field says of whom. `left` counts blobs that still quote the person."""
 
     reports: int = 0
     outcomes: int = 0
     exports: int = 0
     state: int = 0
     versions: int = 0
-    pending: int = 0  # outcomes that could not be redacted yet
     days: set[date] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
-    def to_json(self) -> dict[str, int | list[str]]:
-        """Return the summary as JSON data."""
-        return {**asdict(self), "days": [day.isoformat() for day in sorted(self.days)]}
+    @property
+    def found(self) -> int:
+        """How many blobs name the person."""
+        return self.reports + self.outcomes + self.state
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "reports": self.reports,
+            "outcomes": self.outcomes,
+            "exports": self.exports,
+            "state": self.state,
+            "versions": self.versions,
+            "days": [day.isoformat() for day in sorted(self.days)],
+            "left": len(self.left),
+            "leftIn": sorted(self.left)[:MOST_SHOWN],
+        }
 
 
 class Erasure:
-    """One erasure. Raises azure.core errors, and AttendanceError on Contention."""
+    """One erasure. Raises azure.core errors, and AttendanceError when other writers never stop."""
 
-    def __init__(self, session: Session, person: Person) -> None:
+    def __init__(self, session: Session, person: Person, key: ErasureKey, secret: str) -> None:
         self._session, self._container, self._person = session, session.container, person
-        self._ledger, self._outcomes = Ledger(session.state_container), Outcomes(session.container)
-        self._now = times.text(times.now())
-        self._redacted: list[str] = []  # current and earlier names of redacted blobs
+        self._record = key.record(person.tokens, times.now())
+        self._name = f"{FOLDER}{key.digest(*sorted(self._record.hashes))}.json"
+        self._list = ErasureList(secret, [self._record])
+        self._ledger = Ledger(session.state_container, lambda: self._list)
+        self._outcomes = Outcomes(session.container, lambda: self._list)
+        self._only_count = False
+        self._since: datetime | None = None
         self.summary = ErasureSummary()
 
-    def erase_day(self, day: date) -> None:
-        """Redact the reports and outcomes in the partitions of a day."""
-        before = len(self._redacted)
+    def days(self) -> list[date]:
+        """The days of the archive, oldest first."""
+        found = set()
+        for folder in BY_DAY:
+            depth = [f"{folder}/"]
+            if folder == "tables":
+                depth = [
+                    each.name
+                    for each in self._container.walk_blobs(name_starts_with="tables/", delimiter="/")
+                ]
+            for prefix in depth:
+                for each in self._container.walk_blobs(name_starts_with=prefix, delimiter="/"):
+                    with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
+                        found.add(date.fromisoformat(each.name.split("date=", 1)[1][:10]))
+        return sorted(found)
+
+    def count(self, done: Callable[[int], None] = lambda _: None) -> ErasureSummary:
+        """What would be erased now."""
+        self._only_count = True
+        self._scan(done)
+        self._delete_versions()
+        summary, self.summary, self._only_count = self.summary, ErasureSummary(), False
+        return summary
+
+    def begin(self) -> None:
+        """Write the record, from which on the app redacts what it writes."""
+        self._save(complete=False)
+        self._since = (
+            self._session.state_container.get_blob_client(self._name).get_blob_properties().last_modified
+        )
+
+    def run(
+        self,
+        wait: Callable[[], None],
+        wait_for: Callable[[Callable[[], bool | None]], bool | None],
+        done: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Erase. `wait` returns when no function is under way that began before the record was known."""
+        self._scan(done)
+        wait()
+        for _ in range(MOST_SCANS):
+            before = self.summary.found
+            self._scan(done, since=self._since)
+            if self.summary.found == before:
+                break
+        else:
+            raise AttendanceError(
+                "What names the person was written again and again: see whether an earlier version of the app runs, "
+                "then run the same command again."
+            )
+        self._refresh_days(wait_for)
+        self._delete_versions()
+        self._save(complete=True)
+
+    def _save(self, *, complete: bool) -> None:
+        content = codec.encode(self._record) | {"complete": complete, **self.summary.to_json()}
+        self._session.state.put(self._name, content)
+
+    def _scan(self, done: Callable[[int], None], since: datetime | None = None) -> None:
+        """Redact all that names the person, or with `since` what was written from then on."""
+        for day in self.days():
+            self._scan_day(day, since)
+            done(1)
+        self._scan_state()
+
+    def _scan_day(self, day: date, since: datetime | None) -> None:
+        before = self.summary.found
         with ThreadPoolExecutor(THREADS) as threads:
-            for each in ("reports", "outcomes"):
-                redact = partial(self._erase_report if each == "reports" else self._erase_outcome, day)
+            for each, redact in (("reports", self._scan_report), ("outcomes", self._scan_outcome)):
                 blobs = self._container.list_blobs(
                     name_starts_with=day_folder(each, day), include=["metadata"]
                 )
-                self._redacted += itertools.chain.from_iterable(threads.map(redact, list(blobs)))
-        if len(self._redacted) == before:
+                chosen = [blob for blob in blobs if since is None or blob.last_modified >= since]
+                for is_found in threads.map(redact, chosen):
+                    if is_found:
+                        self.summary.days.add(day)
+        if self.summary.found == before and day not in self.summary.days:
             return
-        self.summary.days.add(day)
         for name in list(self._container.list_blob_names(name_starts_with="tables/")):
             if f"/date={day}/" in name:
-                self._container.delete_blob(name)
                 self.summary.exports += 1
+                if not self._only_count:
+                    self._container.delete_blob(name)
 
-    def remove_state(self) -> None:
-        """Remove the person from organizers without access and watched meetings."""
-        state = self._session.state
-        for name in self._person.identifiers:
-            for prefix in (access.DENIED, access.OPENED):
-                self.summary.state += state.remove(f"{prefix}{access.blob_key(name)}.json")
-        watch = Watchlist(state)
-        for each in watch.list_meetings():
-            if self._person.is_named(each.organizer_id) or self._person.is_in(each.join_url):
-                self.summary.state += watch.remove(each.join_url)
+    def _scan_report(self, blob: BlobProperties) -> bool:
+        """Redact a report. Return whether it is redacted now or was before."""
+        return retry_conflicts(lambda: self._redact(str(blob.name)), str(blob.name))
 
-    def refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
-        """Make the app rewrite manifests and tables, and wait.
+    def _redact(self, name: str) -> bool | None:
+        """One try; None when another writer was faster."""
+        blob = get_blob(self._container, name)
+        report = _parse(blob.body) if blob else None
+        end = times.parse(blob.metadata.get("end")) if blob else None
+        if blob is None or report is None:
+            return False
+        people = self._list.people(end or times.midnight(Outcomes.day_of(name)))
+        if people is None:
+            return False
+        redacted, metadata = redact_report(report, people), redact_metadata(blob.metadata, people)
+        body = redacted.body if redacted else blob.body
+        if redacted:
+            metadata |= MARK | {"sha256": redacted.sha256}
+        if self._person.is_quoted_in(f"{body.decode()} {list(map(decode_name_part, metadata.values()))}"):
+            self.summary.left.add(name)
+        if metadata == blob.metadata:
+            return MARK.items() <= metadata.items()
+        if not self._only_count and not put_blob(
+            self._container, name, body, etag=blob.etag, metadata=metadata
+        ):
+            return None
+        self.summary.reports += 1
+        return True
 
-        Raises AttendanceError if it does not do so in time.
-        """
+    def _scan_outcome(self, blob: BlobProperties) -> bool:
+        """Redact a signal's record and its outcome. Return whether anything named the person."""
+        name = str(blob.name)
+        day = Outcomes.day_of(name)
+        stored, copy = self._ledger.read(signal_id_of(name)), self._outcomes.read(name)
+        old_record = stored.record if stored else copy
+        if old_record is None or copy is None:
+            return False
+        is_named = redact_record(old_record, self._list) != old_record
+        if not is_named and redact_record(copy, self._list) == copy:
+            return False
+        self.summary.outcomes += 1
+        if self._only_count:
+            return True
+
+        def change(old: Record | None) -> Record | None:
+            return (old or old_record).with_copy_in(day)
+
+        record, _ = self._ledger.update(old_record.signal_id, change, new_commit("erased"), stored)
+        if record:
+            self._outcomes.publish(record, self._ledger)
+        return True
+
+    def _scan_state(self) -> None:
+        """Remove operational state of the person: organizers without access, and watched meetings."""
+        container = self._session.state_container
+        for name in [each for each in container.list_blob_names() if not each.startswith(_APART)]:
+            blob = get_blob(container, name)
+            text = f"{name} {blob.body.decode(errors='replace')}" if blob else ""
+            if not names(text, self._person.tokens):
+                continue
+            if name.startswith(_REMOVED):
+                self.summary.state += 1
+                if not self._only_count:
+                    self._session.state.remove(name)
+            else:
+                self.summary.left.add(name)
+
+    def _refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
+        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
         with_table = {day for day in self.summary.days if self._has_table(day)}
         for day in sorted(self.summary.days):
             self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
@@ -113,84 +261,12 @@ class Erasure:
                     "person: see `attendance doctor`, then run the same command again."
                 )
 
-    def delete_versions(self) -> None:
-        """Delete earlier versions of everything that was redacted or rewritten."""
-        names = {(name, name) for name in self._redacted}
-        for day in self.summary.days:
-            names |= {(day_folder(each, day), "") for each in ("manifests", "daily")}
-        names |= {("tables/", "")} if self.summary.exports else set()
-        for prefix, name in sorted(names):
-            self.summary.versions += delete_versions(self._container, prefix, name)
-
-    def record(self, window: Iterable[date], *, complete: bool) -> None:
-        """Store a record of the erasure."""
-        days = list(window)
-        content = {
-            "at": self._now,
-            "from": days[0].isoformat(),
-            "to": days[-1].isoformat(),
-            "complete": complete,
-            **self.summary.to_json(),
-        }
-        self._session.state.put(f"{FOLDER}{self._now.replace(':', '')}-{secrets.token_hex(4)}.json", content)
-
-    def _erase_report(self, day: date, blob: BlobProperties) -> list[str]:
-        """Redact a report. If it is or was redacted, return the names it may have had."""
-        if not retry_conflicts(lambda: self._redact(blob.name), blob.name):
-            return []
-        days = (
-            day - timedelta(days=number) for number in range(LONGEST_MEETING.days + 2)
-        )  # it may have grown
-        return [blob.name.replace(day_folder("reports", day), day_folder("reports", each)) for each in days]
-
-    def _redact(self, name: str) -> bool | None:
-        """Try once to redact a report; None if another writer was faster."""
-        blob = get_blob(self._container, name)
-        if blob is None:
-            return False
-        try:
-            report = verbatim_json.loads(blob.body)
-        except ValueError:
-            return False
-        if not isinstance(report, dict) or not find_roles(report, blob.metadata, self._person):
-            return ERASED in blob.metadata
-        new = redact_report(report, blob.metadata, self._person, self._now)
-        if not put_blob(self._container, name, new.body, etag=blob.etag, metadata=new.metadata):
-            return None
-        self.summary.reports += 1
-        return True
-
-    def _erase_outcome(self, day: date, blob: BlobProperties) -> list[str]:
-        """Redact a signal's record and its outcome.
-
-        If they are redacted now or were before, return the names the outcome has had.
-        """
-        stored = self._ledger.read(signal_id_of(blob.name))
-        old_record = stored.record if stored else self._outcomes.read(blob.name)
-        if old_record is None:
-            return []
-
-        def change(old: Record | None) -> Record | None:
-            current = (old or old_record).with_copy_in(day)
-            redacted = remove_organizer(current, self._person) or current
-            return None if redacted == (old or old_record) else redacted
-
-        record, committed = self._ledger.update(old_record.signal_id, change, new_commit("erased"), stored)
-        current = record or old_record
-        if committed or current.is_erased:
-            current = self._outcomes.publish(current, self._ledger)
-        if not current.is_erased:
-            self.summary.pending += current.result is Result.PENDING and has_person(current, self._person)
-            return []
-        self.summary.outcomes += committed
-        return [self._outcomes.name(current.signal_id, each) for each in current.days]
-
     def _has_table(self, day: date) -> bool:
         manifest = get_blob(self._container, manifest_name(day))
         return bool(manifest and json.loads(manifest.body).get("daily"))
 
     def _is_refreshed(self, day: date, *, table: bool) -> bool | None:
-        """Return True when index, manifest and table match the reports, else None."""
+        """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
         index, manifest = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -201,48 +277,52 @@ class Erasure:
             or index.metadata["sha256"] != manifest.metadata["reportssha256"]
         ):
             return None
-        indexed = {line["path"]: line["sha256"] for line in map(json.loads, index.body.splitlines())}
-        blobs = self._container.list_blobs(name_starts_with=day_folder("reports", day), include=["metadata"])
-        current = {blob.name: blob.metadata["sha256"] for blob in blobs if "sha256" in (blob.metadata or {})}
-        return (indexed == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
+        current = b"".join(map(index_line, Archive(self._container).list_reports(day)))
+        return (index.body == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
+
+    def _delete_versions(self) -> None:
+        """Delete earlier versions that name the person, and those of what was made of them."""
+        for folder in BY_DAY:
+            is_made = folder not in ("reports", "outcomes")
+            for blob in list(earlier_versions(self._container, f"{folder}/")):
+                if (
+                    any(f"/date={day}/" in blob.name for day in self.summary.days)
+                    if is_made
+                    else self._is_named_in(blob)
+                ):
+                    self.summary.versions += 1
+                    with contextlib.suppress(ValueError):
+                        self.summary.days.add(Outcomes.day_of(blob.name))
+                    if not self._only_count:
+                        self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
+
+    def _is_named_in(self, version: BlobProperties) -> bool:
+        """Whether an earlier version of a report or an outcome names the person."""
+        client = self._container.get_blob_client(version.name, version_id=version.version_id)
+        download = client.download_blob()
+        body, metadata = download.readall(), download.properties.metadata or {}
+        people = self._list.people(times.midnight(Outcomes.day_of(version.name)))
+        if people is None:
+            return False
+        report = _parse(body)
+        is_redacted = report is not None and redact_report(report, people) is not None
+        return (
+            is_redacted
+            or redact_metadata(metadata, people) != metadata
+            or names(body.decode(errors="replace"), people)
+        )
 
 
-def delete_versions(container: ContainerClient, prefix: str, name: str) -> int:
-    """Delete all but the current version of a blob, or of all below `prefix`.
-
-    With the name "", all blobs below the prefix.
-    """
-    count = 0
-    for blob in list(container.list_blobs(name_starts_with=prefix, include=["versions"])):
-        if blob.version_id and not blob.is_current_version and (not name or blob.name == name):
-            container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
-            count += 1
-    return count
+def earlier_versions(container: ContainerClient, prefix: str) -> Iterator[BlobProperties]:
+    """The versions below `prefix` that are not current."""
+    for blob in container.list_blobs(name_starts_with=prefix, include=["metadata", "versions"]):
+        if blob.version_id and not blob.is_current_version:
+            yield blob
 
 
-def has_person(record: Record, person: Person) -> bool:
-    """Whether the record names the person, or holds a message that does."""
-    meeting, buried = record.meeting, record.buried
-    return (
-        person.is_named(meeting.organizer_id)
-        or person.is_in(meeting.join_url or "")
-        or (buried is not None and person.is_in(buried.text))
-    )
-
-
-def remove_organizer(record: Record, person: Person) -> Record | None:
-    """Return the record without its organizer and next attempt, or None.
-
-    None if it does not name the person, or if it is pending, because its attempts would bring the organizer back.
-    """
-    if record.result is Result.PENDING or not has_person(record, person):
+def _parse(body: bytes) -> dict[str, Any] | None:
+    try:
+        report = verbatim_json.loads(body)
+    except ValueError:
         return None
-    meeting = record.meeting
-    return replace(
-        record,
-        meeting=Meeting(meeting.start, meeting.end, event=meeting.event),
-        next=None,
-        last_error=None,
-        buried=None,
-        is_erased=True,
-    )
+    return report if isinstance(report, dict) else None

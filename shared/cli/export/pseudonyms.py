@@ -14,7 +14,9 @@ from typing import Any
 from ...errors import AttendanceError
 
 LEAST = 16  # characters of a key
-_IDS = frozenset({"reportId", "meetingId", "organizerId", "eventId", "sessionId", "recordId", "personId"})
+_IDS = frozenset(
+    {"reportId", "meetingId", "organizerId", "eventId", "sessionId", "seriesId", "recordId", "personId"}
+)
 _LEFT_OUT = frozenset({"joinWebUrl", "displayName", "emailAddress", "registrationId"})
 
 

@@ -24,11 +24,12 @@ type Row = Mapping[str, Any]
 
 
 class Table(StrEnum):
-    """One row per meeting, attendee, or interval of attendance."""
+    """One row per meeting, attendee, interval of attendance, or engagement."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
     INTERVALS = "intervals"
+    ENGAGEMENTS = "engagements"
 
 
 class Format(StrEnum):
@@ -39,10 +40,10 @@ class Format(StrEnum):
 
 
 TIMES = frozenset(
-    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave"}
+    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave", "dateTime"}
 )  # UTC, milliseconds
 COUNTS = frozenset(
-    {"meetingParticipants", "attendedSeconds", "interval", "seconds"}
+    {"meetingParticipants", "attendedSeconds", "interval", "seconds", "engagement"}
 )  # 64 bits; all others are text
 _MEETING = (
     "reportId",
@@ -67,14 +68,24 @@ _PERSON = (
     "registrationId",
 )
 COLUMNS = {
-    Table.MEETINGS: _MEETING,
-    Table.ATTENDEES: (*_MEETING, *_PERSON, "attendedSeconds", "firstJoin", "lastLeave"),
-    Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds"),
+    Table.MEETINGS: (*_MEETING, "seriesId"),
+    Table.ATTENDEES: (*_MEETING, *_PERSON, "attendedSeconds", "firstJoin", "lastLeave", "seriesId"),
+    Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds", "seriesId"),
+    Table.ENGAGEMENTS: (
+        *_MEETING,
+        *_PERSON,
+        "engagement",
+        "engagementType",
+        "engagementSubType",
+        "dateTime",
+        "seriesId",
+    ),
 }
 _ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
     Table.MEETINGS: lambda report, line: iter([rows.meeting_row(report, line)]),
     Table.ATTENDEES: rows.attendee_rows,
     Table.INTERVALS: rows.interval_rows,
+    Table.ENGAGEMENTS: rows.engagement_rows,
 }
 # A spreadsheet takes a cell for a formula by its first sign, of any width, and ignores what it does not show before it.
 # Where the separator is a semicolon or a tab, one text can be several cells.

@@ -1,0 +1,57 @@
+"""A person erased from the simulated app, by the code of the command line and in virtual time."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+from shared.cli.erasure.erase import QUIET_SECONDS, Erasure, ErasureSummary
+from shared.cli.session import Session
+from shared.privacy.erasures import ErasureKey
+from shared.privacy.person import Person
+from shared.storage import clients
+from shared.storage.state import StateStore
+from tests.support.app_settings import ERASURE_KEY
+from tests.support.simulated_app import App
+
+
+def erasure(app: App, *identifiers: str, names: tuple[str, ...] = ()) -> Erasure:
+    """An erasure that has not begun."""
+    session = SimpleNamespace(
+        container=app.container,
+        state_container=app.state,
+        state=StateStore(cast(Any, app.state)),
+        upkeep=app.queues[clients.UPKEEP_QUEUE],
+    )
+    person = Person(frozenset(identifiers), frozenset(names))
+    return Erasure(cast(Session, session), person, ErasureKey(ERASURE_KEY), ERASURE_KEY)
+
+
+def erase(app: App, *identifiers: str, names: tuple[str, ...] = ()) -> ErasureSummary:
+    """Erase a person, while the app goes on."""
+    job = erasure(app, *identifiers, names=names)
+    job.begin()
+    job.run(lambda: app.run(hours=QUIET_SECONDS / 3600), lambda look: wait_for(app, look))
+    return job.summary
+
+
+def everything(app: App) -> str:
+    """All that lies in both containers, earlier versions included, and in the queues."""
+    texts = [each.text for queue in app.queues.values() for each in queue.messages]
+    for container in (app.container, app.state):
+        for blob in (*container.blobs.values(), *container.earlier.values()):
+            body = gzip.decompress(blob.body) if blob.name.endswith(".gz") else blob.body
+            texts.append(f"{blob.name} {blob.metadata} {body.decode()}")
+    return "\n".join(texts).lower()
+
+
+def wait_for(app: App, look: Callable[[], bool | None]) -> bool | None:
+    """Let time pass until something is there; None where it is not in two hours."""
+    for _ in range(60):
+        if found := look():
+            return found
+        app.run(hours=timedelta(minutes=2) / timedelta(hours=1))
+    return None
