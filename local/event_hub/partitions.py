@@ -43,6 +43,11 @@ class Partition:
         return self._file.stem
 
     @property
+    def size(self) -> int:
+        """The position behind its last event."""
+        return self._file.stat().st_size if self._file.exists() else 0
+
+    @property
     def hub(self) -> str:
         """The name of its hub."""
         return self._file.parent.name

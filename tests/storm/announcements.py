@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 
 import requests
+from azure.core.exceptions import ResourceNotFoundError
 
-from local.event_hub.partitions import Partition, partitions
+from local.event_hub.partitions import partitions
 from local.stack.compose import Stack
 from shared.graph.delivery import HUB
 from shared.settings import EVENT_HUBS
@@ -19,6 +20,7 @@ from tests.support import posts
 TIMES = 3
 LARGEST_POST = 20
 SENDERS = 4
+MOST_UNREAD = 100_000  # bytes of a hub
 MOST_WAITING = 2_000  # messages, delayed ones too
 TRIES = 200
 SECONDS_BETWEEN_TRIES = 0.3
@@ -31,7 +33,11 @@ class Announcer:
         self._running = running
         self._queue = running.queue_service().get_queue_client("meeting-signals")
         self._counting = threading.Lock()
-        self._hub = _hub(running) if running.settings.get("DELIVERY") == EVENT_HUBS else []
+        self._namespace = running.settings["GraphEventHub__fullyQualifiedNamespace"]
+        self._checkpoints = running.state_service().get_container_client("azure-webjobs-eventhub")
+        folder = Path(running.settings["LOCAL_EVENT_HUBS"])
+        uses_hub = running.settings.get("DELIVERY") == EVENT_HUBS
+        self._hub = partitions(folder, self._namespace, HUB) if uses_hub else []
         self.repeated = 0
 
     def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
@@ -49,7 +55,7 @@ class Announcer:
         def post(number: int) -> None:
             due = began + seconds * number / len(batches)
             time.sleep(max(0.0, due - time.monotonic()))
-            while (self._queue.get_queue_properties().approximate_message_count or 0) > MOST_WAITING:
+            while self._is_behind():
                 time.sleep(SECONDS_BETWEEN_TRIES)
             if self._hub:
                 self._hub[number % len(self._hub)].append(json.dumps(self._body(batches[number])))
@@ -74,13 +80,21 @@ class Announcer:
             time.sleep(SECONDS_BETWEEN_TRIES)
         raise TimeoutError("the app does not take a notification")
 
+    def _is_behind(self) -> bool:
+        """Whether many messages wait, or events that will become such."""
+        if (self._queue.get_queue_properties().approximate_message_count or 0) > MOST_WAITING:
+            return True
+        return sum(each.size - self._read_to(each.id) for each in self._hub) > MOST_UNREAD
+
+    def _read_to(self, partition: str) -> int:
+        name = f"{self._namespace}/{HUB}/attendance/checkpoint/{partition}"
+        try:
+            return int(self._checkpoints.get_blob_client(name).get_blob_properties().metadata["offset"])
+        except ResourceNotFoundError:
+            return 0
+
     def _body(self, call_ids: Sequence[str]) -> dict[str, object]:
         return {"value": [posts.notification(call_id, self._running.settings) for call_id in call_ids]}
-
-
-def _hub(running: Stack) -> list[Partition]:
-    namespace = running.settings["GraphEventHub__fullyQualifiedNamespace"]
-    return partitions(Path(running.settings["LOCAL_EVENT_HUBS"]), namespace, HUB)
 
 
 def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:
