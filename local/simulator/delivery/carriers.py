@@ -32,7 +32,6 @@ VALIDATION = "Validation: Testing client application reachability for subscripti
 HUB = re.compile(r"EventHub:https://([a-z0-9.-]+)/eventhubname/([^/?]+)\?tenantId=[^&\s]+\Z", re.IGNORECASE)
 TOPIC = re.compile(r"EventGrid:\?\S+\Z", re.IGNORECASE)
 _TOPIC_PARTS = {"azuresubscriptionid", "resourcegroup", "partnertopic", "location"}
-_TYPES = {"callRecord": "Microsoft.Graph.CallRecord"}
 _API = "2025-01-05"
 
 
@@ -85,7 +84,7 @@ class Carriers:
             return
         if set(parse_qs(urlsplit(url).query)) != _TOPIC_PARTS:
             raise GraphError(400, "InvalidRequest", "The notification URL of a partner topic is malformed.")
-        if resource_kind not in _TYPES:
+        if resource_kind != "callRecord":
             raise GraphError(400, "InvalidRequest", "Event Grid is not supported for this resource.")
         if not self._settings.is_partner:
             raise GraphError(
