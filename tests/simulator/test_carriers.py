@@ -15,7 +15,7 @@ from local.simulator.settings import SimulatorSettings
 
 HUB = "EventHub:https://ns.servicebus.windows.net/eventhubname/graph-notifications?tenantId=t"
 TOPIC = "EventGrid:?azuresubscriptionid=s&resourcegroup=rg&partnertopic=t&location=westeurope"
-BODY = {
+BODY: dict[str, Any] = {
     "value": [{"subscriptionId": "s", "changeType": "created", "resource": "communications/callRecords/a"}],
     "validationTokens": ["token"],
 }
