@@ -3,9 +3,12 @@
     AttendanceError
     ├── SettingError          an app setting is missing or wrong: the operator fixes it
     │   └── ErasureKeyError   persons were erased with another key: the worker writes nothing until it is back
+    ├── WrongUsage            a command was given what makes no sense: its user corrects it
+    ├── SignInNeeded          nobody is signed in at the command line: the text says how to sign in
     ├── NotANotification      a request body that is not a notification collection: answer 400
     ├── NotOurMessage         a queue message or record that this version cannot read
     ├── NotGenuine            a notification that Microsoft Graph did not send: refused
+    │   └── UnknownKey        its signing key is not published, or not yet: checked again some minutes later
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
@@ -34,7 +37,7 @@ class AttendanceError(Exception):
 
 
 class SettingError(AttendanceError):
-    """An app setting is missing or wrong; the text names it without its value."""
+    """An app setting is missing or wrong; the text names it, and a wrong value that cannot be a secret."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
@@ -46,6 +49,14 @@ class ErasureKeyError(SettingError):
 
     def __init__(self, problem: str) -> None:
         super().__init__("ERASURE_KEY", problem)
+
+
+class WrongUsage(AttendanceError):
+    """An argument of a command, or a combination of its options, makes no sense."""
+
+
+class SignInNeeded(AttendanceError):
+    """Nobody is signed in at the command line; the text is what to do."""
 
 
 class NotANotification(AttendanceError):
@@ -64,6 +75,10 @@ class NotGenuine(AttendanceError):
 
     The text says why and quotes none of them.
     """
+
+
+class UnknownKey(NotGenuine):
+    """A token's signing key is not among the published ones as they were last fetched."""
 
 
 class Undecipherable(AttendanceError):

@@ -1,4 +1,4 @@
-"""Rate limits: a sliding window and a budget for Graph calls, and a debounce.
+"""Rate limits for Graph calls, for unverified news, and for log lines.
 
 Standard library only, because the webhook loads this module.
 
@@ -10,10 +10,19 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 MAX_RATE_WAIT = 30.0  # seconds
+MAX_REPORTED_IDS = 5
+REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neither the log nor the queue
+NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs
+UNKNOWN_IDS, HOUR = (
+    100,
+    3_600.0,
+)  # ids that Graph does not know, in any hour: of packs, and of news that came alone
+SCAN_INTERVAL = 600.0  # seconds between scans for news that was left to them
 
 
 class SlidingWindow:
@@ -101,3 +110,67 @@ class Pacer:
             now = time.monotonic()
             self._next = max(self._next, now - self._burst) + self._interval
             return max(0, math.ceil(self._next - now))
+
+
+class Budget:
+    """An allowance of `most` in any `seconds`. Safe between threads."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._spent: deque[float] = deque(maxlen=most)
+
+    def spend(self) -> None:
+        """Spend one, even if nothing is left."""
+        self._spent.append(time.monotonic())
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left now."""
+        return len(self._spent) == self._spent.maxlen and time.monotonic() - self._spent[0] < self._seconds
+
+
+@dataclass(frozen=True)
+class Due:
+    """Return the counts to report now, and some subscriptions named with them."""
+
+    counts: Counter[str]
+    subscription_ids: tuple[str, ...]
+
+
+class Tally:
+    """Counts that are reported at most once in REPORT_INTERVAL seconds."""
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._counts: Counter[str] = Counter()
+        self._ids: dict[str, None] = {}
+        self._once = Debounce(REPORT_INTERVAL, clock=clock)
+        self._lock = threading.Lock()
+
+    def add(self, counts: Mapping[str, int], subscription_ids: Sequence[str] = ()) -> Due | None:
+        """Add these, and return the sums since the last report when the next one is due."""
+        with self._lock:
+            self._counts.update(counts)
+            for each in subscription_ids:
+                if len(self._ids) < MAX_REPORTED_IDS:
+                    self._ids[each.lower()] = None
+            if not self._counts.total() or not self._once.allows("report"):
+                return None
+            due = Due(self._counts, tuple(self._ids))
+            self._counts, self._ids = Counter(), {}
+            return due
+
+
+@dataclass(frozen=True)
+class NewsLimits:
+    """An instance's limits for news, which a leaked client state lets anyone send.
+
+    `pacer` spreads the news of packs. `of_packs` and `alone` are allowances of ids that Graph does not know: a POST of
+    many invented ones leaves the news of a real meeting, which comes alone, its own. `refused` counts news that made no
+    record, and `scans` limits the scans that look for the calls behind it.
+    """
+
+    pacer: Pacer = field(default_factory=lambda: Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND))
+    of_packs: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
+    alone: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
+    refused: Tally = field(default_factory=lambda: Tally())
+    scans: Debounce = field(default_factory=lambda: Debounce(SCAN_INTERVAL))

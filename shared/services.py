@@ -23,7 +23,7 @@ from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
-from .limits import Pacer, RateLimiter
+from .limits import NewsLimits, RateLimiter
 from .settings import CALL_EVENTS, Settings
 from .storage import clients
 from .storage.erasures import Erasures
@@ -33,8 +33,6 @@ from .storage.state import StateStore
 from .storage.subscription_registry import SubscriptionRegistry
 from .storage.watchlist import Watchlist
 from .tables.attendee_table import AttendeeTable
-
-NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs, in one instance
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Services:
     scans: ScanStore
     watch: Watchlist
     subscriptions: SubscriptionRegistry
-    pacer: Pacer
+    news: NewsLimits
     keys: Keys
     validator: TokenValidator
     meeting_ids: MeetingIdCache
@@ -104,7 +102,7 @@ def assemble(
         ScanStore(state, upkeep),
         Watchlist(state),
         SubscriptionRegistry(state, graph, settings),
-        Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND),
+        NewsLimits(),
         keys or NoKeys(),
         TokenValidator(
             SigningKeys(settings.login_root),

@@ -2,7 +2,7 @@
 
 Standard library only, because the webhook reads its settings before it answers. If Azure Functions has a name for a
 setting, that name is used (identity-based connections). A secret's value never appears in an error, a log or on the
-health page.
+health page; nor does the value of another setting that looks like one.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _TOPIC = re.compile(
     r"EventGrid:\?azuresubscriptionid=[0-9a-fA-F-]{36}&resourcegroup=[^&?#\s]{1,90}"
     r"&partnertopic=[0-9A-Za-z-]{3,50}&location=[0-9a-z]{1,50}\Z"
 )
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+\Z")
 REFERENCE = "@Microsoft.KeyVault("
 _HOST = "WEBSITE_HOSTNAME"  # set by the platform
 
@@ -76,6 +77,16 @@ CLOUDS = {cloud.name: cloud for cloud in (
 
 # Parsers of a value: they take the setting's name and text, and raise SettingError.
 
+_MAX_SHOWN = 60  # characters of a wrong value that an error shows
+_HARMLESS = re.compile(r"[A-Za-z0-9 .,:;/*_-]+\Z")  # no sign that passwords, keys and signatures in URLs need
+_RANDOM = re.compile(r"[A-Za-z0-9]{25}")  # in a row, as in a key or a secret
+
+
+def _not_allowed(name: str, text: str, allowed: str) -> SettingError:
+    """Return the error about a wrong value, which is shown unless it may be a secret in the wrong place."""
+    is_shown = len(text) <= _MAX_SHOWN and _HARMLESS.match(text) and not _RANDOM.search(text)
+    return SettingError(name, f"is {f"'{text}'" if is_shown else 'wrong'}; allowed: {allowed}")
+
 
 def _text(_: str, text: str) -> str:
     return text
@@ -83,17 +94,17 @@ def _text(_: str, text: str) -> str:
 
 def _guid(name: str, text: str) -> str:
     if not GUID.match(text):
-        raise SettingError(name, "is not a GUID")
+        raise _not_allowed(name, text, "a GUID")
     return text.lower()
 
 
 def _whole_number(least: int, most: int, *, or_zero: bool = False) -> Callable[[str, str], int]:
-    words = f"is {'neither 0 nor' if or_zero else 'not'} a whole number from {least} to {most}"
+    allowed = f"{'0, or ' if or_zero else ''}a whole number from {least} to {most}"
 
     def read(name: str, text: str) -> int:
         value = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else -1
         if not (least <= value <= most or (or_zero and value == 0)):
-            raise SettingError(name, words)
+            raise _not_allowed(name, text, allowed)
         return value
 
     return read
@@ -101,7 +112,7 @@ def _whole_number(least: int, most: int, *, or_zero: bool = False) -> Callable[[
 
 def _rate(name: str, text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
-        raise SettingError(name, "is not a number above 0")
+        raise _not_allowed(name, text, "a number above 0")
     return float(text)
 
 
@@ -111,7 +122,7 @@ def _schedule(name: str, text: str) -> str:
     Functions itself parses it.
     """
     if not _NCRONTAB.match(text):
-        raise SettingError(name, "is not an NCRONTAB expression of six fields")
+        raise _not_allowed(name, text, "an NCRONTAB expression of six fields")
     return text
 
 
@@ -131,16 +142,17 @@ def _https(name: str, text: str, *, loopback: bool = False) -> str:
 
     With `loopback`, also an http URL on this machine.
     """
+    wrong = _not_allowed(name, text, "an https URL without user, query, fragment and white space")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise SettingError(name, "is not a URL") from None
+        raise wrong from None
     local = loopback and host in {"127.0.0.1", "localhost", "::1"}
     if not host or parts.username is not None or re.search(r"[\s?#]", text):
-        raise SettingError(name, "is not a URL without user, query, fragment and white space")
+        raise wrong
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
-        raise SettingError(name, "is not an https URL")
+        raise wrong
     return text.rstrip("/")
 
 
@@ -150,13 +162,14 @@ def _address(name: str, text: str) -> str:
 
 def _account(name: str, text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]{3,24}", text):
-        raise SettingError(name, "is not the name of a storage account")
+        raise _not_allowed(name, text, "the name of a storage account, of 3 to 24 small letters and digits")
     return text
 
 
 def _container(name: str, text: str) -> str:
     if not _CONTAINER.match(text):
-        raise SettingError(name, f"is not a container name that leaves room for {STATE_SUFFIX}")
+        allowed = f"3 to 57 small letters, digits and single hyphens, which leave room for {STATE_SUFFIX}"
+        raise _not_allowed(name, text, allowed)
     return text
 
 
@@ -164,14 +177,14 @@ def _cloud(name: str, text: str) -> Cloud:
     if text == "china":
         raise SettingError(name, "is china, where Microsoft Graph (21Vianet) has no attendance report API")
     if text not in CLOUDS:
-        raise SettingError(name, f"is not one of {', '.join(CLOUDS)}")
+        raise _not_allowed(name, text, ", ".join(CLOUDS))
     return CLOUDS[text]
 
 
 def _signals(name: str, text: str) -> frozenset[str]:
     names = frozenset(_split(text))
     if not names or not names <= set(SIGNALS):
-        raise SettingError(name, f"contains something other than {', '.join(SIGNALS)}")
+        raise _not_allowed(name, text, ", ".join(SIGNALS))
     return names
 
 
@@ -203,8 +216,9 @@ def _topic(name: str, text: str) -> str:
 
 
 def _object_ids(name: str, text: str) -> frozenset[str]:
-    if not all(GUID.match(each) for each in _split(text)):
-        raise SettingError(name, "contains something that is not an object id (GUID)")
+    for each in _split(text):
+        if not GUID.match(each):
+            raise _not_allowed(name, each, "object ids (GUIDs), comma-separated")
     return frozenset(each.lower() for each in _split(text))
 
 
@@ -390,6 +404,11 @@ class Settings:
     def delivery(self) -> str:
         """The way by which Graph delivers, or is to deliver after the next maintenance."""
         return self.deliveries[0]
+
+    @property
+    def has_plain_states(self) -> bool:
+        """Whether JSON writes each accepted client state in one way only, so that a body can be searched for it."""
+        return all(map(_PLAIN.match, self.client_states))
 
     @property
     def state_container(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
-from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
+from .errors import ErasureKeyError, GraphError, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check
 from .messages import tasks
@@ -44,8 +44,16 @@ MAX_ATTEMPTS = 14  # in 4½ hours: Graph holds notifications for 4
 def handle_task(text: str, services: Services) -> None:
     """Run one task of the `upkeep` queue.
 
-    Raises GraphError or SubscriptionError if the last attempt fails.
+    One that cannot run without the key of erasures is sent again. Raises GraphError or SubscriptionError if the last
+    attempt fails.
     """
+    try:
+        _handle(text, services)
+    except ErasureKeyError as failure:
+        dead_letters.return_later(text, services.tasks, failure)
+
+
+def _handle(text: str, services: Services) -> None:
     try:
         task = tasks.parse_task(text)
     except NotOurMessage as failure:

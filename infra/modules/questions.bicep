@@ -50,6 +50,15 @@ var questions question[] = [
     firstDay: ''
   }
   {
+    name: 'invented-news'
+    title: 'Calls are announced that Graph does not know'
+    query: loadTextContent('../queries/invented-news.kql')
+    severity: 2
+    every: 'PT15M'
+    window: 'PT1H'
+    firstDay: ''
+  }
+  {
     name: 'webhook-failing'
     title: 'A webhook answers 5xx'
     query: loadTextContent('../queries/webhook-failing.kql')

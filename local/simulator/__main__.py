@@ -31,7 +31,7 @@ from local.sign_in.metadata import AUTHORITIES
 from local.simulator.api.tokens import TokenCheck
 from local.simulator.control.routes import ControlRoutes
 from local.simulator.service import GraphService
-from local.simulator.simulator import Simulator
+from local.simulator.simulator import OtherTenantError, Simulator
 from local.simulator.tenant.world import World
 from local.stack.children import exit_with_parent
 
@@ -82,7 +82,10 @@ def main() -> None:
     # The server raises the signal again once it has stopped: that must end in the saving below, and in success.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    asyncio.run(_serve(options))
+    try:
+        asyncio.run(_serve(options))
+    except OtherTenantError as error:
+        sys.exit(str(error))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

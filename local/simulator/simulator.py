@@ -47,6 +47,10 @@ SAVE_EVERY = 1.0
 FORM = 3  # of the state file
 
 
+class OtherTenantError(ValueError):
+    """The state file is another tenant's; the text says what to do."""
+
+
 class Simulator:
     """One simulated tenant with everything that acts on it."""
 
@@ -114,13 +118,16 @@ class Simulator:
     def load(self) -> None:
         """Restore the state and seed from the state file, if it exists.
 
-        Raises ValueError for another tenant's.
+        Raises OtherTenantError for another tenant's.
         """
         if self._state is None or not self._state.exists():
             return
         state = json.loads(self._state.read_text(encoding="utf-8"))
         if state["tenant"] != self.world.tenant_id:
-            raise ValueError(f"{self._state} belongs to another tenant")
+            raise OtherTenantError(
+                f"The state in {self._state.parent} is of tenant {state['tenant']}, but TENANT_ID is "
+                f"{self.world.tenant_id}: give the former again, use another folder (--state), or delete this one."
+            )
         if state.get("form") != FORM:
             sys.stderr.write(f"{self._state} was written by another version; starting anew\n")
             return

@@ -106,7 +106,7 @@ def _doctor(settings: Path, root: Path) -> int:
     say("attendance doctor:")
     try:
         done = subprocess.run(
-            [program, "--settings", str(settings), "doctor"],
+            [program, "--settings", str(settings), "doctor", "--wait", "120"],  # a new app starts slowly
             stdin=subprocess.DEVNULL,
             stdout=2,  # stdout is for the names
             timeout=DOCTOR_SECONDS,

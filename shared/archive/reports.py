@@ -102,7 +102,7 @@ class Archive:
         self._container, self._erasures, self._retention_days = container, erasures, retention_days
 
     def has_expired(self, end: datetime) -> bool:
-        """Whether a report of that end is older than what is kept, so that it must not come back."""
+        """Tell whether a report of this end is older than RETENTION_DAYS."""
         return times.has_expired(end, self._retention_days)
 
     def has_report(self, report_id: str, end: datetime) -> bool:
@@ -227,7 +227,7 @@ class Archive:
     def _add_facts(
         self, name: str, existing: BlobProperties, report: Report, metadata: Mapping[str, str]
     ) -> bool:
-        """Write the facts that a blob lacks which is left as it is; False if another writer was faster."""
+        """Add missing facts to a blob that is kept; False if another writer was faster."""
         known = existing.metadata or {}
         complete = self._merge_facts(known, existing, metadata, report)
         if complete == known:
@@ -296,7 +296,7 @@ def _left(result: StoreResult, name: str, existing: BlobProperties, report: Repo
 
 
 def _earlier_names(report: Report) -> Iterator[str]:
-    """Yield the names of copies on earlier days, stored while the report was still growing."""
+    """Yield the names of copies that a growing report left on earlier days."""
     last = report.end.astimezone(UTC).date()
     first = max(report.start or report.end, report.end - LONGEST_MEETING).astimezone(UTC).date()
     for days in range((last - first).days):
@@ -321,7 +321,7 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
 
 
 def fit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Drop empty and too long values of encoded metadata, then the longest until all fit."""
+    """Drop empty and too long metadata values, then the longest until all fit."""
     headers = {key: value for key, value in headers.items() if 0 < len(value) <= MAX_HEADER}
     while sum(len(key) + len(value) for key, value in headers.items()) > MAX_METADATA:
         del headers[max(headers, key=lambda key: len(headers[key]))]

@@ -120,6 +120,7 @@ class Attempt:
         self._settings = services.settings
         self._archive = services.archive
         self._sealing = services.sealing
+        self._heartbeat = services.heartbeat
         self._now = times.now()
         self._stored: dict[str, StoredReport] = {}
         self._own: set[str] = set()
@@ -216,7 +217,10 @@ class Attempt:
         return False
 
     def _locate_again(self) -> ReportLocation:
-        """Locate the reports of a stored signal. The record of an erased organizer's meeting has lost its facts."""
+        """Locate the reports of a stored signal.
+
+        The record of an erased organizer's meeting has lost its facts.
+        """
         if self._source.is_incomplete(self.meeting):
             self.meeting, _ = self._source.resolve_meeting(self.meeting)
         self.meeting, where = self._source.locate_reports(self.meeting)
@@ -328,7 +332,7 @@ class Attempt:
             self._sealing.mark_changed(first + timedelta(days=number))
 
     def _is_stored(self, report: ReportHeader) -> bool:
-        """Whether a report is stored, or must not be because it is older than what is kept."""
+        """Tell whether a report is stored, or is older than RETENTION_DAYS."""
         return report.end is not None and (
             self._archive.has_expired(report.end) or self._archive.has_report(report.id, report.end)
         )
@@ -340,10 +344,14 @@ class Attempt:
         """Settle a meeting of which nothing is kept any more, and keep nothing of it."""
         self._candidates = {}
         failure = Refused("archive", "the meeting ended longer ago than RETENTION_DAYS")
-        return Verdict(Result.OUT_OF_SCOPE, Meeting(event=self.meeting.event), failure=failure)
+        meeting = Meeting(event=self.meeting.event, origin=self.meeting.origin)
+        return Verdict(Result.OUT_OF_SCOPE, meeting, failure=failure)
 
     def _was_removed(self, report: ReportHeader) -> bool:
-        """Whether a missing report is of a day that was archived and that the backfill does not ask for."""
+        """Tell whether a missing report was deleted on purpose.
+
+        Its day was archived, and the backfill does not ask for that day.
+        """
         if not self._series.days or report.end is None:
             return False
         first, last = self._series.days
@@ -365,6 +373,7 @@ class Attempt:
         before = next((each for each in self._record.reports if each.id == report_id), None)
         with reports.read_report(self._graph, where, report_id) as report:
             self._mark_days(report)
+            self._heartbeat.note_unknown(report.unknown)
             if before:
                 self._sealing.mark_changed(before.end.date())
             candidate = self._candidates.get(report_id)
@@ -450,7 +459,8 @@ class Attempt:
                 delay = self._retry_delay(denied=True)
                 return Verdict(Result.ACCESS_DENIED, self.meeting, (), delay, is_denied=True, failure=failure)
             case NotFound():
-                delay = self._readiness_delay()
+                is_known = replace(self._record, meeting=self.meeting).is_known_to_graph
+                delay = self._readiness_delay() if is_known else self._unknown_delay()
                 return Verdict(Result.NOT_FOUND, self.meeting, delay=delay, failure=failure)
             case Throttled():
                 delay = backoff.throttled_delay(delay, failure.retry_after)
@@ -486,6 +496,16 @@ class Attempt:
             return None
         return self._retry_delay()
 
+    def _unknown_delay(self) -> int | None:
+        """Return the seconds until the next try at what Graph does not know, or None."""
+        return backoff.unknown_delay(
+            since=self._record.first_seen,
+            attempt=self._series.attempts,
+            now=self._now,
+            first_delay=self._settings.retry_first_delay,
+            window=self._settings.retry_window,
+        )
+
     def _retry_delay(self, *, denied: bool = False) -> int | None:
         """Return the seconds until the next try after a failure, or None.
 
@@ -503,7 +523,7 @@ class Attempt:
 
 @contextlib.contextmanager
 def _faults_as_unavailable() -> Iterator[None]:
-    """Turn an unexpected exception into Unavailable, so that it is recorded and retried."""
+    """Turn an unexpected exception into Unavailable, which is recorded and retried."""
     try:
         yield
     except (AttendanceError, AzureError):

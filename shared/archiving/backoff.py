@@ -14,6 +14,7 @@ DENIED_DELAY = 35 * 60  # a Teams application access policy takes up to 30 minut
 MAX_RETRY_AFTER = 24 * 3600
 FIRST_UPKEEP_DELAY = 60
 MAX_UPKEEP_DELAY = 30 * 60
+UNKNOWN_ATTEMPTS, UNKNOWN_SHIFT = 4, 3  # at an id that Graph does not know; each delay is 8 times the last
 CONFIRM_PARTIAL = 4 * 3600  # if fresh reports are not read a second time
 REREAD = tuple(timedelta(days=days) for days in (1, 3, 7))  # a partial report; after that it stays partial
 LOOK_AGAIN = tuple(timedelta(days=days) for days in (1, 3, 7, 14, 30))  # after the end of the retry window
@@ -34,13 +35,27 @@ def delay(
     return math.ceil(min(wait, left))
 
 
+def unknown_delay(
+    *, since: datetime, attempt: int, now: datetime, first_delay: int, window: int
+) -> int | None:
+    """Return the seconds until the next attempt at an unknown id, or None.
+
+    Anyone may have invented it. If it is real, the sweep finds it in Graph's list.
+    """
+    if attempt + 1 >= UNKNOWN_ATTEMPTS:
+        return None
+    return delay(
+        since=since, attempt=UNKNOWN_SHIFT * attempt, now=now, first_delay=first_delay, window=window
+    )
+
+
 def look_again(closed: datetime, now: datetime) -> datetime | None:
     """Return when to check a possibly premature outcome again, or None."""
     return next((closed + after for after in LOOK_AGAIN if closed + after > now), None)
 
 
 def reread(since: datetime, now: datetime, confirm_after: int) -> datetime | None:
-    """Return when a report is read again that has been partial `since` then, or None after the last time."""
+    """Return when a report that is partial `since` then is read again, or None."""
     delays = sorted((timedelta(seconds=confirm_after or CONFIRM_PARTIAL), *REREAD))
     return next((since + delay for delay in delays if since + delay > now), None)
 

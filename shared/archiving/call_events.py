@@ -17,26 +17,28 @@ from typing import Any
 
 from .. import logs, times
 from ..crypto import decryption
-from ..errors import NotGenuine, Undecipherable
+from ..crypto.signing_keys import RETRY_AFTER
+from ..errors import NotGenuine, Unavailable, Undecipherable, UnknownKey
 from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
 from ..messages.signals import Door, News, call_event_signal_id, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
+from . import admission
+from .admission import MAX_WAITS
 
 ENDED = "callended"
+KEY_WAITS = 2  # for a signing key that may be published soon
+KEY_WAIT = round(RETRY_AFTER) + 1  # seconds, after which keys are fetched again
 
 
 def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
-    """Verify and decrypt the notifications of watched meetings, and queue each call that has ended.
+    """Verify and decrypt notifications of watched meetings, and queue ended calls.
 
-    Raises Unavailable if the signing keys or the private key cannot be read; the queue then delivers the message again.
+    They are sent again if the signing keys cannot be read, or lack a token's key. Raises Unavailable if that does not
+    help, or if the private key cannot be read; the queue then delivers the message again.
     """
-    try:
-        if encrypted.door is not Door.EVENT_HUBS:
-            services.validator.verify(encrypted.tokens)
-    except NotGenuine as refusal:
-        logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+    if not _is_vouched_for(encrypted, services):
         return
     ended: dict[str, News] = {}
     for item in encrypted.items:
@@ -55,6 +57,29 @@ def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
 
 
+def _is_vouched_for(encrypted: EncryptedBatch, services: Services) -> bool:
+    """Whether Graph sent these items: by their tokens, or by the role that lets it send to the hub.
+
+    If that cannot be said yet, they are sent again. Raises Unavailable if that does not help.
+    """
+    if encrypted.door is Door.EVENT_HUBS:
+        return True
+    try:
+        services.validator.verify(encrypted.tokens)
+    except (UnknownKey, Unavailable) as refusal:
+        if encrypted.waits < (KEY_WAITS if isinstance(refusal, UnknownKey) else MAX_WAITS):
+            admission.send_later(encrypted, KEY_WAIT, services)
+        elif isinstance(refusal, Unavailable):
+            raise
+        else:
+            logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return False
+    except NotGenuine as refusal:
+        logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return False
+    return True
+
+
 def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
     """Whether the decrypted data names the item's own meeting, or none.
 
@@ -67,7 +92,9 @@ def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:
 def _parse_ended_call(
     item: RichItem, data: Mapping[str, Any], encrypted: EncryptedBatch, watchlist: Watchlist
 ) -> News | None:
-    """Return the news of a call's end, or None for other events and for a meeting that is not watched.
+    """Return the news of a call's end, or None.
+
+    None for other events, and for meetings that are not watched.
 
     Graph's resource type and its examples name the property differently.
     """

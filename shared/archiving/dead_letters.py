@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import logs, times
-from ..errors import NotOurMessage
+from ..errors import ErasureKeyError, NotOurMessage
 from ..ledger import merge
 from ..ledger.journal import Journal
 from ..ledger.record import AttemptSeries, DeadLetter, NextAttempt, Purpose, Record, Result, new_commit
@@ -24,23 +24,43 @@ from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message
 from ..messages.tasks import Backfill, Redrive
 from ..services import Services
-from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE, Queue
 from . import backoff
 
 MOST_DRAINED = 1_000
+KEY_WAIT = 600  # seconds
 TRIED_OUT = "The message failed as often as the queue allows."
 _KIND = re.compile(r"[A-Za-z]{1,40}\Z")  # published, so it must not hold arbitrary text
 _SECRETS = ("validationTokens", "encryptedContent")
 
 
+def return_later(text: str, queue: Queue, failure: ErasureKeyError) -> None:
+    """Send a message again that must wait until ERASURE_KEY is right.
+
+    If it came back by itself, its ten deliveries would be used up within minutes.
+    """
+    queue.send(text, KEY_WAIT)
+    logs.error("message.waiting", delay=KEY_WAIT, error=str(failure))
+
+
 def record_dead_message(text: str, services: Services) -> None:
     """Record a message of the poison queue of `meeting-signals` as failed."""
+    try:
+        _record_dead_message(text, services)
+    except ErasureKeyError as failure:
+        return_later(text, services.journal.queue, failure)
+
+
+def _record_dead_message(text: str, services: Services) -> None:
     try:
         content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
         record_unreadable(text, SIGNALS_QUEUE, str(failure), services.journal)
         return
-    for each in content.without_ciphertext() if isinstance(content, EncryptedBatch) else content:
+    if isinstance(content, EncryptedBatch):  # nothing has verified it, so it says nothing of other meetings
+        watched = [each for each in content.items if services.watch.find(each.join_url)]
+        content = replace(content, items=tuple(watched)).without_ciphertext()
+    for each in content:
         with logs.about(signal=each.signal_id, traceparent=each.traceparent):
             _record_failed(each, services.journal, services.settings.retry_window)
 

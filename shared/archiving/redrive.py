@@ -85,9 +85,16 @@ def reopen_day(
 
 def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
     """Whether an outcome is due for a check, or is overdue."""
-    if outcome.next_attempt is None:
+    if outcome.next_attempt is None or outcome.result in _UNDER_WAY:
+        return is_overdue(outcome, now)
+    return now > outcome.next_attempt
+
+
+def is_overdue(outcome: OutcomeSummary, now: datetime) -> bool:
+    """Whether the message of an outcome's next attempt has been lost, or is not being handled."""
+    if outcome.next_attempt is None or outcome.result not in _UNDER_WAY:
         return False
-    return now > outcome.next_attempt + (merge.OVERDUE if outcome.result in _UNDER_WAY else timedelta())
+    return now > outcome.next_attempt + merge.OVERDUE
 
 
 def probe_denied(services: Services) -> None:
@@ -103,7 +110,7 @@ def probe_denied(services: Services) -> None:
             services.access.forget(organizer)
         elif stored.record.result is Result.ACCESS_DENIED:
             names.append(services.journal.outcomes.name(signal_id, stored.record.day))
-        else:
+        elif stored.record.result is not Result.PENDING or not stored.record.series.is_denied:
             services.access.mark_restored(organizer)
     reopen_outcomes(names, Cause.PROBE, times.now(), services)
 
@@ -153,7 +160,7 @@ def _reopen_signal(
 
 
 def _is_selected(outcome: OutcomeSummary, job: Redrive, organizers: set[str] | None) -> bool:
-    if outcome.result not in job.outcomes:
+    if outcome.result not in job.outcomes or (job.signals and outcome.signal_id not in job.signals):
         return False
     return (
         organizers is None

@@ -32,7 +32,7 @@ class ReportSource(Protocol):
         """Whether Graph must be asked for facts before the reports can be located."""
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Complete the facts of the meeting. A result settles the signal, whoever the organizer is."""
+        """Complete the facts of the meeting. A result settles the signal."""
 
     def locate_reports(self, meeting: Meeting) -> tuple[Meeting, ReportLocation]:
         """Locate the reports. Raises Refused if asking again cannot help."""
@@ -132,7 +132,7 @@ class MeetingSource:
         return meeting, MeetingReports(meeting.organizer_id or "", meeting.meeting_id or "", join_url)
 
     def _find_meeting(self, meeting: Meeting, organizer_id: str, join_url: str) -> Meeting:
-        """Find the meeting at its organizer, else at the one whom the join URL names, if that is another."""
+        """Find the meeting of its organizer, or else of the one in the join URL."""
         try:
             return replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
         except (AccessDenied, NotFound) as failure:
@@ -149,7 +149,7 @@ class MeetingSource:
         return replace(meeting, organizer_id=other, meeting_id=meeting_id)
 
     def _other_organizer(self, organizer_id: str, join_url: str) -> str | None:
-        """The organizer of the join URL, if it is another one, of this tenant and in scope."""
+        """Return the join URL's organizer if it is another one, and in scope."""
         link = parse_join_url(join_url)
         other, tenant = link.organizer_id, link.tenant_id or self.settings.tenant_id
         if other is None or other.lower() == organizer_id.lower():
@@ -198,7 +198,7 @@ class EventSource:
         return meeting.organizer_id is None
 
     def resolve_meeting(self, meeting: Meeting) -> tuple[Meeting, Result | None]:
-        """Ask the session for its organizer and join URL, and the event if the session has no organizer."""
+        """Read the session's join URL and organizer, or else the event's organizer."""
         session, join_url, organizer = self._where(meeting).session, meeting.join_url, None
         with contextlib.suppress(NotFound, Refused):
             found = events.get_session(self.graph, session)

@@ -10,10 +10,11 @@ of date.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from .. import logs, times
-from ..errors import NotOurMessage
+from ..errors import ErasureKeyError, NotFound, NotOurMessage
 from ..ledger import access, merge
 from ..ledger.access import AccessRegister
 from ..ledger.journal import Journal
@@ -36,8 +37,16 @@ _INCONCLUSIVE = frozenset({Result.FAILED, Result.ACCESS_DENIED})
 def handle_signals(text: str, services: Services, *, redelivered: bool = False) -> None:
     """Handle one message of the queue `meeting-signals`.
 
-    A message that cannot be parsed is recorded as a dead letter.
+    A message that cannot be parsed is recorded as a dead letter. One that cannot be handled without the key of erasures
+    is sent again.
     """
+    try:
+        _handle(text, services, redelivered=redelivered)
+    except ErasureKeyError as failure:
+        dead_letters.return_later(text, services.journal.queue, failure)
+
+
+def _handle(text: str, services: Services, *, redelivered: bool) -> None:
     try:
         content = rich_notifications.parse_message(text)
     except NotOurMessage as failure:
@@ -66,12 +75,16 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     if record is None:
         _handle_stale(message, stored, journal, redelivered=redelivered)
         return
+    if stored is None and admission.is_left_to_sweep(message, services):
+        return
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
         if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
             _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
+        if isinstance(message, News) and new.is_unconfirmed and isinstance(failure, NotFound):
+            admission.unknown_ids(message, services).spend()
         commit = new_commit(
             failure.operation if failure else "attempt",
             result=verdict.result,
@@ -123,13 +136,14 @@ def _add_news(record: Record | None, news: News) -> Record | None:
 
 
 def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
-    """Mark an organizer as denied, or as restored after an earlier refusal.
+    """Mark an organizer as denied, from the first 403 on, or as restored after an earlier refusal.
 
     This happens before the commit: after a crash in between, this message would no longer be in turn.
     """
     organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
-    if verdict.result is Result.ACCESS_DENIED and verdict.delay is None:
-        register.mark_denied(organizer, record.signal_id)
+    if verdict.result is Result.ACCESS_DENIED:
+        retry_at = None if verdict.delay is None else times.now() + timedelta(seconds=verdict.delay)
+        register.mark_denied(organizer, record.signal_id, retry_at)
     was_denied = record.series.is_denied or record.result is Result.ACCESS_DENIED
     same = record.meeting.organizer_id == verdict.meeting.organizer_id
     if was_denied and (verdict.result not in _INCONCLUSIVE or not same):

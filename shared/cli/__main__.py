@@ -1,5 +1,21 @@
 """`python -m shared.cli`, which is the same as `attendance`."""
 
-from .main import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Import and run the command line; Ctrl-C during the half second of imports ends it without a traceback."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    from . import main as command_line
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command_line.main()
+
+
+if __name__ == "__main__":
+    main()

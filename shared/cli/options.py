@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from .. import times
-from ..errors import AttendanceError
+from ..errors import WrongUsage
 
 MAX_DAYS = 3_700  # days in one command
-_DAY = ["%Y-%m-%d"]
+WEEK, MONTH = 7, 30  # days back from today, where a range begins by default
+DAY = "YYYY-MM-DD"
 
-FirstDay = Annotated[
-    datetime, typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC).")
-]
+
+def parse_day(text: str) -> datetime:
+    """Parse a day. Raises BadParameter, which says the form."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day of the form {DAY}, such as 2026-11-30.") from None
+
+
+FirstDay = Annotated[datetime, typer.Option("--from", parser=parse_day, metavar=DAY, help="First day (UTC).")]
 LastDay = Annotated[
-    datetime, typer.Option("--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included.")
+    datetime, typer.Option("--to", parser=parse_day, metavar=DAY, help="Last day (UTC), included.")
 ]
 OptionalFirstDay = Annotated[
     datetime | None,
-    typer.Option("--from", formats=_DAY, metavar="YYYY-MM-DD", help="First day (UTC). Default: a week ago."),
+    typer.Option(
+        "--from", parser=parse_day, metavar=DAY, help="First day (UTC). Default: a week before --to."
+    ),
+]
+MonthAgo = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from", parser=parse_day, metavar=DAY, help=f"First day (UTC). Default: {MONTH} days before --to."
+    ),
 ]
 OptionalLastDay = Annotated[
     datetime | None,
-    typer.Option(
-        "--to", formats=_DAY, metavar="YYYY-MM-DD", help="Last day (UTC), included. Default: today."
-    ),
+    typer.Option("--to", parser=parse_day, metavar=DAY, help="Last day (UTC), included. Default: today."),
 ]
 
 
-def days_between(first: datetime | None, last: datetime | None, back: int = 7) -> list[date]:
+def days_between(first: datetime | None, last: datetime | None, back: int = WEEK) -> list[date]:
     """Return the days from `first` to `last`; by default, the last days.
 
-    Without `last` the range ends today, without `first` it begins `back` days before. Raises AttendanceError.
+    Without `last` the range ends today, without `first` it begins `back` days before. Raises WrongUsage.
     """
     end = last.date() if last else times.now().date()
     start = first.date() if first else end - timedelta(days=back)
     if start > end:
-        raise AttendanceError(f"--to {end} is before --from {start}.")
+        raise WrongUsage(f"--to {end} is before --from {start}.")
     if (end - start).days >= MAX_DAYS:
-        raise AttendanceError(f"From {start} to {end} is more than {MAX_DAYS:,} days.")
+        raise WrongUsage(f"From {start} to {end} is more than {MAX_DAYS:,} days.")
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]
+
+
+def format_days(days: Sequence[date]) -> str:
+    """Format a range of days for a sentence."""
+    return f"on {days[0]}" if days[0] == days[-1] else f"from {days[0]} to {days[-1]}"

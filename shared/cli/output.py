@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 import sys
 import tempfile
@@ -20,13 +22,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__
-from ..errors import AttendanceError
-from .session import current
+from .. import __version__, times
+from ..errors import AttendanceError, SignInNeeded, WatchError, WrongUsage
+from ..health.findings import STORAGE_REMEDY
+from ..health.parallel_reads import describe_failure
+from .export.tables import csv_cell
+from .session import OutputFormat, current
 
-FAILED, UNWELL, INTERRUPTED = 1, 3, 130
+FAILED, MISUSED, UNWELL, SIGNED_OUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 4, 130, 141
 WIDE = 10_000  # columns of a file or pipe, so that nothing is cut
 _NOT_ASCII = re.compile(r"[^\n\t -~]")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
 POLL_INTERVAL = 1.0  # seconds
 
 
@@ -35,31 +41,44 @@ def report_errors() -> Iterator[None]:
     """Report an error as one sentence on stderr, and exit with its code."""
     try:
         yield
-        _compare_versions()
+        compare_version(current().app_version())
+    except SignInNeeded as failure:
+        raise _exit(SIGNED_OUT, str(failure)) from None
+    except (WrongUsage, WatchError) as failure:
+        raise _exit(MISUSED, str(failure)) from None
     except (AttendanceError, ValueError) as failure:
-        print_message(f"attendance: {failure}")
-        raise typer.Exit(FAILED) from None
-    except ClientAuthenticationError:
-        print_message("attendance: Sign-in failed. Sign in with `az login`, or see --sign-in.")
-        raise typer.Exit(FAILED) from None
+        raise _exit(FAILED, str(failure)) from None
+    except ClientAuthenticationError as failure:
+        problem = f"Storage does not accept your sign-in ({error_code(failure)})."
+        raise _exit(FAILED, f"{problem} Is it an account of the app's tenant, TENANT_ID?") from None
     except AzureError as failure:
-        print_message(f"attendance: The storage request failed ({error_code(failure)}).{_remedy(failure)}")
-        raise typer.Exit(FAILED) from None
+        raise _exit(FAILED, _describe(failure)) from None
+    except BrokenPipeError:
+        discard_output()
+        raise typer.Exit(PIPE_CLOSED) from None
     except OSError as failure:
-        print_message(
-            f"attendance: {failure.filename or 'It'}: {failure.strerror or type(failure).__name__}."
-        )
-        raise typer.Exit(FAILED) from None
+        problem = failure.strerror or type(failure).__name__
+        raise _exit(
+            FAILED, f"{failure.filename}: {problem}." if failure.filename else f"{problem}."
+        ) from None
     except KeyboardInterrupt:
-        print_message(
-            "attendance: Interrupted. Completed work is intact; run the same command again to continue."
-        )
-        raise typer.Exit(INTERRUPTED) from None
+        raise _exit(
+            INTERRUPTED, "Interrupted. Completed work is intact; run the same command again to continue."
+        ) from None
 
 
-def _compare_versions() -> None:
-    """Warn if the app is of another version; only in a command that read the app's state."""
-    version = current().app_version()
+def _exit(code: int, sentence: str) -> typer.Exit:
+    print_message(f"attendance: {sentence}")
+    return typer.Exit(code)
+
+
+def discard_output() -> None:
+    """Send the rest of stdout nowhere, because its reader has gone: Python would report it once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def compare_version(version: str) -> None:
+    """Warn if the app is of another version; "" is unknown."""
     if version not in ("", __version__):
         print_message(
             f"attendance: Warning: this is version {__version__}, but the app has version {version}. "
@@ -73,10 +92,15 @@ def error_code(failure: Exception) -> str:
     return str(getattr(code, "value", code) or type(failure).__name__)
 
 
-def _remedy(failure: AzureError) -> str:
-    if isinstance(failure, HttpResponseError) and failure.status_code == 403:
-        return " Your account needs a role on it: see docs/command-line.md."
-    return ""
+def _describe(failure: AzureError) -> str:
+    if isinstance(failure, HttpResponseError):
+        role = (
+            " Your account needs a role on it: see docs/command-line.md."
+            if failure.status_code == 403
+            else ""
+        )
+        return f"The storage request failed ({error_code(failure)}).{role}"
+    return f"Storage does not answer ({describe_failure(failure)}). {STORAGE_REMEDY}"
 
 
 def print_message(text: str) -> None:
@@ -114,24 +138,53 @@ def _escape(found: re.Match[str]) -> str:
 def print_rows(
     rows: Iterable[dict[str, Any]], columns: Sequence[str] | None = None, if_empty: str = ""
 ) -> None:
-    """Print rows as a table, or with --json as a list of objects.
+    """Print rows in the chosen format; `columns` selects those of a table.
 
-    `columns` selects columns of the table.
+    JSON, CSV and TSV have all columns and exact values. A table has short times; in a terminal that is too narrow for
+    it, each row is shown line by line, so that an id is always whole.
     """
     row_list = list(rows)
-    if current().as_json:
-        print_json(row_list)
-        return
-    if not row_list:
-        print_message(if_empty or "No results.")
-        return
-    names = columns or list(row_list[0])
+    match current().format:
+        case OutputFormat.JSON:
+            print_json(row_list)
+        case OutputFormat.CSV | OutputFormat.TSV if row_list:
+            _print_separated(row_list, current().format)
+        case _ if row_list:
+            _print_table(row_list, columns or list(row_list[0]))
+        case _:
+            print_message(if_empty or "No results.")
+
+
+def _print_separated(rows: Sequence[dict[str, Any]], form: OutputFormat) -> None:
+    separator = "," if form is OutputFormat.CSV else "\t"
+    writer = csv.writer(sys.stdout, delimiter=separator, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([csv_cell(single_line(row.get(name))) for name in rows[0]])
+
+
+def _print_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    cells = [[_table_cell(row.get(name)) for name in names] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")
-    for row in row_list:
-        table.add_row(*(Text(single_line(row.get(name))) for name in names))
-    stdout().print(table)
+        table.add_column(name, no_wrap=True)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console = stdout()
+    if table.__rich_measure__(console, console.options.update(width=WIDE)).maximum <= console.width:
+        console.print(table)
+        return
+    indent = max(map(len, names))
+    for row in cells:
+        for name, cell in zip(names, row, strict=True):
+            console.print(Text(f"{name:{indent}}  {cell}"), soft_wrap=True)
+        console.print()
+
+
+def _table_cell(value: object) -> str:
+    text = single_line(value)
+    moment = times.parse(text) if _TIME.match(text) else None
+    return times.format_utc(moment) if moment else text
 
 
 def stdout(width: int = WIDE) -> Console:

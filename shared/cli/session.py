@@ -11,18 +11,23 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NoReturn
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import ExponentialRetry as BlobRetry
+from azure.storage.queue import ExponentialRetry as QueueRetry
 from azure.storage.queue import QueueServiceClient
 
 from .. import settings
 from ..errors import AttendanceError
 from ..graph.client import Graph
+from ..health import readings
+from ..health.readings import Sources
 from ..limits import RateLimiter
 from ..settings import Settings
 from ..storage import clients
@@ -37,6 +42,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]  # where the command is run from 
 ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
+# Somebody waits: what storage does not answer within half a minute is an error. Errors of HTTP are retried three times.
+_LIMITS: dict[str, Any] = {"connection_timeout": 4, "read_timeout": 12}
+_RETRY: dict[str, Any] = {"initial_backoff": 1, "increment_base": 2, "retry_connect": 1, "retry_read": 1}
+_BLOB_LIMITS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
+_QUEUE_LIMITS: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
 
 
 class Source(Enum):
@@ -45,6 +55,15 @@ class Source(Enum):
     ENVIRONMENT = "environment"  # the operator's own: any address
     FILE = "file"  # perhaps a stranger's: addresses of the chosen cloud
     LOCAL = "local"  # the local stack's: addresses of this machine too
+
+
+class OutputFormat(StrEnum):
+    """Values of `--output`."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    TSV = "tsv"
 
 
 @dataclass(frozen=True)
@@ -57,8 +76,13 @@ class Session:
     environ: Mapping[str, str]
     sign_in: SignIn | None
     client_id: str | None
-    as_json: bool
+    format: OutputFormat = OutputFormat.TABLE
     source: Source = Source.ENVIRONMENT
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the output is JSON."""
+        return self.format is OutputFormat.JSON
 
     @cached_property
     def settings(self) -> Settings:
@@ -70,29 +94,48 @@ class Session:
 
     @cached_property
     def credential(self) -> TokenCredential:
-        """The credential for storage."""
-        return sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
+        """The credential for storage, signed in. Raises SignInNeeded before anything else is tried."""
+        credential = sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
+        credential.get_token(sign_in.STORAGE_SCOPE)
+        return credential
 
     @cached_property
     def data_blobs(self) -> BlobServiceClient:
         """The data account."""
-        if not self.settings.blob_url:
-            raise AttendanceError(_missing_setting("AttendanceStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.blob_url, self.credential)
+        return clients.blob_service(self._data_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def host_blobs(self) -> BlobServiceClient:
         """The host account's blobs."""
-        if not self.settings.state_url:
-            raise AttendanceError(_missing_setting("AzureWebJobsStorage__blobServiceUri"))
-        return clients.blob_service(self.settings.state_url, self.credential)
+        return clients.blob_service(self._state_url, self.credential, **_BLOB_LIMITS)
 
     @cached_property
     def queues(self) -> QueueServiceClient:
         """The host account's queues."""
-        if not self.settings.queue_url:
-            raise AttendanceError(_missing_setting("AzureWebJobsStorage__queueServiceUri"))
-        return clients.queue_service(self.settings.queue_url, self.credential)
+        return clients.queue_service(self._queue_url, self.credential, **_QUEUE_LIMITS)
+
+    @cached_property
+    def health_sources(self) -> Sources:
+        """The connections of `status` and `doctor`, which wait for none longer than the health page does."""
+        data, state, queue = self._data_url, self._state_url, self._queue_url
+        return readings.build_sources(
+            self.settings,
+            clients.blob_service(data, self.credential, **readings.BLOB_LIMITS),
+            clients.blob_service(state, self.credential, **readings.BLOB_LIMITS),
+            clients.queue_service(queue, self.credential, **readings.QUEUE_LIMITS),
+        )
+
+    @property
+    def _data_url(self) -> str:
+        return self.settings.blob_url or _missing("AttendanceStorage__blobServiceUri")
+
+    @property
+    def _state_url(self) -> str:
+        return self.settings.state_url or _missing("AzureWebJobsStorage__blobServiceUri")
+
+    @property
+    def _queue_url(self) -> str:
+        return self.settings.queue_url or _missing("AzureWebJobsStorage__queueServiceUri")
 
     @property
     def container(self) -> ContainerClient:
@@ -129,9 +172,7 @@ class Session:
         text, declared = self.environ.get(ERASURE_KEY, "").strip(), self.settings.erasure_key
         if text.startswith(settings.REFERENCE):
             return vault.read_reference(ERASURE_KEY, text, self.credential, self.settings.cloud)
-        if not declared:
-            raise AttendanceError(_missing_setting(ERASURE_KEY))
-        return declared
+        return declared or _missing(ERASURE_KEY)
 
     def graph(self, usual: SignIn = SignIn.AUTO) -> Graph:
         """Return Graph for the signed-in user; `usual` is the default way to sign in."""
@@ -201,8 +242,8 @@ def read_settings_file(file: Path) -> dict[str, str]:
     return {str(each.get("name")): str(each.get("value") or "") for each in content}
 
 
-def _missing_setting(name: str) -> str:
-    return (
+def _missing(name: str) -> NoReturn:
+    raise AttendanceError(
         f"{name} is not set: give the app's settings with --settings FILE, or in the environment, "
         "or work on the local stack with --local."
     )

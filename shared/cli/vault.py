@@ -12,6 +12,7 @@ import requests
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 
+from ..bounded_http import keep_headers
 from ..errors import AttendanceError
 from ..settings import Cloud
 
@@ -33,6 +34,7 @@ def read_reference(name: str, reference: str, credential: TokenCredential, cloud
             found[1],
             params={"api-version": API_VERSION},
             headers={"Authorization": f"Bearer {token}"},
+            auth=keep_headers,
             timeout=TIMEOUT,
             allow_redirects=False,
         )

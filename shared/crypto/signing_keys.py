@@ -24,7 +24,8 @@ from ..errors import Unavailable
 SECONDS = 10.0  # for a whole answer
 MAX_BYTES = 1024 * 1024
 REFRESH_AFTER = 24 * 3600.0
-RETRY_AFTER = 300.0
+RETRY_AFTER = 300.0  # to fetch an unknown key
+FAILED_AFTER = 60.0  # to fetch keys when there are none, so that an outage does not cost a fetch per message
 METADATA = "common/.well-known/openid-configuration"
 
 
@@ -37,6 +38,7 @@ class SigningKeys:
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[jwt.PyJWK, str]] = {}
         self._last_fetch: float | None = None
+        self._problem = ""
 
     def find(self, key_id: str) -> tuple[jwt.PyJWK, str] | None:
         """Return the key with this id and its issuer ("": any), or None if not published.
@@ -44,20 +46,26 @@ class SigningKeys:
         Raises Unavailable if no keys can be fetched.
         """
         with self._lock:
-            age = None if self._last_fetch is None else self._clock() - self._last_fetch
-            if age is None or age > REFRESH_AFTER or (key_id not in self._keys and age > RETRY_AFTER):
+            if self._is_due(key_id):
                 self._refresh()
+            if not self._keys:
+                raise Unavailable("get signing keys", self._problem)
             return self._keys.get(key_id)
+
+    def _is_due(self, key_id: str) -> bool:
+        if self._last_fetch is None:
+            return True
+        age = self._clock() - self._last_fetch
+        limit = FAILED_AFTER if not self._keys else REFRESH_AFTER if key_id in self._keys else RETRY_AFTER
+        return age > limit
 
     def _refresh(self) -> None:
         """Fetch the keys; keep the known ones if that fails."""
         try:
             keys = self._fetch()
         except (NoAnswer, Unbounded, ValueError, RecursionError) as failure:
-            problem = str(failure) or type(failure).__name__
-            logs.warning("keys.unavailable", error=problem)
-            if not self._keys:
-                raise Unavailable("get signing keys", problem) from None
+            self._problem = str(failure) or type(failure).__name__
+            logs.warning("keys.unavailable", error=self._problem)
         else:
             self._keys = keys
         self._last_fetch = self._clock()

@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 from jwt.exceptions import PyJWTError
 
-from ..errors import NotGenuine
+from ..errors import NotGenuine, UnknownKey
 from .signing_keys import SigningKeys
 
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"  # Microsoft Graph Change Tracking
@@ -36,7 +36,8 @@ class TokenValidator:
     def verify(self, tokens: Iterable[str]) -> None:
         """Verify all tokens, and that one of them is for this app and tenant.
 
-        Raises NotGenuine if a token is invalid or none is for us, Unavailable if signing keys cannot be fetched.
+        Raises NotGenuine if a token is invalid or none is for us, UnknownKey if its key may be published later, and
+        Unavailable if signing keys cannot be fetched.
         """
         received = list(tokens)
         if len(received) > MAX_TOKENS:
@@ -55,7 +56,7 @@ class TokenValidator:
             raise NotGenuine("a token is not signed with RS256")
         entry = self.keys.find(str(header.get("kid")))
         if entry is None:
-            raise NotGenuine("a token's signing key is not published")
+            raise UnknownKey("a token's signing key is not published")
         key, issuer = entry
         try:
             claims: dict[str, Any] = jwt.decode(

@@ -48,7 +48,8 @@ class Manifest:
     `outcomes` counts outcomes by result, without zeros; `partial` counts the `reports` that may lack records. `daily`
     names the parts of the day's attendee table, once all are written. `revision` counts the published complete
     versions: 0 before the first; it stays when a day becomes incomplete. `oldest_pending` is when the first of the
-    pending outcomes was published.
+    pending outcomes was published. `unconfirmed` counts the outcomes of ids that Graph does not know, which are in no
+    other count.
     """
 
     day: Annotated[date, "date"]
@@ -60,6 +61,7 @@ class Manifest:
     oldest_pending: datetime | None
     updated: datetime
     partial: int = 0
+    unconfirmed: int = 0
 
     @property
     def is_complete_with_table(self) -> bool:
@@ -138,7 +140,7 @@ class Manifests:
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """Try once; None if another writer was faster."""
         index, stored = self._read_index(day), self._read_manifest(day)
-        outcomes, oldest_pending = self._count(day)
+        outcomes, oldest_pending, unconfirmed = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, partial, sha256 = self._write_lines(day, lines)
             metadata = {"sha256": sha256}
@@ -152,7 +154,7 @@ class Manifests:
             ):
                 return None
         before, updated = stored.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial)
+        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial, unconfirmed)
         now = next_manifest(before, seen, final=final, reports_changed=stored.sha256 != sha256)
         if now is before:
             return before
@@ -168,20 +170,25 @@ class Manifests:
             revision=now.revision,
             reports=reports,
             pending=outcomes.get(Result.PENDING, 0),
+            unconfirmed=unconfirmed or None,
         )
         return now
 
-    def _count(self, day: date) -> tuple[dict[str, int], datetime | None]:
-        """Count the day's outcomes; return when the oldest pending one was published."""
+    def _count(self, day: date) -> tuple[dict[str, int], datetime | None, int]:
+        """Count the day's outcomes; return when the oldest pending one was published, and how many are unconfirmed."""
         counts: Counter[str] = Counter()
         oldest: datetime | None = None
+        unconfirmed = 0
         for outcome in self._outcomes.list(day):
             if not outcome.result:
                 continue  # not written by the product
+            if outcome.is_unconfirmed:
+                unconfirmed += 1
+                continue
             counts[outcome.result] += 1
             if outcome.result == Result.PENDING and (oldest is None or outcome.written < oldest):
                 oldest = outcome.written
-        return dict(sorted(counts.items())), oldest
+        return dict(sorted(counts.items())), oldest, unconfirmed
 
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
         """Write the day's index. Return its number of reports, how many are partial, and its sha256."""
@@ -216,14 +223,16 @@ def next_manifest(before: Manifest | None, seen: Manifest, *, final: bool, repor
     """Return the manifest after `before`, or `before` itself if nothing changed.
 
     `seen` has the counts; `complete`, `revision` and `daily` are decided here. A table made of other reports is
-    dropped.
+    dropped. Another number of unconfirmed outcomes alone makes no new revision.
     """
     revision = before.revision if before else 0
     daily = before.daily if before and not reports_changed else ()
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
     now = replace(seen, complete=complete, revision=revision, daily=daily)
-    if before and not reports_changed and replace(before, updated=now.updated) == now:
-        return before
+    if before and not reports_changed:
+        same = replace(before, updated=now.updated, unconfirmed=now.unconfirmed)
+        if same == now:
+            return before if before.unconfirmed == now.unconfirmed else now
     return replace(now, revision=revision + 1) if complete else now
 
 

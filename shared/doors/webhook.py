@@ -11,15 +11,13 @@ which the host writes to the queue before it sends the answer. Standard library 
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import logs, settings, times
 from ..errors import NotANotification, SettingError
-from ..limits import Debounce
+from ..limits import MAX_REPORTED_IDS, Tally
 from ..messages import envelope, rich_notifications, signals, tasks
 from ..messages.tasks import NotificationsRefused, Task
 from ..settings import CALL_EVENTS, Settings
@@ -27,8 +25,6 @@ from . import notifications, prefilter
 from .notifications import ParsedNotifications
 
 MAX_LOGGED = 50  # signal ids in one log line
-MAX_REPORTED_IDS = 5
-REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neither the log nor the queue
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def _refused_unparsed(body: bytes, config: Settings) -> WebhookReply | None:
     """The reply to a body that is too large to be parsed for a stranger; None for one that is to be parsed."""
     if len(body) > config.notification_max_bytes:
         return _refuse(413, "tooLarge", f"The body is larger than {config.notification_max_bytes} bytes.")
-    if len(body) <= prefilter.SMALL or not prefilter.can_check(config.client_states):
+    if len(body) <= prefilter.SMALL or not config.has_plain_states:
         return None
     if prefilter.is_escaped(body):
         if CALL_EVENTS in config.signals:
@@ -112,37 +108,6 @@ def _drop(counts: Mapping[str, int], subscription_ids: Sequence[str]) -> list[st
     logs.warning("notification.dropped", **due.counts)
     count = due.counts["clientState"]
     return [tasks.serialize_task(Task(NotificationsRefused(count, due.subscription_ids)))] if count else []
-
-
-@dataclass(frozen=True)
-class Due:
-    """Counts that are to be reported now, and some of the subscriptions that were named with them."""
-
-    counts: Counter[str]
-    subscription_ids: tuple[str, ...]
-
-
-class Tally:
-    """Counts that are reported at most once in REPORT_INTERVAL seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._counts: Counter[str] = Counter()
-        self._ids: dict[str, None] = {}
-        self._once = Debounce(REPORT_INTERVAL, clock=clock)
-        self._lock = threading.Lock()
-
-    def add(self, counts: Mapping[str, int], subscription_ids: Sequence[str] = ()) -> Due | None:
-        """Add these, and return the sums since the last report when the next one is due."""
-        with self._lock:
-            self._counts.update(counts)
-            for each in subscription_ids:
-                if len(self._ids) < MAX_REPORTED_IDS:
-                    self._ids[each.lower()] = None
-            if not self._counts.total() or not self._once.allows("report"):
-                return None
-            due = Due(self._counts, tuple(self._ids))
-            self._counts, self._ids = Counter(), {}
-            return due
 
 
 _HANDSHAKES, _REFUSED, _DROPPED = Tally(), Tally(), Tally()

@@ -23,6 +23,7 @@ from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession
 from .client import Graph, entries, is_segment, next_link, segment
+from .known_properties import unknown_in_record, unknown_in_report
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -140,7 +141,8 @@ class Report:
     `sha256` is that of the canonical form, `end` is `meetingEndDateTime`, `read_at` is when reading began, and
     `participants` is `totalParticipantCount`, or the number of records if Graph leaves that out. `records` counts
     different records. `is_partial`: they are not as many as Graph counts, or one came on two pages, so some may be
-    missing. `organizers` are the ids of the people with that role, in lower case.
+    missing. `organizers` are the ids of the people with that role, in lower case. `unknown` are properties that this
+    version does not know; they are in the body like all others.
     """
 
     id: str
@@ -154,6 +156,7 @@ class Report:
     size: int
     read_at: datetime
     organizers: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     operation, began, organizers = "get attendance report", times.now(), set[str]()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
-    head = _parse_header(first, operation)
+    head, unknown = _parse_header(first, operation), set(unknown_in_report(first))
     if head.id.lower() != report_id.lower():
         raise Unavailable(operation, "the answer is another report")
     if head.end is None:
@@ -277,7 +280,8 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         tempfile.SpooledTemporaryFile(SPOOL_BYTES) as canonical,
     ):
         try:
-            pages = _with_organizers(_promised(first, _record_pages(graph, first, address)), organizers)
+            promised = _promised(first, _record_pages(graph, first, address))
+            pages = _observed(promised, organizers, unknown)
             written = write_report(first, pages, body, canonical)
         except ValueError:
             raise Unavailable(operation, "the report cannot be written as JSON") from None
@@ -296,6 +300,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
             size=size,
             read_at=began,
             organizers=frozenset(organizers),
+            unknown=frozenset(unknown),
         )
 
 
@@ -342,12 +347,13 @@ def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[li
         yield page
 
 
-def _with_organizers(pages: Iterable[list[Any]], organizers: set[str]) -> Iterator[list[Any]]:
-    """Yield these pages of records, and collect the organizers' ids in lower case."""
+def _observed(pages: Iterator[list[Any]], organizers: set[str], unknown: set[str]) -> Iterator[list[Any]]:
+    """Yield these pages of records, and collect the organizers' ids in lower case, and unknown properties."""
     for page in pages:
         for record in page:
             if isinstance(record, dict) and record.get("role") == "Organizer":
                 organizers.update(_identity_ids(record.get("identity")))
+            unknown.update(unknown_in_record(record))
         yield page
 
 

@@ -20,18 +20,15 @@ from ..storage.clients import GRID_QUEUE, SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import format_utc
 from . import findings
-from .findings import ASSIGN_IDENTITY, Severity
+from .findings import Finding, Severity
 from .parallel_reads import ReadFailure
-from .readings import Readings
+from .readings import QueueLength, Readings
 
 POISON = "-poison"
 REFUSALS_COUNT = timedelta(hours=24)  # a wrong clientState is shown for so long
+PROPERTIES_COUNT = timedelta(days=14)  # news of unknown properties is shown for so long
 SWEEP_EVERY = timedelta(hours=3)
 OPEN_DAYS = 3  # after which an incomplete day is a warning
-
-_MISSING = {"QueueNotFound", "ContainerNotFound"}
-_FORBIDDEN = {"AuthorizationFailure", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}
-_TOKENLESS = {"ClientAuthenticationError", "CredentialUnavailableError"}  # errors of azure.identity
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class HealthReport:
     def problems(self) -> tuple[str, ...]:
         """The sentences that make the app unhealthy."""
         if self.wrong_setting:
-            return (f"{self.wrong_setting} Fix this app setting; nothing is archived until then.",)
+            return (findings.settings(self.wrong_setting).text,)
         return self.diagnosis.problems
 
     @property
@@ -72,15 +69,22 @@ class HealthReport:
         return not self.problems
 
 
-def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis:
-    """Find problems and warnings in what was read at `now`."""
+def diagnose(
+    readings: Readings, settings: Settings, now: datetime, *, as_operator: bool = False
+) -> Diagnosis:
+    """Find problems and warnings in what was read at `now`, with the app's rights or an operator's."""
     subscriptions, run = readings.subscriptions, readings.maintenance
-    views = None if isinstance(subscriptions, GraphError) else tuple(subscriptions)
+    views = (
+        None
+        if subscriptions is None or isinstance(subscriptions, GraphError | ReadFailure)
+        else tuple(subscriptions)
+    )
     desired = [each for each in views or () if not _is_foreign(each)]
+    causes = storage_findings(readings, settings, as_operator=as_operator)
     problems = (
-        *_read_failures(readings),
+        *(each.text for each in causes),
         *_wrong_key(readings),
-        *_unreadable_list(readings, settings),
+        *_unreadable_list(readings, settings, causes),
         *_subscriptions(desired, run, Severity.PROBLEM),
         *_silent_hub(readings, settings, now),
         *_refused_ours(readings, now),
@@ -92,11 +96,12 @@ def diagnose(readings: Readings, settings: Settings, now: datetime) -> Diagnosis
         *_failing_sweep(readings),
         *_subscriptions(desired, run, Severity.WARNING),
         *_maintenance(desired, run),
-        *_denied(readings),
+        *denied_warnings(readings),
         *_pending(readings, settings, now),
         *_open_days(readings, now.date()),
         *_failed_signals(readings),
         *_forgeries(readings, now),
+        *_unknown_properties(readings, now),
     )
     return Diagnosis(problems, warnings, views)
 
@@ -107,9 +112,29 @@ def oldest_pending(readings: Readings) -> datetime | None:
     return min((time for time in times if time), default=None)
 
 
+def _count_of(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def format_count(count: int) -> str:
     """Format the number of denied organizers, which are counted up to `MOST`."""
     return f"{count:,} or more" if count >= MOST else f"{count:,}"
+
+
+def storage_findings(readings: Readings, settings: Settings, *, as_operator: bool) -> list[Finding]:
+    """Return a finding for each cause that keeps queues or containers from being read, not for each of them."""
+    failures = [
+        findings.Unread(f"queue {name}", settings.queue_url, length.reason, is_queue=True)
+        for name, length in readings.queues.items()
+        if isinstance(length, ReadFailure)
+    ]
+    urls = {settings.container: settings.blob_url, settings.state_container: settings.state_url}
+    failures += [
+        findings.Unread(f"container {name}", urls[name], failure.reason)
+        for name, failure in readings.containers.items()
+        if failure
+    ]
+    return findings.unread_storage(failures, as_operator=as_operator)
 
 
 def _wrong_key(readings: Readings) -> Iterator[str]:
@@ -117,32 +142,13 @@ def _wrong_key(readings: Readings) -> Iterator[str]:
         yield f"{readings.wrong_key} Give the app its former key back; until then nothing is archived."
 
 
-def _read_failures(readings: Readings) -> Iterator[str]:
-    for name, length in readings.queues.items():
-        if isinstance(length, ReadFailure):
-            yield _read_failure(f"Queue {name}", length, "Storage Queue Data Contributor")
-    for name, failure in readings.containers.items():
-        if failure:
-            yield _read_failure(f"Container {name}", failure, "Storage Blob Data Contributor")
-
-
-def _read_failure(subject: str, failure: ReadFailure, role: str) -> str:
-    if failure.reason in _MISSING:
-        return f"{subject} is missing. Create it, or deploy again."
-    if failure.reason in _FORBIDDEN:
-        remedy = f"Give the app's identity the role {role} on the storage account, and allow it in its network rules."
-    elif failure.reason in _TOKENLESS:
-        remedy = ASSIGN_IDENTITY
-    else:
-        remedy = (
-            "Check that the storage account is available and that its address in the app's settings is right."
-        )
-    return f"{subject} does not answer ({failure.reason}). {remedy}"
-
-
-def _unreadable_list(readings: Readings, settings: Settings) -> Iterator[str]:
+def _unreadable_list(readings: Readings, settings: Settings, causes: Sequence[Finding]) -> Iterator[str]:
     if isinstance(readings.subscriptions, GraphError):
-        yield findings.unreadable_list(readings.subscriptions, settings.graph_root).text
+        finding = findings.unreadable_list(readings.subscriptions, settings.graph_root)
+        if finding.remedy not in [each.remedy for each in causes]:
+            yield finding.text
+    elif readings.subscriptions is None:
+        yield findings.never_maintained().text
 
 
 def _is_foreign(view: SubscriptionView) -> bool:
@@ -189,10 +195,20 @@ def _refused_ours(readings: Readings, now: datetime) -> Iterator[str]:
 
 def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
     refused = readings.refused
-    if refused and now - refused.last < REFUSALS_COUNT:
+    if refused and now - refused.last < REFUSALS_COUNT and not any(_refused_ours(readings, now)):
         yield (
-            f"{refused.count:,} notifications with a wrong clientState since {format_utc(refused.first)}, the last at "
-            f"{format_utc(refused.last)}. Anyone can send such; they were dropped, and nothing is lost."
+            f"{_count_of(refused.count, 'notification')} with a wrong clientState since {format_utc(refused.first)}, "
+            f"the last at {format_utc(refused.last)}. Anyone can send such; they were dropped, and nothing is lost."
+        )
+
+
+def _unknown_properties(readings: Readings, now: datetime) -> Iterator[str]:
+    found = readings.unknown_properties
+    if found and now - found.at < PROPERTIES_COUNT:
+        yield (
+            f"Graph's reports have properties that this version does not know: {', '.join(found.names)}, the latest "
+            f"since {format_utc(found.at)}. They are archived as they are, and tables leave them out: is there a newer "
+            "version? This clears after 14 days."
         )
 
 
@@ -204,9 +220,9 @@ def _poison(readings: Readings) -> Iterator[str]:
     }
     for queue, remedy in remedies.items():
         length = readings.queues.get(queue + POISON)
-        if isinstance(length, int) and length > 0:
-            what = "1 message that" if length == 1 else f"{length:,} messages that"
-            yield f"Queue {queue}{POISON} holds {what} failed too often. {remedy}"
+        if isinstance(length, QueueLength) and length.messages:
+            what = _count_of(length.messages, "message")
+            yield f"Queue {queue}{POISON} holds {what} that failed too often. {remedy}"
 
 
 def _last_sweep(readings: Readings) -> datetime | None:
@@ -224,7 +240,7 @@ def _has_run_long(readings: Readings, now: datetime) -> bool:
 
 def _stopped_sweep(readings: Readings, now: datetime) -> Iterator[str]:
     last = _last_sweep(readings)
-    if last is None and not _has_run_long(readings, now):
+    if not readings.is_state_known or (last is None and not _has_run_long(readings, now)):
         return
     if last is not None and now - last <= SWEEP_EVERY:
         return
@@ -243,15 +259,17 @@ def _failing_sweep(readings: Readings) -> Iterator[str]:
     """Warn about a scan that Graph stops."""
     errors = {scan.error for scan in (readings.recent, readings.full) if scan and scan.error}
     for error in sorted(errors):
-        yield f"The reconciliation scan is failing: {error}. A 403 means that CallRecords.Read.All is missing."
+        cure = " A 403 means that CallRecords.Read.All is missing." if "status 403" in error else ""
+        yield f"The reconciliation scan is failing and will go on where it stopped: {error}.{cure}"
 
 
 def _unstarted_sweep(readings: Readings, now: datetime) -> Iterator[str]:
-    if _last_sweep(readings) is None and not _has_run_long(readings, now):
+    if readings.is_state_known and _last_sweep(readings) is None and not _has_run_long(readings, now):
         yield "The reconciliation scan has not run yet. SWEEP_SCHEDULE says when it runs."
 
 
-def _denied(readings: Readings) -> Iterator[str]:
+def denied_warnings(readings: Readings) -> Iterator[str]:
+    """Yield the warning that sums up the organizers without access, if there are any."""
     count = readings.denied.count
     if count:
         who = "1 organizer" if count == 1 else f"{format_count(count)} organizers"
@@ -289,8 +307,7 @@ def _failed_signals(readings: Readings) -> Iterator[str]:
     }
     if failed:
         count = sum(failed.values())
-        what = "1 signal" if count == 1 else f"{count:,} signals"
         yield (
-            f"{what} of the last {len(readings.days)} days failed. Read lastError in the outcome, fix the cause, "
-            f"and run: attendance redrive --outcome {Result.FAILED} --from {min(failed)} --to {max(failed)}"
+            f"{_count_of(count, 'signal')} of the last {len(readings.days)} days failed. Read lastError in the "
+            f"outcome, fix the cause, and run: attendance redrive --from {min(failed)} --to {max(failed)}"
         )

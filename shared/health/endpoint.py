@@ -92,14 +92,26 @@ def health_json(report: HealthReport) -> dict[str, Any]:
             "ours": refused.ours and {"last": times.text(refused.ours[0]), "subscription": refused.ours[1]},
         },
         "queues": {
-            name: None if isinstance(length, ReadFailure) else length for name, length in read.queues.items()
+            name: None if isinstance(length, ReadFailure) else length.messages
+            for name, length in read.queues.items()
+        },
+        "waiting": {
+            name: None if isinstance(length, ReadFailure) else length.waiting
+            for name, length in read.queues.items()
         },
         "oldestPending": times.optional_text(oldest_pending(read)),
         "days": [_day_json(day, manifest) for day, manifest in read.days.items()],
-        "denied": {
+        "denied": None
+        if not read.is_state_known
+        else {
             "count": denied.count,
             "organizers": [
-                {"organizerId": each.id, "since": times.optional_text(each.since), "cure": each.remedy}
+                {
+                    "organizerId": each.id,
+                    "since": times.optional_text(each.since),
+                    "cure": each.remedy,
+                    "retryAt": times.optional_text(each.retry_at),
+                }
                 for each in denied.organizers
             ],
         },
@@ -132,8 +144,8 @@ def _preference(accept: str, media_type: str) -> float:
 
 
 def _checks(read: Readings) -> dict[str, str]:
-    answers = {f"queue {name}": length for name, length in read.queues.items()}
-    answers |= {f"container {name}": failure or 0 for name, failure in read.containers.items()}
+    answers: dict[str, object] = {f"queue {name}": length for name, length in read.queues.items()}
+    answers |= {f"container {name}": failure for name, failure in read.containers.items()}
     return {
         what: f"does not answer: {answer.reason}" if isinstance(answer, ReadFailure) else ANSWERS
         for what, answer in answers.items()
@@ -158,5 +170,6 @@ def _scan_json(scan: Scan | None) -> dict[str, Any] | None:
         "finished": times.optional_text(scan.finished),
         "records": scan.records,
         "missing": scan.missing,
+        "late": scan.late,
         "error": scan.error,
     }

@@ -18,6 +18,11 @@ from ..times import format_utc
 
 ASSIGN_IDENTITY = "Assign the managed identity to the app, and set AZURE_CLIENT_ID to its client id."
 LOOK_AGAIN = "Try again in some minutes."
+STORAGE_REMEDY = (
+    "Check that the storage account is available, that its address in the app's settings is right, and that its "
+    "network rules allow this caller."
+)
+COLD_START = 60.0  # seconds in which an idle app starts
 _GRANT = (
     "Grant the application permission {} to the app's identity, with infra/graph.bicep or "
     "infra/grant-permissions.sh. Its token keeps its old permissions for up to a day."
@@ -31,7 +36,12 @@ _DELIVERY_REMEDIES = {
 }
 FORMER_OPEN = timedelta(days=1)
 VALIDATION_TIME = timedelta(minutes=15)  # after which the validation message of a new subscription has come
-_SUBSCRIPTIONS, _ENDPOINT, _PERMISSIONS = "subscriptions", "endpoint", "graph permissions"
+_SUBSCRIPTIONS, _ENDPOINT, _PERMISSIONS, _STORAGE = (
+    "subscriptions",
+    "endpoint",
+    "graph permissions",
+    "storage",
+)
 
 
 class Severity(StrEnum):
@@ -66,6 +76,86 @@ def finding_json(finding: Finding) -> dict[str, str]:
         "says": finding.message,
         "cure": finding.remedy,
     }
+
+
+# The webhooks' secret
+
+
+def client_state(*, is_plain: bool) -> Finding:
+    """Finding: whether a stranger's large body is recognised before it is parsed."""
+    check = "client state"
+    if is_plain:
+        return Finding(check, Severity.OK, "Large bodies without an accepted client state are not parsed.")
+    return Finding(
+        check,
+        Severity.WARNING,
+        "An accepted client state has other characters than A-Z a-z 0-9 . _ ~ -, so every body is parsed, and anyone "
+        "can slow the webhooks down.",
+        "Create a new one with scripts/rotate.",
+    )
+
+
+# Storage
+
+_MISSING = {"QueueNotFound", "ContainerNotFound"}
+_FORBIDDEN = {"AuthorizationFailure", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}
+_TOKENLESS = {"ClientAuthenticationError", "CredentialUnavailableError"}  # errors of azure.identity
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A queue or container that could not be read, its address, and an error code or a few words."""
+
+    subject: str
+    url: str
+    reason: str
+    is_queue: bool = False
+
+
+def unread_storage(failures: Iterable[Unread], *, as_operator: bool) -> list[Finding]:
+    """Findings: storage that could not be read, one for each cause, the widest first."""
+    causes: dict[str, list[Unread]] = {"token": [], "answer": []}
+    for each in failures:
+        if each.reason in _TOKENLESS:
+            cause = "token"
+        elif each.reason in _MISSING:
+            cause = "missing"
+        elif each.reason in _FORBIDDEN:
+            cause = f"{each.reason} {each.is_queue}"
+        else:
+            cause = "answer"
+        causes.setdefault(cause, []).append(each)
+    return [_unread(cause, each, as_operator=as_operator) for cause, each in causes.items() if each]
+
+
+def _unread(cause: str, failures: Sequence[Unread], *, as_operator: bool) -> Finding:
+    subjects = _join(each.subject for each in failures)
+    reason = failures[0].reason
+    if cause == "token":
+        return Finding(
+            _STORAGE, Severity.PROBLEM, f"There is no token for storage ({reason}).", ASSIGN_IDENTITY
+        )
+    if cause == "missing":
+        remedy = "Deploy again, or check that the app's settings name the right accounts and container."
+        return Finding(_STORAGE, Severity.PROBLEM, f"Storage has no {subjects} ({reason}).", remedy)
+    if cause == "answer":
+        addresses = _join(dict.fromkeys(each.url for each in failures))
+        message = f"Storage does not answer ({reason}): {addresses}."
+        remedy = f"{STORAGE_REMEDY} What is kept there is unknown until then."
+        return Finding(_STORAGE, Severity.PROBLEM, message, remedy)
+    kind = "Queue" if failures[0].is_queue else "Blob"
+    who, role = ("your account", "Reader") if as_operator else ("the app's identity", "Contributor")
+    if reason == "AuthorizationFailure":
+        remedy = "Allow this caller's network in the storage account's network rules; if they do, give "
+    else:
+        remedy = "Give "
+    remedy += f"{who} the role Storage {kind} Data {role} there; a new role takes some minutes."
+    return Finding(_STORAGE, Severity.PROBLEM, f"Storage refuses access to {subjects} ({reason}).", remedy)
+
+
+def _join(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 # Subscriptions
@@ -123,7 +213,7 @@ def _subscription_remedy(view: SubscriptionView, run: Maintenance | None) -> str
             "deployment an identity of its own."
         )
     if run is None:
-        return "maintain_subscriptions has not run yet: MAINTAIN_SCHEDULE says when it runs."
+        return never_maintained().message
     if run.validation and view.status not in DELIVERING:
         return closed_to_graph(run.validation, run.delivery).text
     if run.problems:
@@ -132,6 +222,13 @@ def _subscription_remedy(view: SubscriptionView, run: Maintenance | None) -> str
         f"maintain_subscriptions last ran at {format_utc(run.at)}. Run it now with "
         "`attendance subscriptions renew`; if that does not help, its log says why."
     )
+
+
+def never_maintained() -> Finding:
+    """Finding: the app has not maintained its subscriptions yet."""
+    message = "maintain_subscriptions has not run yet: MAINTAIN_SCHEDULE says when it runs."
+    remedy = "To run it now: attendance subscriptions renew"
+    return Finding(_SUBSCRIPTIONS, Severity.PROBLEM, message, remedy)
 
 
 def last_maintenance(run: Maintenance) -> Finding:
@@ -273,6 +370,11 @@ def no_token(failure: GraphError) -> Finding:
     return Finding(_PERMISSIONS, Severity.PROBLEM, f"{failure}.", ASSIGN_IDENTITY)
 
 
+def permissions_unknown(reason: str) -> list[Finding]:
+    """Findings: the app's token for Graph could not be had in time."""
+    return [Finding(_PERMISSIONS, Severity.UNKNOWN, f"Not checked: {reason}.", LOOK_AGAIN)]
+
+
 def permissions(needed: Iterable[str], granted: Sequence[object] | None) -> list[Finding]:
     """Findings about the permissions in the app's token; None: unreadable."""
     if granted is None:
@@ -299,21 +401,29 @@ def organizer_access(organizer: str, failure: GraphError | None, remedy: str) ->
     return Finding(check, Severity.UNKNOWN, f"{failure}.", LOOK_AGAIN)
 
 
-def organizer_denied(organizer: str | None, remedy: str) -> Finding:
-    """Finding: Graph refused an organizer, or all call records, some time ago."""
-    return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, "Graph refused it.", remedy)
+def organizer_denied(
+    organizer: str | None, since: datetime | None, remedy: str, retry_at: datetime | None
+) -> Finding:
+    """Finding: Graph refused an organizer, or all call records."""
+    message = f"Graph refused it with 403 at {format_utc(since)}."
+    if retry_at:
+        message += (
+            f" It is asked once more at {format_utc(retry_at)}, because a new access policy takes up to 30 minutes; "
+            "until then the outcome is pending."
+        )
+    return Finding(f"access to {organizer or 'call records'}", Severity.WARNING, message, remedy)
 
 
 # The command line
 
 
 def settings(failure: str = "") -> Finding:
-    """Finding about the settings that the command line read."""
+    """Finding about the app settings; `failure` is the error about a wrong one."""
     return _access(
         "settings",
         failure,
         "All required settings are present and valid.",
-        "docs/settings.md has the table of settings.",
+        "Fix this app setting; nothing is archived until then.",
     )
 
 
@@ -322,30 +432,15 @@ def may_read(check: str) -> Finding:
     return Finding(check, Severity.OK, "You can read it.")
 
 
-def not_allowed(check: str, code: str, role: str, *, refused: bool) -> Finding:
-    """Finding: a container or queue returns an error to the operator."""
-    remedy = (
-        f"Give your account the role {role} there, and check that the storage account's network rules allow you."
-        if refused
-        else "Deploy again, or check that the settings name the right account."
-    )
-    return Finding(check, Severity.PROBLEM, f"You have no access to it ({code}).", remedy)
+def may_not_send(code: str) -> Finding:
+    """Finding: the operator may not send a message to the queue of tasks."""
+    remedy = "Give your account the role Storage Queue Data Message Sender on it; without it, the app is not asked."
+    return Finding("queue upkeep", Severity.PROBLEM, f"You cannot send a message to it ({code}).", remedy)
 
 
-def not_reached(check: str, code: str) -> Finding:
-    """Finding: a container or queue does not answer."""
-    remedy = "Sign in with `az login`, and check that the settings name the right account."
-    return Finding(check, Severity.PROBLEM, f"It cannot be reached ({code}).", remedy)
-
-
-def app_not_asked() -> Finding:
-    """Finding: the operator lacks a role that asking the app needs."""
-    return Finding("app", Severity.UNKNOWN, "Not checked: asking the app needs those roles.")
-
-
-def setting_first() -> Finding:
-    """Finding: a setting is wrong, so nothing else can be checked."""
-    return Finding("app", Severity.UNKNOWN, "Nothing else can be checked until that setting is right.")
+def not_checked() -> Finding:
+    """Finding: because of the findings before, the rest was not checked."""
+    return Finding("app", Severity.UNKNOWN, "The rest cannot be checked until that is right.")
 
 
 def app_answered(version: str) -> Finding:
@@ -354,6 +449,16 @@ def app_answered(version: str) -> Finding:
 
 
 def app_silent(seconds: float) -> Finding:
-    """Finding: the app handled no task of the queue in time."""
-    remedy = "Check the log for whether do_upkeep runs and whether the app has started."
-    return Finding("queue", Severity.PROBLEM, f"The app has not answered within {seconds:.0f} s.", remedy)
+    """Finding: the webhooks answer, but no task of the queue was handled in time."""
+    message = f"The app has handled no task of the queue within {seconds:.0f} s."
+    if seconds < COLD_START:
+        remedy = "An app that was idle takes up to a minute to start: run again with --wait 120."
+        return Finding("queue", Severity.UNKNOWN, message, remedy)
+    return Finding("queue", Severity.PROBLEM, message, "Check the log for whether do_upkeep runs and fails.")
+
+
+def app_down(problem: str, seconds: float) -> Finding:
+    """Finding: neither the webhooks nor the queue is answered."""
+    message = f"The app seems not to run: {problem}, and it has handled no task of the queue within {seconds:.0f} s."
+    remedy = "In the portal, check that the function app is started and that it lists its functions."
+    return Finding("app", Severity.PROBLEM, message, remedy)

@@ -18,12 +18,14 @@ from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
 from ..times import format_utc
+from . import findings
 from .diagnosis import HealthReport, format_count, oldest_pending
 from .html import element, render, section, table
 from .parallel_reads import ReadFailure
-from .readings import DeniedOrganizers, Readings
+from .readings import MOST_PEEKED, QueueLength, Readings
 
-NONE_YET = "none yet"
+NONE_YET, UNKNOWN = "none yet", "unknown"
+UNREADABLE = "Unknown: it could not be read."
 FEW = 5  # denied organizers that are shown unfolded
 _TALLEST = 100  # of a bar
 _SHORTEST = 4  # so that a day with few signals stays visible
@@ -85,7 +87,7 @@ def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     yield section("Last 14 days", *_days(readings))
     yield section("Subscriptions", _subscriptions(report.diagnosis.subscriptions))
     yield section("Queues", _queues(readings))
-    yield section("Organizers without access", *_denied(readings.denied))
+    yield section("Organizers without access", *_denied(readings))
     yield section("Reconciliation", *_sweep(readings))
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
@@ -102,13 +104,16 @@ def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[
 def _figures(readings: Readings, now: datetime) -> Element:
     refused, run = readings.refused, readings.maintenance
     length = readings.queues[SIGNALS_QUEUE]
+    never, none = (NONE_YET, "none") if readings.is_state_known else (UNKNOWN, UNKNOWN)
     figures = {
-        "Last notification": _ago(readings.last_notification, now),
-        "Last stored report": _ago(readings.last_report, now),
-        "Oldest pending signal": _ago(oldest_pending(readings), now, "none"),
-        "Messages waiting or delayed": "unknown" if isinstance(length, ReadFailure) else f"{length:,}",
-        "Wrong client states": f"{refused.count:,}, last {_ago(refused.last, now)}" if refused else "none",
-        "Subscriptions last maintained": _ago(run.at if run else None, now),
+        "Last notification": _ago(readings.last_notification, now, never),
+        "Last stored report": _ago(readings.last_report, now, never),
+        "Oldest pending signal": _ago(
+            oldest_pending(readings), now, "none" if readings.is_data_known else UNKNOWN
+        ),
+        "Messages": format_length(length),
+        "Wrong client states": f"{refused.count:,}, last {_ago(refused.last, now)}" if refused else none,
+        "Subscriptions last maintained": _ago(run.at if run else None, now, never),
     }
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in figures.items()]
     return element("dl", *pairs)
@@ -175,7 +180,7 @@ def _tally(manifest: Manifest | None) -> str:
 
 def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
-        return element("p", "Unknown: Graph's list could not be read.")
+        return element("p", UNREADABLE)
     rows = [
         (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
@@ -184,19 +189,33 @@ def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
 
 
 def _queues(readings: Readings) -> Element:
-    rows = [
-        (name, f"does not answer: {length.reason}" if isinstance(length, ReadFailure) else f"{length:,}")
-        for name, length in readings.queues.items()
-    ]
-    return table(("Queue", "Messages"), rows, numbers=(1,))
+    rows = [(name, format_length(length)) for name, length in readings.queues.items()]
+    return table(("Queue", "Messages"), rows)
 
 
-def _denied(denied: DeniedOrganizers) -> Iterator[Element]:
+def format_length(length: QueueLength | ReadFailure) -> str:
+    """Format the length of a queue: what waits, and what is delayed, which is no backlog."""
+    if isinstance(length, ReadFailure):
+        return f"{UNKNOWN} ({length.reason})"
+    if length.waiting >= MOST_PEEKED:
+        return f"some {length.messages:,}, of which {MOST_PEEKED} or more wait"
+    delayed = f", some {length.delayed:,} delayed or in progress" if length.delayed else ""
+    return f"{length.waiting:,} waiting{delayed}"
+
+
+def _denied(readings: Readings) -> Iterator[Element]:
+    denied = readings.denied
+    if not readings.is_state_known:
+        yield element("p", UNREADABLE)
+        return
     if not denied.count:
         yield element("p", "None.")
         return
     rows = [
-        (f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}", each.remedy)
+        (
+            f"{each.id or 'Call records of the whole tenant'}, since {format_utc(each.since)}",
+            findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at).text,
+        )
         for each in denied.organizers
     ]
     organizers = table(("Organizer (object id)", "Remedy"), rows)
@@ -209,16 +228,19 @@ def _denied(denied: DeniedOrganizers) -> Iterator[Element]:
 
 def _sweep(readings: Readings) -> Iterator[Element]:
     scans = {"Last hours": readings.recent, "All open days": readings.full}
-    rows = [(name, *_scan_row(scan)) for name, scan in scans.items()]
+    none = NONE_YET if readings.is_state_known else UNKNOWN
+    rows = [(name, *_scan_row(scan, none)) for name, scan in scans.items()]
     yield table(("Scan", "Finished", "Call records", "Missing"), rows, numbers=(2, 3))
     for name, scan in scans.items():
+        if scan and scan.late:
+            yield element("p", f"{name}: {_pluralize(scan.late, 'overdue signal')} reopened")
         if scan and scan.error:
             yield element("p", f"{name}: {scan.error}")
 
 
-def _scan_row(scan: Scan | None) -> tuple[str, str, str]:
+def _scan_row(scan: Scan | None, none: str) -> tuple[str, str, str]:
     if scan is None:
-        return NONE_YET, "-", "-"
+        return none, "-", "-"
     state = format_utc(scan.finished) if scan.finished else f"running since {format_utc(scan.started)}"
     return state, f"{scan.records:,}", f"{scan.missing:,}"
 

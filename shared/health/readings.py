@@ -1,8 +1,9 @@
 """Collect everything that health reports, in parallel and within ten seconds.
 
-A read that fails becomes a value, not an exception. The cost does not grow with volume. Storage: 4 queues, 14
-manifests, 6 state blobs, 1 listing (of up to 5,000 names), and one blob for each denied organizer that is shown, at
-most 50: 25 to 75 requests. Graph: 1 request per page of the app's own subscriptions, in practice 1.
+A read that fails becomes a value, not an exception. The cost does not grow with volume. Storage: 4 queues, and the
+first messages of those that have any, 14 manifests, 7 state blobs, 1 listing (of up to 5,000 names), and one blob for
+each denied organizer that is shown, at most 50: 26 to 80 requests. Graph: 1 request per page of the app's own
+subscriptions, in practice 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from azure.storage.queue import QueueServiceClient
 
 from .. import times
 from ..days.manifests import Manifest, Manifests
-from ..errors import ErasureKeyError, GraphError, Unavailable
+from ..errors import ErasureKeyError, GraphError
 from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
 from ..ledger import access
@@ -32,7 +33,7 @@ from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..storage.subscription_registry import SubscriptionRegistry
 from ..subscriptions import desired, status
-from ..subscriptions.status import Maintenance, SubscriptionView
+from ..subscriptions.status import DELIVERING, Maintenance, SubscriptionStatus, SubscriptionView
 from .explanation import Freshness
 from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
@@ -40,12 +41,19 @@ DAYS = 14
 MOST_SHOWN = 50  # organizers without access
 GRAPH_RATE = 2.0  # per second, apart from the workers' rate: a busy app is not unhealthy
 
-_HEARTBEATS = (heartbeat.NOTIFICATION, heartbeat.REPORT, heartbeat.REFUSED, heartbeat.MAINTENANCE)
+_HEARTBEATS = (
+    heartbeat.NOTIFICATION,
+    heartbeat.REPORT,
+    heartbeat.REFUSED,
+    heartbeat.MAINTENANCE,
+    heartbeat.PROPERTIES,
+)
 # Short time limits, because somebody waits for the response.
 _LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 3}
 _RETRY: dict[str, Any] = {"backoff": 1, "retry_total": 1, "random_jitter_range": 0}
-_BLOBS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
-_QUEUES: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
+BLOB_LIMITS: dict[str, Any] = {"retry_policy": BlobRetry(**_RETRY), **_LIMITS}
+QUEUE_LIMITS: dict[str, Any] = {"retry_policy": QueueRetry(**_RETRY), **_LIMITS}
+MOST_PEEKED = 32  # messages in one request
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,24 @@ class RefusedNotifications:
 
 
 @dataclass(frozen=True)
+class UnknownProperties:
+    """Properties of Graph's reports that this version does not know, and when the last of them was seen first."""
+
+    at: datetime
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DeniedOrganizer:
-    """An organizer whose reports Graph refuses; id None: all call records."""
+    """An organizer whose reports Graph refuses; id None: all call records.
+
+    `retry_at`: when Graph is asked once more, before the refusal counts as settled.
+    """
 
     id: str | None
     since: datetime | None
     remedy: str
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -75,18 +95,36 @@ class DeniedOrganizers:
     organizers: tuple[DeniedOrganizer, ...]
 
 
-type SubscriptionSource = Callable[[], Sequence[SubscriptionView]]
+@dataclass(frozen=True)
+class QueueLength:
+    """The messages of a queue, as storage estimates them, and those that a worker may take now, up to MOST_PEEKED.
+
+    The others are delayed, as the second reading of a fresh report is, or being processed.
+    """
+
+    messages: int
+    waiting: int
+
+    @property
+    def delayed(self) -> int:
+        """The messages that are not waiting; 0 if too many wait to be counted."""
+        return 0 if self.waiting >= MOST_PEEKED else self.messages - self.waiting
+
+
+type SubscriptionSource = Callable[[], Sequence[SubscriptionView] | None]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The connections to read from; `subscriptions` raises GraphError.
+    """The connections to read from.
 
+    `subscriptions` are Graph's, and reading them raises GraphError; or else those that the app published last.
     `erasures` is None where ERASURE_KEY is not at hand, as on an operator's machine.
     """
 
     settings: Settings
     subscriptions: SubscriptionSource
+    asks_graph: bool
     queues: QueueServiceClient
     manifests: Manifests
     state: StateStore
@@ -98,13 +136,13 @@ class Sources:
 class Readings:
     """Everything that was read.
 
-    None means that a value does not exist yet or could not be read. `days` are the last 14, oldest first; `recent` and
-    `full` are the last reconciliation scans.
+    None means that a value does not exist yet, or could not be read if its container has a failure. `days` are the last
+    14, oldest first; `recent` and `full` are the last reconciliation scans.
     """
 
-    queues: Mapping[str, int | ReadFailure]
+    queues: Mapping[str, QueueLength | ReadFailure]
     containers: Mapping[str, ReadFailure | None]
-    subscriptions: Sequence[SubscriptionView] | GraphError
+    subscriptions: Sequence[SubscriptionView] | GraphError | ReadFailure | None
     last_notification: datetime | None
     last_report: datetime | None
     refused: RefusedNotifications | None
@@ -114,6 +152,9 @@ class Readings:
     days: Mapping[date, Manifest | None]
     denied: DeniedOrganizers
     last_validation: datetime | None = None
+    unknown_properties: UnknownProperties | None = None
+    is_data_known: bool = True
+    is_state_known: bool = True
     wrong_key: str | None = None
 
 
@@ -144,22 +185,27 @@ def collect(sources: Sources, today: date) -> Readings:
         scans_read = {name: reads.result(scan) for name, scan in scans.items()}
         days_read = {day: reads.result(manifest) for day, manifest in manifests.items()}
         refusals_read = [reads.result(refusal) for refusal in refusals]
-        of_state = [denied, *beats_read.values(), *scans_read.values(), *refusals_read]
+        listed = reads.graph_result(subscriptions) if sources.asks_graph else reads.result(subscriptions)
+        of_state = [denied, *beats_read.values(), *scans_read.values(), *refusals_read, listed]
+        data_failure, state_failure = _failure(days_read.values()), _failure(of_state)
         beat = {name: _content(answer) for name, answer in beats_read.items()}
         scan_blobs = {name: _value(answer) for name, answer in scans_read.items()}
         return Readings(
             queues=lengths_read,
             wrong_key=_value(reads.result(key)),
             containers={
-                sources.settings.container: _failure(days_read.values()),
-                sources.settings.state_container: _failure(of_state),
+                sources.settings.container: data_failure,
+                sources.settings.state_container: state_failure,
             },
-            subscriptions=reads.graph_result(subscriptions),
+            is_data_known=data_failure is None,
+            is_state_known=state_failure is None,
+            subscriptions=listed,
             last_notification=_time(beat[heartbeat.NOTIFICATION], "at"),
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_parse_refused(beat[heartbeat.REFUSED]),
             maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
             last_validation=_time(beat.get(heartbeat.VALIDATION, {}), "at"),
+            unknown_properties=_parse_properties(beat[heartbeat.PROPERTIES]),
             recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
             full=blob.scan if (blob := scan_blobs[FULL]) else None,
             days={day: _value(answer) for day, answer in days_read.items()},
@@ -185,13 +231,13 @@ def app_sources(settings: Settings) -> Sources:
     graph = Graph(
         settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
     )
-    host_blobs = clients.blob_service(settings.state_url, host_identity, **_BLOBS)
+    host_blobs = clients.blob_service(settings.state_url, host_identity, **BLOB_LIMITS)
     state = StateStore(host_blobs.get_container_client(settings.state_container))
     sources = build_sources(
         settings,
-        clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **_BLOBS),
+        clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **BLOB_LIMITS),
         host_blobs,
-        clients.queue_service(settings.queue_url, host_identity, **_QUEUES),
+        clients.queue_service(settings.queue_url, host_identity, **QUEUE_LIMITS),
         partial(_subscriptions, SubscriptionRegistry(state, graph, settings), graph, settings),
     )
     container = host_blobs.get_container_client(settings.state_container)
@@ -220,6 +266,7 @@ def build_sources(
     return Sources(
         settings,
         subscriptions or partial(_published, state),
+        subscriptions is not None,
         queues,
         Manifests(data_blobs.get_container_client(settings.container)),
         state,
@@ -235,15 +282,24 @@ def _subscriptions(
     return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
 
-def _published(state: StateStore) -> Sequence[SubscriptionView]:
-    run = status.read_last_run(state)
+def _published(state: StateStore) -> Sequence[SubscriptionView] | None:
+    """Return the subscriptions as of the last maintenance, or None; since then they may have expired."""
+    run, now = status.read_last_run(state), times.now()
     if run is None or run.subscriptions is None:
-        raise Unavailable("list subscriptions", "the app has not published them yet")
-    return run.subscriptions
+        return None
+    return [
+        replace(each, status=SubscriptionStatus.EXPIRED)
+        if each.status in DELIVERING and each.expires and each.expires <= now
+        else each
+        for each in run.subscriptions
+    ]
 
 
-def _length(queues: QueueServiceClient, name: str) -> int:
-    return int(queues.get_queue_client(name).get_queue_properties().approximate_message_count or 0)
+def _length(queues: QueueServiceClient, name: str) -> QueueLength:
+    queue = queues.get_queue_client(name)
+    messages = int(queue.get_queue_properties().approximate_message_count or 0)
+    waiting = len(queue.peek_messages(MOST_PEEKED)) if messages else 0
+    return QueueLength(max(messages, waiting), waiting)
 
 
 def _first_shown(denied: Sequence[str]) -> list[str]:
@@ -277,10 +333,18 @@ def _parse_refused(content: Mapping[str, Any]) -> RefusedNotifications | None:
     )
 
 
+def _parse_properties(content: Mapping[str, Any]) -> UnknownProperties | None:
+    at, names = _time(content, "at"), heartbeat.recorded_properties(content)
+    return UnknownProperties(at, tuple(names)) if at and names else None
+
+
 def _parse_organizer(content: Mapping[str, Any]) -> DeniedOrganizer:
     organizer_id = content.get("organizerId")
     return DeniedOrganizer(
-        str(organizer_id) if organizer_id else None, _time(content, "since"), str(content.get("cure") or "")
+        str(organizer_id) if organizer_id else None,
+        _time(content, "since"),
+        str(content.get("cure") or ""),
+        _time(content, access.RETRY_AT),
     )
 
 

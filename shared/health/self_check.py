@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import jwt
 from azure.core.exceptions import AzureError
 
 from .. import __version__, logs, times
-from ..errors import AttendanceError, GraphError, NotFound, Refused
+from ..errors import AttendanceError, GraphError, NotFound, Refused, Unavailable
 from ..graph.client import Graph, segment
 from ..graph.credentials import graph_token
 from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
-from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, EVENT_HUBS, VIRTUAL_EVENTS, Settings
+from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, EVENT_HUBS, VIRTUAL_EVENTS, WEBHOOK, Settings
 from ..storage import heartbeat
 from ..storage.state import StateStore
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import check_handshake
-from ..subscriptions.status import SubscriptionView
+from ..subscriptions.status import Maintenance, SubscriptionView
 from . import findings
 from .findings import Finding, Severity
+from .parallel_reads import GRAPH_SECONDS, STORAGE_SECONDS, ParallelReads, ReadFailure
 
 FOLDER = "doctor/"
 PROBE_JOIN_URL = "https://teams.microsoft.com/l/meetup-join/doctor"
@@ -55,15 +57,57 @@ def publish_findings(job: Examine, services: Services) -> None:
 
 
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Yield the findings of one check after another; failures do not raise."""
+    """Yield the findings of checks that run side by side, for eight seconds at most; failures do not raise.
+
+    A Graph that does not answer is one finding.
+    """
     settings, graph = services.settings, services.graph
-    yield findings.app_writes(_failure_text(services.archive.probe_write))
-    yield from _permissions(settings)
-    yield from _subscriptions(services)
-    if CALL_EVENTS in settings.signals:
-        yield findings.encryption_key(_failure_text(services.keys.current))
-    for organizer in sorted({*settings.organizers, *organizers}):
-        yield _policy(graph, settings.graph_app_id, organizer)
+    with ParallelReads() as reads:
+        writes = reads.start(lambda: _failure_text(services.archive.probe_write))
+        handshake = reads.start(lambda: _handshake(settings))
+        last_event = reads.start(lambda: _last_event(services.state, settings))
+        last_run = reads.start(lambda: status.read_last_run(services.state))
+        listed = reads.start(lambda: _read_statuses(services))
+        permissions = reads.start(lambda: list(_permissions(settings)))
+        key = reads.start(lambda: _failure_text(services.keys.current))
+        policies = {
+            organizer: reads.start(partial(_policy, graph, organizer))
+            for organizer in sorted({*settings.organizers, *organizers})
+        }
+        yield findings.app_writes(_reason(reads.result(writes)))
+        yield findings.client_state(is_plain=settings.has_plain_states)
+        granted, views = reads.result(permissions), reads.graph_result(listed)
+        yield from (
+            findings.permissions_unknown(granted.reason) if isinstance(granted, ReadFailure) else granted
+        )
+        run = reads.result(last_run)
+        last, known_run = reads.result(last_event), None if isinstance(run, ReadFailure) else run
+        yield _delivery(
+            settings,
+            () if isinstance(views, GraphError) else views,
+            known_run,
+            _reason(reads.result(handshake)),
+            None if isinstance(last, ReadFailure) else last,
+        )
+        yield from _subscriptions(settings, views, known_run)
+        if CALL_EVENTS in settings.signals:
+            yield findings.encryption_key(_reason(reads.result(key)))
+        if isinstance(views, Unavailable):
+            return
+        for organizer, policy in policies.items():
+            result = reads.result(policy)
+            refusal = (
+                Unavailable("look for a meeting", result.reason)
+                if isinstance(result, ReadFailure)
+                else result
+            )
+            yield findings.organizer_access(
+                organizer, refusal, access.remedy(organizer, settings.graph_app_id)
+            )
+
+
+def _reason(result: str | ReadFailure) -> str:
+    return result.reason if isinstance(result, ReadFailure) else result
 
 
 def _failure_text(step: Callable[[], Any]) -> str:
@@ -92,51 +136,68 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
-def _subscriptions(services: Services) -> Iterator[Finding]:
-    """Check subscriptions, and the way by which Graph delivers: a webhook from the app and from Graph."""
-    settings, run = services.settings, status.read_last_run(services.state)
-    views: tuple[SubscriptionView, ...] = ()
-    unreadable: Finding | None = None
-    try:
-        views = maintain.read_statuses(services)
-    except GraphError as failure:
-        unreadable = findings.unreadable_list(failure, settings.graph_root)
+def _handshake(settings: Settings) -> str:
+    """Why the webhooks do not answer the app, or "" if they do, or if there are none."""
+    if settings.delivery != WEBHOOK:
+        return ""
+    return check_handshake(settings.notification_base_url, STORAGE_SECONDS)
+
+
+def _last_event(state: StateStore, settings: Settings) -> datetime | None:
+    """When Graph's last validation message came through the hub, or the last notification."""
+    name = heartbeat.VALIDATION if settings.delivery == EVENT_HUBS else heartbeat.NOTIFICATION
+    entry = state.read(name)
+    return times.plausible(entry.content.get("at")) if entry else None
+
+
+def _read_statuses(services: Services) -> tuple[SubscriptionView, ...]:
+    with services.graph.within(GRAPH_SECONDS):
+        return maintain.read_statuses(services)
+
+
+def _delivery(
+    settings: Settings,
+    views: tuple[SubscriptionView, ...],
+    run: Maintenance | None,
+    handshake: str,
+    last: datetime | None,
+) -> Finding:
+    """Judge the way by which Graph delivers: a webhook as the app reaches it, a hub or a topic by what came."""
     if settings.delivery == EVENT_HUBS:
-        validation = services.state.read(heartbeat.VALIDATION)
-        last = times.plausible(validation.content.get("at")) if validation else None
-        yield findings.hub(run, last, times.now())
-    elif settings.delivery == EVENT_GRID:
-        yield findings.topic(_last_notification(services.state), views)
-    elif problem := check_handshake(settings.notification_base_url):
-        yield findings.closed_to("the app", problem, accepted=findings.is_accepted_by_graph(views, run))
-    else:
-        yield findings.endpoint_open("the app")
+        return findings.hub(run, last, times.now())
+    if settings.delivery == EVENT_GRID:
+        return findings.topic(last, views)
+    if handshake:
+        return findings.closed_to("the app", handshake, accepted=findings.is_accepted_by_graph(views, run))
+    return findings.endpoint_open("the app")
+
+
+def _subscriptions(
+    settings: Settings, listed: tuple[SubscriptionView, ...] | GraphError, run: Maintenance | None
+) -> Iterator[Finding]:
+    """Judge whether Graph can deliver, and the subscriptions."""
+    views = () if isinstance(listed, GraphError) else listed
     if still_open := findings.former_delivery(run, settings.deliveries, times.now()):
         yield still_open
     if run and run.validation:
         yield findings.closed_to_graph(run.validation, settings.delivery)
-    if unreadable:
-        yield unreadable
+    if isinstance(listed, GraphError):
+        yield findings.unreadable_list(listed, settings.graph_root)
     for view in views:
         yield findings.subscription(view, run)
 
 
-def _last_notification(state: StateStore) -> datetime | None:
-    entry = state.read(heartbeat.NOTIFICATION)
-    return times.plausible(entry.content.get("at")) if entry else None
-
-
-def _policy(graph: Graph, app_id: str, organizer: str) -> Finding:
-    """Request a meeting that does not exist.
+def _policy(graph: Graph, organizer: str) -> GraphError | None:
+    """Request a meeting that does not exist, and return the refusal.
 
     Graph checks the access policy before it looks for the meeting.
     """
     condition = segment(f"JoinWebUrl eq '{PROBE_JOIN_URL}'")
-    refusal: GraphError | None = None
     try:
-        graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")
+        with graph.within(GRAPH_SECONDS):
+            graph.get(f"users/{segment(organizer)}/onlineMeetings?$filter={condition}", "look for a meeting")
     except (NotFound, Refused):
-        pass  # the policy allows it
+        return None  # the policy allows it
     except GraphError as failure:
-        refusal = failure
-    return findings.organizer_access(organizer, refusal, access.remedy(organizer, app_id))
+        return failure
+    return None

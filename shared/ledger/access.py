@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from .. import logs, times
 from ..limits import Debounce
@@ -23,6 +23,7 @@ from .record import Result
 
 DENIED = "access/"
 OPENED = "opened/"
+RETRY_AT = "retryAt"  # of a refusal that is not settled yet
 CALL_RECORDS = "call-records"  # in place of an organizer: all of them
 VIRTUAL_EVENTS = "virtual-events"  # in place of an organizer that Graph does not return
 MOST = 5_000
@@ -56,7 +57,7 @@ def remedy(organizer_id: str | None, client_id: str) -> str:
 
 
 def policy_commands(organizer_id: str, client_id: str) -> tuple[str, str]:
-    """Return the commands of Teams PowerShell that grant an organizer the access policy."""
+    """Return the PowerShell commands that grant an organizer the access policy."""
     return (
         f"New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client_id or '<client id>'}",
         f"Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity {organizer_id}",
@@ -73,17 +74,35 @@ class AccessRegister:
         self._pause = pause
         self._asked = Debounce(pause)
 
-    def mark_denied(self, organizer_id: str | None, signal_id: str) -> None:
-        """Record that Graph refused access; `signal_id` is the signal to retry."""
-        advice = remedy(organizer_id, self._client_id)
-        fields = {"organizerId": organizer_id, "since": times.text(times.now()), "cure": advice}
-        if self._state.write(_path(DENIED, blob_key(organizer_id)), {**fields, "signal": signal_id}, None):
+    def mark_denied(self, organizer_id: str | None, signal_id: str, retry_at: datetime | None = None) -> None:
+        """Record that Graph refused access; `signal_id` is the signal to retry.
+
+        With `retry_at`, when it is asked once more, because a new policy takes half an hour: until then nothing is
+        decided. A refusal that is settled replaces one that is not.
+        """
+        advice, name = remedy(organizer_id, self._client_id), _path(DENIED, blob_key(organizer_id))
+        fields = {
+            "organizerId": organizer_id,
+            "since": times.text(times.now()),
+            "cure": advice,
+            "signal": signal_id,
+        }
+        if retry_at:
+            self._state.write(name, fields | {RETRY_AT: times.text(retry_at)}, None)
+            return
+        is_new = self._state.write(name, fields, None)
+        if not is_new and (denied := self._state.read(name)) and RETRY_AT in denied.content:
+            is_new = self._state.write(name, fields | {"since": denied.content.get("since")}, denied)
+        if is_new:
             logs.error("access.denied", organizer=organizer_id, cure=advice)
 
     def mark_restored(self, organizer_id: str | None) -> None:
         """Record that Graph no longer refuses, and reopen what was denied."""
         denied = self._state.read(_path(DENIED, blob_key(organizer_id)))
         if denied is None:
+            return
+        if RETRY_AT in denied.content:  # nothing has settled as denied
+            self._state.remove(_path(DENIED, blob_key(organizer_id)), denied)
             return
         restored = {"at": times.text(times.now()), "since": denied.content.get("since")}
         self._state.put(_path(OPENED, blob_key(organizer_id)), restored)

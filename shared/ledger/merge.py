@@ -45,7 +45,7 @@ def record_for_attempt(message: Message, record: Record | None, now: datetime) -
             AttemptSeries(now),
             traceparent=message.traceparent,
         )
-    if record.is_erased or message.attempt < record.attempt:
+    if message.attempt < record.attempt:
         return None
     return replace(record, attempt=message.attempt)
 
@@ -57,7 +57,7 @@ def merge_attempt(old: Record | None, new: Record, attempt: int) -> Record | Non
     """
     if old is None:
         return new
-    if old.is_erased or attempt < old.attempt:
+    if attempt < old.attempt:
         return None
     merged = replace(
         new,
@@ -90,14 +90,13 @@ def _union(old: Record, new: Record) -> tuple[StoredReport, ...]:
 def reopen_record(
     old: Record, cause: Cause, started: datetime, now: datetime, days: tuple[date, ...] = ()
 ) -> Record | None:
-    """A record whose next attempt is due now, in a new series; None where there is nothing to begin.
+    """Return the record with its next attempt due now in a new series, or None.
 
     `started` is when the job began that asks, `days` those that it asks for as a backfill. It begins one series a
     signal. An attempt that is under way but 2 h overdue is asked for again in its own series. A signal whose attempt
     has just been asked for is left to that, unless a backfill wants more of it.
     """
-    has_begun = old.series.cause is cause and old.series.began >= started
-    if old.is_erased or has_begun:
+    if old.series.cause is cause and old.series.began >= started:
         return None
     now = max(now, started)  # clocks of two instances differ
     attempt, waiting = old.attempt + 1, old.next
@@ -132,23 +131,24 @@ def add_call_times(old: Record, listed: Meeting) -> Record | None:
     meeting = old.meeting.merge(
         Meeting(listed.start, listed.end, version=listed.version, origin=listed.origin)
     )
-    return None if old.is_erased or meeting == old.meeting else replace(old, meeting=meeting)
+    return None if meeting == old.meeting else replace(old, meeting=meeting)
 
 
 def revise_record(
     old: Record, listed: Meeting, decided: Result | None, reopened: AttemptSeries, now: datetime
 ) -> Record | None:
-    """Return the record completed from Graph's list, reopened if that may change its outcome, or None if unchanged.
+    """Return the record completed from Graph's list, or None if unchanged.
 
-    It is reopened, with the series `reopened`, if the call ended on another day, or if the list shows a meeting that
-    the outcome excludes; but not if the list has `decided` the same.
+    It is reopened, with the series `reopened`, if Graph had not known its subject, if the call ended on another day, or
+    if the list shows a meeting that the outcome excludes; but not if the list has `decided` the same. A next attempt at
+    what Graph had not known is made now, because its delays are long.
     """
-    if old.is_erased:
-        return None
     denies = listed.join_url is not None and old.result in BY_CALL_RECORD and old.result != decided
     known = replace(old, meeting=old.meeting.merge(listed)) if denies else add_call_times(old, listed) or old
     has_moved = known.day != old.day and old.settled is not None and old.result != decided
-    if (denies or has_moved) and (
+    if old.is_unconfirmed and old.next and old.next.purpose is not Purpose.LOOK:
+        return replace(known, attempt=old.attempt + 1, next=NextAttempt(old.attempt + 1, now))
+    if (denies or has_moved or old.is_unconfirmed) and (
         again := reopen_record(known, reopened.cause, reopened.began, now, reopened.days)
     ):
         return again
@@ -157,7 +157,7 @@ def revise_record(
 
 def add_news(old: Record, news: News) -> Record | None:
     """Return the record completed from its notification, or None if unchanged."""
-    if old.announced or old.is_erased:
+    if old.announced:
         return None
     return replace(
         old,

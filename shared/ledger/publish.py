@@ -19,11 +19,12 @@ from functools import partial
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
-from ..privacy.erasures import ERASED, NO_ERASURES, ErasureList
+from ..privacy.erasures import NO_ERASURES, ErasureList
 from ..storage.blobs import delete_blob, get_blob, get_properties, put_blob, retry_conflicts
 from ..storage.names import day_blob_name, day_folder, decode_name_part
 from .merge import merge_attempt
 from .record import (
+    UNCONFIRMED,
     AttemptSeries,
     NextAttempt,
     Purpose,
@@ -47,7 +48,8 @@ class OutcomeSummary:
     """An outcome as a listing shows it.
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
-    time of the first write. `join_url_key` is that of the meeting's link, if it is known.
+    time of the first write. `join_url_key` is that of the meeting's link, if it is known. `is_unconfirmed`: Graph does
+    not know the signal's subject. `has_ended`: the end of the call is known.
     """
 
     name: str
@@ -57,6 +59,8 @@ class OutcomeSummary:
     organizer_id: str | None
     written: datetime
     join_url_key: str | None = None
+    is_unconfirmed: bool = False
+    has_ended: bool = False
 
     @property
     def signal_id(self) -> str:
@@ -172,7 +176,7 @@ class Outcomes:
         and the metadata of the copy that was left. Return None if another writer was faster.
         """
         record = redact_record(record, self._erasures())
-        metadata, etag = outcome_metadata(record) | ({ERASED: "true"} if record.is_erased else {}), None
+        metadata, etag = outcome_metadata(record), None
         if record.revision == 1 and (
             written := put_blob(self._container, name, dump_outcome(record), etag=None, metadata=metadata)
         ):
@@ -219,11 +223,13 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         metadata.get("organizerid"),
         blob.creation_time,
         join_url_key=_join_url_key(metadata),
+        is_unconfirmed=UNCONFIRMED in metadata,
+        has_ended="end" in metadata,
     )
 
 
 def _join_url_key(metadata: Mapping[str, str]) -> str | None:
-    """Return the key of the meeting's link; None for one that this product did not write."""
+    """Return the key of the meeting's link, or None for a foreign blob."""
     with contextlib.suppress(KeyError, ValueError):
         return decode_name_part(metadata["joinurlkey"])
     return None
@@ -237,12 +243,11 @@ def signal_id_of(name: str) -> str:
 def _adopt(record: Record | None, copy: Record) -> Record | None:
     """Return the record merged with a copy of a commit that it does not have, or None.
 
-    The commit is of another record of the signal, or was lost when an older one was restored. Of an erased record or
-    copy, nothing is merged.
+    The commit is of another record of the signal, or was lost when an older one was restored.
     """
     if record is None or {each.id for each in copy.commits} <= {each.id for each in record.commits}:
         return None
-    adopted = record if record.is_erased else merge_attempt(copy, record, copy.attempt) or copy
+    adopted = merge_attempt(copy, record, copy.attempt) or copy
     return replace(
         adopted,
         revision=max(copy.revision, record.revision),

@@ -22,11 +22,11 @@ from ..errors import NotOurMessage
 from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
-from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin
-from ..privacy.erasures import ERASED
+from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin, SignalKind, kind_of
 from ..storage.names import encode_header
 
 MOST_COMMITS = 40  # all of an ordinary signal: the attempts of the retry window, and five later checks
+UNCONFIRMED = "unconfirmed"  # metadata of an outcome
 MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
@@ -50,6 +50,11 @@ class Result(StrEnum):
 BY_CALL_RECORD = frozenset({Result.NOT_A_MEETING, Result.EXTERNAL_ORGANIZER, Result.OUT_OF_SCOPE})
 
 
+# The news of such a signal proves nothing by itself: ids can be invented. A call event's is signed by Microsoft.
+_BY_ID = frozenset({SignalKind.CALL_RECORD, SignalKind.REPORT_READY})
+_UNANSWERED = frozenset({Result.PENDING, Result.NOT_FOUND})
+
+
 class Cause(StrEnum):
     """Why a series of attempts began; a backfill stores every report it finds."""
 
@@ -71,7 +76,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class AttemptSeries:
-    """Attempts that share one retry window. `is_denied`: the one long wait after a 403 has been made.
+    """Attempts that share one retry window. `is_denied`: one has waited after a 403.
 
     `days` are the first and the last one that a backfill asked for.
     """
@@ -112,7 +117,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A stored report: its id, its end, its blob, and whether some of its records may be missing."""
+    """A stored report: id, end, blob, and whether records may be missing."""
 
     id: str
     end: datetime
@@ -122,7 +127,7 @@ class StoredReport:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A smaller reading of a stored report, which replaces the report once an equal one follows.
+    """A smaller reading, which replaces the stored report if an equal one follows.
 
     `at` is when it was first made. `others` counts the differing readings since.
     """
@@ -170,7 +175,6 @@ class Record:
     door: Door | None = None
     subscription_id: OpaqueId | None = None
     traceparent: TraceParent = None
-    is_erased: bool = False
     revision: int = 0
     days: tuple[date, ...] = ()
     commits: Annotated[tuple[Commit, ...], "attempts"] = ()
@@ -179,6 +183,16 @@ class Record:
     def day(self) -> date:
         """The partition of its copy: the UTC day of the call's end, or of first sight."""
         return (self.meeting.end or self.first_seen).astimezone(UTC).date()
+
+    @property
+    def is_known_to_graph(self) -> bool:
+        """Whether Graph has returned or listed the subject of the signal."""
+        return self.meeting.origin is not Origin.NEWS or kind_of(self.signal_id) not in _BY_ID
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether the signal may be invented, as far as Graph has answered."""
+        return self.result in _UNANSWERED and not self.is_known_to_graph
 
     def with_commit(self, commit: Commit, after: Record | None) -> Record:
         """Return the record as the successor of `after`, with this commit."""
@@ -257,13 +271,14 @@ def outcome_metadata(record: Record) -> dict[str, str]:
         "end": times.optional_text(record.meeting.end),
         "firstseen": times.text(record.first_seen),
         "stored": times.optional_text(record.stored),
+        UNCONFIRMED: "true" if record.is_unconfirmed else None,
         "commit": record.commits[-1].id if record.commits else None,
     }
     return {key: value for key, value in metadata.items() if value is not None}
 
 
 def _join_url_key(meeting: Meeting) -> str | None:
-    """The key of the meeting's link as metadata; None where it is not known or too long."""
+    """Return the key of the meeting's link as metadata, or None."""
     value = encode_header(join_url_key(meeting.join_url)) if meeting.join_url else ""
     return value if 0 < len(value) <= MAX_JOIN_URL_KEY else None
 
@@ -298,12 +313,11 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
             content["meetingId"],
             event,
             int(metadata.get("version", "0")),
-            Origin.LIST,
+            Origin.NEWS if UNCONFIRMED in metadata else Origin.LIST,
         ),
         reports=tuple(map(_load_report, content["reports"])),
         last_error=content["lastError"],
         buried=DeadLetter(**content["buried"]) if content.get("buried") else None,
-        is_erased=ERASED in metadata,
         revision=int(metadata.get("revision", "0")),
         commits=commits_of_copy(metadata, first_seen),
     )

@@ -1,4 +1,4 @@
-"""A signal's record without the organizer who is erased, as it is written and published.
+"""Remove an erased organizer from a signal's record before it is written.
 
 A pending signal goes on without the organizer: each attempt asks the call record again.
 """
@@ -28,7 +28,7 @@ def redact_record(record: Record, erasures: ErasureList) -> Record:
 
 
 def redact_meeting(meeting: Meeting, first_seen: datetime, erasures: ErasureList) -> Meeting:
-    """The facts of a meeting without an organizer who is erased; the same ones where there is none."""
+    """Return the facts of a meeting without an organizer who is erased."""
     people = erasures.people(meeting.end or first_seen)
     if people is None or not (names(meeting.organizer_id, people) or names(meeting.join_url, people)):
         return meeting

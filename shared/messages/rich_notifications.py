@@ -77,7 +77,7 @@ class EncryptedBatch:
 
 
 def pack_batch(encrypted: EncryptedBatch) -> tuple[list[str], int]:
-    """The texts of as few messages as hold the items, and the number of items that no message can hold."""
+    """Pack the items into few messages; count those too large for any."""
     empty = len(_serialize_items(encrypted, ()))
     packs: list[list[RichItem]] = []
     too_large = 0

@@ -126,7 +126,10 @@ def _either(first: Any, second: Any) -> Any:
 
 @dataclass(frozen=True)
 class News:
-    """An announcement by Graph, as a door passes it on; `waits` counts the waits for its subscription."""
+    """An announcement by Graph, as a door passes it on.
+
+    `waits` counts the waits for its subscription; `packed`: it came in one POST with others.
+    """
 
     signal_id: SignalId
     first_seen: Moment
@@ -135,6 +138,7 @@ class News:
     meeting: Annotated[Meeting, codec.FLAT] = Meeting()
     traceparent: TraceParent = None
     waits: int = 0
+    packed: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError if facts are missing that cannot be read from Graph."""
@@ -179,7 +183,7 @@ def report_signal_id(report_id: str) -> str:
 
 
 def call_event_signal_id(join_url: str, end: datetime | str) -> str:
-    """Return the signal id of a call that ended at `end`, or that an event with this hash tells of."""
+    """Return the signal id of a call event: by the call's end, or by its hash."""
     text = end if isinstance(end, str) else times.text(end)
     content = f"{join_url} {text}".encode("utf-8", "surrogatepass")
     return f"{_PREFIXES[SignalKind.CALL_EVENT]}{hashlib.sha256(content).hexdigest()}"

@@ -21,6 +21,7 @@ from .signals import EVENT_ID, EventKind
 VERSION = 1  # of messages on `upkeep`
 MAX_ORGANIZERS = 50
 MAX_RENEWED = 20
+MAX_SIGNALS = 200  # named in one redrive
 
 
 def _parse_end(value: object) -> datetime:
@@ -98,7 +99,7 @@ class Redrive:
     """Retry the signals with these outcomes on the days from `first` to `last`.
 
     `opened`: only signals of organizers whose access was restored. `started` is when the first slice began; `after` is
-    the last outcome of the first day that is done.
+    the last outcome of the first day that is done. `signals`: only these, unless it is empty.
     """
 
     kind: ClassVar[str] = "redrive"
@@ -108,12 +109,15 @@ class Redrive:
     opened: bool = False
     started: Moment | None = None
     after: str | None = None
+    signals: tuple[OpaqueId, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.outcomes:
             raise ValueError("names no outcomes")
         if self.last < self.first:
             raise ValueError("has a `to` that is before its `from`")
+        if len(self.signals) > MAX_SIGNALS:
+            raise ValueError(f"has more than {MAX_SIGNALS} signals")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ ERASED = "erased"  # in the id of an erased record, and in the metadata of a blo
 
 @dataclass(frozen=True)
 class ErasureRecord:
-    """One erasure: what ended by `until` and names someone with one of the `hashes` is redacted; `key` made them."""
+    """One erasure: keyed hashes of a person's identifiers.
+
+    Whatever ended by `until` and has one of them is redacted. `key` is the fingerprint of the key.
+    """
 
     key: str
     hashes: frozenset[str]
@@ -58,12 +61,12 @@ class ErasedPeople(Container[str]):
         return isinstance(token, str) and self.key.digest(token) in self.hashes
 
     def record_id(self, report_id: str, record: str) -> str:
-        """The id of an erased attendance record: the same at each reading, whatever the order of the records."""
+        """Return the id of an erased attendance record, equal at each reading."""
         return f"{ERASED}-{self.key.digest('record', report_id, record)[:RECORD_ID_DIGITS]}"
 
 
 class ErasureList:
-    """All erasures of one archive. Raises ErasureKeyError for records that another key made."""
+    """All erasures of one archive. Raises ErasureKeyError for another key's records."""
 
     def __init__(self, secret: str, records: Iterable[ErasureRecord]) -> None:
         self._secret, self._records = secret, tuple(records)

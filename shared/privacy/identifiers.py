@@ -32,7 +32,10 @@ _ENCODED = re.compile(
 
 
 def id_token(value: str) -> str:
-    """The token of an identifier: `SMTP: Frida@Contoso.Example ` and `frida@contoso.example` have the same."""
+    """Return the token of an identifier, in whichever form it is written.
+
+    `SMTP: Frida@Contoso.Example ` and `frida@contoso.example` have the same.
+    """
     text = fold(value)
     while prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
@@ -45,7 +48,7 @@ def name_token(value: str) -> str:
 
 
 def fold(value: str, space: str = "") -> str:
-    """The text in one letter case and one Unicode form, its white space replaced, without invisible characters."""
+    """Normalize letter case, Unicode form, white space and invisible characters."""
     text = value
     if not text.isascii():
         composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
@@ -54,7 +57,7 @@ def fold(value: str, space: str = "") -> str:
 
 
 def tokens_of_record(record: Mapping[str, Any]) -> Iterator[str]:
-    """The tokens of an attendance record: of its own strings, and of those in its identity at any depth."""
+    """Yield the tokens of an attendance record and of its identity, at any depth."""
     for name, value in record.items():
         if name in NAMES or name == "identity":
             yield from _tokens({name: value})
@@ -80,7 +83,7 @@ def _tokens(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def tokens_in_text(text: str) -> Iterator[str]:
-    """The tokens of the whole identifiers that a text quotes: object ids and addresses, also encoded ones.
+    """Yield the tokens of whole identifiers in a text, also encoded ones.
 
     A join URL holds the organizer's object id percent-encoded, and the id of a meeting holds it in base64.
     """

@@ -1,4 +1,4 @@
-"""A person as an operator names them. In plain form, so it stays on the operator's machine."""
+"""A person as an operator names them, which stays on the operator's machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .identifiers import fold, id_token, name_token
 
 @dataclass(frozen=True)
 class Person:
-    """Who is looked for: whole ids, addresses and numbers, and display names where asked for."""
+    """A person's ids, addresses and numbers, and display names on request."""
 
     identifiers: frozenset[str]
     names: frozenset[str] = frozenset()

@@ -20,7 +20,9 @@ MARK = {ERASED: "true"}  # metadata of a blob from which someone was erased
 ORGANIZER, ATTENDEE = "organizer", "attendee"
 # Metadata that contain the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
 _ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
-_KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds", "attendanceIntervals")
+_KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds")
+_INTERVALS = "attendanceIntervals"
+_KEPT_OF_INTERVAL = ("@odata.type", "joinDateTime", "leaveDateTime", "durationInSeconds")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,16 @@ def _redact_record(report: Mapping[str, Any], record: dict[str, Any], people: Er
         "identity": {**kind, "id": None, "displayName": None},
         "registrationId": None,
         **{name: record[name] for name in _KEPT_PROPERTIES if name in record},
+        **({_INTERVALS: _redact_intervals(record[_INTERVALS])} if _INTERVALS in record else {}),
     }
+
+
+def _redact_intervals(intervals: object) -> list[dict[str, Any]] | None:
+    """Intervals of attendance with their times only."""
+    if not isinstance(intervals, list):
+        return None
+    known = [each for each in intervals if isinstance(each, dict)]
+    return [{name: each[name] for name in _KEPT_OF_INTERVAL if name in each} for each in known]
 
 
 def _records(report: Mapping[str, Any]) -> list[Any]:

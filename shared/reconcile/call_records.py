@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     result: str
     version: int
     is_last: bool
+    is_unconfirmed: bool
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ListedCall:
     @property
     def meeting(self) -> Meeting:
         """The facts of the meeting that the list contains."""
-        return facts_of(self.record, Origin.LIST) if self.record else Meeting()
+        return facts_of(self.record, Origin.LIST) if self.record else Meeting(origin=Origin.LIST)
 
     @property
     def is_meeting(self) -> bool:
@@ -146,14 +147,15 @@ class OutcomeIndex:
     def find(self, signal_id: str, end: datetime | None) -> Outcome | None:
         """Return the outcome of one signal, or None if it is missing.
 
-        It is missing if no end is known, if it has no outcome there, or if it also has one in the day before or after:
+        It is missing if no end is known, if it has no outcome there or one that Graph had not confirmed until it listed
+        the call, or if it also has one in the day before or after:
         when a call's end moves over midnight, a crashed publisher or a lost record leaves that behind. The second
         outcome is not looked for if the day has more than MOST_LISTED.
         """
         for day in _days_of(end):
             if outcome := self._find(signal_id, day):
                 has_two = self._list_day(day) is not None and self.days_beside(signal_id, day)
-                return None if has_two else outcome
+                return None if has_two or outcome.is_unconfirmed else outcome
         return None
 
     def days_beside(self, signal_id: str, day: date) -> tuple[date, ...]:
@@ -185,7 +187,7 @@ def _days_of(end: datetime | None) -> list[date]:
 
 
 def _outcome(summary: OutcomeSummary) -> Outcome:
-    return _shared(summary.result, summary.version, summary.next_attempt is None)
+    return _shared(summary.result, summary.version, summary.next_attempt is None, summary.is_unconfirmed)
 
 
 _shared = lru_cache(1_000)(Outcome)  # a day has many outcomes that are alike

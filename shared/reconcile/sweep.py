@@ -165,11 +165,13 @@ class OverdueScan:
         self._services = work.services
         self._denied: set[str | None] = set()
         self._days: set[date] | None = None
+        self._late = 0
 
     def run(self) -> None:
         """Reopen outcomes until the time is over or all days are done."""
         while (cursor := self._work.scan.overdue) and self._work.has_time():
             self._reopen_day(cursor, times.now())
+        self._work.update(late=self._work.scan.late + self._late)
 
     def _reopen_day(self, cursor: OverdueCursor, now: datetime) -> None:
         if self._days is None:
@@ -192,9 +194,13 @@ class OverdueScan:
 
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
-        if outcome.result == Result.ACCESS_DENIED and organizer not in self._denied:
+        is_erased = (
+            outcome.has_ended and outcome.organizer_id is None
+        )  # its facts are known, but not whose it was
+        if outcome.result == Result.ACCESS_DENIED and not is_erased and organizer not in self._denied:
             self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)
+        self._late += redrive.is_overdue(outcome, now)
         return redrive.is_due(outcome, now)
 
 

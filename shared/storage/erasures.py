@@ -1,4 +1,4 @@
-"""Records of erasures: `erasures/<id>.json` in the state container, listed at most once a minute by each instance.
+"""Records of erasures, `erasures/<id>.json` in the state container.
 
 They are read before anything is written that could name a person. While there are none this costs one listing a minute
 and no hash.
@@ -23,7 +23,7 @@ MAX_AGE = 60.0  # seconds for which an instance works with the list that it has
 
 @dataclass
 class Erasures:
-    """The erasures in one container. Raises azure.core errors when storage does not answer."""
+    """The erasures in one container. Raises azure.core errors."""
 
     container: ContainerClient
     secret: str
@@ -33,7 +33,7 @@ class Erasures:
     _current: ErasureList = NO_ERASURES
 
     def current(self) -> ErasureList:
-        """The erasures as they were a minute ago or later. Raises ErasureKeyError where the key is another."""
+        """Return the erasures, at most a minute old. Raises ErasureKeyError."""
         with self._lock:
             if self._listed.allows(FOLDER):
                 try:

@@ -6,7 +6,7 @@ write is logged and never interrupts the caller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -20,7 +20,10 @@ REPORT = "heartbeat/report.json"
 REFUSED = "heartbeat/refused.json"
 VALIDATION = "heartbeat/validation.json"
 MAINTENANCE = "heartbeat/maintenance.json"
+PROPERTIES = "heartbeat/properties.json"
 EVERY = 60.0  # seconds
+DAY = 86_400.0  # seconds
+MOST_PROPERTIES = 50
 
 
 class Heartbeat:
@@ -29,6 +32,7 @@ class Heartbeat:
     def __init__(self, state: StateStore) -> None:
         self._state = state
         self._debounce = Debounce(EVERY)
+        self._properties = Debounce(DAY)
 
     def record_now(self, name: str) -> None:
         """Record that `name` happened now, at most once a minute."""
@@ -57,3 +61,24 @@ class Heartbeat:
             self._state.write(REFUSED, {**before, **counted, **ours}, entry)
         except AzureError as failure:
             logs.warning("heartbeat.failed", name=REFUSED, error=type(failure).__name__)
+
+    def note_unknown(self, properties: Iterable[str]) -> None:
+        """Record properties of Graph that this version does not know. Each is logged once."""
+        new = [each for each in sorted(properties) if self._properties.allows(each)]
+        if not new:
+            return
+        try:
+            entry = self._state.read(PROPERTIES)
+            before = recorded_properties(entry.content if entry else {})
+            added = [each for each in new if each not in before][: MOST_PROPERTIES - len(before)]
+            content = {"at": times.text(times.now()), "properties": [*before, *added]}
+            if added and self._state.write(PROPERTIES, content, entry):
+                logs.warning("properties.unknown", properties=added)
+        except AzureError as failure:
+            logs.warning("heartbeat.failed", name=PROPERTIES, error=type(failure).__name__)
+
+
+def recorded_properties(content: Mapping[str, Any]) -> list[str]:
+    """Return the names of properties that were recorded."""
+    names = content.get("properties")
+    return [each for each in names if isinstance(each, str)] if isinstance(names, list) else []

@@ -59,8 +59,8 @@ class Scan:
 
     A cursor is None when its part is done or not requested. `days` are the first and last day that a backfill asks for;
     they may lie before `start`, because Graph lists reports longer than calls. `unclear` are days which cannot be
-    sealed after this scan. Counts: `records` seen, `missing` outcomes, `failures` since the last page, `restarts` of
-    the current day.
+    sealed after this scan. Counts: `records` seen, `missing` outcomes, `late` ones whose message was lost, `failures`
+    since the last page, `restarts` of the current day.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Scan:
     finished: datetime | None = None
     records: int = 0
     missing: int = 0
+    late: int = 0
     unclear: tuple[date, ...] = ()
     failures: int = 0
     restarts: int = 0

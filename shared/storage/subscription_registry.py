@@ -10,6 +10,7 @@ Grid have no room for that, so there an entry decides, which is written when the
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ FOLDER = "subscriptions/"
 MAX_ENTRIES = 10_000
 KEPT = timedelta(days=8)  # a message waits on a queue for 7 days at most
 CACHED = timedelta(minutes=10)
+_JOIN_URL = re.compile(r"\(joinWebUrl=.*\)", re.IGNORECASE | re.DOTALL)
 LISTED_EVERY = 60.0  # seconds, for an id that nobody knows
 
 
@@ -98,6 +100,7 @@ class SubscriptionRegistry:
             self._save(subscriptions)
 
     def _add(self, subscription_id: str, entry: RegisteredSubscription) -> None:
+        entry = replace(entry, resource=_without_join_url(entry.resource))
         self._state.put(_path(subscription_id), codec.encode(entry))
 
     def _save(self, subscriptions: Iterable[Subscription]) -> None:
@@ -120,7 +123,8 @@ class SubscriptionRegistry:
         if door_of(subscription.notification_url) is Door.WEBHOOK:
             return subscription
         entry = self._entries.get(subscription.id) or self._read(subscription.id)
-        if entry is None or entry.resource.strip("/").lower() != subscription.resource.strip("/").lower():
+        resource = _without_join_url(subscription.resource)
+        if entry is None or entry.resource.strip("/").lower() != resource.strip("/").lower():
             return subscription
         self._entries[subscription.id] = entry
         return replace(subscription, registered=entry.fingerprint)
@@ -168,6 +172,11 @@ def _logged_errors() -> Iterator[None]:
         yield
     except AzureError as failure:
         logs.warning("registry.failed", error=type(failure).__name__)
+
+
+def _without_join_url(resource: str) -> str:
+    """The resource without a meeting's join URL, which names its organizer: an entry outlives the watch."""
+    return _JOIN_URL.sub("", resource)
 
 
 def _path(subscription_id: str) -> str:

@@ -7,7 +7,9 @@ https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
 
 import requests
 from urllib3.exceptions import NameResolutionError
@@ -16,17 +18,22 @@ from ..bounded_http import keep_headers
 
 ROUTES = ("notifications", "lifecycle")
 TIMEOUT = 10.0  # seconds, as Graph waits
+MIN_TIMEOUT = 2.0
 TRIES = 3  # the first may wake a cold app
 MAX_BYTES = 4_096
 
 
-def check_handshake(base_url: str) -> str:
-    """Try the handshake on both routes; return the first failure, or ""."""
+def check_handshake(base_url: str, seconds: float = math.inf) -> str:
+    """Try the handshake on both routes, for so many seconds at most; return the first failure, or ""."""
+    deadline = time.monotonic() + seconds
     for route in ROUTES:
         url = f"{base_url}/{route}"
         problem = ""
-        for _ in range(TRIES):
-            problem = _problem(url)
+        for number in range(TRIES):
+            left = deadline - time.monotonic()
+            if number and left < MIN_TIMEOUT:
+                return f"{url} {problem}"
+            problem = _problem(url, min(TIMEOUT, max(left, MIN_TIMEOUT)))
             if not problem:
                 break
         else:
@@ -34,7 +41,7 @@ def check_handshake(base_url: str) -> str:
     return ""
 
 
-def _problem(url: str) -> str:
+def _problem(url: str, timeout: float) -> str:
     token = f"{secrets.token_urlsafe(16)} +%3A&"
     try:
         with requests.post(
@@ -42,13 +49,13 @@ def _problem(url: str) -> str:
             params={"validationToken": token},
             headers={"Content-Type": "text/plain; charset=utf-8"},
             auth=keep_headers,
-            timeout=TIMEOUT,
+            timeout=timeout,
             allow_redirects=False,
             stream=True,
         ) as response:
             body = response.raw.read(MAX_BYTES, decode_content=True)
     except requests.Timeout:
-        return f"did not answer within {TIMEOUT:.0f} s"
+        return f"did not answer within {timeout:.0f} s"
     except requests.RequestException as failure:
         return _connection_problem(failure)
     if response.status_code in (requests.codes.unauthorized, requests.codes.forbidden):

@@ -36,7 +36,6 @@ from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
 from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
-from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
 from shared.upkeep import HANDLERS
@@ -149,7 +148,13 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
         meeting=replace(example_record().meeting, version=1),
     )
     denied = ledger_record.outcome_metadata(replace(known, result=ledger_record.Result.ACCESS_DENIED))
-    written = ledger_record.outcome_metadata(known) | {"organizerid": denied["organizerid"], ERASED: "true"}
+    unknown = ledger_record.outcome_metadata(
+        replace(known, result=ledger_record.Result.NOT_FOUND, meeting=Meeting())
+    )
+    written = ledger_record.outcome_metadata(known) | {
+        "organizerid": denied["organizerid"],
+        "unconfirmed": unknown["unconfirmed"],
+    }
     assert shown == written
 
 
@@ -241,7 +246,7 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
     messages: tuple[Message, ...] = news, nudge
     for part, message in zip(told.split("a **nudge**"), messages, strict=True):
         unset = {each.name for each in fields(message) if getattr(message, each.name) == each.default}
-        assert unset <= {"door", "waits"}  # the one door; a wait is the app's own
+        assert unset <= {"door", "waits", "packed"}  # the one door; the others are the app's own
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", part, re.MULTILINE)
         written = json.loads(signals.serialize_message(message))
         assert dict(rows) == {

@@ -93,6 +93,7 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
+        tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), signals=("cr-1", "ve-2")),
         tasks.RefreshDay(NOW.date()),
         tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
         tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, cast
 from urllib.parse import quote
 
-from shared import settings
+from shared import limits, settings
 from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, join_urls, meetings, report_json, reports, verbatim_json
@@ -197,7 +197,7 @@ def _webhook(body: bytes, source: Random) -> None:
         return
     if source.random() < 0.001:
         clock = iter((0.0, 1.0, 100.0))
-        tally = webhook.Tally(lambda: next(clock))
+        tally = limits.Tally(lambda: next(clock))
         due = [tally.add({"a": count}) for count in (0, 2, 3, 0)]
         counted = [each.counts["a"] if each else 0 for each in due]
         _check(counted == [0, 2, 0, 3], "the tally counts wrongly")

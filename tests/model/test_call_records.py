@@ -76,7 +76,7 @@ def test_every_outcome_in_the_day_of_its_end_is_found_however_many_a_day_has(
     calls = [(each.signal_id, ENDED) for each in map(found, range(6))]
     outcomes = index.find_all(calls)
     assert [each and each.result for each in outcomes] == ["stored"] * 4 + [None, None]
-    assert index.find("cr-call-2", ENDED) == ("stored", 0, True)
+    assert index.find("cr-call-2", ENDED) == ("stored", 0, True, False)
     assert index.find("cr-call-9", ENDED) is None
     index.find_all(calls[:1])
     assert set(container.listings.values()) == {1}
@@ -105,7 +105,7 @@ def test_the_list_teaches_a_record_the_day_of_its_call_and_publishes_it_there() 
         app.announce("late")
         app.run(hours=0.5)
         assert [each.day for each in app.outcomes()] == [NOW.date()]
-        app.run(hours=1)
+        app.run(hours=0.6, every=timedelta(minutes=30))
         (dump_outcome,) = app.outcomes()
         assert (dump_outcome.day, dump_outcome.meeting.end, dump_outcome.result) == (
             ended.date(),

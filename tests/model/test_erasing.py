@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import io
 import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from shared import times
 from shared.archiving import worker
+from shared.cli.export import tables
 from shared.errors import ErasureKeyError
 from shared.health import readings
 from shared.ledger.record import Result
-from shared.messages.signals import call_record_news, serialize_message
+from shared.messages.signals import Door, call_record_news, serialize_message
 from shared.privacy.identifiers import id_token, names
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -362,11 +366,11 @@ def test_without_the_key_the_worker_stops_and_the_message_comes_back(app: App, k
     erase(app, FRIDA)
     held(app, OTHER, USUAL)
     app.services = app.another_instance(replace(SETTINGS, erasure_key=key))
-    with pytest.raises(ErasureKeyError):
-        worker.handle_signals(serialize_message(call_record_news("one", NOW)), app.services)
-    app.announce("one")
-    app.deliver()
-    assert app.stored() == set()
+    text = serialize_message(call_record_news("one", NOW))
+    worker.handle_signals(text, app.services)
+    assert [each.text for each in app.queues[clients.SIGNALS_QUEUE].messages] == [text]
+    app.run(hours=0.5)
+    assert (app.stored(), app.results()) == (set(), {})
     app.services = app.another_instance()
     app.run(hours=1)
     is_whole(app)
@@ -431,3 +435,119 @@ def test_a_meeting_id_in_base64_names_its_organizer() -> None:
     meeting_id = base64.b64encode(f"1*{FRIDA}*0**19:meeting_x@thread.v2".encode()).decode()
     assert names(meeting_id, {id_token(FRIDA)})
     assert not names(meeting_id, {id_token(ORGANIZER)})
+
+
+# What a second look found
+
+
+def test_without_the_key_messages_return_with_a_delay_and_none_is_used_up(app: App) -> None:
+    erase(app, FRIDA)
+    held(app, OTHER, USUAL)
+    app.services = app.another_instance(replace(SETTINGS, erasure_key=""))
+    app.announce("one")
+    app.ask("backfill", "2026-11-24", "2026-11-24")
+    app.run(days=2, every=30 * DAY)
+    assert app.results() == {}
+    assert not app.queues[f"{clients.SIGNALS_QUEUE}-poison"].messages
+    assert all(app.queues[name].messages for name in (clients.SIGNALS_QUEUE, clients.UPKEEP_QUEUE))
+    app.services = app.another_instance()
+    app.run(hours=1)
+    assert app.results() == {"one": Result.STORED}
+    is_whole(app)
+
+
+def test_a_message_that_waits_for_the_key_is_told_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    erase(app, FRIDA)
+    lines: list[str] = []
+    monkeypatch.setattr("shared.logs.error", lambda event, **fields: lines.append(event))
+    app.services = app.another_instance(replace(SETTINGS, erasure_key=""))
+    app.announce("one")
+    app.run(hours=1, every=DAY)
+    assert 4 <= lines.count("message.waiting") <= 8
+
+
+def test_an_erased_organizer_without_access_is_not_taken_for_the_whole_tenant(app: App) -> None:
+    app.calls.append(call("one", ENDED, organizer=FRIDA, opens=NOW + 30 * DAY))
+    archive(app)
+    app.run(days=3)
+    assert app.results() == {"one": Result.ACCESS_DENIED}
+    erase(app, FRIDA)
+    marked: list[str] = []
+    app.before("write access/", lambda: marked.append("for a moment"))
+    app.run(days=3)
+    assert marked == []
+
+
+def test_a_record_that_has_lost_its_outcome_is_erased(app: App) -> None:
+    held(app, OTHER, USUAL, organizer=FRIDA)
+    archive(app)
+    for blob in app.container.below("outcomes/"):
+        del app.container.blobs[blob.name]
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert FRIDA not in everything(app)
+
+
+@pytest.mark.parametrize(
+    ("container", "name"),
+    [
+        ("container", "reports/date=2026-11-24/x.json"),
+        ("container", "outcomes/date=2026-11-24/cr-x.json"),
+        ("container", "manifests/date=2026-11-20/reports.jsonl"),
+        ("container", "daily/date=2026-11-20/part-00000.jsonl.gz"),
+        ("state", "signals/cr-y.json"),
+        ("state", "of-a-later-version/x.json"),
+    ],
+)
+@pytest.mark.parametrize("text", [FRIDA.upper(), f'"{ADDRESS}" \udcff', f"Mit {NAME}."])
+def test_what_this_version_cannot_read_is_reported_where_it_quotes_the_person(
+    app: App, container: str, name: str, text: str
+) -> None:
+    body = text.encode(errors="surrogateescape")
+    getattr(app, container).upload_blob(
+        name, gzip.compress(body) if name.endswith(".gz") else body, overwrite=True
+    )
+    assert erase(app, FRIDA, ADDRESS, names=(NAME,)).left == {name}
+
+
+@pytest.mark.parametrize("form", tables.Format)
+def test_an_export_of_a_day_whose_reports_are_gone_is_deleted(app: App, form: tables.Format) -> None:
+    row = dict.fromkeys(tables.COLUMNS[tables.Table.ATTENDEES]) | {"emailAddress": ADDRESS.upper()}
+    file = io.BytesIO()
+    tables.write_table(tables.Table.ATTENDEES, [row], form, file)
+    app.container.upload_blob(
+        f"tables/attendees/date=2026-10-01/part-00000.{form}", file.getvalue(), overwrite=True
+    )
+    assert erase(app, ADDRESS).exports == 1
+    assert app.container.below("tables/") == []
+
+
+def test_times_of_a_record_that_this_version_does_not_know_are_not_kept(app: App) -> None:
+    interval = {"joinDateTime": "2026-11-24T20:00:00Z", "durationInSeconds": 60, "device": ADDRESS}
+    held(app, OTHER, {**USUAL, "attendanceIntervals": [interval, "x"]})
+    archive(app)
+    assert erase(app, FRIDA).left == set()
+    is_whole(app)
+    (erased,) = [each for each in report(app)["attendanceRecords"] if each != OTHER]
+    del interval["device"]
+    assert erased["attendanceIntervals"] == [interval]
+
+
+def test_findings_and_subscriptions_of_the_person_are_removed(app: App) -> None:
+    app.services.state.put("doctor/1.json", {"findings": [{"check": "policy", "says": FRIDA}]})
+    url = f"https://teams.microsoft.com/l/meetup-join/1/0?context=%7B%22Oid%22%3A%22{FRIDA}%22%7D"
+    resource = f"communications/onlineMeetings(joinWebUrl='{quote(url, safe='')}')/meetingCallEvents"
+    app.services.subscriptions.add("s", resource, "f", Door.WEBHOOK)
+    done = erase(app, FRIDA)
+    assert done.left == set()
+    assert FRIDA not in everything(app)
+    assert app.services.subscriptions.is_registered("s")
+
+
+def test_a_key_that_is_not_the_apps_erases_nobody(app: App) -> None:
+    """A record of it would stop the app."""
+    erase(app, FRIDA)
+    held(app, OTHER, USUAL)
+    before = everything(app)
+    with pytest.raises(ErasureKeyError):
+        erasure(app, ADDRESS, key="another-erasure-key-for-tests-987654").begin()
+    assert everything(app) == before

@@ -119,6 +119,7 @@ class Checked(History):
             wanted = self._wanted(call, drawn)
             result = outcome.result if outcome else None
             assert result in wanted, f"{call.id} is {result}, not {wanted}: {outcome}"
+            assert not outcome or outcome.is_unconfirmed == (drawn.kind == "phantom"), outcome
             if drawn.kind != "phantom":
                 assert not outcome or counts[outcome.signal_id] == 1, f"two outcomes of {call.id}"
                 if outcome and call.listed:
@@ -159,9 +160,9 @@ class Checked(History):
             manifest = Manifests(container).read(day)
             assert manifest, day
             assert manifest.complete, manifest
-            assert manifest.outcomes == Counter(each.result for each in self.outcomes() if each.day == day), (
-                day
-            )
+            found = [each for each in self.outcomes() if each.day == day]
+            assert manifest.outcomes == Counter(each.result for each in found if not each.is_unconfirmed), day
+            assert manifest.unconfirmed == sum(each.is_unconfirmed for each in found), day
             assert manifest.reports == len(self.container.below(f"reports/date={day.isoformat()}/")), day
             parts = self.container.below(f"daily/date={day.isoformat()}/")
             assert manifest.daily == tuple(part.name for part in parts), day

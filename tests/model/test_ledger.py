@@ -44,7 +44,6 @@ from shared.messages.signals import (
     report_news,
     serialize_message,
 )
-from shared.privacy.erasures import ERASED
 from shared.reconcile import sweep
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -466,32 +465,6 @@ def test_a_nudge_holds_nothing_of_a_person_or_a_meeting() -> None:
     }
 
 
-# What was erased
-
-
-def test_what_was_erased_stays_so_after_its_record_has_expired(app: App) -> None:
-    settle(app)
-    stored = app.services.journal.ledger.read("cr-one")
-    assert stored
-    change = partial(_erased, organizer=None)
-    erased, _ = app.services.journal.ledger.update("cr-one", change, new_commit("erased"), stored)
-    assert erased
-    app.services.journal.outcomes.publish(erased, app.services.journal.ledger)
-    del app.state.blobs[RECORD]
-    app.announce("one")
-    app.run(hours=6)
-    (copy,) = app.container.below("outcomes/")
-    assert ERASED in copy.metadata
-    assert json.loads(copy.body)["organizerId"] is None
-    assert record(app).is_erased
-
-
-def _erased(old: Record | None, organizer: str | None) -> Record | None:
-    return old and replace(
-        old, is_erased=True, meeting=replace(old.meeting, organizer_id=organizer, join_url=None)
-    )
-
-
 # Reopening
 
 STARTED = NOW - timedelta(minutes=1)
@@ -561,11 +534,6 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     app.run(hours=4)
     assert app.stored() == {"one", "old"}
     assert record(app).series.cause is Cause.BACKFILL
-
-
-def test_what_was_erased_is_not_reopened() -> None:
-    for cause in Cause:
-        assert reopened(known(is_erased=True), cause) is None
 
 
 def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
@@ -692,7 +660,6 @@ def test_less_never_takes_the_place_of_more(old: Result, new: Result) -> None:
 
 def test_an_attempt_that_another_has_recorded_is_discarded() -> None:
     assert merge.merge_attempt(known(attempt=4), known(result=Result.STORED, attempt=4), 3) is None
-    assert merge.merge_attempt(known(is_erased=True), known(result=Result.STORED, attempt=4), 3) is None
 
 
 def test_reports_are_a_union_and_the_first_time_stays() -> None:

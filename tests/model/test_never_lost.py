@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from azure.core.exceptions import ResourceModifiedError
@@ -47,6 +48,36 @@ def test_a_worker_puts_a_denied_organizer_down_before_it_settles_the_signal(app:
     app.run(hours=2, every=DAY)
     assert app.results() == {"one": Result.ACCESS_DENIED}
     assert DENIED in app.state.blobs
+
+
+def refusal(app: App) -> dict[str, Any]:
+    stored = app.services.state.read(DENIED)
+    return stored.content if stored else {}
+
+
+def test_a_refusal_is_on_record_from_the_first_403_on_and_gone_when_the_policy_was_only_new(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, opens=NOW + timedelta(minutes=20)))
+    app.announce("one")
+    app.deliver()
+    assert app.results() == {"one": Result.PENDING}
+    asked_again = times.parse(refusal(app)["retryAt"])
+    assert asked_again
+    assert timedelta(minutes=34) < asked_again - NOW < timedelta(minutes=36)
+    redrive.probe_denied(app.services)  # the sweep decides nothing meanwhile
+    assert refusal(app)
+    app.run(hours=1)
+    assert app.results() == {"one": Result.STORED}
+    assert (refusal(app), app.state.below("opened/")) == ({}, [])
+
+
+def test_a_refusal_that_was_confirmed_is_settled_and_keeps_when_it_began(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, opens=NOW + 2 * DAY))
+    app.announce("one")
+    app.deliver()
+    began = refusal(app)["since"]
+    app.run(hours=2)
+    assert app.results() == {"one": Result.ACCESS_DENIED}
+    assert ("retryAt" in refusal(app), refusal(app)["since"]) == (False, began)
 
 
 def test_a_denied_organizer_is_probed_although_the_worker_died_before_saying_so(app: App) -> None:
@@ -257,6 +288,18 @@ def test_a_look_goes_on_when_its_write_is_refused_though_nobody_else_wrote(
     assert app.results() == {"one": Result.STORED}
 
 
+def test_an_attempt_whose_message_was_lost_is_counted_as_late_and_made(app: App) -> None:
+    app.calls.append(call("one", JUST_NOW, ready=NOW + 3 * HOUR))
+    app.announce("one")
+    app.deliver()
+    assert app.results() == {"one": Result.PENDING}
+    app.queues[clients.SIGNALS_QUEUE].messages.clear()
+    while app.results() == {"one": Result.PENDING} and app.now < NOW + 2 * DAY:
+        app.run(hours=1)
+    assert app.results() == {"one": Result.STORED}
+    assert app.scan("recent").late == 1
+
+
 def test_a_backfill_whose_chain_broke_is_resumed_by_the_timer(app: App) -> None:
     app.calls += [call(f"call-{number}", NOW - 10 * DAY - number * HOUR) for number in range(6)]
     app.run(hours=3)
@@ -361,7 +404,8 @@ def seal_without_report(app: App) -> date:
 
 
 def assert_tells_the_truth(app: App, day: date) -> None:
-    there = Counter(outcome.result for outcome in app.outcomes() if outcome.day == day)
+    ours = [outcome for outcome in app.outcomes() if outcome.day == day and not outcome.is_unconfirmed]
+    there = Counter(outcome.result for outcome in ours)
     assert app.manifest(day).outcomes == there
     assert app.manifest(day).reports == len(app.container.below(f"reports/date={day.isoformat()}/"))
     assert app.manifest(day).complete
@@ -405,7 +449,8 @@ def test_a_sealed_day_is_published_anew_when_an_outcome_is_filed_on_another(app:
     app.announce("one")
     app.run(days=4.5, every=3 * HOUR)
     assert_tells_the_truth(app, first_seen)
-    assert app.manifest(first_seen).outcomes == {Result.NOT_FOUND: 1}
+    assert app.manifest(first_seen).outcomes == {}
+    assert app.manifest(first_seen).unconfirmed == 1
     app.run(days=5, every=3 * HOUR)
     assert app.results() == {"one": Result.STORED}
     assert_tells_the_truth(app, end.date())

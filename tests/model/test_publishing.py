@@ -40,7 +40,6 @@ from shared.ledger.record import (
 from shared.ledger.store import FOLDER, Ledger, StoredRecord
 from shared.messages import codec
 from shared.messages.signals import Meeting, Origin
-from shared.privacy.erasures import ERASED
 from shared.services import Services
 from shared.storage.blobs import delete_blob, get_properties
 from shared.storage.clients import Queue
@@ -137,7 +136,7 @@ def at(known: Record, *commits: str) -> World:
     for each in commits or ("begin",):
         known = known.with_commit(new_commit(each), known if known.revision else None)
     name, path = Outcomes.name(known.signal_id, known.day), f"{FOLDER}{known.signal_id}.json"
-    told = outcome_metadata(known) | ({ERASED: "true"} if known.is_erased else {})
+    told = outcome_metadata(known)
     copy = Stored(dump_outcome(known), tuple(sorted(told.items())), 1)
     found = Stored(codec.dumps(known).encode(), (), 1)
     counts = frozenset({(name, 1), (path, 1)})
@@ -188,25 +187,12 @@ def none_is_lost(world: World) -> None:
     assert buried <= len({*world.sent}) + len(world.of(FOLDER)), world.sent
 
 
-def is_erased(world: World) -> None:
-    """Nor does a person come back."""
-    is_one(world)
-    assert all(ERASED in dict(copy.metadata) for copy in world.of("outcomes/").values())
-
-
-def is_anonymous(world: World) -> None:
-    """And the person is named nowhere."""
-    is_erased(world)
-    assert not any(b"someone" in each.body for _, each in world.blobs)
-
-
 PENDING = Record(ID, Result.PENDING, SEEN, 1, AttemptSeries(SEEN))
 STORED = replace(
     PENDING,
     result=Result.STORED,
     meeting=Meeting(end=end_on(0), version=1, origin=Origin.RECORD),
 )
-STORED_OF_SOMEONE = replace(STORED, meeting=replace(STORED.meeting, organizer_id="someone"))
 MOVED = Meeting(end=end_on(1), version=2, origin=Origin.LIST)
 LATER = SEEN + timedelta(days=1, hours=1)
 MESSAGE = DeadLetter("meeting-signals", None, None, "hash", "text")
@@ -281,11 +267,9 @@ QUIET_LOST = "a buried message is sent again while it is published, nobody dies,
 AGAIN_TWICE = "a buried message is sent again, twice"
 EXPIRED = "news comes again after the record has expired"
 EXPIRED_LATER = "news comes again after the record has expired, and the end is found later"
-ERASURE = "news comes again after the record of an erased person has expired"
 RESTORED = "the record is restored from before its end moved over midnight"
 REMOVED = "the record is removed, and the end of its call moves over midnight"
 ALL_REMOVED = "the record is removed, and two outcomes are left"
-REMOVED_ERASED = "the record of an erased person is made anew beside an outcome that names the person"
 LATER_REDRIVE = Actor("later redrive", (send_again,), after=("bury", "redrive"))
 SCENARIOS = {
     MOVE: Scenario(at(PENDING), (writer("one", 1, 1), writer("two", 2, 2))),
@@ -364,11 +348,6 @@ SCENARIOS = {
         ),
         check_end=is_stored,
     ),
-    ERASURE: Scenario(
-        without_record(replace(STORED, is_erased=True)),
-        (Actor("news", (partial(begin, seen=LATER, day=0),) * 2), writer("attempt", 2, 0)),
-        check_end=is_erased,
-    ),
     "a copy cannot be read": Scenario(
         unreadable(at(STORED, "begin", "attempt")),
         (Actor("news", (partial(begin, seen=LATER, day=0),) * 2),),
@@ -428,13 +407,6 @@ SCENARIOS |= {
             Actor("next", (look,), after=("look", "other")),
         ),
         check_end=has_moved,
-    ),
-    REMOVED_ERASED: Scenario(
-        with_outcomes_of(
-            at(replace(PENDING, meeting=MOVED, is_erased=True)), at(STORED_OF_SOMEONE, "begin", "attempt")
-        ),
-        (Actor("look", (look, nothing)), Actor("next", (look,), after=("look",))),
-        check_end=is_anonymous,
     ),
 }
 
@@ -535,15 +507,6 @@ def write_over_any(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outcomes, "_put", put)
 
 
-def adopt_what_is_erased(patch: pytest.MonkeyPatch) -> None:
-    real = publish._adopt
-
-    def adopted(record: Record, copy: Record) -> Record | None:
-        return real(replace(record, is_erased=False), replace(copy, is_erased=False))
-
-    patch.setattr(publish, "_adopt", adopted)
-
-
 def forget_copies(patch: pytest.MonkeyPatch) -> None:
     real = Outcomes._put
 
@@ -605,8 +568,6 @@ LEFT_OUT: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         lambda patch: patch.setattr(publish, "merge_attempt", lambda copy, record, attempt: record),
         EXPIRED_LATER,
     ),
-    "what was erased stays so": (adopt_what_is_erased, ERASURE),
-    "an erased record learns nothing of a copy": (adopt_what_is_erased, REMOVED_ERASED),
     "a copy in an earlier day is adopted too": (delete_whatever_is_there, REMOVED),
     "a copy of a record that is gone is deleted": (publish_what_is_gone, QUIET),
     "a copy whose reply was lost is known": (forget_copies, QUIET_LOST),

@@ -1,6 +1,8 @@
 """A simulator restarted on the same state continues."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,3 +73,25 @@ def test_nothing_but_the_state_file_is_left(tmp_path: Path) -> None:
         control.add_meeting()
         until(state.exists)
     assert list(tmp_path.iterdir()) == [state]
+
+
+def test_the_state_of_another_tenant_is_told_in_a_sentence(tmp_path: Path) -> None:
+    state, other = tmp_path / "graph.json", "22222222-2222-4333-8444-555555555555"
+    state.write_text(json.dumps({"tenant": TENANT}))
+    command = [
+        sys.executable,
+        "-m",
+        "local.simulator",
+        "--tenant",
+        other,
+        "--app-id",
+        other,
+        "--state",
+        str(state),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"The state in {tmp_path} is of tenant {TENANT}, but TENANT_ID is {other}: "
+    )
+    assert done.stderr.count("\n") == 1

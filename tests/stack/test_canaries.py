@@ -513,7 +513,7 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 
 
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
-    elsewhere = {"sweep.skipped", "report.locked"}  # need hours, a policy
+    elsewhere = {"sweep.skipped", "report.locked", "message.waiting"}  # need hours, a policy, a wrong key
     elsewhere |= {
         "attempt.crashed",
         "scope.changed",

@@ -96,8 +96,8 @@ def test_who_declines_to_sign_in_gets_nothing(
     front: Front, meeting: MeetingMade, session: SessionMade
 ) -> None:
     code, out, err = as_user(front, None, "fetch", mine(meeting, session.report_id))
-    assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("attendance: sign in: sign-in failed")
+    assert (code, out) == (4, "")
+    assert err.splitlines()[-1].startswith("attendance: Signing in did not succeed")
 
 
 def test_a_report_is_fetched_by_any_of_its_addresses(
@@ -141,18 +141,26 @@ def test_a_file_is_written_whole(
     assert [each.name for each in tmp_path.iterdir()] == ["report.json"]
 
 
-@pytest.mark.parametrize(
-    "address", ["", "users/1", "https://example.com/", "/me/onlineMeetings/a/attendanceReports/../b"]
-)
+@pytest.mark.parametrize("address", ["", "users/1", "/me/onlineMeetings/a/attendanceReports/../b"])
 def test_what_is_no_address_of_a_report_is_named_so(front: Front, address: str) -> None:
     done = run(front, "fetch", address, *IDENTITY)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "attendance: This is not the address of an attendance report.\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        f"attendance: {address!r} is not the address of an attendance report, such as "
+    )
+
+
+def test_an_address_of_another_host_is_refused_by_name(front: Front) -> None:
+    done = run(front, "fetch", "https://example.com/v1.0/me/onlineMeetings/a/attendanceReports/b", *IDENTITY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "attendance: example.com is not Microsoft Graph, which is at https://graph.microsoft.com.\n"
+    )
 
 
 def test_a_property_that_cannot_be_a_name_is_refused(front: Front) -> None:
     done = run(front, "fetch", "/me/onlineMeetings/a/attendanceReports/b", *IDENTITY, "--select", "id,$x")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "'$x' is not a property name" in done.stderr
 
 
@@ -183,7 +191,7 @@ def test_meetings_are_watched_listed_and_watched_no_more(front: Front) -> None:
     classic, short = front.control.add_meeting(), front.control.add_meeting(NewMeeting(kind="short"))
     assert run(front, "watch", "add", classic.join_web_url, *IDENTITY).returncode == 0
     refused = run(front, "watch", "add", short.join_web_url, *IDENTITY)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "give the organizer's object id" in refused.stderr
     lasting = ("--organizer", short.organizer_id, "--until", "2099-01-01T00:00:00Z")
     added = run(front, "watch", "add", short.join_web_url, *lasting, *IDENTITY)

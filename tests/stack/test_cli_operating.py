@@ -1,8 +1,10 @@
 """Operators' commands: state of the app, and jobs for it."""
 
 import json
+import os
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,16 +15,22 @@ from azure.core.exceptions import HttpResponseError
 
 import local.stack.identity
 from local.simulator.faults.responses import Fault
-from local.simulator.tenant.orders import NewMeeting
+from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import app_settings
 from shared import __version__
 from shared.cli import main
 from shared.cli.commands import doctor
+from shared.health.findings import Finding
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack()
 TODAY = datetime.now(UTC).date()
+STORAGE = (
+    "AttendanceStorage__blobServiceUri",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__queueServiceUri",
+)
 DENIED = "d0d0d0d0-0000-4000-8000-000000000001"
 
 
@@ -58,13 +66,33 @@ def test_doctor_names_an_organizer_without_access_and_the_cure(front: Front) -> 
     assert problem.startswith(f"app: access to {DENIED}: ")
     assert "Grant-CsApplicationAccessPolicy" in problem
     assert f"app: access to {allowed}" in " ".join(found(findings, "ok"))
-    assert run(front, "doctor", "--organizer", "frida").returncode == 1
+    assert run(front, "doctor", "--organizer", "frida").returncode == 2
+
+
+def test_a_403_shows_at_once_although_its_outcome_is_pending(front: Front) -> None:
+    front.subscribe()
+    made = front.session(NewMeeting(denied=True))
+    front.notify(made.call_id)
+    organizer = front.outcome(made.call_id, "pending")["organizerId"]
+    (shown,) = [
+        each for each in told(front, "status")["denied"]["organizers"] if each["organizerId"] == organizer
+    ]
+    assert datetime.fromisoformat(shown["retryAt"]) - datetime.fromisoformat(shown["since"]) > timedelta(
+        minutes=34
+    )
+    sentence = "It is asked once more at "
+    assert sentence in run(front, "status").stdout
+    (warning,) = [each for each in found(told(front, "doctor"), "warning") if organizer in each]
+    assert sentence in warning
+    assert "Grant-CsApplicationAccessPolicy" in warning
+    asked = told(front, "doctor", "--organizer", organizer, code=3)
+    assert [each["check"] for each in asked if organizer in each["check"]] == [f"app: access to {organizer}"]
 
 
 def test_doctor_names_what_is_wrong_with_a_setting(front: Front) -> None:
     findings = told(front, "doctor", code=3, GRAPH_RATE="fast")
     assert found(findings, "problem")[0].startswith(
-        "settings: App setting GRAPH_RATE is not a number above 0."
+        "settings: App setting GRAPH_RATE is 'fast'; allowed: a number above 0."
     )
     assert [each["state"] for each in findings] == ["problem", "unknown"]
     unseen = told(front, "doctor", CLIENT_STATE="@Microsoft.KeyVault(SecretUri=https://v/secrets/s)")
@@ -85,19 +113,63 @@ def test_doctor_names_the_permission_that_the_apps_token_has_not(
     )
 
 
-def test_doctor_says_that_an_app_that_does_not_run_does_not_answer(front: Front) -> None:
+def test_an_app_that_does_not_run_is_one_finding(front: Front) -> None:
     front.subscribe()
     eventually(lambda: front.state("heartbeat/maintenance.json"), "the end of a run")
     front.stack.functions.stop()
     try:
-        findings = told(front, "doctor", "--wait", "1", code=3)
+        findings = told(front, "doctor", "--wait", "2", code=3)
     finally:
         front.stack.restart_functions()
-    problems = " ".join(found(findings, "problem"))
-    (endpoint,) = (each for each in findings if each["check"] == "endpoint")
-    assert endpoint["state"] == "warning"  # for Graph has accepted the address
-    assert endpoint["says"].startswith(f"The webhooks are closed to this machine: {front.url}/notifications ")
-    assert "queue: The app has not answered within 1 s." in problems
+    (problem,) = found(findings, "problem")
+    assert problem.startswith(f"app: The app seems not to run: {front.url}/notifications cannot be reached")
+    assert "handled no task of the queue" in problem
+    assert not [each for each in findings if each["check"] in ("endpoint", "queue")]
+
+
+def test_an_app_that_hangs_is_found_within_the_time_that_doctor_takes(front: Front) -> None:
+    os.kill(front.stack.functions.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        findings = told(front, "doctor", "--wait", "3", code=3)
+    finally:
+        os.kill(front.stack.functions.pid, signal.SIGCONT)
+    assert time.monotonic() - began < 20
+    (problem,) = found(findings, "problem")
+    assert problem.startswith("app: The app seems not to run:")
+
+
+def test_a_graph_that_does_not_answer_is_one_finding_of_the_app(front: Front) -> None:
+    front.subscribe()
+    front.control.add_fault(Fault(".", action="hang", times=-1))
+    try:
+        findings = told(front, "doctor", "--organizer", DENIED, code=3)
+    finally:
+        front.control.clear_faults()
+    (problem,) = found(findings, "problem")
+    assert problem.startswith(
+        "app: subscriptions: The list of subscriptions cannot be read (list subscriptions: Graph did"
+    )
+    assert found(findings, "unknown") == []
+
+
+def test_storage_that_does_not_answer_is_one_finding_and_nobody_else_is_blamed(front: Front) -> None:
+    closed = dict.fromkeys(STORAGE, "https://127.0.0.1:9/x")
+    began = time.monotonic()
+    status = told(front, "status", code=3, **closed)
+    assert time.monotonic() - began < 20
+    (problem,) = status["problems"]
+    assert problem.startswith(
+        "Storage does not answer (no connection): https://127.0.0.1:9/x. Check that the storage"
+    )
+    assert (status["warnings"], status["subscriptions"], status["denied"]) == ([], None, None)
+    page = run(front, "status", **closed).stdout
+    assert "never" not in page
+    assert "Last notification  unknown" in page
+    findings = told(front, "doctor", code=3, **closed)
+    (same,) = found(findings, "problem")
+    assert same == f"storage: {problem}"
+    assert [each["state"] for each in findings] == ["ok", "problem", "unknown"]
 
 
 def test_status_tells_what_health_knows(front: Front) -> None:
@@ -118,7 +190,9 @@ def test_status_ends_with_3_when_something_is_not_well(front: Front) -> None:
     try:
         status = told(front, "status", code=3)
         assert "upkeep-poison holds 1 message" in " ".join(status["problems"])
-        assert run(front, "status").stdout.startswith("needs attention\nProblem: ")
+        page = run(front, "status").stdout
+        assert page.startswith("needs attention\nProblem: ")
+        assert "Queue upkeep-poison            1 waiting\n" in page
     finally:
         front.stack.queue_service().get_queue_client("upkeep-poison").clear_messages()
 
@@ -176,6 +250,46 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
     assert run(front, "redrive", "--outcome", "accessDenied", "--outcome", "failed").returncode == 0
 
 
+def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front) -> None:
+    front.subscribe()
+    made = [front.control.add_meeting() for _ in range(2)]
+    sessions = [
+        front.control.add_session(NewSession(meeting_id=each.meeting_id, announce=False)) for each in made
+    ]
+    front.notify(*[each.call_id for each in sessions])
+    for each in sessions:
+        front.outcome(each.call_id, "stored")
+    chosen = ("redrive", "--organizer", made[0].organizer_id, "--outcome", "stored")
+    (row,) = told(front, *chosen, "--dry-run")
+    assert (row["day"], row["outcome"], row["signals"]) == (str(TODAY), "stored", 1)
+    attempts = [front.state(f"signals/cr-{each.call_id}.json")["attempt"] for each in sessions]
+    assert told(front, *chosen, "--wait") == [{"outcome": "stored", "signals": 1}]
+    after = [front.state(f"signals/cr-{each.call_id}.json")["attempt"] for each in sessions]
+    assert (after[0] > attempts[0], after[1]) == (True, attempts[1])
+    for selection in (("--signal", sessions[1].call_id), ("--meeting", made[1].join_web_url)):
+        (row,) = told(front, "redrive", *selection, "--outcome", "stored", "--dry-run")
+        assert row["signals"] == 1
+
+
+def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
+    front.subscribe()
+    nothing = run(front, "redrive", "--outcome", "notSupported")
+    month = f"from {TODAY - timedelta(days=30)} to {TODAY}"
+    assert (nothing.returncode, nothing.stderr) == (
+        0,
+        f"Nothing to redrive: no signal {month} is notSupported.\n",
+    )
+    for command_ in ("renew", "delete"):
+        done = run(front, "subscriptions", command_, "c0ffee00-0000-4000-8000-000000000003")
+        assert done.returncode == 1
+        assert "The app has no subscription c0ffee00-" in done.stderr
+    unknown = run(front, "redrive", "--signal", "nobody")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "attendance: The app knows no signal nobody; to see what that can mean: attendance explain nobody\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -184,16 +298,39 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
             ("backfill", "--from", "2020-01-01", "--to", "2020-01-02"),
             "Graph lists the calls of the last 30 days",
         ),
+        (("backfill", "--from", "2999-01-01", "--to", "2999-01-02"), "--from 2999-01-01 is in the future"),
+        (("redrive", "--from", "2999-01-01", "--to", "2999-01-02"), "--from 2999-01-01 is in the future"),
         (("redrive", "--outcome", "pending"), "Pending signals cannot be redriven"),
         (("reports", "list", "--from", "2000-01-01", "--to", "2026-01-01"), "is more than 3,700 days."),
         (("person", "find", "x", "--from", "2026-01-01", "--to", "2026-01-02"), "at least 3 characters"),
+        (("status", "--output", "csv"), "status is not one table"),
+        (("watch", "add", "teams"), "The join URL is not an https address."),
+        (
+            ("watch", "add", "https://t.example/x", "--until", "tomorrow"),
+            "'tomorrow' is not a time of the form 2026-12-31",
+        ),
+        (
+            ("watch", "add", "https://t.example/x", "--until", "2026-01-31"),
+            "--until 2026-01-31 00:00 UTC has passed.",
+        ),
+        (
+            ("export", "--from", "2026-01-01", "--to", "2026-01-02"),
+            "Give either --output FOLDER or --into-container.",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(front: Front, arguments: tuple[str, ...], sentence: str) -> None:
     done = run(front, *arguments)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("attendance: ")
     assert sentence in done.stderr
+
+
+def test_an_empty_list_names_its_days_and_its_filter(front: Front) -> None:
+    none = run(front, "reports", "list", "--from", "2026-01-01", "--to", "2026-01-02", "--organizer", DENIED)
+    assert none.stderr == f"No report is stored from 2026-01-01 to 2026-01-02 of organizer {DENIED}.\n"
+    person = run(front, "person", "find", "frida", "--from", "2026-01-01", "--to", "2026-01-01")
+    assert person.stderr == "The person appears in no report stored on 2026-01-01.\n"
 
 
 def test_no_secret_is_in_the_settings_of_the_local_stack(front: Front) -> None:
@@ -209,15 +346,26 @@ def test_no_secret_is_in_the_settings_of_the_local_stack(front: Front) -> None:
         (["watch", "add", "--", "--json"], ["watch", "add", "--", "--json"]),
         (["me", "list", "u", "--client-id=1"], ["--client-id=1", "me", "list", "u"]),
         (["status", "--sign-in"], ["--sign-in", "status"]),
+        (["watch", "list", "--output", "csv"], ["--output", "csv", "watch", "list"]),
+        (["watch", "list", "--output=csv"], ["--output=csv", "watch", "list"]),
+        (["reports", "show", "x", "--output", "a.html"], ["reports", "show", "x", "--output", "a.html"]),
+        (
+            ["--output", "json", "fetch", "a", "--output", "f"],
+            ["--output", "json", "fetch", "a", "--output", "f"],
+        ),
+        (["export", "--json", "--output", "csv"], ["--json", "export", "--output", "csv"]),
     ],
 )
 def test_common_options_are_taken_anywhere(given: list[str], first: list[str]) -> None:
     assert main.move_options_first(given) == first
 
 
-def test_who_may_not_read_storage_is_told_so(front: Front) -> None:
+def test_storage_that_does_not_answer_a_command_is_said_in_words(front: Front) -> None:
     done = run(front, "watch", "list", AzureWebJobsStorage__blobServiceUri="https://127.0.0.1:1/x")
-    assert (done.returncode, done.stderr.startswith("attendance: The storage request failed (")) == (1, True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "attendance: Storage does not answer (no connection). Check that the storage account"
+    )
 
 
 def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
@@ -231,7 +379,7 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
             text=True,
         ) as process:
             assert process.stdout is not None
-            while "endpoint" not in process.stdout.readline():
+            while "queue upkeep-poison" not in process.stdout.readline():
                 continue
             for _ in range(5):  # as a person would, where the first one came at a moment that swallows it
                 process.send_signal(signal.SIGINT)
@@ -244,9 +392,34 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
     assert "Interrupted" in err
 
 
+@pytest.mark.parametrize("delay", [0.1, 0.25, 0.4])
+def test_an_early_interrupt_leaves_no_traceback(front: Front, delay: float) -> None:
+    with subprocess.Popen(
+        command("status"), env=environment(front), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_causes_no_message(front: Front) -> None:
+    with subprocess.Popen(
+        command("status", "--json"), env=environment(front), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, b"")
+
+
 def test_doctor_names_the_role_without_which_it_cannot_ask_the_app() -> None:
     refusal = HttpResponseError(response=MagicMock(status_code=403))
-    session_ = MagicMock(**{"upkeep.send.side_effect": refusal})
-    (finding,) = doctor._check_app(session_, (), 1)
+    session_ = MagicMock(
+        **{"health_sources.queues.get_queue_client.return_value.send_message.side_effect": refusal}
+    )
+    finding = doctor._ask_app(session_, (), time.monotonic() + 1)
+    assert isinstance(finding, Finding)
     assert finding.severity == "problem"
     assert "Storage Queue Data Message Sender" in finding.remedy

@@ -14,8 +14,9 @@ from local.stack.compose import Stack
 from shared import settings, times
 from shared.health import diagnosis, page
 from shared.health.diagnosis import HealthReport
-from shared.health.readings import DeniedOrganizer, DeniedOrganizers, Readings
+from shared.health.readings import DeniedOrganizer, DeniedOrganizers, QueueLength, Readings
 from shared.ledger import access
+from shared.storage.clients import QUEUES
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
 from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
@@ -214,9 +215,14 @@ class TestAsRendered:
         assert "5,000 or more organizers." in section.inner_text()
 
     def test_a_wrong_setting_is_all_there_is(self, view: View) -> None:
-        self.show(view, HealthReport(times.now(), {}, wrong_setting="App setting TENANT_ID is not a GUID."))
+        self.show(
+            view,
+            HealthReport(
+                times.now(), {}, wrong_setting="App setting TENANT_ID is 'contoso'; allowed: a GUID."
+            ),
+        )
         assert view.page.get_by_role("heading", level=1).inner_text() == "Needs attention: 1 problem"
-        assert view.page.get_by_text("App setting TENANT_ID is not a GUID.").is_visible()
+        assert view.page.get_by_text("App setting TENANT_ID is 'contoso'; allowed: a GUID.").is_visible()
         assert view.page.locator("table, svg").count() == 0
 
 
@@ -246,7 +252,7 @@ def report(**changes: object) -> HealthReport:
     now = times.now()
     config = settings.load(ENVIRON)
     known: dict[str, object] = {
-        "queues": dict.fromkeys(("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison"), 0),
+        "queues": dict.fromkeys(QUEUES, QueueLength(0, 0)),
         "containers": {"attendance": None, "attendance-state": None},
         "subscriptions": (),
         "last_notification": None,

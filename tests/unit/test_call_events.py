@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from shared.archiving import call_events
-from shared.messages.rich_notifications import EncryptedBatch, RichItem
+from shared.crypto.validation_tokens import TokenValidator
+from shared.errors import AttendanceError, NotGenuine, Unavailable, UnknownKey
+from shared.ledger.record import Result
+from shared.messages.rich_notifications import FIELDS, EncryptedBatch, RichItem, pack_batch
 from shared.storage.clients import SIGNALS_QUEUE
 from shared.storage.watchlist import build_watched_meeting
 from tests.support.simulated_app import NOW, ORGANIZER, App, running
@@ -56,3 +59,59 @@ def test_two_events_without_a_time_are_two_signals(app: App, monkeypatch: pytest
 def test_a_meeting_that_nobody_watches_makes_no_signal(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"eventType": "callEnded", "eventDateTime": "2026-11-24T20:55:00Z"}
     assert signals(app, monkeypatch, data, OTHER) == set()
+
+
+ENDED = {"eventType": "callEnded", "eventDateTime": "2026-11-24T20:55:00Z"}
+
+
+def tried(app: App, monkeypatch: pytest.MonkeyPatch, *failures: AttendanceError) -> list[timedelta]:
+    """When an event was verified, whose verification fails so and then no more."""
+    times, left = list[timedelta](), list(failures)
+
+    def verify(self: object, tokens: object) -> None:
+        times.append(app.now - NOW)
+        if left:
+            raise left.pop(0)
+
+    monkeypatch.setattr(TokenValidator, "verify", verify)
+    monkeypatch.setattr("shared.archiving.call_events.decryption.decrypt", lambda content, keys: ENDED)
+    content = dict.fromkeys(FIELDS, "x")
+    batch = EncryptedBatch((RichItem(URL, content), RichItem(OTHER, content)), ("t",), NOW)
+    for text in pack_batch(batch)[0]:
+        app.receive(SIGNALS_QUEUE, text)
+    app.run(hours=1.5, every=timedelta(days=1))
+    return times
+
+
+def recorded(app: App) -> int:
+    return len(app.state.below("signals/ce-"))
+
+
+def test_a_key_that_is_not_published_yet_is_waited_for(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(tried(app, monkeypatch, UnknownKey("x"), UnknownKey("x"))) == 3
+    assert recorded(app) == 1
+
+
+def test_a_key_that_nobody_publishes_is_waited_for_twice(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = tried(app, monkeypatch, *[UnknownKey("x")] * 9)
+    assert [round(each / timedelta(minutes=5)) for each in times] == [0, 1, 2]
+    assert recorded(app) == 0
+    assert not app.queues[SIGNALS_QUEUE].messages
+
+
+def test_events_survive_an_outage_of_the_sign_in(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = tried(app, monkeypatch, *[Unavailable("get signing keys", "x")] * 8)
+    assert len(times) == 9
+    assert recorded(app) == 1
+
+
+def test_after_a_long_outage_of_the_sign_in_a_watched_meeting_is_recorded(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tried(app, monkeypatch, *[Unavailable("get signing keys", "x")] * 40)
+    assert [each.result for each in app.outcomes()] == [Result.FAILED]
+
+
+def test_a_forged_event_is_refused_at_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(tried(app, monkeypatch, NotGenuine("x"))) == 1
+    assert recorded(app) == 0

@@ -1,14 +1,17 @@
 """Output of the command line: nothing in an archive can act on a terminal or stop a copy."""
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from shared.cli import main, output
 from shared.cli.commands import reports
+from shared.cli.session import OutputFormat
 from shared.storage.blobs import Blob
 
 HOSTILE = "\x1b\x07\x7f\x9b\u061c\u200b\u200f\u202e\u2028\u2066\ufeff\U000e0041"
@@ -80,3 +83,44 @@ def test_one_odd_blob_name_does_not_stop_a_download(
 
 def files(folder: Path) -> Iterator[str]:
     yield from (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+ID = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
+ROW = {
+    "start": "2026-11-30T09:31:42.218Z",
+    "id": ID,
+    "organizerId": ID[::-1],
+    "subject": "=1+1, all\thands\x1b",
+}
+
+
+def printed(form: OutputFormat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=form))
+    output.print_rows([ROW, ROW | {"subject": None}], ("start", "id", "organizerId"))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("form", "separator"), [(OutputFormat.CSV, ","), (OutputFormat.TSV, "\t")])
+def test_separated_values_are_all_columns_and_no_formula(
+    form: OutputFormat, separator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(form, monkeypatch, capsys).splitlines()
+    rows = list(csv.reader(lines, delimiter=separator))
+    assert rows[0] == list(ROW)
+    assert rows[1][:3] == [ROW["start"], ROW["id"], ROW["organizerId"]]
+    assert rows[1][3].startswith("'=1+1, all")
+    assert "".join(lines).replace("\t", "").isprintable()
+    assert rows[2][3] == ""
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_an_id_is_whole_whatever_the_width_of_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "stdout", lambda: Console(width=width, force_terminal=True, no_color=True))
+    shown = printed(OutputFormat.TABLE, monkeypatch, capsys)
+    assert (
+        shown.count(ROW["id"]) == shown.count(ROW["organizerId"]) == shown.count("2026-11-30 09:31 UTC") == 2
+    )
+    assert max(map(len, shown.splitlines())) <= width
+    assert ("start        2026" in shown) == (width == 80)  # row by row where it is narrow

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from shared.cli import main, session, sign_in
-from shared.cli.session import Session, Source
+from shared.cli.session import OutputFormat, Session, Source
 from shared.errors import AttendanceError, SettingError
 from tests.support.app_settings import TENANT
 
@@ -58,7 +58,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def opened(file: Path | None, *, local: bool = False) -> Session:
     environ, source = session.load_environment(file, local=local)
-    return Session(environ, None, None, False, source)
+    return Session(environ, None, None, OutputFormat.TABLE, source)
 
 
 @pytest.mark.parametrize(

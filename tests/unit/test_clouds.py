@@ -145,7 +145,7 @@ def test_an_unknown_cloud_is_refused_with_the_names_of_those_that_are_known(name
     for complete in (True, False):
         with pytest.raises(SettingError) as refused:
             load(environ(name), complete=complete)
-        assert str(refused.value) == "App setting GRAPH_CLOUD is not one of global, usgov, usgovdod."
+        assert str(refused.value) == f"App setting GRAPH_CLOUD is '{name}'; allowed: global, usgov, usgovdod."
 
 
 def test_the_audience_of_a_federated_token_is_the_clouds() -> None:

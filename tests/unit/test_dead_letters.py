@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.archiving import dead_letters
 from shared.ledger.record import Record, Result
 from shared.messages import codec
+from shared.messages.rich_notifications import FIELDS, EncryptedBatch, RichItem, pack_batch
 from shared.storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
-from tests.support.simulated_app import HOUR, App, running
+from shared.storage.watchlist import build_watched_meeting
+from tests.support.simulated_app import HOUR, ORGANIZER, App, running
 
 SECRET = "a-token-that-nobody-may-store"
 
@@ -108,3 +111,14 @@ def test_the_same_text_is_recorded_once(app: App) -> None:
     app.run(hours=0.5)
     again = buried(app)
     assert (again.buried, again.first_seen, again.attempt) == (first.buried, first.first_seen, first.attempt)
+
+
+def test_of_encrypted_items_only_watched_meetings_are_recorded(app: App) -> None:
+    """Nothing has verified them."""
+    watched, other = (f"https://teams.microsoft.com/l/meetup-join/{each}/0" for each in "12")
+    app.services.watch.add(build_watched_meeting(watched, ORGANIZER))
+    content = dict.fromkeys(FIELDS, "x")
+    batch = EncryptedBatch((RichItem(watched, content), RichItem(other, content)), ("t",), app.now)
+    for text in pack_batch(batch)[0]:
+        dead_letters.record_dead_message(text, app.services)
+    assert [each.meeting.join_url for each in app.outcomes()] == [watched]

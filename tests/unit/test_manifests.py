@@ -33,6 +33,7 @@ from shared.graph.reports import MeetingReports, Report
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages import codec
+from shared.messages.signals import Meeting, Origin
 from shared.storage.blobs import MAX_RACES
 from shared.storage.names import day_blob_name
 
@@ -81,9 +82,12 @@ def store(
     return Archive(container).store(replace(known, **changes), where).result
 
 
-def settle(container: ContainerClient, signal_id: str, result: Result, later: int = 0) -> None:
+def settle(
+    container: ContainerClient, signal_id: str, result: Result, later: int = 0, *, invented: bool = False
+) -> None:
     """Publish an outcome, whatever is there."""
-    known = Record(signal_id, result, NOON + timedelta(days=later), 1, AttemptSeries(NOON))
+    seen, meeting = NOON + timedelta(days=later), Meeting(origin=Origin.NEWS if invented else Origin.RECORD)
+    known = Record(signal_id, result, seen, 1, AttemptSeries(NOON), meeting=meeting)
     name = Outcomes.name(signal_id, known.day)
     container.upload_blob(name, dump_outcome(known), overwrite=True, metadata=outcome_metadata(known))
 
@@ -130,6 +134,7 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
         "outcomes": {},
         "reports": 0,
         "partial": 0,
+        "unconfirmed": 0,
         "daily": [],
         "oldestPending": None,
         "updated": written.updated.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
@@ -164,6 +169,22 @@ def test_a_day_is_complete_when_it_is_final_and_nothing_is_pending(
     assert (settled.complete, settled.revision, settled.oldest_pending) == (False, 0, None)
     sealed = manifests.refresh(DAY, final=True)
     assert (sealed.complete, sealed.revision) == (True, 1)
+
+
+def test_what_graph_does_not_know_counts_neither_for_a_complete_day_nor_against_it(
+    container: ContainerClient, manifests: Manifests
+) -> None:
+    for number, result in enumerate((Result.PENDING, Result.NOT_FOUND)):
+        settle(container, f"cr-{number}", result, invented=True)
+    settle(container, "cr-known", Result.NOT_FOUND)
+    sealed = manifests.refresh(DAY, final=True)
+    assert (sealed.complete, sealed.revision, sealed.outcomes) == (True, 1, {"notFound": 1})
+    assert (sealed.unconfirmed, sealed.oldest_pending) == (2, None)
+    settle(container, "cr-2", Result.NOT_FOUND, invented=True)
+    later = manifests.refresh(DAY, final=True)
+    assert (later.complete, later.revision, later.unconfirmed) == (True, 1, 3)
+    settle(container, "cr-2", Result.PENDING)  # Graph has listed it
+    assert not manifests.refresh(DAY, final=True).complete
 
 
 @pytest.mark.parametrize("final", [False, True])

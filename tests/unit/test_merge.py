@@ -50,7 +50,6 @@ from shared.messages.signals import (
     call_record_news,
     report_news,
 )
-from shared.privacy.erasures import ERASED
 
 SEEN = datetime(2026, 11, 23, 23, 50, tzinfo=UTC)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -232,18 +231,6 @@ def test_a_nudge_whose_record_is_gone_begins_a_call_record_anew_and_no_other_sig
         assert record_for_attempt(Nudge(signal_id, 7), None, NOW) is None
 
 
-@given(found=RECORDS, cause=st.sampled_from(Cause), began=MOMENTS)
-def test_nothing_reaches_a_record_whose_person_was_erased(
-    found: Record, cause: Cause, began: datetime
-) -> None:
-    erased = replace(found, is_erased=True)
-    assert record_for_attempt(Nudge("cr-a", 9), erased, NOW) is None
-    assert merge_attempt(erased, found, 9) is None
-    assert reopen_record(erased, cause, began, NOW) is None
-    assert add_call_times(erased, Meeting(NOW, NOW, version=9)) is None
-    assert add_news(replace(erased, announced=None), call_record_news("a", SEEN)) is None
-
-
 @given(old=RECORDS, cause=st.sampled_from(Cause), started=MOMENTS, now=MOMENTS)
 def test_a_reopening_raises_the_attempt_once_and_makes_it_due(
     old: Record, cause: Cause, started: datetime, now: datetime
@@ -400,11 +387,6 @@ def test_a_list_that_is_of_an_older_version_changes_nothing() -> None:
     assert revise_record(old, replace(LISTED, end=NEXT_DAY), None, SWEEP, NOW) is None
 
 
-def test_nothing_of_the_list_reaches_a_record_whose_person_was_erased() -> None:
-    old = record(Result.NOT_A_MEETING, settled=SEEN, is_erased=True)
-    assert revise_record(old, LISTED, None, SWEEP, NOW) is None
-
-
 def test_a_scan_reopens_a_signal_once() -> None:
     old = record(Result.NOT_A_MEETING, settled=SEEN, meeting=Meeting(SEEN - HOUR, SEEN))
     first = revise_record(old, LISTED, None, SWEEP, NOW)
@@ -477,16 +459,15 @@ def test_a_copy_tells_what_its_record_knows(known: Record) -> None:
     ):
         assert getattr(adopted, name) == getattr(known, name)
     assert (adopted.revision, adopted.days) == (known.revision, known.days)
-    assert adopted.meeting == replace(known.meeting, origin=Origin.LIST)
+    origin = Origin.NEWS if known.is_unconfirmed else Origin.LIST
+    assert adopted.meeting == replace(known.meeting, origin=origin)
     assert (adopted.next and adopted.next.at) == (known.next and known.next.at)
 
 
-def test_a_copy_without_its_record_is_not_attempted_by_itself_and_an_erased_one_never() -> None:
+def test_a_copy_without_its_record_is_not_attempted_by_itself() -> None:
     known = record(next=NextAttempt(1, NOW))
     adopted = load_outcome(dump_outcome(known), outcome_metadata(known))
     assert adopted.next == NextAttempt(1, NOW, Purpose.LOOK)
-    assert not adopted.is_erased
-    assert load_outcome(dump_outcome(known), outcome_metadata(known) | {ERASED: "true"}).is_erased
 
 
 @pytest.mark.parametrize("attempts", [(5, 1), (1, 5)])

@@ -33,6 +33,7 @@ from shared.upkeep import HANDLERS
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 START = datetime(2026, 10, 25, tzinfo=UTC)
+REDRIVE = {"version": 1, "kind": "redrive", "outcomes": ["failed"], "from": "2026-10-25", "to": "2026-10-26"}
 MILLISECONDS = st.integers(0, 8 * 10**11).map(
     lambda number: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
 )
@@ -134,6 +135,9 @@ def test_a_window_given_in_days_holds_its_last_day() -> None:
         {"version": 1, "kind": "redrive", "outcomes": [7], "from": "2026-10-25", "to": "2026-10-26"},
         {"version": 1, "kind": "redrive", "outcomes": ["failed"], "from": "2026-10-25", "to": "2026-10-24"},
         {"version": 1, "kind": "redrive", "outcomes": ["failed"], "from": "2026-10-25"},
+        REDRIVE | {"signals": "cr-1"},
+        REDRIVE | {"signals": ["megan@contoso.com"]},
+        REDRIVE | {"signals": ["cr-1"] * 201},
         {"version": 1, "kind": "refreshDay", "date": "yesterday"},
         {"version": 1, "kind": "refreshDay", "date": "9999-12-31"},
         {"version": 1, "kind": "backfill", "from": "2026-10-25", "to": "9999-12-31"},

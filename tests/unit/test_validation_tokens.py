@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from shared.crypto import signing_keys
-from shared.crypto.signing_keys import MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
+from shared.crypto.signing_keys import FAILED_AFTER, MAX_BYTES, REFRESH_AFTER, RETRY_AFTER, SigningKeys
 from shared.crypto.validation_tokens import LEEWAY, MAX_TOKENS, PUBLISHER, TokenValidator
 from shared.errors import NotGenuine, Unavailable
 from tests.support import http_server, openssl
@@ -283,6 +283,18 @@ def test_without_keys_the_message_comes_again(authority: Authority, trouble: str
             authority.keys = []
     with pytest.raises(Unavailable):
         authority.validator.verify([token()])
+
+
+def test_an_outage_of_the_sign_in_costs_a_fetch_a_minute(authority: Authority) -> None:
+    authority.status = 500
+    for asked in (1, 2):
+        for _ in range(50):
+            with pytest.raises(Unavailable):
+                authority.validator.verify([token()])
+        assert authority.asked == asked
+        authority.now += FAILED_AFTER + 1
+    authority.status = 200
+    authority.validator.verify([token()])
 
 
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)

@@ -56,6 +56,16 @@ def test_an_address_outside_of_the_cloud_gets_no_token(address: str, monkeypatch
     asked.assert_not_called()
 
 
+@pytest.mark.usefixtures("netrc")
+def test_no_password_of_this_machine_replaces_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = MagicMock(return_value=SimpleNamespace(ok=True, status_code=200, json=lambda: {"value": "secret"}))
+    monkeypatch.setattr(requests.Session, "send", lambda self, request, **more: sent(request))
+    reference, credential = "@Microsoft.KeyVault(SecretUri={})", MagicMock()
+    credential.get_token.return_value = SimpleNamespace(token="t")
+    vault.read_reference("ERASURE_KEY", reference.format(ADDRESS), credential, CLOUDS["global"])
+    assert sent.call_args.args[0].headers["Authorization"] == "Bearer t"
+
+
 def test_a_refusal_names_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AttendanceError, match=r"status 403.*Key Vault Secrets User"):
         read(ADDRESS, monkeypatch, 403)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.doors import notifications, prefilter, webhook
-from shared.doors.webhook import Due, WebhookReply, answer_post
+from shared.doors.webhook import WebhookReply, answer_post
+from shared.limits import REPORT_INTERVAL, Due, Tally
 from shared.messages import envelope
 from shared.messages.envelope import MAX_MESSAGE_BYTES
 from shared.messages.signals import VERSION, News, unpack_messages
@@ -34,7 +35,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.fixture(autouse=True)
 def nothing_counted_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_HANDSHAKES", "_REFUSED", "_DROPPED"):
-        monkeypatch.setattr(webhook, name, webhook.Tally())
+        monkeypatch.setattr(webhook, name, Tally())
 
 
 def event(name: str) -> bytes:
@@ -85,17 +86,17 @@ def test_lifecycle_events_go_to_the_other_queue() -> None:
 
 def test_counts_are_reported_at_once_and_then_once_a_minute() -> None:
     seconds = 1_000.0
-    tally = webhook.Tally(lambda: seconds)
+    tally = Tally(lambda: seconds)
     assert tally.add({}) is None
     assert tally.add({"a": 3}) == Due(Counter(a=3), ())
     assert tally.add({"a": 1, "b": 2}, ["x"]) is None
-    seconds += webhook.REPORT_INTERVAL
+    seconds += REPORT_INTERVAL
     assert tally.add({"a": 2}, ["X", "y"]) == Due(Counter(a=3, b=2), ("x", "y"))
     assert tally.add({}) is None
 
 
 def test_five_subscriptions_at_most_are_reported() -> None:
-    due = webhook.Tally().add({"clientState": 9}, [str(number) for number in range(9)])
+    due = Tally().add({"clientState": 9}, [str(number) for number in range(9)])
     assert due
     assert due.subscription_ids == ("0", "1", "2", "3", "4")
 

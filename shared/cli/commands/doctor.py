@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from functools import partial
+import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from azure.core.exceptions import AzureError, HttpResponseError
-from azure.storage.blob import ContainerClient
+from azure.core.exceptions import AzureError
 from rich.text import Text
 
 from ... import settings
-from ...errors import AttendanceError, SettingError
-from ...health import findings, self_check
+from ...errors import SettingError, WrongUsage
+from ...health import diagnosis, findings, self_check
+from ...health.diagnosis import HealthReport
 from ...health.findings import Finding, Severity
+from ...health.parallel_reads import ParallelReads, ReadFailure, describe_failure
+from ...health.readings import Readings
 from ...messages import tasks
 from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
 from ...settings import GUID, WEBHOOK
+from ...storage.clients import UPKEEP_QUEUE, Queue
+from ...storage.state import StateBlob
 from ...subscriptions.handshake import check_handshake
 from .. import output
 from ..output import UNWELL, report_errors
-from ..session import Session, current
+from ..session import OutputFormat, Session, current
 from .status import collect_report
 
+SECONDS = 17  # for all checks together
+HANDSHAKE_SECONDS = 12.0
 _COLOURS = {
     Severity.OK: "green",
     Severity.WARNING: "yellow",
@@ -43,54 +49,69 @@ def register(app: typer.Typer) -> None:
 def doctor(
     organizer: Annotated[
         list[str] | None,
-        typer.Option(help="Object id of an organizer whose access is checked; may be given several times."),
+        typer.Option(
+            metavar="ID",
+            help="Object id of an organizer whose access is checked; may be given several times.",
+        ),
     ] = None,
-    wait: Annotated[int, typer.Option(help="Seconds to wait for the app's answer.", min=1)] = 120,
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Seconds after which the app counts as silent.", min=1)
+    ] = SECONDS,
 ) -> None:
     """Check settings, sign-in, roles, endpoint, queue and the app's Graph permissions.
 
-    A task through the queue asks the app itself, whose rights differ from yours. Ends with 3 when there is a problem.
+    A task through the queue asks the app itself, whose rights differ from yours. One cause is one finding: what follows
+    from it is not listed. Ends with 3 when there is a problem.
     """
     organizers = tuple(each.lower() for each in organizer or ())
     with report_errors():
         if len(organizers) > MAX_ORGANIZERS or not all(GUID.match(each) for each in organizers):
-            raise AttendanceError(f"--organizer takes object ids (GUIDs), at most {MAX_ORGANIZERS}.")
+            raise WrongUsage(f"--organizer takes object ids (GUIDs), at most {MAX_ORGANIZERS}.")
         results: list[Finding] = []
-        for each in check_all(current(), organizers, wait):
+        for each in check_all(current(), organizers, time.monotonic() + wait):
             results.append(each)
-            if not current().as_json:
+            if current().format is OutputFormat.TABLE:
                 _print_finding(each)
-        if current().as_json:
-            output.print_json([findings.finding_json(each) for each in results])
+        if current().format is not OutputFormat.TABLE:
+            output.print_rows([findings.finding_json(each) for each in results])
     if any(each.severity is Severity.PROBLEM for each in results):
         raise typer.Exit(UNWELL)
 
 
-def check_all(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
-    """Yield the findings of one check after another; the app's own come last."""
+def check_all(session: Session, organizers: tuple[str, ...], deadline: float) -> Iterator[Finding]:
+    """Yield the findings until `deadline` (monotonic); the app's own come last."""
     yield _check_settings(session)
     try:
-        _ = session.settings
+        is_webhook = session.settings.delivery == WEBHOOK  # else only the app knows about the hub or topic
+        base = session.settings.notification_base_url if is_webhook else ""
     except SettingError:
-        yield findings.setting_first()
+        yield findings.not_checked()
         return
-    roles = list(_check_roles(session))
-    yield from roles
-    if any(each.severity is Severity.PROBLEM for each in roles):
-        yield from _check_endpoint(session, accepted=False)
-        yield findings.app_not_asked()
-        return
-    health = collect_report(session)
-    readings, views = health.readings, health.diagnosis.subscriptions or ()
-    run = readings.maintenance if readings else None
-    yield from _check_endpoint(session, accepted=findings.is_accepted_by_graph(views, run))
-    for problem in health.problems:
-        yield Finding("status", Severity.PROBLEM, problem)
-    for warning in health.diagnosis.warnings:
-        yield Finding("status", Severity.WARNING, warning)
-    for each in readings.denied.organizers if readings else ():
-        yield findings.organizer_denied(each.id, each.remedy)
-    yield from _check_app(session, organizers, seconds)
+    _ = session.health_sources  # signs in
+    with ParallelReads() as reads:
+        handshake = reads.start(lambda: check_handshake(base, HANDSHAKE_SECONDS) if base else "")
+        health = collect_report(session)
+        if health.readings is None:
+            return
+        storage = list(_check_storage(session, health.readings))
+        yield from storage
+        if any(each.severity is Severity.PROBLEM for each in storage):
+            yield findings.not_checked()
+            return
+        yield from _check_health(health, health.readings)
+        began = time.monotonic()
+        answer = _ask_app(session, organizers, deadline)
+        tried = reads.result(handshake, HANDSHAKE_SECONDS)
+        closed = tried.reason if isinstance(tried, ReadFailure) else tried
+        seconds = time.monotonic() - began
+        if answer is None and closed:
+            answered = [findings.app_down(closed, seconds)]
+        else:
+            endpoint = _judge_endpoint(health, closed) if base else findings.endpoint_unknown()
+            answered = [*([endpoint] if is_webhook else []), *_parse_answer(answer, seconds)]
+        told = {*health.problems, *health.diagnosis.warnings}
+        yield from (each for each in answered if each.text not in told)
+        yield from _check_access(health.readings, {each.check for each in answered})
 
 
 def _check_settings(session: Session) -> Finding:
@@ -106,66 +127,72 @@ def _check_settings(session: Session) -> Finding:
     return findings.settings()
 
 
-def _check_roles(session: Session) -> Iterator[Finding]:
-    """Check whether the operator may read the containers and the queues."""
-
-    def first(container: ContainerClient) -> None:
-        next(iter(container.list_blob_names(results_per_page=1)), None)
-
-    for container in (session.container, session.state_container):
-        check = f"container {container.container_name}"
-        yield _check_access(check, partial(first, container), "Storage Blob Data Reader")
-    for queue in ("upkeep", "meeting-signals"):
-        client = session.queues.get_queue_client(queue)
-        yield _check_access(f"queue {queue}", client.get_queue_properties, "Storage Queue Data Reader")
+def _check_storage(session: Session, readings: Readings) -> Iterator[Finding]:
+    """Yield what keeps the operator from reading containers and queues, or that nothing does."""
+    unread = diagnosis.storage_findings(readings, session.settings, as_operator=True)
+    yield from unread
+    if not unread:
+        yield from (findings.may_read(f"container {name}") for name in readings.containers)
+        yield from (findings.may_read(f"queue {name}") for name in readings.queues)
 
 
-def _check_access(check: str, read: Callable[[], object], role: str) -> Finding:
-    try:
-        read()
-    except HttpResponseError as failure:
-        refused = failure.status_code in (401, 403)
-        return findings.not_allowed(check, output.error_code(failure), role, refused=refused)
-    except AzureError as failure:
-        return findings.not_reached(check, output.error_code(failure))
-    return findings.may_read(check)
+def _check_health(health: HealthReport, readings: Readings) -> Iterator[Finding]:
+    """Yield what the health page says, but for organizers without access: see `_check_access`."""
+    for problem in health.problems:
+        yield Finding("status", Severity.PROBLEM, problem)
+    for warning in health.diagnosis.warnings:
+        if warning not in diagnosis.denied_warnings(readings):
+            yield Finding("status", Severity.WARNING, warning)
 
 
-def _check_endpoint(session: Session, *, accepted: bool) -> Iterator[Finding]:
-    base = session.settings.notification_base_url
-    if session.settings.delivery != WEBHOOK:
-        return  # nothing is public: the app itself says what it knows of the hub or topic
-    if not base:
-        yield findings.endpoint_unknown()
-    elif problem := check_handshake(base):
-        yield findings.closed_to("this machine", problem, accepted=accepted)
-    else:
-        yield findings.endpoint_open("this machine")
+def _check_access(readings: Readings, checked: set[str]) -> Iterator[Finding]:
+    """Yield the organizers without access that the app has not checked just now."""
+    for each in readings.denied.organizers:
+        denied = findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
+        if f"app: {denied.check}" not in checked:
+            yield denied
 
 
-def _check_app(session: Session, organizers: tuple[str, ...], seconds: float) -> Iterator[Finding]:
-    """Send a task through the queue, and yield the app's findings."""
-    identifier = secrets.token_hex(16)
-    text = tasks.serialize_task(Task(Examine(identifier, organizers)))
-    access = _check_access(
-        "queue upkeep", lambda: session.upkeep.send(text), "Storage Queue Data Message Sender"
+def _judge_endpoint(health: HealthReport, closed: str) -> Finding:
+    if not closed:
+        return findings.endpoint_open("this machine")
+    views, run = (
+        health.diagnosis.subscriptions or (),
+        health.readings.maintenance if health.readings else None,
     )
-    if access.severity is not Severity.OK:
-        yield access
-        return
-    name = self_check.findings_name(identifier)
-    entry = output.wait_for(lambda: session.state.read(name), "The app runs its checks …", seconds)
-    if entry is None:
+    return findings.closed_to("this machine", closed, accepted=findings.is_accepted_by_graph(views, run))
+
+
+def _ask_app(session: Session, organizers: tuple[str, ...], deadline: float) -> StateBlob | Finding | None:
+    """Send a task through the queue, and return the app's answer, or None if there is none until `deadline`."""
+    identifier, sources = secrets.token_hex(16), session.health_sources
+    queue, name = Queue(sources.queues, UPKEEP_QUEUE), self_check.findings_name(identifier)
+    try:
+        queue.send(tasks.serialize_task(Task(Examine(identifier, organizers))))
+    except AzureError as failure:
+        return findings.may_not_send(describe_failure(failure))
+    left = max(0.0, deadline - time.monotonic())
+    answer = output.wait_for(lambda: sources.state.read(name), "The app runs its checks …", left)
+    if answer:
+        try:
+            sources.state.remove(name)
+        except AzureError:
+            return answer  # the operator may lack the right to delete it; it holds no secret
+    return answer
+
+
+def _parse_answer(answer: StateBlob | Finding | None, seconds: float) -> Iterator[Finding]:
+    """Yield the app's findings, or why there are none."""
+    if answer is None:
         yield findings.app_silent(seconds)
         return
-    yield findings.app_answered(output.single_line(entry.content.get("version")))
-    for each in entry.content.get("findings", []):
+    if isinstance(answer, Finding):
+        yield answer
+        return
+    yield findings.app_answered(output.single_line(answer.content.get("version")))
+    for each in answer.content.get("findings", []):
         severity = Severity(each.get("state"))
         yield Finding(f"app: {each.get('check')}", severity, each.get("says", ""), each.get("cure", ""))
-    try:
-        session.state.remove(name)
-    except AzureError:
-        return  # the operator may lack the right to delete it; it holds no secret
 
 
 def _print_finding(finding: Finding) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ... import times
 from ...archive.reports import Archive
-from ...errors import AttendanceError
+from ...errors import AttendanceError, WrongUsage
 from ...health import explanation, readings
 from ...health.explanation import Change, Explanation, Possibility
 from ...health.lookup import FoundMeetings, MeetingLookup
@@ -22,7 +22,7 @@ from ...ledger.record import Result
 from ...ledger.store import Ledger
 from ...limits import Debounce
 from ...times import format_utc
-from .. import output
+from .. import options, output
 from ..output import report_errors
 from ..session import Session, current
 
@@ -48,8 +48,8 @@ def explain(
     on: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
+            parser=options.parse_day,
+            metavar=options.DAY,
             help="The day of the meeting (UTC). Default: the last 30 days.",
         ),
     ] = None,
@@ -65,9 +65,9 @@ def explain(
     with report_errors():
         text, day = meeting.strip(), on.date() if on else None
         if not text:
-            raise AttendanceError("Give a link, a subject or an id.")
+            raise WrongUsage("Give a link, a subject or an id.")
         if day and day > times.now().date():
-            raise AttendanceError(f"--on {day} is in the future: today is {times.now().date()} (UTC).")
+            raise WrongUsage(f"--on {day} is in the future: today is {times.now().date()} (UTC).")
         lookup = build_lookup(current())
         is_settled = True
         if wait:

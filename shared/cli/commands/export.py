@@ -15,7 +15,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from ...archive.reports import Archive, ReportSummary
-from ...errors import AttendanceError
+from ...errors import WrongUsage
 from ...storage.names import day_folder
 from .. import options, output, reading
 from ..export import tables
@@ -39,7 +39,11 @@ def export(
     last: options.LastDay,
     form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
     table: Annotated[
-        list[Table] | None, typer.Option(help="Which tables; may be given several times. Default: all.")
+        list[Table] | None,
+        typer.Option(
+            metavar="TABLE",
+            help=f"Which tables: {', '.join(Table)}; may be given several times. Default: all.",
+        ),
     ] = None,
     output_folder: Annotated[
         Path | None, typer.Option("--output", metavar="FOLDER", help="Folder for the files.")
@@ -68,9 +72,9 @@ def export(
     with report_errors():
         window = options.days_between(first, last)
         if (output_folder is None) is not into_container:
-            raise AttendanceError("Give either --output FOLDER or --into-container.")
+            raise WrongUsage("Give either --output FOLDER or --into-container.")
         if bom and form is not Format.CSV:
-            raise AttendanceError("--bom is for --format csv.")
+            raise WrongUsage("--bom is for --format csv.")
         pseudonyms = _load_pseudonyms() if pseudonymise else None
         container, counts = current().container, dict.fromkeys(table or list(Table), 0)
         with output.progress_bar("Days", len(window)) as done:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from ... import times
-from ...errors import AttendanceError, NotFound
+from ...errors import NotFound, WrongUsage
 from ...graph import reports, verbatim_json
 from ...graph.client import Graph, page_items, segment
 from ...messages import resource_paths
+from ...settings import Settings
 from .. import output
 from ..output import report_errors
 from ..session import current
@@ -27,37 +29,46 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     address: Annotated[
-        str, typer.Argument(help="A report's URL, or its path from /me, /users or /solutions on.")
+        str,
+        typer.Argument(
+            metavar="ADDRESS", help="A report's URL, or its path from /me, /users or /solutions on."
+        ),
     ],
-    select: Annotated[str, typer.Option(help="Include only these properties, comma-separated.")] = "",
+    select: Annotated[
+        str, typer.Option(metavar="NAMES", help="Include only these properties, comma-separated.")
+    ] = "",
     expand: Annotated[bool, typer.Option(help="Include all attendance records.")] = True,
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", help="Write to this file instead of stdout."),
+        typer.Option("--output", metavar="FILE", help="Write to this file instead of stdout."),
     ] = None,
 ) -> None:
-    """Fetch one attendance report from Graph by its address, and show it as JSON.
-
-    Example: attendance fetch /me/onlineMeetings/MSo…/attendanceReports/c9b6db1c-… --sign-in device-code
-    """
+    """Fetch one attendance report from Graph by its address, and show it as JSON."""
     with report_errors():
+        _check_host(address, current().settings)
         location = resource_paths.parse_report_address(address)
         if location is None:
-            raise AttendanceError("This is not the address of an attendance report.")
+            raise WrongUsage(
+                f"{address!r} is not the address of an attendance report, such as "
+                "/me/onlineMeetings/ID/attendanceReports/ID."
+            )
         names = [name.strip() for name in select.split(",") if name.strip()]
-        report = reports.fetch_report(
-            current().graph(),
-            reports.locate_report(location),
-            location.report_id,
-            expand=expand,
-            select=names,
-        )
+        try:
+            report = reports.fetch_report(
+                current().graph(),
+                reports.locate_report(location),
+                location.report_id,
+                expand=expand,
+                select=names,
+            )
+        except ValueError as failure:  # one of the names
+            raise WrongUsage(str(failure)) from None
         output.write_json(verbatim_json.dumps(report), output_file)
 
 
 @me.command("list")
 def list_mine(
-    join_url: Annotated[str, typer.Argument(help="The meeting's join URL.")],
+    join_url: Annotated[str, typer.Argument(metavar="URL", help="The meeting's join URL.")],
 ) -> None:
     """List the attendance reports of one of your meetings with their addresses."""
     with report_errors():
@@ -77,6 +88,14 @@ def list_mine(
             ("start", "end", "address"),
             "This meeting has no reports.",
         )
+
+
+def _check_host(address: str, settings: Settings) -> None:
+    """Refuse an address of another host, although only the path of an address is ever used."""
+    host = urlsplit(address).hostname if "://" in address else None
+    allowed = {urlsplit(root).hostname: root for root in (settings.cloud.graph_root, settings.graph_root)}
+    if host and host not in allowed:
+        raise WrongUsage(f"{host} is not Microsoft Graph, which is at {settings.cloud.graph_root}.")
 
 
 def _find_my_meeting_id(graph: Graph, join_url: str) -> str:

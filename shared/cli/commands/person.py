@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...errors import AttendanceError
+from ...errors import WrongUsage
 from ...privacy.erasures import ErasureKey
 from ...privacy.person import Person
 from ...privacy.redact import find_roles
@@ -22,14 +22,16 @@ app = typer.Typer(no_args_is_help=True, help="Find or erase a person in the arch
 Identifiers = Annotated[
     list[str] | None,
     typer.Argument(
+        metavar="WHO...",
         help="The person's object ids, e-mail addresses, user principal names and telephone numbers: give all that are "
-        "known. They are compared whole; case, spaces and prefixes such as SMTP: do not matter."
+        "known. They are compared whole; case, spaces and prefixes such as SMTP: do not matter.",
     ),
 ]
 Names = Annotated[
     list[str] | None,
     typer.Option(
         "--name",
+        metavar="NAME",
         help="A display name, for records that have nothing else; may be given several times. It also finds other "
         "people of that name.",
     ),
@@ -49,7 +51,8 @@ def find(first: options.FirstDay, last: options.LastDay, who: Identifiers = None
                 if appears := find_roles(content, report.metadata, person.tokens):
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
-        output.print_rows(rows, if_empty="The person appears in no report of these days.")
+        where = options.format_days(window)
+        output.print_rows(rows, if_empty=f"The person appears in no report stored {where}.")
 
 
 @app.command()
@@ -60,10 +63,13 @@ def erase(
         bool, typer.Option("--dry-run", help="Count what would be erased, and change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not count first, and do not ask.")] = False,
-    wait: Annotated[int, typer.Option(help="Seconds to wait for the app, for each day.", min=1)] = 600,
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Seconds to wait for the app, for each day.", min=1)
+    ] = 600,
     quiet: Annotated[
         int,
         typer.Option(
+            metavar="SECONDS",
             help="Seconds to wait between two scans, until every running function knows of the erasure. Fewer are "
             "safe only while the app is stopped.",
             min=0,
@@ -115,7 +121,7 @@ def _wait(seconds: int) -> None:
 def _parse_person(who: list[str] | None, names: list[str] | None) -> Person:
     person = Person(frozenset(who or ()), frozenset(names or ()))
     if not person.tokens:
-        raise AttendanceError("Give at least one id or address of the person, or --name.")
+        raise WrongUsage("Give at least one id or address of the person, or --name.")
     if any(len(each.partition(":")[2]) < MIN_LENGTH for each in person.tokens):
-        raise AttendanceError(f"An id, an address or a name has at least {MIN_LENGTH} characters.")
+        raise WrongUsage(f"An id, an address or a name has at least {MIN_LENGTH} characters.")
     return person

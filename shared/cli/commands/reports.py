@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from ...errors import AttendanceError
+from ...errors import AttendanceError, WrongUsage
 from ...graph.join_urls import join_url_key
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
@@ -21,7 +21,6 @@ from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
 
-DAYS_BACK = 30
 # What a file system says to a name: too long, a file where a folder must be, a character that it does not have.
 _ODD_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ}
 PICTURES = (".svg", ".png", ".html")
@@ -42,26 +41,34 @@ class ArchivePart(StrEnum):
 def list_reports(
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
-    organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
+    organizer: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this organizer (object id).")
+    ] = None,
     meeting: Annotated[
-        str | None, typer.Option(help="Only of this meeting: its id, its series, or any copy of its link.")
+        str | None,
+        typer.Option(
+            metavar="ID|URL", help="Only of this meeting: its id, its series, or any copy of its link."
+        ),
     ] = None,
 ) -> None:
     """List the stored reports of some days."""
     with report_errors():
-        container = current().container
-        rows = (
-            reading.index_fields(each)
-            for _, each in reading.iter_reports(container, options.days_between(first, last))
-        )
+        container, window = current().container, options.days_between(first, last)
+        rows = (reading.index_fields(each) for _, each in reading.iter_reports(container, window))
         selected = (
             each
             for each in rows
             if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
             and (meeting is None or _is_of(each, meeting))
         )
-        columns = ("start", "end", "participants", "source", "organizerId", "id")
-        output.print_rows(selected, columns, "No report is stored on these days.")
+        columns = ("start", "end", "participants", "source", "id", "organizerId")
+        filters = [
+            f"of organizer {organizer}" if organizer else "",
+            f"of meeting {meeting}" if meeting else "",
+        ]
+        where = " ".join(filter(None, [options.format_days(window), *filters]))
+        in_order = sorted(selected, key=lambda each: each["start"] or "")
+        output.print_rows(in_order, columns, f"No report is stored {where}.")
 
 
 def _is_of(line: dict[str, Any], meeting: str) -> bool:
@@ -72,14 +79,17 @@ def _is_of(line: dict[str, Any], meeting: str) -> bool:
 
 @app.command()
 def show(
-    report: Annotated[str, typer.Argument(help="Id of the report, or the name of its blob.")],
+    report: Annotated[
+        str, typer.Argument(metavar="REPORT", help="Id of the report, or the name of its blob.")
+    ],
     picture: Annotated[
-        Path | None, typer.Option("--output", help="Write the picture to this file: .svg, .png or .html.")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write the picture to this file: .svg, .png or .html."),
     ] = None,
     everybody: Annotated[
         bool, typer.Option("--all", help="Show every person, however many there are.")
     ] = False,
-    first: options.OptionalFirstDay = None,
+    first: options.MonthAgo = None,
     last: options.OptionalLastDay = None,
 ) -> None:
     """Draw who attended a meeting and when, in the terminal or as a picture.
@@ -88,9 +98,9 @@ def show(
     """
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
-            raise AttendanceError(f"{picture} does not end in one of {', '.join(PICTURES)}.")
+            raise WrongUsage(f"{picture} does not end in one of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.locate_blob(container, report, options.days_between(first, last, DAYS_BACK))
+        name = reading.locate_blob(container, report, options.days_between(first, last, options.MONTH))
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
@@ -119,7 +129,10 @@ def download(
     last: options.OptionalLastDay = None,
     what: Annotated[
         list[ArchivePart] | None,
-        typer.Option(help="Which parts; may be given several times. Default: reports."),
+        typer.Option(
+            metavar="PART",
+            help=f"Which parts: {', '.join(ArchivePart)}; may be given several times. Default: reports.",
+        ),
     ] = None,
 ) -> None:
     """Copy some days of the archive into a folder, with the same names.

@@ -8,13 +8,15 @@ import typer
 from rich.text import Text
 
 from ... import settings, times
-from ...health import endpoint, readings
+from ...errors import SettingError, WrongUsage
+from ...health import endpoint, findings, readings
 from ...health.diagnosis import HealthReport, diagnose
+from ...health.page import UNKNOWN, format_length
 from ...health.readings import Readings
 from ...times import format_utc
 from .. import output
 from ..output import UNWELL, report_errors
-from ..session import Session, current
+from ..session import OutputFormat, Session, current
 
 
 def register(app: typer.Typer) -> None:
@@ -29,64 +31,76 @@ def status() -> None:
     last published them.
     """
     with report_errors():
+        if current().format not in (OutputFormat.TABLE, OutputFormat.JSON):
+            raise WrongUsage("status is not one table: --output is table or json.")
         health = collect_report(current())
         if current().as_json:
             output.print_json(endpoint.health_json(health))
-        elif health.readings:
-            _print_report(health, health.readings)
+        else:
+            _print_report(health)
+        if health.readings and health.readings.maintenance:
+            output.compare_version(health.readings.maintenance.version)
     if not health.healthy:
         raise typer.Exit(UNWELL)
 
 
 def collect_report(session: Session) -> HealthReport:
     """Collect the current health report."""
-    now, app = times.now(), session.settings
-    sources = readings.build_sources(app, session.data_blobs, session.host_blobs, session.queues)
-    collected = readings.collect(sources, now.date())
-    return HealthReport(
-        now, settings.public_values(session.environ), collected, diagnose(collected, app, now)
-    )
+    now, values = times.now(), settings.public_values(session.environ)
+    try:
+        app = session.settings
+    except SettingError as failure:
+        return HealthReport(now, values, wrong_setting=str(failure))
+    collected = readings.collect(session.health_sources, now.date())
+    return HealthReport(now, values, collected, diagnose(collected, app, now, as_operator=True))
 
 
-def _print_report(health: HealthReport, readings: Readings) -> None:
+def _print_report(health: HealthReport) -> None:
     console = output.stdout()
     console.print(Text("healthy", "green") if health.healthy else Text("needs attention", "bold red"))
     for problem in health.problems:
         console.print(Text(f"Problem: {output.single_line(problem)}", "red"))
     for warning in health.diagnosis.warnings:
         console.print(Text(f"Warning: {output.single_line(warning)}", "yellow"))
+    if health.readings:
+        _print_readings(health, health.readings)
+
+
+def _print_readings(health: HealthReport, readings: Readings) -> None:
+    console = output.stdout()
+    never = "never" if readings.is_state_known else UNKNOWN
     console.print()
-    console.print(f"Last notification  {_format_time(readings.last_notification)}")
-    console.print(f"Last report        {_format_time(readings.last_report)}")
+    console.print(f"Last notification  {_format_time(readings.last_notification, never)}")
+    console.print(f"Last report        {_format_time(readings.last_report, never)}")
     for name, length in readings.queues.items():
-        console.print(f"Queue {name:28} {length if isinstance(length, int) else 'does not answer'}")
+        console.print(f"Queue {name:24} {format_length(length)}")
     console.print()
     subscriptions = [
-        {"subscription": each.resource, "state": each.status, "expires": _format_time(each.expires)}
+        {"subscription": each.resource, "state": each.status, "expires": _format_time(each.expires, "-")}
         for each in health.diagnosis.subscriptions or ()
     ]
-    output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
-    console.print()
-    output.print_rows(
-        [
-            {
-                "day": day.isoformat(),
-                "complete": "yes" if manifest and manifest.complete else "no",
-                "reports": manifest.reports if manifest else "",
-                "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
-                if manifest
-                else "unknown",
-            }
-            for day, manifest in sorted(readings.days.items(), reverse=True)
-        ]
-    )
-    for each in readings.denied.organizers:
-        console.print(
-            Text(
-                f"\nNo access to {output.single_line(each.id or 'call records')}: {output.single_line(each.remedy)}"
-            )
+    if readings.is_state_known:
+        output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
+        console.print()
+    if readings.is_data_known:
+        output.print_rows(
+            [
+                {
+                    "day": day.isoformat(),
+                    "complete": "yes" if manifest and manifest.complete else "no",
+                    "reports": manifest.reports if manifest else "",
+                    "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
+                    if manifest
+                    else "no manifest yet",
+                }
+                for day, manifest in sorted(readings.days.items(), reverse=True)
+            ]
         )
+    for each in readings.denied.organizers:
+        denied = findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
+        text = f"\nNo {output.single_line(denied.check)}: {output.single_line(denied.text)}"
+        console.print(Text(text))
 
 
-def _format_time(moment: datetime | None) -> str:
-    return format_utc(moment) if moment else "never"
+def _format_time(moment: datetime | None, otherwise: str) -> str:
+    return format_utc(moment) if moment else otherwise

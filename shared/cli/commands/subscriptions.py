@@ -26,7 +26,7 @@ WAIT = 180
 app = typer.Typer(
     no_args_is_help=True, help="List and change the app's subscriptions to Graph's notifications."
 )
-Id = Annotated[str, typer.Argument(help="Id of the subscription, as `list` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription, as `list` shows it.")]
 
 
 @app.command("list")
@@ -42,7 +42,8 @@ def list_subscriptions() -> None:
 @app.command()
 def renew(
     identifier: Annotated[
-        str | None, typer.Argument(help="Id of one subscription. Default: all that the app needs.")
+        str | None,
+        typer.Argument(metavar="ID", help="Id of one subscription. Default: all that the app needs."),
     ] = None,
 ) -> None:
     """Make the app renew its subscriptions now, and create missing ones."""
@@ -50,6 +51,8 @@ def renew(
         run = _last_run()
         views = run.subscriptions or () if run else ()
         desired = [each.id for each in views if each.id and each.status is not SubscriptionStatus.ELSEWHERE]
+        if identifier:
+            _check_known(identifier, run)
         for each in [identifier] if identifier else desired:
             current().upkeep.send(tasks.serialize_task(Task(RenewSubscription(each))))
         _print_run(_wait_for_maintenance())
@@ -59,8 +62,19 @@ def renew(
 def delete(identifier: Id) -> None:
     """Make the app delete a subscription; one that it needs is created again."""
     with report_errors():
+        _check_known(identifier, _last_run())
         current().upkeep.send(tasks.serialize_task(Task(DeleteSubscription(identifier))))
         _print_run(_wait_for_maintenance())
+
+
+def _check_known(identifier: str, run: Maintenance | None) -> None:
+    """Refuse an id that the app has not published. Raises AttendanceError."""
+    known = [each.id for each in run.subscriptions or () if each.id] if run else []
+    if identifier not in known:
+        have = ", ".join(known) or "none"
+        raise AttendanceError(
+            f"The app has no subscription {identifier}. Those of the last maintenance: {have}."
+        )
 
 
 def _wait_for_maintenance() -> Maintenance:

@@ -7,30 +7,38 @@ from typing import Annotated
 import typer
 
 from ... import times
-from ...errors import AttendanceError
+from ...errors import AttendanceError, WrongUsage
 from ...storage import watchlist
+from ...times import format_utc
 from .. import output
 from ..output import report_errors
 from ..session import current
 
 app = typer.Typer(no_args_is_help=True, help="Choose meetings whose end Graph reports within seconds.")
-JoinUrl = Annotated[str, typer.Argument(help="The meeting's join URL.")]
+JoinUrl = Annotated[str, typer.Argument(metavar="URL", help="The meeting's join URL.")]
 
 
 @app.command()
 def add(
     join_url: JoinUrl,
     organizer: Annotated[
-        str | None, typer.Option(help="Object id of the organizer; needed for a short link.")
+        str | None, typer.Option(metavar="ID", help="Object id of the organizer; needed for a short link.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Watch until this time (ISO 8601, UTC).")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Watch until then (UTC): 2026-12-31, or 2026-12-31T17:00:00Z."),
+    ] = None,
 ) -> None:
     """Watch a meeting; the next maintenance run subscribes to its call events."""
     with report_errors():
         try:
             end = times.parse(until)
         except ValueError:
-            raise AttendanceError(f"{until!r} is not a time.") from None
+            raise WrongUsage(
+                f"--until {until!r} is not a time of the form 2026-12-31 or 2026-12-31T17:00:00Z."
+            ) from None
+        if end and end <= times.now():
+            raise WrongUsage(f"--until {format_utc(end)} has passed.")
         _watchlist().add(watchlist.build_watched_meeting(join_url, organizer, end))
         output.print_message("The meeting is watched.")
 

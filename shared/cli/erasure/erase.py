@@ -2,7 +2,7 @@
 
         write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
               ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
-              ─▶ delete versions ─▶ say what is left
+              ─▶ delete versions ─▶ search all that is left, whatever wrote it, and say where the person is quoted
 
 From the record on, the app redacts whatever it writes. So a run that was cut off is finished by the same command, and
 nothing that comes later brings the person back. What is recorded names nobody.
@@ -11,10 +11,12 @@ nothing that comes later brings the person back. What is recorded names nobody.
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -26,10 +28,12 @@ from ...archive.reports import Archive
 from ...days.manifests import index_line, index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
+from ...health.self_check import FOLDER as DIAGNOSES
 from ...ledger import access
 from ...ledger.publish import Outcomes, signal_id_of
 from ...ledger.record import Record, new_commit
 from ...ledger.redaction import redact_record
+from ...ledger.store import FOLDER as RECORDS
 from ...ledger.store import Ledger
 from ...messages import codec, tasks
 from ...messages.tasks import RefreshDay, Task
@@ -37,8 +41,8 @@ from ...privacy.erasures import ErasureKey, ErasureList
 from ...privacy.identifiers import names
 from ...privacy.person import Person
 from ...privacy.redact import MARK, redact_metadata, redact_report
-from ...storage.blobs import get_blob, put_blob, retry_conflicts
-from ...storage.erasures import FOLDER, MAX_AGE
+from ...storage.blobs import Blob, get_blob, put_blob, retry_conflicts
+from ...storage.erasures import FOLDER, MAX_AGE, Erasures
 from ...storage.names import day_folder, decode_name_part
 from ...storage.watchlist import FOLDER as WATCHED
 from ..session import Session
@@ -49,8 +53,7 @@ MOST_SHOWN = 20  # names of blobs in which something is left
 FUNCTION_SECONDS = 600  # functionTimeout in host.json
 QUIET_SECONDS = round(MAX_AGE) + FUNCTION_SECONDS  # after which every running function knows the record
 BY_DAY = ("reports", "outcomes", "manifests", "daily", "tables")
-_REMOVED = (access.DENIED, access.OPENED, WATCHED)  # state that is made again where it is needed
-_APART = ("signals/", FOLDER)  # reached through the outcomes; hashes
+_REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is made again if it is needed
 
 
 @dataclass
@@ -91,9 +94,10 @@ class Erasure:
         self._session, self._container, self._person = session, session.container, person
         self._record = key.record(person.tokens, times.now())
         self._name = f"{FOLDER}{key.digest(*sorted(self._record.hashes))}.json"
-        self._list = ErasureList(secret, [self._record])
+        self._secret, self._list = secret, ErasureList(secret, [self._record])
         self._ledger = Ledger(session.state_container, lambda: self._list)
         self._outcomes = Outcomes(session.container, lambda: self._list)
+        self._seen: set[str] = set()  # signals
         self._only_count = False
         self._since: datetime | None = None
         self.summary = ErasureSummary()
@@ -123,7 +127,11 @@ class Erasure:
         return summary
 
     def begin(self) -> None:
-        """Write the record, from which on the app redacts what it writes."""
+        """Write the record, from which on the app redacts what it writes.
+
+        Raises ErasureKeyError if persons were erased with another key: the record would stop the app.
+        """
+        Erasures(self._session.state_container, self._secret).current()
         self._save(complete=False)
         self._since = (
             self._session.state_container.get_blob_client(self._name).get_blob_properties().last_modified
@@ -150,6 +158,7 @@ class Erasure:
             )
         self._refresh_days(wait_for)
         self._delete_versions()
+        self._search()
         self._save(complete=True)
 
     def _save(self, *, complete: bool) -> None:
@@ -158,9 +167,11 @@ class Erasure:
 
     def _scan(self, done: Callable[[int], None], since: datetime | None = None) -> None:
         """Redact all that names the person, or with `since` what was written from then on."""
+        self._seen.clear()
         for day in self.days():
             self._scan_day(day, since)
             done(1)
+        self._scan_records(since)
         self._scan_state()
 
     def _scan_day(self, day: date, since: datetime | None) -> None:
@@ -200,7 +211,7 @@ class Erasure:
         body = redacted.body if redacted else blob.body
         if redacted:
             metadata |= MARK | {"sha256": redacted.sha256}
-        if self._person.is_quoted_in(f"{body.decode()} {list(map(decode_name_part, metadata.values()))}"):
+        if self._only_count and self._is_quoted(name, replace(blob, body=body, metadata=metadata)):
             self.summary.left.add(name)
         if metadata == blob.metadata:
             return MARK.items() <= metadata.items()
@@ -215,6 +226,7 @@ class Erasure:
         """Redact a signal's record and its outcome. Return whether anything named the person."""
         name = str(blob.name)
         day = Outcomes.day_of(name)
+        self._seen.add(signal_id_of(name))
         stored, copy = self._ledger.read(signal_id_of(name)), self._outcomes.read(name)
         old_record = stored.record if stored else copy
         if old_record is None or copy is None:
@@ -234,20 +246,55 @@ class Erasure:
             self._outcomes.publish(record, self._ledger)
         return True
 
+    def _scan_records(self, since: datetime | None) -> None:
+        """Redact the records of signals without an outcome: somebody deleted it, or it is not published yet."""
+        blobs = self._session.state_container.list_blobs(name_starts_with=RECORDS, include=["metadata"])
+        written = {signal_id_of(blob.name) for blob in blobs if since is None or blob.last_modified >= since}
+        ids = written - self._seen
+        with ThreadPoolExecutor(THREADS) as threads:
+            self.summary.outcomes += sum(threads.map(self._scan_record, ids))
+
+    def _scan_record(self, signal_id: str) -> bool:
+        stored = self._ledger.read(signal_id)
+        if stored is None or redact_record(stored.record, self._list) == stored.record:
+            return False
+        if not self._only_count:
+            self._ledger.update(signal_id, lambda old: old, new_commit("erased"), stored)
+        return True
+
     def _scan_state(self) -> None:
-        """Remove operational state of the person: organizers without access, and watched meetings."""
+        """Remove operational state of the person: organizers without access, watched meetings, doctor's findings."""
         container = self._session.state_container
-        for name in [each for each in container.list_blob_names() if not each.startswith(_APART)]:
-            blob = get_blob(container, name)
-            text = f"{name} {blob.body.decode(errors='replace')}" if blob else ""
-            if not names(text, self._person.tokens):
-                continue
-            if name.startswith(_REMOVED):
+        for name in [each for each in container.list_blob_names() if each.startswith(_REMOVED)]:
+            if self._is_quoted_in(container, name):
                 self.summary.state += 1
                 if not self._only_count:
                     self._session.state.remove(name)
-            else:
-                self.summary.left.add(name)
+
+    def _search(self) -> None:
+        """Note which blobs quote the person, also those that this version cannot read; delete such exports."""
+        for container in (self._container, self._session.state_container):
+            found = [name for name in container.list_blob_names() if not name.startswith(FOLDER)]
+            with ThreadPoolExecutor(THREADS) as threads:
+                quoting = threads.map(partial(self._is_quoted_in, container), found)
+                for name in [name for name, is_quoted in zip(found, quoting, strict=True) if is_quoted]:
+                    if container is self._container and name.startswith("tables/"):
+                        self.summary.exports += 1
+                        container.delete_blob(name)
+                    else:
+                        self.summary.left.add(name)
+
+    def _is_quoted_in(self, container: ContainerClient, name: str) -> bool:
+        blob = get_blob(container, name)
+        return blob is not None and self._is_quoted(name, blob)
+
+    def _is_quoted(self, name: str, blob: Blob) -> bool:
+        """Whether a blob quotes the person, unless it is about a meeting that ended after the erasure."""
+        end = times.plausible(blob.metadata.get("end"))
+        if end and end > self._record.until:
+            return False
+        text = " ".join([name, *map(decode_name_part, blob.metadata.values()), _text(name, blob.body)])
+        return names(text, self._person.tokens) or self._person.is_quoted_in(text)
 
     def _refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
         """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
@@ -318,6 +365,20 @@ def earlier_versions(container: ContainerClient, prefix: str) -> Iterator[BlobPr
     for blob in container.list_blobs(name_starts_with=prefix, include=["metadata", "versions"]):
         if blob.version_id and not blob.is_current_version:
             yield blob
+
+
+def _text(name: str, body: bytes) -> str:
+    """The text of a blob, also of a packed one or a Parquet file, as far as it can be read."""
+    with contextlib.suppress(Exception):  # whatever damaged files make their readers raise
+        if name.endswith(".gz"):
+            body = gzip.decompress(body)
+        elif name.endswith(".parquet"):
+            import pyarrow.parquet as pq  # takes 0.2 s, and only exports need it
+
+            body = json.dumps(
+                pq.read_table(io.BytesIO(body)).to_pylist(), default=str, ensure_ascii=False
+            ).encode()
+    return body.decode(errors="replace")
 
 
 def _parse(body: bytes) -> dict[str, Any] | None:

@@ -120,13 +120,14 @@ def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes], encoding: st
     names, count = COLUMNS[table], 0
     writer.writerow(names)
     for row in items:
-        writer.writerow([_cell(row.get(name)) for name in names])
+        writer.writerow([csv_cell(row.get(name)) for name in names])
         count += 1
     text.detach()
     return count
 
 
-def _cell(value: object) -> object:
+def csv_cell(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = _BETWEEN.sub(_quote_sign, value)
