@@ -101,7 +101,7 @@ def assemble(
         sealing,
         ScanStore(state, upkeep),
         Watchlist(state),
-        SubscriptionRegistry(state, graph, settings.notification_base_url),
+        SubscriptionRegistry(state, graph, settings),
         NewsLimits(),
         keys or NoKeys(),
         TokenValidator(

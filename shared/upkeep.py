@@ -23,6 +23,7 @@ from .messages.tasks import (
     Job,
     MaintainSubscriptions,
     NotificationsRefused,
+    RecordValidation,
     Redrive,
     RefreshDay,
     RenewSubscription,
@@ -33,6 +34,7 @@ from .messages.tasks import (
 )
 from .reconcile import sweep
 from .services import Services
+from .storage import heartbeat
 from .storage.clients import UPKEEP_QUEUE
 from .subscriptions import maintain
 
@@ -99,6 +101,7 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.publish_findings,
     NotificationsRefused: lambda job, services: maintain.count_refusals(services, job),
+    RecordValidation: lambda _, services: services.heartbeat.record(heartbeat.VALIDATION, {}),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,

@@ -22,6 +22,7 @@ from ..messages import envelope, rich_notifications, signals, tasks
 from ..messages.tasks import NotificationsRefused, Task
 from ..settings import CALL_EVENTS, Settings
 from . import notifications, prefilter
+from .notifications import ParsedNotifications
 
 MAX_LOGGED = 50  # signal ids in one log line
 
@@ -56,6 +57,11 @@ def answer_post(
         received = notifications.parse_notifications(body, config, times.now(), traceparent)
     except NotANotification as failure:
         return _refuse(400, "notNotifications", str(failure))
+    return forward(received, traceparent)
+
+
+def forward(received: ParsedNotifications, traceparent: str | None) -> WebhookReply:
+    """The messages for what was received, with the reply that acknowledges it."""
     todo = [tasks.serialize_task(task) for task in received.tasks]
     if received.signals or received.encrypted.items or todo:
         logs.info(

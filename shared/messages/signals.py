@@ -56,6 +56,8 @@ class Door(StrEnum):
     """The route by which news arrived; set by the trigger, not read from the body."""
 
     WEBHOOK = "webhook"
+    EVENT_HUBS = "event-hubs"
+    EVENT_GRID = "event-grid"
 
 
 class EventKind(StrEnum):

@@ -154,6 +154,13 @@ class SubscribeEvent:
 
 
 @dataclass(frozen=True)
+class RecordValidation:
+    """Record that Graph's validation message came through the event hub."""
+
+    kind: ClassVar[str] = "recordValidation"
+
+
+@dataclass(frozen=True)
 class DeleteSubscription:
     """Delete one of the app's subscriptions."""
 
@@ -181,6 +188,7 @@ Job = (
     | RenewSubscription
     | MaintainSubscriptions
     | NotificationsRefused
+    | RecordValidation
     | Sweep
     | Backfill
     | Redrive

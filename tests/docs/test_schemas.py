@@ -89,6 +89,7 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.RenewSubscription("s"),
         tasks.MaintainSubscriptions(),
         tasks.NotificationsRefused(3),
+        tasks.RecordValidation(),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),

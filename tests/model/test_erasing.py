@@ -21,7 +21,7 @@ from shared.cli.export import tables
 from shared.errors import ErasureKeyError
 from shared.health import readings
 from shared.ledger.record import Result
-from shared.messages.signals import call_record_news, serialize_message
+from shared.messages.signals import Door, call_record_news, serialize_message
 from shared.privacy.identifiers import id_token, names
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -536,7 +536,7 @@ def test_findings_and_subscriptions_of_the_person_are_removed(app: App) -> None:
     app.services.state.put("doctor/1.json", {"findings": [{"check": "policy", "says": FRIDA}]})
     url = f"https://teams.microsoft.com/l/meetup-join/1/0?context=%7B%22Oid%22%3A%22{FRIDA}%22%7D"
     resource = f"communications/onlineMeetings(joinWebUrl='{quote(url, safe='')}')/meetingCallEvents"
-    app.services.subscriptions.add("s", resource, "f")
+    app.services.subscriptions.add("s", resource, "f", Door.WEBHOOK)
     done = erase(app, FRIDA)
     assert done.left == set()
     assert FRIDA not in everything(app)
