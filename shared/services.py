@@ -18,7 +18,7 @@ from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
 from .graph.credentials import graph_token, managed_identity
-from .graph.meetings import MeetingIdCache
+from .graph.meetings import MeetingCache
 from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
@@ -59,7 +59,7 @@ class Services:
     pacer: Pacer
     keys: Keys
     validator: TokenValidator
-    meeting_ids: MeetingIdCache
+    meetings: MeetingCache
 
 
 def current() -> Services:
@@ -112,7 +112,7 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        MeetingIdCache(),
+        MeetingCache(),
     )
 
 

@@ -29,6 +29,7 @@ from .. import logs, times
 from ..archive.reports import PARTIAL, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
+from ..graph.meeting_details import decode_details
 from ..ledger.publish import Outcomes
 from ..ledger.record import Result
 from ..messages import codec
@@ -258,6 +259,7 @@ def index_line(report: ReportSummary) -> bytes:
     An engine that infers the columns from the first lines then misses none.
     """
     get = report.metadata.get
+    details = decode_details(get("details"))
     content = {
         "id": report.id,
         "path": report.name,
@@ -275,5 +277,10 @@ def index_line(report: ReportSummary) -> bytes:
         "end": get("end"),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
         "partial": PARTIAL in report.metadata,
+        "subject": details.subject,
+        "scheduledStart": times.optional_text(details.scheduled_start),
+        "scheduledEnd": times.optional_text(details.scheduled_end),
+        "threadId": details.thread_id,
+        "meetingType": details.meeting_type,
     }
     return verbatim_json.dumps(content) + b"\n"

@@ -21,8 +21,9 @@ from typing import IO, Any
 from .. import times
 from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
-from ..messages.signals import EventKind, EventSession
+from ..messages.signals import EventKind, EventSession, MeetingDetails
 from .client import Graph, entries, is_segment, next_link, segment
+from .meeting_details import encode_details
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -42,6 +43,7 @@ class MeetingReports:
     meeting_id: str
     join_url: str = ""
     is_own: bool = True
+    details: MeetingDetails | None = None
 
     source = "onlineMeeting"
 
@@ -62,6 +64,7 @@ class MeetingReports:
             "meetingid": self.meeting_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
+            "details": encode_details(self.details),
         }
 
     def unattributed(self) -> MeetingReports:
@@ -79,6 +82,7 @@ class EventReports:
     session: EventSession
     organizer_id: str = ""
     join_url: str = ""
+    details: MeetingDetails | None = None
 
     @property
     def source(self) -> str:
@@ -105,6 +109,7 @@ class EventReports:
             "sessionid": self.session.session_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
+            "details": encode_details(self.details),
         }
 
 

@@ -35,7 +35,15 @@ from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
-from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
+from shared.messages.signals import (
+    EventKind,
+    EventSession,
+    Meeting,
+    MeetingDetails,
+    Message,
+    News,
+    Nudge,
+)
 from shared.privacy.erasures import ERASED
 from shared.storage import names
 from shared.tables import attendee_table, rows
@@ -146,9 +154,16 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
     assert shown == written
 
 
+def example_location(outcome: dict[str, Any]) -> reports.MeetingReports:
+    """Where the example of a report lies, with the details in the example of its line."""
+    details = codec.decode(MeetingDetails, example("line"))
+    organizer, meeting, url = (outcome[name] for name in ("organizerId", "meetingId", "joinWebUrl"))
+    return reports.MeetingReports(organizer, meeting, url, details=details)
+
+
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
-    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
         written = archive.report_metadata(read, where) | {archive.PARTIAL: "true"}
     shown = dict(
@@ -162,7 +177,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
 
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     report, outcome, shown = example("report"), example("outcome"), example("line")
-    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
         metadata = {

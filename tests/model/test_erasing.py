@@ -171,6 +171,23 @@ def test_an_erased_record_has_the_same_id_in_any_order_of_records(app: App) -> N
     assert app.container.below("reports/")[0].metadata["sha256"] == before
 
 
+@pytest.mark.parametrize("organizer", [ORGANIZER, FRIDA])
+def test_a_subject_that_quotes_the_person_goes_and_another_stays(app: App, organizer: str) -> None:
+    for number, subject in enumerate(["Fire safety", f"1:1 {NAME}/Olaf", f"for {ADDRESS}"]):
+        made = held(app, OTHER, organizer=organizer, call_id=str(number))
+        app.calls[-1] = replace(made, meeting={"subject": subject})
+        archive(app, str(number))
+    app.run(days=3)
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert traces(app) == []
+    index = app.container.blobs[f"manifests/date={ENDED.date()}/reports.jsonl"].body.splitlines()
+    assert [json.loads(line)["subject"] for line in index] == ["Fire safety", None, None]
+    app.services = app.another_instance()
+    app.ask("redrive", "2026-11-24", "2026-11-24", Result.STORED)
+    app.run(days=1)
+    assert traces(app) == []
+
+
 # The ways in which a person came back
 
 

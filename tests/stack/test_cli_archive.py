@@ -67,7 +67,7 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
     one = past[0]
     drawn = run(front, "reports", "show", one["id"])
     assert drawn.returncode == 0, drawn.stderr
-    assert drawn.stdout.startswith(f"Report {one['id']}\n{one['start'][:10]}")
+    assert drawn.stdout.startswith(f"Report {one['id']}\n{one['subject']}: {one['start'][:10]}")
     assert max(map(cell_len, drawn.stdout.splitlines())) <= 100
     assert run(front, "reports", "show", one["path"]).stdout == drawn.stdout
     assert told(front, "reports", "show", one["id"]) == stored(front, one["path"])
@@ -76,6 +76,30 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
         assert made.returncode == 0, made.stderr
         assert (tmp_path / f"x.{ending}").read_bytes().startswith(begins)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_report_is_found_by_its_subject_and_by_its_link(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    one = past[0]
+    assert one["subject"].startswith("Meeting ")
+    listed = told(front, "reports", "list", *WINDOW, "--subject", f" {one['subject'].upper()} ")
+    assert one in listed
+    assert all(one["subject"] in each["subject"] for each in listed)
+    link = ("--meeting", one["joinWebUrl"].upper(), *WINDOW)
+    drawn = run(front, "reports", "show", *link)
+    assert f"\n{one['subject']}: {one['start'][:10]}" in drawn.stdout, drawn.stderr
+    picture = tmp_path / "x.html"
+    assert run(front, "reports", "show", *link, "--output", str(picture)).returncode == 0
+    assert one["subject"] in picture.read_text()
+    several = run(front, "reports", "show", *WINDOW, "--subject", "meeting")
+    assert several.returncode == 1
+    assert several.stderr.endswith("reports match: give the id of one.\n")
+    assert all(each["id"] in several.stdout for each in past)
+    nothing = run(front, "reports", "show", *WINDOW, "--subject", "nobody's")
+    assert "No such report is stored on these days" in nothing.stderr
+    for wrong in ((), (one["id"], "--subject", "x")):
+        assert "Give either the id of a report" in run(front, "reports", "show", *wrong).stderr
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from shared.cli.erasure.erase import QUIET_SECONDS, Erasure, ErasureSummary
 from shared.cli.session import Session
+from shared.graph.meeting_details import decode_details
 from shared.privacy.erasures import ErasureKey
 from shared.privacy.person import Person
 from shared.storage import clients
@@ -44,7 +45,8 @@ def everything(app: App) -> str:
     for container in (app.container, app.state):
         for blob in (*container.blobs.values(), *container.earlier.values()):
             body = gzip.decompress(blob.body) if blob.name.endswith(".gz") else blob.body
-            texts.append(f"{blob.name} {blob.metadata} {body.decode()}")
+            details = decode_details(blob.metadata.get("details"))
+            texts.append(f"{blob.name} {blob.metadata} {details} {body.decode()}")
     return "\n".join(texts).lower()
 
 

@@ -226,6 +226,7 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "end": "2026-11-23T12:00:00.000Z",
             "participants": 250,
             "partial": False,
+            **dict.fromkeys(("subject", "scheduledStart", "scheduledEnd", "threadId", "meetingType")),
         }
     ]
 
@@ -239,7 +240,8 @@ def test_a_line_names_event_and_session_of_a_webinar(
     (line,) = lines(container)
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
     unknown = {"meetingId", "organizerId", "joinWebUrl", "joinUrlKey", "seriesId"}
-    unknown |= {"start", "end", "participants"}
+    unknown |= {"start", "end", "participants", "subject", "scheduledStart", "scheduledEnd"}
+    unknown |= {"threadId", "meetingType"}
     assert {name for name, value in line.items() if value is None} == unknown
 
 

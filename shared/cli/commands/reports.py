@@ -15,6 +15,8 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ...errors import AttendanceError
 from ...graph.join_urls import join_url_key
+from ...graph.meeting_details import decode_details
+from ...privacy.identifiers import fold
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from .. import options, output, reading
@@ -25,6 +27,11 @@ DAYS_BACK = 30
 # What a file system says to a name: too long, a file where a folder must be, a character that it does not have.
 _ODD_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ}
 PICTURES = (".svg", ".png", ".html")
+
+Meeting = Annotated[
+    str | None, typer.Option(help="Only of this meeting: its id, its series, or any copy of its link.")
+]
+Subject = Annotated[str | None, typer.Option(help="Only of meetings whose subject has this text in it.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, show and download archived reports.")
 
@@ -43,25 +50,31 @@ def list_reports(
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
     organizer: Annotated[str | None, typer.Option(help="Only of this organizer (object id).")] = None,
-    meeting: Annotated[
-        str | None, typer.Option(help="Only of this meeting: its id, its series, or any copy of its link.")
-    ] = None,
+    meeting: Meeting = None,
+    subject: Subject = None,
 ) -> None:
     """List the stored reports of some days."""
     with report_errors():
-        container = current().container
-        rows = (
-            reading.index_fields(each)
-            for _, each in reading.iter_reports(container, options.days_between(first, last))
-        )
+        lines = _select(current().container, options.days_between(first, last), meeting, subject)
         selected = (
             each
-            for each in rows
-            if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
-            and (meeting is None or _is_of(each, meeting))
+            for each in lines
+            if organizer is None or (each["organizerId"] or "").lower() == organizer.lower()
         )
-        columns = ("start", "end", "participants", "source", "organizerId", "id")
+        columns = ("start", "end", "participants", "subject", "source", "organizerId", "id")
         output.print_rows(selected, columns, "No report is stored on these days.")
+
+
+def _select(
+    container: ContainerClient, days: Iterable[date], meeting: str | None, subject: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the index of a meeting's reports, or of those with such a subject."""
+    for _, report in reading.iter_reports(container, days):
+        line = reading.index_fields(report)
+        if (meeting is None or _is_of(line, meeting)) and (
+            subject is None or fold(subject, " ") in fold(line["subject"] or "", " ")
+        ):
+            yield line
 
 
 def _is_of(line: dict[str, Any], meeting: str) -> bool:
@@ -72,7 +85,10 @@ def _is_of(line: dict[str, Any], meeting: str) -> bool:
 
 @app.command()
 def show(
-    report: Annotated[str, typer.Argument(help="Id of the report, or the name of its blob.")],
+    report: Annotated[
+        str | None,
+        typer.Argument(help="Id of the report, or the name of its blob; or give --meeting or --subject."),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option("--output", help="Write the picture to this file: .svg, .png or .html.")
     ] = None,
@@ -81,16 +97,19 @@ def show(
     ] = False,
     first: options.OptionalFirstDay = None,
     last: options.OptionalLastDay = None,
+    meeting: Meeting = None,
+    subject: Subject = None,
 ) -> None:
     """Draw who attended a meeting and when, in the terminal or as a picture.
 
-    With --json, print the report as stored.
+    With --json, print the report as stored. If several reports are of the meeting or the subject, list them.
     """
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
             raise AttendanceError(f"{picture} does not end in one of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.locate_blob(container, report, options.days_between(first, last, DAYS_BACK))
+        days = options.days_between(first, last, DAYS_BACK)
+        name = _find_one(container, days, report, meeting, subject)
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
@@ -99,7 +118,9 @@ def show(
             return
         from ..draw import terminal, timeline  # loaded only here, because they are slow to import
 
-        picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
+        picture_data = timeline.parse_timeline(
+            reading.parse_report(blob.body, name), decode_details(blob.metadata.get("details")).subject
+        )
         if picture is None:
             output.stdout(terminal.WIDTH).print(
                 terminal.Drawing(picture_data, None if everybody else terminal.ROWS)
@@ -108,6 +129,28 @@ def show(
         from ..draw import image as pictures
 
         output.write_output(pictures.render_picture(picture_data, picture.suffix.lower()[1:]), picture)
+
+
+def _find_one(
+    container: ContainerClient,
+    days: list[date],
+    report: str | None,
+    meeting: str | None,
+    subject: str | None,
+) -> str:
+    """Return the name of the one blob that is asked for. Raises AttendanceError, after listing several."""
+    if (report is None) is (meeting is None and subject is None):
+        raise AttendanceError("Give either the id of a report, or --meeting or --subject.")
+    if report is not None:
+        return reading.locate_blob(container, report, days)
+    found = list(_select(container, days, meeting, subject))
+    if not found:
+        raise AttendanceError("No such report is stored on these days: see --from and --to.")
+    if len(found) > 1:
+        output.print_rows(found, ("start", "participants", "subject", "id"))
+        raise AttendanceError(f"{len(found)} reports match: give the id of one.")
+    path: str = found[0]["path"]
+    return path
 
 
 @app.command()

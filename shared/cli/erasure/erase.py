@@ -26,6 +26,7 @@ from ...archive.reports import Archive
 from ...days.manifests import index_line, index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
+from ...graph.meeting_details import decode_details
 from ...ledger import access
 from ...ledger.publish import Outcomes, signal_id_of
 from ...ledger.record import Record, new_commit
@@ -200,7 +201,8 @@ class Erasure:
         body = redacted.body if redacted else blob.body
         if redacted:
             metadata |= MARK | {"sha256": redacted.sha256}
-        if self._person.is_quoted_in(f"{body.decode()} {list(map(decode_name_part, metadata.values()))}"):
+        values = [*map(decode_name_part, metadata.values()), str(decode_details(metadata.get("details")))]
+        if self._person.is_quoted_in(f"{body.decode()} {values}"):
             self.summary.left.add(name)
         if metadata == blob.metadata:
             return MARK.items() <= metadata.items()
