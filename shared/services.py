@@ -32,7 +32,7 @@ from .storage.scans import ScanStore
 from .storage.state import StateStore
 from .storage.subscription_registry import SubscriptionRegistry
 from .storage.watchlist import Watchlist
-from .tables.attendee_table import AttendeeTable
+from .tables.day_tables import DayTables
 
 NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs, in one instance
 
@@ -51,7 +51,7 @@ class Services:
     state: StateStore
     heartbeat: Heartbeat
     access: AccessRegister
-    daily: AttendeeTable
+    tables: DayTables
     sealing: Sealing
     scans: ScanStore
     watch: Watchlist
@@ -81,7 +81,7 @@ def assemble(
     """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     erasures = Erasures(state_container, settings.erasure_key)
-    daily = AttendeeTable(reports, manifests, erasures.current)
+    tables = DayTables(reports, manifests, settings.tenant_id, erasures.current)
     sealing = Sealing(state, manifests, settings)
     return Services(
         settings,
@@ -99,7 +99,7 @@ def assemble(
         state,
         Heartbeat(state),
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
-        daily,
+        tables,
         sealing,
         ScanStore(state, upkeep),
         Watchlist(state),

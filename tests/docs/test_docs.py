@@ -46,7 +46,8 @@ from shared.messages.signals import (
 )
 from shared.privacy.erasures import ERASED
 from shared.storage import names
-from shared.tables import attendee_table, rows
+from shared.tables import rows
+from shared.tables.columns import COLUMNS, KEYS, Table
 from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +96,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
         ("manifest of a day", "", "", manifests.manifest_name(end.date())),
         ("index of a day's reports", "", "", manifests.index_name(end.date())),
-        ("part of a day's table of attendees", "NNNNN", "00000", attendee_table.part_name(end.date(), 0)),
+        ("feed of erasures", "", "", manifests.ERASURES),
     ):
         pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
         assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS
@@ -183,7 +184,8 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
+        (line,) = manifests.index_lines([archive.ReportSummary(read.id, name, read.size, metadata)])
+    written = json.loads(line)
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
@@ -197,11 +199,28 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendee_rows(example("report"), example("line"))
-    assert list(example("row").items()) == list(row.items())
-    section_of_rows = section(CONSUMERS, "The daily table")
-    named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", " ".join(named)) == list(row)
+    tenant = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+    (row, *_) = rows.attendee_rows(example("report"), example("line"), tenant)
+    shown = example("row")
+    assert list(shown.items()) == [*row.items(), *((name, shown[name]) for name in ("revision", "writtenAt"))]
+    assert list(shown) == list(COLUMNS[Table.ATTENDEES])
+    assert names_in(CONSUMERS, "| Column | Meaning |") == list(shown)
+
+
+def test_tables_and_their_keys_are_those_of_the_code() -> None:
+    told = dict(re.findall(r"^\| `tables/(\w+)/` \| .*? \| (.*) \|$", CONSUMERS, re.MULTILINE))
+    assert {name: tuple(re.findall(r"`(\w+)`", keys)) for name, keys in told.items()} == {
+        table: ("date", *KEYS[table]) for table in Table
+    }
+
+
+def test_example_file_of_a_table_is_named_by_its_bytes() -> None:
+    for table, files in example("manifest")["tables"].items():
+        for each in files if isinstance(files, list) else ():
+            assert each["path"].startswith(
+                f"tables/{table}/date=2026-11-23/part-00000-{each['sha256'][:16]}."
+            )
+            assert set(each) == {"path", "rows", "bytes", "sha256", "schemaVersion"}
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:

@@ -248,7 +248,7 @@ def test_a_late_report_of_an_erased_day_is_redacted(app: App) -> None:
     app.run(days=3)
     assert app.results() == {"one": Result.STORED}
     is_whole(app)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
 
 
 def test_another_instance_after_a_restart_redacts_too(app: App) -> None:
@@ -271,12 +271,12 @@ def test_a_sealed_day_is_erased_from_index_table_and_versions(app: App) -> None:
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
     app.run(days=3)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
     assert traces(app) != []
     done = erase(app, FRIDA, ADDRESS, names=(NAME,))
     assert done.versions > 0
     is_whole(app)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
 
 
 def test_an_organizer_without_access_and_a_buried_message_are_erased(app: App) -> None:
@@ -328,7 +328,7 @@ def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(app: App) -
         "write reports/",
         "write signals/",
         "write outcomes/",
-        "delete tables/",
+        "delete exports/",
         "send upkeep",
         "write erasures/",
     ],
@@ -337,7 +337,7 @@ def test_an_erasure_that_dies_at_any_step_is_finished_by_the_same_command(app: A
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
     app.run(days=3)
-    app.container.upload_blob(f"tables/x/date={ENDED.date()}/x.csv", ADDRESS.encode(), overwrite=True)
+    app.container.upload_blob(f"exports/x/date={ENDED.date()}/x.csv", ADDRESS.encode(), overwrite=True)
     app.before(step, crash)
     with pytest.raises(Crash):
         erase(app, FRIDA, ADDRESS, names=(NAME,))

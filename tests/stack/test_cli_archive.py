@@ -18,8 +18,7 @@ from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
 from shared.cli.erasure import erase
-from shared.cli.export.tables import COLUMNS, Table
-from shared.tables import rows
+from shared.cli.export.tables import COLUMNS, ExportTable, report_rows
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, own_stack
 
@@ -121,7 +120,7 @@ def test_what_cannot_be_shown_is_said(
 def test_a_copy_has_the_same_names_and_fetches_what_changed(
     front: Front, past: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    parts = ("--what", "reports", "--what", "manifests", "--what", "daily")
+    parts = ("--what", "reports", "--what", "manifests", "--what", "tables")
     first = told(front, "reports", "download", str(tmp_path), *WINDOW, *parts)
     one = tmp_path / past[0]["path"]
     assert json.loads(one.read_bytes()) == stored(front, past[0]["path"])
@@ -153,29 +152,23 @@ def test_an_interrupted_copy_leaves_whole_files(
     assert not list(tmp_path.rglob(".*"))
 
 
-@pytest.mark.parametrize("table", list(Table))
+@pytest.mark.parametrize("table", list(ExportTable))
 def test_an_export_has_a_row_for_each_and_its_columns(
-    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: Table
+    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: ExportTable
 ) -> None:
     made = of_day(past, 2)
     day = TODAY - timedelta(days=2)
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
-    source = {
-        Table.MEETINGS: lambda report, line: [rows.meeting_row(report, line)],
-        Table.ATTENDEES: rows.attendee_rows,
-        Table.INTERVALS: rows.interval_rows,
-        Table.ENGAGEMENTS: rows.engagement_rows,
-    }[table]
-    wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
+    wanted = [row for line in made for row in report_rows(table, stored(front, line["path"]), line)]
     for form in ("csv", "parquet"):
         assert told(front, "export", *window, "--format", form) == [{"table": table, "rows": len(wanted)}]
     folder = tmp_path / table / f"date={day}"
     with (folder / "part-00000.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    assert tuple(read[0]) == COLUMNS[table]
+    assert list(read[0]) == list(COLUMNS[table])
     assert [row["reportId"] for row in read] == [row["reportId"] for row in wanted]
     packed = parquet.read_table(folder / "part-00000.parquet", partitioning=None)
-    assert tuple(packed.column_names) == COLUMNS[table]
+    assert packed.column_names == list(COLUMNS[table])
     assert packed["meetingStart"][0].as_py() == datetime.fromisoformat(wanted[0]["meetingStart"])
     assert packed["reportId"].to_pylist() == [row["reportId"] for row in wanted]
     assert sorted(each.name for each in folder.iterdir()) == ["part-00000.csv", "part-00000.parquet"]
@@ -185,11 +178,11 @@ def test_an_export_into_the_container_is_written_and_taken_away(
     front: Front, past: list[dict[str, Any]]
 ) -> None:
     assert sum(each["rows"] for each in told(front, "export", *WINDOW, "--into-container")) > len(past)
-    names = list(front.container.list_blob_names(name_starts_with="tables/meetings/"))
-    assert f"tables/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
-    front.container.upload_blob(f"tables/meetings/date={TODAY}/part-00000.csv", b"old")
+    names = list(front.container.list_blob_names(name_starts_with="exports/meetings/"))
+    assert f"exports/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
+    front.container.upload_blob(f"exports/meetings/date={TODAY}/part-00000.csv", b"old")
     told(front, "export", *WINDOW, "--into-container", "--format", "csv")
-    day_without = f"tables/meetings/date={TODAY}/part-00000.csv"
+    day_without = f"exports/meetings/date={TODAY}/part-00000.csv"
     assert bool(of_day(past, 0)) == (day_without in front.container.list_blob_names())
 
 
@@ -262,8 +255,9 @@ def test_a_person_is_found_and_erased_and_does_not_come_back(
     assert [each[seconds] for each in after["attendanceRecords"]] == [
         each[seconds] for each in before["attendanceRecords"]
     ]
-    manifest = front.manifest(TODAY - timedelta(days=DAYS - 1))
-    assert (manifest["complete"], manifest["revision"] > revision, bool(manifest["daily"])) == (True,) * 3
+    sealed = TODAY - timedelta(days=DAYS - 1)
+    assert front.manifest(sealed)["revision"] > revision
+    assert front.has_tables(sealed)
 
     (record,) = front.apart.list_blob_names(name_starts_with="erasures/")
     assert front.state(record)["complete"] is True

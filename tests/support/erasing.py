@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from shared.privacy.person import Person
 from shared.storage import clients
 from shared.storage.state import StateStore
 from tests.support.app_settings import ERASURE_KEY
+from tests.support.parquet import rows_of
 from tests.support.simulated_app import App
 
 
@@ -44,7 +44,7 @@ def everything(app: App) -> str:
     texts = [each.text for queue in app.queues.values() for each in queue.messages]
     for container in (app.container, app.state):
         for blob in (*container.blobs.values(), *container.earlier.values()):
-            body = gzip.decompress(blob.body) if blob.name.endswith(".gz") else blob.body
+            body = str(rows_of(blob.body)).encode() if blob.name.endswith(".parquet") else blob.body
             details = decode_details(blob.metadata.get("details"))
             texts.append(f"{blob.name} {blob.metadata} {details} {body.decode()}")
     return "\n".join(texts).lower()

@@ -19,6 +19,7 @@ from ...graph.meeting_details import decode_details
 from ...privacy.identifiers import fold
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
+from ...tables.columns import Table
 from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
@@ -42,7 +43,7 @@ class ArchivePart(StrEnum):
     REPORTS = "reports"
     OUTCOMES = "outcomes"
     MANIFESTS = "manifests"
-    DAILY = "daily"
+    TABLES = "tables"
 
 
 @app.command("list")
@@ -202,7 +203,9 @@ def _list_blobs(
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
-            yield from container.list_blobs(name_starts_with=day_folder(each, day))
+            folders = [f"{each}/{table}" for table in Table] if each is ArchivePart.TABLES else [each]
+            for folder in folders:
+                yield from container.list_blobs(name_starts_with=day_folder(folder, day))
 
 
 def _target_file(root: Path, name: str) -> Path:
