@@ -14,7 +14,7 @@ from typing import Any
 from . import logs
 from .archiving import backoff, dead_letters, redrive
 from .days.manifests import Reason
-from .errors import GraphError, NotOurMessage, SubscriptionError, retry_after
+from .errors import GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check
 from .messages import tasks
@@ -103,9 +103,16 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
 
 
 def _write_part(job: WriteDaily, services: Services) -> None:
-    """Write a part; when the manifest names all, have the files deleted that it named before."""
-    if services.tables.write_part(job):
-        _clean_later(job.day, services)
+    """Write a part; when the manifest names all, have the files deleted that it named before.
+
+    If a report has changed since the index was made, have a new index made.
+    """
+    try:
+        if services.tables.write_part(job):
+            _clean_later(job.day, services)
+    except NotAsIndexed as change:
+        logs.info("tables.outdated", date=job.day, part=job.number, path=change.path)
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(job.day))))
 
 
 def _clean_tables(job: CleanTables, services: Services) -> None:

@@ -7,7 +7,7 @@ one message on `upkeep`, so the work scales out with the app, and memory holds o
 
 The hash in a name is that of the file's bytes. The metadata tell the SHA-256 of the part's lines of the index
 (`source`), so a part whose lines are the same is used again in later revisions. A report that is not as its line says
-ends its part: the day's next refresh makes a new index. So the tables of a revision hold exactly its index.
+ends its part, and the day gets a new index. So the tables of a revision hold exactly its index.
 
 Files that no manifest names any more stay for a day, because somebody may be reading them; those that may name an
 erased person go at once.
@@ -100,7 +100,8 @@ class DayTables:
     def write_part(self, part: WriteDaily) -> bool:
         """Write one part; after the last one, have the manifest name the tables. Return whether it does.
 
-        A part of an outdated index is skipped, because the current index has its own parts.
+        A part of an outdated index is skipped, because the current index has its own parts. Raises NotAsIndexed if a
+        report has changed since the index was made.
         """
         current, lines = self._manifests.current(part.day), self._lines(part)
         if lines is None or current is None or current[1] != part.index:
@@ -108,12 +109,8 @@ class DayTables:
             return False
         source = _source(lines)
         if (part.number, source) not in _find_parts(self._files(part.day), current[0]):
-            try:
-                with _WRITING:
-                    self._write(part, lines, source, current[0].revision)
-            except NotAsIndexed as change:
-                logs.info("tables.outdated", date=part.day, part=part.number, path=change.path)
-                return False
+            with _WRITING:
+                self._write(part, lines, source, current[0].revision)
         parts = _find_parts(self._files(part.day), current[0]).values()
         written = sum(metadata["index"] == part.index for metadata in parts)
         return written >= part.pending and self._name(part.day, part.index)
