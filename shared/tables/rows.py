@@ -18,7 +18,7 @@ RECORDS = "attendanceRecords"
 _TYPE = "#microsoft.graph."
 _LINE = ("source", "meetingId", "organizerId", "eventId", "sessionId", "joinWebUrl", "seriesId")
 _DETAILS = ("subject", "threadId", "meetingType")
-_NO_DIRECTORY = ("guest", "phone", "anonymous")  # in the kind of an identity whose id is not a directory's
+_NO_PERSON = ("guest", "phone", "anonymous", "application")  # in the kind of an identity: its id is no user's
 SHARE_DIGITS = 4
 
 type Span = tuple[datetime, datetime]
@@ -112,10 +112,8 @@ def _person_columns(number: int, record: Mapping[str, Any], tenant_id: str) -> R
     if not name and person_id and ("phone" in kind_text or person_id.startswith("+")):
         name = person_id
     address, tenant = _text(record.get("emailAddress")) or None, _text(identity.get("tenantId")) or None
-    is_in_directory = bool(person_id and GUID.match(person_id)) and not any(
-        each in kind_text for each in _NO_DIRECTORY
-    )
-    key = person_id if is_in_directory else address and address.strip()
+    is_user = bool(person_id and GUID.match(person_id)) and not any(each in kind_text for each in _NO_PERSON)
+    key = person_id if is_user else address and address.strip()
     return {
         "recordNumber": number,
         "recordId": _text(record.get("id")),
