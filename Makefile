@@ -5,6 +5,8 @@ LOCAL := .venv/.local-ready
 CLI := .venv/.cli-ready
 DEV := .venv/.dev-ready
 CHECK := .venv/.check-ready
+BUILD := .venv/.build-ready
+DOCS := .venv/.docs-ready
 SPARK := $(if $(shell command -v java),.venv/.spark-ready)
 FUZZ := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.venv/.fuzz-ready)
 AZURITE := .local/azurite/.ready
@@ -15,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package audit lock clean
+.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs pictures audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -27,13 +29,13 @@ cli: $(CLI) ## Install the command line, as .venv/bin/attendance
 demo: setup ## Show the system, from a meeting's end to its attendance report
 	@$(PYTHON) -m local demo
 
-up: setup ## Run the local stack until Ctrl-C
-	@$(PYTHON) -m local up --subscribe
+up: setup ## Run the local stack, with a month of meetings, until Ctrl-C
+	@$(PYTHON) -m local up --subscribe --history
 
 test: setup $(DEV) ## Run all tests but the heavy ones
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not heavy"
 
-check: lint setup $(SPARK) $(FUZZ) ## Check style and types and run all tests, as CI does
+check: lint setup $(BUILD) $(DOCS) $(SPARK) $(FUZZ) ## Check style and types and run all tests, as CI does
 	@$(PYTHON) -m pytest $(PARALLEL)
 
 lint: $(CHECK) ## Check style and types
@@ -60,6 +62,15 @@ simulate: setup $(CHECK) ## Days of a million meetings, simulated; writes docs/m
 package: $(LOCAL) ## Build the deployed package, into .local/package
 	@$(PYTHON) scripts/package
 
+wheel: $(BUILD) ## Build the command line as a wheel, into .local/package
+	@$(PYTHON) scripts/wheel
+
+docs: $(DOCS) ## Build the documents as a site, into .local/site/html
+	@$(PYTHON) scripts/site
+
+pictures: setup $(CHECK) ## Make the pictures of the documents, from the local stack
+	@$(PYTHON) -m local.stack.pictures
+
 audit: $(LOCAL) ## Ask for known vulnerabilities of all locked packages
 	@$(PYTHON) scripts/audit
 
@@ -67,7 +78,7 @@ lock: $(LOCAL) ## Update all lock files
 	@scripts/lock
 
 clean: ## Remove everything installed, built or stored, also the local stack's data
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCAL): requirements-local.txt
@@ -85,6 +96,10 @@ $(DEV): requirements-dev.txt | $(LOCAL) $(CLI)
 
 $(CHECK): requirements-check.txt | $(DEV)
 	@scripts/install-packages requirements-check.txt
+	@touch $@
+
+$(BUILD) $(DOCS): .venv/.%-ready: requirements-%.txt | $(LOCAL)
+	@scripts/install-packages $<
 	@touch $@
 
 .venv/.spark-ready .venv/.fuzz-ready: .venv/.%-ready: requirements-%.txt | $(DEV)

@@ -75,7 +75,7 @@ def ask_pyarrow(files: Sequence[str]) -> Answer:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    table = ds.dataset(list(files), format="parquet").to_table()
+    table = ds.dataset(list(files), format="parquet").to_table().combine_chunks()
     seconds = pc.list_flatten(table["intervals"])
     of_row = pa.table(
         {

@@ -9,6 +9,7 @@ import http.client
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -19,13 +20,15 @@ from local.stack.state import StateInUseError
 WELCOME = """
 The stack is running; Ctrl-C stops it, and the next start continues with the same state. Try in another terminal:
 
-  the validation handshake    curl -X POST '{functions}/api/notifications?validationToken=hello'
-  the app's health            curl {functions}/api/health
-  the host's state            curl {functions}/admin/host/status
+  install the command line    make cli
+  is everything archived?     .venv/bin/attendance --local status
+  check everything            .venv/bin/attendance --local doctor
+  list the reports            .venv/bin/attendance --local reports list
   end a meeting               .venv/bin/python -m local end-meeting --participants 5
   list what is stored         .venv/bin/python -m local show
-  show one of the blobs       .venv/bin/python -m local show NAME
   all addresses               cat {state}/stack.json
+
+The health page, in a browser: {functions}/api/health
 """
 
 
@@ -42,6 +45,7 @@ def main() -> int:
     up.add_argument(
         "--subscribe", action="store_true", help="make the app subscribe, and print commands to try"
     )
+    up.add_argument("--history", action="store_true", help="begin a new state with a month of past meetings")
     commands.add_parser("demo", help="show the system, from a meeting's end to its report", add_help=False)
     ended = commands.add_parser(
         "end-meeting", help="end a meeting in the simulated tenant of a running stack"
@@ -109,6 +113,7 @@ def _visit(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+    is_new = not (options.state / "ports.json").exists()
     try:
         with compose.up(
             options.state,
@@ -121,7 +126,11 @@ def _up(options: argparse.Namespace) -> int:
             sys.stdout.flush()
             if options.subscribe:
                 _subscribe(running.functions.port)
-                sys.stderr.write(WELCOME.format(functions=running.functions.url, state=options.state))
+            if options.history and is_new and running.simulator:
+                sys.stderr.write("A month of past meetings is archived first, within some 20 seconds …\n")
+                threading.Thread(target=_begin, args=(running, options), daemon=True).start()
+            else:
+                _welcome(running, options)
             running.watch()
     except (StartError, StateInUseError, compose.StackError) as error:
         sys.stderr.write(f"stack: {error}\n")
@@ -133,6 +142,28 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(0)
+
+
+def _begin(running: compose.Stack, options: argparse.Namespace) -> None:
+    """Give the new tenant a past, which the app then archives."""
+    import requests
+
+    from local.simulator.control.client import Control
+    from local.stack import history
+
+    try:
+        count = history.add_month(Control(running.graph))
+        history.archive_month(running.functions.url)
+    except (requests.RequestException, TimeoutError, ValueError) as failure:
+        sys.stderr.write(f"The month of past meetings is incomplete: {failure}\n")
+    else:
+        sys.stderr.write(f"A month of {count} past meetings is archived.\n")
+    _welcome(running, options)
+
+
+def _welcome(running: compose.Stack, options: argparse.Namespace) -> None:
+    if options.subscribe:
+        sys.stderr.write(WELCOME.format(functions=running.functions.url, state=options.state))
 
 
 def _subscribe(port: int) -> None:

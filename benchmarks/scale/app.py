@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -153,6 +154,8 @@ class _Process:
         self.packing = app.clock.lock()
         container, apart = cast(ContainerClient, app.container), cast(ContainerClient, app.state)
         self._services = assemble(app.settings, app.client(self._rate), container, apart, app.queue)
+        # Held while storage is asked, as the packing lock: a real one would stop all executions.
+        self._services.erasures._lock = cast(threading.Lock, app.clock.lock())
 
     def services(self) -> Services:
         """Those of one execution at a time."""

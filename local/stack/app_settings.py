@@ -1,7 +1,7 @@
 """The environment of the Functions host: app settings with local addresses.
 
 What the environment of the stack gives wins over a default here, except for what only the stack can know: how
-to reach the identity endpoint, and whom to trust. The README's settings table describes each name.
+to reach the identity endpoint, and whom to trust. docs/settings.md describes each name.
 """
 
 from collections.abc import Mapping

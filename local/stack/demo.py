@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from rich.table import Table
 from local.simulator.control.client import Control, SessionMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from local.stack import compose, visit
+from local.stack import compose, history
 from local.stack.compose import Stack
 from local.stack.program import Log, StartError
+from shared.cli.draw.terminal import Drawing
+from shared.cli.draw.timeline import parse_timeline
 
 SECONDS_TO_SETTLE = 90.0
 SECONDS_TO_SUBSCRIBE = 30.0
@@ -41,6 +44,17 @@ SECONDS_BETWEEN_LOOKS = 0.5
 SETTINGS = {"RETRY_FIRST_DELAY": "2"}
 FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
 CROWD = 1_200
+WIDTH = 75  # columns
+NEXT = """
+Next: keep it running, with a month of meetings to look at:
+
+  make up
+
+and in another terminal:
+
+  make cli
+  .venv/bin/attendance --local status
+  .venv/bin/attendance --local reports list"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.parse_args(arguments)
     console = Console(highlight=False)
+    console.width = min(console.width, WIDTH)
     with tempfile.TemporaryDirectory(prefix="attendance-demo-") as folder, _log(Path(folder)) as (log, file):
         try:
             return _run(console, log)
@@ -81,7 +96,7 @@ def _run(console: Console, log: Log) -> int:
         _subscribe(running, control)
         console.print("A dozen meetings end; Graph does not announce one of them …\n")
         cases = _end_meetings(control)
-        _run_now(running, "sweep")
+        history.run_now(running.functions.url, "sweep")
         _watch(console, container, cases)
         console.print("The sweep runs again, and seals past days …\n")
         manifest = _sealed(running, container)
@@ -89,14 +104,17 @@ def _run(console: Console, log: Log) -> int:
         _show(console, container, cases, found)
         console.print(f"\n[bold]One day, sealed[/]\n{manifest}")
         console.print_json(container.download_blob(manifest, encoding="utf-8").readall())
+        console.print("\n[bold]One meeting[/], as `attendance reports show` draws it")
+        console.print(_timeline(container, found[cases[0].signal_id]["reports"][0]["path"]))
         problems = _problems(control, container, cases, found)
     for problem in problems:
         console.print(f"[red]{problem}[/]")
     if not problems:
         console.print(
-            f"[green]Every report equals Graph's, property for property.[/]\n"
+            f"\n[green]Every report equals Graph's, property for property.[/]\n"
             f"That took {time.monotonic() - began:.0f} s; everything has been stopped."
         )
+        console.print(NEXT, markup=False)
     return 1 if problems else 0
 
 
@@ -111,7 +129,7 @@ def _log(folder: Path) -> Iterator[tuple[Log, Path]]:
 
 
 def _subscribe(running: Stack, control: Control) -> None:
-    _run_now(running, "maintain_subscriptions")
+    history.run_now(running.functions.url, "maintain_subscriptions")
     deadline = time.monotonic() + SECONDS_TO_SUBSCRIBE
     while not control.subscriptions():
         if time.monotonic() > deadline:
@@ -119,18 +137,12 @@ def _subscribe(running: Stack, control: Control) -> None:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _run_now(running: Stack, function: str) -> None:
-    """Run a timer's function now, as the portal does."""
-    url = f"{running.functions.url}/admin/functions/{function}"
-    requests.post(url, json={"input": ""}, timeout=10).raise_for_status()
-
-
 def _sealed(running: Stack, container: ContainerClient) -> str:
     """The manifest of a complete day, that of last week's session."""
     day = (datetime.now(UTC) - timedelta(weeks=1)).date()
     name = f"manifests/date={day}/manifest.json"
     deadline = time.monotonic() + SECONDS_TO_SEAL
-    _run_now(running, "sweep")
+    history.run_now(running.functions.url, "sweep")
     while not _is_complete(container, name):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{day} was not sealed")
@@ -235,14 +247,13 @@ def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for column in ("Meeting", "Signal", "Outcome", "Attempts", "Reports"):
+    for column in ("Meeting", "Outcome", "Attempts", "Reports"):
         table.add_column(column, no_wrap=True)
     colours = {"stored": "green", "pending": "yellow", "…": "dim"}
     for case in cases:
         outcome, result = found.get(case.signal_id, {}), _result(case, found)
         table.add_row(
             case.what,
-            case.signal_id[:11],
             f"[{colours.get(result, 'cyan')}]{result}[/]",
             str(outcome.get("attempt", "")),
             str(len(outcome.get("reports", [])) or ""),
@@ -253,12 +264,17 @@ def _table(cases: list[Case], found: dict[str, dict[str, Any]]) -> Table:
 def _show(
     console: Console, container: ContainerClient, cases: list[Case], found: dict[str, dict[str, Any]]
 ) -> None:
-    console.print(visit.tree(container), no_wrap=True, overflow="ignore")
+    console.print("[bold]The container attendance[/], one blob of each kind")
+    names = list(container.list_blob_names())
+    for _, examples in groupby(names, lambda name: name.partition("/")[0]):
+        first, *others = examples
+        console.print(f"{1 + len(others):4}  {first}")
     example = found[cases[0].signal_id]["reports"][0]["path"]
-    report = json.loads(container.download_blob(example).readall())
-    console.print(f"\n[bold]One report[/] (its blob is one line)\n{example}")
-    console.print_json(json.dumps({**report, "attendanceRecords": report["attendanceRecords"][:1]}))
-    console.print(f"… and {len(report['attendanceRecords']) - 1} more attendance records.\n", style="dim")
+    report = _plain(json.loads(container.download_blob(example).readall()))
+    first, *others = report["attendanceRecords"]
+    console.print(f"\n[bold]One report[/] (its blob is one line; annotations are left out here)\n{example}")
+    console.print_json(json.dumps({**report, "attendanceRecords": [first]}))
+    console.print(f"… and {len(others)} more attendance records.\n", style="dim")
     console.print(_table(cases, found))
 
 
@@ -281,6 +297,11 @@ def _problems(
         if _plain(report) != _plain(truth):
             problems.append(f"{path} differs from Graph's report.")
     return problems
+
+
+def _timeline(container: ContainerClient, report: str) -> Drawing:
+    """A meeting as the command line draws it in a terminal."""
+    return Drawing(parse_timeline(json.loads(container.download_blob(report).readall())), None)
 
 
 def _plain(report: dict[str, Any]) -> dict[str, Any]:

@@ -122,12 +122,16 @@ class Archive:
 
         Blobs without a `sha256` are skipped: the product did not write them.
         """
-        prefix = day_folder("reports", day)
-        for blob in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
-            if "sha256" in (blob.metadata or {}):
-                identifier = decode_name_part(blob.name.removeprefix(prefix).removesuffix(".json"))
-                metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
-                yield ReportSummary(identifier, blob.name, blob.size, metadata)
+        for blob in self._container.list_blobs(
+            name_starts_with=day_folder("reports", day), include=["metadata"]
+        ):
+            if summary := _summary(blob):
+                yield summary
+
+    def find_report(self, report_id: str, day: date) -> ReportSummary | None:
+        """Return a report in the partition of `day`, or None."""
+        blob = get_properties(self._container, report_name(report_id, times.midnight(day)))
+        return _summary(blob) if blob else None
 
     def store(
         self,
@@ -274,6 +278,15 @@ def compare(report: Report, source: str, existing: BlobProperties, *, is_confirm
         has_more = new[0] > old[0] or (PARTIAL in metadata and new > old)
         return StoreResult.REPLACED if has_more else StoreResult.KEPT
     return StoreResult.REPLACED if new >= old or is_confirmed else StoreResult.WAITING
+
+
+def _summary(blob: BlobProperties) -> ReportSummary | None:
+    """Summarize a blob; None for one that the product did not write."""
+    if "sha256" not in (blob.metadata or {}):
+        return None
+    identifier = decode_name_part(blob.name.rsplit("/", 1)[1].removesuffix(".json"))
+    metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
+    return ReportSummary(identifier, blob.name, blob.size, metadata)
 
 
 def _left(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:

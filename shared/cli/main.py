@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from . import session
-from .commands import doctor, export, fetch, jobs, person, reports, status, subscriptions, watch
+from .commands import doctor, explain, export, fetch, jobs, person, reports, status, subscriptions, watch
 from .output import report_errors
 from .session import Session
 from .sign_in import SignIn
@@ -88,7 +88,7 @@ def options(
         session.set_current(Session(environ, sign_in, client_id, as_json, source))
 
 
-for _module in (status, doctor, jobs, fetch, export):
+for _module in (status, doctor, explain, jobs, fetch, export):
     _module.register(app)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(watch.app, name="watch")

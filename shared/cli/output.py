@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from .. import __version__
 from ..errors import AttendanceError
 from .session import current
 
@@ -34,6 +35,7 @@ def report_errors() -> Iterator[None]:
     """Report an error as one sentence on stderr, and exit with its code."""
     try:
         yield
+        _compare_versions()
     except (AttendanceError, ValueError) as failure:
         print_message(f"attendance: {failure}")
         raise typer.Exit(FAILED) from None
@@ -53,6 +55,16 @@ def report_errors() -> Iterator[None]:
             "attendance: Interrupted. Completed work is intact; run the same command again to continue."
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _compare_versions() -> None:
+    """Warn if the app is of another version; only in a command that read the app's state."""
+    version = current().app_version()
+    if version not in ("", __version__):
+        print_message(
+            f"attendance: Warning: this is version {__version__}, but the app has version {version}. "
+            "Install the command of the app's version."
+        )
 
 
 def error_code(failure: Exception) -> str:
@@ -180,6 +192,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             draft.replace(path)
         except BaseException:
+            file.close()  # Windows deletes no open file
             draft.unlink(missing_ok=True)
             raise
 

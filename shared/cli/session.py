@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
 
@@ -27,10 +28,12 @@ from ..settings import Settings
 from ..storage import clients
 from ..storage.clients import Queue
 from ..storage.state import StateStore
+from ..subscriptions import status
 from . import addresses, sign_in, vault
 from .sign_in import SignIn
 
-LOCAL_SETTINGS = Path(__file__).resolve().parents[2] / ".local" / "state" / "settings.json"
+LOCAL_SETTINGS = Path(".local", "state", "settings.json")  # in the folder of a checkout
+CHECKOUT = Path(__file__).resolve().parents[2]  # where the command is run from one
 ERASURE_KEY = "ERASURE_KEY"
 GRAPH_RATE = 5.0  # Graph requests per second
 MAX_BYTES = 1024 * 1024  # of a settings file
@@ -111,6 +114,16 @@ class Session:
         """The queue of tasks for the app."""
         return Queue(self.queues, clients.UPKEEP_QUEUE)
 
+    def app_version(self) -> str:
+        """Return the version of the app, as it last published it; "" if this command did not read its state."""
+        if "host_blobs" not in self.__dict__:
+            return ""
+        try:
+            run = status.read_last_run(self.state)
+        except AzureError:
+            return ""
+        return run.version if run else ""
+
     def erasure_key(self) -> str:
         """The secret ERASURE_KEY, from Key Vault where the settings refer to it. Raises AttendanceError."""
         text, declared = self.environ.get(ERASURE_KEY, "").strip(), self.settings.erasure_key
@@ -151,13 +164,21 @@ def load_environment(file: Path | None, *, local: bool) -> tuple[dict[str, str],
             return dict(os.environ), Source.ENVIRONMENT
         given = read_settings_file(file)
         return {**os.environ, **{name: given[name] for name in settings.NAMES if name in given}}, Source.FILE
-    if not LOCAL_SETTINGS.exists():
-        raise AttendanceError("No local stack is running: start one with `make up`.")
-    given = read_settings_file(LOCAL_SETTINGS)
+    found = next((each for each in _local_files() if each.exists()), None)
+    if found is None:
+        raise AttendanceError(
+            "No local stack is running: start one with `make up`, and run this command in the same folder."
+        )
+    given = read_settings_file(found)
     if not addresses.is_loopback(given.get("IDENTITY_ENDPOINT", "")):
-        raise AttendanceError(f"{LOCAL_SETTINGS} names no identity endpoint on this machine.")
+        raise AttendanceError(f"{found} names no identity endpoint on this machine.")
     os.environ.update({name: given[name] for name in _FOR_SDKS if name in given})
     return {**os.environ, **given}, Source.LOCAL
+
+
+def _local_files() -> tuple[Path, ...]:
+    """Return where the local stack writes its settings: in this checkout, or in the current folder."""
+    return CHECKOUT / LOCAL_SETTINGS, Path.cwd() / LOCAL_SETTINGS
 
 
 _FOR_SDKS = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")

@@ -248,7 +248,7 @@ def settings(failure: str = "") -> Finding:
         "settings",
         failure,
         "All required settings are present and valid.",
-        "README.md has the table of settings.",
+        "docs/settings.md has the table of settings.",
     )
 
 

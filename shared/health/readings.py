@@ -33,6 +33,7 @@ from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
 from ..subscriptions import desired, status
 from ..subscriptions.status import Maintenance, SubscriptionView
+from .explanation import Freshness
 from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
 DAYS = 14
@@ -159,6 +160,14 @@ def collect(sources: Sources, today: date) -> Readings:
                 tuple(_parse_organizer(content) for each in refusals_read if (content := _content(each))),
             ),
         )
+
+
+def freshness(state: StateStore, upkeep: clients.Queue) -> Freshness:
+    """Read when a notification last came, and when a scan last finished. Raises azure.core errors."""
+    beat, scans = state.read(heartbeat.NOTIFICATION), ScanStore(state, upkeep)
+    stored = [scans.read(name) for name in (RECENT, FULL)]
+    finished = [each.scan.finished for each in stored if each and each.scan.finished]
+    return Freshness(_time(_content(beat), "at"), max(finished, default=None))
 
 
 @lru_cache(maxsize=1)

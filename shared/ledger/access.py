@@ -35,8 +35,7 @@ _GRANT_EVENTS = (
 )
 _GRANT_POLICY = (
     "Grant OnlineMeetings.Read.All and OnlineMeetingArtifact.Read.All to the app's identity, and an application "
-    "access policy to the organizer: New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client}; "
-    "Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity {organizer}"
+    "access policy to the organizer: {commands}"
 )
 
 
@@ -53,7 +52,15 @@ def remedy(organizer_id: str | None, client_id: str) -> str:
         return _GRANT_CALL_RECORDS
     if organizer_id == VIRTUAL_EVENTS:
         return _GRANT_EVENTS.format(client=client_id or "<client id>")
-    return _GRANT_POLICY.format(client=client_id or "<client id>", organizer=organizer_id)
+    return _GRANT_POLICY.format(commands="; ".join(policy_commands(organizer_id, client_id)))
+
+
+def policy_commands(organizer_id: str, client_id: str) -> tuple[str, str]:
+    """Return the commands of Teams PowerShell that grant an organizer the access policy."""
+    return (
+        f"New-CsApplicationAccessPolicy -Identity AttendanceReports -AppIds {client_id or '<client id>'}",
+        f"Grant-CsApplicationAccessPolicy -PolicyName AttendanceReports -Identity {organizer_id}",
+    )
 
 
 class AccessRegister:

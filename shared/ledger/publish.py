@@ -47,7 +47,7 @@ class OutcomeSummary:
     """An outcome as a listing shows it.
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
-    time of the first write.
+    time of the first write. `join_url_key` is that of the meeting's link, if it is known.
     """
 
     name: str
@@ -56,6 +56,7 @@ class OutcomeSummary:
     next_attempt: datetime | None
     organizer_id: str | None
     written: datetime
+    join_url_key: str | None = None
 
     @property
     def signal_id(self) -> str:
@@ -217,7 +218,15 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         _next_attempt(metadata),
         metadata.get("organizerid"),
         blob.creation_time,
+        join_url_key=_join_url_key(metadata),
     )
+
+
+def _join_url_key(metadata: Mapping[str, str]) -> str | None:
+    """Return the key of the meeting's link; None for one that this product did not write."""
+    with contextlib.suppress(KeyError, ValueError):
+        return decode_name_part(metadata["joinurlkey"])
+    return None
 
 
 def signal_id_of(name: str) -> str:

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from .. import times
+from ..errors import NotOurMessage
 from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
@@ -25,7 +26,7 @@ from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Ori
 from ..privacy.erasures import ERASED
 from ..storage.names import encode_header
 
-MOST_COMMITS = 20
+MOST_COMMITS = 40  # all of an ordinary signal: the attempts of the retry window, and five later checks
 MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
@@ -306,7 +307,10 @@ def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:
         revision=int(metadata.get("revision", "0")),
         commits=commits_of_copy(metadata, first_seen),
     )
-    return replace(record, days=(record.day,))
+    try:
+        return codec.loads(Record, codec.dumps(replace(record, days=(record.day,))))  # which checks the types
+    except NotOurMessage as failure:
+        raise ValueError(str(failure)) from None
 
 
 def commits_of_copy(metadata: Mapping[str, str], first_seen: datetime) -> tuple[Commit, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from azure.core.exceptions import AzureError
 
-from .. import logs, times
+from .. import __version__, logs, times
 from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
 from ..graph import events
 from ..graph.client import Graph
@@ -191,6 +191,7 @@ class _Run:
         if self._changes.validation is not None:
             self._validation = self._changes.validation
         return {
+            "version": __version__,
             "problems": self.problems,
             "ownHandshake": self._own_handshake or None,
             "validation": self._validation or None,

@@ -52,7 +52,7 @@ class Maintenance:
     """The last run of `maintain_subscriptions`: failed steps, subscriptions after it.
 
     `subscriptions` is None if Graph's list could not be read. `own_handshake` is why the app did not reach its own
-    address, `validation` why Graph did not at its last try; each is "" if there was no failure.
+    address, `validation` why Graph did not at its last try; each is "" if there was no failure. `version` is the app's.
     """
 
     at: datetime
@@ -60,6 +60,7 @@ class Maintenance:
     subscriptions: tuple[SubscriptionView, ...] | None = None
     own_handshake: str = ""
     validation: str = ""
+    version: str = ""
 
 
 def statuses(
@@ -125,6 +126,7 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
         views,
         str(content.get("ownHandshake") or ""),
         str(content.get("validation") or ""),
+        str(content.get("version") or ""),
     )
 
 

@@ -112,20 +112,35 @@ def test_the_bill_of_materials_names_each_package_in_the_zip(tmp_path: Path) -> 
 def test_a_release_has_its_bill_of_materials_and_the_tested_bytes() -> None:
     text = (ROOT / ".github/workflows/release.yml").read_text()
     build, publish = text.split("  publish:\n")
-    assert build.index("make package") < build.index(".ci/run") < build.index("sha256sum")
-    order = ["needs: build", "make package", "sha256sum --check", "gh release create", "app.cdx.json"]
-    assert [publish.index(each) for each in order] == sorted(publish.index(each) for each in order)
+    before = ["The tag is the version", "make package", "make wheel", ".ci/run", "sha256sum"]
+    assert [build.index(each) for each in before] == sorted(build.index(each) for each in before)
+    order = [
+        "needs: build",
+        "make package",
+        "make wheel",
+        "sha256sum --check",
+        "attest-build-provenance",
+        "gh release create",
+        "app.cdx.json",
+        "*.whl",
+        "SHA256SUMS\n",
+    ]
+    assert [publish.rindex(each) for each in order] == sorted(publish.rindex(each) for each in order)
+    assert "subject-checksums: .local/package/SHA256SUMS" in publish
 
 
 def test_a_job_may_do_what_it_needs_and_no_more() -> None:
     allowed = {
-        "ci.yml": {"check": ["contents: read"]},
+        "ci.yml": {"check": ["contents: read"], "install": ["contents: read"]},
         "deploy.yml": {
             "build": ["contents: read"],
             "what-if": ["actions: read", "contents: read", "id-token: write"],
             "deploy": ["actions: read", "contents: read", "id-token: write"],
         },
-        "release.yml": {"build": ["contents: read"], "publish": ["contents: write"]},
+        "release.yml": {
+            "build": ["contents: read"],
+            "publish": ["attestations: write", "contents: write", "id-token: write"],
+        },
     }
     found: dict[str, dict[str, list[str]]] = {}
     for file in (ROOT / ".github/workflows").glob("*.yml"):

@@ -24,7 +24,7 @@ import pytest
 import typer
 
 from local.stack.compose import Stack
-from shared import settings, times
+from shared import __version__, settings, times
 from shared.archive import reports as archive
 from shared.archiving import backoff
 from shared.cli import main
@@ -52,13 +52,14 @@ from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
 CONSUMERS = (ROOT / "docs/consumers.md").read_text()
 OPERATORS = (ROOT / "docs/operators.md").read_text()
 LOCAL = (ROOT / "docs/local.md").read_text()
 
 
-def test_readme_settings_are_those_of_the_code() -> None:
-    shown = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", README, re.DOTALL)
+def test_settings_are_those_of_the_code() -> None:
+    shown = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", SETTINGS, re.DOTALL)
     assert shown
     assert shown[1] == settings_table()
 
@@ -70,6 +71,12 @@ def test_readme_names_no_make_target_that_is_missing() -> None:
     named = set(re.findall(r"(?:`|^)(?:[A-Z_]+=\S+ )?make ([a-z]+)", "\n".join(documents), re.MULTILINE))
     assert {"demo", "test"} <= named
     assert named <= targets
+
+
+def test_documents_name_the_wheel_of_this_version() -> None:
+    documents = "\n".join(path.read_text() for path in markdown_files())
+    named = set(re.findall(r"teams_attendance_reports-[\w.]+-py3-none-any\.whl", documents))
+    assert named == {f"teams_attendance_reports-{__version__}-py3-none-any.whl"}
 
 
 @pytest.mark.parametrize(
@@ -363,8 +370,8 @@ def test_announcement_of_the_local_stack() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_every_document_is_on_the_entry_page(path: Path) -> None:
-    entry = (ROOT / "docs/README.md").read_text()
-    assert path.name == "README.md" or f"({path.name})" in entry
+    entry = (ROOT / "docs/index.md").read_text()
+    assert path.name == "index.md" or f"({path.name})" in entry
 
 
 def test_relative_links_resolve() -> None:
@@ -378,7 +385,7 @@ def test_relative_links_resolve() -> None:
 
 
 def settings_table() -> str:
-    """The README's table of settings, from the code."""
+    """The table of settings, from the code."""
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for setting in settings.TABLE:
         default = "required" if setting.default is None else setting.default and f"`{setting.default}`"

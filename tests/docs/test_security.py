@@ -1,4 +1,4 @@
-"""The threat model names tests that exist."""
+"""The promises of the threat model and of the guarantees name tests that exist."""
 
 import ast
 import re
@@ -8,20 +8,35 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY = (ROOT / "docs/security.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", SECURITY)))
+GUARANTEES = (ROOT / "docs/guarantees.md").read_text()
+TEST = r"`tests/[\w/]+\.py::test_\w+`"
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", SECURITY + GUARANTEES)))
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
-def test_a_test_that_the_threat_model_names_exists(file: str, name: str) -> None:
+def test_a_test_that_a_promise_names_exists(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text())
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_promise_has_a_test() -> None:
-    tables = re.findall(r"^\| Promise \| Test \|\n\|---\|---\|\n((?:\|.*\n)+)", SECURITY, re.MULTILINE)
+@pytest.mark.parametrize(
+    ("document", "columns", "least"),
+    [
+        pytest.param(SECURITY, ("Promise", "Test"), 30, id="security"),
+        pytest.param(GUARANTEES, ("Promise", "Mechanism", "Test"), 20, id="guarantees"),
+    ],
+)
+def test_every_promise_has_a_test(document: str, columns: tuple[str, ...], least: int) -> None:
+    head = re.escape(f"| {' | '.join(columns)} |")
+    tables = re.findall(rf"^{head}\n\|[-|]+\|\n((?:\|.*\n)+)", document, re.MULTILINE)
     rows = [row for table in tables for row in table.splitlines()]
-    assert len(rows) >= 30
-    assert [row for row in rows if not re.search(r"\| (`tests/[\w/]+\.py::test_\w+`(, )?)+ \|$", row)] == []
+    assert len(rows) >= least
+    assert [row for row in rows if not re.search(rf"\| ({TEST}(, )?)+ \|$", row)] == []
+    assert [row for row in rows if len(re.findall(r"[^|]+", row)) != len(columns)] == []
+
+
+def test_what_is_not_promised_is_said() -> None:
+    assert {"Not promised", "Who can lose what"} <= set(re.findall(r"^## (.*)$", GUARANTEES, re.MULTILINE))
 
 
 def test_the_actors_come_first_and_what_is_not_promised_is_said() -> None:

@@ -3,17 +3,25 @@
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from local.stack.program import ROOT
+from shared import __version__
 
 LOCKS = ["requirements.txt", "requirements-local.txt", "requirements-dev.txt", "requirements-check.txt"]
+ALONE = ["requirements-build.txt", "requirements-docs.txt"]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, *ALONE])
 def test_every_locked_package_has_hashes_and_none_names_an_index(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
@@ -30,6 +38,44 @@ def test_what_is_deployed_is_in_every_lock() -> None:
     assert deployed
     for other in others:
         assert deployed <= other
+
+
+def test_the_documents_are_built_with_versions_that_the_tests_have_too() -> None:
+    """Both locks are installed in one environment."""
+    docs, check = (
+        dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements-docs.txt", "requirements-check.txt")
+    )
+    assert {name: docs[name] for name in docs.keys() & check} == {
+        name: check[name] for name in docs.keys() & check
+    }
+
+
+def test_the_wheel_has_every_package_of_the_product() -> None:
+    folders = {file.parent.relative_to(ROOT / "shared") for file in (ROOT / "shared").rglob("*.py")}
+    named = [".".join(("teams_attendance_reports", *folder.parts)) for folder in folders]
+    assert PYPROJECT["tool"]["setuptools"]["packages"] == sorted(named)
+
+
+def test_the_wheel_needs_what_the_app_and_the_command_line_need() -> None:
+    needed = {
+        re.sub(r"[-_.]+", "-", name).lower(): version
+        for file in ("requirements.in", "requirements-cli.in")
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.MULTILINE)
+        if name != "azure-functions"  # triggers and bindings, which are not in it
+    }
+    ranges = {canonicalize_name(each.name): each.specifier for each in map(Requirement, DEPENDENCIES)}
+    assert ranges.keys() == needed.keys()
+    assert [name for name in needed if not ranges[NormalizedName(name)].contains(needed[name])] == []
+
+
+def test_the_version_is_said_in_one_place_and_is_semantic() -> None:
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert "version" not in PYPROJECT["project"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+    released = re.findall(r"^## \[(\d\S+)\]", CHANGELOG, re.MULTILINE)
+    unreleased = re.search(r"^To be released as (\S+)\.$", CHANGELOG, re.MULTILINE)
+    assert __version__ in [*released[:1], unreleased and unreleased[1]]
 
 
 def test_the_npm_lock_has_hashes_and_names_no_registry() -> None:
@@ -84,3 +130,12 @@ def test_actions_are_pinned_by_commit_and_jobs_are_bounded(workflow: Path) -> No
     assert [action for action in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
     assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
     assert text.count("timeout-minutes:") == text.count("runs-on:")
+
+
+def test_the_dev_container_has_the_python_that_is_deployed() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    dockerfile = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text()
+    version = (ROOT / ".python-version").read_text().strip()
+    assert re.findall(r"^FROM python:([\d.]+)-", dockerfile, re.MULTILINE) == [version]
+    user = container["remoteUser"]
+    assert f"useradd --create-home --shell /bin/bash {user}" in dockerfile

@@ -18,7 +18,7 @@ from shared import settings
 from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, join_urls, meetings, report_json, reports, verbatim_json
-from shared.graph.client import Graph
+from shared.graph.client import Graph, is_segment
 from shared.ledger import record
 from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import EventKind, EventSession
@@ -362,7 +362,7 @@ def _report(body: bytes, source: Random) -> None:
     asked = content.get("id")  # another report's answer is not read
     with (
         suppress(AttendanceError),
-        reports.read_report(graph, where, asked if isinstance(asked, str) else "r") as report,
+        reports.read_report(graph, where, asked if is_segment(asked) else "r") as report,
     ):
         stored = verbatim_json.loads(report.body.read())
         _check(isinstance(stored["attendanceRecords"], list), "a report without records was written")

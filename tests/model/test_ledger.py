@@ -717,12 +717,12 @@ def test_an_attempt_that_read_an_earlier_version_keeps_what_is_known() -> None:
     assert after.meeting == replace(later, join_url="https://join", organizer_id="organizer")
 
 
-def test_commits_are_the_last_20() -> None:
+def test_commits_are_the_last_40() -> None:
     new = known()
-    for number in range(25):
+    for number in range(45):
         new = new.with_commit(Commit(f"{number}", NOW, "test"), new)
-    assert [each.id for each in new.commits] == [f"{number}" for number in range(5, 25)]
-    assert new.revision == 25
+    assert [each.id for each in new.commits] == [f"{number}" for number in range(5, 45)]
+    assert new.revision == 45
     assert codec.loads(Record, codec.dumps(new)) == new
 
 

@@ -208,6 +208,16 @@ def test_a_redrive_and_a_backfill_ask_for_the_call_record_again(app: App, way: s
     assert outcome(app).result is Result.STORED
 
 
+def test_a_redrive_of_what_is_stored_reads_the_later_version_of_its_call_record(app: App) -> None:
+    app.calls.append(revised(WINDOW, ("version",)))
+    app.announce("one")
+    until(app, NOW + WINDOW + MINUTE)
+    assert (outcome(app).result, record(app).meeting.version) == (Result.STORED, 1)
+    app.ask("redrive", "2026-11-24", "2026-11-25", Result.STORED)
+    app.deliver()
+    assert (outcome(app).result, record(app).meeting.version) == (Result.STORED, 2)
+
+
 def test_what_agrees_with_the_list_is_not_read(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         made = call(f"call-{number}", JUST_NOW)

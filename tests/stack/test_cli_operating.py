@@ -15,6 +15,7 @@ import local.stack.identity
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting
 from local.stack import app_settings
+from shared import __version__
 from shared.cli import main
 from shared.cli.commands import doctor
 from tests.support.command_line import command, environment, run, told
@@ -147,6 +148,22 @@ def test_what_a_run_of_maintenance_could_not_do_is_shown(front: Front) -> None:
     front.control.clear_faults()
     assert (done.returncode, "was not renewed" in done.stderr) == (0, True)
     assert "renewalOverdue" in done.stdout
+
+
+def test_an_app_of_another_version_is_a_warning(front: Front) -> None:
+    before = front.state("heartbeat/maintenance.json")
+    front.run("maintain_subscriptions")
+    eventually(lambda: front.state("heartbeat/maintenance.json") != before, "maintenance")
+    published = front.state("heartbeat/maintenance.json")
+    assert published["version"] == __version__
+    assert "Warning" not in run(front, "subscriptions", "list").stderr
+    other = json.dumps(published | {"version": "9.8.7"})
+    front.apart.upload_blob("heartbeat/maintenance.json", other, overwrite=True)
+    done = run(front, "subscriptions", "list")
+    assert done.returncode == 0
+    assert f"this is version {__version__}, but the app has version 9.8.7" in done.stderr
+    assert "Warning" not in run(front, "reports", "list").stderr, "it does not read the app's state"
+    front.apart.upload_blob("heartbeat/maintenance.json", json.dumps(published), overwrite=True)
 
 
 def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:

@@ -185,9 +185,25 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: str) ->
 def test_without_a_local_stack_local_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "LOCAL_SETTINGS", tmp_path / "settings.json")
+    monkeypatch.setattr(session, "CHECKOUT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(AttendanceError, match="make up"):
         session.load_environment(None, local=True)
+
+
+def test_an_installed_command_finds_the_stack_of_the_current_folder(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(session, "CHECKOUT", tmp_path / "site-packages")
+    file = given(**CLOUD | {"IDENTITY_ENDPOINT": "http://127.0.0.1:3/token"})
+    folder = tmp_path / "checkout"
+    (folder / session.LOCAL_SETTINGS).parent.mkdir(parents=True)
+    file.rename(folder / session.LOCAL_SETTINGS)
+    monkeypatch.chdir(folder)
+    environ, source = session.load_environment(None, local=True)
+    assert source is session.Source.LOCAL
+    assert environ["IDENTITY_ENDPOINT"] == "http://127.0.0.1:3/token"
 
 
 @pytest.mark.parametrize("place", ["before", "after", "joined", "environment"])

@@ -13,7 +13,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 WITHOUT_SENTENCES = [
     *(SHARED / "health" / f"{name}.py" for name in ("endpoint", "readings", "parallel_reads", "self_check")),
     *(SHARED / "subscriptions" / f"{name}.py" for name in ("desired", "handshake", "plan", "status")),
-    *(SHARED / "cli" / "commands" / f"{name}.py" for name in ("doctor", "status")),
+    *(SHARED / "cli" / "commands" / f"{name}.py" for name in ("doctor", "explain", "status")),
 ]
 SENTENCE = re.compile(r"(?:^|(?<=\. ))[A-Z][^.]*(?:\.[^. ]+)*\.(?= |$)")
 MANY_WORDS = 6
