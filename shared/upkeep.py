@@ -13,7 +13,7 @@ from typing import Any
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
-from .days.manifests import Reason
+from .days.manifests import RevisionReason
 from .errors import GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check
@@ -90,7 +90,7 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
     manifest = services.sealing.refresh(job.day)
     if manifest is None:
         return
-    if Reason.ERASURE in manifest.reasons:
+    if RevisionReason.ERASURE in manifest.reasons:
         services.tables.clean(job.day, at_once=True)
     if manifest.complete and not manifest.has_tables:
         parts = services.tables.plan_parts(job.day)

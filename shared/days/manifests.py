@@ -51,7 +51,7 @@ _TIME_BITS = 48
 _INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its index
 
 
-class Reason(StrEnum):
+class RevisionReason(StrEnum):
     """Why a revision came. CORRECTION: a report was changed, moved or deleted. OUTCOME: the reports are the same."""
 
     SEALED = "sealed"
@@ -110,7 +110,7 @@ class Manifest:
     oldest_pending: datetime | None
     updated: datetime
     partial: int = 0
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[RevisionReason, ...] = ()
     tables: Tables = NO_TABLES
 
     @property
@@ -129,7 +129,7 @@ class _StoredBlob:
     etag: str | None = None
     sha256: str | None = None
     manifest: Manifest | None = None
-    reasons: frozenset[Reason] = frozenset()
+    reasons: frozenset[RevisionReason] = frozenset()
 
 
 class Manifests:
@@ -210,10 +210,10 @@ class Manifests:
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, partial, sha256 = self._write_lines(day, lines)
             behind = index.sha256 != stored.sha256  # the manifest was not written after the index
-            reasons = index.reasons if behind else frozenset[Reason]()
+            reasons = index.reasons if behind else frozenset[RevisionReason]()
             if index.sha256 and index.sha256 != sha256:
                 reasons = reasons | self._compare(day, lines)
-                if Reason.ERASURE in reasons:
+                if RevisionReason.ERASURE in reasons:
                     self._announce_erasure(day, stored.manifest.revision + 1 if stored.manifest else 1)
             metadata = {"sha256": sha256} | ({_REASONS: ",".join(sorted(reasons))} if reasons else {})
             if index.sha256 != sha256 and not put_blob(
@@ -289,7 +289,7 @@ class Manifests:
             reports += 1
         return reports, partial[True], digest.hexdigest()
 
-    def _compare(self, day: date, lines: IO[bytes]) -> set[Reason]:
+    def _compare(self, day: date, lines: IO[bytes]) -> set[RevisionReason]:
         """Return in what the new index differs from the stored one."""
         lines.seek(0)
         try:
@@ -305,7 +305,7 @@ class Manifests:
         if properties is None:
             return _StoredBlob()
         names = properties.metadata.get(_REASONS, "").split(",")
-        reasons = frozenset(each for each in Reason if each in names)
+        reasons = frozenset(each for each in RevisionReason if each in names)
         return _StoredBlob(properties.etag, properties.metadata.get("sha256"), reasons=reasons)
 
     def _read_manifest(self, day: date) -> _StoredBlob:
@@ -327,7 +327,7 @@ def next_manifest(
     final: bool,
     index: str,
     reports_changed: bool,
-    reasons: Iterable[Reason] = (),
+    reasons: Iterable[RevisionReason] = (),
 ) -> Manifest:
     """Return the manifest after `before`, or `before` itself if nothing changed.
 
@@ -336,8 +336,8 @@ def next_manifest(
     """
     revision = before.revision if before else 0
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
-    new = set(reasons) if revision else {Reason.SEALED}
-    tables = before.tables if before and Reason.ERASURE not in new else NO_TABLES
+    new = set(reasons) if revision else {RevisionReason.SEALED}
+    tables = before.tables if before and RevisionReason.ERASURE not in new else NO_TABLES
     known = before.reasons if before else ()
     now = replace(seen, complete=complete, revision=revision, reasons=known, tables=tables)
     if before and not reports_changed and replace(before, updated=now.updated) == now:
@@ -346,19 +346,19 @@ def next_manifest(
         new |= set(known)
     if complete:
         now = replace(now, revision=revision + 1)
-        new = new or {Reason.CORRECTION if reports_changed else Reason.OUTCOME}
+        new = new or {RevisionReason.CORRECTION if reports_changed else RevisionReason.OUTCOME}
         if not seen.reports:
             tables = Tables(index=index)
         if tables.index == index:
             tables = replace(tables, revision=revision + 1)
     elif before and before.complete and not new:
-        new = {Reason.OUTCOME}
+        new = {RevisionReason.OUTCOME}
     return replace(now, reasons=tuple(sorted(new)), tables=tables)
 
 
-def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[Reason]:
+def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionReason]:
     """Return in what two indexes, each ordered by path, differ."""
-    found: set[Reason] = set()
+    found: set[RevisionReason] = set()
     before, after = iter(old), iter(new)
     left, right = next(before, None), next(after, None)
     while left is not None or right is not None:
@@ -367,13 +367,13 @@ def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[Reason]:
             continue
         was, now = (json.loads(each) if each else None for each in (left, right))
         if was is None or (now is not None and now["path"] < was["path"]):
-            found.add(Reason.LATE_REPORT)
+            found.add(RevisionReason.LATE_REPORT)
             right = next(after, None)
         elif now is None or was["path"] < now["path"]:
-            found.add(Reason.CORRECTION)
+            found.add(RevisionReason.CORRECTION)
             left = next(before, None)
         else:
-            found.add(Reason.ERASURE if now["erased"] else Reason.CORRECTION)
+            found.add(RevisionReason.ERASURE if now["erased"] else RevisionReason.CORRECTION)
             left, right = next(before, None), next(after, None)
     return found
 

@@ -19,7 +19,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, Reason
+from shared.days.manifests import Manifest, Manifests, RevisionReason
 from shared.graph import reports
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
@@ -293,7 +293,7 @@ def test_an_erasure_is_announced_before_the_day_changes_and_names_nobody() -> No
         after = app.manifest(FIRST)
         (line,) = feed(app)
         assert (line["date"], line["revision"]) == (str(FIRST), before.revision + 1)
-        assert (after.revision, after.reasons) == (line["revision"], (Reason.ERASURE,))
+        assert (after.revision, after.reasons) == (line["revision"], (RevisionReason.ERASURE,))
         assert not before.tables.paths & set(app.container.blobs)
         assert PEOPLE[0] not in json.dumps(line)
         assert consumer.violations == []

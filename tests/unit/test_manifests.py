@@ -29,7 +29,7 @@ from shared.archive.reports import Archive, StoreResult
 from shared.days.manifests import (
     Manifest,
     Manifests,
-    Reason,
+    RevisionReason,
     TableFile,
     Tables,
     next_manifest,
@@ -587,7 +587,7 @@ MANIFESTS = st.builds(
     SEEN,
     complete=st.booleans(),
     revision=st.integers(0, 9),
-    reasons=st.lists(st.sampled_from(Reason), max_size=2).map(tuple),
+    reasons=st.lists(st.sampled_from(RevisionReason), max_size=2).map(tuple),
     tables=st.builds(
         Tables,
         st.integers(0, 9),

@@ -10,7 +10,14 @@ from azure.core.exceptions import ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.days.manifests import ERASURES, Manifest, Reason, compare_indexes, index_name, manifest_name
+from shared.days.manifests import (
+    ERASURES,
+    Manifest,
+    RevisionReason,
+    compare_indexes,
+    index_name,
+    manifest_name,
+)
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from tests.unit.test_day_tables import DAY, NOW, Day, day
@@ -52,30 +59,30 @@ def settle(day: Day, result: Result) -> None:
 @pytest.mark.parametrize(
     ("changes", "reasons"),
     [
-        ([late], {Reason.LATE_REPORT}),
-        ([correct], {Reason.CORRECTION}),
-        ([delete], {Reason.CORRECTION}),
-        ([erase], {Reason.ERASURE}),
-        ([late, correct], {Reason.LATE_REPORT, Reason.CORRECTION}),
-        ([lambda day: settle(day, Result.STORED)], {Reason.OUTCOME}),
+        ([late], {RevisionReason.LATE_REPORT}),
+        ([correct], {RevisionReason.CORRECTION}),
+        ([delete], {RevisionReason.CORRECTION}),
+        ([erase], {RevisionReason.ERASURE}),
+        ([late, correct], {RevisionReason.LATE_REPORT, RevisionReason.CORRECTION}),
+        ([lambda day: settle(day, Result.STORED)], {RevisionReason.OUTCOME}),
     ],
 )
 def test_a_revision_tells_why_it_came(
-    day: Day, changes: list[Callable[[Day], None]], reasons: set[Reason]
+    day: Day, changes: list[Callable[[Day], None]], reasons: set[RevisionReason]
 ) -> None:
-    assert refresh(day).reasons == (Reason.SEALED,)
+    assert refresh(day).reasons == (RevisionReason.SEALED,)
     for change in changes:
         change(day)
     assert set(refresh(day).reasons) == reasons
     assert set(refresh(day).reasons) == reasons
     day.store("r2", "another")
-    assert refresh(day).reasons == (Reason.CORRECTION,)
+    assert refresh(day).reasons == (RevisionReason.CORRECTION,)
 
 
 def test_what_changes_while_a_day_is_open_is_told_by_its_next_revision(day: Day) -> None:
     refresh(day)
     settle(day, Result.PENDING)
-    assert refresh(day).reasons == (Reason.OUTCOME,)
+    assert refresh(day).reasons == (RevisionReason.OUTCOME,)
     late(day)
     assert not refresh(day).complete
     erase(day)
@@ -84,7 +91,7 @@ def test_what_changes_while_a_day_is_open_is_told_by_its_next_revision(day: Day)
     settle(day, Result.STORED)
     closed = refresh(day)
     assert closed.revision == 2
-    assert set(closed.reasons) == {Reason.LATE_REPORT, Reason.ERASURE, Reason.OUTCOME}
+    assert set(closed.reasons) == {RevisionReason.LATE_REPORT, RevisionReason.ERASURE, RevisionReason.OUTCOME}
     assert [each["revision"] for each in feed(day)] == [2]
 
 
@@ -117,7 +124,7 @@ def test_no_reason_is_lost_where_a_refresh_dies(day: Day, name: str, monkeypatch
     with pytest.raises(ServiceRequestError):
         refresh(day)
     late(day)  # and more has changed when it is repeated
-    assert set(refresh(day).reasons) == {Reason.ERASURE, Reason.LATE_REPORT}
+    assert set(refresh(day).reasons) == {RevisionReason.ERASURE, RevisionReason.LATE_REPORT}
     assert [each["revision"] for each in feed(day)] == [2]
 
 
@@ -135,9 +142,9 @@ def test_two_indexes_differ_in_what_was_added_removed_and_changed(
     after = [line(path, int(path in changed), path in erased) for path in new]
     both = set(old) & set(new)
     wanted = {
-        Reason.LATE_REPORT: set(new) - set(old),
-        Reason.CORRECTION: (set(old) - set(new)) | (both & changed - erased),
-        Reason.ERASURE: both & erased,
+        RevisionReason.LATE_REPORT: set(new) - set(old),
+        RevisionReason.CORRECTION: (set(old) - set(new)) | (both & changed - erased),
+        RevisionReason.ERASURE: both & erased,
     }
     assert compare_indexes(before, after) == {reason for reason, paths in wanted.items() if paths}
 
