@@ -130,9 +130,10 @@ class RefreshDay:
 
 @dataclass(frozen=True)
 class WriteDaily:
-    """Write one of the `parts` of a day's attendee table.
+    """Write one of the `parts` of a day's tables.
 
-    The part covers `length` bytes, from `offset`, of the day's index with this sha256.
+    The part covers `length` bytes, from `offset`, of the day's index with this sha256. `pending` parts of it are to be
+    written; the others are written before.
     """
 
     kind: ClassVar[str] = "writeDaily"
@@ -142,6 +143,15 @@ class WriteDaily:
     parts: int
     offset: int
     length: int
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class CleanTables:
+    """Delete the files of a day's tables that nobody names any more."""
+
+    kind: ClassVar[str] = "cleanTables"
+    day: Annotated[Day, "date"]
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,7 @@ Job = (
     | Redrive
     | RefreshDay
     | WriteDaily
+    | CleanTables
 )
 
 
