@@ -38,7 +38,10 @@ class AttendanceError(Exception):
 
 
 class SettingError(AttendanceError):
-    """An app setting is missing or wrong; the text names it, and a wrong value that cannot be a secret."""
+    """An app setting is missing or wrong.
+
+    The text names it, and a wrong value that cannot be a secret.
+    """
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")

@@ -52,7 +52,10 @@ _INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its ind
 
 
 class RevisionReason(StrEnum):
-    """Why a revision came. CORRECTION: a report was changed, moved or deleted. OUTCOME: the reports are the same."""
+    """Why a revision came. CORRECTION: a report was changed, moved or deleted.
+
+    OUTCOME: the reports are the same.
+    """
 
     SEALED = "sealed"
     LATE_REPORT = "lateReport"
@@ -146,7 +149,10 @@ class Manifests:
         return self._read_manifest(day).manifest
 
     def current(self, day: date) -> tuple[Manifest, str] | None:
-        """Read the manifest of a complete day, with the SHA-256 of its index; None if the day is not complete."""
+        """Read the manifest of a complete day, with the SHA-256 of its index.
+
+        None if the day is not complete.
+        """
         stored = self._read_manifest(day)
         if stored.manifest is None or stored.sha256 is None or not stored.manifest.complete:
             return None
@@ -290,7 +296,10 @@ class Manifests:
         return dict(sorted(counts.items())), oldest, unconfirmed
 
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
-        """Write the day's index. Return its number of reports, how many are partial, and its sha256."""
+        """Write the day's index.
+
+        Return its number of reports, how many are partial, and its sha256.
+        """
         reports, digest, partial = 0, hashlib.sha256(), Counter[bool]()
         for text in index_lines(_counted(self._archive.list_reports(day), partial)):
             digest.update(text)
@@ -447,7 +456,10 @@ def index_lines(reports: Iterable[ReportSummary]) -> Iterator[bytes]:
 
 
 def _session_key(metadata: Mapping[str, str]) -> int:
-    """A hash of the meeting, followed by the start of the session; 0 if one of them is unknown."""
+    """A hash of the meeting, followed by the start of the session.
+
+    0 if one of them is unknown.
+    """
     meeting = metadata.get("seriesid") or metadata.get("meetingid") or metadata.get("sessionid")
     start = times.plausible(metadata.get("start"))
     if not meeting or start is None:

@@ -112,7 +112,10 @@ class _Sorter:
         self._refused_ids: dict[str, None] = {}
 
     def add_event(self, body: bytes) -> None:
-        """Take all items of an event, or count why it is dropped. Whatever it holds, this does not raise."""
+        """Take all items of an event, or count why it is dropped.
+
+        Whatever it holds, this does not raise.
+        """
         try:
             for item in _ITEMS_OF_EVENT[self._door](body):
                 self.add(item)
@@ -162,7 +165,9 @@ class _Sorter:
                 self._dropped["unknownResource"] += 1
 
     def received(self, tokens: tuple[str, ...]) -> ParsedNotifications:
-        """Everything that was taken. The lifecycle events become one task, however many they are.
+        """Everything that was taken.
+
+        The lifecycle events become one task, however many they are.
 
         A subscription that is not renewed for it is named by Graph again, or renewed when it is due.
         """

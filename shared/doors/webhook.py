@@ -78,7 +78,10 @@ def forward(received: ParsedNotifications, traceparent: str | None) -> WebhookRe
 
 
 def _refused_unparsed(body: bytes, config: Settings) -> WebhookReply | None:
-    """The reply to a body that is too large to be parsed for a stranger; None for one that is to be parsed."""
+    """The reply to a body that is too large to be parsed for a stranger.
+
+    None for one that is to be parsed.
+    """
     if len(body) > config.notification_max_bytes:
         return _refuse(413, "tooLarge", f"The body is larger than {config.notification_max_bytes} bytes.")
     if len(body) <= prefilter.SMALL or not config.has_plain_states:
@@ -101,7 +104,10 @@ def _refuse(status: int, reason: str, text: str) -> WebhookReply:
 
 
 def _drop(counts: Mapping[str, int], subscription_ids: Sequence[str]) -> list[str]:
-    """Count dropped items. Return the task that reports those with a wrong client state, once in a while."""
+    """Count dropped items.
+
+    Return the task that reports those with a wrong client state, once in a while.
+    """
     due = _DROPPED.add(counts, subscription_ids)
     if not due:
         return []

@@ -22,7 +22,10 @@ _TOPIC_PARTS = ("azuresubscriptionid", "resourcegroup", "partnertopic")
 
 
 def notification_url(settings: Settings, route: str = "notifications") -> str:
-    """The URL for a subscription now; webhooks have another one for lifecycle notifications."""
+    """The URL for a subscription now.
+
+    Webhooks have another one for lifecycle notifications.
+    """
     if settings.delivery == EVENT_HUBS:
         return f"{_hub_url(settings)}?tenantId={settings.tenant_id}"
     if settings.delivery == EVENT_GRID:

@@ -58,7 +58,10 @@ def encode_details(details: MeetingDetails | None) -> str:
 
 
 def decode_details(value: str | None) -> MeetingDetails:
-    """Return the details in a value of metadata; empty ones if it is missing or damaged."""
+    """Return the details in a value of metadata.
+
+    Empty ones if it is missing or damaged.
+    """
     try:
         return codec.loads(MeetingDetails, base64.urlsafe_b64decode(value or ""))
     except (binascii.Error, NotOurMessage, ValueError):
@@ -74,7 +77,10 @@ def _text(value: object, most: int) -> str | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """A time, also as dateTimeTimeZone in UTC; the other zones have Windows names, which nothing here can read."""
+    """A time, also as dateTimeTimeZone in UTC.
+
+    The other zones have Windows names, which nothing here can read.
+    """
     if isinstance(value, dict):
         zone, value = value.get("timeZone"), value.get("dateTime")
         if not isinstance(zone, str) or zone.lower() not in _UTC:

@@ -58,7 +58,10 @@ MOST_PEEKED = 32  # messages in one request
 
 @dataclass(frozen=True)
 class RefusedNotifications:
-    """Notifications with a wrong clientState; `ours` is when a subscription of this app last sent one, and its id."""
+    """Notifications with a wrong clientState.
+
+    `ours` is when a subscription of this app last sent one, and its id.
+    """
 
     first: datetime | None
     last: datetime
@@ -217,7 +220,10 @@ def collect(sources: Sources, today: date) -> Readings:
 
 
 def freshness(state: StateStore, upkeep: clients.Queue) -> Freshness:
-    """Read when a notification last came, and when a scan last finished. Raises azure.core errors."""
+    """Read when a notification last came, and when a scan last finished.
+
+    Raises azure.core errors.
+    """
     beat, scans = state.read(heartbeat.NOTIFICATION), ScanStore(state, upkeep)
     stored = [scans.read(name) for name in (RECENT, FULL)]
     finished = [each.scan.finished for each in stored if each and each.scan.finished]
@@ -283,7 +289,10 @@ def _subscriptions(
 
 
 def _published(state: StateStore) -> Sequence[SubscriptionView] | None:
-    """Return the subscriptions as of the last maintenance, or None; since then they may have expired."""
+    """Return the subscriptions as of the last maintenance, or None.
+
+    Since then they may have expired.
+    """
     run, now = status.read_last_run(state), times.now()
     if run is None or run.subscriptions is None:
         return None

@@ -57,7 +57,9 @@ def publish_findings(job: Examine, services: Services) -> None:
 
 
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Yield the findings of checks that run side by side, for eight seconds at most; failures do not raise.
+    """Yield the findings of checks that run side by side, for eight seconds at most.
+
+    Failures do not raise.
 
     A Graph that does not answer is one finding.
     """

@@ -1,4 +1,6 @@
-"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
+"""What is taken out of a report when a person is erased.
+
+Nothing here reads or writes storage.
 
 Of a redacted attendance record only what says nothing of the person stays: its role and times, so that sums and
 pictures remain right. Redacting the same report again, or another reading of it, gives the same.
@@ -38,7 +40,10 @@ class RedactedReport:
 
 
 def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], who: Container[str]) -> list[str]:
-    """What the person is in a report: organizer, attendee, quoted in the subject; `metadata` are the blob's."""
+    """What the person is in a report: organizer, attendee, quoted in the subject.
+
+    `metadata` are the blob's.
+    """
     details = decode_details(metadata.get(_DETAILS))
     roles = {
         ORGANIZER: is_organizer(metadata, who) or any(_quoted(report, who)),
@@ -71,7 +76,10 @@ def redact_metadata(metadata: Mapping[str, str], who: Container[str]) -> dict[st
 
 
 def redact_details(details: MeetingDetails, who: Container[str]) -> MeetingDetails:
-    """The details of a meeting without those that quote the person; the same ones where none does."""
+    """The details of a meeting without those that quote the person.
+
+    The same ones where none does.
+    """
     quoted = {name: None for name in _FREE_TEXT if quotes(getattr(details, name), who)}
     return replace(details, **quoted) if quoted else details
 

@@ -40,7 +40,10 @@ LISTED_EVERY = 60.0  # seconds, for an id that nobody knows
 
 @dataclass(frozen=True)
 class RegisteredSubscription:
-    """A subscription that delivers or delivered to this app. `gone`: since when Graph does not list it."""
+    """A subscription that delivers or delivered to this app.
+
+    `gone`: since when Graph does not list it.
+    """
 
     resource: str
     fingerprint: str = ""
@@ -64,7 +67,10 @@ class SubscriptionRegistry:
         self._lock = threading.Lock()
 
     def is_known(self, subscription_id: str) -> bool:
-        """Whether a subscription is or was ours. For one that is not registered, Graph's list is asked."""
+        """Whether a subscription is or was ours.
+
+        For one that is not registered, Graph's list is asked.
+        """
         now = times.now()
         with self._lock:
             until = self._cached_until.get(subscription_id)
@@ -81,7 +87,10 @@ class SubscriptionRegistry:
         return self._state.read(_path(subscription_id)) is not None
 
     def listed(self) -> list[Subscription]:
-        """Graph's list, with what is registered about subscriptions that are not webhooks. Raises a GraphError."""
+        """Graph's list, with what is registered about subscriptions that are not webhooks.
+
+        Raises a GraphError.
+        """
         subscriptions = list_subscriptions(self._graph)
         try:
             return [self._with_fingerprint(each) for each in subscriptions]

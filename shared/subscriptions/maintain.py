@@ -75,7 +75,9 @@ def maintain_all(services: Services) -> None:
 
 
 def renew_one(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all.
+    """Renew one subscription, which also reauthorizes it.
+
+    When it is gone, maintain all.
 
     One that is not ours is passed over: whoever knows the client state can name any.
     """
@@ -223,7 +225,9 @@ class _Run:
         self._changes.replace(former, target)
 
     def _try_delivery(self) -> None:
-        """Before a move, once per run: see whether Graph can deliver in the new way. Raises SubscriptionError.
+        """Before a move, once per run: see whether Graph can deliver in the new way.
+
+        Raises SubscriptionError.
 
         Graph allows this for call records only; a partner topic takes a name of its own for each subscription.
         """

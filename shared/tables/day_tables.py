@@ -79,7 +79,9 @@ class DayTables:
         self._tenant_id = tenant_id
 
     def plan_parts(self, day: date) -> list[WriteDaily]:
-        """Return the parts that must be written for the day's tables; if there is none, name the tables.
+        """Return the parts that must be written for the day's tables.
+
+        If there is none, name the tables.
 
         Empty if the day has no index, or is not complete.
         """
@@ -98,7 +100,9 @@ class DayTables:
         ]
 
     def write_part(self, part: WriteDaily) -> bool:
-        """Write one part; after the last one, have the manifest name the tables. Return whether it does.
+        """Write one part; after the last one, have the manifest name the tables.
+
+        Return whether it does.
 
         A part of an outdated index is skipped, because the current index has its own parts. Raises NotAsIndexed if a
         report has changed since the index was made.
@@ -116,7 +120,9 @@ class DayTables:
         return written >= part.pending and self._name(part.day, part.index)
 
     def clean(self, day: date, *, at_once: bool = False) -> bool:
-        """Delete the files that no manifest has named for a day. Return whether none is left.
+        """Delete the files that no manifest has named for a day.
+
+        Return whether none is left.
 
         With `at_once`, delete all that are older than the current revision.
         """
@@ -172,7 +178,10 @@ class DayTables:
         }
 
     def _name(self, day: date, index: str) -> bool:
-        """Have the manifest name the tables of this index if all parts are written. Return whether it does."""
+        """Have the manifest name the tables of this index if all parts are written.
+
+        Return whether it does.
+        """
         current, cuts = self._manifests.current(day), self._cuts(day, index)
         if current is None or current[1] != index or cuts is None:
             return False
@@ -194,7 +203,9 @@ class DayTables:
         return self._manifests.name_tables(day, tables, manifest.tables)
 
     def _write(self, part: WriteDaily, lines: list[bytes], source: str, revision: int) -> None:
-        """Write the files of a part, those without rows excepted; that of the meetings last.
+        """Write the files of a part, those without rows excepted.
+
+        That of the meetings last.
 
         Raises NotAsIndexed for a report that is gone or is not the one in the index. One that is not a JSON object has
         a row in `meetings` alone.
@@ -248,7 +259,10 @@ class DayTables:
         return name
 
     def _reports(self, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Yield reports and their lines, without persons who are erased. Raises NotAsIndexed."""
+        """Yield reports and their lines, without persons who are erased.
+
+        Raises NotAsIndexed.
+        """
         with ThreadPoolExecutor(THREADS) as threads:
             for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
                 blobs = threads.map(lambda line: get_blob(self._container, line["path"]), batch)

@@ -105,7 +105,10 @@ def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_i
 
 
 def _person_columns(number: int, record: Mapping[str, Any], tenant_id: str) -> Row:
-    """Return the columns about the person. A caller by telephone without a name is named by the number."""
+    """Return the columns about the person.
+
+    A caller by telephone without a name is named by the number.
+    """
     kind, identity = _find_identity(record.get("identity"))
     person_id, name = _text(identity.get("id")), _text(identity.get("displayName"))
     kind_text = (kind or "").lower()
@@ -217,14 +220,20 @@ def _text(value: object) -> str | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """A whole number, also one that Graph writes as `2.0`; None for one beyond the 64 bits of any engine."""
+    """A whole number, also one that Graph writes as `2.0`.
+
+    None for one beyond the 64 bits of any engine.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
     return int(value) if abs(value) < 1 << 63 else None
 
 
 def _moment(value: object) -> datetime | None:
-    """A time, cut to the millisecond, which every engine reads; Graph writes up to seven digits."""
+    """A time, cut to the millisecond, which every engine reads.
+
+    Graph writes up to seven digits.
+    """
     try:
         moment = times.parse(value)
     except ValueError:

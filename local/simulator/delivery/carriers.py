@@ -47,7 +47,10 @@ class GridQueue:
 
 
 class Carriers:
-    """The hubs of this machine, and the queue behind a partner topic; `connect` names it."""
+    """The hubs of this machine, and the queue behind a partner topic.
+
+    `connect` names it.
+    """
 
     def __init__(self, hubs: Path | None, settings: SimulatorSettings, source: str) -> None:
         self._hubs = hubs
@@ -65,7 +68,10 @@ class Carriers:
         return url.lower().startswith(("eventhub:", "eventgrid:"))
 
     def validate(self, url: str, resource_kind: str) -> None:
-        """Check that a subscription can deliver there; a hub gets a validation message. Raises GraphError."""
+        """Check that a subscription can deliver there; a hub gets a validation message.
+
+        Raises GraphError.
+        """
         if HUB.match(url):
             if not self._settings.sends_to_hub or self._hubs is None:
                 raise GraphError(

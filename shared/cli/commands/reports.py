@@ -155,7 +155,10 @@ def _find_one(
     meeting: str | None,
     subject: str | None,
 ) -> str:
-    """Return the name of the one blob that is asked for. Raises AttendanceError, after listing several."""
+    """Return the name of the one blob that is asked for.
+
+    Raises AttendanceError, after listing several.
+    """
     if (report is None) is (meeting is None and subject is None):
         raise AttendanceError("Give either the id of a report, or --meeting or --subject.")
     if report is not None:
@@ -228,7 +231,10 @@ def _list_blobs(
 
 
 def _target_file(root: Path, name: str) -> Path:
-    """Return the file of a blob. Raises ValueError for a name that leads out of the folder on any system."""
+    """Return the file of a blob.
+
+    Raises ValueError for a name that leads out of the folder on any system.
+    """
     windows = PureWindowsPath(name)
     if ".." in windows.parts or windows.anchor:
         raise ValueError("not a name within the folder")

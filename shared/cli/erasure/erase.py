@@ -61,7 +61,10 @@ _REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is m
 
 @dataclass
 class ErasureSummary:
-    """What was found, or erased; no field says of whom. `left` counts blobs that still quote the person."""
+    """What was found, or erased; no field says of whom.
+
+    `left` counts blobs that still quote the person.
+    """
 
     reports: int = 0
     outcomes: int = 0
@@ -91,7 +94,10 @@ class ErasureSummary:
 
 
 class Erasure:
-    """One erasure. Raises azure.core errors, and AttendanceError when other writers never stop."""
+    """One erasure.
+
+    Raises azure.core errors, and AttendanceError when other writers never stop.
+    """
 
     def __init__(self, session: Session, person: Person, key: ErasureKey, secret: str) -> None:
         self._session, self._container, self._person = session, session.container, person
@@ -143,7 +149,10 @@ class Erasure:
         wait_for: Callable[[Callable[[], bool | None]], bool | None],
         done: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Erase. `wait` returns when no function is under way that began before the record was known."""
+        """Erase.
+
+        `wait` returns when no function is under way that began before the record was known.
+        """
         self._scan(done)
         wait()
         for _ in range(MOST_SCANS):
@@ -227,7 +236,10 @@ class Erasure:
         return True
 
     def _scan_outcome(self, blob: BlobProperties) -> bool:
-        """Redact a signal's record and its outcome. Return whether anything named the person."""
+        """Redact a signal's record and its outcome.
+
+        Return whether anything named the person.
+        """
         name = str(blob.name)
         day = Outcomes.day_of(name)
         self._seen.add(signal_id_of(name))
@@ -276,7 +288,10 @@ class Erasure:
                     self._session.state.remove(name)
 
     def _search(self) -> None:
-        """Note which blobs quote the person, also those that this version cannot read; delete such exports."""
+        """Note which blobs quote the person, also those that this version cannot read.
+
+        Delete such exports.
+        """
         for container in (self._container, self._session.state_container):
             found = [name for name in container.list_blob_names() if not name.startswith(FOLDER)]
             with ThreadPoolExecutor(THREADS) as threads:
@@ -304,7 +319,10 @@ class Erasure:
         return names(text, self._person.tokens) or self._person.is_quoted_in(text)
 
     def _refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
-        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
+        """Have the app write manifests and tables anew, and wait.
+
+        Raises AttendanceError when it does not come.
+        """
         for day in sorted(self.summary.days):
             self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.summary.days):

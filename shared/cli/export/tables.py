@@ -73,7 +73,10 @@ def report_rows(table: ExportTable, report: Row, line: Row, tenant_id: str = "")
 def write_table(
     table: ExportTable, items: Iterable[Row], form: Format, file: IO[bytes], *, mark: bool = False
 ) -> int:
-    """Write a table, as CSV with a byte order mark if `mark`. Return the number of rows."""
+    """Write a table, as CSV with a byte order mark if `mark`.
+
+    Return the number of rows.
+    """
     if form is Format.CSV:
         return _write_csv(table, items, file, "utf-8-sig" if mark else "utf-8")
     return _write_parquet(table, items, file)
