@@ -15,7 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local.simulator.control.client import MeetingMade
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewCallEvent, NewEvent, NewMeeting, NewSession
-from tests.support.canaries import CANARY, CLIENT_STATE, OF_EVENTS, PERSON, PREVIOUS, STRANGER, Scene
+from tests.support.canaries import (
+    CANARY,
+    CLIENT_STATE,
+    OF_EVENTS,
+    PERSON,
+    PREVIOUS,
+    STRANGER,
+    SUBJECT,
+    Scene,
+)
 from tests.support.front import eventually, hurried
 from tests.support.heard import Heard
 
@@ -86,7 +95,7 @@ def an_event_is_denied_and_one_is_over(scene: Scene) -> None:
 
 
 def a_report_is_announced(scene: Scene) -> None:
-    event = scene.control.add_event(NewEvent(name=f"{CANARY} event"))
+    event = scene.control.add_event(NewEvent(name=SUBJECT))
     wanted = f"{event.path}/getAttendanceReports"
     eventually(
         lambda: wanted in [each["resource"].strip("/") for each in scene.control.subscriptions()], wanted
