@@ -127,7 +127,7 @@ def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
     details = table(("Container or setting", "State or value"), rows)
-    yield section("Storage and settings", element("details", element("summary", "Show"), details))
+    yield section("Storage and settings", element("details", element("summary", "Show storage and settings"), details))
 
 
 def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[Element]:
