@@ -127,7 +127,9 @@ def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
     details = table(("Container or setting", "State or value"), rows)
-    yield section("Storage and settings", element("details", element("summary", "Show storage and settings"), details))
+    yield section(
+        "Storage and settings", element("details", element("summary", "Show storage and settings"), details)
+    )
 
 
 def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[Element]:
@@ -216,6 +218,8 @@ def _tally(manifest: Manifest | None) -> str:
 def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
         return element("p", UNREADABLE)
+    if not views:
+        return element("p", "None.")
     rows = [
         (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
