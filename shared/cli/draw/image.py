@@ -180,15 +180,15 @@ def _render_page(timeline: Timeline) -> str:
         element("title", f"Attendance, {title}"),
         element("style", _SHEET),
     )
-    body = element(
-        "body",
+    main = element(
+        "main",
         element("h1", "Attendance"),
         element("p", title),
         element("p", f"Report {timeline.report_id}"),
         element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
         html.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
     )
-    page = html.render(element("html", head, body, lang="en"))
+    page = html.render(element("html", head, element("body", main), lang="en"))
     return page.replace(
         mark, render_picture(timeline, "svg").decode().partition("<svg")[2].join(("<svg", ""))
     )
