@@ -38,7 +38,7 @@ COLOURS = {"Organizer": "#0072B2", "Presenter": "#D55E00", "Attendee": "#009E73"
 OTHERS = "#737373"
 _FAMILY = re.compile(r'(<text style="[^"]*?)font-family: [^;"]*(?:; )?')
 _SHEET = """
-:root { color-scheme: light dark; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
 body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 FONTS; }
 figure { margin: 1rem 0; background: #fff; } svg { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; content-visibility: auto; }
