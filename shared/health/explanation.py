@@ -83,7 +83,7 @@ _ASK_ORGANIZER = "The organizer: does Teams show a report on the meeting's Atten
 _NOBODY = "Nobody."
 _STATUS = "attendance status"
 REPORT_STORED = "The report is stored."
-SUBJECT, LINK = "Subject", "Link"  # labels of facts that are content of the meeting
+SIGNAL, SUBJECT, LINK = "Signal", "Subject", "Link"  # labels of facts
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def describe_facts(each: Explanation) -> list[tuple[str, str]]:
     start, end = times.plausible(content["start"]), times.plausible(content["end"])
     step = f", at step {each.step_number}: {each.step}" if content["signalId"] else ""
     facts = (
-        ("Signal", content["signalId"]),
+        (SIGNAL, content["signalId"]),
         (SUBJECT, content["subject"]),
         ("Held", format_span(start or end, end) if end else ""),
         ("Organizer", content["organizerId"]),
