@@ -1,6 +1,6 @@
 """Three questions, answered with DuckDB from a copy of the archive.
 
-    attendance reports download FOLDER --what reports --what manifests --what daily
+    attendance reports download FOLDER --what reports --what manifests --what tables
     python examples/duckdb_questions.py FOLDER
 
 To read from Azure itself, put `az://attendance` in place of FOLDER, after `INSTALL azure; LOAD azure;` and
@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import duckdb
+from questions import ask, table_files
 
 LATE = 10  # minutes
 
@@ -43,16 +44,10 @@ WHERE organizerId IS NOT NULL
 GROUP BY ALL ORDER BY ALL
 """
 
-# From daily/: a row for each attendee of each report.
+# From tables/: a row for each attendee of each report.
 TARDY = """
 SELECT reportId, recordId, displayName, epoch(firstJoin - meetingStart)::BIGINT AS seconds
-FROM read_json(
-    $folder || '/daily/date=*/part-*.jsonl.gz', format = 'newline_delimited', compression = 'gzip',
-    columns = {
-        reportId: 'VARCHAR', recordId: 'VARCHAR', displayName: 'VARCHAR',
-        meetingStart: 'TIMESTAMPTZ', firstJoin: 'TIMESTAMPTZ'
-    }
-)
+FROM read_parquet($files)
 WHERE firstJoin - meetingStart > to_minutes($minutes)
 ORDER BY ALL
 """
@@ -77,10 +72,10 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    return connect().execute(TARDY, {"folder": folder, "minutes": minutes}).fetchall()
+    return (
+        connect().execute(TARDY, {"files": table_files(folder, "attendees"), "minutes": minutes}).fetchall()
+    )
 
 
 if __name__ == "__main__":
-    from questions import ask
-
     ask(sys.argv[1:], who_attended, per_organizer_and_week, late_joiners)

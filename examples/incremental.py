@@ -3,10 +3,12 @@
     export AttendanceStorage__blobServiceUri=https://ACCOUNT.blob.core.windows.net
     python examples/incremental.py FOLDER
 
-A day is final when its manifest says `complete`; `revision` counts its corrections. Both are in the manifest's
-metadata, so that one listing tells what is new. FOLDER/cursor.json remembers the revision of each day that was loaded.
+A day is final when its manifest says `complete`; `revision` counts its corrections. The manifest's metadata says too
+whether the tables of this revision are there, so one listing tells what is new. A file never changes, so the copy of a
+day is exactly the files that its manifest names. FOLDER/cursor.json remembers the revision of each day that was loaded.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
+
+TABLES = ("meetings", "attendees", "engagements")
 
 
 @dataclass(frozen=True)
@@ -32,26 +37,34 @@ class Day:
 def changes(container: ContainerClient, cursor: dict[str, int]) -> Iterator[Day]:
     """The days that are final, and that the cursor does not know at their revision."""
     for blob in container.list_blobs(name_starts_with="manifests/", include=["metadata"]):
-        if blob.name.endswith("/manifest.json") and blob.metadata.get("whole") == "true":
+        if blob.name.endswith("/manifest.json") and blob.metadata.get("tables") == "true":
             day = Day(blob.name.split("/")[1].removeprefix("date="), int(blob.metadata["revision"]))
             if cursor.get(day.date) != day.revision:
                 yield day
 
 
 def load(container: ContainerClient, day: Day, folder: Path) -> bool:
-    """Replace the day's part of the copy. False when the day was corrected meanwhile: the next run loads it."""
-    partition = f"date={day.date}"
-    draft, target = folder / f".{partition}", folder / "daily" / partition
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for name in manifest(container, day)["daily"]:
-        (draft / name.rsplit("/", 1)[1]).write_bytes(container.download_blob(name).readall())
-    after = manifest(container, day)
-    if after["revision"] != day.revision or not after["complete"]:
+    """Replace the day's tables in the copy. False if a newer revision is there: the next run loads it."""
+    found = manifest(container, day)
+    if not found["complete"] or not day.revision == found["revision"] == found["tables"]["revision"]:
         return False
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(exist_ok=True)
-    draft.rename(target)
+    moves = []
+    for table in TABLES:
+        draft, target = folder / table / f".date={day.date}", folder / table / f"date={day.date}"
+        moves.append((draft, target))
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        for file in found["tables"][table]:
+            try:
+                body = container.download_blob(file["path"]).readall()
+            except ResourceNotFoundError:
+                return False
+            if hashlib.sha256(body).hexdigest() != file["sha256"]:
+                raise SystemExit(f"{file['path']} is not what its manifest says.")
+            (draft / file["path"].rsplit("/", 1)[1]).write_bytes(body)
+    for draft, target in moves:
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
     return True
 
 

@@ -1,6 +1,6 @@
 """Three questions, answered with pandas from a copy of the archive.
 
-attendance reports download FOLDER --what reports --what manifests --what daily
+attendance reports download FOLDER --what reports --what manifests --what tables
 python examples/pandas_questions.py FOLDER
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from questions import ask, table_files
 
 LATE = 10  # minutes
 
@@ -43,14 +44,10 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    daily = pd.concat(_lines(file) for file in Path(folder).glob("daily/date=*/part-*.jsonl.gz"))
-    times = {
-        name: pd.to_datetime(daily[name], format="ISO8601", utc=True)
-        for name in ("firstJoin", "meetingStart")
-    }
-    late = times["firstJoin"] - times["meetingStart"]
-    daily["seconds"] = late.dt.total_seconds()
-    tardy = daily.loc[
+    table = pd.concat(map(pd.read_parquet, table_files(folder, "attendees")))
+    late = table["firstJoin"] - table["meetingStart"]
+    table["seconds"] = late.dt.total_seconds()
+    tardy = table.loc[
         late > pd.Timedelta(minutes=minutes), ["reportId", "recordId", "displayName", "seconds"]
     ]
     return _rows(tardy.round({"seconds": 0}).astype({"seconds": int}).sort_values(["reportId", "recordId"]))
@@ -66,6 +63,4 @@ def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
-    from questions import ask
-
     ask(sys.argv[1:], who_attended, per_organizer_and_week, late_joiners)

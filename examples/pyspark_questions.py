@@ -1,6 +1,6 @@
 """Three questions, answered with PySpark from a copy of the archive.
 
-    attendance reports download FOLDER --what reports --what manifests --what daily
+    attendance reports download FOLDER --what reports --what manifests --what tables
     python examples/pyspark_questions.py FOLDER
 
 On a cluster, put `abfss://attendance@ACCOUNT.dfs.core.windows.net` in place of FOLDER.
@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
+from questions import ask, table_files
 
 LATE = 10  # minutes
 
@@ -23,7 +24,6 @@ REPORT = """
     >>
 """
 INDEX = "organizerId STRING, `end` TIMESTAMP, participants BIGINT"
-DAILY = "reportId STRING, recordId STRING, displayName STRING, meetingStart TIMESTAMP, firstJoin TIMESTAMP"
 
 
 @cache
@@ -58,9 +58,9 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    daily = spark().read.schema(DAILY).json(f"{folder}/daily")
+    table = spark().read.parquet(*table_files(folder, "attendees"))
     late = f.col("firstJoin").cast("double") - f.col("meetingStart").cast("double")
-    tardy = daily.where(late > minutes * 60)
+    tardy = table.where(late > minutes * 60)
     seconds = f.round(late).cast("bigint").alias("seconds")
     return _rows(tardy.select("reportId", "recordId", "displayName", seconds).orderBy("reportId", "recordId"))
 
@@ -70,6 +70,4 @@ def _rows(frame: DataFrame) -> list[tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
-    from questions import ask
-
     ask(sys.argv[1:], who_attended, per_organizer_and_week, late_joiners)

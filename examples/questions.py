@@ -1,5 +1,6 @@
 """What the three examples of engines have in common: how they are called, and how they show what they found."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,17 @@ def ask(
         per_organizer_and_week(folder),
     )
     show("Joined more than 10 minutes late", ("report", "record", "name", "seconds"), late_joiners(folder))
+
+
+def table_files(folder: str, table: str) -> list[str]:
+    """The files of a table in a copy: those that the manifests name, and no others that lie beside them."""
+    files = []
+    for file in sorted(Path(folder).glob("manifests/date=*/manifest.json")):
+        tables = json.loads(file.read_bytes())["tables"]
+        files += [str(Path(folder, each["path"])) for each in tables[table]]
+    if not files:
+        sys.exit(f"No manifest below {folder} names files of {table}.")
+    return files
 
 
 def show(title: str, columns: Sequence[str], rows: Rows) -> None:

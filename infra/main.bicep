@@ -18,6 +18,15 @@ param resourceGroupName string = 'rg-${environmentName}'
 @description('Notification sources to subscribe to.')
 param signals ('call-records' | 'virtual-events' | 'call-events')[] = ['call-records']
 
+@description('How Graph delivers. webhook: to a public address. event-hubs: to an event hub, so that no address is public; needs changeTrackingPrincipalId. event-grid: call records only, through a partner topic; infra/connect-event-grid.sh completes it.')
+param delivery ('webhook' | 'event-hubs' | 'event-grid') = 'webhook'
+
+@description('For a day after delivery was changed: the former way, which is then still received.')
+param formerDelivery ('' | 'webhook' | 'event-hubs' | 'event-grid') = ''
+
+@description('With event-hubs: object id of the tenant\'s service principal of Microsoft Graph Change Tracking (app 0bf30f3b-4a52-48df-9a82-234910c4a086), which alone may send.')
+param changeTrackingPrincipalId string = ''
+
 @description('The national cloud of the tenant\'s Microsoft Graph: usgov is L4 (GCC High), usgovdod L5. China (21Vianet) and other national clouds are refused: their Graph has no attendance reports, or no call records.')
 @allowed(['global', 'usgov', 'usgovdod'])
 param graphCloud string = 'global'
@@ -114,6 +123,16 @@ var dataStorageName = 'st${token}'
 var daysKept = retentionDays == 0 || retentionDays > 30
   ? retentionDays
   : fail('retentionDays is ${retentionDays}: it must be 0 (for ever), or 31 or more, as the sweep looks 30 days back.')
+var ways = union([delivery], empty(formerDelivery) ? [] : [formerDelivery])
+var others = filter(signals, signal => signal != 'call-records')
+var deliveries = delivery == 'event-grid' && !empty(others)
+  ? fail('signals names ${join(others, ' and ')}, and delivery is event-grid: Event Grid has call records only.')
+  : contains(ways, 'event-hubs') && empty(changeTrackingPrincipalId)
+      ? fail('changeTrackingPrincipalId is empty, and delivery is event-hubs: az ad sp show --id 0bf30f3b-4a52-48df-9a82-234910c4a086 --query id')
+      : ways
+var usesHub = contains(deliveries, 'event-hubs')
+var usesGrid = contains(deliveries, 'event-grid')
+var topicName = 'graph-${environmentName}'
 var isPrivate = existingNetwork == null || privateNetwork
   ? privateNetwork
   : fail('existingNetwork is given, and privateNetwork is false: set it to true.')
@@ -153,7 +172,25 @@ module host 'modules/host.bicep' = {
     identityName: identityName
     retentionDays: daysKept
     publicAccess: !isPrivate
+    receivesGridEvents: usesGrid
   }
+}
+
+module hub 'modules/hub.bicep' = if (usesHub) {
+  scope: group
+  params: {
+    name: 'evhns-${token}'
+    location: location
+    tags: allTags
+    appPrincipalId: identity.outputs.principalId
+    identityName: identityName
+    changeTrackingPrincipalId: changeTrackingPrincipalId
+  }
+}
+
+module partner 'modules/partner.bicep' = if (usesGrid) {
+  scope: group
+  params: { tags: allTags }
 }
 
 module data 'modules/data.bicep' = {
@@ -202,6 +239,8 @@ module privateEndpoints 'modules/network.bicep' = if (isPrivate) {
     hostStorageId: host.outputs.id
     dataStorageId: data.outputs.id
     vaultId: vault.outputs.id
+    usesHub: usesHub
+    hubId: usesHub ? hub!.outputs.id : ''
   }
 }
 
@@ -222,6 +261,11 @@ module app 'modules/app.bicep' = {
     erasureKeyUri: vault.outputs.erasureKeyUri
     encryptionKeyId: vault.outputs.encryptionKeyId
     signals: signals
+    deliveries: deliveries
+    hubNamespace: usesHub ? hub!.outputs.host : ''
+    partnerTopic: usesGrid
+      ? 'EventGrid:?azuresubscriptionid=${subscription().subscriptionId}&resourcegroup=${resourceGroupName}&partnertopic=${topicName}&location=${location}'
+      : ''
     graphCloud: graphCloud
     graphClientId: graphClientId
     organizers: organizers
@@ -270,4 +314,6 @@ output IDENTITY_CLIENT_ID string = identity.outputs.clientId
 output IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 output STORAGE_ACCOUNT string = data.outputs.name
 output HOST_STORAGE_ACCOUNT string = host.outputs.name
+output DELIVERY string = join(deliveries, ',')
+output PARTNER_TOPIC_NAME string = usesGrid ? topicName : ''
 output KEY_VAULT_NAME string = vault.outputs.name

@@ -16,6 +16,7 @@ from types import FrameType
 from local.stack import compose
 from local.stack.program import ROOT, StartError
 from local.stack.state import StateInUseError
+from shared.settings import DELIVERIES
 
 PEOPLE = 5  # in the meeting that ends once the month is archived
 WELCOME = """
@@ -40,6 +41,7 @@ def main() -> int:
     up = commands.add_parser("up", help="run the stack until Ctrl-C")
     up.add_argument("--graph-root", metavar="URL", help="use this Graph instead of the simulator")
     up.add_argument("--login-root", metavar="URL", help="use this login endpoint instead of the simulator's")
+    up.add_argument("--delivery", choices=DELIVERIES, help="how Graph delivers (default: webhook)")
     up.add_argument("--functions-port", metavar="N", type=_port, default=0, help="default: any free port")
     _takes_state(up, "folder for all state (default: .local/state)")
     up.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulated tenant")
@@ -122,6 +124,7 @@ def _up(options: argparse.Namespace) -> int:
             login_root=options.login_root,
             functions_port=options.functions_port,
             seed=options.seed,
+            settings={"DELIVERY": options.delivery} if options.delivery else None,
         ) as running:
             sys.stdout.write(json.dumps(running.announcement()) + "\n")
             sys.stdout.flush()

@@ -12,6 +12,7 @@
     ├── Undecipherable        a notification that cannot be decrypted: refused
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
+    ├── NotAsIndexed          a report is not as the index of its day says: the next refresh makes a new index
     ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
@@ -37,7 +38,10 @@ class AttendanceError(Exception):
 
 
 class SettingError(AttendanceError):
-    """An app setting is missing or wrong; the text names it, and a wrong value that cannot be a secret."""
+    """An app setting is missing or wrong.
+
+    The text names it, and a wrong value that cannot be a secret.
+    """
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"App setting {name} {problem}.")
@@ -57,6 +61,14 @@ class WrongUsage(AttendanceError):
 
 class SignInNeeded(AttendanceError):
     """Nobody is signed in at the command line; the text is what to do."""
+
+
+class NotAsIndexed(AttendanceError):
+    """The report in the blob `path` is gone, or is not as the index of its day says."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is not as its day's index says.")
+        self.path = path
 
 
 class NotANotification(AttendanceError):

@@ -18,7 +18,7 @@ from .days.manifests import Manifests
 from .days.sealing import Sealing
 from .graph.client import Graph
 from .graph.credentials import graph_token, managed_identity
-from .graph.meetings import MeetingIdCache
+from .graph.meetings import MeetingCache
 from .ledger.access import AccessRegister
 from .ledger.journal import Journal
 from .ledger.publish import Outcomes
@@ -32,7 +32,7 @@ from .storage.scans import ScanStore
 from .storage.state import StateStore
 from .storage.subscription_registry import SubscriptionRegistry
 from .storage.watchlist import Watchlist
-from .tables.attendee_table import AttendeeTable
+from .tables.day_tables import DayTables
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Services:
     state: StateStore
     heartbeat: Heartbeat
     access: AccessRegister
-    daily: AttendeeTable
+    tables: DayTables
     sealing: Sealing
     scans: ScanStore
     watch: Watchlist
@@ -57,7 +57,7 @@ class Services:
     news: NewsLimits
     keys: Keys
     validator: TokenValidator
-    meeting_ids: MeetingIdCache
+    meetings: MeetingCache
 
 
 def current() -> Services:
@@ -79,7 +79,7 @@ def assemble(
     """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     erasures = Erasures(state_container, settings.erasure_key)
-    daily = AttendeeTable(reports, manifests, erasures.current)
+    tables = DayTables(reports, manifests, settings.tenant_id, erasures.current)
     sealing = Sealing(state, manifests, settings)
     return Services(
         settings,
@@ -97,11 +97,11 @@ def assemble(
         state,
         Heartbeat(state),
         AccessRegister(state, upkeep, settings.client_id, settings.retry_first_delay),
-        daily,
+        tables,
         sealing,
         ScanStore(state, upkeep),
         Watchlist(state),
-        SubscriptionRegistry(state, graph, settings.notification_base_url),
+        SubscriptionRegistry(state, graph, settings),
         NewsLimits(),
         keys or NoKeys(),
         TokenValidator(
@@ -110,7 +110,7 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        MeetingIdCache(),
+        MeetingCache(),
     )
 
 

@@ -24,13 +24,21 @@ THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
 MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the maximum is that of Graph v1.0
 MIN_VARIETY = 8  # distinct characters of a random secret, and distinct steps between them
 MIN_RETENTION = 31  # days; Graph lists calls for 30, so calls deleted earlier would be archived again
+SUBJECT, SCHEDULE, NOTHING = "subject", "schedule", "none"
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
+WEBHOOK, EVENT_HUBS, EVENT_GRID = "webhook", "event-hubs", "event-grid"
+DELIVERIES = (WEBHOOK, EVENT_HUBS, EVENT_GRID)
 STATE_SUFFIX = "-state"
 
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NCRONTAB = re.compile(r"(\S+ +){5}\S+\Z")
 _CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,56}\Z")
+_NAMESPACE = re.compile(r"[a-z][a-z0-9-]{4,48}[a-z0-9](\.[a-z0-9-]+){3}\Z")
+_TOPIC = re.compile(
+    r"EventGrid:\?azuresubscriptionid=[0-9a-fA-F-]{36}&resourcegroup=[^&?#\s]{1,90}"
+    r"&partnertopic=[0-9A-Za-z-]{3,50}&location=[0-9a-z]{1,50}\Z"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+\Z")
 REFERENCE = "@Microsoft.KeyVault("
 _HOST = "WEBSITE_HOSTNAME"  # set by the platform
@@ -48,6 +56,7 @@ class Cloud:
     login_root: str
     storage_suffix: str
     vault_suffix: str
+    hub_suffix: str
     exchange_audience: str  # of a managed identity's token that stands for an app registration
     has_events: bool  # virtual events, and the events of calls
 
@@ -55,11 +64,14 @@ class Cloud:
 # fmt: off
 CLOUDS = {cloud.name: cloud for cloud in (
     Cloud("global", "https://graph.microsoft.com", "https://login.microsoftonline.com",
-        "core.windows.net", "vault.azure.net", "api://AzureADTokenExchange", has_events=True),
+        "core.windows.net", "vault.azure.net", "servicebus.windows.net",
+        "api://AzureADTokenExchange", has_events=True),
     Cloud("usgov", "https://graph.microsoft.us", "https://login.microsoftonline.us",
-        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "servicebus.usgovcloudapi.net",
+        "api://AzureADTokenExchangeUSGov", has_events=False),
     Cloud("usgovdod", "https://dod-graph.microsoft.us", "https://login.microsoftonline.us",
-        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "api://AzureADTokenExchangeUSGov", has_events=False),
+        "core.usgovcloudapi.net", "vault.usgovcloudapi.net", "servicebus.usgovcloudapi.net",
+        "api://AzureADTokenExchangeUSGov", has_events=False),
 )}
 # fmt: on
 
@@ -175,6 +187,40 @@ def _signals(name: str, text: str) -> frozenset[str]:
     if not names or not names <= set(SIGNALS):
         raise _not_allowed(name, text, ", ".join(SIGNALS))
     return names
+
+
+def _deliveries(name: str, text: str) -> tuple[str, ...]:
+    """Parse the way of delivery, and perhaps the one that it replaces."""
+    ways = tuple(text.split(","))
+    if not set(ways) <= set(DELIVERIES) or len(set(ways)) != len(ways):
+        raise SettingError(
+            name, f"is not one of {', '.join(DELIVERIES)}, or two of them separated by a comma"
+        )
+    if len(ways) > 2:
+        raise SettingError(name, "names more than two ways of delivery")
+    return ways
+
+
+def _namespace(name: str, text: str) -> str:
+    if not _NAMESPACE.match(text.lower()):
+        raise SettingError(name, "is not the host name of an Event Hubs namespace")
+    return text.lower()
+
+
+def _topic(name: str, text: str) -> str:
+    if not _TOPIC.match(text):
+        raise SettingError(
+            name,
+            "is not of the form EventGrid:?azuresubscriptionid=…&resourcegroup=…&partnertopic=…&location=…",
+        )
+    return text
+
+
+def _details(name: str, text: str) -> frozenset[str]:
+    names = frozenset(_split(text))
+    if names != {NOTHING} and (not names or not names <= {SUBJECT, SCHEDULE}):
+        raise SettingError(name, f"is not {NOTHING}, and contains something other than {SUBJECT}, {SCHEDULE}")
+    return names - {NOTHING}
 
 
 def _object_ids(name: str, text: str) -> frozenset[str]:
@@ -305,6 +351,15 @@ class Settings:
     notification_base_url: str = setting("NOTIFICATION_BASE_URL", _address, "",
         "Public address of the app's routes, https (http on a loopback address). Empty: "
         "`https://$WEBSITE_HOSTNAME/api`.", unset=_webhooks, missing=f"is missing, and {_HOST} is not set either")
+    deliveries: tuple[str, ...] = setting("DELIVERY", _deliveries, WEBHOOK,
+        "How Graph delivers: `webhook`, `event-hubs`, or `event-grid` (call records only). For a day after a move, "
+        "followed by a comma and the former way, which is then still received: `event-hubs,webhook`. No spaces.")
+    hub_namespace: str = setting("GraphEventHub__fullyQualifiedNamespace", _namespace, "",
+        "Host name of the Event Hubs namespace. Required with `event-hubs`, as are `…__credential` = `managedidentity` "
+        "and `…__clientId` for Functions itself.")
+    partner_topic: str = setting("PARTNER_TOPIC", _topic, "",
+        "The Event Grid partner topic as Graph addresses it: `EventGrid:?azuresubscriptionid=…&resourcegroup=…"
+        "&partnertopic=…&location=…`. Required with `event-grid`.")
     client_state: str = setting("CLIENT_STATE", _secret, REQUIRED,
         "Secret that Graph sends back with each notification; 32 to 128 random characters.", secret=True)
     client_state_previous: str = setting("CLIENT_STATE_PREVIOUS", _secret, "",
@@ -321,6 +376,9 @@ class Settings:
         "PEM file. Required with `call-events`.")
     organizers: frozenset[str] = setting("ORGANIZERS", _object_ids, "",
         "Object ids of the organizers in a pilot, comma-separated. Empty: everyone.", unset=lambda _: frozenset())
+    meeting_details: frozenset[str] = setting("MEETING_DETAILS", _details, f"{SUBJECT},{SCHEDULE}",
+        "Details of a meeting that are kept with its reports, comma-separated: `subject`, `schedule` (scheduled start "
+        "and end, chat thread, type); or `none`.")
     retry_first_delay: int = setting("RETRY_FIRST_DELAY", _whole_number(1, DAY), "60",
         "Initial retry delay in seconds for a report that is not ready; doubles after each attempt.")
     retry_window: int = setting("RETRY_WINDOW", _whole_number(1, 30 * DAY), "86400",
@@ -352,6 +410,11 @@ class Settings:
     def client_states(self) -> tuple[str, ...]:
         """The accepted client states, the current one first."""
         return tuple(state for state in (self.client_state, self.client_state_previous) if state)
+
+    @property
+    def delivery(self) -> str:
+        """The way by which Graph delivers, or is to deliver after the next maintenance."""
+        return self.deliveries[0]
 
     @property
     def has_plain_states(self) -> bool:
@@ -406,6 +469,7 @@ def _check_together(settings: Settings) -> None:
             "SIGNALS",
             f"names {VIRTUAL_EVENTS} or {CALL_EVENTS}, which Microsoft Graph has in the global cloud only",
         )
+    _check_delivery(settings)
     if CALL_EVENTS in settings.signals:
         for name, value in (("AZURE_CLIENT_ID", settings.graph_app_id), ("ENCRYPTION_KEY_ID", key)):
             if not value:
@@ -414,6 +478,24 @@ def _check_together(settings: Settings) -> None:
     if "://" in key and not re.fullmatch(rf"{vault}/keys/[0-9A-Za-z-]{{1,127}}(/[0-9a-f]{{32}})?", key):
         raise SettingError(
             "ENCRYPTION_KEY_ID", f"is not the address of a key in a vault of {cloud.vault_suffix}"
+        )
+
+
+def _check_delivery(settings: Settings) -> None:
+    suffix = settings.cloud.hub_suffix
+    if EVENT_HUBS in settings.deliveries:
+        name, value = "GraphEventHub__fullyQualifiedNamespace", settings.hub_namespace
+        if not value:
+            raise SettingError(name, f"is missing, and DELIVERY names {EVENT_HUBS}")
+        if not value.endswith(f".{suffix}"):
+            raise SettingError(name, f"is not a namespace of {suffix}")
+    if EVENT_GRID in settings.deliveries and not settings.partner_topic:
+        raise SettingError("PARTNER_TOPIC", f"is missing, and DELIVERY names {EVENT_GRID}")
+    others = sorted(settings.signals - {CALL_RECORDS})
+    if settings.delivery == EVENT_GRID and others:
+        raise SettingError(
+            "SIGNALS",
+            f"names {' and '.join(others)}, and DELIVERY is {EVENT_GRID}: Event Grid has call records only",
         )
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
-from .errors import ErasureKeyError, GraphError, NotOurMessage, SubscriptionError, retry_after
+from .days.manifests import RevisionReason
+from .errors import ErasureKeyError, GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check
 from .messages import tasks
 from .messages.tasks import (
     Backfill,
+    CleanTables,
     DeleteSubscription,
     Examine,
     Job,
     MaintainSubscriptions,
     NotificationsRefused,
+    RecordValidation,
     Redrive,
     RefreshDay,
     RenewSubscription,
@@ -33,9 +37,12 @@ from .messages.tasks import (
 )
 from .reconcile import sweep
 from .services import Services
+from .storage import heartbeat
 from .storage.clients import UPKEEP_QUEUE
 from .subscriptions import maintain
+from .tables.day_tables import GRACE
 
+CLEAN_MARGIN = timedelta(minutes=5)
 MAX_ATTEMPTS = 14  # in 4½ hours: Graph holds notifications for 4
 
 
@@ -86,10 +93,46 @@ def _subscribe_event(job: SubscribeEvent, services: Services) -> None:
 
 
 def _refresh_day(job: RefreshDay, services: Services) -> None:
-    """Write a day's manifest, then queue each part of its table."""
-    if services.sealing.refresh(job.day):
-        for part in services.daily.plan_parts(job.day):
+    """Write a day's manifest, then queue each part of its tables that must be written.
+
+    After an erasure, delete the files that may name the person.
+    """
+    manifest = services.sealing.refresh(job.day)
+    if manifest is None:
+        return
+    if RevisionReason.ERASURE in manifest.reasons:
+        services.tables.clean(job.day, at_once=True)
+    if manifest.complete and not manifest.has_tables:
+        parts = services.tables.plan_parts(job.day)
+        for part in parts:
             services.tasks.send(tasks.serialize_task(Task(part)))
+        if not parts:
+            _clean_later(job.day, services)
+    elif not manifest.reports:
+        _clean_tables(CleanTables(job.day), services)
+
+
+def _write_part(job: WriteDaily, services: Services) -> None:
+    """Write a part; when the manifest names all, have the files deleted that it named before.
+
+    If a report has changed since the index was made, have a new index made.
+    """
+    try:
+        if services.tables.write_part(job):
+            _clean_later(job.day, services)
+    except NotAsIndexed as change:
+        logs.info("tables.outdated", date=job.day, part=job.number, path=change.path)
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(job.day))))
+
+
+def _clean_tables(job: CleanTables, services: Services) -> None:
+    if not services.tables.clean(job.day):
+        _clean_later(job.day, services)
+
+
+def _clean_later(day: date, services: Services) -> None:
+    delay = GRACE + CLEAN_MARGIN
+    services.tasks.send(tasks.serialize_task(Task(CleanTables(day))), round(delay.total_seconds()))
 
 
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
@@ -99,9 +142,11 @@ HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {
     DeleteSubscription: lambda job, services: delete_subscription(services.graph, job.subscription_id),
     Examine: self_check.publish_findings,
     NotificationsRefused: lambda job, services: maintain.count_refusals(services, job),
+    RecordValidation: lambda _, services: services.heartbeat.record(heartbeat.VALIDATION, {}),
     Sweep: sweep.run_slice,
     Backfill: sweep.begin_backfill,
     Redrive: redrive.redrive_outcomes,
     RefreshDay: _refresh_day,
-    WriteDaily: lambda job, services: services.daily.write_part(job),
+    WriteDaily: _write_part,
+    CleanTables: _clean_tables,
 }

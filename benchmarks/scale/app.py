@@ -33,7 +33,7 @@ from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import blobs, clients
-from shared.tables import attendee_table
+from shared.tables import day_tables
 from tests.support.blobs import Blobs
 
 UPKEEP_INSTANCES = 40
@@ -215,11 +215,11 @@ def virtual(clock: Clock) -> Iterator[None]:
         stack.enter_context(mock.patch.object(times, "now", clock.datetime))
         for module in (graph, limits, redrive, slices):
             stack.enter_context(mock.patch.object(module, "time", ticking))
-        for pooled in (attendee_table, blobs):
+        for pooled in (day_tables, blobs):
             stack.enter_context(mock.patch.object(pooled, "ThreadPoolExecutor", Threads))
         listing = SimpleNamespace(wait=lambda: _Process.current().listing.wait())
         stack.enter_context(mock.patch.object(call_records, "_LISTING", listing))
-        stack.enter_context(mock.patch.object(attendee_table, "_PACKING", _Packing()))
+        stack.enter_context(mock.patch.object(day_tables, "_WRITING", _Packing()))
         stack.enter_context(mock.patch.object(logs, "_log", _say_nothing))
         logging.disable()
         try:

@@ -13,6 +13,9 @@ param previousClientStateUri string
 param erasureKeyUri string
 param encryptionKeyId string
 param signals string[]
+param deliveries string[]
+param hubNamespace string
+param partnerTopic string
 param graphCloud string
 param graphClientId string
 param organizers string[]
@@ -30,7 +33,8 @@ param extraAppSettings object
 // alone cannot be limited. A timer runs on one instance at a time.
 var groups = ['http', 'archive_reports', 'do_upkeep'] // http: health, on the instances of the webhooks
 var timers = ['maintain_subscriptions']
-var instances = length(groups) * maximumInstances + alwaysReadyInstances + length(timers)
+var alwaysReady = contains(deliveries, 'webhook') ? alwaysReadyInstances : 0 // only a webhook must answer within seconds
+var instances = length(groups) * maximumInstances + alwaysReady + length(timers)
 
 // In hundredths, because there are no fractions, and rounded down: 75 a second over 32 instances are 2.34 each.
 var hundredths = graphRequestsPerSecond * 100 / instances
@@ -88,7 +92,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstances
-        alwaysReady: alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alwaysReadyInstances }] : []
+        alwaysReady: alwaysReady > 0 ? [{ name: 'http', instanceCount: alwaysReady }] : []
         triggers: { http: { perInstanceConcurrency: 16 } }
       }
     }
@@ -128,6 +132,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
       AzureWebJobsStorage__tableServiceUri: host.properties.primaryEndpoints.table
       CLIENT_STATE: '@Microsoft.KeyVault(SecretUri=${clientStateUri})'
       CLIENT_STATE_PREVIOUS: '@Microsoft.KeyVault(SecretUri=${previousClientStateUri})'
+      DELIVERY: join(deliveries, ',')
       ENCRYPTION_KEY_ID: encryptionKeyId
       ERASURE_KEY: '@Microsoft.KeyVault(SecretUri=${erasureKeyUri})'
       FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '2097152' // 2 MiB; the app takes 1 MiB at most, the platform's default is 100
@@ -146,6 +151,14 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
     // With the addresses alone the host sometimes cannot create its client (azure-functions-host 11787). From a name it derives
     // the public cloud's address.
     graphCloud == 'global' ? { AzureWebJobsStorage__accountName: hostStorageName } : {},
+    contains(deliveries, 'event-hubs')
+      ? {
+          GraphEventHub__clientId: identityClientId
+          GraphEventHub__credential: 'managedidentity'
+          GraphEventHub__fullyQualifiedNamespace: hubNamespace
+        }
+      : {},
+    contains(deliveries, 'event-grid') ? { PARTNER_TOPIC: partnerTopic } : {},
     extraAppSettings
   )
 }

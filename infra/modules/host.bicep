@@ -9,8 +9,12 @@ param appPrincipalId string
 param identityName string
 param retentionDays int
 param publicAccess bool
+param receivesGridEvents bool
 
-var queueNames = ['meeting-signals', 'meeting-signals-poison', 'upkeep', 'upkeep-poison']
+var queueNames = concat(
+  ['meeting-signals', 'meeting-signals-poison', 'upkeep', 'upkeep-poison'],
+  receivesGridEvents ? ['graph-events', 'graph-events-poison'] : []
+)
 var deletedDays = 7
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {

@@ -9,16 +9,23 @@ param existing existingNetwork?
 param hostStorageId string
 param dataStorageId string
 param vaultId string
+param usesHub bool
+param hubId string
 
 // The suffix is .vault.azure.net in the public cloud, and the zone privatelink.vaultcore.azure.net.
 var vaultZone = 'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
-var zones = [
+// The suffix of storage is core.windows.net there, and that of Event Hubs servicebus.windows.net.
+var hubZone = 'privatelink.${replace(environment().suffixes.storage, 'core.', 'servicebus.')}'
+var zones = concat(everyZone, !usesHub ? [] : [{ group: 'namespace', zone: hubZone }])
+var everyZone = [
   { group: 'blob', zone: 'privatelink.blob.${environment().suffixes.storage}' }
   { group: 'queue', zone: 'privatelink.queue.${environment().suffixes.storage}' }
   { group: 'table', zone: 'privatelink.table.${environment().suffixes.storage}' }
   { group: 'vault', zone: vaultZone }
 ]
-var endpoints = [
+var endpoints = concat(everyEndpoint, !usesHub ? [] : [{ of: 'hub', group: 'namespace', zone: 4 }])
+var ids = { host: hostStorageId, data: dataStorageId, key: vaultId, hub: hubId }
+var everyEndpoint = [
   { of: 'host', group: 'blob', zone: 0 }
   { of: 'host', group: 'queue', zone: 1 }
   { of: 'host', group: 'table', zone: 2 }
@@ -83,7 +90,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2023-11-01' = [
         {
           name: '${each.of}-${each.group}'
           properties: {
-            privateLinkServiceId: (each.of == 'host' ? hostStorageId : each.of == 'data' ? dataStorageId : vaultId)
+            privateLinkServiceId: ids[each.of]
             groupIds: [each.group]
           }
         }
@@ -93,7 +100,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2023-11-01' = [
 ]
 
 resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2023-11-01' = [
-  for (each, index) in endpoints: if (isNew || zoneIds != null) {
+  for (each, index) in endpoints: if (isNew || contains(zoneIds ?? {}, each.group)) {
     parent: privateEndpoints[index]
     name: 'default'
     properties: {

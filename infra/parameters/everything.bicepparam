@@ -1,9 +1,12 @@
-// Everything enabled: all signals, a private network, consumers, an address list, audit logs, events of new blobs.
+// Everything enabled: all signals, an event hub beside the webhook, a private network, consumers, an address list, audit logs, events of new blobs.
 using '../main.bicep'
 
 param environmentName = 'attendance'
 param location = 'westeurope'
 param signals = ['call-records', 'virtual-events', 'call-events']
+param delivery = 'event-hubs'
+param formerDelivery = 'webhook'
+param changeTrackingPrincipalId = '7e000000-0000-4000-8000-000000000003'
 param graphClientId = '5c000000-0000-4000-8000-000000000001'
 param retentionDays = 365
 param storageRedundancy = 'Standard_GZRS'

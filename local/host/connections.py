@@ -59,6 +59,14 @@ class AppSettings:
             self._endpoint(connection, "blob"), name, self._credential(connection), **self._transport
         )
 
+    def namespace(self, connection: str) -> str:
+        """The host name of the Event Hubs namespace of a connection."""
+        name = f"{connection}__fullyQualifiedNamespace"
+        found = self._values.get(name.lower())
+        if not found:
+            raise MissingSettingError(f"Event Hubs connection '{connection}': setting '{name}' is missing")
+        return found
+
     @cached_property
     def _transport(self) -> dict[str, Any]:
         # The SDK's own patience (three tries, 15 s apart and more) would hold a webhook's sender for a minute.

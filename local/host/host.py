@@ -15,6 +15,8 @@ from azure.storage.blob import ContainerClient
 
 from local.host import hostjson
 from local.host.connections import AppSettings, MissingSettingError
+from local.host.event_hub_trigger import CONTAINER as HUB_CONTAINER
+from local.host.event_hub_trigger import EventHubListener
 from local.host.hostjson import HostJson
 from local.host.http_trigger import HttpRoute
 from local.host.invocation import BoundFunction, Invoker, bind
@@ -41,6 +43,8 @@ class Host:
         self.state = "Running"
         self._settings = AppSettings(environment)
         self._lease = int(environment.get("LOCAL_LEASE_SECONDS", LEASE_SECONDS))
+        self._hubs = environment.get("LOCAL_EVENT_HUBS", "")
+        self._retry_scale = float(environment.get("LOCAL_RETRY_SCALE", "1"))
         self._id = environment.get("AzureFunctionsWebHost__hostid", "local")
         self._options = HostJson()
         try:
@@ -77,6 +81,8 @@ class Host:
                 self.routes.append(HttpRoute.of(bound.name, bound.trigger, self._options.route_prefix, bound))
             case "queueTrigger":
                 self.listeners[bound.name] = self._queue_listener(bound)
+            case "eventHubTrigger":
+                self.listeners[bound.name] = self._event_hub_listener(bound)
             case "timerTrigger":
                 self.listeners[bound.name] = self._timer(bound)
             case kind:
@@ -87,6 +93,19 @@ class Host:
         poison = None if queue.endswith("-poison") else self._settings.queue(connection, f"{queue}-poison")
         client = self._settings.queue(connection, queue)
         return QueueListener(bound, client, poison, self._options.queues, self._lease, self.invoker)
+
+    def _event_hub_listener(self, bound: BoundFunction) -> EventHubListener:
+        if not self._hubs:
+            raise MissingSettingError("LOCAL_EVENT_HUBS, the folder of hubs on this machine, is missing")
+        return EventHubListener(
+            bound,
+            Path(self._hubs),
+            self._settings.namespace(bound.trigger["connection"]),
+            self._settings.container(STORAGE, HUB_CONTAINER),
+            self._options.event_batch_size,
+            self.invoker,
+            self._retry_scale,
+        )
 
     def _timer(self, bound: BoundFunction) -> Timer:
         schedule = Schedule(bound.trigger["schedule"])

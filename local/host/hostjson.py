@@ -47,6 +47,7 @@ class HostJson:
     function_timeout: float = 1800.0
     log_level: int = logging.INFO
     queues: QueueOptions = QueueOptions()
+    event_batch_size: int = 100
 
 
 def load(path: Path, environment: Mapping[str, str]) -> HostJson:
@@ -86,6 +87,7 @@ def load(path: Path, environment: Mapping[str, str]) -> HostJson:
             max_dequeue_count=read("extensions:queues:maxDequeueCount", _integer(1, 1_000_000), 5),
             base64=read("extensions:queues:messageEncoding", _is_base64, True),
         ),
+        event_batch_size=read("extensions:eventHubs:maxEventBatchSize", _integer(1, 10_000), 100),
     )
 
 

@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError
 
 from local.host.connections import AppSettings
 from local.host.queue_output import QueueOutput
-from local.host.runtime import Failure, Function, HttpReply, HttpRequest, Runtime
+from local.host.runtime import Failure, Function, HttpReply, Runtime, TriggerInput
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,10 @@ class Invoker:
     async def run(
         self,
         bound: BoundFunction,
-        value: str | HttpRequest,
+        value: TriggerInput,
         metadata: Mapping[str, Any] | None = None,
         trace: tuple[str, str] | None = None,
+        attempt: int = 0,
     ) -> HttpReply | None:
         """Call the function and write its outputs.
 
@@ -90,7 +91,7 @@ class Invoker:
         about = {"function": bound.name}
         started = time.perf_counter()
         try:
-            reply = await self._run(bound, value, metadata or {}, trace or fresh_trace())
+            reply = await self._run(bound, value, metadata or {}, trace or fresh_trace(), attempt)
         except TimeoutError:
             log.critical("not done within functionTimeout (%s s): the host exits", self._timeout, extra=about)
             os._exit(1)
@@ -103,13 +104,14 @@ class Invoker:
     async def _run(
         self,
         bound: BoundFunction,
-        value: str | HttpRequest,
+        value: TriggerInput,
         metadata: Mapping[str, Any],
         trace: tuple[str, str],
+        attempt: int,
     ) -> HttpReply | None:
         async with asyncio.timeout(self._timeout):
             outcome = await self._runtime.invoke(
-                bound.function, str(uuid.uuid4()), bound.trigger["name"], value, metadata, trace
+                bound.function, str(uuid.uuid4()), bound.trigger["name"], value, metadata, trace, attempt
             )
         for name, items in outcome.outputs.items():
             try:

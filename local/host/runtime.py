@@ -35,7 +35,9 @@ __all__ = [
     "HttpRequest",
     "IndexingError",
     "Outcome",
+    "Retries",
     "Runtime",
+    "TriggerInput",
 ]
 
 
@@ -48,12 +50,26 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True)
+class Retries:
+    """A function's retry policy: at most so many after the first run, with growing pauses in seconds."""
+
+    most: int
+    shortest: float = 0.0
+    longest: float = 0.0
+
+    def delay(self, attempt: int) -> float:
+        """The pause after run `attempt`, which is 0 at first."""
+        return min(self.shortest * 2.0 ** min(attempt, 30), self.longest)
+
+
+@dataclass(frozen=True)
 class Function:
     """A function as the app declares it, with unresolved bindings of function.json."""
 
     name: str
     id: str
     bindings: tuple[dict[str, Any], ...]
+    retries: Retries | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,9 @@ class Outcome:
 
     reply: HttpReply | None = None
     outputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+type TriggerInput = str | tuple[str, ...] | HttpRequest
 
 
 class Runtime:
@@ -116,7 +135,12 @@ class Runtime:
         start_threadpool_executor()
         threading.Thread(target=self._loop.run_forever, name="functions", daemon=True).start()
         return [
-            Function(item.name, item.function_id, tuple(json.loads(binding) for binding in item.raw_bindings))
+            Function(
+                item.name,
+                item.function_id,
+                tuple(json.loads(binding) for binding in item.raw_bindings),
+                _retries(item.retry_options),
+            )
             for item in indexed
         ]
 
@@ -125,22 +149,23 @@ class Runtime:
         function: Function,
         invocation_id: str,
         parameter: str,
-        value: str | HttpRequest,
+        value: TriggerInput,
         metadata: Mapping[str, Any],
         trace: tuple[str, str],
+        attempt: int = 0,
     ) -> Outcome:
         """Run one function.
 
-        `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate).
+        `value` and `metadata` feed its trigger, `trace` is (traceparent, tracestate), `attempt` the number of retries.
 
-        A str goes to a queue trigger as text and to a timer trigger as JSON. Raises Failure.
+        A str goes to a queue trigger as text and to a timer trigger as JSON, a tuple of them to an event hub trigger.
+        Raises Failure.
         """
         kind = next(binding["type"] for binding in function.bindings if binding["name"] == parameter)
-        datum = (
-            _http(value) if isinstance(value, HttpRequest) else Datum(value, _TEXT_KINDS.get(kind, "string"))
-        )
         details = {name: Datum(json.dumps(item), "json") for name, item in metadata.items()}
-        call = self._call(function, invocation_id, [(parameter, datum)], details, trace)
+        call = self._call(
+            function, invocation_id, [(parameter, _datum(value, kind))], details, trace, attempt
+        )
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
 
     async def _call(
@@ -150,12 +175,14 @@ class Runtime:
         inputs: list[tuple[str, Any]],
         metadata: dict[str, Any],
         trace: tuple[str, str],
+        attempt: int,
     ) -> Outcome:
+        most = function.retries.most if function.retries else 0
         invocation_id_cv.set(invocation_id)
         self._running[invocation_id] = function.name
         try:
             ok, returned, outputs, error, _ = await native_invocation.invocation_request_native(
-                invocation_id, function.id, inputs, metadata, *trace
+                invocation_id, function.id, inputs, metadata, *trace, attempt, most
             )
         finally:
             del self._running[invocation_id]
@@ -183,6 +210,25 @@ class _Messages:
 
     class RpcRetryOptions(SimpleNamespace):
         pass
+
+
+def _retries(options: Any) -> Retries | None:
+    """The retry policy that was indexed, with either strategy."""
+    if options is None:
+        return None
+    if options.retry_strategy == "fixed_delay":
+        pause = options.delay_interval.total_seconds()
+        return Retries(options.max_retry_count, pause, pause)
+    shortest, longest = options.minimum_interval, options.maximum_interval
+    return Retries(options.max_retry_count, shortest.total_seconds(), longest.total_seconds())
+
+
+def _datum(value: TriggerInput, kind: str) -> Any:
+    if isinstance(value, HttpRequest):
+        return _http(value)
+    if isinstance(value, tuple):
+        return Datum(SimpleNamespace(string=list(value)), "collection_string")
+    return Datum(value, _TEXT_KINDS.get(kind, "string"))
 
 
 def _http(request: HttpRequest) -> Any:

@@ -132,7 +132,7 @@ def _simulator(options: argparse.Namespace) -> Simulator:
         world.tenant_id, authority, options.audience, world.people, bytes.fromhex(key) if key else None
     )
     tokens = TokenCheck(options.audience, options.app_id.lower())
-    simulator = Simulator(world, tokens, login, authority, options.state)
+    simulator = Simulator(world, tokens, login, authority, options.state, options.hubs)
     simulator.load()
     if options.cloud != "global":
         simulator.settings.virtual_events = "badRequest"
@@ -191,6 +191,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--state", type=Path, metavar="FILE")
+    parser.add_argument("--hubs", type=Path, metavar="DIR", help="folder of the event hubs of this machine")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin reaches end of file")
     return parser.parse_args()
 

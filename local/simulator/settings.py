@@ -54,6 +54,12 @@ class SimulatorSettings:
     """Notifications that fall into the same span of this length and share a URL go out in one POST; 0: alone."""
     clock_offset: float = 0.0
     """Seconds by which Graph's clock is ahead of this machine's, as the Date header and expiry times show it."""
+    sends_to_hub: bool = True
+    """Whether Graph has the role Azure Event Hubs Data Sender on the hub."""
+    is_partner: bool = True
+    """Whether a partner configuration lets Graph create partner topics."""
+    topic_is_connected: bool = False
+    """Whether the partner topic is active and has an event subscription; until then its events are lost."""
     evaluate_after: int = 100
     """Responses that an endpoint must have given before it can become slow or drop (a figure of 2023)."""
 

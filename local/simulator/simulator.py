@@ -26,6 +26,7 @@ from local.simulator.api.tokens import TokenCheck
 from local.simulator.api.virtual_events import VirtualEvents
 from local.simulator.calls import Call
 from local.simulator.delivery.bodies import Bodies
+from local.simulator.delivery.carriers import Carriers
 from local.simulator.delivery.dispatch import Delivery
 from local.simulator.delivery.notifications import Announcement, Notification
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
@@ -54,7 +55,13 @@ class Simulator:
     """One simulated tenant with everything that acts on it."""
 
     def __init__(
-        self, world: World, tokens: TokenCheck, login: Login, authority: str, state: Path | None = None
+        self,
+        world: World,
+        tokens: TokenCheck,
+        login: Login,
+        authority: str,
+        state: Path | None = None,
+        hubs: Path | None = None,
     ) -> None:
         self.world = world
         self.events = Events(world)
@@ -67,14 +74,18 @@ class Simulator:
         self.calls: deque[Call] = deque(maxlen=100_000)
         publisher = Publisher(world.tenant_id, authority, login.keys)
         self.bodies = Bodies(world.tenant_id, self.settings, publisher, self.forgeries)
-        self.delivery = Delivery(self.subscriptions, self.settings, self.bodies, self.changed)
+        source = f"/tenants/{world.tenant_id}/applications/{tokens.app_id}"
+        self.carriers = Carriers(hubs, self.settings, source)
+        self.delivery = Delivery(self.subscriptions, self.settings, self.bodies, self.carriers, self.changed)
         self._state = state
         self._dirty = asyncio.Event()
         meetings = OnlineMeetings(world)
         self.routes = [
             *CallRecords(world, self.settings).routes(),
             *meetings.routes(),
-            *Subscribing(self.subscriptions, self.events, self.settings, self.delivery.resume).routes(),
+            *Subscribing(
+                self.subscriptions, self.events, self.settings, self.carriers, self.delivery.resume
+            ).routes(),
         ]
         throttle = Throttle(EVENTS_SPAN)
         for kind in get_args(EventKind.__value__):

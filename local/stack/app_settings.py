@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from local.sign_in.metadata import AUTHORITIES
 from local.stack.azurite import Azurite
 from local.stack.identity import CLIENT_ID, TENANT, Identity
-from shared.settings import TABLE
+from shared.settings import CLOUDS, TABLE
 
 # Graph's address is the audience of its tokens too, so it stays the cloud's when GRAPH_ROOT leads elsewhere.
 AUDIENCES = {
@@ -19,9 +19,17 @@ AUDIENCES = {
 }
 
 
+HUB_SUFFIXES = {name: cloud.hub_suffix for name, cloud in CLOUDS.items()}
+TOPIC = (
+    "EventGrid:?azuresubscriptionid=00000000-0000-4000-8000-000000000000&resourcegroup=rg-attendance"
+    "&partnertopic=attendance&location=westeurope"
+)
+
+
 def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     """The given settings, and the defaults that depend on no address."""
     # No proxy of this machine's environment knows a way to the loopback address. Both spellings are in use.
+    cloud = given.get("GRAPH_CLOUD", "global")
     direct = ",".join(filter(None, [given.get("NO_PROXY"), given.get("no_proxy"), "127.0.0.1,localhost"]))
     return {
         "ATTENDANCE_CONTAINER": "attendance",
@@ -29,6 +37,8 @@ def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
         "AZURE_CLIENT_ID": CLIENT_ID,
         "TENANT_ID": TENANT,
         "SIGNALS": "call-records",
+        "GraphEventHub__fullyQualifiedNamespace": f"attendance.{HUB_SUFFIXES.get(cloud, HUB_SUFFIXES['global'])}",
+        "PARTNER_TOPIC": TOPIC,
         "GRAPH_RATE": "200",
         "MAINTAIN_SCHEDULE": "0 */15 * * * *",
         "SWEEP_SCHEDULE": "0 0 * * * *",

@@ -6,6 +6,7 @@ stack ends, all that it started ends with it; started again on the same state, i
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import sys
@@ -24,11 +25,13 @@ from local.stack import app_settings, azurite, certificates, identity, ports, st
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log, Program, StartError
 from local.stack.state import StackState, hold, write
+from shared.settings import EVENT_GRID
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
     from azure.storage.queue import QueueServiceClient
 
+HUBS = "hubs"  # below the state folder
 SECONDS_TO_START = 60.0
 SECONDS_TO_STOP = 5.0
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -189,6 +192,8 @@ def up(
         if simulator:
             said = json.loads(simulator.await_line(r'^{"url": .*}$', SECONDS_TO_START)[0])
             graph_root, simulated_login = said["url"], said["login"]
+            if EVENT_GRID in chosen.get("DELIVERY", ""):
+                connect_topic(graph_root, account, principal)
         functions = FunctionsHost(
             app, _functions_port(functions_port, last.get("functions", 0)), log, lock=held.lock
         )
@@ -202,6 +207,7 @@ def up(
             client_state=held.client_state(),
             erasure_key=held.erasure_key(),
         )
+        environment["LOCAL_EVENT_HUBS"] = str(held.folder / HUBS)
         stack = Stack(
             account,
             principal,
@@ -222,6 +228,26 @@ def up(
         yield stack
 
 
+def connect_topic(graph: str, account: azurite.Azurite, principal: identity.Identity) -> None:
+    """Do what infra/connect-event-grid.sh does: lead the partner topic's events to the queue."""
+    queue = {
+        "url": f"{account.queue_url}/graph-events",
+        "identityEndpoint": principal.endpoint,
+        "identityHeader": principal.header,
+        "clientId": principal.client_id,
+        "ca": str(account.ca),
+    }
+    address = urlsplit(graph)
+    connection = http.client.HTTPConnection(address.netloc, timeout=30)
+    try:
+        connection.request(
+            "PUT", "/_control/grid-queue", json.dumps(queue), {"Content-Type": "application/json"}
+        )
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
 def _simulator(
     held: StackState, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
 ) -> Program:
@@ -237,6 +263,7 @@ def _simulator(
         *("--audience", app_settings.audience(settings)),
         *("--seed", str(seed)),
         *("--state", str(held.folder / "graph.json")),
+        *("--hubs", str(held.folder / HUBS)),
     ]
     if registration:
         command += ["--registration", registration, "--trusts", identity.OBJECT_ID]

@@ -36,12 +36,18 @@ from local.stack.compose import Stack
 from local.stack.program import Log, StartError
 from shared.cli.draw.terminal import Drawing
 from shared.cli.draw.timeline import parse_timeline
+from shared.settings import DELIVERIES, EVENT_GRID, EVENT_HUBS, WEBHOOK
 
 SECONDS_TO_SETTLE = 90.0
 SECONDS_TO_SUBSCRIBE = 30.0
 SECONDS_TO_SEAL = 90.0
 SECONDS_BETWEEN_LOOKS = 0.5
 SETTINGS = {"RETRY_FIRST_DELAY": "2"}
+VALIDATION = {
+    WEBHOOK: "Graph validates the two webhooks",
+    EVENT_HUBS: "Graph sends a validation message to the event hub",
+    EVENT_GRID: "Graph creates its partner topic",
+}
 FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
 CROWD = 1_200
 WIDTH = 75  # columns
@@ -74,25 +80,26 @@ class Case:
 def main(arguments: Sequence[str]) -> int:
     """Run the demo; return 0 if every outcome is as expected."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.parse_args(arguments)
+    parser.add_argument("--delivery", choices=DELIVERIES, default=WEBHOOK, help="how Graph delivers")
+    delivery = parser.parse_args(arguments).delivery
     console = Console(highlight=False)
     console.width = min(console.width, WIDTH)
     with tempfile.TemporaryDirectory(prefix="attendance-demo-") as folder, _log(Path(folder)) as (log, file):
         try:
-            return _run(console, log)
+            return _run(console, log, delivery)
         except (StartError, TimeoutError, requests.RequestException) as failure:
             console.print(f"[red]The demo failed:[/] {failure}\n\nLast lines of the log:")
             console.print("\n".join(file.read_text().splitlines()[-40:]), markup=False)
             return 1
 
 
-def _run(console: Console, log: Log) -> int:
+def _run(console: Console, log: Log, delivery: str) -> int:
     began = time.monotonic()
     console.print("Starting storage, identity, a simulated Graph and the Functions host …")
-    with compose.up(settings=SETTINGS, log=log) as running:
+    with compose.up(settings=SETTINGS | {"DELIVERY": delivery}, log=log) as running:
         control = Control(running.graph)
         container = running.blob_service().get_container_client(running.container)
-        console.print("The app creates its subscription; Graph validates the two webhooks …")
+        console.print(f"The app creates its subscription; {VALIDATION[delivery]} …")
         _subscribe(running, control)
         console.print("A dozen meetings end; Graph does not announce one of them …\n")
         cases = _end_meetings(control)

@@ -57,7 +57,10 @@ def archive_month(functions: str) -> None:
 
 
 def announce_meeting(control: Control, functions: str, participants: int) -> None:
-    """End a meeting now, and wait until the app has its notification. Raises TimeoutError."""
+    """End a meeting now, and wait until the app has its notification.
+
+    Raises TimeoutError.
+    """
     control.add_session(NewSession(control.add_meeting().meeting_id, participants=participants))
     deadline = time.monotonic() + SECONDS_TO_ANNOUNCE
     while not _health(functions)["lastNotification"]:

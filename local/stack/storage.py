@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
     from azure.storage.queue import QueueServiceClient
 
-QUEUES = ("meeting-signals", "meeting-signals-poison", "upkeep", "upkeep-poison")
+QUEUES = (
+    "meeting-signals",
+    "meeting-signals-poison",
+    "upkeep",
+    "upkeep-poison",
+    "graph-events",
+    "graph-events-poison",
+)
 RESOURCE = "https://storage.azure.com"
 API_VERSION = "2025-11-05"
 MADE_OR_THERE = {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT, HTTPStatus.CONFLICT}

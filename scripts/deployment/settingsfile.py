@@ -10,11 +10,12 @@ from typing import Any
 NAMES = {
     "ATTENDANCE_CONTAINER", "AZURE_CLIENT_ID", "CONFIRM_AFTER", "DELIVERY", "ENCRYPTION_KEY_ID", "GRAPH_CLIENT_ID",
     "GRAPH_CLOUD", "GRAPH_RATE", "GRAPH_ROOT", "LOGIN_ROOT", "MAINTAIN_SCHEDULE", "MEETING_DETAILS",
-    "NOTIFICATION_BASE_URL", "NOTIFICATION_MAX_BYTES", "ORGANIZERS", "RETENTION_DAYS", "RETRY_FIRST_DELAY",
-    "RETRY_WINDOW", "SIGNALS", "SWEEP_SCHEDULE", "TENANT_ID",
+    "NOTIFICATION_BASE_URL", "NOTIFICATION_MAX_BYTES", "ORGANIZERS", "PARTNER_TOPIC", "RETENTION_DAYS",
+    "RETRY_FIRST_DELAY", "RETRY_WINDOW", "SIGNALS", "SWEEP_SCHEDULE", "TENANT_ID",
 }  # fmt: skip
 _CONNECTION = re.compile(
-    r"(AzureWebJobs|Attendance)Storage__(\w+ServiceUri|accountName|clientId|credential)\Z"
+    r"(AzureWebJobsStorage|AttendanceStorage|GraphEventHub)"
+    r"__(\w+ServiceUri|accountName|clientId|credential|fullyQualifiedNamespace)\Z"
 )
 _REFERENCE = "@Microsoft.KeyVault("
 _SIGNED = re.compile(r"[?&]sig=", re.IGNORECASE)  # a shared access signature

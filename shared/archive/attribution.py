@@ -13,7 +13,7 @@ from ..graph.join_urls import join_url_key, series_id
 from ..graph.reports import ReportLocation
 
 OF_EVENT = ("eventid", "sessionid")
-FACTS = ("meetingid", "organizerid", "joinweburl", "joinurlkey", "seriesid", *OF_EVENT)
+FACTS = ("meetingid", "organizerid", "joinweburl", "joinurlkey", "seriesid", "details", *OF_EVENT)
 
 
 def attribution(reports: ReportLocation) -> dict[str, str]:

@@ -131,9 +131,7 @@ class Attempt:
         self._source: ReportSource = (
             EventSource(record, services.graph, services.settings)
             if kind_of(record.signal_id) is SignalKind.REPORT_READY
-            else MeetingSource(
-                record, services.graph, services.settings, services.meeting_ids, services.watch
-            )
+            else MeetingSource(record, services.graph, services.settings, services.meetings, services.watch)
         )
         self.meeting = record.meeting
 

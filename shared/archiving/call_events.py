@@ -1,7 +1,8 @@
 """Verify and decrypt call-event notifications, and queue the calls that ended.
 
-The validation tokens are checked before anything is decrypted. A rejected item is logged without its content. Its
-meeting is not lost, because the call record arrives later.
+The validation tokens are checked before anything is decrypted. Graph sends none to an event hub: there the role that
+lets only Graph send vouches, and the trigger, not the body, says that a notification came that way. A rejected item is
+logged without its content. Its meeting is not lost, because the call record arrives later.
 
 Source: https://learn.microsoft.com/graph/changenotifications-for-onlinemeeting
 """
@@ -20,7 +21,7 @@ from ..crypto.signing_keys import RETRY_AFTER
 from ..errors import NotGenuine, Unavailable, Undecipherable, UnknownKey
 from ..messages.resource_paths import extract_join_url
 from ..messages.rich_notifications import EncryptedBatch, RichItem
-from ..messages.signals import News, call_event_signal_id, serialize_message
+from ..messages.signals import Door, News, call_event_signal_id, serialize_message
 from ..services import Services
 from ..storage.watchlist import Watchlist
 from . import admission
@@ -37,18 +38,7 @@ def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     They are sent again if the signing keys cannot be read, or lack a token's key. Raises Unavailable if that does not
     help, or if the private key cannot be read; the queue then delivers the message again.
     """
-    try:
-        services.validator.verify(encrypted.tokens)
-    except (UnknownKey, Unavailable) as refusal:
-        if encrypted.waits < (KEY_WAITS if isinstance(refusal, UnknownKey) else MAX_WAITS):
-            admission.send_later(encrypted, KEY_WAIT, services)
-        elif isinstance(refusal, Unavailable):
-            raise
-        else:
-            logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
-        return
-    except NotGenuine as refusal:
-        logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+    if not _is_vouched_for(encrypted, services):
         return
     ended: dict[str, News] = {}
     for item in encrypted.items:
@@ -65,6 +55,29 @@ def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
     for news in ended.values():
         services.journal.queue.send(serialize_message(news))
     logs.info("events.opened", items=len(encrypted.items), signals=[*ended])
+
+
+def _is_vouched_for(encrypted: EncryptedBatch, services: Services) -> bool:
+    """Whether Graph sent these items: by their tokens, or by the role that lets it send to the hub.
+
+    If that cannot be said yet, they are sent again. Raises Unavailable if that does not help.
+    """
+    if encrypted.door is Door.EVENT_HUBS:
+        return True
+    try:
+        services.validator.verify(encrypted.tokens)
+    except (UnknownKey, Unavailable) as refusal:
+        if encrypted.waits < (KEY_WAITS if isinstance(refusal, UnknownKey) else MAX_WAITS):
+            admission.send_later(encrypted, KEY_WAIT, services)
+        elif isinstance(refusal, Unavailable):
+            raise
+        else:
+            logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return False
+    except NotGenuine as refusal:
+        logs.warning("notification.forged", items=len(encrypted.items), reason=str(refusal))
+        return False
+    return True
 
 
 def _is_about(item: RichItem, data: Mapping[str, Any]) -> bool:

@@ -15,7 +15,8 @@ from ..errors import AccessDenied, NotFound, Refused, Undecided, Unsupported
 from ..graph import events, meetings, reports
 from ..graph.client import Graph
 from ..graph.join_urls import parse_join_url
-from ..graph.meetings import CallRecord, MeetingIdCache
+from ..graph.meeting_details import select_details
+from ..graph.meetings import CallRecord, MeetingCache
 from ..graph.reports import EventReports, MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import Cause, Record, Result
 from ..messages.signals import Meeting, Origin, SignalKind, kind_of, subject_of
@@ -86,7 +87,7 @@ class MeetingSource:
     record: Record
     graph: Graph
     settings: Settings
-    meeting_ids: MeetingIdCache
+    known_meetings: MeetingCache
     watchlist: Watchlist
 
     def is_incomplete(self, meeting: Meeting) -> bool:
@@ -127,26 +128,33 @@ class MeetingSource:
             raise NotFound(
                 "find meeting", "neither the call record nor the link names an organizer of this tenant"
             )
-        if meeting.meeting_id is None:
+        if meeting.meeting_id is None or meeting.details is None:
             meeting = self._find_meeting(meeting, organizer_id, join_url)
-        return meeting, MeetingReports(meeting.organizer_id or "", meeting.meeting_id or "", join_url)
+        return meeting, MeetingReports(
+            meeting.organizer_id or "", meeting.meeting_id or "", join_url, details=meeting.details
+        )
 
     def _find_meeting(self, meeting: Meeting, organizer_id: str, join_url: str) -> Meeting:
         """Find the meeting of its organizer, or else of the one in the join URL."""
         try:
-            return replace(meeting, meeting_id=self.meeting_ids.find(self.graph, organizer_id, join_url))
+            return self._with_meeting(meeting, organizer_id, join_url)
         except (AccessDenied, NotFound) as failure:
             other = self._other_organizer(organizer_id, join_url)
             if other is None:
                 raise
             try:
-                meeting_id = self.meeting_ids.find(self.graph, other, join_url)
+                return self._with_meeting(meeting, other, join_url)
             except (AccessDenied, NotFound) as second:
                 if isinstance(failure, NotFound) and isinstance(second, AccessDenied):
                     second.organizer_id = other
                     raise
                 raise failure from None
-        return replace(meeting, organizer_id=other, meeting_id=meeting_id)
+
+    def _with_meeting(self, meeting: Meeting, organizer_id: str, join_url: str) -> Meeting:
+        """Add the id and the details of this organizer's meeting."""
+        found = self.known_meetings.find(self.graph, organizer_id, join_url)
+        details = select_details(found.details, self.settings.meeting_details)
+        return replace(meeting, organizer_id=organizer_id, meeting_id=found.id, details=details)
 
     def _other_organizer(self, organizer_id: str, join_url: str) -> str | None:
         """Return the join URL's organizer if it is another one, and in scope."""
@@ -164,7 +172,7 @@ class MeetingSource:
         try:
             headers = reports.list_reports(self.graph, where)
         except (NotFound, AccessDenied):
-            self.meeting_ids.forget(meeting.organizer_id or "", meeting.join_url or "")
+            self.known_meetings.forget(meeting.organizer_id or "", meeting.join_url or "")
             raise
         return matching.match_reports(
             headers,
@@ -203,6 +211,8 @@ class EventSource:
         with contextlib.suppress(NotFound, Refused):
             found = events.get_session(self.graph, session)
             join_url, organizer = join_url or found.join_url, found.organizer_id
+            details = select_details(found.details, self.settings.meeting_details)
+            meeting = replace(meeting, details=details)
         if organizer is None:
             organizer = events.get_event(self.graph, session.source, session.event_id).organizer_id
         return replace(meeting, join_url=join_url, organizer_id=organizer or meeting.organizer_id), None
@@ -214,7 +224,9 @@ class EventSource:
     def _where(self, meeting: Meeting) -> EventReports:
         if meeting.event is None:
             raise NotFound("get attendance report", "the record names no session")
-        return EventReports(meeting.event, meeting.organizer_id or "", meeting.join_url or "")
+        return EventReports(
+            meeting.event, meeting.organizer_id or "", meeting.join_url or "", meeting.details
+        )
 
     def select_reports(self, meeting: Meeting, where: ReportLocation, now: datetime) -> Selection:
         """Select the one report of the signal."""

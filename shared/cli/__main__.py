@@ -9,7 +9,10 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Import and run the command line; Ctrl-C during the half second of imports ends it without a traceback."""
+    """Import and run the command line.
+
+    Ctrl-C during the half second of imports ends it without a traceback.
+    """
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     from . import main as command_line
 

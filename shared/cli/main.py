@@ -56,7 +56,7 @@ EXAMPLES = {
     "watch remove": "attendance watch remove 'https://teams.microsoft.com/l/meetup-join/…'",
     "reports list": "attendance reports list --from 2026-11-23 --to 2026-11-23 --output csv",
     "reports show": "attendance reports show c9b6db1c-d5eb-427d-a5c0-20088d9b22d7 --output meeting.html",
-    "reports download": "attendance reports download copy --from 2026-11-01 --to 2026-11-30 --what daily",
+    "reports download": "attendance reports download copy --from 2026-11-01 --to 2026-11-30 --what tables",
     "me list": "attendance me list 'https://teams.microsoft.com/l/meetup-join/…' --client-id ID",
     "person find": "attendance person find megan@contoso.com --from 2026-11-01 --to 2026-11-30",
     "person erase": "attendance person erase megan@contoso.com --dry-run",

@@ -251,7 +251,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(body: bytes, file: Path | None) -> None:
-    """Write JSON to stdout or atomically to a file, with an end of line; see `escape_json`."""
+    """Write JSON to stdout or atomically to a file, with an end of line.
+
+    See `escape_json`.
+    """
     write_output(escape_json(body.decode("utf-8", "backslashreplace")).encode() + b"\n", file)
 
 

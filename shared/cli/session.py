@@ -86,7 +86,10 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """The app's settings, as far as they are known here; those of a file only with addresses that are trusted."""
+        """The app's settings, as far as they are known here.
+
+        Those of a file only with addresses that are trusted.
+        """
         loaded = settings.load(self.environ, complete=False)
         if self.source is not Source.ENVIRONMENT:
             addresses.check_addresses(loaded, local=self.source is Source.LOCAL)
@@ -94,7 +97,10 @@ class Session:
 
     @cached_property
     def credential(self) -> TokenCredential:
-        """The credential for storage, signed in. Raises SignInNeeded before anything else is tried."""
+        """The credential for storage, signed in.
+
+        Raises SignInNeeded before anything else is tried.
+        """
         credential = sign_in.choose_credential(self.sign_in or SignIn.AUTO, self.settings, self.client_id)
         credential.get_token(sign_in.STORAGE_SCOPE)
         return credential
@@ -158,7 +164,10 @@ class Session:
         return Queue(self.queues, clients.UPKEEP_QUEUE)
 
     def app_version(self) -> str:
-        """Return the version of the app, as it last published it; "" if this command did not read its state."""
+        """Return the version of the app, as it last published it.
+
+        "" if this command did not read its state.
+        """
         if "host_blobs" not in self.__dict__:
             return ""
         try:
@@ -168,7 +177,10 @@ class Session:
         return run.version if run else ""
 
     def erasure_key(self) -> str:
-        """The secret ERASURE_KEY, from Key Vault where the settings refer to it. Raises AttendanceError."""
+        """The secret ERASURE_KEY, from Key Vault where the settings refer to it.
+
+        Raises AttendanceError.
+        """
         text, declared = self.environ.get(ERASURE_KEY, "").strip(), self.settings.erasure_key
         if text.startswith(settings.REFERENCE):
             return vault.read_reference(ERASURE_KEY, text, self.credential, self.settings.cloud)

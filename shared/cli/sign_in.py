@@ -61,7 +61,10 @@ class UserCredential:
         self._lock = threading.Lock()
 
     def get_token(self, *scopes: str, claims: str | None = None, **options: Any) -> AccessToken:
-        """Return a token for these scopes, possibly cached. Raises SignInNeeded, which quotes no more than a code."""
+        """Return a token for these scopes, possibly cached.
+
+        Raises SignInNeeded, which quotes no more than a code.
+        """
         with self._lock:
             token = self._tokens.get(scopes)
             if token is None or claims or token.expires_on < time.time() + RENEW_BEFORE:
@@ -129,5 +132,8 @@ def _prompt(address: str, code: str, _: datetime) -> None:
 
 
 def graph_token_source(source: TokenCredential, scope: str) -> Callable[[bool, str | None], str]:
-    """Return a function that gets tokens for Graph. It raises SignInNeeded if nobody is signed in."""
+    """Return a function that gets tokens for Graph.
+
+    It raises SignInNeeded if nobody is signed in.
+    """
     return lambda _, claims: source.get_token(scope, claims=claims).token

@@ -24,7 +24,10 @@ _REFERENCE = re.compile(
 
 
 def read_reference(name: str, reference: str, credential: TokenCredential, cloud: Cloud) -> str:
-    """The secret to which the setting `name` refers. Raises AttendanceError, which quotes nothing of it."""
+    """The secret to which the setting `name` refers.
+
+    Raises AttendanceError, which quotes nothing of it.
+    """
     found = _REFERENCE.match(reference)
     if found is None or found[3] != cloud.vault_suffix:
         raise AttendanceError(f"{name} does not refer to a secret in a vault of {cloud.vault_suffix}.")

@@ -1,7 +1,8 @@
 """Daily manifests: whether a day is final, and an index of its reports.
 
-In `manifests/date=YYYY-MM-DD/`, `manifest.json` counts the day's outcomes and reports and `reports.jsonl` is the index.
-Both come from two listings with metadata, without reading an outcome or a report.
+In `manifests/date=YYYY-MM-DD/`, `manifest.json` counts the day's outcomes and reports, says why its revision came and
+names the files of the day's tables; `reports.jsonl` is the index. Index and counts come from two listings with
+metadata, without reading an outcome or a report.
 
         look up both ETags ─▶ list outcomes, then reports ─▶ write reports.jsonl ─▶ write manifest.json
                  ▲                                                  │ 412                   │ 412
@@ -17,39 +18,91 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import IO, Annotated
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..archive.reports import PARTIAL, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
+from ..graph.meeting_details import decode_details
 from ..ledger.publish import Outcomes
 from ..ledger.record import Result
 from ..messages import codec
-from ..storage.blobs import get_blob, get_properties, put_blob, retry_conflicts
+from ..privacy.erasures import ERASED
+from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob, retry_conflicts
 from ..storage.names import day_folder
 
 SPOOL_BYTES = 1024 * 1024  # of an index in memory; then it goes to a temporary file
 _LINES = "application/x-ndjson"
-COMPLETE, COMPLETE_WITH_TABLE = "complete", "whole"  # in the manifest's metadata
+ERASURES = "manifests/erasures.jsonl"  # the feed of days from which somebody was erased
+COMPLETE, COMPLETE_WITH_TABLES = "complete", "tables"  # in the manifest's metadata
+_REASONS = "reasons"  # in the index's metadata
+_NO_SESSION = b'"sessionIndex":null}\n'
+_TIME_BITS = 48
 _INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its index
+
+
+class RevisionReason(StrEnum):
+    """Why a revision came. CORRECTION: a report was changed, moved or deleted.
+
+    OUTCOME: the reports are the same.
+    """
+
+    SEALED = "sealed"
+    LATE_REPORT = "lateReport"
+    CORRECTION = "correction"
+    ERASURE = "erasure"
+    OUTCOME = "outcome"
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file of a table: its blob, rows, bytes, the SHA-256 of its bytes, and the version of its columns."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    schema_version: int
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The files of a day's tables, made of the index with the SHA-256 `index`, which is that of `revision`."""
+
+    revision: int = 0
+    index: str = ""
+    meetings: tuple[TableFile, ...] = ()
+    attendees: tuple[TableFile, ...] = ()
+    engagements: tuple[TableFile, ...] = ()
+
+    @property
+    def paths(self) -> set[str]:
+        """The names of all files."""
+        return {each.path for each in (*self.meetings, *self.attendees, *self.engagements)}
+
+
+NO_TABLES = Tables()
 
 
 @dataclass(frozen=True)
 class Manifest:
     """The manifest of one day.
 
-    `outcomes` counts outcomes by result, without zeros; `partial` counts the `reports` that may lack records. `daily`
-    names the parts of the day's attendee table, once all are written. `revision` counts the published complete
-    versions: 0 before the first; it stays when a day becomes incomplete. `oldest_pending` is when the first of the
-    pending outcomes was published. `unconfirmed` counts the outcomes of ids that Graph does not know, which are in no
-    other count.
+    `outcomes` counts outcomes by result, without zeros; `partial` counts the `reports` that may lack records.
+    `revision` counts the published complete versions: 0 before the first; it stays when a day becomes incomplete.
+    `reasons` are those of the revision, and of an incomplete day those of the next one so far. `tables` may be those of
+    the revision before, until new ones are written. `oldest_pending` is when the first of the pending outcomes was
+    published. `unconfirmed` counts the outcomes of ids that Graph does not know, which are in no other count.
     """
 
     day: Annotated[date, "date"]
@@ -57,25 +110,30 @@ class Manifest:
     revision: int
     outcomes: Mapping[str, int]
     reports: int
-    daily: tuple[str, ...]
     oldest_pending: datetime | None
     updated: datetime
     partial: int = 0
     unconfirmed: int = 0
+    reasons: tuple[RevisionReason, ...] = ()
+    tables: Tables = NO_TABLES
 
     @property
-    def is_complete_with_table(self) -> bool:
-        """Whether the day is final and its attendee table exists."""
-        return self.complete and (bool(self.daily) or not self.reports)
+    def has_tables(self) -> bool:
+        """Whether the day is final and the tables are those of its revision."""
+        return self.complete and self.tables.revision == self.revision
 
 
 @dataclass(frozen=True)
 class _StoredBlob:
-    """A blob's ETag (None: no blob), and the sha256 of the index it is or describes."""
+    """A blob's ETag (None: no blob), and the sha256 of the index it is or describes.
+
+    `reasons` say in what an index differs from the one that the manifest described when it was written.
+    """
 
     etag: str | None = None
     sha256: str | None = None
     manifest: Manifest | None = None
+    reasons: frozenset[RevisionReason] = frozenset()
 
 
 class Manifests:
@@ -90,10 +148,20 @@ class Manifests:
         """Read the manifest of a day, or None."""
         return self._read_manifest(day).manifest
 
+    def current(self, day: date) -> tuple[Manifest, str] | None:
+        """Read the manifest of a complete day, with the SHA-256 of its index.
+
+        None if the day is not complete.
+        """
+        stored = self._read_manifest(day)
+        if stored.manifest is None or stored.sha256 is None or not stored.manifest.complete:
+            return None
+        return stored.manifest, stored.sha256
+
     def complete_days(self, first: date, last: date, mark: str = COMPLETE) -> set[date]:
         """Return the days from `first` to `last` whose manifest is complete.
 
-        One listing per month. With COMPLETE_WITH_TABLE, only days whose attendee table exists too.
+        One listing per month. With COMPLETE_WITH_TABLES, only days whose tables exist too.
         """
         complete: set[str] = set()
         month = first.replace(day=1)
@@ -114,27 +182,32 @@ class Manifests:
         """
         return retry_conflicts(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
-    def name_daily(self, day: date, index: str, names: Sequence[str]) -> None:
-        """Add the parts of the day's attendee table to the manifest.
+    def name_tables(self, day: date, tables: Tables, before: Tables) -> bool:
+        """Name the day's tables in its manifest; return whether it names them now.
 
-        `index` is the sha256 of the index they were made of. Does nothing if the day has another index now. Raises
-        Contention after too many lost races.
+        Does nothing if the day has another index, is not complete, or names other tables than `before`: files of those
+        are used again, and nobody deletes a file that is named. Raises Contention after too many lost races.
         """
-        retry_conflicts(lambda: self._name_daily(day, index, tuple(names)), f"the manifest of {day}")
+        return retry_conflicts(lambda: self._name_tables(day, tables, before), f"the manifest of {day}")
 
-    def _name_daily(self, day: date, index: str, names: tuple[str, ...]) -> bool | None:
+    def _name_tables(self, day: date, tables: Tables, before: Tables) -> bool | None:
         """Try once; None if another writer was faster."""
         stored = self._read_manifest(day)
-        before = stored.manifest
-        if before is None or not before.complete or stored.sha256 != index or before.daily == names:
+        manifest = stored.manifest
+        if manifest is None or not manifest.complete or stored.sha256 != tables.index:
             return False
-        now = replace(before, daily=names)
-        metadata = manifest_metadata(now, index)
+        tables = replace(tables, revision=manifest.revision)
+        if manifest.tables == tables:
+            return True
+        if manifest.tables != before:
+            return False
+        now = replace(manifest, tables=tables, updated=times.now().replace(microsecond=0))
+        metadata = manifest_metadata(now, tables.index)
         if not put_blob(
             self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
         ):
             return None
-        logs.info("daily.named", date=day, revision=now.revision, parts=len(names))
+        logs.info("tables.named", date=day, revision=now.revision, files=len(tables.paths))
         return True
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
@@ -143,7 +216,13 @@ class Manifests:
         outcomes, oldest_pending, unconfirmed = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
             reports, partial, sha256 = self._write_lines(day, lines)
-            metadata = {"sha256": sha256}
+            behind = index.sha256 != stored.sha256  # the manifest was not written after the index
+            reasons = index.reasons if behind else frozenset[RevisionReason]()
+            if index.sha256 and index.sha256 != sha256:
+                reasons = reasons | self._compare(day, lines)
+                if RevisionReason.ERASURE in reasons:
+                    self._announce_erasure(day, stored.manifest.revision + 1 if stored.manifest else 1)
+            metadata = {"sha256": sha256} | ({_REASONS: ",".join(sorted(reasons))} if reasons else {})
             if index.sha256 != sha256 and not put_blob(
                 self._container,
                 index_name(day),
@@ -154,8 +233,10 @@ class Manifests:
             ):
                 return None
         before, updated = stored.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, (), oldest_pending, updated, partial, unconfirmed)
-        now = next_manifest(before, seen, final=final, reports_changed=stored.sha256 != sha256)
+        seen = Manifest(day, False, 0, outcomes, reports, oldest_pending, updated, partial, unconfirmed)
+        now = next_manifest(
+            before, seen, final=final, index=sha256, reports_changed=stored.sha256 != sha256, reasons=reasons
+        )
         if now is before:
             return before
         metadata = manifest_metadata(now, sha256)
@@ -174,8 +255,32 @@ class Manifests:
         )
         return now
 
+    def _announce_erasure(self, day: date, revision: int) -> None:
+        """Add a line to the feed of days from which somebody was erased, before the day changes.
+
+        It names nobody. A line that is there is not added again.
+        """
+        line = {"date": day.isoformat(), "revision": revision}
+
+        def attempt() -> bool | None:
+            """Try once; None if another writer was faster."""
+            feed = get_blob(self._container, ERASURES)
+            body = feed.body if feed else b""
+            if any(line.items() <= json.loads(each).items() for each in body.splitlines()):
+                return True
+            body += json.dumps(line | {"at": times.text(times.now())}, separators=(",", ":")).encode() + b"\n"
+            etag = feed.etag if feed else None
+            return (
+                put_blob(self._container, ERASURES, body, etag=etag, content_type=_LINES) is not None or None
+            )
+
+        retry_conflicts(attempt, ERASURES)
+
     def _count(self, day: date) -> tuple[dict[str, int], datetime | None, int]:
-        """Count the day's outcomes; return when the oldest pending one was published, and how many are unconfirmed."""
+        """Count the day's outcomes by result.
+
+        Return also when the oldest pending one was published, and how many are unconfirmed.
+        """
         counts: Counter[str] = Counter()
         oldest: datetime | None = None
         unconfirmed = 0
@@ -191,21 +296,35 @@ class Manifests:
         return dict(sorted(counts.items())), oldest, unconfirmed
 
     def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
-        """Write the day's index. Return its number of reports, how many are partial, and its sha256."""
-        reports, partial, digest = 0, 0, hashlib.sha256()
-        for report in self._archive.list_reports(day):
-            text = index_line(report)
+        """Write the day's index.
+
+        Return its number of reports, how many are partial, and its sha256.
+        """
+        reports, digest, partial = 0, hashlib.sha256(), Counter[bool]()
+        for text in index_lines(_counted(self._archive.list_reports(day), partial)):
             digest.update(text)
             lines.write(text)
             reports += 1
-            partial += PARTIAL in report.metadata
-        return reports, partial, digest.hexdigest()
+        return reports, partial[True], digest.hexdigest()
+
+    def _compare(self, day: date, lines: IO[bytes]) -> set[RevisionReason]:
+        """Return in what the new index differs from the stored one."""
+        lines.seek(0)
+        try:
+            stored = self._container.download_blob(index_name(day))
+            return compare_indexes(split_lines(stored.chunks()), lines)
+        except ResourceNotFoundError as missing:
+            if is_container_missing(missing):
+                raise
+            return set()
 
     def _read_index(self, day: date) -> _StoredBlob:
         properties = get_properties(self._container, index_name(day))
-        return (
-            _StoredBlob(properties.etag, properties.metadata.get("sha256")) if properties else _StoredBlob()
-        )
+        if properties is None:
+            return _StoredBlob()
+        names = properties.metadata.get(_REASONS, "").split(",")
+        reasons = frozenset(each for each in RevisionReason if each in names)
+        return _StoredBlob(properties.etag, properties.metadata.get("sha256"), reasons=reasons)
 
     def _read_manifest(self, day: date) -> _StoredBlob:
         """Read the stored manifest; one that cannot be read counts as none."""
@@ -219,21 +338,79 @@ class Manifests:
         return _StoredBlob(blob.etag, blob.metadata.get(_INDEX_SHA256), manifest)
 
 
-def next_manifest(before: Manifest | None, seen: Manifest, *, final: bool, reports_changed: bool) -> Manifest:
+def next_manifest(
+    before: Manifest | None,
+    seen: Manifest,
+    *,
+    final: bool,
+    index: str,
+    reports_changed: bool,
+    reasons: Iterable[RevisionReason] = (),
+) -> Manifest:
     """Return the manifest after `before`, or `before` itself if nothing changed.
 
-    `seen` has the counts; `complete`, `revision` and `daily` are decided here. A table made of other reports is
-    dropped. Another number of unconfirmed outcomes alone makes no new revision.
+    `seen` has the counts; `complete`, `revision`, `reasons` and `tables` are decided here. Tables of this `index` are
+    those of the revision too. After an erasure no tables are named: their files go at once. Another number of
+    unconfirmed outcomes alone makes no new revision.
     """
     revision = before.revision if before else 0
-    daily = before.daily if before and not reports_changed else ()
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
-    now = replace(seen, complete=complete, revision=revision, daily=daily)
+    new = set(reasons) if revision else {RevisionReason.SEALED}
+    tables = before.tables if before and RevisionReason.ERASURE not in new else NO_TABLES
+    known = before.reasons if before else ()
+    now = replace(seen, complete=complete, revision=revision, reasons=known, tables=tables)
     if before and not reports_changed:
         same = replace(before, updated=now.updated, unconfirmed=now.unconfirmed)
         if same == now:
             return before if before.unconfirmed == now.unconfirmed else now
-    return replace(now, revision=revision + 1) if complete else now
+    if before and not before.complete:
+        new |= set(known)
+    if complete:
+        now = replace(now, revision=revision + 1)
+        new = new or {RevisionReason.CORRECTION if reports_changed else RevisionReason.OUTCOME}
+        if not seen.reports:
+            tables = Tables(index=index)
+        if tables.index == index:
+            tables = replace(tables, revision=revision + 1)
+    elif before and before.complete and not new:
+        new = {RevisionReason.OUTCOME}
+    return replace(now, reasons=tuple(sorted(new)), tables=tables)
+
+
+def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionReason]:
+    """Return in what two indexes, each ordered by path, differ."""
+    found: set[RevisionReason] = set()
+    before, after = iter(old), iter(new)
+    left, right = next(before, None), next(after, None)
+    while left is not None or right is not None:
+        if left == right:
+            left, right = next(before, None), next(after, None)
+            continue
+        was, now = (json.loads(each) if each else None for each in (left, right))
+        if was is None or (now is not None and now["path"] < was["path"]):
+            found.add(RevisionReason.LATE_REPORT)
+            right = next(after, None)
+        elif now is None or was["path"] < now["path"]:
+            found.add(RevisionReason.CORRECTION)
+            left = next(before, None)
+        else:
+            found.add(RevisionReason.ERASURE if now["erased"] else RevisionReason.CORRECTION)
+            left, right = next(before, None), next(after, None)
+    return found
+
+
+def _counted(reports: Iterable[ReportSummary], partial: Counter[bool]) -> Iterator[ReportSummary]:
+    for each in reports:
+        partial[PARTIAL in each.metadata] += 1
+        yield each
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a blob that comes in chunks, because it may be larger than memory."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line + b"\n" for line in lines)
 
 
 def serialize_manifest(manifest: Manifest) -> bytes:
@@ -245,7 +422,7 @@ def manifest_metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
     """Return the metadata of a manifest's blob, so a listing shows its state."""
     return {
         COMPLETE: json.dumps(manifest.complete),
-        COMPLETE_WITH_TABLE: json.dumps(manifest.is_complete_with_table),
+        COMPLETE_WITH_TABLES: json.dumps(manifest.has_tables),
         "revision": str(manifest.revision),
         _INDEX_SHA256: index_sha256,
     }
@@ -261,12 +438,43 @@ def index_name(day: date) -> str:
     return f"{day_folder('manifests', day)}reports.jsonl"
 
 
+def index_lines(reports: Iterable[ReportSummary]) -> Iterator[bytes]:
+    """Yield the line of each report of a day, with the number of its session among those of the same meeting.
+
+    In memory are 60 bytes for each report.
+    """
+    keys: list[int] = []
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
+        for report in reports:
+            draft.write(index_line(report))
+            keys.append(_session_key(report.metadata))
+        ordered = sorted(keys)
+        draft.seek(0)
+        for line, key in zip(draft, keys, strict=True):
+            number = bisect_left(ordered, key) - bisect_left(ordered, key >> _TIME_BITS << _TIME_BITS) + 1
+            yield line.removesuffix(_NO_SESSION) + b'"sessionIndex":%d}\n' % number if key else line
+
+
+def _session_key(metadata: Mapping[str, str]) -> int:
+    """A hash of the meeting, followed by the start of the session.
+
+    0 if one of them is unknown.
+    """
+    meeting = metadata.get("seriesid") or metadata.get("meetingid") or metadata.get("sessionid")
+    start = times.plausible(metadata.get("start"))
+    if not meeting or start is None:
+        return 0
+    meeting_hash = hashlib.blake2b(meeting.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(meeting_hash) << _TIME_BITS | int(start.timestamp() * 1000)
+
+
 def index_line(report: ReportSummary) -> bytes:
     """Return a report's line, with every property.
 
     An engine that infers the columns from the first lines then misses none.
     """
     get = report.metadata.get
+    details = decode_details(get("details"))
     content = {
         "id": report.id,
         "path": report.name,
@@ -284,5 +492,12 @@ def index_line(report: ReportSummary) -> bytes:
         "end": get("end"),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
         "partial": PARTIAL in report.metadata,
+        "subject": details.subject,
+        "scheduledStart": times.optional_text(details.scheduled_start),
+        "scheduledEnd": times.optional_text(details.scheduled_end),
+        "threadId": details.thread_id,
+        "meetingType": details.meeting_type,
+        "erased": ERASED in report.metadata,
+        "sessionIndex": None,
     }
     return verbatim_json.dumps(content) + b"\n"

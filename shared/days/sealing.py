@@ -15,7 +15,7 @@ from .. import logs, times
 from ..limits import Debounce
 from ..settings import Settings
 from ..storage.state import StateStore
-from .manifests import COMPLETE, COMPLETE_WITH_TABLE, Manifests
+from .manifests import COMPLETE, COMPLETE_WITH_TABLES, Manifest, Manifests
 
 MAX_RECORD_DELAY = timedelta(hours=3)  # of call records
 REACH = timedelta(days=30)  # of Graph's list of call records
@@ -64,10 +64,10 @@ class Sealing:
         return [day for day in days if day not in marked]
 
     def days_to_refresh(self) -> list[date]:
-        """Return the days to refresh: incomplete, without a table, or changed since."""
+        """Return the days to refresh: incomplete, without tables, or changed since."""
         names = self._state.list_names(CHANGED, MAX_CHANGED_DAYS)
         changed = [_parse_day(name.removeprefix(CHANGED).removesuffix(".json")) for name in names]
-        return sorted({*self._list_days_without(COMPLETE_WITH_TABLE), *(day for day in changed if day)})
+        return sorted({*self._list_days_without(COMPLETE_WITH_TABLES), *(day for day in changed if day)})
 
     def mark_reconciled(self, days: set[date]) -> None:
         """Record that every call of these days has an outcome in its day's partition."""
@@ -81,20 +81,20 @@ class Sealing:
         days = (_parse_day(name) for name in entry.content.get("days", [])) if entry else ()
         return set(filter(None, days))
 
-    def refresh(self, day: date) -> bool:
-        """Refresh a day's manifest; return whether its attendee table must be written.
+    def refresh(self, day: date) -> Manifest | None:
+        """Refresh a day's manifest and return it; None for a day that has not begun.
 
         The manifest is complete if the day is final and no outcome is pending.
         """
         if day > times.now().date():
-            return False
+            return None
         marker = f"{CHANGED}{day.isoformat()}.json"
         change = self._state.read(marker)
         manifest = self._manifests.refresh(day, final=day in self.reconciled_days())
         if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
             self._state.remove(marker, change)
         logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
-        return manifest.complete and not manifest.is_complete_with_table
+        return manifest
 
 
 def _parse_day(text: str) -> date | None:

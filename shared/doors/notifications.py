@@ -1,10 +1,11 @@
-"""Parse change and lifecycle notifications from an untrusted request body.
+"""Parse change and lifecycle notifications: of an untrusted request body, or of events that Graph sent.
 
 An item counts only if its `clientState` and its tenant are ours. The comparison takes constant time and includes the
 previous clientState during a rotation. An item's `resource` is matched against known shapes; only its ids are kept, and
 it is never used as an address. Standard library only, no I/O. Sources:
 https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
 https://learn.microsoft.com/graph/change-notifications-lifecycle-events
+https://learn.microsoft.com/graph/change-notifications-delivery-event-hubs
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hmac
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -22,8 +24,16 @@ from ..errors import NotANotification
 from ..messages import resource_paths
 from ..messages.envelope import OPAQUE_ID
 from ..messages.rich_notifications import EncryptedBatch, RichItem, parse_encrypted_content
-from ..messages.signals import News, call_record_news, report_news
-from ..messages.tasks import MAX_RENEWED, Job, MaintainSubscriptions, RenewSubscription, SubscribeEvent, Task
+from ..messages.signals import Door, News, call_record_news, report_news
+from ..messages.tasks import (
+    MAX_RENEWED,
+    Job,
+    MaintainSubscriptions,
+    RecordValidation,
+    RenewSubscription,
+    SubscribeEvent,
+    Task,
+)
 from ..settings import CALL_EVENTS, GUID, VIRTUAL_EVENTS, Settings
 
 MAX_EVENTS = 50  # virtual events of one POST that get a subscription; the sweep finds the others
@@ -33,6 +43,7 @@ MAX_EVENTS = 50  # virtual events of one POST that get a subscription; the sweep
 _CALL_RECORD = re.compile(
     r"/?communications/callRecords(?:/([^/?#()']+)|\('([^/?#()']+)'\)|)/?\Z", re.IGNORECASE
 )
+_VALIDATION = "Validation: Testing client application reachability"  # of a hub, in place of a handshake
 _EVENTS = re.compile(r"/?solutions/virtualEvents/events(?:/.*)?\Z", re.IGNORECASE)
 _REPORTS_OF_EVENT = re.compile(
     r"/?solutions/virtualEvents/(?:webinars|townhalls)/[^/]+/getAttendanceReports/?\Z", re.IGNORECASE
@@ -68,13 +79,30 @@ def parse_notifications(
     return sorter.received(_parse_tokens(content))
 
 
-class _Sorter:
-    """The items of one POST, sorted by what is to be done about them."""
+def parse_events(
+    bodies: Iterable[bytes], settings: Settings, seen: datetime, door: Door, traceparent: str | None = None
+) -> ParsedNotifications:
+    """Parse the bodies of events that came through `door`, all at once.
 
-    def __init__(self, settings: Settings, seen: datetime, traceparent: str | None) -> None:
+    A body that cannot be parsed is dropped and counted, as `notNotifications`; the others are not its concern.
+    """
+    sorter = _Sorter(settings, seen, traceparent, door)
+    for body in bodies:
+        sorter.add_event(body)
+    return sorter.received(())
+
+
+class _Sorter:
+    """The items of one POST or of a batch of events, sorted by what is to be done about them."""
+
+    def __init__(
+        self, settings: Settings, seen: datetime, traceparent: str | None, door: Door = Door.WEBHOOK
+    ) -> None:
         self._settings = settings
         self._seen = seen
         self._traceparent = traceparent
+        self._door = door
+        self._validated = False
         self._signals: dict[str, News] = {}
         self._rich: list[RichItem] = []
         self._events: dict[SubscribeEvent, None] = {}
@@ -83,10 +111,25 @@ class _Sorter:
         self._dropped: Counter[str] = Counter()
         self._refused_ids: dict[str, None] = {}
 
+    def add_event(self, body: bytes) -> None:
+        """Take all items of an event, or count why it is dropped.
+
+        Whatever it holds, this does not raise.
+        """
+        try:
+            for item in _ITEMS_OF_EVENT[self._door](body):
+                self.add(item)
+        except NotANotification:
+            self._dropped["notNotifications"] += 1
+        except Exception:  # noqa: BLE001 - one event must not stop all that follow it in its partition
+            self._dropped["unreadable"] += 1
+
     def add(self, item: object) -> None:
         """Take an item, or count why it is dropped."""
         if not isinstance(item, dict):
             self._dropped["notAnObject"] += 1
+        elif self._door is not Door.WEBHOOK and str(item.get("changeType")).startswith(_VALIDATION):
+            self._validated = True
         elif not _is_authentic(item.get("clientState"), self._settings):
             self._dropped["clientState"] += 1
             if (refused := _parse_subscription_id(item)) and GUID.match(refused):
@@ -98,7 +141,7 @@ class _Sorter:
         elif item.get("lifecycleEvent") is not None:
             self._add_lifecycle_event(item["lifecycleEvent"], _parse_subscription_id(item))
         else:
-            self._add_change(_parse_change(item, self._settings, self._seen, self._traceparent))
+            self._add_change(_parse_change(item, self._settings, self._seen, self._traceparent, self._door))
 
     def _add_lifecycle_event(self, event: object, subscription_id: str | None) -> None:
         if event == "reauthorizationRequired" and subscription_id:
@@ -122,7 +165,9 @@ class _Sorter:
                 self._dropped["unknownResource"] += 1
 
     def received(self, tokens: tuple[str, ...]) -> ParsedNotifications:
-        """Everything that was taken. The lifecycle events become one task, however many they are.
+        """Everything that was taken.
+
+        The lifecycle events become one task, however many they are.
 
         A subscription that is not renewed for it is named by Graph again, or renewed when it is due.
         """
@@ -132,9 +177,13 @@ class _Sorter:
             jobs.insert(0, MaintainSubscriptions(renew))
         elif renew:
             jobs.insert(0, RenewSubscription(renew[0]))
+        if self._validated:
+            jobs.append(RecordValidation())
         return ParsedNotifications(
             tuple(self._signals.values()),
-            EncryptedBatch(tuple(self._rich), tokens if self._rich else (), self._seen, self._traceparent),
+            EncryptedBatch(
+                tuple(self._rich), tokens if self._rich else (), self._seen, self._traceparent, self._door
+            ),
             tuple(Task(job, self._traceparent) for job in jobs),
             self._dropped,
             tuple(self._refused_ids),
@@ -142,13 +191,14 @@ class _Sorter:
 
 
 def _parse_change(
-    item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None
+    item: dict[str, object], settings: Settings, seen: datetime, traceparent: str | None, door: Door
 ) -> News | RichItem | SubscribeEvent | None:
     """Return the content of a change notification, or None if SIGNALS excludes it."""
     resource = item.get("resource")
     if not isinstance(resource, str):
         return None
-    fields = {"traceparent": traceparent, "subscription_id": _parse_subscription_id(item)}
+    subscription_id = _parse_subscription_id(item)
+    fields = {"traceparent": traceparent, "subscription_id": subscription_id, "door": door}
     if call_id := _parse_call_id(item, resource):
         return call_record_news(call_id, seen, **fields)
     if VIRTUAL_EVENTS in settings.signals and _REPORTS_OF_EVENT.match(resource):
@@ -161,7 +211,7 @@ def _parse_change(
         return SubscribeEvent(*event) if event else None
     if CALL_EVENTS in settings.signals and (url := resource_paths.extract_join_url(resource)):
         sealed = parse_encrypted_content(item.get("encryptedContent"))
-        return RichItem(url, sealed, fields["subscription_id"]) if sealed else None
+        return RichItem(url, sealed, subscription_id) if sealed else None
     return None
 
 
@@ -185,11 +235,15 @@ def _parse_tokens(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-def _parse_body(body: bytes) -> dict[str, Any]:
+def _parse_json(body: bytes) -> object:
     try:
-        content = json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise NotANotification("The body is not JSON in UTF-8.") from None
+
+
+def _parse_body(body: bytes) -> dict[str, Any]:
+    content = _parse_json(body)
     if not isinstance(content, dict) or not isinstance(content.get("value"), list):
         raise NotANotification("The body is not an object with a list named value.")
     return content
@@ -214,3 +268,23 @@ def _parse_call_id(item: dict[str, object], resource: str) -> str | None:
         return None
     call_id = match[1] or match[2] or _resource_data(item, "id")
     return call_id if GUID.match(call_id) else None
+
+
+def _items_of_body(body: bytes) -> list[object]:
+    """The items of an event of a hub, whose body is that of a POST."""
+    items: list[object] = _parse_body(body)["value"]
+    return items
+
+
+def _item_of_cloud_event(body: bytes) -> list[object]:
+    """The notification in a CloudEvent, which is its `data`."""
+    content = _parse_json(body)
+    if not isinstance(content, dict) or "data" not in content:
+        raise NotANotification("The body is not an event with data.")
+    return [content["data"]]
+
+
+_ITEMS_OF_EVENT: dict[Door, Callable[[bytes], list[object]]] = {
+    Door.EVENT_HUBS: _items_of_body,
+    Door.EVENT_GRID: _item_of_cloud_event,
+}

@@ -22,6 +22,7 @@ from ..messages import envelope, rich_notifications, signals, tasks
 from ..messages.tasks import NotificationsRefused, Task
 from ..settings import CALL_EVENTS, Settings
 from . import notifications, prefilter
+from .notifications import ParsedNotifications
 
 MAX_LOGGED = 50  # signal ids in one log line
 
@@ -56,6 +57,11 @@ def answer_post(
         received = notifications.parse_notifications(body, config, times.now(), traceparent)
     except NotANotification as failure:
         return _refuse(400, "notNotifications", str(failure))
+    return forward(received, traceparent)
+
+
+def forward(received: ParsedNotifications, traceparent: str | None) -> WebhookReply:
+    """The messages for what was received, with the reply that acknowledges it."""
     todo = [tasks.serialize_task(task) for task in received.tasks]
     if received.signals or received.encrypted.items or todo:
         logs.info(
@@ -72,7 +78,10 @@ def answer_post(
 
 
 def _refused_unparsed(body: bytes, config: Settings) -> WebhookReply | None:
-    """The reply to a body that is too large to be parsed for a stranger; None for one that is to be parsed."""
+    """The reply to a body that is too large to be parsed for a stranger.
+
+    None for one that is to be parsed.
+    """
     if len(body) > config.notification_max_bytes:
         return _refuse(413, "tooLarge", f"The body is larger than {config.notification_max_bytes} bytes.")
     if len(body) <= prefilter.SMALL or not config.has_plain_states:
@@ -95,7 +104,10 @@ def _refuse(status: int, reason: str, text: str) -> WebhookReply:
 
 
 def _drop(counts: Mapping[str, int], subscription_ids: Sequence[str]) -> list[str]:
-    """Count dropped items. Return the task that reports those with a wrong client state, once in a while."""
+    """Count dropped items.
+
+    Return the task that reports those with a wrong client state, once in a while.
+    """
     due = _DROPPED.add(counts, subscription_ids)
     if not due:
         return []

@@ -14,9 +14,10 @@ from typing import Any
 
 from .. import times
 from ..errors import Unavailable
-from ..messages.signals import EVENT_ID, MAX_JOIN_URL, EventKind, EventSession
+from ..messages.signals import EVENT_ID, MAX_JOIN_URL, EventKind, EventSession, MeetingDetails
 from .client import Graph, entries, segment
 from .join_urls import parse_join_url
+from .meeting_details import parse_details
 
 ZONES = timedelta(hours=14)  # times are in the event's own zone, given by its Windows name
 
@@ -49,6 +50,7 @@ class SessionDetails:
     session: EventSession
     join_url: str | None
     organizer_id: str | None
+    details: MeetingDetails
 
 
 def event_path(kind: EventKind, event_id: str | None = None) -> str:
@@ -107,7 +109,8 @@ def _parse_session(ids: EventSession, item: dict[str, Any]) -> SessionDetails:
     organizer_id = _parse_organizer(organizer.get("identity") if isinstance(organizer, dict) else None)
     if not isinstance(join_url, str) or not 0 < len(join_url) <= MAX_JOIN_URL:
         join_url = None
-    return SessionDetails(ids, join_url, organizer_id or parse_join_url(join_url or "").organizer_id)
+    organizer_id = organizer_id or parse_join_url(join_url or "").organizer_id
+    return SessionDetails(ids, join_url, organizer_id, parse_details(item))
 
 
 def _parse_organizer(identities: object) -> str | None:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
+from ..messages.signals import MeetingDetails
 from ..settings import GUID
 from .client import Graph, is_segment, page_items, segment
 from .join_urls import parse_join_url
+from .meeting_details import parse_details
 
-MAX_CACHED = 2_000  # meetings, about 2 MB
+MAX_CACHED = 2_000  # meetings, about 3 MB
+MAX_AGE = timedelta(days=1)  # of a cached meeting, whose subject and schedule can change
 BETWEEN_PEOPLE = "peertopeer"  # the type of a call record, in lower case
 
 
@@ -82,8 +85,16 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
     )
 
 
-def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> str:
-    """Return the id of the organizer's meeting with this join URL.
+@dataclass(frozen=True)
+class OnlineMeeting:
+    """The id of an online meeting, and its details."""
+
+    id: str
+    details: MeetingDetails
+
+
+def find_online_meeting(graph: Graph, organizer_id: str, join_url: str) -> OnlineMeeting:
+    """Return the organizer's meeting with this join URL.
 
     A short link which is not found by its URL is looked up once more by its digits. Permission:
     OnlineMeetings.Read.All. Raises NotFound if there is no such meeting (yet), Refused if Graph rejects the URL and
@@ -105,35 +116,44 @@ def find_online_meeting_id(graph: Graph, organizer_id: str, join_url: str) -> st
         raise _as_error(type(by_url), failure) from None
 
 
-class MeetingIdCache:
-    """Least-recently-used cache of meeting ids. Thread-safe.
+class MeetingCache:
+    """Least-recently-used cache of online meetings. Thread-safe.
 
-    The sessions of a series share a join URL and so cost one look-up.
+    The sessions of a series share a join URL and so cost one look-up a day. If the look-up of a cached meeting fails,
+    it is used for another day: its id is as good as before.
     """
 
     def __init__(self, size: int = MAX_CACHED) -> None:
-        self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._meetings: OrderedDict[tuple[str, str], tuple[OnlineMeeting, datetime]] = OrderedDict()
         self._size = size
         self._lock = threading.Lock()
 
-    def find(self, graph: Graph, organizer_id: str, join_url: str) -> str:
-        """Return the cached id, or that of `find_online_meeting_id`."""
-        key = organizer_id, join_url
+    def find(self, graph: Graph, organizer_id: str, join_url: str) -> OnlineMeeting:
+        """Return the cached meeting, or that of `find_online_meeting`."""
+        key, now = (organizer_id, join_url), times.now()
         with self._lock:
-            if key in self._ids:
-                self._ids.move_to_end(key)
-                return self._ids[key]
-        meeting_id = find_online_meeting_id(graph, organizer_id, join_url)
+            cached, read_at = self._meetings.get(key, (None, now))
+            if cached:
+                self._meetings.move_to_end(key)
+                if now - read_at < MAX_AGE:
+                    return cached
+                self._meetings[key] = cached, now
+        try:
+            meeting = find_online_meeting(graph, organizer_id, join_url)
+        except GraphError:
+            if cached is None:
+                raise
+            return cached
         with self._lock:
-            self._ids[key] = meeting_id
-            if len(self._ids) > self._size:
-                self._ids.popitem(last=False)
-        return meeting_id
+            self._meetings[key] = meeting, now
+            if len(self._meetings) > self._size:
+                self._meetings.popitem(last=False)
+        return meeting
 
     def forget(self, organizer_id: str, join_url: str) -> None:
-        """Drop an id that Graph does not know or refuses."""
+        """Drop a meeting that Graph does not know or refuses."""
         with self._lock:
-            self._ids.pop((organizer_id, join_url), None)
+            self._meetings.pop((organizer_id, join_url), None)
 
 
 def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
@@ -152,16 +172,16 @@ def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
     )
 
 
-def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> str:
+def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> OnlineMeeting:
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
     found = page_items(graph.get(path, operation), operation)
     if not found:
         raise NotFound(operation, "the organizer has no such meeting")
-    ids = (each.get("id") if isinstance(each, dict) else None for each in found)
-    meeting_id = next(filter(is_segment, ids), None)
-    if meeting_id is None:
-        raise Unavailable(operation, "the meeting has no id", status=200)
-    return meeting_id
+    for each in found:
+        meeting_id = each.get("id") if isinstance(each, dict) else None
+        if is_segment(meeting_id):
+            return OnlineMeeting(meeting_id, parse_details(each))
+    raise Unavailable(operation, "the meeting has no id", status=200)
 
 
 def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:

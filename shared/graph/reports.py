@@ -21,9 +21,10 @@ from typing import IO, Any
 from .. import times
 from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
-from ..messages.signals import EventKind, EventSession
+from ..messages.signals import EventKind, EventSession, MeetingDetails
 from .client import Graph, entries, is_segment, next_link, segment
 from .known_properties import unknown_in_record, unknown_in_report
+from .meeting_details import encode_details
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
@@ -43,6 +44,7 @@ class MeetingReports:
     meeting_id: str
     join_url: str = ""
     is_own: bool = True
+    details: MeetingDetails | None = None
 
     source = "onlineMeeting"
 
@@ -63,6 +65,7 @@ class MeetingReports:
             "meetingid": self.meeting_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
+            "details": encode_details(self.details),
         }
 
     def unattributed(self) -> MeetingReports:
@@ -80,6 +83,7 @@ class EventReports:
     session: EventSession
     organizer_id: str = ""
     join_url: str = ""
+    details: MeetingDetails | None = None
 
     @property
     def source(self) -> str:
@@ -106,6 +110,7 @@ class EventReports:
             "sessionid": self.session.session_id,
             "organizerid": self.organizer_id,
             "joinweburl": self.join_url,
+            "details": encode_details(self.details),
         }
 
 

@@ -30,15 +30,17 @@ class Subscription:
     lifecycle_url: str
     expires: datetime
     certificate_id: str = ""
+    registered: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint in its notification URL, of the client state that it sends."""
-        return parse_qs(urlsplit(self.notification_url).query).get("k", [""])[0]
+        """The fingerprint of the client state that it sends.
 
-    def delivers_to(self, base_url: str) -> bool:
-        """Whether it delivers to the app at this NOTIFICATION_BASE_URL."""
-        return is_same_address(self.notification_url, f"{base_url}/notifications")
+        It is in the URL of a webhook. That of another way of delivery is `registered`; None there means that the app
+        has no record of having created it.
+        """
+        in_url = parse_qs(urlsplit(self.notification_url).query).get("k", [""])[0]
+        return in_url or self.registered or ""
 
 
 @dataclass(frozen=True)
@@ -147,20 +149,6 @@ def delete_subscription(graph: Graph, subscription_id: str, resource: str | None
     logs.info(
         "subscription.deleted", subscription=subscription_id, resource=resource, requestId=graph.request_id
     )
-
-
-def is_same_address(one: str, other: str) -> bool:
-    """Whether two URLs are of one address. Their queries are no part of it."""
-    return _address(one) == _address(other)
-
-
-def _address(url: str) -> tuple[str, str | None, int | None, str] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return None
-    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
 
 
 def _path(subscription_id: str) -> str:

@@ -15,8 +15,8 @@ from ..days.sealing import MAX_RECORD_DELAY
 from ..errors import GraphError
 from ..ledger.access import MOST
 from ..ledger.record import Result
-from ..settings import Settings
-from ..storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
+from ..settings import EVENT_HUBS, Settings
+from ..storage.clients import GRID_QUEUE, SIGNALS_QUEUE, UPKEEP_QUEUE
 from ..subscriptions.status import Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import format_utc
 from . import findings
@@ -86,6 +86,7 @@ def diagnose(
         *_wrong_key(readings),
         *_unreadable_list(readings, settings, causes),
         *_subscriptions(desired, run, Severity.PROBLEM),
+        *_silent_hub(readings, settings, now),
         *_refused_ours(readings, now),
         *_poison(readings),
         *_stopped_sweep(readings, now),
@@ -164,6 +165,13 @@ def _subscriptions(
             yield finding.text
 
 
+def _silent_hub(readings: Readings, settings: Settings, now: datetime) -> Iterator[str]:
+    if settings.delivery == EVENT_HUBS:
+        finding = findings.hub(readings.maintenance, readings.last_validation, now)
+        if finding.severity is Severity.PROBLEM:
+            yield finding.text
+
+
 def _maintenance(views: Sequence[SubscriptionView], run: Maintenance | None) -> Iterator[str]:
     if run is None:
         return
@@ -207,6 +215,7 @@ def _unknown_properties(readings: Readings, now: datetime) -> Iterator[str]:
 def _poison(readings: Readings) -> Iterator[str]:
     remedies = {
         SIGNALS_QUEUE: "bury_poison records each as a failed outcome; if they stay, its log says why.",
+        GRID_QUEUE: "The sweep finds their meetings; check the log for why receive_grid_events failed, and clear it.",
         UPKEEP_QUEUE: "The next sweep empties it; if it fills again, check the log for why do_upkeep fails.",
     }
     for queue, remedy in remedies.items():

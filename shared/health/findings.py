@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ..errors import AccessDenied, GraphError
+from ..settings import EVENT_GRID, EVENT_HUBS, WEBHOOK
 from ..subscriptions.status import DELIVERING, Maintenance, SubscriptionStatus, SubscriptionView
 from ..times import format_utc
 
@@ -26,6 +27,15 @@ _GRANT = (
     "Grant the application permission {} to the app's identity, with infra/graph.bicep or "
     "infra/grant-permissions.sh. Its token keeps its old permissions for up to a day."
 )
+_DELIVERY_REMEDIES = {
+    EVENT_HUBS: "Give the service principal of Microsoft Graph Change Tracking the role Azure Event Hubs Data Sender "
+    "on the hub (parameter changeTrackingPrincipalId), and leave the namespace open to the internet: it takes tokens "
+    "of Microsoft Entra alone.",
+    EVENT_GRID: "Register Microsoft.EventGrid, authorize the partner MicrosoftGraphAPI in the resource group of "
+    "PARTNER_TOPIC, and give the topic a name that is not taken.",
+}
+FORMER_OPEN = timedelta(days=1)
+VALIDATION_TIME = timedelta(minutes=15)  # after which the validation message of a new subscription has come
 _SUBSCRIPTIONS, _ENDPOINT, _PERMISSIONS, _STORAGE = (
     "subscriptions",
     "endpoint",
@@ -185,6 +195,8 @@ def subscription(view: SubscriptionView, run: Maintenance | None) -> Finding:
             fault = f"is overdue for renewal; it expires at {format_utc(view.expires)}"
         case SubscriptionStatus.EXPIRED:
             fault = f"expired at {format_utc(view.expires)}, so Graph announces no meeting"
+        case SubscriptionStatus.FORMER_DELIVERY:
+            fault = "still delivers in the former way"
         case SubscriptionStatus.NOT_ACCEPTED:
             fault = "has a clientState or a lifecycle address that the app does not accept"
         case _:
@@ -203,7 +215,7 @@ def _subscription_remedy(view: SubscriptionView, run: Maintenance | None) -> str
     if run is None:
         return never_maintained().message
     if run.validation and view.status not in DELIVERING:
-        return closed_to_graph(run.validation).text
+        return closed_to_graph(run.validation, run.delivery).text
     if run.problems:
         return last_maintenance(run).message
     return (
@@ -251,8 +263,60 @@ def closed_to(caller: str, problem: str, *, accepted: bool) -> Finding:
     return Finding(_ENDPOINT, severity, f"The webhooks are closed to {caller}: {problem}.", remedy)
 
 
-def closed_to_graph(problem: str) -> Finding:
-    """Finding: Graph's validation handshake failed at the last request."""
+def hub(run: Maintenance | None, validated: datetime | None, now: datetime) -> Finding:
+    """Finding: whether Graph's validation message came through the event hub.
+
+    Graph sends one when a subscription is created, and nothing else shows from here that the app receives.
+    """
+    asked = run.created if run and run.delivery == EVENT_HUBS else None
+    if validated and (asked is None or validated >= asked - VALIDATION_TIME):
+        message = f"Graph's validation message came through the event hub at {format_utc(validated)}."
+        return Finding(_ENDPOINT, Severity.OK, message)
+    if asked is None or now - asked <= VALIDATION_TIME:
+        message = "No validation message has come through the event hub yet."
+        return Finding(_ENDPOINT, Severity.UNKNOWN, message, LOOK_AGAIN)
+    return Finding(
+        _ENDPOINT,
+        Severity.PROBLEM,
+        f"Graph created a subscription at {format_utc(asked)}, but its validation message has not come through the "
+        "event hub.",
+        "Check that receive_events runs, that the app's identity has the role Azure Event Hubs Data Receiver on the "
+        "hub, and that GraphEventHub__fullyQualifiedNamespace is right. Until then the sweep finds meetings.",
+    )
+
+
+def former_delivery(run: Maintenance | None, ways: Sequence[str], now: datetime) -> Finding | None:
+    """Finding: the former way of delivery is still open, a day after the move."""
+    moved = run.created if run and run.delivery == ways[0] else None
+    if len(ways) < 2 or moved is None or now - moved <= FORMER_OPEN:
+        return None
+    message = f"DELIVERY still names {ways[1]}, a day after Graph began to deliver by {ways[0]}."
+    return Finding(_ENDPOINT, Severity.WARNING, message, "Deploy without formerDelivery.")
+
+
+def topic(last: datetime | None, views: Iterable[SubscriptionView]) -> Finding:
+    """Finding: whether anything came from the partner topic."""
+    if last:
+        return Finding(_ENDPOINT, Severity.OK, f"The last notification came at {format_utc(last)}.")
+    delivering = any(each.status in DELIVERING for each in views)
+    return Finding(
+        _ENDPOINT,
+        Severity.WARNING if delivering else Severity.UNKNOWN,
+        "Nothing has come from the partner topic yet.",
+        "If a meeting has ended since the subscription was created: infra/connect-event-grid.sh activates the topic "
+        "and leads its events to the queue graph-events.",
+    )
+
+
+def closed_to_graph(problem: str, delivery: str) -> Finding:
+    """Finding: Graph's validation failed at the last request."""
+    if delivery != WEBHOOK:
+        return Finding(
+            _ENDPOINT,
+            Severity.PROBLEM,
+            f"Graph cannot deliver by {delivery}: {problem}.",
+            _DELIVERY_REMEDIES[delivery],
+        )
     return Finding(
         _ENDPOINT,
         Severity.PROBLEM,

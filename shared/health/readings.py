@@ -24,14 +24,14 @@ from ..days.manifests import Manifest, Manifests
 from ..errors import ErasureKeyError, GraphError
 from ..graph.client import Graph
 from ..graph.credentials import graph_token, managed_identity
-from ..graph.subscriptions import list_subscriptions
 from ..ledger import access
 from ..limits import RateLimiter
-from ..settings import Settings
+from ..settings import EVENT_GRID, EVENT_HUBS, Settings
 from ..storage import clients, heartbeat
 from ..storage.erasures import Erasures
 from ..storage.scans import FULL, RECENT, Scan, ScanStore
 from ..storage.state import StateBlob, StateStore
+from ..storage.subscription_registry import SubscriptionRegistry
 from ..subscriptions import desired, status
 from ..subscriptions.status import DELIVERING, Maintenance, SubscriptionStatus, SubscriptionView
 from .explanation import Freshness
@@ -59,7 +59,10 @@ MOST_PEEKED = 32  # messages in one request
 
 @dataclass(frozen=True)
 class RefusedNotifications:
-    """Notifications with a wrong clientState; `ours` is when a subscription of this app last sent one, and its id."""
+    """Notifications with a wrong clientState.
+
+    `ours` is when a subscription of this app last sent one, and its id.
+    """
 
     first: datetime | None
     last: datetime
@@ -153,6 +156,7 @@ class Readings:
     full: Scan | None
     days: Mapping[date, Manifest | None]
     denied: DeniedOrganizers
+    last_validation: datetime | None = None
     unknown_properties: UnknownProperties | None = None
     is_data_known: bool = True
     is_state_known: bool = True
@@ -163,8 +167,14 @@ def collect(sources: Sources, today: date) -> Readings:
     """Read everything within some ten seconds; `today` is the last day."""
     with ParallelReads() as reads:
         subscriptions = reads.start(sources.subscriptions)
-        lengths = {name: reads.start(partial(_length, sources.queues, name)) for name in clients.QUEUES}
-        beats = {name: reads.start(partial(sources.state.read, name)) for name in _HEARTBEATS}
+        of_grid = clients.GRID_QUEUES if EVENT_GRID in sources.settings.deliveries else ()
+        lengths = {
+            name: reads.start(partial(_length, sources.queues, name)) for name in (*clients.QUEUES, *of_grid)
+        }
+        through_hub = (heartbeat.VALIDATION,) if sources.settings.delivery == EVENT_HUBS else ()
+        beats = {
+            name: reads.start(partial(sources.state.read, name)) for name in (*_HEARTBEATS, *through_hub)
+        }
         scans = {name: reads.start(partial(sources.scans.read, name)) for name in (RECENT, FULL)}
         key = reads.start(partial(key_fault, sources.erasures))
         names = reads.start(partial(sources.state.list_names, access.DENIED, access.MOST))
@@ -199,6 +209,7 @@ def collect(sources: Sources, today: date) -> Readings:
             last_report=_time(beat[heartbeat.REPORT], "at"),
             refused=_parse_refused(beat[heartbeat.REFUSED]),
             maintenance=status.parse_maintenance(beat[heartbeat.MAINTENANCE]),
+            last_validation=_time(beat.get(heartbeat.VALIDATION, {}), "at"),
             unknown_properties=_parse_properties(beat[heartbeat.PROPERTIES]),
             recent=blob.scan if (blob := scan_blobs[RECENT]) else None,
             full=blob.scan if (blob := scan_blobs[FULL]) else None,
@@ -211,7 +222,10 @@ def collect(sources: Sources, today: date) -> Readings:
 
 
 def freshness(state: StateStore, scans: ScanStore) -> Freshness:
-    """Read when a notification last came, and when a scan last finished. Raises azure.core errors."""
+    """Read when a notification last came, and when a scan last finished.
+
+    Raises azure.core errors.
+    """
     beat = state.read(heartbeat.NOTIFICATION)
     stored = [scans.read(name) for name in (RECENT, FULL)]
     finished = [each.scan.finished for each in stored if each and each.scan.finished]
@@ -226,15 +240,16 @@ def app_sources(settings: Settings) -> Sources:
         settings.graph_root, graph_token(settings), RateLimiter(min(GRAPH_RATE, settings.graph_rate))
     )
     host_blobs = clients.blob_service(settings.state_url, host_identity, **BLOB_LIMITS)
+    state = StateStore(host_blobs.get_container_client(settings.state_container))
     sources = build_sources(
         settings,
         clients.blob_service(settings.blob_url, managed_identity(settings.blob_client_id), **BLOB_LIMITS),
         host_blobs,
         clients.queue_service(settings.queue_url, host_identity, **QUEUE_LIMITS),
-        partial(_subscriptions, graph, settings),
+        partial(_subscriptions, SubscriptionRegistry(state, graph, settings), graph, settings),
     )
-    state = host_blobs.get_container_client(settings.state_container)
-    return replace(sources, erasures=Erasures(state, settings.erasure_key))
+    container = host_blobs.get_container_client(settings.state_container)
+    return replace(sources, erasures=Erasures(container, settings.erasure_key))
 
 
 def key_fault(erasures: Erasures | None) -> str | None:
@@ -270,14 +285,19 @@ def build_sources(
     )
 
 
-def _subscriptions(graph: Graph, settings: Settings) -> Sequence[SubscriptionView]:
+def _subscriptions(
+    registry: SubscriptionRegistry, graph: Graph, settings: Settings
+) -> Sequence[SubscriptionView]:
     with graph.within(GRAPH_SECONDS):  # otherwise a thread that nobody waits for would keep retrying
-        existing = list_subscriptions(graph)
+        existing = registry.listed()
     return status.statuses(existing, desired.fixed_subscriptions(settings), settings, times.now())
 
 
 def _published(state: StateStore) -> Sequence[SubscriptionView] | None:
-    """Return the subscriptions as of the last maintenance, or None; since then they may have expired."""
+    """Return the subscriptions as of the last maintenance, or None.
+
+    Since then they may have expired.
+    """
     run, now = status.read_last_run(state), times.now()
     if run is None or run.subscriptions is None:
         return None

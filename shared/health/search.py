@@ -77,7 +77,10 @@ def _find_fault(text: str) -> str:
 
 
 def _search_in_turn(text: str, settings: Settings) -> HealthResponse:
-    """Search if few others do, and return the page. Raises azure.core errors."""
+    """Search if few others do, and return the page.
+
+    Raises azure.core errors.
+    """
     if not _SEARCHES.acquire(blocking=False):
         return _page(503, "Not searched", element("p", "Other searches are running: try again in a minute."))
     try:

@@ -7,6 +7,7 @@ queue, which also shows that the queue is handled, and reads the findings from `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,9 @@ from ..graph.credentials import graph_token
 from ..ledger import access
 from ..messages.tasks import Examine
 from ..services import Services
-from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
-from ..storage.watchlist import Watchlist
+from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, EVENT_HUBS, VIRTUAL_EVENTS, WEBHOOK, Settings
+from ..storage import heartbeat
+from ..storage.state import StateStore
 from ..subscriptions import maintain, status
 from ..subscriptions.handshake import check_handshake
 from ..subscriptions.status import Maintenance, SubscriptionView
@@ -55,16 +57,19 @@ def publish_findings(job: Examine, services: Services) -> None:
 
 
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
-    """Yield the findings of checks that run side by side, for eight seconds at most; failures do not raise.
+    """Yield the findings of checks that run side by side, for eight seconds at most.
+
+    Failures do not raise.
 
     A Graph that does not answer is one finding.
     """
     settings, graph = services.settings, services.graph
     with ParallelReads() as reads:
         writes = reads.start(lambda: _failure_text(services.archive.probe_write))
-        handshake = reads.start(lambda: check_handshake(settings.notification_base_url, STORAGE_SECONDS))
+        handshake = reads.start(lambda: _handshake(settings))
+        last_event = reads.start(lambda: _last_event(services.state, settings))
         last_run = reads.start(lambda: status.read_last_run(services.state))
-        listed = reads.start(lambda: _read_statuses(graph, settings, services.watch))
+        listed = reads.start(lambda: _read_statuses(services))
         permissions = reads.start(lambda: list(_permissions(settings)))
         key = reads.start(lambda: _failure_text(services.keys.current))
         policies = {
@@ -78,9 +83,15 @@ def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[
             findings.permissions_unknown(granted.reason) if isinstance(granted, ReadFailure) else granted
         )
         run = reads.result(last_run)
-        yield from _subscriptions(
-            settings, views, None if isinstance(run, ReadFailure) else run, _reason(reads.result(handshake))
+        last, known_run = reads.result(last_event), None if isinstance(run, ReadFailure) else run
+        yield _delivery(
+            settings,
+            () if isinstance(views, GraphError) else views,
+            known_run,
+            _reason(reads.result(handshake)),
+            None if isinstance(last, ReadFailure) else last,
         )
+        yield from _subscriptions(settings, views, known_run)
         if CALL_EVENTS in settings.signals:
             yield findings.encryption_key(_reason(reads.result(key)))
         if isinstance(views, Unavailable):
@@ -127,25 +138,51 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
     yield from findings.permissions(needed, granted if isinstance(granted, list) else ())
 
 
-def _read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
-    with graph.within(GRAPH_SECONDS):
-        return maintain.read_statuses(graph, settings, watch)
+def _handshake(settings: Settings) -> str:
+    """Why the webhooks do not answer the app, or "" if they do, or if there are none."""
+    if settings.delivery != WEBHOOK:
+        return ""
+    return check_handshake(settings.notification_base_url, STORAGE_SECONDS)
+
+
+def _last_event(state: StateStore, settings: Settings) -> datetime | None:
+    """When Graph's last validation message came through the hub, or the last notification."""
+    name = heartbeat.VALIDATION if settings.delivery == EVENT_HUBS else heartbeat.NOTIFICATION
+    entry = state.read(name)
+    return times.plausible(entry.content.get("at")) if entry else None
+
+
+def _read_statuses(services: Services) -> tuple[SubscriptionView, ...]:
+    with services.graph.within(GRAPH_SECONDS):
+        return maintain.read_statuses(services)
+
+
+def _delivery(
+    settings: Settings,
+    views: tuple[SubscriptionView, ...],
+    run: Maintenance | None,
+    handshake: str,
+    last: datetime | None,
+) -> Finding:
+    """Judge the way by which Graph delivers: a webhook as the app reaches it, a hub or a topic by what came."""
+    if settings.delivery == EVENT_HUBS:
+        return findings.hub(run, last, times.now())
+    if settings.delivery == EVENT_GRID:
+        return findings.topic(last, views)
+    if handshake:
+        return findings.closed_to("the app", handshake, accepted=findings.is_accepted_by_graph(views, run))
+    return findings.endpoint_open("the app")
 
 
 def _subscriptions(
-    settings: Settings,
-    listed: tuple[SubscriptionView, ...] | GraphError,
-    run: Maintenance | None,
-    handshake: str,
+    settings: Settings, listed: tuple[SubscriptionView, ...] | GraphError, run: Maintenance | None
 ) -> Iterator[Finding]:
-    """Judge the webhooks' address, as the app and Graph reach it, and the subscriptions."""
+    """Judge whether Graph can deliver, and the subscriptions."""
     views = () if isinstance(listed, GraphError) else listed
-    if handshake:
-        yield findings.closed_to("the app", handshake, accepted=findings.is_accepted_by_graph(views, run))
-    else:
-        yield findings.endpoint_open("the app")
+    if still_open := findings.former_delivery(run, settings.deliveries, times.now()):
+        yield still_open
     if run and run.validation:
-        yield findings.closed_to_graph(run.validation)
+        yield findings.closed_to_graph(run.validation, settings.delivery)
     if isinstance(listed, GraphError):
         yield findings.unreadable_list(listed, settings.graph_root)
     for view in views:

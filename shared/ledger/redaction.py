@@ -11,6 +11,7 @@ from datetime import datetime
 from ..messages.signals import Meeting
 from ..privacy.erasures import ErasureList
 from ..privacy.identifiers import names
+from ..privacy.redact import redact_details
 from .record import Record
 
 
@@ -19,9 +20,12 @@ def redact_record(record: Record, erasures: ErasureList) -> Record:
     people, buried = erasures.people(record.meeting.end or record.first_seen), record.buried
     if people is None:
         return record
+    meeting = redact_meeting(record.meeting, record.first_seen, erasures)
+    if meeting.details:
+        meeting = replace(meeting, details=redact_details(meeting.details, people))
     return replace(
         record,
-        meeting=redact_meeting(record.meeting, record.first_seen, erasures),
+        meeting=meeting,
         last_error=None if names(record.last_error, people) else record.last_error,
         buried=None if buried and names(buried.text, people) else buried,
     )
@@ -33,5 +37,10 @@ def redact_meeting(meeting: Meeting, first_seen: datetime, erasures: ErasureList
     if people is None or not (names(meeting.organizer_id, people) or names(meeting.join_url, people)):
         return meeting
     return Meeting(
-        meeting.start, meeting.end, event=meeting.event, version=meeting.version, origin=meeting.origin
+        meeting.start,
+        meeting.end,
+        event=meeting.event,
+        version=meeting.version,
+        origin=meeting.origin,
+        details=meeting.details,
     )

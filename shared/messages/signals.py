@@ -56,6 +56,8 @@ class Door(StrEnum):
     """The route by which news arrived; set by the trigger, not read from the body."""
 
     WEBHOOK = "webhook"
+    EVENT_HUBS = "event-hubs"
+    EVENT_GRID = "event-grid"
 
 
 class EventKind(StrEnum):
@@ -86,10 +88,24 @@ _ORIGINS = tuple(Origin)
 
 
 @dataclass(frozen=True)
+class MeetingDetails:
+    """Subject and schedule of an online meeting or an event's session, as far as MEETING_DETAILS has them kept.
+
+    Of a recurring meeting Graph has one schedule only, which may be that of another occurrence.
+    """
+
+    subject: str | None = None
+    scheduled_start: datetime | None = None
+    scheduled_end: datetime | None = None
+    thread_id: str | None = None
+    meeting_type: str | None = None
+
+
+@dataclass(frozen=True)
 class Meeting:
     """Facts about the meeting of a signal; each attempt can add some.
 
-    `version` is the version of the call record that the facts come from.
+    `version` is the version of the call record that the facts come from. `details` are None until they were read.
     """
 
     start: datetime | None = None
@@ -101,6 +117,7 @@ class Meeting:
     version: Annotated[int, "recordVersion"] = 0
     origin: Annotated[Origin, "toldBy"] = Origin.NEWS
     organizer_tenant: str | None = None
+    details: MeetingDetails | None = None
 
     def merge(self, other: Meeting) -> Meeting:
         """Combine two sets of facts.

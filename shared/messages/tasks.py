@@ -130,9 +130,10 @@ class RefreshDay:
 
 @dataclass(frozen=True)
 class WriteDaily:
-    """Write one of the `parts` of a day's attendee table.
+    """Write one of the `parts` of a day's tables.
 
-    The part covers `length` bytes, from `offset`, of the day's index with this sha256.
+    The part covers `length` bytes, from `offset`, of the day's index with this sha256. `pending` parts of it are to be
+    written; the others are written before.
     """
 
     kind: ClassVar[str] = "writeDaily"
@@ -142,6 +143,15 @@ class WriteDaily:
     parts: int
     offset: int
     length: int
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class CleanTables:
+    """Delete the files of a day's tables that nobody names any more."""
+
+    kind: ClassVar[str] = "cleanTables"
+    day: Annotated[Day, "date"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +161,13 @@ class SubscribeEvent:
     kind: ClassVar[str] = "subscribeEvent"
     source: EventKind
     event_id: Annotated[str, EVENT_ID]
+
+
+@dataclass(frozen=True)
+class RecordValidation:
+    """Record that Graph's validation message came through the event hub."""
+
+    kind: ClassVar[str] = "recordValidation"
 
 
 @dataclass(frozen=True)
@@ -181,11 +198,13 @@ Job = (
     | RenewSubscription
     | MaintainSubscriptions
     | NotificationsRefused
+    | RecordValidation
     | Sweep
     | Backfill
     | Redrive
     | RefreshDay
     | WriteDaily
+    | CleanTables
 )
 
 

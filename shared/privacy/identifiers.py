@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_DECODING = 3
+MAX_NAME_WORDS = 8
 NAMES = frozenset({"displayName"})
 # Values of a record that are nobody's identifier: kinds, tenants, and lists that hold times only.
 _IMPERSONAL = frozenset({"@odata.type", "tenantId", "role", "attendanceIntervals", "engagements", *NAMES})
@@ -26,6 +27,9 @@ _IN_TEXT = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[^\s\"'<>()\[\]{},;:|/\\=&?]+@[^\s\"'<>()\[\]{},;:|/\\=&?]+",
     re.IGNORECASE,
 )
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# A run of anything but spaces and punctuation: names may hold combining marks and symbols.
+_WORD = re.compile(r"[^\s!-/:-@\[-`{-~\u2010-\u2027\u3000-\u303f]+")
 _ENCODED = re.compile(
     r"[A-Za-z0-9+/_-]{16,}={0,2}"
 )  # Graph's ids of meetings are base64 of the organizer's id
@@ -95,6 +99,21 @@ def tokens_in_text(text: str) -> Iterator[str]:
         text = decoded
     for found in _ENCODED.finditer(text):
         yield from (id_token(each[0]) for each in _IN_TEXT.finditer(_base64_text(found[0])))
+
+
+def quotes(text: str | None, who: Container[str]) -> bool:
+    """Whether a free text, such as a subject, holds an identifier or a display name of the person."""
+    if not text:
+        return False
+    if names(text, who) or any(id_token(found) in who for found in _GUID.findall(text)):
+        return True
+    folded = fold(text, " ")
+    words = [(found.start(), found.end()) for found in _WORD.finditer(folded)]
+    return any(
+        name_token(folded[begin:end]) in who
+        for number, (begin, _) in enumerate(words)
+        for _, end in words[number : number + MAX_NAME_WORDS]
+    )
 
 
 def names(text: str | None, who: Container[str]) -> bool:

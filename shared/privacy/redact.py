@@ -1,4 +1,6 @@
-"""What is taken out of a report when a person is erased. Nothing here reads or writes storage.
+"""What is taken out of a report when a person is erased.
+
+Nothing here reads or writes storage.
 
 Of a redacted attendance record only what says nothing of the person stays: its role and times, so that sums and
 pictures remain right. Redacting the same report again, or another reading of it, gives the same.
@@ -8,18 +10,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph import report_json, verbatim_json
+from ..graph.meeting_details import decode_details, encode_details
 from ..graph.report_json import RECORDS
+from ..messages.signals import MeetingDetails
 from .erasures import ERASED, ErasedPeople
-from .identifiers import names, tokens_of_record
+from .identifiers import names, quotes, tokens_of_record
 
 MARK = {ERASED: "true"}  # metadata of a blob from which someone was erased
-ORGANIZER, ATTENDEE = "organizer", "attendee"
+ORGANIZER, ATTENDEE, QUOTED = "organizer", "attendee", "quoted in the subject"
 # Metadata that contain the organizer's id. The series stays: other people's meetings belong to it, and it names nobody.
 _ORGANIZER_METADATA = ("organizerid", "meetingid", "joinweburl", "joinurlkey")
+_DETAILS = "details"  # metadata
+_FREE_TEXT = ("subject", "thread_id")
 _KEPT_PROPERTIES = ("@odata.type", "role", "totalAttendanceInSeconds")
 _INTERVALS = "attendanceIntervals"
 _KEPT_OF_INTERVAL = ("@odata.type", "joinDateTime", "leaveDateTime", "durationInSeconds")
@@ -34,9 +40,17 @@ class RedactedReport:
 
 
 def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], who: Container[str]) -> list[str]:
-    """What the person is in a report: organizer, attendee, both or neither; `metadata` are the blob's."""
-    found = [ORGANIZER] if is_organizer(metadata, who) or any(_quoted(report, who)) else []
-    return [*found, ATTENDEE] if any(attended(each, who) for each in _records(report)) else found
+    """What the person is in a report: organizer, attendee, quoted in the subject.
+
+    `metadata` are the blob's.
+    """
+    details = decode_details(metadata.get(_DETAILS))
+    roles = {
+        ORGANIZER: is_organizer(metadata, who) or any(_quoted(report, who)),
+        ATTENDEE: any(attended(each, who) for each in _records(report)),
+        QUOTED: redact_details(details, who) is not details,
+    }
+    return [role for role, is_found in roles.items() if is_found]
 
 
 def is_organizer(metadata: Mapping[str, str], who: Container[str]) -> bool:
@@ -50,17 +64,32 @@ def attended(record: object, who: Container[str]) -> bool:
 
 
 def redact_metadata(metadata: Mapping[str, str], who: Container[str]) -> dict[str, str]:
-    """The metadata of a blob without an organizer who is erased."""
-    if not is_organizer(metadata, who):
-        return dict(metadata)
-    return {name: value for name, value in metadata.items() if name not in _ORGANIZER_METADATA} | MARK
+    """The metadata of a blob without an organizer who is erased, and without a subject that quotes someone."""
+    redacted = dict(metadata)
+    if is_organizer(metadata, who):
+        redacted = {name: value for name, value in metadata.items() if name not in _ORGANIZER_METADATA} | MARK
+    details = decode_details(metadata.get(_DETAILS))
+    left = redact_details(details, who)
+    if left is not details:
+        redacted |= {_DETAILS: encode_details(left)} | MARK
+    return {name: value for name, value in redacted.items() if value}
+
+
+def redact_details(details: MeetingDetails, who: Container[str]) -> MeetingDetails:
+    """The details of a meeting without those that quote the person.
+
+    The same ones where none does.
+    """
+    quoted = {name: None for name in _FREE_TEXT if quotes(getattr(details, name), who)}
+    return replace(details, **quoted) if quoted else details
 
 
 def redact_line(line: Mapping[str, Any], who: Container[str]) -> dict[str, Any]:
-    """A report's line of the index without an organizer who is erased."""
-    if not is_organizer({name.lower(): value for name, value in line.items()}, who):
-        return dict(line)
-    return {name: None if name.lower() in _ORGANIZER_METADATA else value for name, value in line.items()}
+    """A report's line of the index without an organizer who is erased, and without a subject that quotes someone."""
+    removed = {name for name in ("subject", "threadId") if quotes(line.get(name), who)}
+    if is_organizer({name.lower(): value for name, value in line.items()}, who):
+        removed |= {name for name in line if name.lower() in _ORGANIZER_METADATA}
+    return {name: None if name in removed else value for name, value in line.items()}
 
 
 def redact_report(report: Mapping[str, Any], people: ErasedPeople) -> RedactedReport | None:

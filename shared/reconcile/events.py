@@ -19,7 +19,6 @@ from ..graph import events, reports
 from ..graph.client import MAX_PAGES, checked_link, next_link, page_items
 from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
-from ..graph.subscriptions import list_subscriptions
 from ..messages import tasks
 from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
 from ..messages.tasks import SubscribeEvent, Task
@@ -145,7 +144,7 @@ class EventScan:
         if self._subscribed is None:
             ours = [
                 each
-                for each in list_subscriptions(self._services.graph)
+                for each in self._services.subscriptions.listed()
                 if is_ours(each, self._services.settings)
             ]
             self._subscribed = {

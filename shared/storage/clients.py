@@ -29,6 +29,8 @@ from ..settings import THREADS
 SIGNALS_QUEUE = "meeting-signals"
 UPKEEP_QUEUE = "upkeep"
 UPKEEP_POISON = f"{UPKEEP_QUEUE}-poison"
+GRID_QUEUE = "graph-events"
+GRID_QUEUES = (GRID_QUEUE, f"{GRID_QUEUE}-poison")  # with delivery through Event Grid
 QUEUES = (SIGNALS_QUEUE, f"{SIGNALS_QUEUE}-poison", UPKEEP_QUEUE, UPKEEP_POISON)
 DRAIN_LEASE = 60  # seconds to handle one page of messages
 NEVER = -1  # a delayed message must not expire

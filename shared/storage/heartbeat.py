@@ -18,6 +18,7 @@ from .state import StateStore
 NOTIFICATION = "heartbeat/notification.json"
 REPORT = "heartbeat/report.json"
 REFUSED = "heartbeat/refused.json"
+VALIDATION = "heartbeat/validation.json"
 MAINTENANCE = "heartbeat/maintenance.json"
 PROPERTIES = "heartbeat/properties.json"
 EVERY = 60.0  # seconds

@@ -1,42 +1,45 @@
 """Create, renew, replace and adopt the app's Graph subscriptions.
 
+    move:     try the new way (the caller) ─▶ replace
     replace:  queue a sweep (the caller) ─▶ delete ─▶ create ─┬─▶ done
                                                               └─▶ failed: create the former one again
 
 Graph allows one subscription per app, change type and resource, so the old one must be deleted before the new one
-exists. The sweep finds what Graph would have announced in the gap.
+exists, also where the two deliver in different ways. The sweep finds what Graph would have announced in the gap.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from .. import logs, times
 from ..crypto.decryption import Keys
 from ..errors import AttendanceError, Conflict, Refused, SubscriptionError, ValidationFailed
 from ..graph.client import Graph
+from ..graph.delivery import door_of, notification_url
 from ..graph.subscriptions import (
     NewSubscription,
     Subscription,
     create_subscription,
     delete_subscription,
-    list_subscriptions,
     renew_subscription,
 )
 from ..settings import Settings, fingerprint
 from ..storage.subscription_registry import SubscriptionRegistry
 from .desired import DesiredSubscription
-from .plan import client_state_of, has_same_target, is_accepted, is_ours, notification_url
+from .plan import client_state_of, has_same_target, is_accepted, is_ours
 
 CREATE_TRIES = 3
 MINUTE = timedelta(minutes=1)
+TRIAL = timedelta(hours=1)
 
 
 class SubscriptionChanges:
     """Changes to subscriptions.
 
     `validation` is the failure of Graph's last handshake with our address: "" after success, None if there was none.
+    `created` is when the last subscription was created, None if there was none.
     """
 
     def __init__(self, graph: Graph, settings: Settings, keys: Keys, registry: SubscriptionRegistry) -> None:
@@ -45,6 +48,7 @@ class SubscriptionChanges:
         self._settings = settings
         self._keys = keys
         self.validation: str | None = None
+        self.created: datetime | None = None
 
     def create(self, desired: DesiredSubscription) -> None:
         """Create a subscription, or adopt an existing one.
@@ -73,6 +77,23 @@ class SubscriptionChanges:
                 f"The subscription to {desired.resource} was deleted, but its successor could not be created "
                 f"({failure}). {restored}"
             ) from failure
+
+    def try_delivery(self) -> None:
+        """Create a subscription that nothing needs and delete it, to see whether Graph can deliver by DELIVERY.
+
+        It is to updates of call records, because Graph allows one for each change type: the one that delivers stays.
+        Raises a GraphError.
+        """
+        new = self._new(DesiredSubscription("communications/callRecords", "updated", TRIAL))
+        try:
+            created = create_subscription(self._graph, new)
+        except Conflict:
+            return  # of a trial before, which is deleted as unwanted
+        except ValidationFailed as failure:
+            self.validation = str(failure)
+            raise
+        if created:
+            delete_subscription(self._graph, created, new.resource)
 
     def _restore(self, former: Subscription, new: NewSubscription) -> str:
         """Create a deleted subscription again; return a sentence about the result."""
@@ -120,9 +141,10 @@ class SubscriptionChanges:
                 if abs(self._clock_ahead() - ahead) < MINUTE:
                     raise  # else this answer told the clock by which the expiry is to be counted
             else:
-                self.validation = ""
+                self.validation, self.created = "", times.now()
                 if created:
-                    self._registry.add(created, new.resource, fingerprint(self._settings.client_state))
+                    door = door_of(new.notification_url)
+                    self._registry.add(created, new.resource, fingerprint(new.client_state), door)
                 return
         raise SubscriptionError(
             f"Graph says that a subscription to {new.resource} exists, but lists none of ours."
@@ -137,7 +159,7 @@ class SubscriptionChanges:
 
         Return whether one was adopted. Raises SubscriptionError for one at another address, which is left alone.
         """
-        same = [each for each in list_subscriptions(self._graph) if has_same_target(each, new)]
+        same = [each for each in self._registry.listed() if has_same_target(each, new)]
         ours = [each for each in same if is_ours(each, self._settings)]
         if same and not ours:
             raise SubscriptionError(

@@ -24,7 +24,10 @@ MAX_BYTES = 4_096
 
 
 def check_handshake(base_url: str, seconds: float = math.inf) -> str:
-    """Try the handshake on both routes, for so many seconds at most; return the first failure, or ""."""
+    """Try the handshake on both routes, for so many seconds at most.
+
+    Return the first failure, or "".
+    """
     deadline = time.monotonic() + seconds
     for route in ROUTES:
         url = f"{base_url}/{route}"

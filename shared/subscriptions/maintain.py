@@ -15,17 +15,17 @@ from .. import __version__, logs, times
 from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
 from ..graph import events
 from ..graph.client import Graph
+from ..graph.delivery import door_of
 from ..graph.subscriptions import (
     Subscription,
     delete_subscription,
     get_subscription,
-    list_subscriptions,
 )
 from ..messages import tasks
 from ..messages.signals import EventKind
 from ..messages.tasks import Backfill, NotificationsRefused, Task
 from ..services import Services
-from ..settings import CALL_EVENTS, VIRTUAL_EVENTS, Settings
+from ..settings import CALL_EVENTS, CALL_RECORDS, EVENT_GRID, VIRTUAL_EVENTS, WEBHOOK, Settings
 from ..storage import heartbeat
 from ..storage.clients import Queue
 from ..storage.state import StateStore
@@ -75,7 +75,9 @@ def maintain_all(services: Services) -> None:
 
 
 def renew_one(services: Services, subscription_id: str) -> None:
-    """Renew one subscription, which also reauthorizes it; when it is gone, maintain all.
+    """Renew one subscription, which also reauthorizes it.
+
+    When it is gone, maintain all.
 
     One that is not ours is passed over: whoever knows the client state can name any.
     """
@@ -119,11 +121,11 @@ def subscribe_event(
     changes.create(desired.event_subscription(kind, event_id))
 
 
-def read_statuses(graph: Graph, settings: Settings, watch: Watchlist) -> tuple[SubscriptionView, ...]:
+def read_statuses(services: Services) -> tuple[SubscriptionView, ...]:
     """Return the current state of all the app's subscriptions. Raises a GraphError."""
-    existing = list_subscriptions(graph)
+    graph, settings, existing = services.graph, services.settings, services.subscriptions.listed()
     return status.all_statuses(
-        existing, _desired_subscriptions(existing, graph, settings, watch), settings, graph.now()
+        existing, _desired_subscriptions(existing, graph, settings, services.watch), settings, graph.now()
     )
 
 
@@ -149,8 +151,10 @@ class _Run:
         self._upkeep = upkeep
         self._validation = before.validation if before else ""
         self._own_handshake = before.own_handshake if before else ""
+        self._created = before.created if before else None
         self._ran_before = before is not None
         self._awake = False
+        self._tried: str | None = None
         self._sweep_queued = False
 
     def all_steps(self) -> tuple[SubscriptionView, ...]:
@@ -182,7 +186,7 @@ class _Run:
 
     def _list(self) -> list[Subscription]:
         """Graph's list, which is also registered. Raises GraphError."""
-        subscriptions = list_subscriptions(self._graph)
+        subscriptions = self._registry.listed()
         self._registry.save(subscriptions)
         return subscriptions
 
@@ -195,6 +199,8 @@ class _Run:
             "problems": self.problems,
             "ownHandshake": self._own_handshake or None,
             "validation": self._validation or None,
+            "delivery": self._settings.delivery,
+            "created": times.optional_text(self._changes.created or self._created),
             "subscriptions": None if views is None else [status.view_fields(each) for each in views],
         }
 
@@ -213,8 +219,30 @@ class _Run:
 
     def _replace(self, former: Subscription, target: DesiredSubscription) -> None:
         self._wake()
+        if door_of(former.notification_url) != self._settings.delivery:
+            self._try_delivery()
         self._queue_sweep()
         self._changes.replace(former, target)
+
+    def _try_delivery(self) -> None:
+        """Before a move, once per run: see whether Graph can deliver in the new way.
+
+        Raises SubscriptionError.
+
+        Graph allows this for call records only; a partner topic takes a name of its own for each subscription.
+        """
+        settings = self._settings
+        if self._tried is None and settings.delivery != EVENT_GRID and CALL_RECORDS in settings.signals:
+            try:
+                self._changes.try_delivery()
+            except GraphError as failure:
+                self._tried = str(failure)
+        if self._tried:
+            raise SubscriptionError(
+                f"Notifications still come in the former way, because Graph cannot deliver by {settings.delivery} "
+                f"({self._tried})."
+            )
+        self._tried = ""
 
     def _create(self, target: DesiredSubscription) -> None:
         self._wake()
@@ -223,10 +251,16 @@ class _Run:
         self._changes.create(target)
 
     def _wake(self) -> None:
-        """Call our own webhook, once per run. The result is reported but decides nothing."""
+        """Call our own webhook, once per run. The result is reported but decides nothing.
+
+        A hub or topic cannot be tried from here: whether Graph may send there is shown by its answer to a creation.
+        """
         if self._awake:
             return
         self._awake = True
+        if self._settings.delivery != WEBHOOK:
+            self._own_handshake = ""
+            return
         self._own_handshake = check_handshake(self._settings.notification_base_url)
         if self._own_handshake:
             logs.warning("handshake.failed", error=self._own_handshake)

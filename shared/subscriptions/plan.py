@@ -1,9 +1,10 @@
 """Plan the steps from existing to desired subscriptions: pure functions.
 
-Graph's list is the only truth; nothing is remembered between runs. A subscription is ours if its notification URL is at
-NOTIFICATION_BASE_URL; others are left alone. Graph never shows a `clientState`, so the URL has its fingerprint (`?k=`):
-a subscription with another one would deliver notifications that we refuse, and is replaced. Clocks decide no deletion:
-a subscription that looks expired is renewed like any other that is due.
+Graph's list is the only truth about which exist. A subscription is ours if its notification URL leads to this app, or
+if the registry has an entry of it; others are left alone. Graph never shows a `clientState`, so a webhook's URL has its
+fingerprint (`?k=`), and the entry has that of the others: a subscription with another one would deliver notifications
+that we refuse, and is replaced, as is one that delivers in another way than DELIVERY. Clocks decide no deletion: a
+subscription that looks expired is renewed like any other that is due.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..graph.subscriptions import NewSubscription, Subscription, is_same_address
+from ..graph.delivery import is_same_address, leads_here, notification_url
+from ..graph.subscriptions import NewSubscription, Subscription
 from ..settings import Settings, fingerprint
 from .desired import DesiredSubscription
 
@@ -26,11 +28,6 @@ class Plan:
     create: tuple[DesiredSubscription, ...] = ()
     keep: tuple[Subscription, ...] = ()
     delete: tuple[Subscription, ...] = ()
-
-
-def notification_url(settings: Settings, route: str = "notifications") -> str:
-    """Return the URL for a route, with the fingerprint of the current clientState."""
-    return f"{settings.notification_base_url}/{route}?k={fingerprint(settings.client_state)}"
 
 
 def plan_steps(
@@ -64,17 +61,20 @@ def plan_steps(
 
 
 def is_ours(subscription: Subscription, settings: Settings) -> bool:
-    """Whether it delivers to this app's address."""
-    return subscription.delivers_to(settings.notification_base_url)
+    """Whether it delivers to this app, or did when the app created it."""
+    return leads_here(subscription.notification_url, settings) or subscription.registered is not None
 
 
 def is_accepted(subscription: Subscription, settings: Settings) -> bool:
-    """Whether it sends an accepted clientState, and lifecycle notifications to us.
+    """Whether it delivers as DELIVERY says, with an accepted clientState, and lifecycle notifications too.
 
     A lifecycleNotificationUrl cannot be added later, so a subscription without one is replaced.
     """
-    lifecycle = is_same_address(subscription.lifecycle_url, notification_url(settings, "lifecycle"))
-    return lifecycle and client_state_of(subscription, settings) is not None
+    return (
+        is_same_address(subscription.notification_url, notification_url(settings))
+        and is_same_address(subscription.lifecycle_url, notification_url(settings, "lifecycle"))
+        and client_state_of(subscription, settings) is not None
+    )
 
 
 def is_current(subscription: Subscription, settings: Settings) -> bool:
@@ -94,6 +94,6 @@ def has_same_target(subscription: Subscription, desired: DesiredSubscription | N
 
 
 def client_state_of(subscription: Subscription, settings: Settings) -> str | None:
-    """The client state that it sends, or None where the fingerprint in its URL is of none that we accept."""
+    """The client state that it sends, or None where its fingerprint is of none that we accept."""
     states = settings.client_states
     return next((state for state in states if fingerprint(state) == subscription.fingerprint), None)

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from .. import times
+from ..graph.delivery import door_of
 from ..graph.subscriptions import Subscription
-from ..settings import Settings
+from ..settings import WEBHOOK, Settings
 from ..storage import heartbeat
 from ..storage.state import StateStore
 from .desired import DesiredSubscription
@@ -22,13 +23,15 @@ OVERDUE = timedelta(hours=3)  # later than this, a renewal has been missed
 class SubscriptionStatus(StrEnum):
     """The state of a subscription.
 
-    `elsewhere`: it delivers to another address; `unwanted`: it is not needed.
+    `elsewhere`: it delivers to another address; `formerDelivery`: to this app, in another way than DELIVERY;
+    `unwanted`: it is not needed.
     """
 
     ACTIVE = "active"
     RENEWAL_OVERDUE = "renewalOverdue"
     EXPIRED = "expired"
     NOT_ACCEPTED = "notAccepted"
+    FORMER_DELIVERY = "formerDelivery"
     ELSEWHERE = "elsewhere"
     MISSING = "missing"
     UNWANTED = "unwanted"
@@ -52,7 +55,8 @@ class Maintenance:
     """The last run of `maintain_subscriptions`: failed steps, subscriptions after it.
 
     `subscriptions` is None if Graph's list could not be read. `own_handshake` is why the app did not reach its own
-    address, `validation` why Graph did not at its last try; each is "" if there was no failure. `version` is the app's.
+    address, `validation` why Graph did not at its last try; each is "" if there was no failure. `created` is when the
+    last subscription was created, `version` the app's.
     """
 
     at: datetime
@@ -61,6 +65,8 @@ class Maintenance:
     own_handshake: str = ""
     validation: str = ""
     version: str = ""
+    delivery: str = WEBHOOK
+    created: datetime | None = None
 
 
 def statuses(
@@ -113,7 +119,7 @@ def read_last_run(state: StateStore) -> Maintenance | None:
 def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
     """Read a published run; None if it is malformed."""
     try:
-        at = times.parse(content.get("at"))
+        at, created = times.parse(content.get("at")), times.parse(content.get("created"))
         problems, subscriptions = content.get("problems"), content.get("subscriptions")
         views = tuple(map(_parse_view, subscriptions)) if isinstance(subscriptions, list) else None
     except (ValueError, KeyError, TypeError):
@@ -127,6 +133,8 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
         str(content.get("ownHandshake") or ""),
         str(content.get("validation") or ""),
         str(content.get("version") or ""),
+        str(content.get("delivery") or WEBHOOK),
+        created,
     )
 
 
@@ -146,6 +154,8 @@ def _make_view(
     best = max(ours, key=lambda each: (is_accepted(each, settings) and each.expires > now, each.expires))
     if best.expires <= now:
         status = SubscriptionStatus.EXPIRED
+    elif door_of(best.notification_url) != settings.delivery:
+        status = SubscriptionStatus.FORMER_DELIVERY
     elif not is_accepted(best, settings):
         status = SubscriptionStatus.NOT_ACCEPTED
     elif best.expires - now < desired.lifetime / 2 - OVERDUE:

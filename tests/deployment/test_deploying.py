@@ -388,6 +388,23 @@ def test_an_app_closed_to_this_machine_is_not_a_failure(deploy: Any, azure: Azur
     assert azure.count("/api/health") == 0
 
 
+def test_an_app_without_webhooks_is_not_asked_for_a_handshake(
+    deploy: Any, az: RecordingAz, azure: Azure
+) -> None:
+    azure.handshakes = [404]
+    shown = outputs(azure)
+    shown["properties"]["outputs"] |= {
+        "DELIVERY": {"value": "event-grid"},
+        "PARTNER_TOPIC_NAME": {"value": "graph-attendance"},
+    }
+    az.answer("deployment sub show", shown)
+    done = deploy()
+    assert done.code == 0, done.err
+    assert "There is no webhook to try" in done.err
+    assert azure.count("/api/health") == 1
+    assert "TOPIC=graph-attendance" in done.out
+
+
 def test_an_app_that_cannot_be_reached_is_not_a_failure_either(
     deploy: Any, az: RecordingAz, azure: Azure
 ) -> None:

@@ -71,5 +71,7 @@ def test_what_is_deployed_is_what_is_counted() -> None:
     everything = (INFRA / "parameters/everything.snapshot.json").read_text()
     made = [each["type"] for each in json.loads(everything)["predictedResources"]]
     choices = {name.split(" | ")[1]: amount for name, (amount, _) in rows(CHOICES).items()}
-    assert choices["private endpoints"] == made.count("Microsoft.Network/privateEndpoints")
-    assert choices["private DNS zones"] == made.count("Microsoft.Network/privateDnsZones")
+    endpoints = choices["private endpoints"] + choices["private endpoint of the hub"]
+    zones = choices["private DNS zones"] + choices["private DNS zone of the hub"]
+    assert endpoints == made.count("Microsoft.Network/privateEndpoints")
+    assert zones == made.count("Microsoft.Network/privateDnsZones")

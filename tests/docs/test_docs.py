@@ -35,9 +35,18 @@ from shared.graph.client import Graph
 from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
-from shared.messages.signals import EventKind, EventSession, Meeting, Message, News, Nudge
+from shared.messages.signals import (
+    EventKind,
+    EventSession,
+    Meeting,
+    MeetingDetails,
+    Message,
+    News,
+    Nudge,
+)
 from shared.storage import names
-from shared.tables import attendee_table, rows
+from shared.tables import rows
+from shared.tables.columns import COLUMNS, KEYS, Table
 from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +102,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
         ("manifest of a day", "", "", manifests.manifest_name(end.date())),
         ("index of a day's reports", "", "", manifests.index_name(end.date())),
-        ("part of a day's table of attendees", "NNNNN", "00000", attendee_table.part_name(end.date(), 0)),
+        ("feed of erasures", "", "", manifests.ERASURES),
     ):
         pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
         assert f"| {what} | `{pattern}` | `{name}` |" in CONSUMERS
@@ -158,9 +167,16 @@ def test_outcome_metadata_is_what_the_code_writes() -> None:
     assert shown == written
 
 
+def example_location(outcome: dict[str, Any]) -> reports.MeetingReports:
+    """Where the example of a report lies, with the details in the example of its line."""
+    details = codec.decode(MeetingDetails, example("line"))
+    organizer, meeting, url = (outcome[name] for name in ("organizerId", "meetingId", "joinWebUrl"))
+    return reports.MeetingReports(organizer, meeting, url, details=details)
+
+
 def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
-    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
         written = archive.report_metadata(read, where) | {archive.PARTIAL: "true"}
     shown = dict(
@@ -174,13 +190,14 @@ def test_report_metadata_is_what_the_code_writes() -> None:
 
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:
     report, outcome, shown = example("report"), example("outcome"), example("line")
-    where = reports.MeetingReports(outcome["organizerId"], outcome["meetingId"], outcome["joinWebUrl"])
+    where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
         name = archive.report_name(read.id, read.end)
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         }
-        written = json.loads(manifests.index_line(archive.ReportSummary(read.id, name, read.size, metadata)))
+        (line,) = manifests.index_lines([archive.ReportSummary(read.id, name, read.size, metadata)])
+    written = json.loads(line)
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)
 
@@ -194,11 +211,28 @@ def test_example_manifest_is_written_as_it_is_shown() -> None:
 
 
 def test_example_row_of_the_table_is_what_the_code_writes() -> None:
-    (row, *_) = rows.attendee_rows(example("report"), example("line"))
-    assert list(example("row").items()) == list(row.items())
-    section_of_rows = section(CONSUMERS, "The daily table")
-    named = re.findall(r"^\| (`.*?) \|", section_of_rows, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", " ".join(named)) == list(row)
+    tenant = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+    (row, *_) = rows.attendee_rows(example("report"), example("line"), tenant)
+    shown = example("row")
+    assert list(shown.items()) == [*row.items(), *((name, shown[name]) for name in ("revision", "writtenAt"))]
+    assert list(shown) == list(COLUMNS[Table.ATTENDEES])
+    assert names_in(CONSUMERS, "| Column | Meaning |") == list(shown)
+
+
+def test_tables_and_their_keys_are_those_of_the_code() -> None:
+    told = dict(re.findall(r"^\| `tables/(\w+)/` \| .*? \| (.*) \|$", CONSUMERS, re.MULTILINE))
+    assert {name: tuple(re.findall(r"`(\w+)`", keys)) for name, keys in told.items()} == {
+        table: ("date", *KEYS[table]) for table in Table
+    }
+
+
+def test_example_file_of_a_table_is_named_by_its_bytes() -> None:
+    for table, files in example("manifest")["tables"].items():
+        for each in files if isinstance(files, list) else ():
+            assert each["path"].startswith(
+                f"tables/{table}/date=2026-11-23/part-00000-{each['sha256'][:16]}."
+            )
+            assert set(each) == {"path", "rows", "bytes", "sha256", "schemaVersion"}
 
 
 def test_manifest_metadata_is_what_the_code_writes() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from local.event_hub.partitions import COUNT
 from shared import settings
+from shared.graph import delivery
 from shared.storage import clients
 from tests.support.app_settings import ERASURE_KEY, PREVIOUS_STATE, STATE
 from tests.support.bicep import INFRA, ROOT, bicep, compiled, compiler, graph_extension
@@ -17,6 +19,8 @@ ROLES = {
     "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+    "Azure Event Hubs Data Receiver": "a638d3c7-ab3a-418d-83e6-5f17a39d4fde",
+    "Azure Event Hubs Data Sender": "2b629674-e913-4c01-ae53-ef4638d8f975",
     "Key Vault Crypto User": "12338af0-0e69-4776-bea7-57ae8d297424",
     "Key Vault Secrets User": "4633458b-17de-408a-b874-0445c86b69e6",
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
@@ -28,6 +32,7 @@ SNAPSHOTS = [file.with_suffix(".snapshot.json") for file in PARAMETERS]
 MAIN = INFRA / "main.snapshot.json"
 EVERYTHING = INFRA / "parameters/everything.snapshot.json"
 EXISTING_NETWORK = INFRA / "parameters/existing-network.snapshot.json"
+EVENT_GRID = INFRA / "parameters/event-grid.snapshot.json"
 PILOT = INFRA / "parameters/pilot.snapshot.json"
 US_GOVERNMENT = INFRA / "parameters/usgov.snapshot.json"
 PERMISSIONS = (ROOT / "docs/permissions.md").read_text()
@@ -41,6 +46,8 @@ OF_THE_PLATFORM = {
     "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
+OF_THE_HUB = {"GraphEventHub__credential", "GraphEventHub__clientId"}
+GRAPH = "7e000000-0000-4000-8000-000000000003"  # Microsoft Graph Change Tracking, in everything.bicepparam
 REFUSED_BY_FLEX = {
     *("FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_WORKER_RUNTIME_VERSION", "FUNCTIONS_EXTENSION_VERSION"),
     *("FUNCTIONS_MAX_HTTP_CONCURRENCY", "FUNCTIONS_WORKER_PROCESS_COUNT"),
@@ -171,7 +178,8 @@ def test_every_setting_that_the_code_needs_is_set_and_none_that_nobody_reads(sna
     given = set(app_settings(snapshot))
     known = {each.name: each for each in settings.TABLE}
     assert {name for name, each in known.items() if each.default is None} <= given
-    assert given - set(known) == OF_THE_PLATFORM
+    hub = OF_THE_HUB if "event-hubs" in app_settings(snapshot)["DELIVERY"] else set()
+    assert given - set(known) == OF_THE_PLATFORM | hub
     assert not given & (REFUSED_BY_FLEX | {"AzureWebJobsStorage"})
 
 
@@ -216,6 +224,13 @@ def test_the_settings_pass_the_apps_own_check(snapshot: Path) -> None:
         "AzureWebJobsStorage__blobServiceUri": f"https://sthost.blob.{cloud.storage_suffix}/",
         "AzureWebJobsStorage__queueServiceUri": f"https://sthost.queue.{cloud.storage_suffix}/",
     }
+    if "GraphEventHub__fullyQualifiedNamespace" in values:
+        known_at_deployment["GraphEventHub__fullyQualifiedNamespace"] = f"evhns-a.{cloud.hub_suffix}"
+    if topic := values.get("PARTNER_TOPIC"):
+        parts = re.findall(r"'([^']+)'", topic)
+        known_at_deployment["PARTNER_TOPIC"] = parts[0].format(
+            "11111111-1111-4111-8111-111111111111", *parts[1:]
+        )
     if values["ENCRYPTION_KEY_ID"]:
         known_at_deployment["ENCRYPTION_KEY_ID"] = f"https://kv-a.{cloud.vault_suffix}/keys/notifications"
     loaded = settings.load(values | known_at_deployment)
@@ -269,7 +284,8 @@ def test_a_vault_that_was_deleted_can_be_taken_back() -> None:
 @pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda file: file.name)
 def test_queues_and_containers_have_the_codes_names(snapshot: Path) -> None:
     queues = resources(snapshot, "Microsoft.Storage/storageAccounts/queueServices/queues")
-    assert {last(each["name"]) for each in queues} == set(clients.QUEUES)
+    of_grid = clients.GRID_QUEUES if app_settings(snapshot)["DELIVERY"] == "event-grid" else ()
+    assert {last(each["name"]) for each in queues} == {*clients.QUEUES, *of_grid}
     containers = resources(snapshot, "Microsoft.Storage/storageAccounts/blobServices/containers")
     names = {("sthost" in each["name"], last(each["name"])) for each in containers}
     assert names == {
@@ -322,8 +338,14 @@ def test_reports_and_their_ledger_are_kept_for_the_days_that_the_app_is_told(sna
             "existingNetwork is given, and privateNetwork is false",
         ),
         (["param graphCloud = 'china'"], "'global' | 'usgov' | 'usgovdod'"),
+        (["param delivery = 'event-hubs'"], "changeTrackingPrincipalId is empty, and delivery is event-hubs"),
+        (["param formerDelivery = 'event-hubs'"], "changeTrackingPrincipalId is empty"),
+        (
+            ["param delivery = 'event-grid'", "param signals = ['call-records', 'virtual-events']"],
+            "signals names virtual-events, and delivery is event-grid",
+        ),
     ],
-    ids=["retention", "rate", "network", "cloud"],
+    ids=["retention", "rate", "network", "cloud", "sender", "former sender", "signals"],
 )
 def test_parameters_that_do_not_go_are_refused_by_name(
     parameters: list[str], problem: str, tmp_path: Path
@@ -333,7 +355,7 @@ def test_parameters_that_do_not_go_are_refused_by_name(
 
 def test_roles_are_those_of_the_table() -> None:
     rows = re.findall(
-        r"^\| (app|consumers) \| ([^|]+) \| (?:\w+ `)?([^`|]+?)`? \| ", PERMISSIONS, re.MULTILINE
+        r"^\| (app|consumers|Graph) \| ([^|]+) \| (?:\w+ `)?([^`|]+?)`? \| ", PERMISSIONS, re.MULTILINE
     )
     given = []
     for each in resources(EVERYTHING, "Microsoft.Authorization/roleAssignments"):
@@ -348,6 +370,7 @@ def test_roles_are_those_of_the_table() -> None:
         else:
             on = re.findall(r"'([^']+)'", scope)[-3]
         who = "consumers" if each["properties"]["principalType"] == "Group" else "app"
+        who = "Graph" if each["properties"]["principalId"] == GRAPH else who
         given.append((who, role, on))
     assert sorted(given) == sorted((who, ROLES[role], on) for who, role, on in rows)
 
@@ -361,6 +384,47 @@ def test_graph_permissions_are_those_of_the_table() -> None:
     wanted = set(re.findall(r"^\| `(\w+\.Read\.All)` \|", PERMISSIONS, re.MULTILINE))
     for name in ("graph.bicep", "grant-permissions.sh"):
         assert set(re.findall(r"\b(\w+\.Read\.All)\b", (INFRA / name).read_text())) == wanted
+
+
+def test_the_hub_is_the_one_that_the_function_reads_and_has_no_keys() -> None:
+    (namespace,) = resources(EVERYTHING, "Microsoft.EventHub/namespaces")
+    assert namespace["properties"]["disableLocalAuth"] is True
+    assert namespace["sku"]["name"] == "Standard"
+    (hub,) = resources(EVERYTHING, "Microsoft.EventHub/namespaces/eventhubs")
+    (group,) = resources(EVERYTHING, "Microsoft.EventHub/namespaces/eventhubs/consumergroups")
+    code = (ROOT / "function_app.py").read_text()
+    assert f'event_hub_name="{last(hub["name"])}"' in code
+    assert f'consumer_group="{last(group["name"])}"' in code
+    assert last(hub["name"]) == delivery.HUB
+    assert hub["properties"]["partitionCount"] == COUNT
+    assert hub["properties"]["retentionDescription"]["retentionTimeInHours"] == 7 * 24
+    assert resources(MAIN, "Microsoft.EventHub/namespaces") == []
+
+
+def test_graph_may_create_its_topic_where_it_delivers_to_one() -> None:
+    (configuration,) = resources(EVENT_GRID, "Microsoft.EventGrid/partnerConfigurations")
+    (partner,) = configuration["properties"]["partnerAuthorization"]["authorizedPartnersList"]
+    assert partner["partnerName"] == "MicrosoftGraphAPI"
+    assert resources(MAIN, "Microsoft.EventGrid/partnerConfigurations") == []
+
+
+def test_an_instance_waits_only_for_webhooks() -> None:
+    (app,) = resources(EVENT_GRID, "Microsoft.Web/sites")
+    assert app["properties"]["functionAppConfig"]["scaleAndConcurrency"]["alwaysReady"] == []
+
+
+@compiles
+def test_in_us_government_a_hub_has_that_clouds_addresses(tmp_path: Path) -> None:
+    snapshot, problem = tried(
+        tmp_path,
+        "param graphCloud = 'usgov'",
+        "param delivery = 'event-hubs'",
+        f"param changeTrackingPrincipalId = '{GRAPH}'",
+        "param privateNetwork = true",
+    )
+    assert problem == ""
+    assert not re.findall(r"windows\.net|azure\.com", snapshot.read_text())
+    assert app_settings(snapshot)["DELIVERY"] == "event-hubs"
 
 
 def test_in_us_government_nothing_is_in_the_public_cloud() -> None:
@@ -395,6 +459,7 @@ def test_the_private_network_closes_storage_and_vault(snapshot: Path) -> None:
         "host-table": ("host", "table"),
         "data-blob": ("data", "blob"),
         "key-vault": ("vault", "vault"),
+        **({"hub-namespace": ("hub", "namespace")} if snapshot == EVERYTHING else {}),
     }
     groups = resources(snapshot, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
     assert len(groups) == len(made)
@@ -407,7 +472,7 @@ def test_a_new_network_has_the_address_space_that_is_asked_for() -> None:
     assert subnets["app"]["addressPrefix"] == "10.20.0.0/26"
     assert subnets["app"]["delegations"][0]["properties"]["serviceName"] == "Microsoft.App/environments"
     assert subnets["endpoints"]["addressPrefix"] == "10.20.0.64/27"
-    assert len(resources(EVERYTHING, "Microsoft.Network/privateDnsZones")) == 4
+    assert len(resources(EVERYTHING, "Microsoft.Network/privateDnsZones")) == 5
 
 
 def test_in_an_existing_network_nothing_but_endpoints_and_their_records_is_made() -> None:
@@ -488,7 +553,12 @@ def test_every_function_that_calls_graph_has_a_share_of_the_budget() -> None:
         for name in ("groups", "timers")
     )
     http = {"receive_notifications", "receive_lifecycle", "health"}
-    silent = {"bury_poison", "sweep"}  # these read and write storage and queues alone
+    silent = {
+        "bury_poison",
+        "sweep",
+        "receive_events",
+        "receive_grid_events",
+    }  # these read and write storage and queues alone
     names = set(re.findall(r'function_name\("(\w+)"\)', (ROOT / "function_app.py").read_text()))
     assert "http" in groups
     assert http | (groups - {"http"}) | timers | silent == names
@@ -496,8 +566,8 @@ def test_every_function_that_calls_graph_has_a_share_of_the_budget() -> None:
 
 @pytest.mark.parametrize(
     ("snapshot", "budget"),
-    [(MAIN, 75), (US_GOVERNMENT, 75), (EVERYTHING, 300)],
-    ids=["main", "usgov", "everything"],
+    [(MAIN, 75), (US_GOVERNMENT, 75), (EVERYTHING, 300), (EVENT_GRID, 75)],
+    ids=["main", "usgov", "everything", "event grid"],
 )
 def test_all_instances_together_stay_within_the_budget_for_graph(snapshot: Path, budget: int) -> None:
     (app,) = resources(snapshot, "Microsoft.Web/sites")
@@ -541,6 +611,7 @@ def test_the_outputs_are_those_that_others_read() -> None:
         *("AZURE_RESOURCE_GROUP", "AZURE_FUNCTION_APP_NAME", "NOTIFICATION_BASE_URL"),
         *("IDENTITY_CLIENT_ID", "IDENTITY_PRINCIPAL_ID"),
         *("STORAGE_ACCOUNT", "HOST_STORAGE_ACCOUNT", "KEY_VAULT_NAME"),
+        *("DELIVERY", "PARTNER_TOPIC_NAME"),
     }
 
 

@@ -1,6 +1,5 @@
 """The schemas are valid, and describe what the local stack stores and sends."""
 
-import gzip
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,10 @@ from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
 from shared.storage.watchlist import WatchedMeeting
-from shared.tables import rows
+from shared.tables.columns import COLUMNS, KEYS, SCHEMA_VERSION, Table
 from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
+from tests.support.parquet import rows_of
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -89,12 +89,14 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.RenewSubscription("s"),
         tasks.MaintainSubscriptions(),
         tasks.NotificationsRefused(3),
+        tasks.RecordValidation(),
         tasks.Sweep("full", 2),
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), signals=("cr-1", "ve-2")),
         tasks.RefreshDay(NOW.date()),
-        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10),
+        tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10, 1),
+        tasks.CleanTables(NOW.date()),
         tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
         tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),
@@ -125,9 +127,36 @@ def test_a_watched_meeting_is_as_published() -> None:
     assert problems("watch", content | {"organizerId": "frida"})
 
 
-def test_a_row_names_every_column_of_its_schema() -> None:
-    (row,) = rows.attendee_rows({"id": "r", "attendanceRecords": [{}]}, {})
-    assert set(json.loads((SCHEMAS / "daily-row.schema.json").read_text())["required"]) == set(row)
+@pytest.mark.parametrize("table", list(Table))
+def test_the_schema_of_a_row_has_the_columns_and_types_of_the_code(table: Table) -> None:
+    arrow = {
+        "string": "utf8",
+        "long": "int64",
+        "double": "float64",
+        "boolean": "bool",
+        "timestamp": "timestamp[us, UTC]",
+    }
+
+    def types(schema: dict[str, Any]) -> dict[str, Any]:
+        columns = schema["properties"].items()
+        return {
+            name: [types(each["items"])] if "items" in each else each["arrowType"] for name, each in columns
+        }
+
+    def wanted(columns: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: [wanted(kind[0])] if isinstance(kind, list) else arrow[kind]
+            for name, kind in columns.items()
+        }
+
+    schema = json.loads((SCHEMAS / f"{table}-row.schema.json").read_text())
+    assert types(schema) == wanted(COLUMNS[table])
+    assert schema["required"] == list(COLUMNS[table])
+    assert (schema["key"], schema["schemaVersion"]) == (["date", *KEYS[table]], SCHEMA_VERSION)
+
+
+def as_text(moment: datetime) -> str:
+    return moment.isoformat()
 
 
 def test_everything_that_is_stored_is_as_published(front: Front) -> None:
@@ -142,8 +171,11 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
     for name in list(front.container.list_blob_names()):
         body = front.container.download_blob(name).readall()
         kind = name.split("/")[0]
-        if kind == "daily":
-            found = [("daily-row", json.loads(line)) for line in gzip.decompress(body).splitlines()]
+        if kind == "tables":
+            found = [
+                (f"{name.split('/')[1]}-row", json.loads(json.dumps(row, default=as_text)))
+                for row in rows_of(body)
+            ]
         elif name.endswith("reports.jsonl"):
             found = [("index-line", json.loads(line)) for line in body.splitlines()]
         else:
@@ -156,4 +188,12 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
         for schema, content in found:
             seen.add(schema)
             assert problems(schema, content) == [], name
-    assert seen == {"report", "outcome", "manifest", "index-line", "daily-row"}
+    assert seen == {
+        "report",
+        "outcome",
+        "manifest",
+        "index-line",
+        "meetings-row",
+        "attendees-row",
+        "engagements-row",
+    }

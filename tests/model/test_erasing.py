@@ -21,7 +21,7 @@ from shared.cli.export import tables
 from shared.errors import ErasureKeyError
 from shared.health import readings
 from shared.ledger.record import Result
-from shared.messages.signals import call_record_news, serialize_message
+from shared.messages.signals import Door, call_record_news, serialize_message
 from shared.privacy.identifiers import id_token, names
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -175,6 +175,23 @@ def test_an_erased_record_has_the_same_id_in_any_order_of_records(app: App) -> N
     assert app.container.below("reports/")[0].metadata["sha256"] == before
 
 
+@pytest.mark.parametrize("organizer", [ORGANIZER, FRIDA])
+def test_a_subject_that_quotes_the_person_goes_and_another_stays(app: App, organizer: str) -> None:
+    for number, subject in enumerate(["Fire safety", f"1:1 {NAME}/Olaf", f"for {ADDRESS}"]):
+        made = held(app, OTHER, organizer=organizer, call_id=str(number))
+        app.calls[-1] = replace(made, meeting={"subject": subject})
+        archive(app, str(number))
+    app.run(days=3)
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert traces(app) == []
+    index = app.container.blobs[f"manifests/date={ENDED.date()}/reports.jsonl"].body.splitlines()
+    assert [json.loads(line)["subject"] for line in index] == ["Fire safety", None, None]
+    app.services = app.another_instance()
+    app.ask("redrive", "2026-11-24", "2026-11-24", Result.STORED)
+    app.run(days=1)
+    assert traces(app) == []
+
+
 # The ways in which a person came back
 
 
@@ -235,7 +252,7 @@ def test_a_late_report_of_an_erased_day_is_redacted(app: App) -> None:
     app.run(days=3)
     assert app.results() == {"one": Result.STORED}
     is_whole(app)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
 
 
 def test_another_instance_after_a_restart_redacts_too(app: App) -> None:
@@ -258,12 +275,12 @@ def test_a_sealed_day_is_erased_from_index_table_and_versions(app: App) -> None:
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
     app.run(days=3)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
     assert traces(app) != []
     done = erase(app, FRIDA, ADDRESS, names=(NAME,))
     assert done.versions > 0
     is_whole(app)
-    assert app.manifest(ENDED.date()).daily
+    assert app.manifest(ENDED.date()).tables.attendees
 
 
 def test_an_organizer_without_access_and_a_buried_message_are_erased(app: App) -> None:
@@ -315,7 +332,7 @@ def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(app: App) -
         "write reports/",
         "write signals/",
         "write outcomes/",
-        "delete tables/",
+        "delete exports/",
         "send upkeep",
         "write erasures/",
     ],
@@ -324,7 +341,7 @@ def test_an_erasure_that_dies_at_any_step_is_finished_by_the_same_command(app: A
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
     app.run(days=3)
-    app.container.upload_blob(f"tables/x/date={ENDED.date()}/x.csv", ADDRESS.encode(), overwrite=True)
+    app.container.upload_blob(f"exports/x/date={ENDED.date()}/x.csv", ADDRESS.encode(), overwrite=True)
     app.before(step, crash)
     with pytest.raises(Crash):
         erase(app, FRIDA, ADDRESS, names=(NAME,))
@@ -511,14 +528,14 @@ def test_what_this_version_cannot_read_is_reported_where_it_quotes_the_person(
 
 @pytest.mark.parametrize("form", tables.Format)
 def test_an_export_of_a_day_whose_reports_are_gone_is_deleted(app: App, form: tables.Format) -> None:
-    row = dict.fromkeys(tables.COLUMNS[tables.Table.ATTENDEES]) | {"emailAddress": ADDRESS.upper()}
+    row = dict.fromkeys(tables.COLUMNS[tables.ExportTable.ATTENDEES]) | {"emailAddress": ADDRESS.upper()}
     file = io.BytesIO()
-    tables.write_table(tables.Table.ATTENDEES, [row], form, file)
+    tables.write_table(tables.ExportTable.ATTENDEES, [row], form, file)
     app.container.upload_blob(
-        f"tables/attendees/date=2026-10-01/part-00000.{form}", file.getvalue(), overwrite=True
+        f"exports/attendees/date=2026-10-01/part-00000.{form}", file.getvalue(), overwrite=True
     )
     assert erase(app, ADDRESS).exports == 1
-    assert app.container.below("tables/") == []
+    assert app.container.below("exports/") == []
 
 
 def test_times_of_a_record_that_this_version_does_not_know_are_not_kept(app: App) -> None:
@@ -536,7 +553,7 @@ def test_findings_and_subscriptions_of_the_person_are_removed(app: App) -> None:
     app.services.state.put("doctor/1.json", {"findings": [{"check": "policy", "says": FRIDA}]})
     url = f"https://teams.microsoft.com/l/meetup-join/1/0?context=%7B%22Oid%22%3A%22{FRIDA}%22%7D"
     resource = f"communications/onlineMeetings(joinWebUrl='{quote(url, safe='')}')/meetingCallEvents"
-    app.services.subscriptions.add("s", resource, "f")
+    app.services.subscriptions.add("s", resource, "f", Door.WEBHOOK)
     done = erase(app, FRIDA)
     assert done.left == set()
     assert FRIDA not in everything(app)

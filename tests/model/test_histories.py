@@ -8,7 +8,6 @@ write is anything worse than before; at the end nothing that Graph offers is mis
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from shared.messages.signals import Message
 from tests.support.blobs import Blob
 from tests.support.doubles import Call, Loss
 from tests.support.histories import SIGNALS, UPKEEP, History, simulated
+from tests.support.parquet import read_table
 from tests.support.stories import STORIES, Drawn, Story, end_of
 
 ANSWERS = {
@@ -62,7 +62,7 @@ class Checked(History):
             raise
 
     def _check_change(self, name: str, before: Blob | None, after: Blob | None) -> None:
-        if not name.startswith(("manifests/", "daily/")):
+        if not name.startswith(("manifests/", "tables/")):
             self.tell(f"{self.going.instance if self.going else '-'} writes {shown(name, after)}")
         if before and name.startswith("reports/"):
             left = [after] if after else self.container.below("reports/")
@@ -164,9 +164,11 @@ class Checked(History):
             assert manifest.outcomes == Counter(each.result for each in found if not each.is_unconfirmed), day
             assert manifest.unconfirmed == sum(each.is_unconfirmed for each in found), day
             assert manifest.reports == len(self.container.below(f"reports/date={day.isoformat()}/")), day
-            parts = self.container.below(f"daily/date={day.isoformat()}/")
-            assert manifest.daily == tuple(part.name for part in parts), day
-            rows = [json.loads(row) for part in parts for row in gzip.decompress(part.body).splitlines()]
+            assert manifest.has_tables, day
+            rows = read_table(
+                lambda path: self.container.blobs[path].body,
+                [each.path for each in manifest.tables.attendees],
+            )
             reports = [
                 json.loads(blob.body) for blob in self.container.below(f"reports/date={day.isoformat()}/")
             ]

@@ -79,7 +79,7 @@ def do_everything(client: Client, endpoint: Endpoint) -> None:
     assert record.organizer_id
     assert record.join_url
     list(graph.list_pages("communications/callRecords", "list call records"))
-    meeting_id = meetings.find_online_meeting_id(graph, record.organizer_id, record.join_url)
+    meeting_id = meetings.find_online_meeting(graph, record.organizer_id, record.join_url).id
     where = MeetingReports(record.organizer_id, meeting_id)
     read_all(graph, where)
     event = control.add_event(NewEvent(sessions=2))

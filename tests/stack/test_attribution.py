@@ -1,7 +1,6 @@
 """Whose report it is: no meeting's facts on another one's report, none taken away, and reasons where none is found."""
 
 import csv
-import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,14 +94,10 @@ def test_index_table_and_find_follow_a_correction_of_a_sealed_day(front: Front) 
     window = ("--from", str(PAST), "--to", str(PAST))
 
     def seen() -> tuple[str | None, set[str | None], set[str]]:
-        """Whose the report is by index, daily table and `person find`."""
+        """Whose the report is by index, table and `person find`."""
         index = front.container.download_blob(f"manifests/date={PAST}/reports.jsonl").readall()
         lines = {line["id"]: line for line in map(json.loads, index.splitlines())}
-        rows = [
-            json.loads(row)
-            for name in front.manifest(PAST)["daily"]
-            for row in gzip.decompress(front.container.download_blob(name).readall()).splitlines()
-        ]
+        rows = front.rows(PAST)
         found = told(front, "person", "find", other.organizer_id, *window)
         return (
             lines[theirs.report_id]["organizerId"],
@@ -118,8 +113,7 @@ def test_index_table_and_find_follow_a_correction_of_a_sealed_day(front: Front) 
     front.run("sweep")
 
     def is_new() -> bool:
-        manifest = front.manifest(PAST)
-        return bool(manifest["revision"] > revision and manifest["daily"])
+        return bool(front.manifest(PAST)["revision"] > revision and front.has_tables(PAST))
 
     eventually(is_new, "a new revision with its table")
     who = other.organizer_id

@@ -5,7 +5,6 @@ reports may hold what they are about, and only a buried message may hold the tex
 """
 
 import base64
-import gzip
 import json
 import re
 import secrets
@@ -32,7 +31,7 @@ from shared.ledger.record import AttemptSeries, Record, Result, new_commit
 from shared.ledger.store import Ledger
 from shared.messages import tasks
 from shared.messages.tasks import Task
-from shared.tables.attendee_table import AttendeeTable
+from shared.tables.day_tables import DayTables
 from tests.support.canaries import (
     CANARY,
     CLIENT_STATE,
@@ -346,20 +345,26 @@ def not_under_way(scene: Scene) -> bool:
     return all(not look or look.get("finished") for look in looks)
 
 
-def a_day_gets_its_table(scene: Scene) -> None:
-    """A sealed day's table, with a part of another index and a missing report."""
+def a_day_gets_its_tables(scene: Scene) -> None:
+    """A sealed day's tables, with an erasure, a part of another index, a missing report and one that is no object."""
     day = date(2026, 1, 5)
     someone = {"emailAddress": f"{CANARY}@contoso.example"}
     report = {"id": "r", "meetingEndDateTime": f"{day}T10:00:00Z", "attendanceRecords": [someone]}
     name = f"reports/date={day}/r.json"
     scene.container.upload_blob(name, json.dumps(report), metadata={"sha256": "0" * 64})
+    scene.container.upload_blob(f"reports/date={day}/s.json", b"[]", metadata={"sha256": "1" * 64})
     scene.apart.upload_blob("sweep/final.json", json.dumps({"days": [str(day)]}), overwrite=True)
     scene.ask("refreshDay", date=day)
-    (table,) = eventually(lambda: scene.manifest(day).get("daily"), "a table")
-    assert scene.holds(gzip.decompress(scene.container.download_blob(table).readall()).decode())
-    (part,) = AttendeeTable(scene.container, Manifests(scene.container)).plan_parts(day)
+    eventually(lambda: scene.has_tables(day), "tables")
+    assert scene.holds(str(scene.rows(day)))
+    told = {"sha256": "2" * 64, "erased": "true"}
+    scene.container.upload_blob(name, json.dumps(report), overwrite=True, metadata=told)
+    scene.ask("refreshDay", date=day)
+    eventually(lambda: scene.manifest(day)["revision"] == 2 and scene.has_tables(day), "other tables")
+    for path in scene.container.list_blob_names(name_starts_with="tables/"):
+        scene.container.delete_blob(path)
+    (part,) = DayTables(scene.container, Manifests(scene.container)).plan_parts(day)
     scene.container.delete_blob(name)
-    scene.container.delete_blob(table)
     for each in (part, replace(part, index="0" * 64)):
         scene.put("upkeep", tasks.serialize_task(Task(each)))
 
@@ -488,7 +493,10 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     an_operator_asks_again: {
         *("backfill.empty", "signal.repeated", "outcomes.redriven", "outcome.unreadable"),
     },
-    a_day_gets_its_table: {"daily.written", "daily.named", "daily.dropped", "daily.skipped"},
+    a_day_gets_its_tables: {
+        *("tables.written", "tables.named", "tables.dropped", "tables.outdated"),
+        *("tables.unreadable", "tables.deleted"),
+    },
     anyone_posts_anything: {
         *("notification.dropped", "notification.refused", "handshake.answered", "registry.failed"),
         *("news.refused", "subscription.refused", "subscription.unknown"),
@@ -514,6 +522,7 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
     elsewhere = {"sweep.skipped", "report.locked", "message.waiting"}  # need hours, a policy, a wrong key
+    elsewhere |= {"properties.unknown"}  # says names of properties alone
     elsewhere |= {
         "attempt.crashed",
         "scope.changed",

@@ -18,8 +18,7 @@ from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
 from shared.cli.erasure import erase
-from shared.cli.export.tables import COLUMNS, Table
-from shared.tables import rows
+from shared.cli.export.tables import COLUMNS, ExportTable, report_rows
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, own_stack
 
@@ -67,7 +66,7 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
     one = past[0]
     drawn = run(front, "reports", "show", one["id"])
     assert drawn.returncode == 0, drawn.stderr
-    assert drawn.stdout.startswith(f"Report {one['id']}\n{one['start'][:10]}")
+    assert drawn.stdout.startswith(f"Report {one['id']}\n{one['subject']}: {one['start'][:10]}")
     assert max(map(cell_len, drawn.stdout.splitlines())) <= 100
     assert run(front, "reports", "show", one["path"]).stdout == drawn.stdout
     assert told(front, "reports", "show", one["id"]) == stored(front, one["path"])
@@ -76,6 +75,30 @@ def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: P
         assert made.returncode == 0, made.stderr
         assert (tmp_path / f"x.{ending}").read_bytes().startswith(begins)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_report_is_found_by_its_subject_and_by_its_link(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    one = past[0]
+    assert one["subject"].startswith("Meeting ")
+    listed = told(front, "reports", "list", *WINDOW, "--subject", f" {one['subject'].upper()} ")
+    assert one in listed
+    assert all(one["subject"] in each["subject"] for each in listed)
+    link = ("--meeting", one["joinWebUrl"].upper(), *WINDOW)
+    drawn = run(front, "reports", "show", *link)
+    assert f"\n{one['subject']}: {one['start'][:10]}" in drawn.stdout, drawn.stderr
+    picture = tmp_path / "x.html"
+    assert run(front, "reports", "show", *link, "--output", str(picture)).returncode == 0
+    assert one["subject"] in picture.read_text()
+    several = run(front, "reports", "show", *WINDOW, "--subject", "meeting")
+    assert several.returncode == 1
+    assert several.stderr.endswith("reports match: give the id of one.\n")
+    assert all(each["id"] in several.stdout for each in past)
+    nothing = run(front, "reports", "show", *WINDOW, "--subject", "nobody's")
+    assert "No such report is stored on these days" in nothing.stderr
+    for wrong in ((), (one["id"], "--subject", "x")):
+        assert "Give either the id of a report" in run(front, "reports", "show", *wrong).stderr
 
 
 @pytest.mark.parametrize(
@@ -97,7 +120,7 @@ def test_what_cannot_be_shown_is_said(
 def test_a_copy_has_the_same_names_and_fetches_what_changed(
     front: Front, past: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    parts = ("--what", "reports", "--what", "manifests", "--what", "daily")
+    parts = ("--what", "reports", "--what", "manifests", "--what", "tables")
     first = told(front, "reports", "download", str(tmp_path), *WINDOW, *parts)
     one = tmp_path / past[0]["path"]
     assert json.loads(one.read_bytes()) == stored(front, past[0]["path"])
@@ -129,29 +152,23 @@ def test_an_interrupted_copy_leaves_whole_files(
     assert not list(tmp_path.rglob(".*"))
 
 
-@pytest.mark.parametrize("table", list(Table))
+@pytest.mark.parametrize("table", list(ExportTable))
 def test_an_export_has_a_row_for_each_and_its_columns(
-    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: Table
+    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: ExportTable
 ) -> None:
     made = sorted(of_day(past, 2), key=lambda line: line["path"])  # as storage lists them
     day = TODAY - timedelta(days=2)
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
-    source = {
-        Table.MEETINGS: lambda report, line: [rows.meeting_row(report, line)],
-        Table.ATTENDEES: rows.attendee_rows,
-        Table.INTERVALS: rows.interval_rows,
-        Table.ENGAGEMENTS: rows.engagement_rows,
-    }[table]
-    wanted = [row for line in made for row in source(stored(front, line["path"]), line)]
+    wanted = [row for line in made for row in report_rows(table, stored(front, line["path"]), line)]
     for form in ("csv", "parquet"):
         assert told(front, "export", *window, "--format", form) == [{"table": table, "rows": len(wanted)}]
     folder = tmp_path / table / f"date={day}"
     with (folder / "part-00000.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    assert tuple(read[0]) == COLUMNS[table]
+    assert list(read[0]) == list(COLUMNS[table])
     assert [row["reportId"] for row in read] == [row["reportId"] for row in wanted]
     packed = parquet.read_table(folder / "part-00000.parquet", partitioning=None)
-    assert tuple(packed.column_names) == COLUMNS[table]
+    assert packed.column_names == list(COLUMNS[table])
     assert packed["meetingStart"][0].as_py() == datetime.fromisoformat(wanted[0]["meetingStart"])
     assert packed["reportId"].to_pylist() == [row["reportId"] for row in wanted]
     assert sorted(each.name for each in folder.iterdir()) == ["part-00000.csv", "part-00000.parquet"]
@@ -161,11 +178,11 @@ def test_an_export_into_the_container_is_written_and_taken_away(
     front: Front, past: list[dict[str, Any]]
 ) -> None:
     assert sum(each["rows"] for each in told(front, "export", *WINDOW, "--into-container")) > len(past)
-    names = list(front.container.list_blob_names(name_starts_with="tables/meetings/"))
-    assert f"tables/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
-    front.container.upload_blob(f"tables/meetings/date={TODAY}/part-00000.csv", b"old")
+    names = list(front.container.list_blob_names(name_starts_with="exports/meetings/"))
+    assert f"exports/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
+    front.container.upload_blob(f"exports/meetings/date={TODAY}/part-00000.csv", b"old")
     told(front, "export", *WINDOW, "--into-container", "--format", "csv")
-    day_without = f"tables/meetings/date={TODAY}/part-00000.csv"
+    day_without = f"exports/meetings/date={TODAY}/part-00000.csv"
     assert bool(of_day(past, 0)) == (day_without in front.container.list_blob_names())
 
 
@@ -238,8 +255,9 @@ def test_a_person_is_found_and_erased_and_does_not_come_back(
     assert [each[seconds] for each in after["attendanceRecords"]] == [
         each[seconds] for each in before["attendanceRecords"]
     ]
-    manifest = front.manifest(TODAY - timedelta(days=DAYS - 1))
-    assert (manifest["complete"], manifest["revision"] > revision, bool(manifest["daily"])) == (True,) * 3
+    sealed = TODAY - timedelta(days=DAYS - 1)
+    assert front.manifest(sealed)["revision"] > revision
+    assert front.has_tables(sealed)
 
     (record,) = front.apart.list_blob_names(name_starts_with="erasures/")
     assert front.state(record)["complete"] is True

@@ -25,6 +25,7 @@ from local.simulator.control.client import Control
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
+from shared.settings import EVENT_HUBS, WEBHOOK
 from tests.storm import findings
 from tests.storm.announcements import Announcer
 from tests.storm.ended_meetings import end_meetings
@@ -223,11 +224,13 @@ def main() -> int:
     parser.add_argument("--meetings", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--delivery", choices=(WEBHOOK, EVENT_HUBS), default=WEBHOOK)
     parser.add_argument("--json", action="store_true", help="the result as JSON instead of a table")
     parser.add_argument("--log", default=os.devnull, metavar="FILE", help="where the stack is heard")
     options = parser.parse_args()
     descriptor = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with compose.up(settings=SETTINGS, seed=options.seed, log=Log(descriptor)) as running:
+    settings = SETTINGS | {"DELIVERY": options.delivery}
+    with compose.up(settings=settings, seed=options.seed, log=Log(descriptor)) as running:
         result = Recovery(running, options.kills, options.seed).run(options.meetings)
     print(json.dumps(asdict(result), indent=2) if options.json else shown(result))
     for problem in result.problems:

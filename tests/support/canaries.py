@@ -38,7 +38,9 @@ OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see te
     *("event.denied", "event.passed", "events.opened", "notification.forged", "notification.undecipherable"),
     *("keys.unavailable", "key.unusable", "watch.unreadable", "notification.unwatched"),
 }
-HOLDS_PEOPLE = ("reports/", "daily/")  # names of blobs whose content is about people
+SUBJECT = f"{CANARY} subject"  # of every meeting here
+HOLDS_SUBJECTS = ("signals/", "manifests/")
+HOLDS_PEOPLE = ("reports/", "tables/")  # names of blobs whose content is about people
 
 
 class Scene(Front):
@@ -115,6 +117,8 @@ class Scene(Front):
                     with suppress(ResourceNotFoundError):  # it moved meanwhile
                         text = container.download_blob(blob.name).readall().decode()
                         told += without_buried(text) if blob.name.startswith("signals/msg-") else text
+                if blob.name.startswith(HOLDS_SUBJECTS):
+                    told = told.replace(SUBJECT, "")
                 if self.holds(told):
                     found.append(f"blob: {told}")
         return found

@@ -227,6 +227,7 @@ class Call:
     readings: tuple[tuple[datetime, dict[str, Any]], ...]
     earlier: tuple[datetime, dict[str, Any]] | None = None  # the version before, and until when it is shown
     losses: list[Loss | None] = field(default_factory=list)  # of the next readings of its report
+    meeting: dict[str, Any] = field(default_factory=dict)  # what the online meeting tells beside its id
 
     def shown(self, now: datetime) -> dict[str, Any]:
         """The record as it is now."""
@@ -301,7 +302,11 @@ class Graph(client.Graph):
             raise _refusal(AccessDenied, operation)
         if len(parts) == 3:
             wanted = query["$filter"].removeprefix("JoinWebUrl eq '").removesuffix("'")
-            found = [{"id": meeting_id(each)} for each in organized if each.record["joinWebUrl"] == wanted]
+            found = [
+                {"id": meeting_id(each), **each.meeting}
+                for each in organized
+                if each.record["joinWebUrl"] == wanted
+            ]
             return {"value": found[:1]}
         shown = [each.report(now) for each in organized if meeting_id(each) == parts[3]]
         reports = [report for report in shown if report]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,11 +9,13 @@ from typing import Any, cast
 
 from shared.cli.erasure.erase import QUIET_SECONDS, Erasure, ErasureSummary
 from shared.cli.session import Session
+from shared.graph.meeting_details import decode_details
 from shared.privacy.erasures import ErasureKey
 from shared.privacy.person import Person
 from shared.storage import clients
 from shared.storage.state import StateStore
 from tests.support.app_settings import ERASURE_KEY
+from tests.support.parquet import rows_of
 from tests.support.simulated_app import App
 
 
@@ -43,8 +44,9 @@ def everything(app: App) -> str:
     texts = [each.text for queue in app.queues.values() for each in queue.messages]
     for container in (app.container, app.state):
         for blob in (*container.blobs.values(), *container.earlier.values()):
-            body = gzip.decompress(blob.body) if blob.name.endswith(".gz") else blob.body
-            texts.append(f"{blob.name} {blob.metadata} {body.decode(errors='replace')}")
+            body = str(rows_of(blob.body)).encode() if blob.name.endswith(".parquet") else blob.body
+            details = decode_details(blob.metadata.get("details"))
+            texts.append(f"{blob.name} {blob.metadata} {details} {body.decode(errors='replace')}")
     return "\n".join(texts).lower()
 
 

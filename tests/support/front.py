@@ -20,6 +20,7 @@ from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
 from tests.support import posts
+from tests.support.parquet import read_table
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 NEVER = "0 0 0 29 2 *"
@@ -180,22 +181,35 @@ class Front:
         ]
 
     def table(self, day: date) -> list[str]:
-        """Sweep and seal, and wait for the parts of the day's table."""
+        """Sweep and seal, and wait for the day's tables; the files of its attendees."""
         self.run("sweep")
         eventually(lambda: self.state("sweep/full.json").get("finished"), "the full look to finish")
         eventually(lambda: not self._is_pending(day), "the day's calls to settle")
         self.run("sweep")
-        parts: list[str] = eventually(lambda: self.manifest(day).get("daily"), "a table")
-        return parts
+        eventually(lambda: self.has_tables(day), "tables")
+        return [each["path"] for each in self.manifest(day)["tables"]["attendees"]]
+
+    def has_tables(self, day: date) -> bool:
+        """Whether the tables are those of the day's revision."""
+        manifest = self.manifest(day)
+        return bool(
+            manifest and manifest["complete"] and manifest["tables"]["revision"] == manifest["revision"]
+        )
+
+    def rows(self, day: date, table: str = "attendees") -> list[dict[str, Any]]:
+        """The rows of a day's table."""
+        paths = [each["path"] for each in self.manifest(day)["tables"][table]]
+        return read_table(lambda path: self.container.download_blob(path).readall(), paths)
 
     def _is_pending(self, day: date) -> bool:
         filed = self.container.list_blobs(f"outcomes/date={day}/", include=["metadata"])
         return any((blob.metadata or {}).get("outcome") == "pending" for blob in filed)
 
     def subscribe(self) -> None:
-        """Have the app see to its subscriptions, and wait until it has one."""
+        """Have the app see to its subscriptions, and wait until it has one and has said so."""
         self.run("maintain_subscriptions")
         eventually(self.control.subscriptions, "a subscription")
+        eventually(lambda: self.state("heartbeat/maintenance.json"), "the record of the run")
 
     def sweep(self, name: str = "recent") -> dict[str, Any]:
         """Run the timer's function, and wait for a scan of this name that began after that."""

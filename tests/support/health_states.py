@@ -71,7 +71,7 @@ class World:
         """The manifest of the day `back` days ago."""
         day, now = times.now().date() - timedelta(days=back), times.now()
         known: dict[str, Any] = {"reports": outcomes.get("stored", 0), "oldest_pending": None, **fields}
-        manifest = Manifest(day, complete, int(complete), outcomes, daily=(), updated=now, **known)
+        manifest = Manifest(day, complete, int(complete), outcomes, updated=now, **known)
         container = self.service.get_container_client(self.container)
         name = f"manifests/date={day.isoformat()}/manifest.json"
         container.upload_blob(name, manifests.serialize_manifest(manifest), overwrite=True)

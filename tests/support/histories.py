@@ -28,7 +28,7 @@ from shared.messages.signals import call_record_news, pack_messages, serialize_m
 from shared.reconcile import call_records, slices, sweep
 from shared.services import Services, assemble
 from shared.storage import blobs, clients
-from shared.tables import attendee_table
+from shared.tables import day_tables
 from tests.support.app_settings import ENVIRON
 from tests.support.blobs import Blob
 from tests.support.doubles import Container, Fault, Graph, Message, Queue, Steps
@@ -437,7 +437,7 @@ def simulated(history: History) -> Iterator[None]:
         for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
         patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
-        for pooled in (attendee_table, blobs):
+        for pooled in (day_tables, blobs):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
         logging.disable()
         try:

@@ -148,6 +148,10 @@ class App:
         """
         self._acts[operation] = act
 
+    def before_nothing(self) -> None:
+        """Forget what was to happen before an operation."""
+        self._acts.clear()
+
     def announce(self, call_id: str) -> None:
         """Graph announces a call record."""
         self.receive(clients.SIGNALS_QUEUE, serialize_message(call_record_news(call_id, self.now)))

@@ -54,7 +54,7 @@ class Listing:
 
 def registry(app: App, listing: Listing) -> SubscriptionRegistry:
     graph: Any = listing
-    return SubscriptionRegistry(app.services.state, graph, SETTINGS.notification_base_url)
+    return SubscriptionRegistry(app.services.state, graph, SETTINGS)
 
 
 def messages(app: App) -> list[str]:

@@ -178,13 +178,13 @@ def test_one_bad_entry_of_a_list_is_skipped_and_the_others_are_read(
     }
     assert [each.id for each in subscriptions.list_subscriptions(among(good))] == ["s"]
     assert caplog.text.count("record.unreadable") == 2
-    assert meetings.find_online_meeting_id(among({"id": "m"}), "o", "https://a") == "m"
+    assert meetings.find_online_meeting(among({"id": "m"}), "o", "https://a").id == "m"
 
 
 @pytest.mark.parametrize("bad", BAD_ENTRIES)
 def test_a_look_up_that_finds_only_bad_entries_is_asked_for_again(bad: object) -> None:
     with pytest.raises(Unavailable, match="no id"):
-        meetings.find_online_meeting_id(Endless(lambda _: {"value": [bad]}), "o", "https://a")
+        meetings.find_online_meeting(Endless(lambda _: {"value": [bad]}), "o", "https://a")
 
 
 def test_a_webinar_is_read_also_where_it_comes_inside_a_value() -> None:

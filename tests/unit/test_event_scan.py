@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+import shared.graph.client
 import shared.settings
 from shared.errors import GraphError, Throttled, Unavailable
+from shared.graph.subscriptions import list_subscriptions
 from shared.messages.signals import EventKind, EventSession, Origin, call_record_signal_id, report_signal_id
 from shared.reconcile.call_records import MissingSignal, OutcomeIndex
 from shared.reconcile.events import SKIP_AFTER, EventScan
@@ -74,7 +76,11 @@ def scanned(
     found: list[MissingSignal] = []
     tasks = Queue()
     monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
-    services = cast(Services, SimpleNamespace(settings=SETTINGS, graph=graph, tasks=tasks, journal=None))
+    registry = SimpleNamespace(listed=lambda: list_subscriptions(cast(shared.graph.client.Graph, graph)))
+    known_services = SimpleNamespace(
+        settings=SETTINGS, graph=graph, tasks=tasks, journal=None, subscriptions=registry
+    )
+    services = cast(Services, known_services)
     has = known or set()
     index = SimpleNamespace(find=lambda signal_id, _: "stored" if signal_id in has else None)
     work = Slice(scan, services)

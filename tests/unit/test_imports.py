@@ -172,6 +172,18 @@ def test_function_app_imports_only_what_the_webhooks_need_at_its_top() -> None:
     }
 
 
+def test_one_module_uses_arro3_and_imports_it_when_it_writes() -> None:
+    """It costs 33 MB, and every start of another function would pay for it."""
+    used = {
+        (module, isinstance(node, ast.Module))
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        for each in (node.body if isinstance(node, ast.Module | ast.FunctionDef) else ())
+        if isinstance(each, ast.Import | ast.ImportFrom) and "arro3" in ast.unparse(each)
+    }
+    assert used == {("shared.tables.parquet", False)}
+
+
 def test_a_class_name_exists_once() -> None:
     trees = {module: ast.parse(path.read_bytes()) for module, path in MODULES.items()}
     names = [

@@ -26,7 +26,15 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
-from shared.days.manifests import Manifest, Manifests, next_manifest, serialize_manifest
+from shared.days.manifests import (
+    Manifest,
+    Manifests,
+    RevisionReason,
+    TableFile,
+    Tables,
+    next_manifest,
+    serialize_manifest,
+)
 from shared.errors import AttendanceError
 from shared.graph.join_urls import join_url_key, series_id
 from shared.graph.reports import MeetingReports, Report
@@ -111,10 +119,10 @@ def assert_consistent(container: ContainerClient) -> Manifest:
     assert manifest.reports == len(paths)
     index = container.download_blob(f"{FOLDER}reports.jsonl")
     digest = hashlib.sha256(index.readall()).hexdigest()
-    assert index.properties.metadata == {"sha256": digest}
+    assert index.properties.metadata["sha256"] == digest
     assert container.get_blob_client(f"{FOLDER}manifest.json").get_blob_properties().metadata == {
         "complete": "true" if manifest.complete else "false",
-        "whole": "true" if manifest.complete and not manifest.reports else "false",
+        "tables": "true" if manifest.complete and not manifest.reports else "false",
         "revision": str(manifest.revision),
         "reportssha256": digest,
     }
@@ -135,7 +143,14 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
         "reports": 0,
         "partial": 0,
         "unconfirmed": 0,
-        "daily": [],
+        "reasons": ["sealed"],
+        "tables": {
+            "revision": 1,
+            "index": hashlib.sha256(b"").hexdigest(),
+            "meetings": [],
+            "attendees": [],
+            "engagements": [],
+        },
         "oldestPending": None,
         "updated": written.updated.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
     }
@@ -247,6 +262,9 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "end": "2026-11-23T12:00:00.000Z",
             "participants": 250,
             "partial": False,
+            **dict.fromkeys(("subject", "scheduledStart", "scheduledEnd", "threadId", "meetingType")),
+            "erased": False,
+            "sessionIndex": 1,
         }
     ]
 
@@ -260,7 +278,8 @@ def test_a_line_names_event_and_session_of_a_webinar(
     (line,) = lines(container)
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
     unknown = {"meetingId", "organizerId", "joinWebUrl", "joinUrlKey", "seriesId"}
-    unknown |= {"start", "end", "participants"}
+    unknown |= {"start", "end", "participants", "subject", "scheduledStart", "scheduledEnd"}
+    unknown |= {"threadId", "meetingType", "sessionIndex"}
     assert {name for name, value in line.items() if value is None} == unknown
 
 
@@ -581,7 +600,6 @@ SEEN = st.builds(
     revision=st.just(0),
     outcomes=st.dictionaries(st.sampled_from(sorted(Result)), st.integers(1, 2), max_size=2),
     reports=st.integers(0, 2),
-    daily=st.just(()),
     oldest_pending=st.none(),
     updated=MOMENTS,
 )
@@ -590,7 +608,15 @@ MANIFESTS = st.builds(
     SEEN,
     complete=st.booleans(),
     revision=st.integers(0, 9),
-    daily=st.lists(st.text(), max_size=2).map(tuple),
+    reasons=st.lists(st.sampled_from(RevisionReason), max_size=2).map(tuple),
+    tables=st.builds(
+        Tables,
+        st.integers(0, 9),
+        st.text(),
+        st.lists(st.builds(TableFile, st.text(), *[st.integers(0, 9)] * 2, st.text(), st.integers(0, 9))).map(
+            tuple
+        ),
+    ),
     oldest_pending=st.none() | MOMENTS,
 )
 
@@ -608,7 +634,10 @@ def test_the_revision_counts_the_versions_that_were_published_as_complete(
 ) -> None:
     manifest, published = None, 0
     for seen, final, changed in looks:
-        before, manifest = manifest, next_manifest(manifest, seen, final=final, reports_changed=changed)
+        before, manifest = (
+            manifest,
+            next_manifest(manifest, seen, final=final, index=str(changed), reports_changed=changed),
+        )
         if manifest is not before:
             published += manifest.complete
             assert manifest.updated == seen.updated

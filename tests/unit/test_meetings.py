@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import AccessDenied, NotFound, Refused, Unavailable
+from shared import times
+from shared.errors import AccessDenied, NotFound, Refused, Throttled, Unavailable
 from shared.graph.client import Graph
 from shared.graph.meetings import (
-    MeetingIdCache,
-    find_online_meeting_id,
+    MeetingCache,
+    find_online_meeting,
     get_call_record,
     parse_call_record,
 )
@@ -189,7 +190,7 @@ def test_a_call_record_is_asked_for_by_its_encoded_id() -> None:
 
 def test_a_meeting_is_found_by_its_join_url_encoded_once_more() -> None:
     graph = Answers({"value": [{"id": "MSpm"}]})
-    assert find_online_meeting_id(graph, ORGANIZER, CLASSIC) == "MSpm"
+    assert find_online_meeting(graph, ORGANIZER, CLASSIC).id == "MSpm"
     [path] = graph.asked
     before, _, condition = path.partition("?$filter=")
     assert before == f"users/{ORGANIZER}/onlineMeetings"
@@ -200,13 +201,13 @@ def test_a_meeting_is_found_by_its_join_url_encoded_once_more() -> None:
 
 def test_a_quote_in_a_join_url_is_doubled() -> None:
     graph = Answers({"value": [{"id": "MSpm"}]})
-    find_online_meeting_id(graph, ORGANIZER, "https://a.b/it's' or 1 eq 1")
+    find_online_meeting(graph, ORGANIZER, "https://a.b/it's' or 1 eq 1")
     assert unquote(graph.asked[0]).endswith("JoinWebUrl eq 'https://a.b/it''s'' or 1 eq 1'")
 
 
 def test_a_short_link_that_is_refused_is_found_by_its_digits() -> None:
     graph = Answers(refusal(), {"value": [{"id": "MSpm"}]})
-    assert find_online_meeting_id(graph, ORGANIZER, SHORT) == "MSpm"
+    assert find_online_meeting(graph, ORGANIZER, SHORT).id == "MSpm"
     assert unquote(graph.asked[1]).endswith("$filter=joinMeetingIdSettings/joinMeetingId eq '2145678901234'")
 
 
@@ -216,38 +217,38 @@ def test_a_short_link_that_is_not_found_by_its_digits_is_not_asked_for_again(
 ) -> None:
     graph = Answers(refusal(), second)
     with pytest.raises(Refused):
-        find_online_meeting_id(graph, ORGANIZER, SHORT)
+        find_online_meeting(graph, ORGANIZER, SHORT)
     assert len(graph.asked) == 2
 
 
 def test_a_classic_join_url_that_is_refused_is_not_there_yet() -> None:
     graph = Answers(refusal())
     with pytest.raises(NotFound) as caught:
-        find_online_meeting_id(graph, ORGANIZER, CLASSIC)
+        find_online_meeting(graph, ORGANIZER, CLASSIC)
     assert (caught.value.status, caught.value.hint, caught.value.request_id) == (400, "1026", "r-1")
     assert len(graph.asked) == 1
 
 
 def test_no_meeting_with_this_join_url_is_not_there_yet() -> None:
     with pytest.raises(NotFound):
-        find_online_meeting_id(Answers({"value": []}), ORGANIZER, CLASSIC)
+        find_online_meeting(Answers({"value": []}), ORGANIZER, CLASSIC)
 
 
 def test_a_short_link_that_nothing_knows_is_not_there_yet_but_one_that_is_refused_is_not_there() -> None:
     with pytest.raises(NotFound):
-        find_online_meeting_id(Answers({"value": []}, {"value": []}), ORGANIZER, SHORT)
+        find_online_meeting(Answers({"value": []}, {"value": []}), ORGANIZER, SHORT)
     with pytest.raises(Refused):
-        find_online_meeting_id(Answers(refusal(), {"value": []}), ORGANIZER, SHORT)
+        find_online_meeting(Answers(refusal(), {"value": []}), ORGANIZER, SHORT)
 
 
 def test_a_short_link_that_is_not_found_by_its_url_is_looked_up_by_its_digits() -> None:
-    assert find_online_meeting_id(Answers({"value": []}, {"value": [{"id": "M"}]}), ORGANIZER, SHORT) == "M"
+    assert find_online_meeting(Answers({"value": []}, {"value": [{"id": "M"}]}), ORGANIZER, SHORT).id == "M"
 
 
 def test_a_denial_is_passed_on_and_not_asked_around() -> None:
     graph = Answers(AccessDenied("ask", "no policy", status=403))
     with pytest.raises(AccessDenied):
-        find_online_meeting_id(graph, ORGANIZER, SHORT)
+        find_online_meeting(graph, ORGANIZER, SHORT)
     assert len(graph.asked) == 1
 
 
@@ -257,7 +258,7 @@ def test_a_denial_is_passed_on_and_not_asked_around() -> None:
 )
 def test_an_answer_without_a_meetings_id_is_asked_for_again(answer: dict[str, Any]) -> None:
     with pytest.raises(Unavailable):
-        find_online_meeting_id(Answers(answer), ORGANIZER, CLASSIC)
+        find_online_meeting(Answers(answer), ORGANIZER, CLASSIC)
 
 
 def found(meeting_id: str) -> dict[str, Any]:
@@ -265,22 +266,35 @@ def found(meeting_id: str) -> dict[str, Any]:
 
 
 def test_a_meeting_that_was_found_is_not_looked_up_again_until_it_is_forgotten() -> None:
-    graph, ids = Answers(found("a"), found("b")), MeetingIdCache()
-    assert [ids.find(graph, ORGANIZER, CLASSIC) for _ in range(3)] == ["a"] * 3
+    graph, ids = Answers(found("a"), found("b")), MeetingCache()
+    assert [ids.find(graph, ORGANIZER, CLASSIC).id for _ in range(3)] == ["a"] * 3
     ids.forget(ORGANIZER, CLASSIC)
-    assert ids.find(graph, ORGANIZER, CLASSIC) == "b"
+    assert ids.find(graph, ORGANIZER, CLASSIC).id == "b"
     assert len(graph.asked) == 2
 
 
+def test_a_cached_meeting_is_looked_up_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [{"value": [{"id": "a", "subject": each}]} for each in ("old", "new")]
+    graph, known = Answers(named[0], Throttled("ask", "wait"), named[1]), MeetingCache()
+    now = times.now()
+
+    def subject(hours: int) -> str | None:
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(hours=hours))
+        return known.find(graph, ORGANIZER, CLASSIC).details.subject
+
+    assert [subject(hours) for hours in (0, 23, 24, 47, 48, 71)] == [*["old"] * 4, *["new"] * 2]
+    assert len(graph.asked) == 3
+
+
 def test_a_meeting_that_was_not_found_is_looked_up_again() -> None:
-    graph, ids = Answers({"value": []}, found("a")), MeetingIdCache()
+    graph, ids = Answers({"value": []}, found("a")), MeetingCache()
     with pytest.raises(NotFound):
         ids.find(graph, ORGANIZER, CLASSIC)
-    assert ids.find(graph, ORGANIZER, CLASSIC) == "a"
+    assert ids.find(graph, ORGANIZER, CLASSIC).id == "a"
 
 
 def test_of_many_meetings_the_last_are_known() -> None:
-    graph, ids = Answers(*map(found, "abc"), found("a")), MeetingIdCache(2)
+    graph, ids = Answers(*map(found, "abc"), found("a")), MeetingCache(2)
     for organizer in ("1", "2", "3", "1"):
         ids.find(graph, organizer, CLASSIC)
     assert len(graph.asked) == 4

@@ -414,4 +414,5 @@ def test_ids_are_encoded_once_in_the_address_and_verbatim_in_the_metadata() -> N
         "meetingid": "MSpm=*0",
         "organizerid": "f4ba7bd6-4df1-47b2-b8f7-5ad1ea9d2a0f",
         "joinweburl": "https://teams.example/%3ameeting_A",
+        "details": "",
     }

@@ -9,7 +9,7 @@ import shared.settings
 from shared.archiving.sources import EventSource, MeetingSource, is_channel
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Throttled, Unavailable, Unsupported
 from shared.graph.client import Graph
-from shared.graph.meetings import MeetingIdCache
+from shared.graph.meetings import MeetingCache
 from shared.ledger.record import AttemptSeries, Record, Result
 from shared.messages.signals import EventKind, EventSession, Meeting
 from shared.settings import Settings
@@ -66,7 +66,7 @@ def located(
     graph: Graph, url: str, organizer: str | None = OF_RECORD, settings: Settings = SETTINGS
 ) -> Meeting:
     record = Record("cr-a", Result.PENDING, NOW, 0, AttemptSeries(NOW))
-    source = MeetingSource(record, graph, settings, MeetingIdCache(), cast(Watchlist, None))
+    source = MeetingSource(record, graph, settings, MeetingCache(), cast(Watchlist, None))
     meeting, where = source.locate_reports(Meeting(NOW, NOW, url, organizer))
     assert (where.organizer_id, where.meeting_id) == (meeting.organizer_id, meeting.meeting_id)
     return meeting

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.graph.delivery import notification_url
 from shared.graph.subscriptions import Subscription
 from shared.messages.signals import EventKind
 from shared.settings import fingerprint, load
@@ -20,7 +21,7 @@ from shared.subscriptions.desired import (
     meeting_subscriptions,
     parse_event_resource,
 )
-from shared.subscriptions.plan import Plan, notification_url, plan_steps
+from shared.subscriptions.plan import Plan, plan_steps
 from tests.support.app_settings import PREVIOUS_STATE, STATE
 
 BASE = "https://app.azurewebsites.net/api"

@@ -13,6 +13,7 @@ import re
 from local.simulator import odata
 from local.simulator.api.reports import Place
 from local.simulator.api.routing import GraphRequest, Route
+from local.simulator.moments import format_time
 from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.tenant import attendance, links
 from local.simulator.tenant.sessions import Meeting
@@ -130,10 +131,13 @@ class OnlineMeetings:
         organizer = self._world.people[meeting.organizer_id]
         user = {"id": organizer.id, "displayName": None, "tenantId": meeting.tenant_id}
         types = {"recurring": "recurring", "meetNow": "meetnow"}
+        start, end = self._world.schedule(meeting) or (None, None)
         return odata.entity(
             id=meeting.id,
             joinWebUrl=meeting.join_web_url,
             subject=meeting.subject,
+            startDateTime=start and format_time(start),
+            endDateTime=end and format_time(end),
             meetingType=types.get(meeting.kind, "scheduled"),
             isBroadcast=False,
             chatInfo={"threadId": meeting.thread_id, "messageId": "0", "replyChainMessageId": None},

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from local.simulator import moments, odata
 from local.simulator.api.routing import GraphRequest, Route
 from local.simulator.delivery import handshake, resources, subscriptions
+from local.simulator.delivery.carriers import Carriers
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
 from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.settings import SimulatorSettings
@@ -24,9 +25,15 @@ class Subscribing:
     """The routes; `resumed` is called with the id of a renewed subscription."""
 
     def __init__(
-        self, kept: Subscriptions, events: Events, settings: SimulatorSettings, resumed: Callable[[str], None]
+        self,
+        kept: Subscriptions,
+        events: Events,
+        settings: SimulatorSettings,
+        carriers: Carriers,
+        resumed: Callable[[str], None],
     ) -> None:
         self._kept = kept
+        self._carriers = carriers
         self._events = events
         self._settings = settings
         self._resumed = resumed
@@ -53,7 +60,11 @@ class Subscribing:
         self._check_access(wanted)
         self._kept.check_room(wanted, self._settings.call_event_quota)
         for url in (wanted.notification_url, wanted.lifecycle_notification_url):
-            if url is not None:
+            if url is None:
+                continue
+            if self._carriers.takes(url):
+                self._carriers.validate(url, wanted.topic.kind)
+            else:
                 await handshake.validate(url, self._settings.deadline_scale)
         # A second request for the same combination may have passed its own handshake meanwhile.
         self._kept.check_room(wanted, self._settings.call_event_quota)

@@ -18,6 +18,7 @@ from local.sign_in.apps import IDENTITY_KEY
 from local.sign_in.client import LoginControl
 from local.simulator import wire
 from local.simulator.calls import Call
+from local.simulator.delivery.carriers import GridQueue
 from local.simulator.delivery.notifications import DeliveryAttempt
 from local.simulator.faults.responses import Fault
 from local.simulator.settings import SimulatorSettings
@@ -199,6 +200,10 @@ class Control(LoginControl):
     def send_lifecycle(self, subscription_id: str, event: str = "reauthorizationRequired") -> None:
         """Send a lifecycle event; one that asks for reauthorization pauses delivery."""
         self._send("POST", f"subscriptions/{subscription_id}/lifecycle", {"event": event})
+
+    def connect_topic(self, queue: GridQueue) -> None:
+        """Activate the partner topic, and lead its events to a queue."""
+        self._send("PUT", "grid-queue", wire.to_wire(queue))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from local.sign_in.apps import NewApp
 from local.sign_in.login import Login
 from local.simulator import moments, wire
 from local.simulator.delivery import announcing
+from local.simulator.delivery.carriers import GridQueue
 from local.simulator.delivery.notifications import Announcement, Notification
 from local.simulator.delivery.subscriptions import Subscription
 from local.simulator.faults.forgeries import Forgery
@@ -67,6 +68,7 @@ class ControlRoutes:
             ("PUT", "/subscriptions/{subscription}", self.change_subscription),
             ("DELETE", "/subscriptions/{subscription}", self.remove_subscription),
             ("POST", "/subscriptions/{subscription}/lifecycle", self.send_lifecycle),
+            ("PUT", "/grid-queue", self.connect_topic),
             ("POST", "/login/keys", self.rotate_keys),
             ("PUT", "/login/keys", lambda _: self._login.keys.publish()),
             ("POST", "/login/apps", lambda body: self._login.apps.add(wire.from_wire(NewApp, body))),
@@ -228,6 +230,11 @@ class ControlRoutes:
     def send_lifecycle(self, body: Body, subscription: str) -> None:
         """Send a lifecycle event of a subscription."""
         self._simulator.delivery.lifecycle(self._subscription(subscription), body["event"])
+
+    def connect_topic(self, body: Body) -> None:
+        """Activate the partner topic, and lead its events to a queue."""
+        self._simulator.carriers.connect(wire.from_wire(GridQueue, body))
+        self._simulator.settings.topic_is_connected = True
 
     def rotate_keys(self, body: Body) -> object:
         """Sign with a new key."""

@@ -12,7 +12,7 @@ import heapq
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from local.simulator import moments, odata
 from local.simulator.delivery import outbound
 from local.simulator.delivery.bodies import Bodies, Parcel
+from local.simulator.delivery.carriers import Carriers
 from local.simulator.delivery.endpoints import Endpoint
 from local.simulator.delivery.notifications import Announcement, DeliveryAttempt, Kind, Notification, Outcome
 from local.simulator.delivery.subscriptions import Subscription, Subscriptions
@@ -42,9 +43,15 @@ class Delivery:
     """The queue of notifications and the loop that sends them."""
 
     def __init__(
-        self, kept: Subscriptions, settings: SimulatorSettings, bodies: Bodies, changed: Callable[[], None]
+        self,
+        kept: Subscriptions,
+        settings: SimulatorSettings,
+        bodies: Bodies,
+        carriers: Carriers,
+        changed: Callable[[], None],
     ) -> None:
         self._kept = kept
+        self._carriers = carriers
         self._bodies = bodies
         self._settings = settings
         self._changed = changed
@@ -160,19 +167,20 @@ class Delivery:
         attempt = parcel[0][0].attempt
         scale = self._settings.deadline_scale
         deadline = (FIRST_DEADLINE if attempt == 1 else LATER_DEADLINE) / scale
-        body = odata.text(self._bodies.body(parcel)).encode()
+        body = self._bodies.body(parcel)
+        carried = self._carriers.takes(url)
         status, error = None, None
         async with self._free:
             at, started = moments.now(), time.monotonic()
             try:
-                answer = await outbound.post(url, body, "application/json; charset=utf-8", deadline)
-                status = answer.status
+                status = await (self._carriers.carry(url, body) if carried else _post(url, body, deadline))
             except TimeoutError:
                 error = f"no reply within {deadline:g} s"
-            except OSError as problem:
+            except (OSError, ValueError) as problem:
                 error = f"{type(problem).__name__}: {problem}"
             seconds = time.monotonic() - started
-        self._endpoint(url).note(time.time(), seconds * scale)
+        if not carried:
+            self._endpoint(url).note(time.time(), seconds * scale)
         delivered = status is not None and 200 <= status < 300
         wait = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT) / self._settings.time_scale
         for notification, _ in parcel:
@@ -243,3 +251,8 @@ class Delivery:
         endpoint = self._endpoints.setdefault(host, Endpoint())
         endpoint.scale, endpoint.evaluate_after = self._settings.time_scale, self._settings.evaluate_after
         return endpoint
+
+
+async def _post(url: str, body: Mapping[str, object], deadline: float) -> int:
+    text = odata.text(body).encode()
+    return (await outbound.post(url, text, "application/json; charset=utf-8", deadline)).status

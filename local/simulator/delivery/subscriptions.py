@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from local.simulator import moments, odata
 from local.simulator.delivery import encryption
+from local.simulator.delivery.carriers import HUB, TOPIC
 from local.simulator.delivery.resources import Rules, Topic, topic_of
 from local.simulator.odata import Entity, GraphError
 
@@ -230,7 +231,11 @@ def _may_be_called(url: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    if parts.hostname is None or not url.isascii() or " " in url:
+    if not url.isascii() or " " in url:
+        return False
+    if HUB.match(url) or TOPIC.match(url):
+        return True
+    if parts.hostname is None:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 

@@ -27,7 +27,8 @@ class NewMeeting:
 
     `personal`: a personal account's, at teams.live.com. `tenant`: the organizer is of that other tenant.
     `join_url_refused`: the JoinWebUrl filter answers 400 for it; unless told, it does for `short` alone. `channel`: the
-    name of the channel in which a channel meeting is held. `old`: its thread is of the form before 2021.
+    name of the channel in which a channel meeting is held. `old`: its thread is of the form before 2021. Unless
+    `scheduled_start` and `scheduled_end` are told, a meeting is scheduled around its first session.
     """
 
     kind: Literal["scheduled", "recurring", "channel", "meetNow", "short", "personal"] = "scheduled"
@@ -38,6 +39,8 @@ class NewMeeting:
     join_url_refused: bool | None = None
     channel: str = "General"
     old: bool = False
+    scheduled_start: datetime | None = None
+    scheduled_end: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class Meeting:
     join_meeting_id: str
     join_url_refused: bool
     view: View = "plain"
+    scheduled_start: datetime | None = None
+    scheduled_end: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from local.simulator.tenant import links
@@ -20,6 +20,10 @@ from local.simulator.tenant.sessions import Meeting, Session
 
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"  # the tenant of all personal accounts
 DEFAULT_LENGTH = timedelta(minutes=30)
+
+
+SCHEDULE_STEP = timedelta(minutes=5)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -83,6 +87,8 @@ class World:
             join_meeting_id=join_id,
             join_url_refused=refused,
             view=view,
+            scheduled_start=order.scheduled_start,
+            scheduled_end=order.scheduled_end,
         )
         if order.denied:
             self.policies.denied.add(organizer)
@@ -188,6 +194,18 @@ class World:
                 if len(found) == limit:
                     break
         return found
+
+    def schedule(self, meeting: Meeting) -> tuple[datetime, datetime] | None:
+        """When a meeting is scheduled: as ordered, else around its first session, in steps of five minutes."""
+        if meeting.scheduled_start and meeting.scheduled_end:
+            return meeting.scheduled_start, meeting.scheduled_end
+        held = (self.sessions[call_id] for _, call_id in self.by_series.get(meeting.series, []))
+        first = next((each for each in held if each.meeting_id == meeting.id), None)
+        if first is None:
+            return None
+        late = (first.end - EPOCH) % SCHEDULE_STEP
+        end = first.end + (SCHEDULE_STEP - late if late else late)
+        return first.start - (first.start - EPOCH) % SCHEDULE_STEP, end
 
     def report(self, meeting: Meeting, report_id: str, at: datetime) -> Session | None:
         """The session behind a report of this meeting (or channel), if that report exists."""

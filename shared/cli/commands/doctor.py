@@ -20,7 +20,7 @@ from ...health.parallel_reads import ParallelReads, ReadFailure, describe_failur
 from ...health.readings import Readings
 from ...messages import tasks
 from ...messages.tasks import MAX_ORGANIZERS, Examine, Task
-from ...settings import GUID
+from ...settings import GUID, WEBHOOK
 from ...storage.clients import UPKEEP_QUEUE, Queue
 from ...storage.state import StateBlob
 from ...subscriptions.handshake import check_handshake
@@ -82,7 +82,8 @@ def check_all(session: Session, organizers: tuple[str, ...], deadline: float) ->
     """Yield the findings until `deadline` (monotonic); the app's own come last."""
     yield _check_settings(session)
     try:
-        base = session.settings.notification_base_url
+        is_webhook = session.settings.delivery == WEBHOOK  # else only the app knows about the hub or topic
+        base = session.settings.notification_base_url if is_webhook else ""
     except SettingError:
         yield findings.not_checked()
         return
@@ -107,7 +108,7 @@ def check_all(session: Session, organizers: tuple[str, ...], deadline: float) ->
             answered = [findings.app_down(closed, seconds)]
         else:
             endpoint = _judge_endpoint(health, closed) if base else findings.endpoint_unknown()
-            answered = [endpoint, *_parse_answer(answer, seconds)]
+            answered = [*([endpoint] if is_webhook else []), *_parse_answer(answer, seconds)]
         told = {*health.problems, *health.diagnosis.warnings}
         yield from (each for each in answered if each.text not in told)
         yield from _check_access(health.readings, {each.check for each in answered})

@@ -80,7 +80,10 @@ def explain(
 
 
 def _follow(lookup: MeetingLookup, text: str, on: date | None, seconds: float) -> tuple[FoundMeetings, bool]:
-    """Report new steps on stderr until all is settled. Return what was found, and whether it is settled."""
+    """Report new steps on stderr until all is settled.
+
+    Return what was found, and whether it is settled.
+    """
     found, told = lookup.find(text, on), set[Change]()
     search = Debounce(SEARCH_EVERY)
     search.allows(text)

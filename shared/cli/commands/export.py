@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import secrets
 import tempfile
@@ -15,12 +16,13 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from ...archive.reports import Archive, ReportSummary
+from ...days.manifests import index_lines
 from ...errors import WrongUsage
 from ...storage.names import day_folder
 from .. import options, output, reading
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
-from ..export.tables import Format, Row, Table
+from ..export.tables import ExportTable, Format, Row
 from ..output import report_errors
 from ..session import current
 
@@ -39,10 +41,10 @@ def export(
     last: options.LastDay,
     form: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.PARQUET,
     table: Annotated[
-        list[Table] | None,
+        list[ExportTable] | None,
         typer.Option(
             metavar="TABLE",
-            help=f"Which tables: {', '.join(Table)}; may be given several times. Default: all.",
+            help=f"Which tables: {', '.join(ExportTable)}; may be given several times. Default: all.",
         ),
     ] = None,
     output_folder: Annotated[
@@ -50,7 +52,7 @@ def export(
     ] = None,
     into_container: Annotated[
         bool,
-        typer.Option("--into-container", help="Write to tables/ in the container of the reports instead."),
+        typer.Option("--into-container", help="Write to exports/ in the container of the reports instead."),
     ] = False,
     bom: Annotated[
         bool, typer.Option("--bom", help="Begin CSV files with a byte order mark, for Excel.")
@@ -76,7 +78,7 @@ def export(
         if bom and form is not Format.CSV:
             raise WrongUsage("--bom is for --format csv.")
         pseudonyms = _load_pseudonyms() if pseudonymise else None
-        container, counts = current().container, dict.fromkeys(table or list(Table), 0)
+        container, counts = current().container, dict.fromkeys(table or list(ExportTable), 0)
         with output.progress_bar("Days", len(window)) as done:
             for day in window:
                 reports = list(Archive(container).list_reports(day))
@@ -111,11 +113,11 @@ class _ExportFile:
             (self._root / self._name).unlink(missing_ok=True)
             return
         try:
-            self._container.delete_blob(f"tables/{self._name}")
+            self._container.delete_blob(f"exports/{self._name}")
         except ResourceNotFoundError:
             return
 
-    def write(self, table: Table, rows: Iterable[Row]) -> int:
+    def write(self, table: ExportTable, rows: Iterable[Row]) -> int:
         """Write the complete file or none. Return the number of rows."""
         if self._root:
             with output.atomic_file(self._root / self._name) as file:
@@ -125,7 +127,7 @@ class _ExportFile:
             length = draft.tell()
             draft.seek(0)
             self._container.upload_blob(
-                f"tables/{self._name}",
+                f"exports/{self._name}",
                 draft,
                 length=length,
                 overwrite=True,
@@ -135,7 +137,7 @@ class _ExportFile:
 
 
 def _write_table(
-    table: Table,
+    table: ExportTable,
     reports: list[ReportSummary],
     target: _ExportFile,
     container: ContainerClient,
@@ -145,13 +147,16 @@ def _write_table(
         target.remove()
         return 0
 
+    lines = {line["id"]: line for line in map(json.loads, index_lines(reports))}
+    tenant_id = current().settings.tenant_id
+
     def all_rows() -> Iterator[Row]:
         for report, content in reading.read_bodies(container, reports):
-            for row in tables.report_rows(table, content, reading.index_fields(report)):
+            for row in tables.report_rows(table, content, lines[report.id], tenant_id):
                 yield pseudonyms.row(row) if pseudonyms else row
 
     rows = all_rows()
-    if table is Table.ENGAGEMENTS:  # few tenants have any yet
+    if table is ExportTable.ENGAGEMENTS:  # few tenants have any yet
         first = next(rows, None)
         if first is None:
             target.remove()

@@ -150,7 +150,10 @@ def _known_days(days: Sequence[date]) -> list[dict[str, object]]:
 
 
 def _find_signals(identifiers: Sequence[str]) -> list[OutcomeSummary]:
-    """Return the outcomes of these signals or calls. Raises AttendanceError for one that is unknown."""
+    """Return the outcomes of these signals or calls.
+
+    Raises AttendanceError for one that is unknown.
+    """
     ledger, outcomes = Ledger(current().state_container), Outcomes(current().container)
 
     def find(identifier: str) -> OutcomeSummary:
@@ -169,7 +172,10 @@ def _find_signals(identifiers: Sequence[str]) -> list[OutcomeSummary]:
 def _list_outcomes(
     window: Sequence[date], results: frozenset[Result], organizer: str | None, meeting: str | None
 ) -> list[OutcomeSummary]:
-    """List the outcomes of these days; read those of the right kind if an organizer or a meeting is asked for."""
+    """List the outcomes of these days.
+
+    Read those of the right kind if an organizer or a meeting is asked for.
+    """
     outcomes = Outcomes(current().container)
 
     def is_wanted(record: Record | None) -> bool:
@@ -210,7 +216,10 @@ def _print_counts(selected: Sequence[OutcomeSummary], if_empty: str) -> None:
 
 
 def _wait_for_signals(identifiers: list[str], began: datetime, seconds: float) -> None:
-    """Wait until each signal has had an attempt, and show their outcomes. Raises AttendanceError."""
+    """Wait until each signal has had an attempt, and show their outcomes.
+
+    Raises AttendanceError.
+    """
     if len(identifiers) > MOST_WAITED:
         raise AttendanceError(
             f"More than {MOST_WAITED:,} signals cannot be waited for; the app goes on. See `status`."

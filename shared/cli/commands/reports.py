@@ -15,8 +15,11 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ...errors import AttendanceError, WrongUsage
 from ...graph.join_urls import join_url_key
+from ...graph.meeting_details import decode_details
+from ...privacy.identifiers import fold
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
+from ...tables.columns import Table
 from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
@@ -24,6 +27,14 @@ from ..session import current
 # What a file system says to a name: too long, a file where a folder must be, a character that it does not have.
 _ODD_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ}
 PICTURES = (".svg", ".png", ".html")
+
+Meeting = Annotated[
+    str | None,
+    typer.Option(metavar="ID|URL", help="Only of this meeting: its id, its series, or any copy of its link."),
+]
+Subject = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Only of meetings whose subject has this text in it.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="List, show and download archived reports.")
 
@@ -34,7 +45,7 @@ class ArchivePart(StrEnum):
     REPORTS = "reports"
     OUTCOMES = "outcomes"
     MANIFESTS = "manifests"
-    DAILY = "daily"
+    TABLES = "tables"
 
 
 @app.command("list")
@@ -44,31 +55,39 @@ def list_reports(
     organizer: Annotated[
         str | None, typer.Option(metavar="ID", help="Only of this organizer (object id).")
     ] = None,
-    meeting: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID|URL", help="Only of this meeting: its id, its series, or any copy of its link."
-        ),
-    ] = None,
+    meeting: Meeting = None,
+    subject: Subject = None,
 ) -> None:
     """List the stored reports of some days."""
     with report_errors():
-        container, window = current().container, options.days_between(first, last)
-        rows = (reading.index_fields(each) for _, each in reading.iter_reports(container, window))
+        window = options.days_between(first, last)
+        lines = _select(current().container, window, meeting, subject)
         selected = (
             each
-            for each in rows
-            if (organizer is None or (each["organizerId"] or "").lower() == organizer.lower())
-            and (meeting is None or _is_of(each, meeting))
+            for each in lines
+            if organizer is None or (each["organizerId"] or "").lower() == organizer.lower()
         )
-        columns = ("start", "end", "participants", "source", "id", "organizerId")
+        columns = ("start", "end", "participants", "subject", "source", "organizerId", "id")
         filters = [
             f"of organizer {organizer}" if organizer else "",
             f"of meeting {meeting}" if meeting else "",
+            f"with the subject {subject}" if subject else "",
         ]
         where = " ".join(filter(None, [options.format_days(window), *filters]))
         in_order = sorted(selected, key=lambda each: each["start"] or "")
         output.print_rows(in_order, columns, f"No report is stored {where}.")
+
+
+def _select(
+    container: ContainerClient, days: Iterable[date], meeting: str | None, subject: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the index of a meeting's reports, or of those with such a subject."""
+    for _, report in reading.iter_reports(container, days):
+        line = reading.index_fields(report)
+        if (meeting is None or _is_of(line, meeting)) and (
+            subject is None or fold(subject, " ") in fold(line["subject"] or "", " ")
+        ):
+            yield line
 
 
 def _is_of(line: dict[str, Any], meeting: str) -> bool:
@@ -80,8 +99,12 @@ def _is_of(line: dict[str, Any], meeting: str) -> bool:
 @app.command()
 def show(
     report: Annotated[
-        str, typer.Argument(metavar="REPORT", help="Id of the report, or the name of its blob.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[REPORT]",
+            help="Id of the report, or the name of its blob; or give --meeting or --subject.",
+        ),
+    ] = None,
     picture: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="Write the picture to this file: .svg, .png or .html."),
@@ -91,16 +114,19 @@ def show(
     ] = False,
     first: options.MonthAgo = None,
     last: options.OptionalLastDay = None,
+    meeting: Meeting = None,
+    subject: Subject = None,
 ) -> None:
     """Draw who attended a meeting and when, in the terminal or as a picture.
 
-    With --json, print the report as stored.
+    With --json, print the report as stored. If several reports are of the meeting or the subject, list them.
     """
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
             raise WrongUsage(f"{picture} does not end in one of {', '.join(PICTURES)}.")
         container = current().container
-        name = reading.locate_blob(container, report, options.days_between(first, last, options.MONTH))
+        days = options.days_between(first, last, options.MONTH)
+        name = _find_one(container, days, report, meeting, subject)
         blob = get_blob(container, name)
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
@@ -109,7 +135,9 @@ def show(
             return
         from ..draw import terminal, timeline  # loaded only here, because they are slow to import
 
-        picture_data = timeline.parse_timeline(reading.parse_report(blob.body, name))
+        picture_data = timeline.parse_timeline(
+            reading.parse_report(blob.body, name), decode_details(blob.metadata.get("details")).subject
+        )
         if picture is None:
             output.stdout(terminal.WIDTH).print(
                 terminal.Drawing(picture_data, None if everybody else terminal.ROWS)
@@ -118,6 +146,31 @@ def show(
         from ..draw import image as pictures
 
         output.write_output(pictures.render_picture(picture_data, picture.suffix.lower()[1:]), picture)
+
+
+def _find_one(
+    container: ContainerClient,
+    days: list[date],
+    report: str | None,
+    meeting: str | None,
+    subject: str | None,
+) -> str:
+    """Return the name of the one blob that is asked for.
+
+    Raises AttendanceError, after listing several.
+    """
+    if (report is None) is (meeting is None and subject is None):
+        raise AttendanceError("Give either the id of a report, or --meeting or --subject.")
+    if report is not None:
+        return reading.locate_blob(container, report, days)
+    found = list(_select(container, days, meeting, subject))
+    if not found:
+        raise AttendanceError("No such report is stored on these days: see --from and --to.")
+    if len(found) > 1:
+        output.print_rows(found, ("start", "participants", "subject", "id"))
+        raise AttendanceError(f"{len(found)} reports match: give the id of one.")
+    path: str = found[0]["path"]
+    return path
 
 
 @app.command()
@@ -172,11 +225,16 @@ def _list_blobs(
 ) -> Iterator[BlobProperties]:
     for day in window:
         for each in what:
-            yield from container.list_blobs(name_starts_with=day_folder(each, day))
+            folders = [f"{each}/{table}" for table in Table] if each is ArchivePart.TABLES else [each]
+            for folder in folders:
+                yield from container.list_blobs(name_starts_with=day_folder(folder, day))
 
 
 def _target_file(root: Path, name: str) -> Path:
-    """Return the file of a blob. Raises ValueError for a name that leads out of the folder on any system."""
+    """Return the file of a blob.
+
+    Raises ValueError for a name that leads out of the folder on any system.
+    """
     windows = PureWindowsPath(name)
     if ".." in windows.parts or windows.anchor:
         raise ValueError("not a name within the folder")

@@ -17,6 +17,7 @@ from ...archive.reports import LONGEST_MEETING
 from ...tables import rows
 
 MAX_NAME = 48
+MAX_SUBJECT = 80
 MARGIN = timedelta(hours=1)  # around the meeting, in which a stay is drawn
 UNKNOWN_NAME = "(unknown)"
 ROLES = ("Organizer", "Presenter", "Attendee")
@@ -60,6 +61,7 @@ class Timeline:
     participants: int
     people: tuple[Participant, ...]
     curve: tuple[tuple[datetime, int], ...]
+    subject: str = ""
 
     @property
     def peak(self) -> int:
@@ -68,11 +70,13 @@ class Timeline:
 
     @property
     def title(self) -> str:
-        """One line with the times, the participants and the peak."""
+        """One line with the subject, the times, the participants and the peak."""
         when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else "?"
         until = f"{self.end:%H:%M} UTC" if self.end else "?"
         people = "1 participant" if self.participants == 1 else f"{self.participants:,} participants"
-        return f"{when} to {until}, {people}" + (f", at most {self.peak:,} at once" if self.curve else "")
+        subject = f"{self.subject}: " if self.subject else ""
+        peak = f", at most {self.peak:,} at once" if self.curve else ""
+        return f"{subject}{when} to {until}, {people}{peak}"
 
     @property
     def missing(self) -> str:
@@ -94,8 +98,8 @@ class Timeline:
         return first, last if last > first else first + timedelta(minutes=1)
 
 
-def parse_timeline(report: Mapping[str, Any]) -> Timeline:
-    """Parse the timeline of a meetingAttendanceReport with attendanceRecords."""
+def parse_timeline(report: Mapping[str, Any], subject: str | None = None) -> Timeline:
+    """Parse the timeline of a meetingAttendanceReport with attendanceRecords; `subject` is its meeting's."""
     meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
     if start and end and not timedelta() <= end - start <= LONGEST_MEETING:
@@ -110,6 +114,7 @@ def parse_timeline(report: Mapping[str, Any]) -> Timeline:
         len(people) if total is None else total,
         tuple(people),
         _attendance_curve(stay for each in people for stay in each.stays),
+        sanitize(subject or "", MAX_SUBJECT),
     )
 
 

@@ -25,9 +25,10 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
 from ...archive.reports import Archive
-from ...days.manifests import index_line, index_name, manifest_name
+from ...days.manifests import Manifest, Manifests, index_lines, index_name, manifest_name
 from ...errors import AttendanceError
 from ...graph import verbatim_json
+from ...graph.meeting_details import decode_details
 from ...health.self_check import FOLDER as DIAGNOSES
 from ...ledger import access
 from ...ledger.publish import Outcomes, signal_id_of
@@ -45,6 +46,7 @@ from ...storage.blobs import Blob, get_blob, put_blob, retry_conflicts
 from ...storage.erasures import FOLDER, MAX_AGE, Erasures
 from ...storage.names import day_folder, decode_name_part
 from ...storage.watchlist import FOLDER as WATCHED
+from ...tables.day_tables import DayTables
 from ..session import Session
 
 THREADS = 16
@@ -52,13 +54,17 @@ MOST_SCANS = 8
 MOST_SHOWN = 20  # names of blobs in which something is left
 FUNCTION_SECONDS = 600  # functionTimeout in host.json
 QUIET_SECONDS = round(MAX_AGE) + FUNCTION_SECONDS  # after which every running function knows the record
-BY_DAY = ("reports", "outcomes", "manifests", "daily", "tables")
+BY_DAY = ("reports", "outcomes", "manifests")
+BY_TABLE = ("tables", "exports")  # and then by day
 _REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is made again if it is needed
 
 
 @dataclass
 class ErasureSummary:
-    """What was found, or erased; no field says of whom. `left` counts blobs that still quote the person."""
+    """What was found, or erased; no field says of whom.
+
+    `left` counts blobs that still quote the person.
+    """
 
     reports: int = 0
     outcomes: int = 0
@@ -88,7 +94,10 @@ class ErasureSummary:
 
 
 class Erasure:
-    """One erasure. Raises azure.core errors, and AttendanceError when other writers never stop."""
+    """One erasure.
+
+    Raises azure.core errors, and AttendanceError when other writers never stop.
+    """
 
     def __init__(self, session: Session, person: Person, key: ErasureKey, secret: str) -> None:
         self._session, self._container, self._person = session, session.container, person
@@ -105,17 +114,14 @@ class Erasure:
     def days(self) -> list[date]:
         """The days of the archive, oldest first."""
         found = set()
-        for folder in BY_DAY:
-            depth = [f"{folder}/"]
-            if folder == "tables":
-                depth = [
-                    each.name
-                    for each in self._container.walk_blobs(name_starts_with="tables/", delimiter="/")
-                ]
-            for prefix in depth:
-                for each in self._container.walk_blobs(name_starts_with=prefix, delimiter="/"):
-                    with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
-                        found.add(date.fromisoformat(each.name.split("date=", 1)[1][:10]))
+        prefixes = [f"{folder}/" for folder in BY_DAY]
+        for folder in BY_TABLE:
+            tables = self._container.walk_blobs(name_starts_with=f"{folder}/", delimiter="/")
+            prefixes += [each.name for each in tables]
+        for prefix in prefixes:
+            for each in self._container.walk_blobs(name_starts_with=prefix, delimiter="/"):
+                with contextlib.suppress(ValueError, IndexError):  # a folder of someone else's
+                    found.add(date.fromisoformat(each.name.split("date=", 1)[1][:10]))
         return sorted(found)
 
     def count(self, done: Callable[[int], None] = lambda _: None) -> ErasureSummary:
@@ -143,7 +149,10 @@ class Erasure:
         wait_for: Callable[[Callable[[], bool | None]], bool | None],
         done: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Erase. `wait` returns when no function is under way that began before the record was known."""
+        """Erase.
+
+        `wait` returns when no function is under way that began before the record was known.
+        """
         self._scan(done)
         wait()
         for _ in range(MOST_SCANS):
@@ -187,11 +196,15 @@ class Erasure:
                         self.summary.days.add(day)
         if self.summary.found == before and day not in self.summary.days:
             return
-        for name in list(self._container.list_blob_names(name_starts_with="tables/")):
-            if f"/date={day}/" in name:
-                self.summary.exports += 1
-                if not self._only_count:
-                    self._container.delete_blob(name)
+        for name in self._names("exports/", day):
+            self.summary.exports += 1
+            if not self._only_count:
+                self._container.delete_blob(name)
+
+    def _names(self, prefix: str, day: date) -> list[str]:
+        """The names of the day's blobs below a folder of tables."""
+        names = self._container.list_blob_names(name_starts_with=prefix)
+        return [name for name in names if f"/date={day}/" in name]
 
     def _scan_report(self, blob: BlobProperties) -> bool:
         """Redact a report. Return whether it is redacted now or was before."""
@@ -223,7 +236,10 @@ class Erasure:
         return True
 
     def _scan_outcome(self, blob: BlobProperties) -> bool:
-        """Redact a signal's record and its outcome. Return whether anything named the person."""
+        """Redact a signal's record and its outcome.
+
+        Return whether anything named the person.
+        """
         name = str(blob.name)
         day = Outcomes.day_of(name)
         self._seen.add(signal_id_of(name))
@@ -272,13 +288,16 @@ class Erasure:
                     self._session.state.remove(name)
 
     def _search(self) -> None:
-        """Note which blobs quote the person, also those that this version cannot read; delete such exports."""
+        """Note which blobs quote the person, also those that this version cannot read.
+
+        Delete such exports.
+        """
         for container in (self._container, self._session.state_container):
             found = [name for name in container.list_blob_names() if not name.startswith(FOLDER)]
             with ThreadPoolExecutor(THREADS) as threads:
                 quoting = threads.map(partial(self._is_quoted_in, container), found)
                 for name in [name for name, is_quoted in zip(found, quoting, strict=True) if is_quoted]:
-                    if container is self._container and name.startswith("tables/"):
+                    if container is self._container and name.startswith("exports/"):
                         self.summary.exports += 1
                         container.delete_blob(name)
                     else:
@@ -293,43 +312,42 @@ class Erasure:
         end = times.plausible(blob.metadata.get("end"))
         if end and end > self._record.until:
             return False
-        text = " ".join([name, *map(decode_name_part, blob.metadata.values()), _text(name, blob.body)])
+        details = str(decode_details(blob.metadata.get("details")))
+        text = " ".join(
+            [name, *map(decode_name_part, blob.metadata.values()), details, _text(name, blob.body)]
+        )
         return names(text, self._person.tokens) or self._person.is_quoted_in(text)
 
     def _refresh_days(self, wait_for: Callable[[Callable[[], bool | None]], bool | None]) -> None:
-        """Have the app write manifests and tables anew, and wait. Raises AttendanceError when it does not come."""
-        with_table = {day for day in self.summary.days if self._has_table(day)}
+        """Have the app write manifests and tables anew, and wait.
+
+        Raises AttendanceError when it does not come.
+        """
         for day in sorted(self.summary.days):
             self._session.upkeep.send(tasks.serialize_task(Task(RefreshDay(day))))
         for day in sorted(self.summary.days):
-            if not wait_for(partial(self._is_refreshed, day, table=day in with_table)):
+            if not wait_for(partial(self._is_refreshed, day)):
                 raise AttendanceError(
-                    f"The app has not rewritten the manifest and the table of {day} in time. They still name the "
+                    f"The app has not rewritten the manifest and the tables of {day} in time. They still name the "
                     "person: see `attendance doctor`, then run the same command again."
                 )
+            DayTables(self._container, Manifests(self._container)).clean(day, at_once=True)
 
-    def _has_table(self, day: date) -> bool:
-        manifest = get_blob(self._container, manifest_name(day))
-        return bool(manifest and json.loads(manifest.body).get("daily"))
-
-    def _is_refreshed(self, day: date, *, table: bool) -> bool | None:
-        """True when index, manifest and, where there was one, table tell of the reports as they are now; else None."""
-        index, manifest = (
+    def _is_refreshed(self, day: date) -> bool | None:
+        """True when index, manifest and, of a complete day, tables tell of the reports as they are now; else None."""
+        index, stored = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
         )
-        if (
-            index is None
-            or manifest is None
-            or index.metadata["sha256"] != manifest.metadata["reportssha256"]
-        ):
+        if index is None or stored is None or index.metadata["sha256"] != stored.metadata["reportssha256"]:
             return None
-        current = b"".join(map(index_line, Archive(self._container).list_reports(day)))
-        return (index.body == current and (not table or bool(json.loads(manifest.body).get("daily")))) or None
+        current = b"".join(index_lines(Archive(self._container).list_reports(day)))
+        manifest = codec.loads(Manifest, stored.body)
+        return (index.body == current and (manifest.has_tables or not manifest.complete)) or None
 
     def _delete_versions(self) -> None:
         """Delete earlier versions that name the person, and those of what was made of them."""
-        for folder in BY_DAY:
+        for folder in (*BY_DAY, *BY_TABLE):
             is_made = folder not in ("reports", "outcomes")
             for blob in list(earlier_versions(self._container, f"{folder}/")):
                 if (

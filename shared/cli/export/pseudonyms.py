@@ -15,9 +15,12 @@ from ...errors import AttendanceError
 
 LEAST = 16  # characters of a key
 _IDS = frozenset(
-    {"reportId", "meetingId", "organizerId", "eventId", "sessionId", "seriesId", "recordId", "personId"}
+    {
+        *("reportId", "meetingId", "organizerId", "eventId", "sessionId", "seriesId", "threadId"),
+        *("recordId", "personId", "personKey"),
+    }
 )
-_LEFT_OUT = frozenset({"joinWebUrl", "displayName", "emailAddress", "registrationId"})
+_LEFT_OUT = frozenset({"joinWebUrl", "subject", "displayName", "emailAddress", "registrationId"})
 
 
 class Pseudonyms:

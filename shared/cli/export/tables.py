@@ -1,8 +1,8 @@
 """Tables of an export: their columns and files.
 
-Columns stay as they are; new ones are added at the end. A file holds one table of one day,
-`<table>/date=YYYY-MM-DD/part-00000.<format>`. The date is in the folder's name only, so that no query engine reads it
-twice.
+They have the columns of the app's tables (`shared/tables/columns.py`), without nested ones. A file holds one table of
+one day, `<table>/date=YYYY-MM-DD/part-00000.<format>`. The date is in the folder's name only, so that no query engine
+reads it twice.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
-from ...tables import rows
+from ...tables import columns, rows
 
 ROWS_AT_ONCE = 20_000
 
 type Row = Mapping[str, Any]
 
 
-class Table(StrEnum):
+class ExportTable(StrEnum):
     """One row per meeting, attendee, interval of attendance, or engagement."""
 
     MEETINGS = "meetings"
@@ -39,53 +39,22 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-TIMES = frozenset(
-    {"meetingStart", "meetingEnd", "firstJoin", "lastLeave", "join", "leave", "dateTime"}
-)  # UTC, milliseconds
-COUNTS = frozenset(
-    {"meetingParticipants", "attendedSeconds", "interval", "seconds", "engagement"}
-)  # 64 bits; all others are text
-_MEETING = (
-    "reportId",
-    "source",
-    "meetingId",
-    "organizerId",
-    "eventId",
-    "sessionId",
-    "joinWebUrl",
-    "meetingStart",
-    "meetingEnd",
-    "meetingParticipants",
-)
-_PERSON = (
-    "recordId",
-    "personId",
-    "displayName",
-    "tenantId",
-    "identityType",
-    "emailAddress",
-    "role",
-    "registrationId",
-)
-COLUMNS = {
-    Table.MEETINGS: (*_MEETING, "seriesId"),
-    Table.ATTENDEES: (*_MEETING, *_PERSON, "attendedSeconds", "firstJoin", "lastLeave", "seriesId"),
-    Table.INTERVALS: (*_MEETING, *_PERSON, "interval", "join", "leave", "seconds", "seriesId"),
-    Table.ENGAGEMENTS: (
-        *_MEETING,
-        *_PERSON,
-        "engagement",
-        "engagementType",
-        "engagementSubType",
-        "dateTime",
-        "seriesId",
-    ),
+COLUMNS: dict[ExportTable, columns.Columns] = {
+    ExportTable.MEETINGS: {**columns.MEETING, "records": columns.LONG},
+    ExportTable.ATTENDEES: {**columns.MEETING, **columns.PERSON, **columns.ATTENDANCE},
+    ExportTable.INTERVALS: {
+        **columns.MEETING,
+        **columns.PERSON,
+        "interval": columns.LONG,
+        **columns.INTERVAL,
+    },
+    ExportTable.ENGAGEMENTS: {**columns.MEETING, **columns.PERSON, **columns.ENGAGEMENT},
 }
-_ROWS: dict[Table, Callable[[Row, Row], Iterator[Row]]] = {
-    Table.MEETINGS: lambda report, line: iter([rows.meeting_row(report, line)]),
-    Table.ATTENDEES: rows.attendee_rows,
-    Table.INTERVALS: rows.interval_rows,
-    Table.ENGAGEMENTS: rows.engagement_rows,
+_ROWS: dict[ExportTable, Callable[[Row, Row, str], Iterator[Row]]] = {
+    ExportTable.MEETINGS: lambda report, line, _: iter([rows.report_row(report, line)]),
+    ExportTable.ATTENDEES: rows.attendee_rows,
+    ExportTable.INTERVALS: rows.interval_rows,
+    ExportTable.ENGAGEMENTS: rows.engagement_rows,
 }
 # A spreadsheet takes a cell for a formula by its first sign, of any width, and ignores what it does not show before it.
 # Where the separator is a semicolon or a tab, one text can be several cells.
@@ -96,21 +65,24 @@ _FORMULA = re.compile(rf"[\t\r\n]|[{_BLANKS};]*+[{_SIGNS}]")
 _BETWEEN = re.compile(rf"([{_BLANKS};]++)([{_SIGNS}])?")
 
 
-def report_rows(table: Table, report: Row, line: Row) -> Iterator[Row]:
+def report_rows(table: ExportTable, report: Row, line: Row, tenant_id: str = "") -> Iterator[Row]:
     """Return the rows of one report; `line` is its line of the index."""
-    return _ROWS[table](report, line)
+    return _ROWS[table](report, line, tenant_id)
 
 
 def write_table(
-    table: Table, items: Iterable[Row], form: Format, file: IO[bytes], *, mark: bool = False
+    table: ExportTable, items: Iterable[Row], form: Format, file: IO[bytes], *, mark: bool = False
 ) -> int:
-    """Write a table, as CSV with a byte order mark if `mark`. Return the number of rows."""
+    """Write a table, as CSV with a byte order mark if `mark`.
+
+    Return the number of rows.
+    """
     if form is Format.CSV:
         return _write_csv(table, items, file, "utf-8-sig" if mark else "utf-8")
     return _write_parquet(table, items, file)
 
 
-def _write_csv(table: Table, items: Iterable[Row], file: IO[bytes], encoding: str) -> int:
+def _write_csv(table: ExportTable, items: Iterable[Row], file: IO[bytes], encoding: str) -> int:
     """Write RFC 4180 with a header.
 
     A text that a spreadsheet would read as a formula gets a `'`.
@@ -140,27 +112,30 @@ def _quote_sign(found: re.Match[str]) -> str:
     return f"{blanks}'{sign}" if sign and _BREAK.search(blanks) else found[0]
 
 
-def _write_parquet(table: Table, items: Iterable[Row], file: IO[bytes]) -> int:
+def _write_parquet(table: ExportTable, items: Iterable[Row], file: IO[bytes]) -> int:
     import pyarrow as pa  # half a second, only when needed
     from pyarrow import parquet
 
-    types = {
-        **dict.fromkeys(COLUMNS[table], pa.string()),
-        **{name: pa.timestamp("ms", "UTC") for name in COLUMNS[table] if name in TIMES},
-        **{name: pa.int64() for name in COLUMNS[table] if name in COUNTS},
+    kinds = {
+        columns.STRING: pa.string(),
+        columns.LONG: pa.int64(),
+        columns.DOUBLE: pa.float64(),
+        columns.BOOLEAN: pa.bool_(),
+        columns.TIMESTAMP: pa.timestamp("ms", "UTC"),
     }
+    types = {name: kinds[kind] for name, kind in COLUMNS[table].items()}
     schema, count = pa.schema(list(types.items())), 0
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in itertools.batched(items, ROWS_AT_ONCE, strict=False):
-            columns = [pa.array([_value(row, name) for row in batch], kind) for name, kind in types.items()]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            arrays = [
+                pa.array([_value(row, name, kind) for row in batch], types[name])
+                for name, kind in COLUMNS[table].items()
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
             count += len(batch)
     return count
 
 
-def _value(row: Row, name: str) -> object:
+def _value(row: Row, name: str, kind: str) -> object:
     value = row.get(name)
-    if name in TIMES:
-        return datetime.fromisoformat(value) if value else None
-    # JSON can hold half of a surrogate pair, which is invalid elsewhere.
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return datetime.fromisoformat(value) if value and kind == columns.TIMESTAMP else value

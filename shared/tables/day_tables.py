@@ -1,0 +1,369 @@
+"""Tables of sealed days: meetings, attendees and engagements as Parquet files that never change.
+
+They save analysts from opening a million small files. When a day is sealed, its index is cut into parts. Each part is
+one message on `upkeep`, so the work scales out with the app, and memory holds one part.
+
+    index ─▶ parts ─▶ tables/<table>/date=YYYY-MM-DD/part-NNNNN-<hash>.parquet ─▶ all of this index? ─▶ manifest.tables
+
+The hash in a name is that of the file's bytes. The metadata tell the SHA-256 of the part's lines of the index
+(`source`), so a part whose lines are the same is used again in later revisions. A report that is not as its line says
+ends its part, and the day gets a new index. So the tables of a revision hold exactly its index.
+
+Files that no manifest names any more stay for a day, because somebody may be reading them; those that may name an
+erased person go at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import IO, Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobProperties, ContainerClient
+
+from .. import logs, times
+from ..days.manifests import Manifest, Manifests, TableFile, Tables, index_name, split_lines
+from ..errors import NotAsIndexed
+from ..messages.tasks import WriteDaily
+from ..privacy.erasures import NO_ERASURES, ErasureList
+from ..privacy.redact import redact_line, redact_report
+from ..storage.blobs import delete_blob, get_blob, is_container_missing, put_blob
+from ..storage.names import day_folder
+from . import rows
+from .columns import COLUMNS, SCHEMA_VERSION, Table
+from .parquet import write_parquet
+
+PART_BYTES = 64 * 1024 * 1024  # of reports per part
+PART_REPORTS = 2_000
+THREADS = 8
+SPOOL_BYTES = 4 * 1024 * 1024
+GRACE = timedelta(days=1)  # for readers of files that no manifest names any more
+YOUNG = GRACE / 2  # files that nobody deletes soon, and that can be named
+NAME_DIGITS = 16
+_TYPE = "application/vnd.apache.parquet"
+_WRITING = threading.Lock()  # one part at a time per instance, to limit memory
+
+
+type _Files = dict[Table, dict[str, BlobProperties]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A part of an index: where its lines are, and the SHA-256 of them and of the version of the columns."""
+
+    offset: int
+    length: int
+    source: str
+
+
+class DayTables:
+    """The tables in one container. Raises azure.core errors."""
+
+    def __init__(
+        self,
+        container: ContainerClient,
+        manifests: Manifests,
+        tenant_id: str = "",
+        erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+    ) -> None:
+        self._container, self._manifests, self._erasures = container, manifests, erasures
+        self._tenant_id = tenant_id
+
+    def plan_parts(self, day: date) -> list[WriteDaily]:
+        """Return the parts that must be written for the day's tables.
+
+        If there is none, name the tables.
+
+        Empty if the day has no index, or is not complete.
+        """
+        current = self._manifests.current(day)
+        cuts = self._cuts(day, current[1]) if current else None
+        if current is None or cuts is None:
+            return []
+        manifest, index = current
+        found = _find_parts(self._files(day), manifest)
+        missing = [number for number, cut in enumerate(cuts) if (number, cut.source) not in found]
+        if not missing:
+            self._name(day, index)
+        return [
+            WriteDaily(day, index, number, len(cuts), cuts[number].offset, cuts[number].length, len(missing))
+            for number in missing
+        ]
+
+    def write_part(self, part: WriteDaily) -> bool:
+        """Write one part; after the last one, have the manifest name the tables.
+
+        Return whether it does.
+
+        A part of an outdated index is skipped, because the current index has its own parts. Raises NotAsIndexed if a
+        report has changed since the index was made.
+        """
+        current, lines = self._manifests.current(part.day), self._lines(part)
+        if lines is None or current is None or current[1] != part.index:
+            logs.info("tables.dropped", date=part.day, part=part.number)
+            return False
+        source = _source(lines)
+        if (part.number, source) not in _find_parts(self._files(part.day), current[0]):
+            with _WRITING:
+                self._write(part, lines, source, current[0].revision)
+        parts = _find_parts(self._files(part.day), current[0]).values()
+        written = sum(metadata["index"] == part.index for metadata in parts)
+        return written >= part.pending and self._name(part.day, part.index)
+
+    def clean(self, day: date, *, at_once: bool = False) -> bool:
+        """Delete the files that no manifest has named for a day.
+
+        Return whether none is left.
+
+        With `at_once`, delete all that are older than the current revision.
+        """
+        manifest = self._manifests.read(day)
+        if manifest is None:
+            return True  # retention deleted it, and deletes the tables
+        named, now, is_clean = manifest.tables.paths, times.now(), True
+        for blob in (blob for files in self._files(day).values() for blob in files.values()):
+            if blob.name in named:
+                continue
+            is_old = int((blob.metadata or {}).get("revision", "0")) < manifest.revision
+            is_left = now - GRACE >= max(manifest.updated, blob.last_modified)
+            if is_left or (at_once and (is_old or not manifest.complete)):
+                delete_blob(self._container, blob.name, etag=blob.etag)
+                logs.info("tables.deleted", date=day, path=blob.name)
+            else:
+                is_clean = False
+        return is_clean
+
+    def _cuts(self, day: date, index: str) -> list[Cut] | None:
+        """Cut the index; None if it is not the one with this SHA-256."""
+        try:
+            download = self._container.download_blob(index_name(day))
+        except ResourceNotFoundError as missing:
+            if is_container_missing(missing):
+                raise
+            return None
+        if (download.properties.metadata or {}).get("sha256") != index:
+            return None
+        return list(cut_parts(split_lines(download.chunks())))
+
+    def _lines(self, part: WriteDaily) -> list[bytes] | None:
+        """Return the part's lines of the index, or None if the index has changed."""
+        try:
+            download = self._container.download_blob(
+                index_name(part.day), offset=part.offset, length=part.length
+            )
+        except ResourceNotFoundError:
+            return None
+        if (download.properties.metadata or {}).get("sha256") != part.index:
+            return None
+        return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
+
+    def _files(self, day: date) -> _Files:
+        return {
+            table: {
+                blob.name: blob
+                for blob in self._container.list_blobs(
+                    name_starts_with=day_folder(f"tables/{table}", day), include=["metadata"]
+                )
+            }
+            for table in Table
+        }
+
+    def _name(self, day: date, index: str) -> bool:
+        """Have the manifest name the tables of this index if all parts are written.
+
+        Return whether it does.
+        """
+        current, cuts = self._manifests.current(day), self._cuts(day, index)
+        if current is None or current[1] != index or cuts is None:
+            return False
+        manifest, files = current[0], self._files(day)
+        found = _find_parts(files, manifest)
+        parts = [found.get((number, cut.source)) for number, cut in enumerate(cuts)]
+        if None in parts:
+            return False
+        named = {
+            table: tuple(_table_file(files[table][part[table]]) for part in parts if part and table in part)
+            for table in Table
+        }
+        tables = Tables(
+            index=index,
+            meetings=named[Table.MEETINGS],
+            attendees=named[Table.ATTENDEES],
+            engagements=named[Table.ENGAGEMENTS],
+        )
+        return self._manifests.name_tables(day, tables, manifest.tables)
+
+    def _write(self, part: WriteDaily, lines: list[bytes], source: str, revision: int) -> None:
+        """Write the files of a part, those without rows excepted.
+
+        That of the meetings last.
+
+        Raises NotAsIndexed for a report that is gone or is not the one in the index. One that is not a JSON object has
+        a row in `meetings` alone.
+        """
+        written = {"revision": revision, "writtenAt": times.text(times.now())}
+        with ExitStack() as stack:
+            drafts = {table: stack.enter_context(_Draft()) for table in Table}
+            for report, line in self._reports(lines):
+                drafts[Table.MEETINGS].add(rows.report_row(report, line) | written)
+                for row in rows.attendee_rows(report, line, self._tenant_id):
+                    drafts[Table.ATTENDEES].add(row | written)
+                for row in rows.engagement_rows(report, line, self._tenant_id):
+                    drafts[Table.ENGAGEMENTS].add(row | written)
+            common = {
+                "index": part.index,
+                "source": source,
+                "part": str(part.number),
+                "revision": str(revision),
+                "schemaversion": str(SCHEMA_VERSION),
+            }
+            for table in (Table.ENGAGEMENTS, Table.ATTENDEES):
+                if drafts[table].rows:
+                    common[table] = self._put(part, table, drafts[table], common)
+            self._put(part, Table.MEETINGS, drafts[Table.MEETINGS], common)
+
+    def _put(self, part: WriteDaily, table: Table, draft: _Draft, metadata: Mapping[str, str]) -> str:
+        """Write a file whose name follows from its bytes. Return the name."""
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
+            draft.write(table, file)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            name = f"{day_folder(f'tables/{table}', part.day)}part-{part.number:05}-{sha256[:NAME_DIGITS]}.parquet"
+            size = file.tell()
+            etag = put_blob(
+                self._container,
+                name,
+                file,
+                etag=None,
+                metadata={**metadata, "rows": str(draft.rows), "sha256": sha256},
+                content_type=_TYPE,
+            )
+        logs.info(
+            "tables.written",
+            date=part.day,
+            table=table,
+            part=part.number,
+            rows=draft.rows,
+            bytes=size,
+            written=etag is not None,
+        )
+        return name
+
+    def _reports(self, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Yield reports and their lines, without persons who are erased.
+
+        Raises NotAsIndexed.
+        """
+        with ThreadPoolExecutor(THREADS) as threads:
+            for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
+                blobs = threads.map(lambda line: get_blob(self._container, line["path"]), batch)
+                for line, blob in zip(batch, blobs, strict=True):
+                    if blob is None or blob.metadata.get("sha256") != line["sha256"]:
+                        raise NotAsIndexed(line["path"])
+                    report = _parse_report(blob.body)
+                    if report is None:
+                        logs.warning("tables.unreadable", report=line["id"], path=line["path"])
+                    yield self._redact(report or {}, line)
+
+    def _redact(self, report: dict[str, Any], line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A report and its line without those who are erased: it may have been read before that."""
+        end = times.parse(line.get("end"))
+        people = self._erasures().people(end) if end else None
+        if people is None:
+            return report, line
+        redacted = redact_report(report, people)
+        return json.loads(redacted.body) if redacted else report, redact_line(line, people)
+
+
+class _Draft:
+    """Rows of a file that is not written yet, as lines of JSON, on disk if they are many."""
+
+    def __init__(self) -> None:
+        self._lines: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed below
+        self.rows = 0
+
+    def __enter__(self) -> _Draft:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._lines.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self.rows += 1
+
+    def write(self, table: Table, file: IO[bytes]) -> None:
+        """Write the rows as Parquet."""
+        self._lines.seek(0)
+        write_parquet(self._lines, COLUMNS[table], file)
+
+
+def cut_parts(lines: Iterable[bytes]) -> Iterator[Cut]:
+    """Cut the lines of an index into parts.
+
+    The cuts depend on the index alone, so every instance cuts in the same places.
+    """
+    offset = reports = size = 0
+    part: list[bytes] = []
+    for line in lines:
+        report = json.loads(line)["bytes"]
+        if reports and (reports == PART_REPORTS or size + report > PART_BYTES):
+            length = sum(map(len, part))
+            yield Cut(offset, length, _source(part))
+            offset, part, reports, size = offset + length, [], 0, 0
+        part.append(line)
+        reports, size = reports + 1, size + report
+    if part:
+        yield Cut(offset, sum(map(len, part)), _source(part))
+
+
+def _find_parts(files: _Files, manifest: Manifest) -> dict[tuple[int, str], dict[str, str]]:
+    """Find the parts that can be named: the names of their files by table, and other metadata, by number and source.
+
+    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, so
+    that nobody deletes it.
+    """
+    named, oldest = manifest.tables.paths, times.now() - YOUNG
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    for name, blob in files[Table.MEETINGS].items():
+        metadata = {**(blob.metadata or {}), Table.MEETINGS: name}
+        if name not in named and blob.last_modified < oldest:
+            continue
+        if all(metadata[table] in files[table] for table in Table if table in metadata):
+            key = int(metadata["part"]), metadata["source"]
+            if key not in found or name in named:
+                found[key] = metadata
+    return found
+
+
+def _table_file(blob: BlobProperties) -> TableFile:
+    metadata = blob.metadata or {}
+    return TableFile(
+        blob.name, int(metadata["rows"]), blob.size, metadata["sha256"], int(metadata["schemaversion"])
+    )
+
+
+def _source(lines: Iterable[bytes]) -> str:
+    """Hash the lines of a part, and the version of the columns that its rows have."""
+    digest = hashlib.sha256(b"%d\n" % SCHEMA_VERSION)
+    for line in lines:
+        digest.update(line)
+    return digest.hexdigest()
+
+
+def _parse_report(body: bytes) -> dict[str, Any] | None:
+    try:
+        report = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) else None

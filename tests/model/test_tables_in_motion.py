@@ -1,0 +1,299 @@
+"""An exact consumer of the tables, while reports come late, grow, move over midnight and lose people.
+
+The product runs unchanged in virtual time. After each write and deletion in the container, whatever a manifest names is
+read and compared with the index of that revision. Readers hold a manifest and read its files one by one, as time
+passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from random import Random
+from typing import Any, cast
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from shared import times
+from shared.days.manifests import Manifest, Manifests, RevisionReason
+from shared.graph import reports
+from shared.graph.reports import MeetingReports
+from shared.ledger.record import Result
+from shared.tables import day_tables
+from shared.tables.columns import KEYS, Table
+from tests.support.blobs import Blob
+from tests.support.doubles import meeting_id
+from tests.support.erasing import erase
+from tests.support.parquet import files_of, read_table, rows_of
+from tests.support.simulated_app import DAY, HOUR, NOW, App, call, crash, running
+
+PEOPLE = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
+FIRST = NOW.date()
+READERS = 20  # that are under way at once
+PACE = 0.1
+
+
+def record(person: str, minutes: int) -> dict[str, Any]:
+    """An attendance record of one of PEOPLE."""
+    return {
+        "id": person,
+        "emailAddress": f"{person[:8]}@contoso.example",
+        "identity": {"id": person, "displayName": f"Person {person[:8]}"},
+        "totalAttendanceInSeconds": 60 * minutes,
+        "attendanceIntervals": [{"durationInSeconds": 60 * minutes}],
+    }
+
+
+@dataclass
+class Reader:
+    """A reader that has read a manifest, and reads its files one at a time."""
+
+    manifest: Manifest
+    began: datetime
+    left: list[str]
+
+
+@dataclass
+class Consumer:
+    """Whoever reads the tables of an app, and knows what was ever stored."""
+
+    app: App
+    source: Random
+    reports: dict[str, list[Any]] = field(default_factory=dict)  # records by the sha256 of the report
+    indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
+    files: dict[str, bytes] = field(default_factory=dict)
+    seen: set[tuple[date, int]] = field(default_factory=set)  # revisions that were read
+    readers: list[Reader] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    def watch(self, name: str, before: Blob | None, after: Blob | None) -> None:
+        """Look at a change in the container."""
+        if after and name.startswith("reports/"):
+            self.reports[after.metadata["sha256"]] = json.loads(after.body)["attendanceRecords"]
+        if after and name.endswith("reports.jsonl"):
+            lines = [json.loads(line) for line in after.body.splitlines()]
+            self.indexes[after.metadata["sha256"]] = lines
+        if after and name.startswith("tables/"):
+            self.check(self.files.setdefault(name, after.body) == after.body, f"{name} has other bytes")
+            self.check(before is None, f"{name} was written again")
+        if name.startswith(("tables/", "manifests/")):
+            self.read_days()
+        self.advance_readers()
+
+    def check(self, is_right: bool, violation: str) -> None:
+        """Remember a violation: an error here would be taken for one of the product's own."""
+        if not is_right:
+            self.violations.append(violation)
+
+    def manifests(self) -> Iterator[Manifest]:
+        manifests = Manifests(cast(ContainerClient, self.app.container))
+        for blob in self.app.container.below("manifests/date="):
+            if blob.name.endswith("manifest.json"):
+                day = date.fromisoformat(blob.name.split("date=")[1][:10])
+                if manifest := manifests.read(day):
+                    yield manifest
+
+    def read_days(self) -> None:
+        """Every file that a manifest names is there, and the tables are exactly of the index of their revision."""
+        for manifest in self.manifests():
+            for each in manifest.tables.paths:
+                self.check(each in self.app.container.blobs, f"{each} is named and gone")
+            if not manifest.has_tables or (manifest.day, manifest.revision) in self.seen:
+                continue
+            self.seen.add((manifest.day, manifest.revision))
+            self.check_exact(manifest)
+
+    def check_exact(self, manifest: Manifest) -> None:
+        lines = self.indexes[manifest.tables.index]
+        found = {
+            table: read_table(
+                lambda path: self.files[path], [each.path for each in files_of(manifest, table)]
+            )
+            for table in Table
+        }
+        for table, rows in found.items():
+            keys = [tuple(row[name] for name in ("date", *KEYS[table])) for row in rows]
+            self.check(len(set(keys)) == len(keys), f"{table} of {manifest.day} has equal keys")
+            self.check(
+                all(row["revision"] <= manifest.revision for row in rows), "a row is of a later revision"
+            )
+            self.check(
+                sum(each.rows for each in files_of(manifest, table)) == len(rows),
+                "the manifest counts other rows",
+            )
+        meetings = [(row["reportId"], row["records"], row["subject"]) for row in found[Table.MEETINGS]]
+        wanted = [(line["id"], len(self.reports[line["sha256"]]), line["subject"]) for line in lines]
+        self.check(
+            meetings == wanted, f"meetings of {manifest.day} at {manifest.revision} are not of its index"
+        )
+        attended = [
+            (row["reportId"], row["recordNumber"], row["recordId"], row["attendedSeconds"])
+            for row in found[Table.ATTENDEES]
+        ]
+        truth = [
+            (line["id"], number, each["id"], each["totalAttendanceInSeconds"])
+            for line in lines
+            for number, each in enumerate(self.reports[line["sha256"]])
+        ]
+        self.check(
+            attended == truth, f"attendees of {manifest.day} at {manifest.revision} are not of its index"
+        )
+
+    def advance_readers(self) -> None:
+        """Let readers begin and go on. Within a day, a file may be gone only after an erasure."""
+        whole = [each for each in self.manifests() if each.has_tables and each.tables.paths]
+        if whole and len(self.readers) < READERS and self.source.random() < PACE:
+            manifest = self.source.choice(whole)
+            paths = sorted(manifest.tables.paths)
+            self.source.shuffle(paths)
+            self.readers.append(Reader(manifest, self.app.now, paths))
+        for reader in list(self.readers):
+            if not reader.left or self.app.now - reader.began >= DAY:
+                self.readers.remove(reader)
+            elif self.source.random() < PACE and (path := reader.left.pop()) not in self.app.container.blobs:
+                now = next(each for each in self.manifests() if each.day == reader.manifest.day)
+                self.check(
+                    now.revision > reader.manifest.revision, f"{path} is gone and there is nothing newer"
+                )
+                self.check(
+                    str(now.day) in {each["date"] for each in feed(self.app)}, f"{path} is gone too early"
+                )
+                self.readers.remove(reader)
+
+
+def feed(app: App) -> list[dict[str, Any]]:
+    """The lines of the feed of erasures."""
+    blob = app.container.blobs.get("manifests/erasures.jsonl")
+    return [json.loads(line) for line in blob.body.splitlines()] if blob else []
+
+
+def add_meeting(app: App, source: Random, number: int) -> None:
+    """A meeting whose report may come late, grow, lose people, and move over midnight."""
+    ended = NOW - timedelta(hours=source.uniform(0.5, 30))
+    made = call(f"call-{number}", ended)
+    people = source.sample(PEOPLE, source.randint(0, 5))
+    since, report = made.readings[0]
+    report = {**report, "totalParticipantCount": len(people)}
+    readings = [(since, {**report, "attendanceRecords": [record(each, 10) for each in people]})]
+    for _ in range(source.randint(0, 3)):
+        since += source.choice([HOUR, 5 * HOUR, 2 * DAY, 5 * DAY])
+        people = [
+            *people,
+            *source.sample([each for each in PEOPLE if each not in people], source.randint(0, 1)),
+        ]
+        end = ended + source.choice([timedelta(), timedelta(), 9 * HOUR])
+        changed = {"totalParticipantCount": len(people), "meetingEndDateTime": end.isoformat()}
+        readings.append((since, {**report, **changed, "attendanceRecords": [record(p, 20) for p in people]}))
+    subject = source.choice([None, "Fire safety", f"1:1 Person {PEOPLE[0][:8]}"])
+    late = source.random() < 0.3
+    app.calls.append(
+        replace(
+            made,
+            readings=tuple(readings),
+            meeting={"subject": subject},
+            readable=made.readable if not late else NOW + source.uniform(24, 120) * HOUR,
+            listed=made.listed if not late else NOW + source.uniform(24, 120) * HOUR,
+        )
+    )
+
+
+def grow(app: App, source: Random) -> None:
+    """Another worker reads a report that has grown, and stores it."""
+    stored = app.stored()
+    number, made = source.choice([(n, each) for n, each in enumerate(app.calls) if each.id in stored])
+    _, report = made.readings[-1]
+    person = source.choice(PEOPLE[1:])
+    if source.random() < 0.5:  # it has another hour, so that the end of a meeting may lie on the next day
+        report = {**report, "meetingEndDateTime": times.text(end_of(report) + 3 * HOUR)}
+    records = [*report["attendanceRecords"], record(person, source.randint(1, 99))]
+    report = {**report, "attendanceRecords": records, "totalParticipantCount": len(records)}
+    app.calls[number] = replace(made, readings=(*made.readings, (app.now, report)))
+    where = MeetingReports(made.organizer, meeting_id(made), made.record["joinWebUrl"])
+    with reports.read_report(app.graph, where, made.id) as read:
+        for back in (0, 1):
+            app.services.sealing.mark_changed(read.end.date() - back * DAY)
+        app.services.archive.store(read, where)
+
+
+def end_of(report: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(report["meetingEndDateTime"])
+
+
+STEPS = [
+    "write tables/attendees",
+    "write tables/meetings",
+    "write manifests/",
+    "delete tables/",
+    "send upkeep",
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_tables, "PART_REPORTS", 2)
+    source = Random(seed)
+    with running() as app:
+        consumer = Consumer(app, source)
+        app.container.watch = consumer.watch
+        app.state.watch = lambda *_: consumer.advance_readers()
+        for number in range(source.randint(4, 9)):
+            add_meeting(app, source, number)
+        for number in range(12):
+            if source.random() < 0.5:
+                app.before(source.choice(STEPS), crash)
+            for step in source.sample(STEPS, 2):
+                app.before(step, lambda: grow(app, source) if app.stored() else None)
+            if number in (5, 8) and source.random() < 0.7:
+                app.before_nothing()  # the command waits until the day stands still
+                if source.random() < 0.5:
+                    app.before(source.choice(STEPS), crash)
+                gone = source.choice(PEOPLE)
+                erase(app, gone, f"{gone[:8]}@contoso.example", names=(f"Person {gone[:8]}",))
+                assert not [path for path in live(app) if gone in str(rows_of(consumer.files[path]))]
+            if source.random() < 0.5:
+                app.ask("redrive", str(FIRST - DAY * 2), str(FIRST), Result.STORED, Result.NO_REPORT)
+            app.run(hours=source.choice([3, 12, 36]))
+        app.before_nothing()
+        app.run(days=9)
+        assert consumer.violations == []
+        assert len(consumer.seen) >= 3
+        for manifest in consumer.manifests():
+            if manifest.complete:
+                assert manifest.has_tables
+                paths = {
+                    blob.name
+                    for blob in app.container.below("tables/")
+                    if f"date={manifest.day}" in blob.name
+                }
+                assert paths == manifest.tables.paths, "files that nobody names are left"
+        assert all(hashlib.sha256(body).hexdigest()[:16] in name for name, body in consumer.files.items())
+        told = {each["date"] for each in feed(app)}
+        assert told == {str(each.day) for each in consumer.manifests() if str(each.day) in told}
+
+
+def live(app: App) -> list[str]:
+    return [blob.name for blob in app.container.below("tables/")]
+
+
+def test_an_erasure_is_announced_before_the_day_changes_and_names_nobody() -> None:
+    with running() as app:
+        source = Random(1)
+        made = call("one", NOW - HOUR)
+        report = {**made.readings[0][1], "attendanceRecords": [record(PEOPLE[0], 5)]}
+        app.calls.append(replace(made, readings=((NOW, report),)))
+        consumer = Consumer(app, source)
+        app.container.watch = consumer.watch
+        app.run(days=3)
+        before = app.manifest(FIRST)
+        erase(app, PEOPLE[0])
+        after = app.manifest(FIRST)
+        (line,) = feed(app)
+        assert (line["date"], line["revision"]) == (str(FIRST), before.revision + 1)
+        assert (after.revision, after.reasons) == (line["revision"], (RevisionReason.ERASURE,))
+        assert not before.tables.paths & set(app.container.blobs)
+        assert PEOPLE[0] not in json.dumps(line)
+        assert consumer.violations == []

@@ -1,0 +1,366 @@
+"""The tables of a sealed day: complete before they are named, exactly of their index, never changed."""
+
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from azure.storage.blob import ContainerClient
+from pyarrow import parquet
+
+from shared import times
+from shared.days.manifests import Manifest, Manifests, index_name
+from shared.errors import NotAsIndexed
+from shared.messages.tasks import WriteDaily
+from shared.tables import day_tables
+from shared.tables.columns import COLUMNS, KEYS, SCHEMA_VERSION, Table
+from shared.tables.day_tables import GRACE, DayTables, cut_parts
+from tests.support.blobs import Blob
+from tests.support.doubles import Container, Steps
+from tests.support.parquet import files_of, read_table
+
+DAY = date(2026, 11, 23)
+END = "2026-11-23T10:00:00Z"
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+
+
+class Day:
+    """A day on doubles, whose reports have one attendee each."""
+
+    def __init__(self) -> None:
+        self.steps = Steps(NOW)
+        self.blobs = Container(self.steps)
+        self.container = cast(ContainerClient, self.blobs)
+        self.manifests = Manifests(self.container)
+        self.tables = DayTables(self.container, self.manifests, TENANT)
+
+    def store(self, report_id: str, *people: str, body: bytes | None = None, **metadata: str) -> None:
+        records = [{"id": each, "identity": {"id": each}, "engagements": []} for each in people or ("p",)]
+        report = {"id": report_id, "meetingEndDateTime": END, "attendanceRecords": records}
+        content = body or json.dumps(report).encode()
+        told = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "source": "onlineMeeting",
+            "end": END,
+        } | metadata
+        self.blobs.upload_blob(f"reports/date={DAY}/{report_id}.json", content, overwrite=True, metadata=told)
+
+    def seal(self) -> list[WriteDaily]:
+        self.manifests.refresh(DAY, final=True)
+        return self.tables.plan_parts(DAY)
+
+    def write(self) -> bool:
+        """Seal the day and write its tables; whether they are named by then."""
+        return [self.tables.write_part(part) for part in self.seal()][-1:] == [True]
+
+    @property
+    def manifest(self) -> Manifest:
+        manifest = self.manifests.read(DAY)
+        assert manifest
+        return manifest
+
+    @property
+    def has_tables(self) -> bool:
+        return self.manifest.has_tables
+
+    def rows(self, table: Table = Table.ATTENDEES) -> list[dict[str, Any]]:
+        """What a reader finds who goes by the manifest."""
+        paths = [each.path for each in files_of(self.manifest, table)]
+        return read_table(lambda path: self.blobs.blobs[path].body, paths)
+
+    def attended(self) -> list[tuple[str, str]]:
+        return [(row["reportId"], row["personId"]) for row in self.rows()]
+
+    def files(self) -> list[Blob]:
+        return self.blobs.below("tables/")
+
+
+@pytest.fixture
+def day(monkeypatch: pytest.MonkeyPatch) -> Day:
+    """A day of five reports in three parts."""
+    monkeypatch.setattr(day_tables, "PART_REPORTS", 2)
+    made = Day()
+    monkeypatch.setattr(times, "now", lambda: made.steps.now)
+    for number in range(5):
+        made.store(f"r{number}")
+    return made
+
+
+def test_tables_are_named_when_the_last_part_is_written(day: Day) -> None:
+    parts = day.seal()
+    assert [each.number for each in parts] == [0, 1, 2]
+    for part in (parts[2], parts[0]):
+        assert not day.tables.write_part(part)
+        assert not day.has_tables
+    assert day.tables.write_part(parts[1])
+    assert day.has_tables
+    assert day.attended() == [(f"r{number}", "p") for number in range(5)]
+    assert [row["reportId"] for row in day.rows(Table.MEETINGS)] == [f"r{number}" for number in range(5)]
+    assert day.manifest.tables.engagements == ()
+
+
+def test_the_manifest_tells_of_each_file(day: Day) -> None:
+    day.write()
+    named = [each for table in Table for each in files_of(day.manifest, table)]
+    assert {each.path for each in named} == {blob.name for blob in day.files()}
+    for each in named:
+        body = day.blobs.blobs[each.path].body
+        assert (each.bytes, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+        assert each.sha256[:16] in each.path
+        assert each.rows == parquet.ParquetFile(io.BytesIO(body)).metadata.num_rows
+        assert each.schema_version == SCHEMA_VERSION
+
+
+def test_written_twice_a_part_is_written_once(day: Day) -> None:
+    parts = day.seal()
+    for part in parts:
+        day.tables.write_part(part)
+    before, manifest = day.files(), day.manifest
+    day.steps.now += timedelta(hours=1)
+    for part in (*parts, *day.tables.plan_parts(DAY)):
+        day.tables.write_part(part)
+    assert (day.files(), day.manifest) == (before, manifest)
+
+
+def test_two_writers_of_a_part_give_one_whole_part(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = day.seal()
+    cut = day.blobs.watch
+
+    def another_writer(name: str, before: Blob | None, after: Blob | None) -> None:
+        if name.startswith("tables/attendees/"):
+            day.blobs.watch = cut
+            day.steps.now += timedelta(seconds=1)
+            DayTables(day.container, day.manifests, TENANT).write_part(first)
+
+    monkeypatch.setattr(day_tables, "_WRITING", threading.RLock())  # as another instance, which has its own
+    day.blobs.watch = another_writer
+    for part in (first, *others):
+        day.tables.write_part(part)
+    assert day.attended() == [(f"r{number}", "p") for number in range(5)]
+    assert len(day.files()) == 8
+    day.steps.now += 2 * GRACE
+    assert day.tables.clean(DAY)
+    assert len(day.files()) == 6
+    assert day.attended() == [(f"r{number}", "p") for number in range(5)]
+
+
+def test_after_a_correction_the_changed_part_is_written_anew_and_the_former_stays_for_a_day(day: Day) -> None:
+    day.write()
+    former, bodies = day.manifest, {blob.name: blob for blob in day.files()}
+    day.store("r4", "someone else")
+    parts = day.seal()
+    assert [part.number for part in parts] == [2]
+    assert not day.has_tables
+    assert day.manifest.tables == former.tables  # those of revision 1, until the new ones are there
+    assert day.tables.write_part(parts[0])
+    assert day.attended()[-1] == ("r4", "someone else")
+    assert [row["revision"] for row in day.rows()] == [1, 1, 1, 1, 2]
+    assert {blob.name: blob for blob in day.files()}.items() >= bodies.items()
+    assert (day.manifest.revision, day.manifest.tables.revision) == (2, 2)
+    day.steps.now += GRACE - timedelta(minutes=1)
+    assert not day.tables.clean(DAY)
+    assert {blob.name: blob for blob in day.files()}.items() >= bodies.items()
+    day.steps.now += timedelta(minutes=1)
+    assert day.tables.clean(DAY)
+    assert {blob.name for blob in day.files()} == day.manifest.tables.paths
+    assert day.attended()[-1] == ("r4", "someone else")
+
+
+def test_a_correction_that_is_taken_back_gives_the_former_files_again(day: Day) -> None:
+    day.write()
+    former = day.manifest.tables
+    day.store("r4", "someone else")
+    day.write()
+    day.store("r4")
+    assert day.seal() == []
+    assert day.has_tables
+    assert day.manifest.tables.paths == former.paths
+    assert (day.manifest.revision, day.manifest.tables.revision) == (3, 3)
+
+
+def test_a_file_that_may_be_deleted_soon_is_not_named_again(day: Day) -> None:
+    day.write()
+    former = day.manifest.tables
+    day.store("r4", "someone else")
+    day.write()
+    day.steps.now += GRACE
+    day.store("r4")
+    assert day.write()
+    day.tables.clean(DAY)
+    assert day.attended() == [(f"r{number}", "p") for number in range(5)]
+    assert day.manifest.tables.attendees[:2] == former.attendees[:2]
+    assert day.manifest.tables.attendees[2] != former.attendees[2]
+
+
+def test_a_part_of_an_index_that_is_gone_is_not_written(day: Day) -> None:
+    old = day.seal()
+    day.store("r5")
+    new = day.seal()
+    for part in old:
+        day.tables.write_part(part)
+    assert not day.files()
+    for part in new:
+        day.tables.write_part(part)
+    assert len(day.rows()) == 6
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_report_that_changes_after_the_index_is_in_no_table(day: Day, is_deleted: bool) -> None:
+    parts = day.seal()
+    if is_deleted:
+        day.blobs.delete_blob(f"reports/date={DAY}/r3.json")
+    else:
+        day.store("r3", "someone else")
+    with pytest.raises(NotAsIndexed):
+        day.tables.write_part(parts[1])
+    assert not day.files()
+    assert day.write()
+    assert day.attended()[3:4] == ([("r4", "p")] if is_deleted else [("r3", "someone else")])
+
+
+def test_reports_that_are_gone_are_in_no_table(day: Day) -> None:
+    day.write()
+    for number in (2, 3, 4):
+        day.blobs.delete_blob(f"reports/date={DAY}/r{number}.json")
+    assert day.seal() == []  # the first part is as before
+    assert day.attended() == [("r0", "p"), ("r1", "p")]
+    for number in (0, 1):
+        day.blobs.delete_blob(f"reports/date={DAY}/r{number}.json")
+    assert day.seal() == []
+    assert day.has_tables
+    assert day.manifest.tables.paths == set()
+    day.steps.now += 2 * GRACE
+    assert day.tables.clean(DAY)
+    assert day.files() == []
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[]", b"{"])
+def test_a_report_that_is_no_json_object_has_a_row_of_its_own_alone(day: Day, body: bytes) -> None:
+    day.store("r1", body=body)
+    assert day.write()
+    assert [report for report, _ in day.attended()] == ["r0", "r2", "r3", "r4"]
+    (row,) = [row for row in day.rows(Table.MEETINGS) if row["reportId"] == "r1"]
+    assert (row["source"], row["records"], row["meetingEnd"]) == ("onlineMeeting", 0, None)
+
+
+def test_a_meeting_that_nobody_attended_is_in_the_table_of_meetings(day: Day) -> None:
+    report = {"id": "r0", "meetingEndDateTime": END, "totalParticipantCount": 0, "attendanceRecords": []}
+    day.store("r0", body=json.dumps(report).encode())
+    assert day.write()
+    assert day.rows(Table.MEETINGS)[0]["meetingParticipants"] == 0
+    assert "r0" not in [report for report, _ in day.attended()]
+
+
+def test_a_day_without_reports_needs_no_files(day: Day) -> None:
+    for number in range(5):
+        day.blobs.delete_blob(f"reports/date={DAY}/r{number}.json")
+    assert day.seal() == []
+    assert day.has_tables
+    assert day.manifest.tables.paths == set()
+
+
+def test_engagements_have_a_table_where_there_are_any(day: Day) -> None:
+    given = [{"engagementType": "hand", "engagementSubType": "raiseHand", "dateTime": END}] * 2
+    record = {"id": "p", "identity": {"id": "p"}, "engagements": given}
+    day.store("r4", body=json.dumps({"id": "r4", "attendanceRecords": [{}, record]}).encode())
+    assert day.write()
+    assert len(day.manifest.tables.engagements) == 1
+    found = [
+        tuple(row[name] for name in ("date", *KEYS[Table.ENGAGEMENTS])) for row in day.rows(Table.ENGAGEMENTS)
+    ]
+    assert found == [(DAY, "r4", 1, 0), (DAY, "r4", 1, 1)]
+
+
+ODD: list[Any] = [None, "", "x", "\ud800", "a\u0000b", 5.7, 2.0, 1 << 70, -1, True, [], [1], {}, {"id": 7}]
+
+
+@pytest.mark.parametrize("place", ["record", "identity", "interval", "engagement", "report"])
+def test_no_value_of_another_shape_spoils_a_file(day: Day, place: str) -> None:
+    names: dict[str, tuple[str, ...]] = {
+        "record": ("id", "emailAddress", "role", "registrationId", "totalAttendanceInSeconds", "identity"),
+        "identity": ("id", "displayName", "tenantId", "@odata.type"),
+        "interval": ("joinDateTime", "leaveDateTime", "durationInSeconds"),
+        "engagement": ("engagementType", "engagementSubType", "dateTime"),
+        "report": ("id", "meetingStartDateTime", "meetingEndDateTime", "totalParticipantCount"),
+    }
+    within: Callable[[dict[str, Any]], dict[str, Any]] = {
+        "record": lambda odd: odd,
+        "identity": lambda odd: {"identity": odd},
+        "interval": lambda odd: {"attendanceIntervals": [odd, {}]},
+        "engagement": lambda odd: {"engagements": [odd, {}]},
+        "report": lambda odd: {},
+    }[place]
+    for number, value in enumerate(ODD):
+        odd = dict.fromkeys(names[place], value)
+        report = {"id": f"odd {number}", "attendanceRecords": [within(odd), value]}
+        day.store(f"odd{number}", body=json.dumps(report | (odd if place == "report" else {})).encode())
+    assert day.write()
+    assert len(day.rows(Table.MEETINGS)) == 5 + len(ODD)
+    assert len(day.rows()) == 5 + 2 * len(ODD)
+
+
+@pytest.mark.parametrize("table", list(Table))
+def test_every_file_has_every_column_with_one_type(day: Day, table: Table) -> None:
+    given = [{"engagementType": "hand"}]
+    day.store("r4", body=json.dumps({"id": "r4", "attendanceRecords": [{"engagements": given}]}).encode())
+    day.write()
+    kinds = {
+        "string": "string",
+        "long": "int64",
+        "double": "double",
+        "boolean": "bool",
+        "timestamp": "timestamp[us, tz=UTC]",
+    }
+    for each in files_of(day.manifest, table):
+        schema = parquet.read_schema(io.BytesIO(day.blobs.blobs[each.path].body))
+        assert schema.names == list(COLUMNS[table])
+        flat = {name: kind for name, kind in COLUMNS[table].items() if isinstance(kind, str)}
+        assert {name: str(schema.field(name).type) for name in flat} == {
+            name: kinds[kind] for name, kind in flat.items()
+        }
+        assert all(field.nullable for field in schema)
+        written = parquet.ParquetFile(io.BytesIO(day.blobs.blobs[each.path].body)).metadata.row_group(0)
+        columns = [written.column(number) for number in range(written.num_columns)]
+        assert {column.compression for column in columns} == {"ZSTD"}
+        assert all(column.is_stats_set for column in columns)
+
+
+def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_tables, "PART_BYTES", 100)
+    lines = [b'{"bytes":%d}\n' % size for size in (60, 40, 1, 500, 1)]
+    assert [(cut.offset, cut.length) for cut in cut_parts(lines)] == [(0, 26), (26, 12), (38, 14), (52, 12)]
+
+
+def test_the_parts_hold_every_line_of_the_index_once(day: Day) -> None:
+    parts = day.seal()
+    index = day.blobs.download_blob(index_name(DAY)).readall()
+    assert b"".join(index[part.offset :][: part.length] for part in parts) == index
+
+
+def test_an_erasure_drops_the_tables_at_once(day: Day) -> None:
+    day.write()
+    former = day.manifest.tables.paths
+    day.store("r2", "erased-1", erased="true")
+    day.manifests.refresh(DAY, final=True)
+    assert day.manifest.tables.paths == set()
+    day.tables.clean(DAY, at_once=True)
+    assert day.files() == []
+    assert day.write()
+    assert former & day.manifest.tables.paths == set()
+    assert len(day.rows()) == 5
+
+
+def test_a_clean_up_after_an_erasure_leaves_parts_of_the_new_revision(day: Day) -> None:
+    day.write()
+    day.store("r2", "erased-1", erased="true")
+    parts = day.seal()
+    day.tables.write_part(parts[0])
+    day.tables.clean(DAY, at_once=True)
+    for part in parts[1:]:
+        day.tables.write_part(part)
+    assert len(day.rows()) == 5
