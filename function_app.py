@@ -161,7 +161,8 @@ def sweep(timer: func.TimerRequest) -> None:
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Report whether the app is healthy, as JSON or an HTML page; 200 or 503.
 
-    A POST is the page's search. It is a coroutine with a thread of its own: busy workers must not look like an app that hangs.
+    A POST is the page's search. It is a coroutine with a thread of its own: busy workers must not look like an app that
+    hangs.
     """
     import asyncio
 
