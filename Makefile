@@ -10,6 +10,7 @@ DOCS := .venv/.docs-ready
 SPARK := $(if $(shell command -v java),.venv/.spark-ready)
 FUZZ := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.venv/.fuzz-ready)
 AZURITE := .local/azurite/.ready
+AXE := .local/axe/.ready
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 # Byte code is kept, because the local stack and the tests start many programs.
@@ -35,7 +36,7 @@ up: setup ## Run the local stack, with a month of meetings, until Ctrl-C
 test: setup $(DEV) ## Run all tests but the heavy ones
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not heavy"
 
-check: lint setup $(BUILD) $(DOCS) $(SPARK) $(FUZZ) ## Check style and types and run all tests, as CI does
+check: lint setup $(BUILD) $(DOCS) $(SPARK) $(FUZZ) $(AXE) ## Check style and types and run all tests, as CI does
 	@$(PYTHON) -m pytest $(PARALLEL)
 
 lint: $(CHECK) ## Check style and types
@@ -107,5 +108,9 @@ $(BUILD) $(DOCS): .venv/.%-ready: requirements-%.txt | $(LOCAL)
 	@touch $@
 
 $(AZURITE): local/azurite/package.json local/azurite/package-lock.json | $(LOCAL)
-	@scripts/install-azurite
+	@scripts/install-npm local/azurite
+	@touch $@
+
+$(AXE): tests/axe/package.json tests/axe/package-lock.json | $(LOCAL)
+	@scripts/install-npm tests/axe
 	@touch $@

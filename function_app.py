@@ -157,18 +157,22 @@ def sweep(timer: func.TimerRequest) -> None:
 
 
 @app.function_name("health")
-@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+@app.route(route="health", methods=["GET", "POST"], auth_level=func.AuthLevel.FUNCTION)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Report whether the app is healthy, as JSON or an HTML page; 200 or 503.
 
-    It is a coroutine with a thread of its own: busy workers must not look like an app that hangs.
+    A POST is the page's search. It is a coroutine with a thread of its own: busy workers must not look like an app that
+    hangs.
     """
     import asyncio
 
     def check() -> func.HttpResponse:
-        from shared.health import endpoint as app_health
+        from shared.health import endpoint, search
 
-        reply = app_health.respond(os.environ, req.headers.get("Accept", ""))
+        if req.method == "POST":
+            reply = search.respond(os.environ, req.get_body())
+        else:
+            reply = endpoint.respond(os.environ, req.headers.get("Accept", ""))
         return func.HttpResponse(
             reply.text,
             status_code=reply.status,

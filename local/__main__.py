@@ -18,6 +18,7 @@ from local.stack.program import ROOT, StartError
 from local.stack.state import StateInUseError
 from shared.settings import DELIVERIES
 
+PEOPLE = 5  # in the meeting that ends once the month is archived
 WELCOME = """
 The stack is running; Ctrl-C stops it, and the next start continues with the same state. Try in another terminal:
 
@@ -155,12 +156,14 @@ def _begin(running: compose.Stack, options: argparse.Namespace) -> None:
     from local.stack import history
 
     try:
-        count = history.add_month(Control(running.graph))
-        history.archive_month(running.functions.url)
+        control, functions = Control(running.graph), running.functions.url
+        count = history.add_month(control)
+        history.archive_month(functions)
+        history.announce_meeting(control, functions, PEOPLE)
     except (requests.RequestException, TimeoutError, ValueError) as failure:
         sys.stderr.write(f"The month of past meetings is incomplete: {failure}\n")
     else:
-        sys.stderr.write(f"A month of {count} past meetings is archived.\n")
+        sys.stderr.write(f"A month of {count} past meetings is archived, and one has just ended.\n")
     _welcome(running, options)
 
 

@@ -1,4 +1,4 @@
-"""A month of past meetings in the simulated tenant, which the app then archives by its sweep.
+"""A month of past meetings in the simulated tenant, which the app archives by its sweep, and one that Graph announces.
 
 With it charts, lists and days have something to show at once.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import requests
 
@@ -20,6 +21,7 @@ PARTICIPANTS = (4, 9, 3, 14, 6, 2, 23, 5, 8)
 SERIES = 3  # of a day's meetings are sessions of the same ones
 SECONDS_TO_ARCHIVE = 180.0
 SECONDS_OF_A_SWEEP = 30.0
+SECONDS_TO_ANNOUNCE = 30.0
 SECONDS_BETWEEN_LOOKS = 2.0
 
 
@@ -54,18 +56,36 @@ def archive_month(functions: str) -> None:
     raise TimeoutError("the month of past meetings was not archived")
 
 
+def announce_meeting(control: Control, functions: str, participants: int) -> None:
+    """End a meeting now, and wait until the app has its notification.
+
+    Raises TimeoutError.
+    """
+    control.add_session(NewSession(control.add_meeting().meeting_id, participants=participants))
+    deadline = time.monotonic() + SECONDS_TO_ANNOUNCE
+    while not _health(functions)["lastNotification"]:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the last meeting was not announced")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
 def _settle(functions: str) -> bool:
     """Wait until the sweep and what it queued are done; whether all days that are old enough are complete."""
     deadline = time.monotonic() + SECONDS_OF_A_SWEEP
     while time.monotonic() < deadline:
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        health = requests.get(f"{functions}/api/health", timeout=60).json()
+        health = _health(functions)
         if all(day["complete"] for day in health["days"][:-2]):  # the last two are too young to be sealed
             return True
         scan = health["sweep"]["full"]
         if scan and scan["finished"] and not any(health["queues"].values()):
             return False
     return False
+
+
+def _health(functions: str) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(f"{functions}/api/health", timeout=60).json()
+    return found
 
 
 def run_now(functions: str, name: str) -> None:

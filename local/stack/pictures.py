@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from local.simulator.control.client import Control
-from local.stack import app_settings, compose, history, visit
+from local.stack import app_settings, compose, history
 from local.stack.compose import Stack
 from local.stack.program import ROOT, Log
 
@@ -43,7 +43,7 @@ def main() -> int:
         control = Control(stack.graph)
         history.add_month(control)
         history.archive_month(stack.functions.url)
-        visit.end_meeting(Path(state), participants=PEOPLE)  # one that is announced
+        history.announce_meeting(control, stack.functions.url, PEOPLE)
         _draw_timeline(stack, _choose(control), folder / "timeline.png")
         _photograph(browser, f"{stack.functions.url}/api/health", folder / "health.png")
     for file in sorted(folder.iterdir()):

@@ -24,7 +24,7 @@ from .parallel_reads import ReadFailure
 from .readings import Readings
 
 ANSWERS = "answers"
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Accept",
     "X-Content-Type-Options": "nosniff",
@@ -47,9 +47,9 @@ def respond(environ: Mapping[str, str], accept: str) -> HealthResponse:
     result = build_report(environ)
     status = 200 if result.healthy else 503
     if prefers_html(accept):
-        headers = {**_HEADERS, "Content-Security-Policy": page.POLICY}
+        headers = {**HEADERS, "Content-Security-Policy": page.POLICY}
         return HealthResponse(status, page.render_page(result), "text/html", headers)
-    return HealthResponse(status, json.dumps(health_json(result), indent=2), "application/json", _HEADERS)
+    return HealthResponse(status, json.dumps(health_json(result), indent=2), "application/json", HEADERS)
 
 
 def build_report(environ: Mapping[str, str]) -> HealthReport:

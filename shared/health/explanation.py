@@ -21,7 +21,7 @@ from ..messages.signals import Meeting, SignalKind, kind_of
 from ..settings import CALL_RECORDS, GUID, VIRTUAL_EVENTS, Settings
 from ..storage.clients import SIGNALS_QUEUE
 from ..times import format_utc
-from .lookup import REACH, FoundMeeting, is_link
+from .lookup import REACH, FoundMeeting, FoundMeetings, is_link
 
 GET_CALL_RECORD, ATTEMPT = "get call record", "attempt"
 TOO_MANY_REQUESTS = 429
@@ -83,6 +83,7 @@ _ASK_ORGANIZER = "The organizer: does Teams show a report on the meeting's Atten
 _NOBODY = "Nobody."
 _STATUS = "attendance status"
 REPORT_STORED = "The report is stored."
+SIGNAL, SUBJECT, LINK = "Signal", "Subject", "Link"  # labels of facts
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,58 @@ def explain_meeting(found: FoundMeeting, settings: Settings, now: datetime) -> E
     return Explanation(
         found, reason, _step(record, last), _next(record, settings, now), tuple(_history(record))
     )
+
+
+def describe_facts(each: Explanation) -> list[tuple[str, str]]:
+    """Return the known facts of a meeting, each with its label."""
+    content = explanation_json(each)
+    start, end = times.plausible(content["start"]), times.plausible(content["end"])
+    step = f", at step {each.step_number}: {each.step}" if content["signalId"] else ""
+    facts = (
+        (SIGNAL, content["signalId"]),
+        (SUBJECT, content["subject"]),
+        ("Held", format_span(start or end, end) if end else ""),
+        ("Organizer", content["organizerId"]),
+        (LINK, content["joinWebUrl"]),
+        ("Outcome", content["outcome"] and f"{content['outcome']}{step}"),
+        *(("Report", report["path"]) for report in content["reports"]),
+    )
+    return [(label, value) for label, value in facts if value]
+
+
+def describe_reason(each: Explanation) -> list[tuple[str, str]]:
+    """Return the sentences on a meeting's state, each with its label."""
+    reason = each.reason
+    sentences = (("Now", reason.state), ("Why", reason.why), ("Next", each.next), ("Ask", reason.ask))
+    return [(label, text) for label, text in sentences if text]
+
+
+def describe_history(each: Explanation) -> list[tuple[str, str]]:
+    """Return the changes of a meeting, each with its time; equal ones that follow each other are one."""
+    return [
+        (
+            format_span(change.at, change.until),
+            change.text if change.count == 1 else f"{change.text} ({change.count} times)",
+        )
+        for change in merge_history(each.history)
+    ]
+
+
+def describe_rest(found: FoundMeetings) -> list[str]:
+    """Return sentences on what a search did not show."""
+    left, unread = found.left, found.unread
+    rest = [f"{left:,} earlier ones are not shown: see --on."] if left else []
+    if unread:
+        rest.append(f"{unread:,} outcomes of this day were not looked at: give the meeting's link.")
+    return rest
+
+
+def format_span(start: datetime | None, end: datetime | None) -> str:
+    """Format a span of time; one within a day names the day once."""
+    if start is None or end is None or end - start < timedelta(minutes=1):
+        return format_utc(start or end)
+    is_one_day = start.date() == end.date()
+    return f"{start:%Y-%m-%d %H:%M} to {f'{end:%H:%M} UTC' if is_one_day else format_utc(end)}"
 
 
 def explanation_json(each: Explanation) -> dict[str, Any]:

@@ -5,6 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, tostring
 
+# Fonts of letters that a reader's usual ones may lack, as Linux, Windows and macOS name them: Latin first, then
+# Chinese, Japanese and Korean, then Devanagari, then other scripts and symbols.
+FONTS = (
+    *("DejaVu Sans", "Noto Sans"),
+    *("Noto Sans CJK JP", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Micro Hei"),
+    *("Droid Sans Fallback", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo"),
+    *("Noto Sans Devanagari", "Lohit Devanagari", "Nirmala UI", "Mangal", "Kohinoor Devanagari"),
+    *(
+        "Noto Sans Arabic",
+        "Noto Sans Hebrew",
+        "Noto Sans Thai",
+        "Arial Unicode MS",
+        "Noto Emoji",
+        "Segoe UI Symbol",
+    ),
+)
+FONT_STACK = ", ".join((*(f"'{name}'" for name in FONTS), "sans-serif"))
+
 
 def element(tag: str, *children: Element | str, **attributes: str) -> Element:
     """Create an element with child elements or one text.

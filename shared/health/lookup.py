@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from azure.storage.blob import ContainerClient
+
 from .. import times
 from ..archive.reports import Archive, ReportSummary
 from ..graph.join_urls import join_url_key
@@ -184,6 +186,11 @@ class MeetingLookup:
             lambda day: [each for each in self._archive.list_reports(day) if is_wanted(each)], days
         )
         return [each for of_day in found for each in of_day]
+
+
+def build_lookup(reports: ContainerClient, state: ContainerClient) -> MeetingLookup:
+    """Build the lookup in these containers, of the reports and of operational state."""
+    return MeetingLookup(Outcomes(reports), Ledger(state), Archive(reports))
 
 
 def searched_days(on: date | None) -> list[date]:

@@ -1,7 +1,7 @@
 """Health page for people: plain HTML and CSS, for phones and desktops.
 
-It contains what the JSON contains, loads nothing and runs no script. Problems come first, with their remedies, then the
-figures.
+It contains what the JSON contains and a search for a meeting, loads nothing and runs no script. Problems come first,
+with their remedies, then the figures.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from ..subscriptions.status import SubscriptionStatus, SubscriptionView
 from ..times import format_utc
 from . import findings
 from .diagnosis import HealthReport, format_count, oldest_pending
-from .html import element, render, section, table
+from .html import FONT_STACK, element, render, section, table
+from .lookup import REACH
 from .parallel_reads import ReadFailure
 from .readings import MOST_PEEKED, QueueLength, Readings
 
+SEARCHED = "meeting"  # the field of the search
+LONGEST_SEARCH = 4_000  # characters
+SEARCH_HINT = f"The last {REACH} days are searched. By subject, organizer or day: attendance explain."
 NONE_YET, UNKNOWN = "none yet", "unknown"
 UNREADABLE = "Unknown: it could not be read."
 FEW = 5  # denied organizers that are shown unfolded
@@ -45,6 +49,11 @@ _STATUSES = {
 def render_page(report: HealthReport) -> str:
     """Return the page as HTML."""
     title = _headline(report)
+    return render_document(title, *_body(report, title))
+
+
+def render_document(title: str, *body: Element) -> str:
+    """Return a document of this title with the page's style sheet."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -52,8 +61,33 @@ def render_page(report: HealthReport) -> str:
         element("title", f"{title} - attendance reports"),
         element("style", _SHEET),
     )
-    page = element("html", head, element("body", *_body(report, title)), lang="en")
-    return render(page)
+    return render(element("html", head, element("body", *body), lang="en"))
+
+
+def build_search() -> Element:
+    """Build the form that searches for a meeting; its answer is made in `search`."""
+    field = element(
+        "input",
+        id="meeting",
+        name=SEARCHED,
+        type="text",
+        required="required",
+        maxlength=str(LONGEST_SEARCH),
+        autocomplete="off",
+        spellcheck="false",
+        aria_describedby="accepted",
+    )
+    row = element("div", field, element("button", "Search", type="submit"), class_="row")
+    return section(
+        "Search for a meeting",
+        element(
+            "form",
+            element("label", "Its link, or the id of its signal, call or report", for_="meeting"),
+            row,
+            element("p", SEARCH_HINT, id="accepted", class_="soft"),
+            method="post",
+        ),
+    )
 
 
 def _headline(report: HealthReport) -> str:
@@ -85,6 +119,7 @@ def _body(report: HealthReport, title: str) -> Iterator[Element]:
 def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     yield section("Now", _figures(readings, report.at))
     yield section("Last 14 days", *_days(readings))
+    yield build_search()
     yield section("Subscriptions", _subscriptions(report.diagnosis.subscriptions))
     yield section("Queues", _queues(readings))
     yield section("Organizers without access", *_denied(readings))
@@ -92,7 +127,9 @@ def _sections(readings: Readings, report: HealthReport) -> Iterator[Element]:
     rows = [(name, failure.reason if failure else "answers") for name, failure in readings.containers.items()]
     rows += [(name, value or "-") for name, value in report.settings.items()]
     details = table(("Container or setting", "State or value"), rows)
-    yield section("Storage and settings", element("details", element("summary", "Show"), details))
+    yield section(
+        "Storage and settings", element("details", element("summary", "Show storage and settings"), details)
+    )
 
 
 def _sentences(heading: str, sentences: Sequence[str], class_: str) -> Iterator[Element]:
@@ -181,6 +218,8 @@ def _tally(manifest: Manifest | None) -> str:
 def _subscriptions(views: Sequence[SubscriptionView] | None) -> Element:
     if views is None:
         return element("p", UNREADABLE)
+    if not views:
+        return element("p", "None.")
     rows = [
         (each.resource, _STATUSES[each.status], format_utc(each.expires) if each.expires else "-")
         for each in views
@@ -274,7 +313,7 @@ _SHEET = """
   --good: #57c785; --bad: #ff8f85; --warn: #e3b04b; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--page); color: var(--text);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  font: 1rem/1.5 FONTS; overflow-wrap: anywhere; }
 header { border-left: .4rem solid; padding: .25rem 0 .25rem 1rem; color: var(--good); }
 header.bad { color: var(--bad); }
 h1 { margin: 0; font-size: 1.4rem; line-height: 1.25; }
@@ -307,7 +346,15 @@ rect { vector-effect: non-scaling-stroke; stroke-width: 1.5; }
 .complete b { color: var(--good); }
 .open b { color: var(--warn); }
 .unknown b { color: var(--soft); }
+.row { display: flex; gap: .5rem; margin: .25rem 0; }
+input, button { padding: .4rem .6rem; border: 1px solid var(--soft); border-radius: .25rem; background: var(--panel);
+  color: var(--text); font: inherit; }
+input { flex: 1; min-width: 0; }
+button { cursor: pointer; }
+a { color: inherit; }
+:focus-visible { outline: .15rem solid; outline-offset: .15rem; }
+code { overflow-wrap: anywhere; }
 footer { margin-top: 2rem; }
-"""
+""".replace("FONTS", f"system-ui, {FONT_STACK}")
 _HASH = base64.b64encode(hashlib.sha256(_SHEET.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

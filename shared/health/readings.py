@@ -35,6 +35,7 @@ from ..storage.subscription_registry import SubscriptionRegistry
 from ..subscriptions import desired, status
 from ..subscriptions.status import DELIVERING, Maintenance, SubscriptionStatus, SubscriptionView
 from .explanation import Freshness
+from .lookup import MeetingLookup, build_lookup
 from .parallel_reads import GRAPH_SECONDS, ParallelReads, ReadFailure
 
 DAYS = 14
@@ -132,6 +133,7 @@ class Sources:
     manifests: Manifests
     state: StateStore
     scans: ScanStore
+    lookup: MeetingLookup
     erasures: Erasures | None = None
 
 
@@ -219,12 +221,12 @@ def collect(sources: Sources, today: date) -> Readings:
         )
 
 
-def freshness(state: StateStore, upkeep: clients.Queue) -> Freshness:
+def freshness(state: StateStore, scans: ScanStore) -> Freshness:
     """Read when a notification last came, and when a scan last finished.
 
     Raises azure.core errors.
     """
-    beat, scans = state.read(heartbeat.NOTIFICATION), ScanStore(state, upkeep)
+    beat = state.read(heartbeat.NOTIFICATION)
     stored = [scans.read(name) for name in (RECENT, FULL)]
     finished = [each.scan.finished for each in stored if each and each.scan.finished]
     return Freshness(_time(_content(beat), "at"), max(finished, default=None))
@@ -268,15 +270,18 @@ def build_sources(
     subscriptions: SubscriptionSource | None = None,
 ) -> Sources:
     """Build the sources; by default, subscriptions as the app last published them."""
-    state = StateStore(host_blobs.get_container_client(settings.state_container))
+    reports = data_blobs.get_container_client(settings.container)
+    state_container = host_blobs.get_container_client(settings.state_container)
+    state = StateStore(state_container)
     return Sources(
         settings,
         subscriptions or partial(_published, state),
         subscriptions is not None,
         queues,
-        Manifests(data_blobs.get_container_client(settings.container)),
+        Manifests(reports),
         state,
         ScanStore(state, clients.Queue(queues, clients.UPKEEP_QUEUE)),
+        build_lookup(reports, state_container),
     )
 
 

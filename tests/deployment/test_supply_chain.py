@@ -43,7 +43,9 @@ def audit(service: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("package", "ecosystem"), [("requests", "PyPI"), ("azurite", "npm")])
+@pytest.mark.parametrize(
+    ("package", "ecosystem"), [("requests", "PyPI"), ("azurite", "npm"), ("axe-core", "npm")]
+)
 def test_an_advisory_for_a_locked_package_fails_the_audit(package: str, ecosystem: str) -> None:
     with advisories(found=package) as service:
         done = audit(service)
@@ -158,8 +160,13 @@ def test_a_job_may_do_what_it_needs_and_no_more() -> None:
 
 def test_updates_are_proposed_for_actions_and_for_every_lock() -> None:
     text = (ROOT / ".github/dependabot.yml").read_text()
-    updated = dict(re.findall(r"package-ecosystem: ([\w-]+)\n    directory: (\S+)", text))
-    assert updated == {"github-actions": "/", "uv": "/", "npm": "/local/azurite"}
+    updated = set(re.findall(r"package-ecosystem: ([\w-]+)\n    directory: (\S+)", text))
+    assert updated == {
+        ("github-actions", "/"),
+        ("uv", "/"),
+        ("npm", "/local/azurite"),
+        ("npm", "/tests/axe"),
+    }
     for lock in ROOT.glob("requirements*.txt"):  # Dependabot keeps both where the file says so
         head = lock.read_text()
         assert "--universal" in head.partition("==")[0]

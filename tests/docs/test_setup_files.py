@@ -78,8 +78,9 @@ def test_the_version_is_said_in_one_place_and_is_semantic() -> None:
     assert __version__ in [*released[:1], unreleased and unreleased[1]]
 
 
-def test_the_npm_lock_has_hashes_and_names_no_registry() -> None:
-    text = (ROOT / "local" / "azurite" / "package-lock.json").read_text()
+@pytest.mark.parametrize("folder", ["local/azurite", "tests/axe"])
+def test_the_npm_lock_has_hashes_and_names_no_registry(folder: str) -> None:
+    text = (ROOT / folder / "package-lock.json").read_text()
     packages = {name: package for name, package in json.loads(text)["packages"].items() if name}
     assert packages
     assert '"resolved"' not in text

@@ -124,7 +124,12 @@ def test_the_bindings_are_those_of_the_contract() -> None:
     for function, route in (("receive_notifications", "notifications"), ("receive_lifecycle", "lifecycle")):
         trigger = binding(function, "httpTrigger")
         assert (trigger["route"], trigger["methods"], trigger["authLevel"]) == (route, ["POST"], "ANONYMOUS")
-    assert binding("health", "httpTrigger")["authLevel"] == "FUNCTION"
+    trigger = binding("health", "httpTrigger")
+    assert (trigger["methods"], trigger["authLevel"]) == (["GET", "POST"], "FUNCTION")
+    assert {name for name, each in found.items() if '"ANONYMOUS"' in json.dumps(each)} == {
+        "receive_notifications",
+        "receive_lifecycle",
+    }
     assert binding("archive_reports", "queueTrigger")["queueName"] == "meeting-signals"
     assert binding("do_upkeep", "queueTrigger")["queueName"] == "upkeep"
     assert binding("maintain_subscriptions", "timerTrigger")["schedule"] == "%MAINTAIN_SCHEDULE%"

@@ -379,8 +379,7 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
             text=True,
         ) as process:
             assert process.stdout is not None
-            while "queue upkeep-poison" not in process.stdout.readline():
-                continue
+            assert any("queue upkeep-poison" in line for line in process.stdout)
             for _ in range(5):  # as a person would, where the first one came at a moment that swallows it
                 process.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):

@@ -1,6 +1,9 @@
 """`explain`: the story of one meeting, on a running stack."""
 
 import subprocess
+from http import HTTPStatus
+
+import requests
 
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.command_line import command, environment, run, told
@@ -46,6 +49,21 @@ def test_a_meeting_is_followed_from_its_link_to_its_report(front: Front) -> None
     assert link in out
     cut = [each for each in out.splitlines() if len(each) > COLUMNS and link not in each]
     assert [each for each in cut if made.report_id not in each] == []
+
+
+def test_the_health_page_tells_the_same_without_subject_and_link(front: Front) -> None:
+    meeting = front.control.add_meeting(NewMeeting("short"))
+    made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
+    front.notify(made.call_id)
+    front.outcome(made.call_id, "stored")
+    for text in (meeting.join_web_url, made.call_id, made.report_id):
+        page = requests.post(f"{front.url}/health", data={"meeting": text}, timeout=60)
+        assert page.status_code == HTTPStatus.OK
+        assert f"<h2>Signal cr-{made.call_id}</h2>" in page.text
+        assert "The report is stored." in page.text
+        assert meeting.join_web_url.partition("?")[0] not in page.text
+    refused = requests.post(f"{front.url}/health", data={"meeting": "Weekly"}, timeout=60)
+    assert refused.status_code == HTTPStatus.BAD_REQUEST
 
 
 def test_a_meeting_that_stays_pending_is_told_as_it_is(front: Front) -> None:

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 from rich.cells import cell_len
 
 from local.simulator.control.client import running
 from local.stack import history, pictures
 from local.stack.program import ROOT
+from tests.support.bounds import killed_after
 
 COLUMNS = 75
+SECONDS_TO_BEGIN = 240.0
 PICTURE = 150_000  # bytes at most
 
 
@@ -35,17 +38,22 @@ def test_the_demo_fits_a_narrow_terminal_and_ends_with_the_next_step() -> None:
 @pytest.mark.heavy("has a stack of its own, which archives 150 meetings")
 def test_make_up_begins_with_a_month_and_then_says_what_to_try(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "local", "up", "--subscribe", "--history", "--state", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8") as process:
+    with (
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8") as process,
+        killed_after(process, SECONDS_TO_BEGIN),
+    ):
         assert process.stderr
-        seen = []
+        seen, health = [], {}
         for line in process.stderr:
             seen.append(line)
             if "/api/health" in line and "health page" in line:
+                health = requests.get(line.split()[-1], timeout=60).json()
                 break
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
-    assert any("past meetings is archived." in line for line in seen), seen[-5:]
+    assert any("past meetings is archived, and one has just ended." in line for line in seen), seen[-5:]
+    assert health["lastNotification"]
 
 
 def test_a_past_month_has_meetings_on_most_days() -> None:

@@ -1,4 +1,4 @@
-"""The health page in a real browser."""
+"""The health page and the picture of a meeting in a real browser, also for a keyboard and a screen reader."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from azure.storage.blob import ContainerClient
 
 from local.stack.compose import Stack
+from local.stack.program import ROOT
 from shared import settings, times
-from shared.health import diagnosis, page
+from shared.cli.draw import image, timeline
+from shared.health import diagnosis, page, readings, search
 from shared.health.diagnosis import HealthReport
+from shared.health.lookup import build_lookup
 from shared.health.readings import DeniedOrganizer, DeniedOrganizers, QueueLength, Readings
 from shared.ledger import access
 from shared.storage.clients import QUEUES
+from shared.storage.state import StateStore
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
 from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
+from tests.support.simulated_app import HOUR, NOW, call, running
+from tests.unit import test_timeline
+from tests.unit.test_lookup import archive, guid
+from tests.unit.test_timeline import person
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,35 +44,30 @@ CHROMIUM = next(
 )
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine")
 PHONE, DESK = 390, 1280
+ELSEWHERE = "99999999-0000-4000-8000-000000000000"  # another tenant
 # What a browser itself writes about the page's own status.
 STATUS_LINE = "Failed to load resource: the server responded with a status of 503 (Service Unavailable)"
 
-# The texts whose contrast with what is behind them is below WCAG 2's 4.5 to 1.
-PALE = """() => {
-  const channels = color => color.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => [r, g, b].map(value => value / 255)
-    .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
-  const behind = element => {
-    for (; element; element = element.parentElement) {
-      const color = channels(getComputedStyle(element).backgroundColor);
-      if (color.length === 3 || color[3] === 1) return color;
-    }
-    return [255, 255, 255];
+AXE = ROOT / ".local" / "axe" / "node_modules" / "axe-core" / "axe.min.js"  # installed by `make check`
+# What axe-core finds wrong, what it is not sure of, and how many texts have enough contrast (WCAG 2, AA).
+RUN_AXE = """async () => {
+  const options = {
+    ignoreUnicode: false, ignoreLength: true,  // marks and single letters count too, unlike by default
+    boldValue: 700, boldTextPt: 14, largeTextPt: 18, pseudoSizeThreshold: 0.25, shadowOutlineEmMax: 0.2,
+    textStrokeEmMin: 0.03, contrastRatio: {normal: {expected: 4.5}, large: {expected: 4.5}},
   };
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const pale = [];
-  let seen = 0;
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || element.closest('svg')) continue;
-    seen += 1;
-    const light = [getComputedStyle(element).color, null].map((color, at) =>
-      luminance(at ? behind(element) : channels(color))).sort((a, b) => b - a);
-    const contrast = (light[0] + 0.05) / (light[1] + 0.05);
-    if (contrast < 4.5) pale.push([contrast, texts.currentNode.data]);
-  }
-  return {seen, pale};
+  axe.configure({checks: [{id: 'color-contrast', options}]});
+  const within = {exclude: ['figure text']};  // black on white, whose contrast it cannot tell
+  const {violations, incomplete, passes} = await axe.run(within);
+  const brief = rules => rules.map(({id, nodes}) => [id, ...nodes.map(each => each.html)]);
+  const clear = passes.find(({id}) => id === 'color-contrast');
+  return {wrong: brief(violations), unsure: brief(incomplete), clear: clear ? clear.nodes.length : 0};
+}"""
+# The element that has the focus: its role, its accessible texts, and the width of its outline.
+FOCUS = """() => {
+  const element = document.activeElement;
+  const name = element.labels?.length ? element.labels[0].innerText : element.innerText;
+  return [element.tagName.toLowerCase(), name.trim(), parseFloat(getComputedStyle(element).outlineWidth)];
 }"""
 
 
@@ -105,10 +110,16 @@ def open_fully(view: View, url: str) -> None:
     assert [line for line in view.console if line != STATUS_LINE] == []
     assert view.requests == [url]
     assert view.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert view.page.locator("script, img, link, iframe, form, [style], [onclick]").count() == 0
-    contrast = view.page.evaluate(PALE)
-    assert contrast["seen"] >= 4
-    assert contrast["pale"] == []
+    assert view.page.locator("script, img, link, iframe, [style], [onclick]").count() == 0
+    check_access(view.page)
+
+
+def check_access(page: Page) -> None:
+    """See that axe-core finds nothing wrong."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate(RUN_AXE)
+    assert (found["wrong"], found["unsure"]) == ([], [])
+    assert found["clear"] >= 3
 
 
 @pytest.fixture(scope="module", params=["new", "well", "ill"])
@@ -185,6 +196,41 @@ class TestOnTheLocalStack:
             rows = table.locator("tbody tr").count()
             assert table.locator("tbody tr th[scope=row]:first-child").count() == rows > 0
 
+    def test_the_keyboard_reaches_everything_in_order_and_searches(self, view: View, url: str) -> None:
+        page = view.page
+        page.goto(url)
+        seen = []
+        for _ in range(3):
+            page.keyboard.press("Tab")
+            seen.append(page.evaluate(FOCUS))
+        assert [(tag, name) for tag, name, _ in seen] == [
+            ("summary", "Show the numbers"),
+            ("input", "Its link, or the id of its signal, call or report"),
+            ("button", "Search"),
+        ]
+        assert [name for _, name, outline in seen if outline < 2] == []
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.type(f'https://teams.microsoft.com/l/meetup-join/x/0?context={{"Tid":"{ELSEWHERE}"}}')
+        page.keyboard.press("Enter")
+        page.wait_for_load_state()
+        page.get_by_role("heading", level=1, name="The app knows of no such meeting").wait_for()
+        assert page.get_by_text(
+            f"Its organizer is of another tenant: the link names {ELSEWHERE}"
+        ).is_visible()
+        assert page.url == url
+        check_access(page)
+        page.get_by_role("link", name="Health of the app").press("Enter")
+        page.get_by_role("heading", level=2, name="Queues").wait_for()
+        assert page.url == url
+
+    def test_a_screen_reader_has_landmarks_and_headings_in_order(self, view: View, url: str) -> None:
+        view.page.goto(url)
+        for landmark in ("banner", "main", "contentinfo"):
+            assert view.page.get_by_role(landmark).count() == 1
+        levels = view.page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(each => each.tagName)")
+        assert levels[0] == "H1"
+        assert set(levels[1:]) == {"H2"}
+
 
 @pytest.mark.heavy("Chromium and its driver are 160 MB and more")
 @needs_browser
@@ -194,8 +240,10 @@ class TestAsRendered:
     URL = "http://health.test/api/health"
 
     def show(self, view: View, report: HealthReport) -> None:
+        self.fulfill(view, page.render_page(report))
+
+    def fulfill(self, view: View, body: str) -> None:
         headers: Mapping[str, str] = {"Content-Security-Policy": page.POLICY}
-        body = page.render_page(report)
         view.page.route(
             self.URL,
             lambda route: route.fulfill(
@@ -224,6 +272,28 @@ class TestAsRendered:
         assert view.page.get_by_role("heading", level=1).inner_text() == "Needs attention: 1 problem"
         assert view.page.get_by_text("App setting TENANT_ID is 'contoso'; allowed: a GUID.").is_visible()
         assert view.page.locator("table, svg").count() == 0
+
+    def test_the_story_of_a_meeting_is_sound(self, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+        with running() as app:
+            state = StateStore(cast(ContainerClient, app.state))
+            lookup = build_lookup(cast(ContainerClient, app.container), cast(ContainerClient, app.state))
+            monkeypatch.setattr(
+                readings, "app_sources", lambda _: SimpleNamespace(lookup=lookup, state=state)
+            )
+            archive(app, call(guid(1), NOW - HOUR))
+            found = search.respond(ENVIRON, f"meeting={guid(1)}".encode())
+        self.fulfill(view, found.text)
+        section = view.page.locator("section").first
+        assert section.get_by_role("heading").inner_text() == f"Signal cr-{guid(1)}"
+        assert "The report is stored." in section.inner_text()
+        assert section.get_by_role("listitem").count() >= 2
+
+    def test_the_picture_of_a_meeting_is_sound(self, view: View) -> None:
+        names = ("Ana", "王小明", "अनन्या शर्मा", "محمد")
+        known = timeline.parse_timeline(test_timeline.report(*(person(name, (0, 60)) for name in names)))
+        view.page.set_content(image.render_picture(known, "html").decode())
+        check_access(view.page)
+        assert set(view.page.get_by_role("rowheader").all_inner_texts()) == set(names)
 
 
 @pytest.mark.heavy("Chromium and its driver are 160 MB and more")

@@ -19,8 +19,10 @@ import local.stack.state
 from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import ROOT, Log, StartError
+from tests.support.bounds import killed_after
 
 # Nothing here calls Graph, so these stacks do without the simulator.
+SECONDS_TO_START = 60.0
 NO_GRAPH = "http://127.0.0.1:9"
 
 
@@ -34,7 +36,9 @@ def up(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         try:
-            yield process, json.loads(process.stdout.readline())
+            with killed_after(process, SECONDS_TO_START):
+                announcement = json.loads(process.stdout.readline())
+            yield process, announcement
         finally:
             process.kill()
 

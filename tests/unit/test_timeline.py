@@ -4,12 +4,17 @@ import io
 import re
 import warnings
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import font_manager
+from matplotlib.font_manager import FontManager
 from rich.console import Console
 
 from shared.cli.draw import image, terminal, timeline
@@ -188,6 +193,65 @@ def test_the_same_report_makes_the_same_picture() -> None:
     known = timeline.parse_timeline(crowd(5))
     for form in image.FORMATS:
         assert image.render_picture(known, form) == image.render_picture(known, form)
+
+
+@pytest.fixture
+def fonts(monkeypatch: pytest.MonkeyPatch) -> FontManager:
+    """The fonts of a machine that has only matplotlib's own, DejaVu."""
+    manager = font_manager.fontManager
+    own = [each for each in manager.ttflist if each.name.startswith("DejaVu")]
+    monkeypatch.setattr(manager, "ttflist", own)
+    return manager
+
+
+@pytest.mark.parametrize(
+    ("family", "letter"), [("Noto Sans CJK JP", "王"), ("Microsoft YaHei", "王"), ("Nirmala UI", "अ")]
+)
+def test_a_letter_takes_a_font_of_the_machine_that_has_it(
+    fonts: FontManager, tmp_path: Path, family: str, letter: str
+) -> None:
+    known = timeline.parse_timeline(report(person(letter, (0, 60))))
+    without = image.render_picture(known, "png")
+    fonts.addfont(make_font(tmp_path / "letter.ttf", family, letter))
+    assert image.render_picture(known, "png") != without
+
+
+def make_font(file: Path, family: str, letter: str) -> Path:
+    """Make a font of one letter, a square."""
+    pen = TTGlyphPen(None)
+    for index, point in enumerate([(0, 0), (0, 700), (700, 700), (700, 0)]):
+        (pen.lineTo if index else pen.moveTo)(point)
+    pen.closePath()
+    builder = FontBuilder(1000, isTTF=True)
+    names = [".notdef", "letter"]
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): "letter"})
+    builder.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (800, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(file)
+    return file
+
+
+def test_an_svg_names_the_fonts_of_all_machines_once_and_changes_no_name() -> None:
+    name = "font-family: x; y"
+    svg = image.render_picture(timeline.parse_timeline(report(person(name, (0, 60)))), "svg").decode()
+    root = ElementTree.fromstring(svg)
+    stack = root.get("font-family") or ""
+    for family in (
+        "Noto Sans CJK JP",
+        "Microsoft YaHei",
+        "PingFang SC",
+        "Noto Sans Devanagari",
+        "Nirmala UI",
+    ):
+        assert f"'{family}'" in stack
+    assert stack.endswith(", sans-serif")
+    assert name in "".join(root.itertext())
+    assert [each for each in root.iter() if "font-family" in each.get("style", "")] == []
 
 
 def test_another_format_is_named() -> None:

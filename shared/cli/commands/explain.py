@@ -5,26 +5,24 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from ... import times
-from ...archive.reports import Archive
 from ...errors import AttendanceError, WrongUsage
 from ...health import explanation, readings
 from ...health.explanation import Change, Explanation, Possibility
-from ...health.lookup import FoundMeetings, MeetingLookup
-from ...ledger.publish import Outcomes
+from ...health.lookup import FoundMeetings, MeetingLookup, build_lookup
 from ...ledger.record import Result
-from ...ledger.store import Ledger
 from ...limits import Debounce
+from ...storage.scans import ScanStore
 from ...times import format_utc
 from .. import options, output
 from ..output import report_errors
-from ..session import Session, current
+from ..session import current
 
 WIDTH = 78  # columns at most, for reading
 LABELS = 10  # columns of the labels
@@ -68,7 +66,7 @@ def explain(
             raise WrongUsage("Give a link, a subject or an id.")
         if day and day > times.now().date():
             raise WrongUsage(f"--on {day} is in the future: today is {times.now().date()} (UTC).")
-        lookup = build_lookup(current())
+        lookup = build_lookup(current().container, current().state_container)
         is_settled = True
         if wait:
             found, is_settled = _follow(lookup, text, day, timeout)
@@ -79,13 +77,6 @@ def explain(
             raise AttendanceError("The app knows of no such meeting.")
         if not is_settled:
             raise AttendanceError(f"It is still pending after {timeout} s, and the app goes on.")
-
-
-def build_lookup(session: Session) -> MeetingLookup:
-    """Build the lookup in the app's archive and ledger."""
-    return MeetingLookup(
-        Outcomes(session.container), Ledger(session.state_container), Archive(session.container)
-    )
 
 
 def _follow(lookup: MeetingLookup, text: str, on: date | None, seconds: float) -> tuple[FoundMeetings, bool]:
@@ -130,7 +121,7 @@ def _print_found(found: FoundMeetings, text: str, on: date | None) -> None:
     stories = [explanation.explain_meeting(each, session.settings, now) for each in found.meetings]
     possible: list[Possibility] = []
     if not stories:
-        fresh = readings.freshness(session.state, session.upkeep)
+        fresh = readings.freshness(session.state, ScanStore(session.state, session.upkeep))
         possible = explanation.explain_unknown(text, on, session.settings, now, fresh)
     if session.as_json:
         unknown = [{"says": each.text, "certain": each.is_certain, "run": each.run} for each in possible]
@@ -144,40 +135,21 @@ def _print_found(found: FoundMeetings, text: str, on: date | None) -> None:
     for lines in (*(_story(each, width) for each in stories), _unknown(possible, width)):
         for line in lines:
             console.print(Text(line), soft_wrap=True)
-    if found.left:
-        output.print_message(f"{found.left:,} earlier ones are not shown: see --on.")
-    if found.unread:
-        output.print_message(
-            f"{found.unread:,} outcomes of this day were not looked at: give the meeting's link."
-        )
+    for sentence in explanation.describe_rest(found):
+        output.print_message(sentence)
 
 
 def _story(each: Explanation, width: int) -> Iterator[str]:
     """Yield the lines about one meeting."""
-    content = explanation.explanation_json(each)
-    start, end = times.plausible(content["start"]), times.plausible(content["end"])
-    step = f", at step {each.step_number}: {each.step}" if content["signalId"] else ""
-    for label, value in (
-        ("Signal", content["signalId"]),
-        ("Subject", content["subject"]),
-        ("Held", _span(start or end, end) if end else ""),
-        ("Organizer", content["organizerId"]),
-        ("Link", content["joinWebUrl"]),
-        ("Outcome", content["outcome"] and f"{content['outcome']}{step}"),
-        *(("Report", report["path"]) for report in content["reports"]),
-    ):
-        if value:
-            yield f"{label:{LABELS}}{output.single_line(value)}"
+    for label, value in explanation.describe_facts(each):
+        yield f"{label:{LABELS}}{output.single_line(value)}"
     yield ""
-    for change in explanation.merge_history(each.history):
-        when, text = _span(change.at, change.until), change.text
-        yield from _wrap(f"{when}  ", text if change.count == 1 else f"{text} ({change.count} times)", width)
+    for when, text in explanation.describe_history(each):
+        yield from _wrap(f"{when}  ", text, width)
     yield ""
-    why = each.reason
-    for label, value in (("Now", why.state), ("Why", why.why), ("Next", each.next), ("Ask", why.ask)):
-        if value:
-            yield from _wrap(f"{label:{LABELS}}", value, width)
-    yield from (f"{'Run':{LABELS}}{each}" for each in why.run)
+    for label, value in explanation.describe_reason(each):
+        yield from _wrap(f"{label:{LABELS}}", value, width)
+    yield from (f"{'Run':{LABELS}}{command}" for command in each.reason.run)
     yield ""
 
 
@@ -191,14 +163,6 @@ def _unknown(possible: list[Possibility], width: int) -> Iterator[str]:
         yield from _wrap("- ", each.text, width)
         if each.run:
             yield f"  {each.run}"
-
-
-def _span(start: datetime | None, end: datetime | None) -> str:
-    """Format a span of time; one within a day names the day once."""
-    if start is None or end is None or end - start < timedelta(minutes=1):
-        return format_utc(start or end)
-    is_one_day = start.date() == end.date()
-    return f"{start:%Y-%m-%d %H:%M} to {f'{end:%H:%M} UTC' if is_one_day else format_utc(end)}"
 
 
 def _wrap(label: str, value: str, width: int) -> list[str]:

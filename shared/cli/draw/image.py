@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import secrets
 import warnings
 from collections.abc import Sequence
@@ -35,24 +36,17 @@ MAX_NAME = 32  # letters of a name beside a line
 # Colours that stay apart for colour-blind people: Okabe and Ito, https://jfly.uni-koeln.de/color/
 COLOURS = {"Organizer": "#0072B2", "Presenter": "#D55E00", "Attendee": "#009E73"}
 OTHERS = "#737373"
-_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans Arabic",
-    "Noto Emoji",
-    "Arial Unicode MS",
-)
+_FAMILY = re.compile(r'(<text style="[^"]*?)font-family: [^;"]*(?:; )?')
 _SHEET = """
-:root { color-scheme: light dark; }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 FONTS; }
 figure { margin: 1rem 0; background: #fff; } svg { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; content-visibility: auto; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885; text-align: left; font-weight: 400; }
 thead th { font-weight: 600; } p, tbody th { overflow-wrap: anywhere; }
 @media (max-width: 30rem) { th, td { font-size: .875rem; } }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
-"""
+""".replace("FONTS", f"system-ui, {html.FONT_STACK}")
 
 
 def render_picture(timeline: Timeline, form: str) -> bytes:
@@ -66,16 +60,22 @@ def render_picture(timeline: Timeline, form: str) -> bytes:
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         mpl.rcParams["font.family"] = _installed_fonts()
         figure, file = _draw_figure(timeline), io.BytesIO()
-        if form == "svg":
-            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
-        else:
+        if form == "png":
             FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    return file.getvalue()
+            return file.getvalue()
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    return _name_fonts_once(file.getvalue().decode()).encode()
 
 
 def _installed_fonts() -> list[str]:
+    """Return the fonts of this machine, of which each letter takes the first that has it."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in _FONTS if name in installed]
+    return [name for name in html.FONTS if name in installed]
+
+
+def _name_fonts_once(svg: str) -> str:
+    """Name all fonts in the root instead of this machine's in each text: the reader's machine may have others."""
+    return _FAMILY.sub(r"\1", svg).replace("<svg ", f'<svg font-family="{html.FONT_STACK}" ', 1)
 
 
 def _draw_figure(timeline: Timeline) -> Figure:
@@ -180,15 +180,15 @@ def _render_page(timeline: Timeline) -> str:
         element("title", f"Attendance, {title}"),
         element("style", _SHEET),
     )
-    body = element(
-        "body",
+    main = element(
+        "main",
         element("h1", "Attendance"),
         element("p", title),
         element("p", f"Report {timeline.report_id}"),
         element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
         html.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
     )
-    page = html.render(element("html", head, body, lang="en"))
+    page = html.render(element("html", head, element("body", main), lang="en"))
     return page.replace(
         mark, render_picture(timeline, "svg").decode().partition("<svg")[2].join(("<svg", ""))
     )
