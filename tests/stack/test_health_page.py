@@ -133,11 +133,12 @@ def url(stack: Stack, state: str) -> Iterator[str]:
     """Where the page of an app in that state is."""
     front = Front(stack)
     poison = stack.queue_service().get_queue_client("upkeep-poison")
+    if state == "well":
+        front.subscribe()  # in the stack's own containers, where it awaits the record of the run
     with world(stack) as made:
         stack.restart_functions(made.changes)
         match state:
             case "well":
-                front.subscribe()
                 made.alive()
             case "ill":
                 made.ill()
