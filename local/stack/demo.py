@@ -51,6 +51,7 @@ VALIDATION = {
 FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
 CROWD = 1_200
 WIDTH = 75  # columns
+LONGEST_TEXT = 48  # of a manifest, which names files by hashes
 NEXT = """
 Next: keep it running, with a month of meetings to look at:
 
@@ -110,7 +111,7 @@ def _run(console: Console, log: Log, delivery: str) -> int:
         found = _outcomes(container)
         _show(console, container, cases, found)
         console.print(f"\n[bold]One day, sealed[/]\n{manifest}")
-        console.print_json(container.download_blob(manifest, encoding="utf-8").readall())
+        console.print_json(json.dumps(_shortened(json.loads(container.download_blob(manifest).readall()))))
         console.print("\n[bold]One meeting[/], as `attendance reports show` draws it")
         console.print(_timeline(container, found[cases[0].signal_id]["reports"][0]["path"]))
         problems = _problems(control, container, cases, found)
@@ -123,6 +124,15 @@ def _run(console: Console, log: Log, delivery: str) -> int:
         )
         console.print(NEXT, markup=False)
     return 1 if problems else 0
+
+
+def _shortened(value: Any) -> Any:
+    """Cut the long texts of JSON, such as hashes and paths."""
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_shortened(each) for each in value]
+    return f"{value[:LONGEST_TEXT]}…" if isinstance(value, str) and len(value) > LONGEST_TEXT else value
 
 
 @contextmanager
