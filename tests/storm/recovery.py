@@ -26,6 +26,7 @@ from local.stack import compose
 from local.stack.compose import Stack
 from local.stack.program import Log
 from shared.settings import EVENT_HUBS, WEBHOOK
+from shared.storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from tests.storm import findings
 from tests.storm.announcements import Announcer
 from tests.storm.ended_meetings import end_meetings
@@ -45,12 +46,13 @@ SETTINGS = {
 UNANNOUNCED = 0.2
 SECONDS_PER_MEETING = 0.05  # over which the announcements are spread
 SECONDS_WITHOUT_PROGRESS = 300.0
+SECONDS_INVISIBLE = 35.0  # a message that failed, and a little more
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_SHARE = 3
 LONGEST_REST = 15.0
 SECONDS_TO_BEGIN = 30.0
 TIMER_RUNS = 5
-QUEUES = ("meeting-signals", "upkeep")
+QUEUES = SIGNALS_QUEUE, UPKEEP_QUEUE
 LOOKS = "sweep/recent.json", "sweep/full.json"
 
 
@@ -112,7 +114,7 @@ class Recovery:
         total = operations(self._control.calls())
         self._control.clear_calls()
         self.sweep("second sweep")
-        self._settled("after it", [])
+        self._settled("after it", [], quiet=SECONDS_INVISIBLE)
         past_days, manifest_problems = findings.manifest_problems(self._container, self._window)
         return Result(
             seconds=time.monotonic() - self._began,
@@ -134,13 +136,17 @@ class Recovery:
         filed = findings.outcomes(self._container).values()
         return findings.make_due(self._container, self._state, [each for found in filed for each in found])
 
-    def _settled(self, stage: str, signals: Iterable[str]) -> None:
-        """Wait until nothing is under way for these signals, nor in the queues."""
-        wanted = set(signals)
+    def _settled(self, stage: str, signals: Iterable[str], quiet: float = 0.0) -> None:
+        """Wait until nothing is under way for these signals, nor in the queues for so many seconds."""
+        wanted, busy = set(signals), time.monotonic()
 
         def over(outcomes: Outcomes) -> bool:
+            nonlocal busy
             closed = {each for each, filed in outcomes.items() if not all(one.is_open for one in filed)}
-            return wanted <= closed and not any(self._waiting(queue) for queue in QUEUES)
+            if not wanted <= closed or any(self._waiting(queue) for queue in QUEUES):
+                busy = time.monotonic()
+                return False
+            return time.monotonic() - busy >= quiet
 
         self._until(stage, over)
 
@@ -212,8 +218,14 @@ class Recovery:
         self._killed += 1
 
     def _waiting(self, queue: str) -> int:
-        """The messages in a queue, those that are delayed or being worked on too."""
-        return self._queues.get_queue_client(queue).get_queue_properties().approximate_message_count or 0
+        """The messages in a queue that keep it from being done.
+
+        Of `upkeep` only the visible ones count, because the cleaning of tables waits there for a day.
+        """
+        client = self._queues.get_queue_client(queue)
+        if queue == UPKEEP_QUEUE:
+            return len(client.peek_messages(1))
+        return client.get_queue_properties().approximate_message_count or 0
 
     def _tell(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:5.0f} s  {text}", file=sys.stderr)
