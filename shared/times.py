@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that Graph tells of is older
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 FAR_AHEAD = timedelta(days=1)  # no clock is as wrong as this
 
 
@@ -33,13 +34,19 @@ def parse(value: object) -> datetime | None:
         raise ValueError("a time is beyond the calendar") from None
 
 
-def plausible(value: object) -> datetime | None:
-    """Parse a UTC time between 2000 and tomorrow, or return None."""
+def possible(value: object) -> datetime | None:
+    """Parse a UTC time from 2000 to 2999, or return None."""
     try:
         moment = parse(value)
     except ValueError:
         return None
-    return moment if moment and EARLIEST <= moment <= now() + FAR_AHEAD else None
+    return moment if moment and EARLIEST <= moment < LATEST else None
+
+
+def plausible(value: object) -> datetime | None:
+    """Parse a UTC time between 2000 and tomorrow, or return None."""
+    moment = possible(value)
+    return moment if moment and moment <= now() + FAR_AHEAD else None
 
 
 def text(moment: datetime) -> str:

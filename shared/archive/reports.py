@@ -35,13 +35,12 @@ from ..graph.reports import MeetingReports, Report, ReportLocation
 from ..privacy.erasures import NO_ERASURES, ErasureList
 from ..privacy.redact import MARK, redact_metadata, redact_report
 from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
-from ..storage.names import day_blob_name, day_folder, decode_name_part, encode_header
+from ..storage.names import MAX_HEADER, day_blob_name, day_folder, decode_name_part, encode_header
 from .attribution import attribution, merge_facts, replace_facts
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 PARTIAL = "partial"  # metadata of a report that may lack records
-MAX_HEADER = 4_096  # characters of one value
 MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 _REDACTING = threading.Lock()  # one report at a time per instance, to limit memory
 

@@ -44,8 +44,8 @@ def parse_join_url(url: str) -> JoinUrl:
         pass
     context = context if isinstance(context, dict) else {}
     return JoinUrl(
-        tenant_id=_parse_guid(context.get("Tid")),
-        organizer_id=_parse_guid(context.get("Oid")),
+        tenant_id=parse_guid(context.get("Tid")),
+        organizer_id=parse_guid(context.get("Oid")),
         join_meeting_id=digits[1] if digits else None,
         is_channel=bool(_CHANNEL.search(key.partition("?")[0])),
         is_personal=key.startswith(f"https://{PERSONAL_HOST}/"),
@@ -67,5 +67,6 @@ def series_id(url: str) -> str:
     return hashlib.sha256(join_url_key(url).encode("utf-8", "surrogatepass")).hexdigest()[:SERIES_LENGTH]
 
 
-def _parse_guid(value: object) -> str | None:
+def parse_guid(value: object) -> str | None:
+    """Return a GUID as it is written, or None for anything else."""
     return value if isinstance(value, str) and GUID.match(value) else None

@@ -60,10 +60,11 @@ def encode_details(details: MeetingDetails | None) -> str:
 def decode_details(value: str | None) -> MeetingDetails:
     """Return the details in a value of metadata.
 
-    Empty ones if it is missing or damaged.
+    Empty ones if it is missing or damaged; it may lack its padding.
     """
+    text = value or ""
     try:
-        return codec.loads(MeetingDetails, base64.urlsafe_b64decode(value or ""))
+        return codec.loads(MeetingDetails, base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, NotOurMessage, ValueError):
         return NO_DETAILS
 
@@ -85,8 +86,5 @@ def _moment(value: object) -> datetime | None:
         zone, value = value.get("timeZone"), value.get("dateTime")
         if not isinstance(zone, str) or zone.lower() not in _UTC:
             return None
-    try:
-        moment = times.parse(value)
-    except ValueError:
-        return None
-    return moment.replace(microsecond=0) if moment and 2000 <= moment.year < 3000 else None
+    moment = times.possible(value)
+    return moment.replace(microsecond=0) if moment else None

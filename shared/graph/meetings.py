@@ -16,9 +16,8 @@ from typing import Any
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..messages.signals import MeetingDetails
-from ..settings import GUID
 from .client import Graph, is_segment, page_items, segment
-from .join_urls import parse_join_url
+from .join_urls import parse_guid, parse_join_url
 from .meeting_details import parse_details
 
 MAX_CACHED = 2_000  # meetings, about 3 MB
@@ -192,15 +191,11 @@ def _parse_organizer(record: dict[str, Any]) -> tuple[str | None, str | None]:
     organizer_v2, organizer = record.get("organizer_v2"), record.get("organizer")
     for identity in (organizer_v2.get("identity") if isinstance(organizer_v2, dict) else None, organizer):
         user = identity.get("user") if isinstance(identity, dict) else None
-        if isinstance(user, dict) and (organizer_id := _parse_guid(user.get("id"))):
-            return organizer_id, _parse_guid(user.get("tenantId"))
+        if isinstance(user, dict) and (organizer_id := parse_guid(user.get("id"))):
+            return organizer_id, parse_guid(user.get("tenantId"))
     return None, None
 
 
 def _parse_version(value: object) -> int:
     """Return the version of a call record, which grows with each revision, or 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else 0
-
-
-def _parse_guid(value: object) -> str | None:
-    return value if isinstance(value, str) and GUID.match(value) else None

@@ -23,11 +23,10 @@ from ..graph.join_urls import join_url_key
 from ..messages import codec
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin, SignalKind, kind_of
-from ..storage.names import encode_header
+from ..storage.names import MAX_HEADER, encode_header
 
 MOST_COMMITS = 40  # all of an ordinary signal: the attempts of the retry window, and five later checks
 UNCONFIRMED = "unconfirmed"  # metadata of an outcome
-MAX_JOIN_URL_KEY = 4_096  # characters of metadata; storage takes 8 KB in all
 UNKNOWN = Meeting()
 
 
@@ -280,7 +279,7 @@ def outcome_metadata(record: Record) -> dict[str, str]:
 def _join_url_key(meeting: Meeting) -> str | None:
     """Return the key of the meeting's link as metadata, or None."""
     value = encode_header(join_url_key(meeting.join_url)) if meeting.join_url else ""
-    return value if 0 < len(value) <= MAX_JOIN_URL_KEY else None
+    return value if 0 < len(value) <= MAX_HEADER else None
 
 
 def load_outcome(body: bytes, metadata: Mapping[str, str]) -> Record:

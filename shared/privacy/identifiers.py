@@ -17,7 +17,8 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-MAX_DECODING = 3
+from ..messages.resource_paths import MAX_DECODING
+
 MAX_NAME_WORDS = 8
 NAMES = frozenset({"displayName"})
 # Values of a record that are nobody's identifier: kinds, tenants, and lists that hold times only.
@@ -30,9 +31,8 @@ _IN_TEXT = re.compile(
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # A run of anything but spaces and punctuation: names may hold combining marks and symbols.
 _WORD = re.compile(r"[^\s!-/:-@\[-`{-~\u2010-\u2027\u3000-\u303f]+")
-_ENCODED = re.compile(
-    r"[A-Za-z0-9+/_-]{16,}={0,2}"
-)  # Graph's ids of meetings are base64 of the organizer's id
+# Graph's ids of meetings are base64 of the organizer's id.
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 
 
 def id_token(value: str) -> str:

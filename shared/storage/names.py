@@ -6,6 +6,7 @@ from datetime import date
 from urllib.parse import quote, unquote
 
 _SAFE = "=@:,!$'()*+;&"  # allowed in blob names; letters, digits and -._~ are never encoded
+MAX_HEADER = 4_096  # characters of one metadata value; storage takes 8 KB in all
 
 
 def encode_name_part(identifier: str) -> str:

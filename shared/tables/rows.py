@@ -234,10 +234,5 @@ def _moment(value: object) -> datetime | None:
 
     Graph writes up to seven digits.
     """
-    try:
-        moment = times.parse(value)
-    except ValueError:
-        return None
-    if moment is None or not 2000 <= moment.year < 3000:
-        return None
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    moment = times.possible(value)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000) if moment else None

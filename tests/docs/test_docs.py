@@ -185,7 +185,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
     assert shown == written
     longest = re.search(r"more than ([\d,]+) characters", section(CONSUMERS, "Metadata of a report"))
     assert longest
-    assert longest[1] == f"{archive.MAX_HEADER:,}"
+    assert longest[1] == f"{names.MAX_HEADER:,}"
 
 
 def test_example_line_of_the_index_is_what_the_code_writes() -> None:

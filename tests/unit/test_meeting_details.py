@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archive.reports import MAX_HEADER
 from shared.graph.meeting_details import (
     MAX_SUBJECT,
     NO_DETAILS,
@@ -19,6 +18,7 @@ from shared.graph.meeting_details import (
 from shared.messages.signals import MeetingDetails
 from shared.privacy.identifiers import id_token, name_token, quotes
 from shared.privacy.redact import MARK, redact_details, redact_line, redact_metadata
+from shared.storage.names import MAX_HEADER
 
 START, END = datetime(2026, 11, 23, 9, tzinfo=UTC), datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 THREAD = "19:meeting_NTg0YjQ3@thread.v2"

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.archive.reports import MAX_HEADER, MAX_METADATA, fit_headers, report_metadata
+from shared.archive.reports import MAX_METADATA, fit_headers, report_metadata
 from shared.graph.join_urls import join_url_key
 from shared.graph.reports import MeetingReports, Report
 from shared.ledger.record import AttemptSeries, Record, Result, outcome_metadata
 from shared.messages.signals import Meeting
-from shared.storage.names import decode_name_part
+from shared.storage.names import MAX_HEADER, decode_name_part
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = (
