@@ -6,8 +6,6 @@ subject is known only of meetings with a stored report. Nothing here writes.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,6 +15,7 @@ from azure.storage.blob import ContainerClient
 from .. import times
 from ..archive.reports import Archive, ReportSummary
 from ..graph.join_urls import join_url_key
+from ..graph.meeting_details import decode_details
 from ..ledger.publish import Outcomes, OutcomeSummary, signal_id_of
 from ..ledger.record import Record
 from ..ledger.store import Ledger
@@ -174,23 +173,25 @@ class MeetingLookup:
     def _outcomes_of(
         self, days: Sequence[date], is_wanted: Callable[[OutcomeSummary], bool]
     ) -> list[OutcomeSummary]:
-        found = run_in_parallel(
-            lambda day: [each for each in self._outcomes.list(day) if is_wanted(each)], days
-        )
-        return [each for of_day in found for each in of_day]
+        return _list_wanted(self._outcomes.list, days, is_wanted)
 
     def _reports_of(
         self, days: Sequence[date], is_wanted: Callable[[ReportSummary], bool]
     ) -> list[ReportSummary]:
-        found = run_in_parallel(
-            lambda day: [each for each in self._archive.list_reports(day) if is_wanted(each)], days
-        )
-        return [each for of_day in found for each in of_day]
+        return _list_wanted(self._archive.list_reports, days, is_wanted)
 
 
 def build_lookup(reports: ContainerClient, state: ContainerClient) -> MeetingLookup:
     """Build the lookup in these containers, of the reports and of operational state."""
     return MeetingLookup(Outcomes(reports), Ledger(state), Archive(reports))
+
+
+def _list_wanted[T](
+    list_day: Callable[[date], Iterable[T]], days: Sequence[date], is_wanted: Callable[[T], bool]
+) -> list[T]:
+    """List some days side by side, and select from them."""
+    found = run_in_parallel(lambda day: [each for each in list_day(day) if is_wanted(each)], days)
+    return [each for of_day in found for each in of_day]
 
 
 def searched_days(on: date | None) -> list[date]:
@@ -210,14 +211,8 @@ def is_link(text: str) -> bool:
 
 
 def subject_of_report(report: ReportSummary) -> str | None:
-    """Return the subject in the metadata `details` of a report: base64url of a JSON object."""
-    details = report.metadata.get("details", "")
-    try:
-        content = json.loads(base64.urlsafe_b64decode(details + "=" * (-len(details) % 4)))
-    except (ValueError, RecursionError):
-        return None
-    subject = content.get("subject") if isinstance(content, dict) else None
-    return subject if isinstance(subject, str) and subject else None
+    """Return the subject of a report's meeting, or None."""
+    return decode_details(report.metadata.get("details")).subject or None
 
 
 def _is_named(report: ReportSummary, text: str) -> bool:
