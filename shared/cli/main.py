@@ -155,9 +155,8 @@ def _complete_help(group: typer.Typer, path: str = "") -> None:
             continue
         name = command.name or command.callback.__name__
         command.cls = _Command
-        command.short_help = (inspect.getdoc(command.callback) or "").partition("\n")[
-            0
-        ]  # whole: click would cut it
+        # The whole first line, which click would cut.
+        command.short_help = (inspect.getdoc(command.callback) or "").partition("\n")[0]
         if example := EXAMPLES.get(path + name):
             command.epilog = f"\b\nExample:\n  {example}"
     for each in group.registered_groups:

@@ -1,4 +1,4 @@
-"""Read stored reports, many at a time."""
+"""Read stored reports, many at a time, and sum up days."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from ..archive.reports import Archive, ReportSummary, report_name
-from ..days.manifests import index_line
+from ..days.manifests import Manifest, index_line
 from ..errors import AttendanceError
 from ..graph.verbatim_json import MAX_INTEGER_DIGITS
 from ..storage.blobs import get_blob
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
+
+
+def day_row(day: date, manifest: Manifest | None, unknown: str | None = None) -> dict[str, object]:
+    """Sum up a day in a row: whether it is complete, its reports and outcomes."""
+    outcomes = manifest and ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
+    return {
+        "day": day.isoformat(),
+        "complete": "yes" if manifest and manifest.complete else "no",
+        "reports": manifest.reports if manifest else None,
+        "outcomes": unknown if outcomes is None else outcomes,
+    }
 
 
 def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[tuple[date, ReportSummary]]:

@@ -266,7 +266,12 @@ def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front
     assert told(front, *chosen, "--wait") == [{"outcome": "stored", "signals": 1}]
     after = [front.state(f"signals/cr-{each.call_id}.json")["attempt"] for each in sessions]
     assert (after[0] > attempts[0], after[1]) == (True, attempts[1])
-    for selection in (("--signal", sessions[1].call_id), ("--meeting", made[1].join_web_url)):
+    named = sessions[1].call_id
+    for selection in (
+        ("--signal", named),
+        ("--signal", named.upper()),
+        ("--meeting", made[1].join_web_url),
+    ):
         (row,) = told(front, "redrive", *selection, "--outcome", "stored", "--dry-run")
         assert row["signals"] == 1
 

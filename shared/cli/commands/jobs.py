@@ -17,12 +17,12 @@ from ...ledger.publish import Outcomes, OutcomeSummary
 from ...ledger.record import Record, Result
 from ...ledger.store import Ledger
 from ...messages import tasks
-from ...messages.signals import Meeting
+from ...messages.signals import Meeting, call_record_signal_id
 from ...messages.tasks import MAX_SIGNALS, Backfill, Redrive, Task
 from ...reconcile.sweep import backfill_name
 from ...storage.blobs import run_in_parallel
 from ...storage.scans import Scan, ScanStore
-from .. import options, output
+from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
 
@@ -136,17 +136,7 @@ def _refuse_future(window: Sequence[date]) -> None:
 def _known_days(days: Sequence[date]) -> list[dict[str, object]]:
     """Return what is known of each day: whether it is complete, its reports and outcomes."""
     manifests = run_in_parallel(current().health_sources.manifests.read, list(days))
-    return [
-        {
-            "day": day.isoformat(),
-            "complete": "yes" if manifest and manifest.complete else "no",
-            "reports": manifest.reports if manifest else None,
-            "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
-            if manifest
-            else None,
-        }
-        for day, manifest in zip(days, manifests, strict=True)
-    ]
+    return [reading.day_row(*each) for each in zip(days, manifests, strict=True)]
 
 
 def _find_signals(identifiers: Sequence[str]) -> list[OutcomeSummary]:
@@ -157,7 +147,7 @@ def _find_signals(identifiers: Sequence[str]) -> list[OutcomeSummary]:
     ledger, outcomes = Ledger(current().state_container), Outcomes(current().container)
 
     def find(identifier: str) -> OutcomeSummary:
-        for signal_id in (identifier, f"cr-{identifier}"):
+        for signal_id in (identifier, call_record_signal_id(identifier)):
             if (stored := ledger.read(signal_id)) and (
                 summary := outcomes.find(outcomes.name(signal_id, stored.record.day))
             ):

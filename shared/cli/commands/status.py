@@ -14,7 +14,7 @@ from ...health.diagnosis import HealthReport, diagnose
 from ...health.page import UNKNOWN, format_length
 from ...health.readings import Readings
 from ...times import format_utc
-from .. import output
+from .. import output, reading
 from ..output import UNWELL, report_errors
 from ..session import OutputFormat, Session, current
 
@@ -83,19 +83,8 @@ def _print_readings(health: HealthReport, readings: Readings) -> None:
         output.print_rows(subscriptions, if_empty="The app has published no subscriptions.")
         console.print()
     if readings.is_data_known:
-        output.print_rows(
-            [
-                {
-                    "day": day.isoformat(),
-                    "complete": "yes" if manifest and manifest.complete else "no",
-                    "reports": manifest.reports if manifest else "",
-                    "outcomes": ", ".join(f"{name} {count}" for name, count in manifest.outcomes.items())
-                    if manifest
-                    else "no manifest yet",
-                }
-                for day, manifest in sorted(readings.days.items(), reverse=True)
-            ]
-        )
+        days = sorted(readings.days.items(), reverse=True)
+        output.print_rows([reading.day_row(*each, "no manifest yet") for each in days])
     for each in readings.denied.organizers:
         denied = findings.organizer_denied(each.id, each.since, each.remedy, each.retry_at)
         text = f"\nNo {output.single_line(denied.check)}: {output.single_line(denied.text)}"
