@@ -18,10 +18,8 @@ MAX_RATE_WAIT = 30.0  # seconds
 MAX_REPORTED_IDS = 5
 REPORT_INTERVAL = 60.0  # seconds; anything that anyone can cause must fill neither the log nor the queue
 NEWS_AT_ONCE, NEWS_PER_SECOND = 50, 10.0  # of packs
-UNKNOWN_IDS, HOUR = (
-    100,
-    3_600.0,
-)  # ids that Graph does not know, in any hour: of packs, and of news that came alone
+HOUR = 3_600.0  # seconds
+UNKNOWN_IDS = 100  # that Graph does not know, in any hour: of packs, and of news that came alone
 SCAN_INTERVAL = 600.0  # seconds between scans for news that was left to them
 
 
@@ -131,7 +129,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Due:
-    """Return the counts to report now, and some subscriptions named with them."""
+    """Counts that are due to be reported, and some subscriptions named with them."""
 
     counts: Counter[str]
     subscription_ids: tuple[str, ...]
@@ -172,5 +170,5 @@ class NewsLimits:
     pacer: Pacer = field(default_factory=lambda: Pacer(NEWS_AT_ONCE, NEWS_PER_SECOND))
     of_packs: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
     alone: Budget = field(default_factory=lambda: Budget(UNKNOWN_IDS, HOUR))
-    refused: Tally = field(default_factory=lambda: Tally())
+    refused: Tally = field(default_factory=Tally)
     scans: Debounce = field(default_factory=lambda: Debounce(SCAN_INTERVAL))

@@ -64,9 +64,8 @@ def admits(message: Message, services: Services) -> bool:
 def is_left_to_sweep(message: Message, services: Services) -> bool:
     """Tell whether news of a new signal is refused.
 
-    It is when Graph did not know too many ids before it.
-
-    What a scan cannot find is always let in: a call event is signed by Microsoft.
+    It is when Graph did not know too many ids before it. What a scan cannot find is always let in: a call event is
+    signed by Microsoft.
     """
     if not isinstance(message, News) or kind_of(message.signal_id) is SignalKind.CALL_EVENT:
         return False
@@ -74,10 +73,7 @@ def is_left_to_sweep(message: Message, services: Services) -> bool:
         return False
     _refuse("unknownId", services)
     if services.news.scans.allows("missing"):
-        now, delay = (
-            times.now(),
-            round(SCAN_INTERVAL),
-        )  # so that the scan finds all that is left to it until then
+        now, delay = times.now(), round(SCAN_INTERVAL)  # after which the scan finds all that was left to it
         window = Backfill(now - SCANNED, now + timedelta(seconds=delay), missing_only=True)
         services.tasks.send(tasks.serialize_task(Task(window)), delay)
     return True

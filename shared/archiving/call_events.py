@@ -94,9 +94,8 @@ def _parse_ended_call(
 ) -> News | None:
     """Return the news of a call's end, or None.
 
-    None for other events, and for meetings that are not watched.
-
-    Graph's resource type and its examples name the property differently.
+    None for other events, and for meetings that are not watched. Graph's resource type and its examples name the
+    property differently.
     """
     kind = data.get("eventType") or data.get("callEventType")
     if not isinstance(kind, str) or kind.lower().rpartition(".")[2] != ENDED:

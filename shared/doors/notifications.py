@@ -167,9 +167,8 @@ class _Sorter:
     def received(self, tokens: tuple[str, ...]) -> ParsedNotifications:
         """Everything that was taken.
 
-        The lifecycle events become one task, however many they are.
-
-        A subscription that is not renewed for it is named by Graph again, or renewed when it is due.
+        The lifecycle events become one task, however many they are. A subscription that is not renewed for it is named
+        by Graph again, or renewed when it is due.
         """
         renew = tuple(islice(self._renew, MAX_RENEWED))
         jobs: list[Job] = [*self._events]

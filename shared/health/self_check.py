@@ -59,9 +59,7 @@ def publish_findings(job: Examine, services: Services) -> None:
 def check_app(services: Services, organizers: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Yield the findings of checks that run side by side, for eight seconds at most.
 
-    Failures do not raise.
-
-    A Graph that does not answer is one finding.
+    Failures do not raise. A Graph that does not answer is one finding.
     """
     settings, graph = services.settings, services.graph
     with ParallelReads() as reads:

@@ -286,9 +286,7 @@ class CallScan:
         calls, link = page_items(page, operation), next_link(page)
         trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
-            self._services.access.mark_restored(
-                None
-            )  # Graph lists call records again, if it had refused them
+            self._services.access.mark_restored(None)  # of call records, if Graph had refused them
         missing = self._compare(calls)
         self._work.update(
             calls=CallCursor(cursor.at, checked_link(link, operation), trail)

@@ -194,9 +194,8 @@ class OverdueScan:
 
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
-        is_erased = (
-            outcome.has_ended and outcome.organizer_id is None
-        )  # its facts are known, but not whose it was
+        # Its facts are known, but not whose it was.
+        is_erased = outcome.has_ended and outcome.organizer_id is None
         if outcome.result == Result.ACCESS_DENIED and not is_erased and organizer not in self._denied:
             self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)

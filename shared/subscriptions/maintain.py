@@ -77,9 +77,7 @@ def maintain_all(services: Services) -> None:
 def renew_one(services: Services, subscription_id: str) -> None:
     """Renew one subscription, which also reauthorizes it.
 
-    When it is gone, maintain all.
-
-    One that is not ours is passed over: whoever knows the client state can name any.
+    When it is gone, maintain all. One that is not ours is passed over: whoever knows the client state can name any.
     """
     if not services.subscriptions.is_known(subscription_id):
         logs.warning("subscription.unknown", subscription=subscription_id)
@@ -227,9 +225,8 @@ class _Run:
     def _try_delivery(self) -> None:
         """Before a move, once per run: see whether Graph can deliver in the new way.
 
-        Raises SubscriptionError.
-
-        Graph allows this for call records only; a partner topic takes a name of its own for each subscription.
+        Raises SubscriptionError. Graph allows this for call records only; a partner topic takes a name of its own for
+        each subscription.
         """
         settings = self._settings
         if self._tried is None and settings.delivery != EVENT_GRID and CALL_RECORDS in settings.signals:

@@ -81,9 +81,7 @@ class DayTables:
     def plan_parts(self, day: date) -> list[WriteDaily]:
         """Return the parts that must be written for the day's tables.
 
-        If there is none, name the tables.
-
-        Empty if the day has no index, or is not complete.
+        If there is none, name the tables. Empty if the day has no index, or is not complete.
         """
         current = self._manifests.current(day)
         cuts = self._cuts(day, current[1]) if current else None
@@ -102,10 +100,8 @@ class DayTables:
     def write_part(self, part: WriteDaily) -> bool:
         """Write one part; after the last one, have the manifest name the tables.
 
-        Return whether it does.
-
-        A part of an outdated index is skipped, because the current index has its own parts. Raises NotAsIndexed if a
-        report has changed since the index was made.
+        Return whether it does. A part of an outdated index is skipped, because the current index has its own parts.
+        Raises NotAsIndexed if a report has changed since the index was made.
         """
         current, lines = self._manifests.current(part.day), self._lines(part)
         if lines is None or current is None or current[1] != part.index:
@@ -122,9 +118,7 @@ class DayTables:
     def clean(self, day: date, *, at_once: bool = False) -> bool:
         """Delete the files that no manifest has named for a day.
 
-        Return whether none is left.
-
-        With `at_once`, delete all that are older than the current revision.
+        Return whether none is left. With `at_once`, delete all that are older than the current revision.
         """
         manifest = self._manifests.read(day)
         if manifest is None:
@@ -205,10 +199,8 @@ class DayTables:
     def _write(self, part: WriteDaily, lines: list[bytes], source: str, revision: int) -> None:
         """Write the files of a part, those without rows excepted.
 
-        That of the meetings last.
-
-        Raises NotAsIndexed for a report that is gone or is not the one in the index. One that is not a JSON object has
-        a row in `meetings` alone.
+        That of the meetings last. Raises NotAsIndexed for a report that is gone or is not the one in the index. One
+        that is not a JSON object has a row in `meetings` alone.
         """
         written = {"revision": revision, "writtenAt": times.text(times.now())}
         with ExitStack() as stack:
