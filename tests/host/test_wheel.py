@@ -63,7 +63,7 @@ def install(*command: str | Path, **environment: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def run(command: Path, folder: Path, *arguments: str, code: int = 0) -> str:
+def run(command: Path, folder: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
     """What a call of the installed command prints, without this checkout's packages."""
     environment: Mapping[str, str] = {**WITHOUT_CHECKOUT, "NO_COLOR": "1"}
     done = subprocess.run(
@@ -75,7 +75,7 @@ def run(command: Path, folder: Path, *arguments: str, code: int = 0) -> str:
         timeout=SECONDS,
         check=False,
     )
-    assert done.returncode == code, done.stderr
+    assert done.returncode in codes, done.stdout + done.stderr
     return done.stdout
 
 
@@ -109,7 +109,9 @@ def test_it_operates_the_local_stack(by_pip: Path, folder: Path, front: Front) -
     made = front.session(participants=7)
     front.notify(made.call_id)
     outcome = front.outcome(made.call_id, "stored")
-    assert [each["state"] for each in json.loads(run(by_pip, folder, "--local", "doctor", "--json"))]
+    judged = (0, 3)  # other tests may have left something to find in a shared stack
+    findings = json.loads(run(by_pip, folder, "--local", "doctor", "--json", codes=judged))
+    assert "ok" in {each["state"] for each in findings}, findings
     listed = json.loads(run(by_pip, folder, "--local", "reports", "list", "--json"))
     assert made.report_id in {each["id"] for each in listed}
     run(by_pip, folder, "--local", "reports", "show", made.report_id, "--output", "meeting.svg")
@@ -141,4 +143,4 @@ def test_other_installers_install_it_too(by_tool: Path, folder: Path, front: Fro
 
 
 def test_without_a_stack_it_says_how_to_start_one(by_pip: Path, tmp_path: Path) -> None:
-    assert run(by_pip, tmp_path, "--local", "status", code=1) == ""
+    assert run(by_pip, tmp_path, "--local", "status", codes=(1,)) == ""

@@ -203,10 +203,10 @@ class RefusesMessages(Chances):
 
 
 def test_a_batch_that_the_queue_refuses_is_not_lost(scene: Scene, hub: list[Partition]) -> None:
-    made = scene.session()
     chances = RefusesMessages()
     with faulty_storage.before(scene.stack, chances) as addresses:
         scene.stack.restart_functions(addresses)
+        made = scene.session()  # now, because a sweep under way would have found it before
         hub[1].append(body(scene, made.call_id))
         eventually(lambda: chances.refused > 6, "the batch to be refused again and again")
         assert scene.outcomes(made.call_id) == []
