@@ -379,8 +379,8 @@ class Settings:
         "Object ids of the organizers in a pilot, comma-separated. Empty: everyone.", unset=lambda _: frozenset())
     meeting_details: frozenset[str] = setting("MEETING_DETAILS", _details, f"{SUBJECT},{SCHEDULE}",
         "Details of a meeting that are kept with its reports, comma-separated: `subject`, `schedule` (scheduled start "
-        "and end, chat thread, type), `invitees` (who was invited, or registered for a webinar or town hall: a table of "
-        "its own); or `none`.")
+        "and end, chat thread, type), `invitees` (who was invited, or registered for a webinar or town hall, as a "
+        "table of its own); or `none`.")
     retry_first_delay: int = setting("RETRY_FIRST_DELAY", _whole_number(1, DAY), "60",
         "Initial retry delay in seconds for a report that is not ready; doubles after each attempt.")
     retry_window: int = setting("RETRY_WINDOW", _whole_number(1, 30 * DAY), "86400",

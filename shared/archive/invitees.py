@@ -1,7 +1,7 @@
 """Lists of invitees, `invitees/date=YYYY-MM-DD/<reportId>-<hash>.json`, on the day of their report.
 
 They are in the archive and not in the operational state, because nothing else could make them again: Graph's list is
-gone with the meeting. They are kept, read and erased as reports are. A list never changes: another one has another hash,
+gone with the meeting. They are kept, read and erased as reports are. A list never changes: another has another hash and
 so another name. It is written first, and then named by its SHA-256 in the metadata of the report. So a report, its line
 of the index and its rows always mean the same list. One that no report names is deleted after a day.
 """
@@ -9,7 +9,7 @@ of the index and its rows always mean the same list. One that no report names is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -62,6 +62,11 @@ def invitees_name(report_name: str, metadata: Mapping[str, str]) -> str:
     return f"{FOLDER}/{day}/{identifier}-{sha256[:HASH_DIGITS]}.json"
 
 
+def report_of(name: str) -> str:
+    """Return the name of the report whose list has this name."""
+    return f"reports/{name.removeprefix(f'{FOLDER}/').rpartition('-')[0]}.json"
+
+
 def read_invitees(
     container: ContainerClient, report_name: str, metadata: Mapping[str, str]
 ) -> InviteeList | None:
@@ -83,14 +88,15 @@ def read_invitees(
 
 
 def clean_invitees(
-    container: ContainerClient, day: date, reports: Mapping[str, Mapping[str, str]], before: datetime
+    container: ContainerClient, day: date, reports: Iterable[tuple[str, Mapping[str, str]]], before: datetime
 ) -> bool:
     """Delete the lists of a day that no report names and that are older than `before`.
 
-    `reports` are the day's, with their metadata. Return whether none is left.
+    `reports` are the names and metadata of the day's. Return whether none is left.
     """
-    named, is_clean = {invitees_name(*each) for each in reports.items()}, True
-    for blob in list(container.list_blobs(name_starts_with=day_folder(FOLDER, day), include=["metadata"])):
+    listed = list(container.list_blobs(name_starts_with=day_folder(FOLDER, day), include=["metadata"]))
+    named, is_clean = {invitees_name(*each) for each in reports} if listed else set(), True
+    for blob in listed:
         if blob.name in named:
             continue
         if blob.last_modified <= before:

@@ -38,7 +38,7 @@ from ..privacy.redact import MARK, redact_invitees, redact_metadata, redact_repo
 from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
 from ..storage.names import MAX_HEADER, day_blob_name, day_folder, decode_name_part, encode_header
 from .attribution import attribution, merge_facts, replace_facts, without_invitees
-from .invitees import ListFile
+from .invitees import ListFile, clean_invitees
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
@@ -113,6 +113,14 @@ class Archive:
         """
         found = get_properties(self._container, report_name(report_id, end))
         return found is not None and "sha256" in (found.metadata or {})
+
+    def clean_invitees(self, day: date, before: datetime) -> bool:
+        """Delete the lists of invitees that no report names and that are older than `before`.
+
+        Return whether none is left.
+        """
+        reports = ((each.name, each.metadata) for each in self.list_reports(day))
+        return clean_invitees(self._container, day, reports, before)
 
     def probe_write(self) -> None:
         """Test write access without changing anything. Raises azure.core errors."""
