@@ -189,7 +189,7 @@ def _look(look: Look | None) -> str:
 
 def figure(each: Result) -> Any:
     """The day as a plot: reports, queue, calls, instances."""
-    made = new_figure(9, 9)
+    made = new_figure(11, 9)
     top, queue, calls, instances = made.subplots(4, 1, sharex=True)
     hours = [sample.at / HOUR for sample in each.samples]
     top.plot(
@@ -219,7 +219,7 @@ def figure(each: Result) -> Any:
     ):
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right", fontsize=7)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         _mark(axes, each.scenario)
     instances.set_xlabel("hours after midnight")
