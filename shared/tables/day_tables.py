@@ -142,8 +142,8 @@ class DayTables:
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
         """Delete the files that no manifest has named for a day.
 
-        Also lists of invitees that no report names. Return whether none is left, or the tables are not of this `version`
-        any more. With `at_once`, delete all that were written for an earlier version.
+        Also lists of invitees that no report names. Return whether none is left, or the tables are not of this
+        `version` any more. With `at_once`, delete all that were written for an earlier version.
         """
         manifest = self._manifests.read(day)
         if manifest is None or version not in (None, manifest.tables.version):
