@@ -26,7 +26,7 @@ from .. import __version__, times
 from ..errors import AttendanceError, SignInNeeded, WatchError, WrongUsage
 from ..health.findings import STORAGE_REMEDY
 from ..health.parallel_reads import describe_failure
-from .export.tables import csv_cell
+from .export.spreadsheets import csv_cell
 from .session import OutputFormat, current
 
 FAILED, MISUSED, UNWELL, SIGNED_OUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 4, 130, 141
