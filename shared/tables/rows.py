@@ -61,14 +61,14 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id:
     for number, record in enumerate(_objects(report.get(RECORDS))):
         intervals = [_interval_columns(each) for each in _objects(record.get("attendanceIntervals"))]
         spans = [span for each in intervals if (span := _span(each["join"], each["leave"]))]
-        presence = _merge_spans(spans)
+        presence = merge_spans(spans)
         first = min((each["join"] for each in intervals if each["join"]), default=None)
         last = max((each["leave"] for each in intervals if each["leave"]), default=None)
         yield {
             **common,
             **_person_columns(number, record, tenant_id),
             "attendedSeconds": _whole_number(record.get("totalAttendanceInSeconds")),
-            "netSeconds": round(_length(presence).total_seconds()) if presence else None,
+            "netSeconds": round(length_of(presence).total_seconds()) if presence else None,
             "attendedShare": _share(presence, held),
             "attendedShareOfSchedule": _share(presence, scheduled),
             "firstJoin": first,
@@ -172,7 +172,7 @@ def _span(start: str | None, end: str | None) -> Span | None:
     return span if span[0] < span[1] else None
 
 
-def _merge_spans(spans: Sequence[Span]) -> list[Span]:
+def merge_spans(spans: Sequence[Span]) -> list[Span]:
     """Merge overlapping stays, as of somebody who joined with two devices."""
     merged: list[Span] = []
     for start, end in sorted(spans):
@@ -183,7 +183,8 @@ def _merge_spans(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
-def _length(spans: Sequence[Span]) -> timedelta:
+def length_of(spans: Sequence[Span]) -> timedelta:
+    """Add up spans that do not overlap."""
     return sum((end - start for start, end in spans), timedelta())
 
 
@@ -192,7 +193,7 @@ def _share(presence: Sequence[Span], whole: Span | None) -> float | None:
     if whole is None or not presence:
         return None
     within = [(max(start, whole[0]), min(end, whole[1])) for start, end in presence]
-    attended = _length([(start, end) for start, end in within if start < end])
+    attended = length_of([(start, end) for start, end in within if start < end])
     return round(attended / (whole[1] - whole[0]), SHARE_DIGITS)
 
 
