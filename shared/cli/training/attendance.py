@@ -75,18 +75,25 @@ ANY_TIME = Threshold()
 
 
 @dataclass(frozen=True)
+class Measure:
+    """The time that counts, as the user chose it; `hours` belong to Basis.HOURS, and are in the policy's zone."""
+
+    basis: Basis
+    hours: tuple[time, time] | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """The user's rules.
 
-    `basis` None: the schedule if it is known, else the meeting. `hours`: of BASIS.HOURS, in `zone`. Without
-    `late_after` or `left_early`, nobody is marked as such.
+    Without `measure`, the schedule counts if it is known, else the meeting. Without `late_after` or `left_early`,
+    nobody is marked as such.
     """
 
     at_least: Threshold = ANY_TIME
     late_after: timedelta | None = None
     left_early: timedelta | None = None
-    basis: Basis | None = None
-    hours: tuple[time, time] | None = None
+    measure: Measure | None = None
     zone: tzinfo = UTC
 
 
@@ -261,16 +268,16 @@ def parse_threshold(text: str) -> Threshold:
     raise ValueError(f"{text!r} is neither a percentage, such as 80%, nor minutes, such as 45.")
 
 
-def parse_basis(text: str) -> tuple[Basis, tuple[time, time] | None]:
+def parse_measure(text: str) -> Measure:
     """Parse `schedule`, `meeting` or hours such as `09:00-10:30`. Raises ValueError."""
     if text in (Basis.SCHEDULE, Basis.MEETING):
-        return Basis(text), None
+        return Measure(Basis(text))
     problem = f"{text!r} is neither schedule, nor meeting, nor hours such as 09:00-10:30."
     found = _HOURS.match(text)
     if found is None or found[1] == found[2]:
         raise ValueError(problem)
     try:
-        return Basis.HOURS, (time.fromisoformat(found[1]), time.fromisoformat(found[2]))
+        return Measure(Basis.HOURS, (time.fromisoformat(found[1]), time.fromisoformat(found[2])))
     except ValueError:
         raise ValueError(problem) from None
 
@@ -335,11 +342,11 @@ def _local_day(session: MeetingSession, policy: Policy) -> date:
 def _occasion(sessions: tuple[MeetingSession, ...], policy: Policy) -> Occasion:
     day = _local_day(sessions[0], policy)
     schedule = next((each.schedule for each in reversed(sessions) if each.schedule), None)
-    basis = policy.basis or (Basis.SCHEDULE if schedule else Basis.MEETING)
+    measure = policy.measure or Measure(Basis.SCHEDULE if schedule else Basis.MEETING)
     spans: Sequence[Span] = ()
-    if basis is Basis.HOURS and policy.hours:
-        spans = [_hours(day, policy.hours, policy.zone)]
-    elif basis is Basis.SCHEDULE:
+    if measure.hours:
+        spans = [_hours(day, measure.hours, policy.zone)]
+    elif measure.basis is Basis.SCHEDULE:
         if schedule is None:
             raise ValueError(
                 f"The schedule of {day} is unknown, or is another date's: use --of meeting, or give the hours."
@@ -347,7 +354,7 @@ def _occasion(sessions: tuple[MeetingSession, ...], policy: Policy) -> Occasion:
         spans = [schedule]
     else:
         spans = rows.merge_spans([span for each in sessions if (span := each.span)])
-    return Occasion(day, sessions, basis, tuple(spans), schedule)
+    return Occasion(day, sessions, measure.basis, tuple(spans), schedule)
 
 
 def _hours(day: date, hours: tuple[time, time], zone: tzinfo) -> Span:
@@ -397,20 +404,13 @@ def _exceeds(length: timedelta | None, limit: timedelta | None) -> bool:
 
 
 def evaluate(
-    sessions: Iterable[MeetingSession], policy: Policy, expected: Sequence[Expected] | None
-) -> Training:
-    """Judge everybody on each date.
-
-    Records are matched with those who are `expected` by object id, then by address; never by name. Without `expected`,
-    the people are those who attended. Raises ValueError if the policy is of a schedule that is unknown.
-    """
-    return evaluate_occasions(find_occasions(sessions, policy), policy, expected)
-
-
-def evaluate_occasions(
     occasions: tuple[Occasion, ...], policy: Policy, expected: Sequence[Expected] | None
 ) -> Training:
-    """Judge everybody on these dates. See `evaluate`."""
+    """Judge everybody on these dates.
+
+    Records are matched with those who are `expected` by object id, then by address; never by name. Without `expected`,
+    the people are those who attended.
+    """
     found = [
         (occasion, session.report_id, record)
         for occasion in occasions
