@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from shared.cli.training import attendance
 from shared.cli.training.attendance import (
-    ABSENT,
     Attended,
     Basis,
     Expected,
@@ -215,7 +214,8 @@ def test_a_series_has_a_result_a_date_and_a_total() -> None:
         Fraction(4, 5),
     )
     assert (ben.days_attended, ben.share) == (1, Fraction(1, 2))
-    assert list(eva.by_day.values()) == [ABSENT, ABSENT]
+    assert [each.verdict for each in eva.by_day.values()] == [Verdict.ABSENT, Verdict.ABSENT]
+    assert (eva.days_attended, eva.dates, eva.share) == (0, 2, Fraction(0))
 
 
 def test_somebody_expected_on_one_date_is_absent_on_that_alone() -> None:
@@ -224,7 +224,8 @@ def test_somebody_expected_on_one_date_is_absent_on_that_alone() -> None:
     dates = [session(person((0, 60))), session(person((week, week + 40)), held=(week, week + 40))]
     expected = [Expected(BEN, (), days=frozenset({later})), Expected(ANA, (), days=frozenset({later}))]
     ben, ana = evaluate(dates, EIGHTY, expected).people
-    assert dict(ben.by_day) == {later: ABSENT}
+    assert {day: each.verdict for day, each in ben.by_day.items()} == {later: Verdict.ABSENT}
+    assert (ben.dates, ben.length) == (1, 40 * MINUTE)
     assert list(ana.by_day) == [DAY, later]  # who comes uninvited counts too
 
 
@@ -273,7 +274,7 @@ def test_a_name_alone_is_shown_and_never_counted() -> None:
         [session(nameless, other)], EIGHTY, [Expected(ANA, (), "Ana Lopez"), Expected(EVA, (), "Eva")]
     )
     ana, eva = found.people
-    assert ana.by_day[DAY] == ABSENT
+    assert ana.by_day[DAY].verdict is Verdict.ABSENT
     assert ana.possible == (
         "Ana Lopez <lopez@fabrikam.example>, 30 min",
         "ana  LOPEZ (no address), 60 min on 2026-11-23",

@@ -5,38 +5,24 @@ from __future__ import annotations
 import io
 import json
 import zoneinfo
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from azure.storage.blob import ContainerClient
+from rich.text import Text
 
-from ... import times
-from ...archive.reports import Archive, ReportSummary
-from ...days.manifests import Manifests
-from ...errors import AttendanceError, WrongUsage
-from ...graph.join_urls import series_id
-from ...health import lookup
-from ...ledger.publish import Outcomes
-from ...ledger.record import Result
-from ...storage.blobs import run_in_parallel
-from .. import options, output, reading
+from ...errors import WrongUsage
+from .. import options, output
 from ..export.spreadsheets import write_csv, write_workbook
 from ..output import report_errors
 from ..session import OutputFormat, current
-from ..training import attendance, results, roster
-from ..training.attendance import ANY_TIME, Expected, MeetingSession, Occasion, Policy, Training
+from ..training import attendance, gathering, results, roster
+from ..training.attendance import ANY_TIME, Policy
+from ..training.page import render_page
 from ..training.results import Account
-
-ONE_DAY = timedelta(days=1)
-AHEAD = 2 * ONE_DAY  # a meeting of the last day, in any time zone, ends by then
-# Outcomes of a session that may have taken place and whose report is not here.
-_SILENT = frozenset(Result) - {Result.STORED, Result.NOT_A_MEETING}
 
 
 class TrainingFormat(StrEnum):
@@ -103,15 +89,20 @@ def training(
     ] = None,
     late_after: Annotated[
         int | None,
-        typer.Option(metavar="MINUTES", min=0, max=1_440, help="Mark who joined later than this after the begin."),
+        typer.Option(
+            metavar="MINUTES", min=0, max=1_440, help="Mark who joined later than this after the begin."
+        ),
     ] = None,
     left_early: Annotated[
         int | None,
-        typer.Option(metavar="MINUTES", min=0, max=1_440, help="Mark who left earlier than this before the end."),
+        typer.Option(
+            metavar="MINUTES", min=0, max=1_440, help="Mark who left earlier than this before the end."
+        ),
     ] = None,
     of: Annotated[
-        str | None,
+        attendance.Measure | None,
         typer.Option(
+            parser=_parser(attendance.parse_measure),
             metavar="schedule|meeting|HH:MM-HH:MM",
             help="The time that counts: the schedule, the meeting as it was held, or these hours of each date. "
             "Default: the schedule if it is known, else the meeting.",
@@ -157,16 +148,86 @@ def training(
     """
     with report_errors():
         chosen = _choose_format(form, file)
-        basis, hours = _parse_basis(of)
-        policy = Policy(
-            at_least or ANY_TIME, _minutes(late_after), _minutes(left_early), basis, hours, zone or UTC
-        )
+        policy = Policy(at_least or ANY_TIME, _minutes(late_after), _minutes(left_early), of, zone or UTC)
         days = options.days_between(first, last, options.MONTH)
         text = _asked_for(meeting, series)
-        expected = _read_roster(roster_file) if roster_file else None
-        account = _account(text, days, policy, expected)
-        _write(account, chosen, file)
+        given = _read_roster(roster_file) if roster_file else None
+        found = gathering.find_sessions(current().container, text, days, current().settings.tenant_id)
+        _write(gathering.evaluate(found, policy, given), chosen, file)
 
 
-def _parse_basis(of: str | None) -> tuple[attendance.Basis | None, tuple[object, object] | None]:
-    raise NotImplementedError
+def _asked_for(meeting: str | None, series: str | None) -> str:
+    """Return the text by which the meeting is looked for."""
+    if (meeting is None) is (series is None):
+        raise WrongUsage("Give either a meeting or --series.")
+    text = (meeting or series or "").strip()
+    if not text:
+        raise WrongUsage("Give a link, a subject or an id.")
+    return text
+
+
+def _choose_format(form: TrainingFormat | None, file: Path | None) -> TrainingFormat:
+    """Return the format of the result: that of the option, of the file's ending, or of --json."""
+    ending = file.suffix.lower()[1:] if file else ""
+    if form is None and file and ending not in (*TrainingFormat,)[1:]:
+        raise WrongUsage(f"{file} does not end in one of .csv, .json, .xlsx, .html: see --format.")
+    if form is None:
+        if current().format is OutputFormat.TSV:
+            raise WrongUsage("There is no TSV of a training: use --format csv.")
+        form = TrainingFormat(ending or current().format)
+    if form is TrainingFormat.XLSX and file is None:
+        raise WrongUsage("A workbook needs --output FILE.")
+    if form is TrainingFormat.TABLE and file:
+        raise WrongUsage("A table is for the terminal: choose another --format for a file.")
+    return form
+
+
+def _minutes(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(minutes=number)
+
+
+def _read_roster(file: Path) -> roster.Roster:
+    with file.open("rb") as stream:
+        content = stream.read(roster.MAX_BYTES + 1)
+    if len(content) > roster.MAX_BYTES:
+        raise WrongUsage(f"The roster {file} has more than {roster.MAX_BYTES // 1024 // 1024} MB.")
+    return roster.parse_roster(content, str(file))
+
+
+def _write(account: Account, form: TrainingFormat, file: Path | None) -> None:
+    """Write the result in a format, to a file or to stdout; notes that it cannot hold go to stderr."""
+    match form:
+        case TrainingFormat.TABLE:
+            _print_account(account)
+        case TrainingFormat.JSON:
+            output.write_json(json.dumps(results.content_json(account), ensure_ascii=False).encode(), file)
+        case TrainingFormat.HTML:
+            output.write_output(render_page(account).encode("utf-8", "xmlcharrefreplace"), file)
+        case TrainingFormat.CSV:
+            sheet, content = results.sheets(account)[0], io.BytesIO()
+            write_csv(sheet.columns, sheet.rows, content, mark=file is not None)
+            output.write_output(content.getvalue(), file)
+            for note in account.notes:
+                output.print_message(f"Note: {note}")
+        case TrainingFormat.XLSX:
+            workbook = io.BytesIO()
+            write_workbook(results.sheets(account), workbook)
+            output.write_output(workbook.getvalue(), file)
+
+
+def _print_account(account: Account) -> None:
+    """Print tables and sentences for people."""
+    console = output.stdout()
+    lines = [account.title, *results.describe_rules(account)]
+    for each in account.occasions:
+        lines += [f"{each.day}: {results.describe_occasion(account, each)}"]
+        lines += [f"{each.day}: {results.describe_counts(account, each)}"]
+    for line in lines:
+        console.print(Text(output.single_line(line)), soft_wrap=True)
+    for heading, rows in results.terminal_tables(account):
+        console.print(Text(f"\n{heading}"), soft_wrap=True)
+        output.print_table(rows)
+    if account.notes:
+        console.print()
+    for note in account.notes:
+        console.print(Text(f"Note: {output.single_line(note)}"), soft_wrap=True)

@@ -189,9 +189,6 @@ class Attended:
     lacks_times: bool = False
 
 
-ABSENT = Attended(Verdict.ABSENT)
-
-
 @dataclass(frozen=True)
 class Expected:
     """Somebody who should attend: by object id, by addresses, or both.
@@ -208,7 +205,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Participation:
-    """A person on all dates. `possible`: people of the same name who could not be recognized as this one."""
+    """A person on all dates.
+
+    `by_day` has the dates on which the person attended or was expected. `dates` counts those on which the person was
+    expected, and all dates if the person is nowhere expected; `length` is their time that counts. `possible`: people of
+    the same name who could not be recognized as this one.
+    """
 
     name: str
     address: str | None
@@ -217,6 +219,7 @@ class Participation:
     more: Mapping[str, str] = field(default_factory=dict)
     matched_by: tuple[str, ...] = ()
     possible: tuple[str, ...] = ()
+    dates: int = 0
     net: timedelta = ZERO
     length: timedelta = ZERO
 
@@ -370,7 +373,7 @@ def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy:
     """Judge one person on one date by the records of that person, each with its report's id."""
     records = set(presences)
     if not records:
-        return ABSENT
+        return Attended(Verdict.ABSENT, share=_share(ZERO, occasion.length))
     stays = rows.merge_spans([stay for _, each in records for stay in each.stays])
     untimed = sum((each.untimed for _, each in records), ZERO)
     inside = clip(stays, occasion.spans) if occasion.spans else stays
@@ -500,14 +503,15 @@ class _Matches:
         relevant = [
             each for each in occasions if each.day in self.records or of.days is None or each.day in of.days
         ]
-        by_day = {each.day: judge(self.records.get(each.day, ()), each, policy) for each in relevant}
+        shown = relevant if expected else [each for each in occasions if each.day in self.records]
+        by_day = {each.day: judge(self.records.get(each.day, ()), each, policy) for each in shown}
         latest = [
             record
             for day in sorted(self.records)
             for _, record in sorted(self.records[day], key=lambda each: (each[0], each[1].name))
         ]
         address = next(iter(of.addresses), None)
-        timed = [each for each in relevant if each.spans]
+        timed = [each.day for each in shown if each.spans]
         return Participation(
             name=of.name or next((each.name for each in reversed(latest) if each.name), ""),
             address=address or next((each.address for each in reversed(latest) if each.address), None),
@@ -516,8 +520,9 @@ class _Matches:
             more=of.more,
             matched_by=tuple(sorted(self.how)),
             possible=possible,
-            net=sum((by_day[each.day].net for each in timed), ZERO),
-            length=sum((each.length for each in timed), ZERO),
+            dates=len(relevant),
+            net=sum((by_day[day].net for day in timed), ZERO),
+            length=sum((each.length for each in relevant), ZERO),
         )
 
 

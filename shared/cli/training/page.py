@@ -22,6 +22,7 @@ h1 { margin-bottom: 0; } h2 { margin: 2rem 0 .5rem; } h3 { margin: 1.5rem 0 .25r
 tbody tr { border-left: .3rem solid transparent; } th:first-child { padding-left: .5rem; }
 .absent { border-left-color: #c33; } .short { border-left-color: #d80; } .attended { border-left-color: #294; }
 tr.absent .result, tr.short .result { font-weight: 600; }
+.number, .result, .time { white-space: nowrap; } .time { font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } .scroll:focus-visible { outline: 2px solid; }
 @page { margin: 15mm; }
 @media print {
@@ -38,6 +39,7 @@ _CLASSES = {
     Verdict.UNKNOWN: "short",
     Verdict.ATTENDED: "attended",
 }
+_CELLS = {"Result": "result", "Joined": "time", "Left": "time"}
 _NUMBERS = frozenset({"Minutes", "Share", "Late by", "Early by", "Dates"})
 
 
@@ -67,7 +69,10 @@ def _total(account: Account) -> Element:
     training = account.training
     parts = [_total_table(account, training.people, "All dates")]
     if training.others:
-        parts += [element("h3", "Not expected"), _total_table(account, training.others, "All dates: not expected")]
+        parts += [
+            element("h3", "Not expected"),
+            _total_table(account, training.others, "All dates: not expected"),
+        ]
     return html.section("All dates", *parts)
 
 
@@ -86,11 +91,7 @@ def _date(account: Account, occasion: Occasion) -> Element:
         _date_table(account, [(each, each.by_day.get(day)) for each in training.people], str(day)),
     )
     section.set("class", "date")
-    others = [
-        (each, attended)
-        for each in training.others
-        if (attended := each.by_day.get(day)) and attended.verdict is not Verdict.ABSENT
-    ]
+    others = [(each, each.by_day[day]) for each in training.others if day in each.by_day]
     nobody = [(each, each.attended) for each in training.unrecognized if each.day == day]
     for heading, people in (("Not expected", others), ("Not recognized", nobody)):
         if people:
@@ -134,7 +135,8 @@ def _table(rows: Sequence[tuple[dict[str, str], str]], label: str) -> Element:
     numbers = [column for column, name in enumerate(shown) if name in _NUMBERS]
     table = html.table(shown, [[cells.get(name, "") for name in shown] for cells, _ in rows], numbers)
     for line, (_, style) in zip(table.iterfind("tbody/tr"), rows, strict=True):
+        for name in _CELLS.keys() & set(shown):
+            line[shown.index(name)].set("class", _CELLS[name])
         if style:
             line.set("class", style)
-            line[shown.index("Result")].set("class", "result")
     return element("div", table, class_="scroll", role="region", tabindex="0", aria_label=label)

@@ -22,6 +22,7 @@ from .attendance import (
     Training,
     Unrecognized,
     Verdict,
+    clip,
     minutes,
     percent,
 )
@@ -29,7 +30,7 @@ from .attendance import (
 EXPECTED, ATTENDEE, OTHER, UNRECOGNIZED = "expected", "attendee", "not expected", "not recognized"
 _COUNTED = {
     Basis.SCHEDULE: "the schedule",
-    Basis.MEETING: "the meeting itself",
+    Basis.MEETING: "the meeting as it was held",
     Basis.HOURS: "the given hours",
 }
 _PERSON = ("name", "address", "objectId")
@@ -114,9 +115,7 @@ def describe_counts(account: Account, occasion: Occasion) -> str:
     parts = [f"{counts[verdict]:,} {verdict}" for verdict in Verdict if counts[verdict]]
     parts += [f"{late:,} late"] if (late := sum(each.is_late for each in found)) else []
     parts += [f"{early:,} left early"] if (early := sum(each.has_left_early for each in found)) else []
-    others = sum(
-        occasion.day in each.by_day and _is_there(each, occasion.day) for each in account.training.others
-    )
+    others = sum(occasion.day in each.by_day for each in account.training.others)
     parts += [f"{others:,} not expected"] if others else []
     unknown = sum(each.day == occasion.day for each in account.training.unrecognized)
     parts += [f"{unknown:,} not recognized"] if unknown else []
@@ -136,25 +135,13 @@ def describe_notes(
     `open_days` are not final yet; `unreported` counts sessions without a report by outcome; `invited` are the dates of
     which it is known who was invited, None where a roster was given.
     """
-    notes = []
-    for each in training.occasions:
-        partial = sum(session.is_partial for session in each.sessions)
-        if partial:
-            notes.append(
-                f"{each.day}: {_count(partial, 'report is', 'reports are')} partial, so records of attendance may be "
-                "missing: who is absent or was there too briefly may have attended."
-            )
-        if any(session.is_erased for session in each.sessions):
-            notes.append(
-                f"{each.day}: a person was erased from the report, and would be listed as absent if expected."
-            )
-        if each.basis is Basis.MEETING and training.policy.basis is None:
-            notes.append(f"{each.day}: no schedule of this date is known, so the meeting itself counts.")
-        if each.spans and not any(
-            session.span and session.span[0] < each.spans[-1][1] and each.spans[0][0] < session.span[1]
-            for session in each.sessions
-        ):
-            notes.append(f"{each.day}: the meeting was held at another time than the one that counts.")
+    notes = [note for each in training.occasions for note in _occasion_notes(each)]
+    if training.policy.measure is None and (
+        unscheduled := [str(each.day) for each in training.occasions if each.basis is Basis.MEETING]
+    ):
+        notes.append(
+            f"Of {', '.join(unscheduled)} no schedule is known, so the meeting as it was held counts: see --of."
+        )
     if open_days:
         notes.append(f"{_days(open_days)} not final: reports of these days can still come or grow.")
     if unreported:
@@ -177,6 +164,20 @@ def describe_notes(
     return (*notes, *more)
 
 
+def _occasion_notes(occasion: Occasion) -> Iterator[str]:
+    partial = sum(session.is_partial for session in occasion.sessions)
+    if partial:
+        yield (
+            f"{occasion.day}: {_count(partial, 'report is', 'reports are')} partial, so records of attendance may be "
+            "missing: who is absent or was there too briefly may have attended."
+        )
+    if any(session.is_erased for session in occasion.sessions):
+        yield f"{occasion.day}: a person was erased from a report, and is listed as absent if expected."
+    held = [span for session in occasion.sessions if (span := session.span)]
+    if occasion.spans and not clip(held, occasion.spans):
+        yield f"{occasion.day}: the meeting was held at another time than the one that counts."
+
+
 def _everybody(training: Training) -> tuple[Participation, ...]:
     return (*training.people, *training.others)
 
@@ -195,11 +196,6 @@ def _days(days: Sequence[date]) -> str:
             ranges.append([day])
     texts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges]
     return f"{', '.join(texts)} {'is' if len(days) == 1 else 'are'}"
-
-
-def _is_there(person: Participation, day: date) -> bool:
-    attended = person.by_day.get(day)
-    return attended is not None and attended.verdict is not Verdict.ABSENT
 
 
 # For people: the terminal and the page.
@@ -243,7 +239,7 @@ def date_cells(account: Account, attended: Attended) -> dict[str, str]:
     return {
         "Result": say_result(attended),
         "Minutes": "" if is_absent else f"{minutes(attended.net):g}",
-        "Share": "" if attended.share is None else f"{percent(attended.share):g} %",
+        "Share": "" if is_absent or attended.share is None else f"{percent(attended.share):g} %",
         "Late by": length(attended.late),
         "Early by": length(attended.left_early),
         "Joined": clock(attended.first_join),
@@ -255,10 +251,40 @@ def total_cells(account: Account, person: Participation) -> dict[str, str]:
     """Return the cells about one person on all dates, by their headings."""
     return {
         **{str(each.day): brief_result(person.by_day.get(each.day)) for each in account.occasions},
-        "Dates": f"{person.days_attended} of {len(person.by_day)}",
+        "Dates": f"{person.days_attended} of {person.dates}",
         "Minutes": f"{minutes(person.net):g}",
         "Share": "" if person.share is None else f"{percent(person.share):g} %",
     }
+
+
+def terminal_tables(account: Account) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Yield the tables for a terminal, each with its heading; of several dates, the totals."""
+    training, days = account.training, [each.day for each in account.occasions]
+
+    def row(person: Participation) -> dict[str, str]:
+        if len(days) > 1:
+            return {"Who": who(person), **total_cells(account, person)}
+        return {"Who": who(person), **date_cells(account, person.by_day[days[0]])}
+
+    for heading, people in (("People", training.people), ("Not expected", training.others)):
+        listed = [(person, row(person)) for person in people if person.by_day]
+        if any(person.possible for person, _ in listed):
+            listed = [(person, cells | {"Possibly": "; ".join(person.possible)}) for person, cells in listed]
+        if listed:
+            yield heading, [cells for _, cells in listed]
+    if training.unrecognized:
+        yield (
+            "Not recognized",
+            [
+                {
+                    "Who": who(each),
+                    "Kind": each.kind,
+                    "Date": str(each.day),
+                    **date_cells(account, each.attended),
+                }
+                for each in training.unrecognized
+            ],
+        )
 
 
 # For programs and spreadsheets.
@@ -272,7 +298,7 @@ def date_sheet(account: Account, occasion: Occasion) -> Sheet:
     for group, people in ((kind, training.people), (OTHER, training.others)):
         for each in people:
             attended = each.by_day.get(day)
-            if attended and (group == kind or attended.verdict is not Verdict.ABSENT):
+            if attended:
                 rows.append(
                     [
                         day.isoformat(),
@@ -302,10 +328,13 @@ def total_sheet(account: Account) -> Sheet:
             cells: list[Cell] = []
             for occasion in account.occasions:
                 attended = each.by_day.get(occasion.day)
-                values = _values(account, attended) if attended else {}
-                cells += [attended and say_result(attended), values.get("minutes"), values.get("percent")]
+                if attended is None:
+                    cells += [None, None, None]
+                    continue
+                values = _values(account, attended)
+                cells += [say_result(attended), values["minutes"], values["percent"]]
             share = None if each.share is None else percent(each.share)
-            total: list[Cell] = [each.days_attended, len(each.by_day), minutes(each.net), share]
+            total: list[Cell] = [each.days_attended, each.dates, minutes(each.net), share]
             rows.append([group, *_person_cells(account, each), *total, *cells])
     days = [f"{each.day} {name}" for each in account.occasions for name in ("result", "minutes", "percent")]
     return Sheet("total", ("list", *_PERSON, *_unique(account.more), *_FOUND, *_TOTAL, *days), rows)
@@ -381,7 +410,7 @@ def _person_json(account: Account, person: Participation) -> dict[str, Any]:
         **dict(zip(names, values, strict=True)),
         "roster": dict(person.more),
         "datesAttended": person.days_attended,
-        "dates": len(person.by_day),
+        "dates": person.dates,
         "minutes": minutes(person.net),
         "percent": None if person.share is None else percent(person.share),
         "attendance": [
