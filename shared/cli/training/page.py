@@ -22,14 +22,15 @@ h1 { margin-bottom: 0; } h2 { margin: 2rem 0 .5rem; } h3 { margin: 1.5rem 0 .25r
 tbody tr { border-left: .3rem solid transparent; } th:first-child { padding-left: .5rem; }
 .absent { border-left-color: #c33; } .short { border-left-color: #d80; } .attended { border-left-color: #294; }
 tr.absent .result, tr.short .result { font-weight: 600; }
-.number, .result, .time { white-space: nowrap; } .time { font-variant-numeric: tabular-nums; }
+tbody th { overflow-wrap: break-word; min-width: 8em; } .address { overflow-wrap: anywhere; min-width: 11em; }
+.number, .time { white-space: nowrap; } .time { font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } .scroll:focus-visible { outline: 2px solid; }
 @page { margin: 15mm; }
 @media print {
   :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 9pt; line-height: 1.3; }
   thead { display: table-header-group; } tr, h2, h3 { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } .date { break-before: page; } .date:first-of-type { break-before: auto; }
-  th, td { padding: .15rem .5rem .15rem 0; }
+  th, td { padding: .1rem .4rem .1rem 0; }
 }
 """
 _ACROSS = "@page { size: landscape; }\n"
@@ -39,7 +40,7 @@ _CLASSES = {
     Verdict.UNKNOWN: "short",
     Verdict.ATTENDED: "attended",
 }
-_CELLS = {"Result": "result", "Joined": "time", "Left": "time"}
+_CELLS = {"Address": "address", "Result": "result", "Joined": "time", "Left": "time"}
 _NUMBERS = frozenset({"Minutes", "Share", "Late by", "Early by", "Dates"})
 
 
@@ -88,10 +89,10 @@ def _date(account: Account, occasion: Occasion) -> Element:
         f"{day:%A}, {day}",
         element("p", results.describe_occasion(account, occasion)),
         element("p", results.describe_counts(account, occasion)),
-        _date_table(account, [(each, each.by_day.get(day)) for each in training.people], str(day)),
+        _date_table(account, results.people_of(training.people, day), str(day)),
     )
     section.set("class", "date")
-    others = [(each, each.by_day[day]) for each in training.others if day in each.by_day]
+    others = results.people_of(training.others, day)
     nobody = [(each, each.attended) for each in training.unrecognized if each.day == day]
     for heading, people in (("Not expected", others), ("Not recognized", nobody)):
         if people:
@@ -101,12 +102,11 @@ def _date(account: Account, occasion: Occasion) -> Element:
 
 
 def _date_table(
-    account: Account, people: Iterable[tuple[Participation | Unrecognized, Attended | None]], label: str
+    account: Account, people: Iterable[tuple[Participation | Unrecognized, Attended]], label: str
 ) -> Element:
     rows = [
         (_person_cells(account, each) | results.date_cells(account, attended), _CLASSES[attended.verdict])
         for each, attended in people
-        if attended
     ]
     return _table(rows, label)
 
@@ -125,7 +125,7 @@ def _person_cells(account: Account, person: Participation | Unrecognized) -> dic
 
 
 def _table(rows: Sequence[tuple[dict[str, str], str]], label: str) -> Element:
-    """Return a table of the columns that are not empty; each row has a class."""
+    """Return a table of the columns that are not empty; each row has a class, or none."""
     names = list(dict.fromkeys(name for cells, _ in rows for name in cells))
     shown = [name for name in names if any(cells.get(name) for cells, _ in rows)]
     if not rows:

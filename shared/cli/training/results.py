@@ -27,6 +27,7 @@ from .attendance import (
     percent,
 )
 
+_ORDER = (Verdict.ABSENT, Verdict.NOT_ENOUGH, Verdict.UNKNOWN, Verdict.ATTENDED)
 EXPECTED, ATTENDEE, OTHER, UNRECOGNIZED = "expected", "attendee", "not expected", "not recognized"
 _COUNTED = {
     Basis.SCHEDULE: "the schedule",
@@ -143,7 +144,7 @@ def describe_notes(
             f"Of {', '.join(unscheduled)} no schedule is known, so the meeting as it was held counts: see --of."
         )
     if open_days:
-        notes.append(f"{_days(open_days)} not final: reports of these days can still come or grow.")
+        notes.append(f"{_days(open_days)} not final: a report can still come or grow.")
     if unreported:
         counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(unreported.items()))
         notes.append(
@@ -198,6 +199,12 @@ def _days(days: Sequence[date]) -> str:
     return f"{', '.join(texts)} {'is' if len(days) == 1 else 'are'}"
 
 
+def people_of(people: Iterable[Participation], day: date) -> list[tuple[Participation, Attended]]:
+    """Return the people of a date with their results: those first who were absent or attended too little."""
+    found = [(each, attended) for each in people if (attended := each.by_day.get(day))]
+    return sorted(found, key=lambda each: _ORDER.index(each[1].verdict))
+
+
 # For people: the terminal and the page.
 
 
@@ -230,7 +237,7 @@ def date_cells(account: Account, attended: Attended) -> dict[str, str]:
     zone = account.policy.zone
 
     def clock(moment: datetime | None) -> str:
-        return f"{moment.astimezone(zone):%H:%M:%S}" if moment else ""
+        return f"{moment.astimezone(zone):%H:%M}" if moment else ""
 
     def length(value: timedelta | None) -> str:
         return "" if value is None or value <= timedelta() else f"{minutes(value):g}"
@@ -296,17 +303,10 @@ def date_sheet(account: Account, occasion: Occasion) -> Sheet:
     kind = EXPECTED if training.has_roster else ATTENDEE
     rows: list[list[Cell]] = []
     for group, people in ((kind, training.people), (OTHER, training.others)):
-        for each in people:
-            attended = each.by_day.get(day)
-            if attended:
-                rows.append(
-                    [
-                        day.isoformat(),
-                        group,
-                        *_person_cells(account, each),
-                        *_values(account, attended).values(),
-                    ]
-                )
+        for each, attended in people_of(people, day):
+            rows.append(
+                [day.isoformat(), group, *_person_cells(account, each), *_values(account, attended).values()]
+            )
     for nobody in training.unrecognized:
         if nobody.day == day:
             person: list[Cell] = ["(erased)" if nobody.is_erased else nobody.name or None, None, None]
