@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from . import logs
+from . import logs, times
 from .archiving import backoff, dead_letters, redrive
 from .days.manifests import RevisionReason
 from .errors import ErasureKeyError, GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
@@ -126,7 +126,8 @@ def _write_part(job: WriteDaily, services: Services) -> None:
 
 
 def _clean_tables(job: CleanTables, services: Services) -> None:
-    if not services.tables.clean(job.day):
+    lists_are_clean = services.archive.clean_invitees(job.day, times.now() - GRACE)
+    if not services.tables.clean(job.day) or not lists_are_clean:
         _clean_later(job.day, services)
 
 

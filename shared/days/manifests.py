@@ -30,6 +30,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
+from ..archive.attribution import INVITEES_COUNT, INVITEES_SHA256, INVITEES_STATE
 from ..archive.reports import PARTIAL, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
@@ -84,11 +85,13 @@ class Tables:
     meetings: tuple[TableFile, ...] = ()
     attendees: tuple[TableFile, ...] = ()
     engagements: tuple[TableFile, ...] = ()
+    invitees: tuple[TableFile, ...] = ()
 
     @property
     def paths(self) -> set[str]:
         """The names of all files."""
-        return {each.path for each in (*self.meetings, *self.attendees, *self.engagements)}
+        files = (*self.meetings, *self.attendees, *self.engagements, *self.invitees)
+        return {each.path for each in files}
 
 
 NO_TABLES = Tables()
@@ -490,14 +493,21 @@ def index_line(report: ReportSummary) -> bytes:
         "seriesId": get("seriesid"),
         "start": get("start"),
         "end": get("end"),
-        "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
+        "participants": _count(get("participants")),
         "partial": PARTIAL in report.metadata,
         "subject": details.subject,
         "scheduledStart": times.optional_text(details.scheduled_start),
         "scheduledEnd": times.optional_text(details.scheduled_end),
         "threadId": details.thread_id,
         "meetingType": details.meeting_type,
+        "invitees": _count(get(INVITEES_COUNT)),
+        "inviteesState": get(INVITEES_STATE),
+        "inviteesSha256": get(INVITEES_SHA256),
         "erased": ERASED in report.metadata,
         "sessionIndex": None,
     }
     return verbatim_json.dumps(content) + b"\n"
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
