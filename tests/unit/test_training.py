@@ -33,6 +33,7 @@ from shared.cli.training.attendance import (
     minutes,
     percent,
 )
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 
 NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 DAY = NINE.date()
@@ -295,7 +296,65 @@ def test_people_without_id_and_address_are_listed_one_by_one() -> None:
 
 def test_without_a_roster_the_people_are_those_who_came() -> None:
     found = evaluate([session(person((0, 60)), person((0, 5), object_id=BEN, name="Ben"))])
-    assert (names(found.people), found.others, found.has_roster) == (["Ben", "Ana"], (), False)
+    assert (names(found.people), found.others, found.has_expected) == (["Ben", "Ana"], (), False)
+
+
+# Invited and registered
+
+
+def invited(*people: Invitee, report: Presence | None = None) -> MeetingSession:
+    """A session whose report has a list of invitees."""
+    read = attendance.read_session({"id": "r"}, {}, DAY, InviteeList(ListState.COMPLETE, people))
+    return session(*([report] if report else ()), invited=read.invited)
+
+
+def test_those_who_were_invited_are_expected_on_their_dates() -> None:
+    week = 7 * 24 * 60
+    first = invited(
+        Invitee(InviteeKind.INVITED, person_id=ANA.upper(), role="organizer"),
+        Invitee(InviteeKind.INVITED, person_id=BEN, email_address="Ben@contoso.example"),
+        Invitee(InviteeKind.INVITED, email_address="team@contoso.example"),
+        Invitee(InviteeKind.INVITED),
+    )
+    second = session(
+        person((week, week + 60)), held=(week, week + 60), invited=first.invited[:1] if first.invited else ()
+    )
+    unknown = session(held=(2 * week, 2 * week + 60))
+    occasions = find_occasions([first, second, unknown], EIGHTY)
+    found = attendance.find_invited(occasions)
+    assert found
+    people, days = found
+    assert days == {DAY, at(week).date()}
+    assert [(each.object_id, each.addresses, each.days) for each in people] == [
+        (ANA, (), days), (BEN, ("ben@contoso.example",), {DAY}), (None, ("team@contoso.example",), {DAY}),
+    ]  # fmt: skip
+    absent = {
+        each.object_id or each.address: [
+            day for day, at_day in each.by_day.items() if at_day.verdict is Verdict.ABSENT
+        ]
+        for each in attendance.evaluate(occasions, EIGHTY, people).people
+    }
+    assert absent == {ANA: [DAY], BEN: [DAY], "team@contoso.example": [DAY]}
+    assert attendance.find_invited(find_occasions([unknown], EIGHTY)) is None
+
+
+def test_a_registration_is_matched_and_a_canceled_one_is_not_expected() -> None:
+    came = person((0, 60), object_id=None, name="A. L.", registration_id="R1")
+    one = invited(
+        Invitee(InviteeKind.REGISTERED, display_name="Ana", registration_id="r1", status="registered"),
+        Invitee(InviteeKind.REGISTERED, display_name="Ben", registration_id="r2", status="canceled"),
+        Invitee(InviteeKind.REGISTERED, display_name="Eva", registration_id="r3"),
+        report=came,
+    )
+    occasions = find_occasions([one], EIGHTY)
+    found = attendance.find_invited(occasions)
+    assert found
+    trained = attendance.evaluate(occasions, EIGHTY, found[0])
+    assert [(each.name, each.matched_by) for each in trained.people] == [
+        ("Eva", ()),
+        ("Ana", ("registration",)),
+    ]
+    assert trained.unrecognized == ()
 
 
 # Reports as Graph makes them

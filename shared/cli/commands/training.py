@@ -76,7 +76,7 @@ def training(
             "--roster",
             metavar="FILE",
             help="Who should attend: CSV with a header (address, upn, email, object id, name, and more), or a line "
-            "per address. Default: those who were invited, if the archive has tables of them.",
+            "per address. Default: those who were invited, if the archive has lists of them.",
         ),
     ] = None,
     at_least: Annotated[
@@ -152,7 +152,7 @@ def training(
         days = options.days_between(first, last, options.MONTH)
         text = _asked_for(meeting, series)
         given = _read_roster(roster_file) if roster_file else None
-        found = gathering.find_sessions(current().container, text, days, current().settings.tenant_id)
+        found = gathering.find_sessions(current().container, text, days)
         _write(gathering.evaluate(found, policy, given), chosen, file)
 
 

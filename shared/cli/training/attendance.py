@@ -12,13 +12,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
 from ...archive.reports import LONGEST_MEETING
+from ...graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from ...privacy.identifiers import id_token, name_token
 from ...settings import GUID
 from ...tables import rows
@@ -28,6 +29,7 @@ ZERO = timedelta()
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%\Z")
 _MINUTES = re.compile(r"(\d{1,5})\s*(?:m|min|minutes)?\Z")
 _HOURS = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)\Z")
+_REGISTERED = "registered"  # status of a registration that was accepted
 _ERASED = "erased-"  # an erased attendance record's id begins so
 
 type Span = tuple[datetime, datetime]
@@ -113,6 +115,7 @@ class Presence:
     stays: tuple[Span, ...] = ()
     untimed: timedelta = ZERO
     is_erased: bool = False
+    registration_id: str | None = None
 
     @property
     def key(self) -> str | None:
@@ -122,8 +125,33 @@ class Presence:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """Somebody who should attend: by object id, by addresses, or both.
+
+    `days`: only on these dates; None is every date. `more` are further columns of a roster. `registrations` are those
+    for a webinar or town hall.
+    """
+
+    object_id: str | None
+    addresses: tuple[str, ...]
+    name: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+    days: frozenset[date] | None = None
+    registrations: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens of all identifiers."""
+        ids = [id_token(each) for each in (self.object_id, *self.addresses) if each]
+        return [*ids, *map(_registration_token, self.registrations)]
+
+
+@dataclass(frozen=True)
 class MeetingSession:
-    """A report: one session of the meeting. `day` is the partition of its blob."""
+    """A report: one session of the meeting. `day` is the partition of its blob.
+
+    `invited` are those who were invited or registered, None if that is unknown; `is_list_cut`: there are more.
+    """
 
     report_id: str
     day: date
@@ -134,6 +162,8 @@ class MeetingSession:
     is_partial: bool
     is_erased: bool
     records: tuple[Presence, ...]
+    invited: tuple[Expected, ...] | None = None
+    is_list_cut: bool = False
 
     @property
     def span(self) -> Span | None:
@@ -190,20 +220,6 @@ class Attended:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Somebody who should attend: by object id, by addresses, or both.
-
-    `days`: only on these dates; None is every date. `more` are further columns of a roster.
-    """
-
-    object_id: str | None
-    addresses: tuple[str, ...]
-    name: str = ""
-    more: Mapping[str, str] = field(default_factory=dict)
-    days: frozenset[date] | None = None
-
-
-@dataclass(frozen=True)
 class Participation:
     """A person on all dates.
 
@@ -249,7 +265,7 @@ class Unrecognized:
 class Training:
     """The result. `others` attended and were not expected; `unrecognized` may be anybody.
 
-    `has_roster` False: nobody was named as expected, so `people` are those who attended.
+    `has_expected` False: nobody was named as expected, so `people` are those who attended.
     """
 
     policy: Policy
@@ -257,7 +273,7 @@ class Training:
     people: tuple[Participation, ...]
     others: tuple[Participation, ...]
     unrecognized: tuple[Unrecognized, ...]
-    has_roster: bool
+    has_expected: bool
 
 
 def parse_threshold(text: str) -> Threshold:
@@ -286,9 +302,15 @@ def parse_measure(text: str) -> Measure:
 
 
 def read_session(
-    report: Mapping[str, Any], line: Mapping[str, Any], day: date, tenant_id: str = ""
+    report: Mapping[str, Any],
+    line: Mapping[str, Any],
+    day: date,
+    found: InviteeList | None = None,
 ) -> MeetingSession:
-    """Return the session in a report; `line` is its line of the index, `day` the partition of its blob."""
+    """Return the session in a report.
+
+    `line` is its line of the index, `day` the partition of its blob, `found` the list of its invitees.
+    """
     meeting = rows.meeting_row(report, line)
     return MeetingSession(
         report_id=meeting["reportId"] or "",
@@ -299,7 +321,9 @@ def read_session(
         subject=meeting["subject"],
         is_partial=meeting["partial"],
         is_erased=line.get("erased") is True,
-        records=tuple(map(_presence, rows.attendee_rows(report, line, tenant_id))),
+        records=tuple(map(_presence, rows.attendee_rows(report, line))),
+        invited=None if found is None else tuple(map(_invited, filter(_is_expected, found.invitees))),
+        is_list_cut=found is not None and found.state is ListState.TRUNCATED,
     )
 
 
@@ -316,7 +340,64 @@ def _presence(row: Mapping[str, Any]) -> Presence:
         stays=tuple(span for span, _ in timed if span),
         untimed=timedelta(seconds=min(max(0, sum(seconds)), LONGEST_MEETING.total_seconds())),
         is_erased=(row["recordId"] or "").startswith(_ERASED) and not (key or name),
+        registration_id=row["registrationId"] or None,
     )
+
+
+def _is_expected(invitee: Invitee) -> bool:
+    """Whether an invitee should come: a registration can be canceled, or not be accepted."""
+    return invitee.kind is InviteeKind.INVITED or invitee.status in (None, _REGISTERED)
+
+
+def _invited(invitee: Invitee) -> Expected:
+    is_user = invitee.person_id is not None and GUID.match(invitee.person_id)
+    address = (invitee.email_address or "").strip().lower()
+    return Expected(
+        invitee.person_id.lower() if invitee.person_id and is_user else None,
+        (address,) if address else (),
+        invitee.display_name or "",
+        {"role": invitee.role} if invitee.role else {},
+        registrations=(invitee.registration_id,) if invitee.registration_id else (),
+    )
+
+
+def find_invited(occasions: Iterable[Occasion]) -> tuple[tuple[Expected, ...], frozenset[date]] | None:
+    """Return who was invited to these dates, and on which of them that is known; None if on none.
+
+    Invitees who share an object id, an address or a registration are one person.
+    """
+    people: list[Expected] = []
+    owners: dict[str, int] = {}
+    known = frozenset(
+        occasion.day for occasion in occasions for session in occasion.sessions if session.invited is not None
+    )
+    for occasion in occasions:
+        for session in occasion.sessions:
+            for each in session.invited or ():
+                if not each.tokens:
+                    continue
+                number = next((owners[token] for token in each.tokens if token in owners), len(people))
+                if number == len(people):
+                    people.append(replace(each, days=frozenset()))
+                people[number] = _joined(people[number], each, occasion.day)
+                for token in each.tokens:
+                    owners.setdefault(token, number)
+    return (tuple(people), known) if known else None
+
+
+def _joined(known: Expected, invited: Expected, day: date) -> Expected:
+    return replace(
+        known,
+        object_id=known.object_id or invited.object_id,
+        addresses=tuple(dict.fromkeys((*known.addresses, *invited.addresses))),
+        name=known.name or invited.name,
+        days=(known.days or frozenset()) | {day},
+        registrations=tuple(dict.fromkeys((*known.registrations, *invited.registrations))),
+    )
+
+
+def _registration_token(registration: str) -> str:
+    return f"registration:{registration.strip().lower()}"
 
 
 def find_occasions(sessions: Iterable[MeetingSession], policy: Policy) -> tuple[Occasion, ...]:
@@ -424,7 +505,7 @@ def evaluate(
     lookup = _Lookup(expected or ())
     known: dict[int, _Matches] = defaultdict(_Matches)
     others: dict[str, _Matches] = defaultdict(_Matches)
-    nobody: set[tuple[Occasion, str, Presence]] = set()
+    nobody: dict[tuple[date, str, Presence], Occasion] = {}
     for occasion, report_id, record in found:
         key = ids.get(record.key or "", record.key)
         number, how = lookup.find(key, record)
@@ -433,23 +514,17 @@ def evaluate(
         elif key is not None:
             others[key].add(occasion, report_id, record)
         else:
-            nobody.add((occasion, report_id, record))
-    unrecognized = sorted(
-        (
-            Unrecognized(
-                occasion.day,
-                record.name,
-                record.kind,
-                judge([(report_id, record)], occasion, policy),
-                record.is_erased,
-            )
-            for occasion, report_id, record in nobody
-        ),
-        key=lambda each: (each.day, each.is_erased, each.name, each.kind, each.attended.net),
+            nobody[occasion.day, report_id, record] = occasion
+    unrecognized = tuple(
+        Unrecognized(
+            day, record.name, record.kind, judge([(report_id, record)], nobody[key], policy), record.is_erased
+        )
+        for key in sorted(nobody, key=_nobody_order)
+        for day, report_id, record in [key]
     )
     rest = [each.participation(None, occasions, policy) for each in others.values()]
     if expected is None:
-        return Training(policy, occasions, _in_order(rest), (), tuple(unrecognized), has_roster=False)
+        return Training(policy, occasions, _in_order(rest), (), unrecognized, has_expected=False)
     similar = _by_name(rest, unrecognized)
     people = [
         known[number].participation(
@@ -457,9 +532,13 @@ def evaluate(
         )
         for number, each in enumerate(expected)
     ]
-    return Training(
-        policy, occasions, _in_order(people), _in_order(rest), tuple(unrecognized), has_roster=True
-    )
+    return Training(policy, occasions, _in_order(people), _in_order(rest), unrecognized, has_expected=True)
+
+
+def _nobody_order(item: tuple[date, str, Presence]) -> tuple[object, ...]:
+    day, report_id, record = item
+    values = record.name, record.kind, record.role, report_id, record.stays, record.untimed
+    return day, record.is_erased, *values
 
 
 class _Lookup:
@@ -467,14 +546,18 @@ class _Lookup:
 
     def __init__(self, expected: Sequence[Expected]) -> None:
         self._expected = expected
-        self._by_id = {id_token(each.object_id): n for n, each in enumerate(expected) if each.object_id}
-        self._by_address = {id_token(it): n for n, each in enumerate(expected) for it in each.addresses}
+        self._by_token = {token: number for number, each in enumerate(expected) for token in each.tokens}
 
     def find(self, key: str | None, record: Presence) -> tuple[int | None, str]:
         """Return the number, and by what it was found."""
-        if key in self._by_id:
-            return self._by_id[key], "object id"
-        number = self._by_address.get(id_token(record.address)) if record.address else None
+        if record.registration_id:
+            number = self._by_token.get(_registration_token(record.registration_id))
+            if number is not None:
+                return number, "registration"
+        by_key = self._by_token.get(key or "")
+        if by_key is not None and (record.object_id or key != record.key):
+            return by_key, "object id"
+        number = self._by_token.get(id_token(record.address)) if record.address else None
         differs = number is not None and record.object_id and self._expected[number].object_id
         return number, "address, with another object id" if differs else "address"
 

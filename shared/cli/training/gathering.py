@@ -24,7 +24,7 @@ from ...storage.blobs import run_in_parallel
 from .. import options, output, reading
 from . import attendance, results
 from .attendance import MeetingSession, Policy
-from .results import Account
+from .results import Account, Source
 from .roster import Roster
 
 ONE_DAY = timedelta(days=1)
@@ -48,9 +48,7 @@ class FoundSessions:
     unreported: Mapping[str, int]
 
 
-def find_sessions(
-    container: ContainerClient, text: str, days: Sequence[date], tenant_id: str
-) -> FoundSessions:
+def find_sessions(container: ContainerClient, text: str, days: Sequence[date]) -> FoundSessions:
     """Find the sessions of a link, a subject, or the id of a report, meeting or series.
 
     Raises AttendanceError if there are none, or if several meetings match, which are then listed.
@@ -69,7 +67,7 @@ def find_sessions(
     if not matching:
         raise AttendanceError(_describe_nothing(days, unreported))
     wanted = [each for each in reports if _meeting_key(each) == key]
-    sessions = _read(container, wanted, tenant_id)
+    sessions = _read(container, wanted)
     past = {day for day in days if day <= times.now().date()} | {each.day for each in sessions}
     complete = Manifests(container).complete_days(min(past), max(past))
     report = text if any(each.id == text for each in matching) else None
@@ -129,16 +127,14 @@ def _describe_nothing(days: Sequence[date], unreported: Mapping[str, int]) -> st
     return f"No report of such a meeting is stored {options.format_days(days)}: see --from and --to.{known}"
 
 
-def _read(
-    container: ContainerClient, reports: Sequence[ReportSummary], tenant_id: str
-) -> tuple[MeetingSession, ...]:
+def _read(container: ContainerClient, reports: Sequence[ReportSummary]) -> tuple[MeetingSession, ...]:
     """Read reports. Raises AttendanceError for one that is gone meanwhile."""
     read = list(reading.read_bodies(container, reports))
     if len(read) < len(reports):
         raise AttendanceError("A report was moved or deleted while it was read: run the same command again.")
     return tuple(
-        attendance.read_session(body, reading.index_fields(report), Outcomes.day_of(report.name), tenant_id)
-        for report, body in read
+        attendance.read_session(body, reading.index_fields(report), Outcomes.day_of(report.name), invited)
+        for report, body, invited in read
     )
 
 
@@ -153,14 +149,16 @@ def evaluate(found: FoundSessions, policy: Policy, roster: Roster | None) -> Acc
         occasions = tuple(each for each in occasions if found.days[0] <= each.day <= found.days[-1])
     if not occasions:
         raise AttendanceError(_describe_nothing(found.days, found.unreported))
-    expected = roster.people if roster else None
+    invited = None if roster else attendance.find_invited(occasions)
+    expected = roster.people if roster else invited and invited[0]
     training = attendance.evaluate(occasions, policy, expected)
     notes = results.describe_notes(
         training,
         open_days=found.open_days,
         unreported=found.unreported,
-        invited=None if roster else (),
+        invited=invited and invited[1],
         more=roster.notes if roster else (),
     )
+    source = Source.ROSTER if roster else Source.INVITEES if invited else None
     subjects = [session.subject for each in occasions for session in each.sessions if session.subject]
-    return Account(training, subjects[-1] if subjects else "", notes)
+    return Account(training, subjects[-1] if subjects else "", source, notes)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from ..draw.timeline import UNKNOWN_NAME, sanitize
@@ -51,12 +52,20 @@ _ATTENDED = (
 _TOTAL = ("datesAttended", "dates", "minutes", "percent")
 
 
+class Source(StrEnum):
+    """From where it is known who was expected."""
+
+    ROSTER = "roster"
+    INVITEES = "invitees"
+
+
 @dataclass(frozen=True)
 class Account:
-    """A training, what it is about, and what has to be known about it."""
+    """A training, what it is about, from where it is known who was expected, and what has to be known about it."""
 
     training: Training
     subject: str
+    source: Source | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,8 +90,15 @@ class Account:
 
 
 def describe_rules(account: Account) -> Iterator[str]:
-    """Say which rules were used."""
-    policy = account.policy
+    """Say which rules were used, and who was expected."""
+    policy, number = account.policy, len(account.training.people)
+    match account.source:
+        case Source.ROSTER:
+            yield f"Expected: {_count(number, 'person', 'people')} of the roster."
+        case Source.INVITEES:
+            yield f"Expected: {_count(number, 'person', 'people')} who were invited or registered."
+        case None:
+            yield "Expected: unknown, because no roster is given and no list of invitees is there. Nobody is absent."
     if policy.at_least.share is None and policy.at_least.time is None:
         yield "Attended means present for any time: no --at-least is given."
     else:
@@ -128,13 +144,13 @@ def describe_notes(
     *,
     open_days: Sequence[date],
     unreported: Mapping[str, int],
-    invited: Iterable[date] | None,
+    invited: frozenset[date] | None,
     more: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Say what may make the result wrong or incomplete.
 
     `open_days` are not final yet; `unreported` counts sessions without a report by outcome; `invited` are the dates of
-    which it is known who was invited, None where a roster was given.
+    which the invitees are known, None where they are not used.
     """
     notes = [note for each in training.occasions for note in _occasion_notes(each)]
     if training.policy.measure is None and (
@@ -152,17 +168,30 @@ def describe_notes(
             "`attendance explain` says why."
         )
     if invited is not None:
-        without = [each.day for each in training.occasions if each.day not in set(invited)]
-        if without:
-            notes.append(
-                f"Who was invited is unknown for {', '.join(map(str, without))}, and no roster is given: nobody is "
-                "listed as absent there."
-            )
+        notes += _invitee_notes(training, invited)
     if any(each.lacks_times for person in _everybody(training) for each in person.by_day.values()):
         notes.append(
             "Some stays have no times: their length is counted, as far as it fits into the time that counts."
         )
     return (*notes, *more)
+
+
+def _invitee_notes(training: Training, known: frozenset[date]) -> Iterator[str]:
+    """Say what is not known about those who were invited."""
+    without = [str(each.day) for each in training.occasions if each.day not in known]
+    if without:
+        yield f"Who was invited is unknown for {', '.join(without)}: nobody is listed as absent there."
+    cut = [str(each.day) for each in training.occasions if any(one.is_list_cut for one in each.sessions)]
+    if cut:
+        yield f"More people were invited for {', '.join(cut)} than are listed: those are not listed as absent."
+    groups = sum(
+        not each.object_id and not each.matched_by and each.days_attended == 0 for each in training.people
+    )
+    if groups:
+        yield (
+            f"{_count(groups, 'absent address has', 'absent addresses have')} no object id: such an address can be a "
+            "group's, whose members are listed as not expected."
+        )
 
 
 def _occasion_notes(occasion: Occasion) -> Iterator[str]:
@@ -300,7 +329,7 @@ def terminal_tables(account: Account) -> Iterator[tuple[str, list[dict[str, str]
 def date_sheet(account: Account, occasion: Occasion) -> Sheet:
     """Return the sheet of a date: a row for each person, also of those who were not expected."""
     training, day = account.training, occasion.day
-    kind = EXPECTED if training.has_roster else ATTENDEE
+    kind = EXPECTED if training.has_expected else ATTENDEE
     rows: list[list[Cell]] = []
     for group, people in ((kind, training.people), (OTHER, training.others)):
         for each, attended in people_of(people, day):
@@ -321,7 +350,7 @@ def date_sheet(account: Account, occasion: Occasion) -> Sheet:
 def total_sheet(account: Account) -> Sheet:
     """Return the sheet of all dates: a row for each person, and three columns for each date."""
     training = account.training
-    kind = EXPECTED if training.has_roster else ATTENDEE
+    kind = EXPECTED if training.has_expected else ATTENDEE
     rows: list[list[Cell]] = []
     for group, people in ((kind, training.people), (OTHER, training.others)):
         for each in people:
@@ -380,7 +409,7 @@ def content_json(account: Account) -> dict[str, Any]:
             }
             for each in account.occasions
         ],
-        "hasRoster": training.has_roster,
+        "expectedFrom": account.source,
         "people": [_person_json(account, each) for each in training.people],
         "notExpected": [_person_json(account, each) for each in training.others],
         "notRecognized": [

@@ -122,7 +122,7 @@ def _plain(lines: Sequence[tuple[int, str]], problems: list[str]) -> Iterator[_E
 def _table(text: str, name: str, problems: list[str]) -> Iterator[_Entry]:
     """Yield the people of a table with a header."""
     separator, rows = _read_rows(text, name)
-    header_line, header = next(rows)
+    header_line, header = next(rows, (1, []))
     kinds = [_HEADERS.get(_NO_LETTERS.sub("", each).lower(), "") for each in header]
     table = [(number, cells) for number, cells in rows if any(each.strip() for each in cells)]
     if PLAIN_ID in kinds:  # of a directory, or a number of one's own
@@ -131,7 +131,7 @@ def _table(text: str, name: str, problems: list[str]) -> Iterator[_Entry]:
         is_object_id = OBJECT_ID not in kinds and all(GUID.match(each) for each in values if each)
         kinds[column] = OBJECT_ID if is_object_id and any(values) else ""
     if not {OBJECT_ID, ADDRESS} & set(kinds):
-        shown = ", ".join(each.strip() or "(no name)" for each in header)
+        shown = ", ".join(each.strip() or "(no name)" for each in header) or "nothing"
         raise RosterError(
             f"The roster {name} has no column with addresses or object ids: line {header_line} must name one, such as "
             f"email, upn or object id, and names {shown} (separated by {_name_separator(separator)})."
