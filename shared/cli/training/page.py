@@ -22,15 +22,16 @@ h1 { margin-bottom: 0; } h2 { margin: 2rem 0 .5rem; } h3 { margin: 1.5rem 0 .25r
 tbody tr { border-left: .3rem solid transparent; } th:first-child { padding-left: .5rem; }
 .absent { border-left-color: #c33; } .short { border-left-color: #d80; } .attended { border-left-color: #294; }
 tr.absent .result, tr.short .result { font-weight: 600; }
-tbody th { overflow-wrap: break-word; min-width: 8em; } .address { overflow-wrap: anywhere; min-width: 11em; }
-.number, .time { white-space: nowrap; } .time { font-variant-numeric: tabular-nums; }
+tbody th { overflow-wrap: break-word; min-width: 8em; } .address { overflow-wrap: anywhere; min-width: 13em; }
+.result, .possible { min-width: 7em; }
+.number, .time { white-space: nowrap; } .time { font-variant-numeric: tabular-nums; padding-left: .5rem; }
 .scroll { overflow-x: auto; } .scroll:focus-visible { outline: 2px solid; }
 @page { margin: 15mm; }
 @media print {
   :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 9pt; line-height: 1.3; }
   thead { display: table-header-group; } tr, h2, h3 { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } .date { break-before: page; } .date:first-of-type { break-before: auto; }
-  th, td { padding: .1rem .4rem .1rem 0; }
+  th, td { padding: .1rem .4rem .1rem 0; } .address { min-width: 10em; }
 }
 """
 _ACROSS = "@page { size: landscape; }\n"
@@ -40,7 +41,7 @@ _CLASSES = {
     Verdict.UNKNOWN: "short",
     Verdict.ATTENDED: "attended",
 }
-_CELLS = {"Address": "address", "Result": "result", "Joined": "time", "Left": "time"}
+_CELLS = {"Address": "address", "Result": "result", "Possibly": "possible", "Joined": "time", "Left": "time"}
 _NUMBERS = frozenset({"Minutes", "Share", "Late by", "Early by", "Dates"})
 
 
@@ -108,6 +109,8 @@ def _date_table(
         (_person_cells(account, each) | results.date_cells(account, attended), _CLASSES[attended.verdict])
         for each, attended in people
     ]
+    if len(account.occasions) > 1:  # the table of all dates has it
+        rows = [(cells | {"Possibly": ""}, style) for cells, style in rows]
     return _table(rows, label)
 
 

@@ -231,7 +231,7 @@ def _days(days: Sequence[date]) -> str:
 def people_of(people: Iterable[Participation], day: date) -> list[tuple[Participation, Attended]]:
     """Return the people of a date with their results: those first who were absent or attended too little."""
     found = [(each, attended) for each in people if (attended := each.by_day.get(day))]
-    return sorted(found, key=lambda each: _ORDER.index(each[1].verdict))
+    return sorted(found, key=lambda each: (_ORDER.index(each[1].verdict), who(each[0]).casefold()))
 
 
 # For people: the terminal and the page.
