@@ -18,6 +18,7 @@ from .results import Account
 
 MOST_UPRIGHT = 5  # dates; more need paper across
 _SHEET = """
+body { max-width: 84rem; } thead th { white-space: nowrap; }
 h1 { margin-bottom: 0; } h2 { margin: 2rem 0 .5rem; } h3 { margin: 1.5rem 0 .25rem; } p { margin: .25rem 0; }
 tbody tr { border-left: .3rem solid transparent; } th:first-child { padding-left: .5rem; }
 .absent { border-left-color: #c33; } .short { border-left-color: #d80; } .attended { border-left-color: #294; }
@@ -31,7 +32,8 @@ tbody th { overflow-wrap: break-word; min-width: 8em; } .address { overflow-wrap
   :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 9pt; line-height: 1.3; }
   thead { display: table-header-group; } tr, h2, h3 { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } .date { break-before: page; } .date:first-of-type { break-before: auto; }
-  th, td { padding: .1rem .4rem .1rem 0; } .address { min-width: 10em; }
+  th, td { padding: .1rem .4rem .1rem 0; } .address { min-width: 9em; }
+  .result, .possible { min-width: 5.5em; } tbody th { min-width: 6em; }
 }
 """
 _ACROSS = "@page { size: landscape; }\n"
@@ -42,7 +44,7 @@ _CLASSES = {
     Verdict.ATTENDED: "attended",
 }
 _CELLS = {"Address": "address", "Result": "result", "Possibly": "possible", "Joined": "time", "Left": "time"}
-_NUMBERS = frozenset({"Minutes", "Share", "Late by", "Early by", "Dates"})
+_NUMBERS = frozenset({"Minutes", "Share", "Late (min)", "Early (min)", "Dates"})
 
 
 def render_page(account: Account) -> str:

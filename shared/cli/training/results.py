@@ -276,8 +276,8 @@ def date_cells(account: Account, attended: Attended) -> dict[str, str]:
         "Result": say_result(attended),
         "Minutes": "" if is_absent else f"{minutes(attended.net):g}",
         "Share": "" if is_absent or attended.share is None else f"{percent(attended.share):g} %",
-        "Late by": length(attended.late),
-        "Early by": length(attended.left_early),
+        "Late (min)": length(attended.late),
+        "Early (min)": length(attended.left_early),
         "Joined": clock(attended.first_join),
         "Left": clock(attended.last_leave),
     }
