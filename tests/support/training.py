@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from shared.cli.training import attendance, results
-from shared.cli.training.attendance import MeetingSession, Policy, Presence
-from shared.cli.training.results import Account, Source
+from shared.cli.training.attendance import Policy, Presence, TrainingSession
+from shared.cli.training.results import Account, ExpectedFrom
 from shared.cli.training.roster import parse_roster
 
 NINE = datetime(2026, 11, 16, 9, tzinfo=UTC)
@@ -51,7 +51,7 @@ def account(dates: int = 2, policy: Policy = POLICY, subject: str = "Fire safety
     notes = results.describe_notes(
         training, open_days=[occasions[-1].day], unreported={}, invited=None, more=roster.notes
     )
-    return Account(training, subject, Source.ROSTER, notes)
+    return Account(training, subject, ExpectedFrom.ROSTER, notes, frozenset({occasions[-1].day}))
 
 
 def _at(minute: int) -> datetime:
@@ -71,9 +71,9 @@ def _person(name: str, join: int, leave: int, *, is_known: bool = True) -> Prese
     )
 
 
-def _session(start: int, end: int, *records: Presence) -> MeetingSession:
+def _session(start: int, end: int, *records: Presence) -> TrainingSession:
     day = _at(start).date()
     schedule = _at(start // WEEK * WEEK), _at(start // WEEK * WEEK + 60)
-    return MeetingSession(
+    return TrainingSession(
         f"r{start}", day, _at(start), _at(end), schedule, "Fire safety", False, False, records
     )

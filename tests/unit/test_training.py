@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 
 from shared.cli.training import attendance
 from shared.cli.training.attendance import (
+    AttendanceResult,
     Attended,
     Basis,
     Expected,
     Measure,
-    MeetingSession,
     Participation,
     Policy,
     Presence,
     Span,
     Threshold,
     Training,
-    Verdict,
+    TrainingSession,
     find_occasions,
     judge,
     minutes,
@@ -56,7 +56,7 @@ def person(*stays: tuple[float, float], object_id: str | None = ANA, **more: Any
     return Presence(object_id, stays=tuple(span(*each) for each in stays), **known | more)
 
 
-def session(*records: Presence, held: tuple[float, float] = (0, 60), **more: Any) -> MeetingSession:
+def session(*records: Presence, held: tuple[float, float] = (0, 60), **more: Any) -> TrainingSession:
     known: dict[str, Any] = {
         "report_id": f"r{held[0]:g}-{held[1]:g}",
         "day": at(held[1]).date(),
@@ -68,16 +68,16 @@ def session(*records: Presence, held: tuple[float, float] = (0, 60), **more: Any
         "is_erased": False,
         "records": records,
     }
-    return MeetingSession(**known | more)
+    return TrainingSession(**known | more)
 
 
 def evaluate(
-    sessions: Iterable[MeetingSession], policy: Policy = EIGHTY, expected: list[Expected] | None = None
+    sessions: Iterable[TrainingSession], policy: Policy = EIGHTY, expected: list[Expected] | None = None
 ) -> Training:
     return attendance.evaluate(find_occasions(sessions, policy), policy, expected)
 
 
-def only(sessions: Iterable[MeetingSession], policy: Policy = EIGHTY) -> Attended:
+def only(sessions: Iterable[TrainingSession], policy: Policy = EIGHTY) -> Attended:
     """The result of the only person on the only date."""
     (found,) = evaluate(sessions, policy).people
     (attended,) = found.by_day.values()
@@ -93,9 +93,13 @@ def names(people: Iterable[Participation]) -> list[str]:
 
 def test_48_of_60_minutes_are_80_percent_and_a_second_less_is_not() -> None:
     enough = only([session(person((5, 53)))])
-    assert (enough.verdict, enough.net, enough.share) == (Verdict.ATTENDED, 48 * MINUTE, Fraction(4, 5))
+    assert (enough.verdict, enough.net, enough.share) == (
+        AttendanceResult.ATTENDED,
+        48 * MINUTE,
+        Fraction(4, 5),
+    )
     less = only([session(person((5, 53 - 1 / 60)))])
-    assert (less.verdict, less.net) == (Verdict.NOT_ENOUGH, 48 * MINUTE - timedelta(seconds=1))
+    assert (less.verdict, less.net) == (AttendanceResult.NOT_ENOUGH, 48 * MINUTE - timedelta(seconds=1))
     assert less.share is not None
     assert (percent(less.share), minutes(less.net)) == (79.9, 47.9)  # never shown as reached
 
@@ -114,7 +118,11 @@ def test_a_restarted_meeting_is_one_and_its_break_does_not_count() -> None:
     (occasion,) = find_occasions(parts, EIGHTY)
     assert (occasion.length, occasion.spans) == (50 * MINUTE, (span(0, 20), span(30, 60)))
     attended = only(parts, Policy(EIGHTY.at_least, late_after=5 * MINUTE, left_early=4 * MINUTE))
-    assert (attended.verdict, attended.net, attended.share) == (Verdict.ATTENDED, 40 * MINUTE, Fraction(4, 5))
+    assert (attended.verdict, attended.net, attended.share) == (
+        AttendanceResult.ATTENDED,
+        40 * MINUTE,
+        Fraction(4, 5),
+    )
     assert (attended.late, attended.left_early) == (5 * MINUTE, 5 * MINUTE)
     assert (attended.is_late, attended.has_left_early) == (False, True)  # not later than 5 minutes
     assert (attended.first_join, attended.last_leave) == (at(5), at(55))
@@ -126,7 +134,7 @@ def test_of_a_schedule_what_is_before_and_after_does_not_count() -> None:
     attended = only([one])
     assert (attended.net, attended.share) == (30 * MINUTE, Fraction(1, 2))
     assert (attended.late, attended.left_early) == (timedelta(), 30 * MINUTE)
-    assert attended.verdict is Verdict.NOT_ENOUGH
+    assert attended.verdict is AttendanceResult.NOT_ENOUGH
     of_meeting = only([one], Policy(EIGHTY.at_least, measure=Measure(Basis.MEETING)))
     assert (of_meeting.net, of_meeting.share) == (45 * MINUTE, Fraction(1, 2))
 
@@ -158,21 +166,21 @@ def test_a_schedule_is_demanded_only_where_it_is_known() -> None:
 
 def test_minutes_are_compared_as_minutes() -> None:
     policy = Policy(attendance.parse_threshold("45"))
-    assert only([session(person((0, 45)))], policy).verdict is Verdict.ATTENDED
-    assert only([session(person((0, 44.9)))], policy).verdict is Verdict.NOT_ENOUGH
+    assert only([session(person((0, 45)))], policy).verdict is AttendanceResult.ATTENDED
+    assert only([session(person((0, 44.9)))], policy).verdict is AttendanceResult.NOT_ENOUGH
 
 
 def test_without_a_threshold_any_time_within_is_enough() -> None:
-    assert only([session(person((0, 1)))], Policy()).verdict is Verdict.ATTENDED
+    assert only([session(person((0, 1)))], Policy()).verdict is AttendanceResult.ATTENDED
     outside = session(person((70, 80)), held=(0, 80), schedule=span(0, 60))
-    assert only([outside], Policy()).verdict is Verdict.NOT_ENOUGH
+    assert only([outside], Policy()).verdict is AttendanceResult.NOT_ENOUGH
 
 
 def test_a_meeting_of_unknown_length_has_no_shares() -> None:
     one = session(person((0, 30)), start=None)
     attended = only([one])
-    assert (attended.verdict, attended.share, attended.net) == (Verdict.UNKNOWN, None, 30 * MINUTE)
-    assert only([one], Policy(Threshold(time=30 * MINUTE))).verdict is Verdict.ATTENDED
+    assert (attended.verdict, attended.share, attended.net) == (AttendanceResult.UNKNOWN, None, 30 * MINUTE)
+    assert only([one], Policy(Threshold(time=30 * MINUTE))).verdict is AttendanceResult.ATTENDED
 
 
 def test_time_without_hours_is_counted_as_far_as_it_fits() -> None:
@@ -207,7 +215,10 @@ def test_a_series_has_a_result_a_date_and_a_total() -> None:
     found = evaluate(dates, EIGHTY, expected)
     assert names(found.people) == ["Eva", "Ben", "Ana"]  # who was absent first
     eva, ben, ana = found.people
-    assert [each.verdict for each in ana.by_day.values()] == [Verdict.ATTENDED, Verdict.NOT_ENOUGH]
+    assert [each.verdict for each in ana.by_day.values()] == [
+        AttendanceResult.ATTENDED,
+        AttendanceResult.NOT_ENOUGH,
+    ]
     assert (ana.days_attended, ana.net, ana.length, ana.share) == (
         1,
         80 * MINUTE,
@@ -215,7 +226,10 @@ def test_a_series_has_a_result_a_date_and_a_total() -> None:
         Fraction(4, 5),
     )
     assert (ben.days_attended, ben.share) == (1, Fraction(1, 2))
-    assert [each.verdict for each in eva.by_day.values()] == [Verdict.ABSENT, Verdict.ABSENT]
+    assert [each.verdict for each in eva.by_day.values()] == [
+        AttendanceResult.ABSENT,
+        AttendanceResult.ABSENT,
+    ]
     assert (eva.days_attended, eva.dates, eva.share) == (0, 2, Fraction(0))
 
 
@@ -225,7 +239,7 @@ def test_somebody_expected_on_one_date_is_absent_on_that_alone() -> None:
     dates = [session(person((0, 60))), session(person((week, week + 40)), held=(week, week + 40))]
     expected = [Expected(BEN, (), days=frozenset({later})), Expected(ANA, (), days=frozenset({later}))]
     ben, ana = evaluate(dates, EIGHTY, expected).people
-    assert {day: each.verdict for day, each in ben.by_day.items()} == {later: Verdict.ABSENT}
+    assert {day: each.verdict for day, each in ben.by_day.items()} == {later: AttendanceResult.ABSENT}
     assert (ben.dates, ben.length) == (1, 40 * MINUTE)
     assert list(ana.by_day) == [DAY, later]  # who comes uninvited counts too
 
@@ -275,7 +289,7 @@ def test_a_name_alone_is_shown_and_never_counted() -> None:
         [session(nameless, other)], EIGHTY, [Expected(ANA, (), "Ana Lopez"), Expected(EVA, (), "Eva")]
     )
     ana, eva = found.people
-    assert ana.by_day[DAY].verdict is Verdict.ABSENT
+    assert ana.by_day[DAY].verdict is AttendanceResult.ABSENT
     assert ana.possible == (
         "Ana Lopez <lopez@fabrikam.example>, 30 min",
         "ana  LOPEZ (no address), 60 min on 2026-11-23",
@@ -302,7 +316,7 @@ def test_without_a_roster_the_people_are_those_who_came() -> None:
 # Invited and registered
 
 
-def invited(*people: Invitee, report: Presence | None = None) -> MeetingSession:
+def invited(*people: Invitee, report: Presence | None = None) -> TrainingSession:
     """A session whose report has a list of invitees."""
     read = attendance.read_session({"id": "r"}, {}, DAY, InviteeList(ListState.COMPLETE, people))
     return session(*([report] if report else ()), invited=read.invited)
@@ -330,7 +344,7 @@ def test_those_who_were_invited_are_expected_on_their_dates() -> None:
     ]  # fmt: skip
     absent = {
         each.object_id or each.address: [
-            day for day, at_day in each.by_day.items() if at_day.verdict is Verdict.ABSENT
+            day for day, at_day in each.by_day.items() if at_day.verdict is AttendanceResult.ABSENT
         ]
         for each in attendance.evaluate(occasions, EIGHTY, people).people
     }
@@ -457,7 +471,7 @@ SCHEDULES = st.sampled_from([None, span(0, 60), span(-10, 30)])
 
 
 @st.composite
-def meetings(draw: st.DrawFn) -> list[MeetingSession]:
+def meetings(draw: st.DrawFn) -> list[TrainingSession]:
     """Sessions of one meeting, as reports of Graph can have them."""
     held = draw(st.lists(HELD, min_size=1, max_size=3, unique=True))
     return [session(*draw(RECORDS), held=each, schedule=draw(SCHEDULES)) for each in held]
@@ -474,7 +488,7 @@ POLICIES = st.builds(
 
 
 @given(meetings(), POLICIES)
-def test_nobody_attends_more_than_there_was(held: list[MeetingSession], policy: Policy) -> None:
+def test_nobody_attends_more_than_there_was(held: list[TrainingSession], policy: Policy) -> None:
     found = evaluate(held, policy, ROSTER)
     lengths = {each.day: each.length for each in found.occasions}
     for each in (*found.people, *found.others):
@@ -493,9 +507,9 @@ def test_nobody_attends_more_than_there_was(held: list[MeetingSession], policy: 
 
 @given(meetings(), POLICIES, st.randoms(use_true_random=False))
 def test_order_and_repetition_change_nothing(
-    held: list[MeetingSession], policy: Policy, chance: random.Random
+    held: list[TrainingSession], policy: Policy, chance: random.Random
 ) -> None:
-    def shuffled(one: MeetingSession) -> MeetingSession:
+    def shuffled(one: TrainingSession) -> TrainingSession:
         return replace(one, records=tuple(chance.sample(one.records * 2, len(one.records) * 2)))
 
     again = [shuffled(each) for each in (*held, held[0])]
@@ -515,7 +529,7 @@ def test_more_presence_is_never_less_attendance(some: list[Any], more: list[Any]
     less = judge([("r", person(*some))], occasion, EIGHTY)
     most = judge([("r", person(*some, *more))], occasion, EIGHTY)
     assert most.net >= less.net
-    assert not (less.verdict is Verdict.ATTENDED and most.verdict is Verdict.NOT_ENOUGH)
+    assert not (less.verdict is AttendanceResult.ATTENDED and most.verdict is AttendanceResult.NOT_ENOUGH)
     together = judge([("r", person(*some)), ("s", person(*more))], occasion, EIGHTY)
     assert together.net == most.net
 
@@ -532,7 +546,7 @@ def test_to_leave_and_join_again_at_once_changes_nothing(stays: list[tuple[int, 
 
 
 @given(meetings(), POLICIES)
-def test_everybody_is_somewhere_once(held: list[MeetingSession], policy: Policy) -> None:
+def test_everybody_is_somewhere_once(held: list[TrainingSession], policy: Policy) -> None:
     found = evaluate(held, policy, ROSTER)
     assert len(found.people) == len(ROSTER)
     nobody = sum(each.key is None for one in held for each in set(one.records))

@@ -55,6 +55,7 @@ def test_the_sheet_of_a_date_has_a_row_for_each_with_exact_values() -> None:
         "firstJoin": "2026-11-23T09:08:00Z",
         "lastLeave": "2026-11-23T10:00:00Z",
         "role": "Attendee",
+        "caveats": "notFinal",
     }
 
 
@@ -67,6 +68,9 @@ def test_a_series_has_columns_for_each_date_and_a_total() -> None:
         "2026-11-16 result": "attended", "2026-11-16 minutes": 54.0, "2026-11-16 percent": 90.0,
         "2026-11-23 result": "not enough, late", "2026-11-23 minutes": 47.0, "2026-11-23 percent": 78.3,
     } == ben  # fmt: skip
+    hugo = next(row for row in rows(sheets[0]) if row["list"] == "not recognized")
+    assert (hugo["name"], hugo["2026-11-16 result"], hugo["2026-11-23 minutes"]) == ("Hugo Lind", None, 35.0)
+    assert {row["caveats"] for row in rows(sheets[0])} == {"2026-11-23: notFinal"}
     assert [each.name for each in results.sheets(ONE)] == ["2026-11-23", "notes"]
 
 
@@ -87,6 +91,7 @@ def test_json_has_the_whole_result_and_is_json() -> None:
     assert (hugo["datesAttended"], hugo["roster"]) == (0, {"Department": "IT"})
     assert [each["name"] for each in content["notExpected"]] == ["Tim Trainer"]
     assert [each["name"] for each in content["notRecognized"]] == ["Hugo Lind"]
+    assert [each["caveats"] for each in content["dates"]] == [[], ["notFinal"]]
     assert (content["expectedFrom"], content["notes"]) == ("roster", list(BOTH.notes))
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from ...errors import WrongUsage
 from .. import options, output
@@ -23,6 +22,7 @@ from ..training import attendance, gathering, results, roster
 from ..training.attendance import ANY_TIME, Policy
 from ..training.page import render_page
 from ..training.results import Account
+from ..training.terminal import print_account
 
 
 class TrainingFormat(StrEnum):
@@ -198,7 +198,7 @@ def _write(account: Account, form: TrainingFormat, file: Path | None) -> None:
     """Write the result in a format, to a file or to stdout; notes that it cannot hold go to stderr."""
     match form:
         case TrainingFormat.TABLE:
-            _print_account(account)
+            print_account(account)
         case TrainingFormat.JSON:
             output.write_json(json.dumps(results.content_json(account), ensure_ascii=False).encode(), file)
         case TrainingFormat.HTML:
@@ -213,21 +213,3 @@ def _write(account: Account, form: TrainingFormat, file: Path | None) -> None:
             workbook = io.BytesIO()
             write_workbook(results.sheets(account), workbook)
             output.write_output(workbook.getvalue(), file)
-
-
-def _print_account(account: Account) -> None:
-    """Print tables and sentences for people."""
-    console = output.stdout()
-    lines = [account.title, *results.describe_rules(account)]
-    for each in account.occasions:
-        lines += [f"{each.day}: {results.describe_occasion(account, each)}"]
-        lines += [f"{each.day}: {results.describe_counts(account, each)}"]
-    for line in lines:
-        console.print(Text(output.single_line(line)), soft_wrap=True)
-    for heading, rows in results.terminal_tables(account):
-        console.print(Text(f"\n{heading}"), soft_wrap=True)
-        output.print_table(rows)
-    if account.notes:
-        console.print()
-    for note in account.notes:
-        console.print(Text(f"Note: {output.single_line(note)}"), soft_wrap=True)

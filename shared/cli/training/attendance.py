@@ -35,7 +35,7 @@ _ERASED = "erased-"  # an erased attendance record's id begins so
 type Span = tuple[datetime, datetime]
 
 
-class Verdict(StrEnum):
+class AttendanceResult(StrEnum):
     """The result of a person on one date. UNKNOWN: there is a record, but no length to compare it with."""
 
     ATTENDED = "attended"
@@ -147,7 +147,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class MeetingSession:
+class TrainingSession:
     """A report: one session of the meeting. `day` is the partition of its blob.
 
     `invited` are those who were invited or registered, None if that is unknown; `is_list_cut`: there are more.
@@ -187,7 +187,7 @@ class Occasion:
     """
 
     day: date
-    sessions: tuple[MeetingSession, ...]
+    sessions: tuple[TrainingSession, ...]
     basis: Basis
     spans: tuple[Span, ...]
     schedule: Span | None
@@ -206,7 +206,7 @@ class Attended:
     end, both at least zero, and None if unknown. `lacks_times`: a part of the presence has no times.
     """
 
-    verdict: Verdict
+    verdict: AttendanceResult
     net: timedelta = ZERO
     share: Fraction | None = None
     late: timedelta | None = None
@@ -242,7 +242,7 @@ class Participation:
     @property
     def days_attended(self) -> int:
         """On how many dates the attendance was enough."""
-        return sum(each.verdict is Verdict.ATTENDED for each in self.by_day.values())
+        return sum(each.verdict is AttendanceResult.ATTENDED for each in self.by_day.values())
 
     @property
     def share(self) -> Fraction | None:
@@ -306,13 +306,13 @@ def read_session(
     line: Mapping[str, Any],
     day: date,
     found: InviteeList | None = None,
-) -> MeetingSession:
+) -> TrainingSession:
     """Return the session in a report.
 
     `line` is its line of the index, `day` the partition of its blob, `found` the list of its invitees.
     """
     meeting = rows.meeting_row(report, line)
-    return MeetingSession(
+    return TrainingSession(
         report_id=meeting["reportId"] or "",
         day=day,
         start=_parse(meeting["meetingStart"]),
@@ -400,13 +400,13 @@ def _registration_token(registration: str) -> str:
     return f"registration:{registration.strip().lower()}"
 
 
-def find_occasions(sessions: Iterable[MeetingSession], policy: Policy) -> tuple[Occasion, ...]:
+def find_occasions(sessions: Iterable[TrainingSession], policy: Policy) -> tuple[Occasion, ...]:
     """Gather sessions to occasions, by date.
 
     Raises ValueError if the policy is of a schedule that is unknown.
     """
     unique = {each.report_id: each for each in sorted(sessions, key=lambda each: each.day)}
-    groups: list[list[MeetingSession]] = []
+    groups: list[list[TrainingSession]] = []
     latest = datetime.min.replace(tzinfo=UTC)
     for each in sorted(unique.values(), key=lambda each: (each.begin, each.report_id)):
         if groups and (
@@ -419,11 +419,11 @@ def find_occasions(sessions: Iterable[MeetingSession], policy: Policy) -> tuple[
     return tuple(_occasion(tuple(group), policy) for group in groups)
 
 
-def _local_day(session: MeetingSession, policy: Policy) -> date:
+def _local_day(session: TrainingSession, policy: Policy) -> date:
     return session.begin.astimezone(policy.zone).date()
 
 
-def _occasion(sessions: tuple[MeetingSession, ...], policy: Policy) -> Occasion:
+def _occasion(sessions: tuple[TrainingSession, ...], policy: Policy) -> Occasion:
     day = _local_day(sessions[0], policy)
     schedule = next((each.schedule for each in reversed(sessions) if each.schedule), None)
     measure = policy.measure or Measure(Basis.SCHEDULE if schedule else Basis.MEETING)
@@ -454,7 +454,7 @@ def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy:
     """Judge one person on one date by the records of that person, each with its report's id."""
     records = set(presences)
     if not records:
-        return Attended(Verdict.ABSENT, share=_share(ZERO, occasion.length))
+        return Attended(AttendanceResult.ABSENT, share=_share(ZERO, occasion.length))
     stays = rows.merge_spans([stay for _, each in records for stay in each.stays])
     untimed = sum((each.untimed for _, each in records), ZERO)
     inside = clip(stays, occasion.spans) if occasion.spans else stays
@@ -466,7 +466,7 @@ def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy:
     shown = [stay for stay in stays if clip([stay], occasion.spans)] or stays
     is_enough = policy.at_least.is_reached(net, occasion.length)
     return Attended(
-        verdict=Verdict.UNKNOWN if is_enough is None else _VERDICTS[is_enough],
+        verdict=AttendanceResult.UNKNOWN if is_enough is None else _VERDICTS[is_enough],
         net=net,
         share=_share(net, occasion.length),
         late=late,
@@ -480,7 +480,7 @@ def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy:
     )
 
 
-_VERDICTS = {True: Verdict.ATTENDED, False: Verdict.NOT_ENOUGH}
+_VERDICTS = {True: AttendanceResult.ATTENDED, False: AttendanceResult.NOT_ENOUGH}
 
 
 def _exceeds(length: timedelta | None, limit: timedelta | None) -> bool:
@@ -639,7 +639,7 @@ def _in_order(people: Iterable[Participation]) -> tuple[Participation, ...]:
     """Those who were absent first, then those who attended too little."""
 
     def order(person: Participation) -> tuple[object, ...]:
-        attended = [each for each in person.by_day.values() if each.verdict is not Verdict.ABSENT]
+        attended = [each for each in person.by_day.values() if each.verdict is not AttendanceResult.ABSENT]
         return (
             person.days_attended,
             len(attended),

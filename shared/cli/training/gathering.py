@@ -23,8 +23,8 @@ from ...ledger.record import Result
 from ...storage.blobs import run_in_parallel
 from .. import options, output, reading
 from . import attendance, results
-from .attendance import MeetingSession, Policy
-from .results import Account, Source
+from .attendance import Policy, TrainingSession
+from .results import Account, ExpectedFrom
 from .roster import Roster
 
 ONE_DAY = timedelta(days=1)
@@ -42,7 +42,7 @@ class FoundSessions:
     """
 
     days: Sequence[date]
-    sessions: tuple[MeetingSession, ...]
+    sessions: tuple[TrainingSession, ...]
     report: str | None
     open_days: tuple[date, ...]
     unreported: Mapping[str, int]
@@ -127,7 +127,7 @@ def _describe_nothing(days: Sequence[date], unreported: Mapping[str, int]) -> st
     return f"No report of such a meeting is stored {options.format_days(days)}: see --from and --to.{known}"
 
 
-def _read(container: ContainerClient, reports: Sequence[ReportSummary]) -> tuple[MeetingSession, ...]:
+def _read(container: ContainerClient, reports: Sequence[ReportSummary]) -> tuple[TrainingSession, ...]:
     """Read reports. Raises AttendanceError for one that is gone meanwhile."""
     read = list(reading.read_bodies(container, reports))
     if len(read) < len(reports):
@@ -159,6 +159,6 @@ def evaluate(found: FoundSessions, policy: Policy, roster: Roster | None) -> Acc
         invited=invited and invited[1],
         more=roster.notes if roster else (),
     )
-    source = Source.ROSTER if roster else Source.INVITEES if invited else None
+    source = ExpectedFrom.ROSTER if roster else ExpectedFrom.INVITEES if invited else None
     subjects = [session.subject for each in occasions for session in each.sessions if session.subject]
-    return Account(training, subjects[-1] if subjects else "", source, notes)
+    return Account(training, subjects[-1] if subjects else "", source, notes, frozenset(found.open_days))

@@ -13,7 +13,7 @@ from ...health.html import element
 from ..draw.document import render_document
 from ..draw.timeline import sanitize
 from . import results
-from .attendance import Attended, Occasion, Participation, Unrecognized, Verdict
+from .attendance import AttendanceResult, Attended, Occasion, Participation, Unrecognized
 from .results import Account
 
 MOST_UPRIGHT = 5  # dates; more need paper across
@@ -38,10 +38,10 @@ tbody th { overflow-wrap: break-word; min-width: 8em; } .address { overflow-wrap
 """
 _ACROSS = "@page { size: landscape; }\n"
 _CLASSES = {
-    Verdict.ABSENT: "absent",
-    Verdict.NOT_ENOUGH: "short",
-    Verdict.UNKNOWN: "short",
-    Verdict.ATTENDED: "attended",
+    AttendanceResult.ABSENT: "absent",
+    AttendanceResult.NOT_ENOUGH: "short",
+    AttendanceResult.UNKNOWN: "short",
+    AttendanceResult.ATTENDED: "attended",
 }
 _CELLS = {"Address": "address", "Result": "result", "Possibly": "possible", "Joined": "time", "Left": "time"}
 _NUMBERS = frozenset({"Minutes", "Share", "Late (min)", "Early (min)", "Dates"})

@@ -15,6 +15,7 @@ from typing import Any
 from ..draw.timeline import UNKNOWN_NAME, sanitize
 from ..export.spreadsheets import Cell, Sheet
 from .attendance import (
+    AttendanceResult,
     Attended,
     Basis,
     Occasion,
@@ -22,13 +23,17 @@ from .attendance import (
     Policy,
     Training,
     Unrecognized,
-    Verdict,
     clip,
     minutes,
     percent,
 )
 
-_ORDER = (Verdict.ABSENT, Verdict.NOT_ENOUGH, Verdict.UNKNOWN, Verdict.ATTENDED)
+_ORDER = (
+    AttendanceResult.ABSENT,
+    AttendanceResult.NOT_ENOUGH,
+    AttendanceResult.UNKNOWN,
+    AttendanceResult.ATTENDED,
+)
 EXPECTED, ATTENDEE, OTHER, UNRECOGNIZED = "expected", "attendee", "not expected", "not recognized"
 _COUNTED = {
     Basis.SCHEDULE: "the schedule",
@@ -52,7 +57,7 @@ _ATTENDED = (
 _TOTAL = ("datesAttended", "dates", "minutes", "percent")
 
 
-class Source(StrEnum):
+class ExpectedFrom(StrEnum):
     """From where it is known who was expected."""
 
     ROSTER = "roster"
@@ -61,12 +66,16 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """A training, what it is about, from where it is known who was expected, and what has to be known about it."""
+    """A training, what it is about, from where it is known who was expected, and what has to be known about it.
+
+    `open_days` are days of its reports that are not final yet.
+    """
 
     training: Training
     subject: str
-    source: Source | None = None
+    source: ExpectedFrom | None = None
     notes: tuple[str, ...] = ()
+    open_days: frozenset[date] = frozenset()
 
     @property
     def policy(self) -> Policy:
@@ -89,13 +98,32 @@ class Account:
         return tuple(dict.fromkeys(name for each in self.training.people for name in each.more))
 
 
+class Caveat(StrEnum):
+    """What may make the result of a date wrong."""
+
+    PARTIAL = "partial"
+    ERASED = "erased"
+    NOT_FINAL = "notFinal"
+
+
+def caveats(account: Account, occasion: Occasion) -> list[Caveat]:
+    """Return what may make the result of a date wrong."""
+    sessions = occasion.sessions
+    found = {
+        Caveat.PARTIAL: any(each.is_partial for each in sessions),
+        Caveat.ERASED: any(each.is_erased for each in sessions),
+        Caveat.NOT_FINAL: any(each.day in account.open_days for each in sessions),
+    }
+    return [each for each, is_so in found.items() if is_so]
+
+
 def describe_rules(account: Account) -> Iterator[str]:
     """Say which rules were used, and who was expected."""
     policy, number = account.policy, len(account.training.people)
     match account.source:
-        case Source.ROSTER:
+        case ExpectedFrom.ROSTER:
             yield f"Expected: {_count(number, 'person', 'people')} of the roster."
-        case Source.INVITEES:
+        case ExpectedFrom.INVITEES:
             yield f"Expected: {_count(number, 'person', 'people')} who were invited or registered."
         case None:
             yield "Expected: unknown, because no roster is given and no list of invitees is there. Nobody is absent."
@@ -129,7 +157,7 @@ def describe_counts(account: Account, occasion: Occasion) -> str:
     """Count the results of a date."""
     found = [each for person in account.training.people if (each := person.by_day.get(occasion.day))]
     counts = Counter(each.verdict for each in found)
-    parts = [f"{counts[verdict]:,} {verdict}" for verdict in Verdict if counts[verdict]]
+    parts = [f"{counts[verdict]:,} {verdict}" for verdict in AttendanceResult if counts[verdict]]
     parts += [f"{late:,} late"] if (late := sum(each.is_late for each in found)) else []
     parts += [f"{early:,} left early"] if (early := sum(each.has_left_early for each in found)) else []
     others = sum(occasion.day in each.by_day for each in account.training.others)
@@ -255,9 +283,9 @@ def brief_result(attended: Attended | None) -> str:
     """Return the result for a column of many dates: `52 min, late`."""
     if attended is None:
         return ""
-    if attended.verdict is Verdict.ABSENT:
+    if attended.verdict is AttendanceResult.ABSENT:
         return str(attended.verdict)
-    said = say_result(attended).removeprefix(f"{Verdict.ATTENDED}").removeprefix(", ")
+    said = say_result(attended).removeprefix(f"{AttendanceResult.ATTENDED}").removeprefix(", ")
     return ", ".join(filter(None, [f"{minutes(attended.net):g} min", said]))
 
 
@@ -271,7 +299,7 @@ def date_cells(account: Account, attended: Attended) -> dict[str, str]:
     def length(value: timedelta | None) -> str:
         return "" if value is None or value <= timedelta() else f"{minutes(value):g}"
 
-    is_absent = attended.verdict is Verdict.ABSENT
+    is_absent = attended.verdict is AttendanceResult.ABSENT
     return {
         "Result": say_result(attended),
         "Minutes": "" if is_absent else f"{minutes(attended.net):g}",
@@ -293,80 +321,69 @@ def total_cells(account: Account, person: Participation) -> dict[str, str]:
     }
 
 
-def terminal_tables(account: Account) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Yield the tables for a terminal, each with its heading; of several dates, the totals."""
-    training, days = account.training, [each.day for each in account.occasions]
-
-    def row(person: Participation) -> dict[str, str]:
-        if len(days) > 1:
-            return {"Who": who(person), **total_cells(account, person)}
-        return {"Who": who(person), **date_cells(account, person.by_day[days[0]])}
-
-    for heading, people in (("People", training.people), ("Not expected", training.others)):
-        listed = [(person, row(person)) for person in people if person.by_day]
-        if any(person.possible for person, _ in listed):
-            listed = [(person, cells | {"Possibly": "; ".join(person.possible)}) for person, cells in listed]
-        if listed:
-            yield heading, [cells for _, cells in listed]
-    if training.unrecognized:
-        yield (
-            "Not recognized",
-            [
-                {
-                    "Who": who(each),
-                    "Kind": each.kind,
-                    "Date": str(each.day),
-                    **date_cells(account, each.attended),
-                }
-                for each in training.unrecognized
-            ],
-        )
-
-
 # For programs and spreadsheets.
 
 
 def date_sheet(account: Account, occasion: Occasion) -> Sheet:
     """Return the sheet of a date: a row for each person, also of those who were not expected."""
     training, day = account.training, occasion.day
-    kind = EXPECTED if training.has_expected else ATTENDEE
-    rows: list[list[Cell]] = []
-    for group, people in ((kind, training.people), (OTHER, training.others)):
-        for each, attended in people_of(people, day):
-            rows.append(
-                [day.isoformat(), group, *_person_cells(account, each), *_values(account, attended).values()]
-            )
-    for nobody in training.unrecognized:
-        if nobody.day == day:
-            person: list[Cell] = ["(erased)" if nobody.is_erased else nobody.name or None, None, None]
-            blank: list[Cell] = [None] * (len(account.more) + len(_FOUND))
-            rows.append(
-                [day.isoformat(), UNRECOGNIZED, *person, *blank, *_values(account, nobody.attended).values()]
-            )
-    columns = ("date", "list", *_PERSON, *_unique(account.more), *_FOUND, *_ATTENDED)
+    known = ", ".join(caveats(account, occasion)) or None
+    found: list[tuple[str, Participation | Unrecognized, Attended]] = [
+        *((_group(account), person, attended) for person, attended in people_of(training.people, day)),
+        *((OTHER, person, attended) for person, attended in people_of(training.others, day)),
+        *((UNRECOGNIZED, each, each.attended) for each in training.unrecognized if each.day == day),
+    ]
+    rows = [
+        [day.isoformat(), group, *_person_cells(account, person), *_values(account, attended).values(), known]
+        for group, person, attended in found
+    ]
+    columns = ("date", "list", *_PERSON, *_unique(account.more), *_FOUND, *_ATTENDED, "caveats")
     return Sheet(day.isoformat(), columns, rows)
 
 
 def total_sheet(account: Account) -> Sheet:
     """Return the sheet of all dates: a row for each person, and three columns for each date."""
-    training = account.training
-    kind = EXPECTED if training.has_expected else ATTENDEE
+    training, occasions = account.training, account.occasions
+    known = "; ".join(
+        f"{each.day}: {', '.join(found)}" for each in occasions if (found := caveats(account, each))
+    )
     rows: list[list[Cell]] = []
-    for group, people in ((kind, training.people), (OTHER, training.others)):
+    for group, people in ((_group(account), training.people), (OTHER, training.others)):
         for each in people:
-            cells: list[Cell] = []
-            for occasion in account.occasions:
-                attended = each.by_day.get(occasion.day)
-                if attended is None:
-                    cells += [None, None, None]
-                    continue
-                values = _values(account, attended)
-                cells += [say_result(attended), values["minutes"], values["percent"]]
             share = None if each.share is None else percent(each.share)
             total: list[Cell] = [each.days_attended, each.dates, minutes(each.net), share]
-            rows.append([group, *_person_cells(account, each), *total, *cells])
-    days = [f"{each.day} {name}" for each in account.occasions for name in ("result", "minutes", "percent")]
-    return Sheet("total", ("list", *_PERSON, *_unique(account.more), *_FOUND, *_TOTAL, *days), rows)
+            rows.append(
+                [
+                    group,
+                    *_person_cells(account, each),
+                    *total,
+                    *_date_cells(account, each.by_day),
+                    known or None,
+                ]
+            )
+    for nobody in training.unrecognized:
+        cells = _date_cells(account, {nobody.day: nobody.attended})
+        rows.append(
+            [UNRECOGNIZED, *_person_cells(account, nobody), None, None, None, None, *cells, known or None]
+        )
+    days = [f"{each.day} {name}" for each in occasions for name in ("result", "minutes", "percent")]
+    return Sheet(
+        "total", ("list", *_PERSON, *_unique(account.more), *_FOUND, *_TOTAL, *days, "caveats"), rows
+    )
+
+
+def _group(account: Account) -> str:
+    return EXPECTED if account.training.has_expected else ATTENDEE
+
+
+def _date_cells(account: Account, by_day: Mapping[date, Attended]) -> list[Cell]:
+    """Return three cells for each date."""
+    cells: list[Cell] = []
+    for occasion in account.occasions:
+        attended = by_day.get(occasion.day)
+        values = _values(account, attended) if attended else {}
+        cells += [say_result(attended) if attended else None, values.get("minutes"), values.get("percent")]
+    return cells
 
 
 def sheets(account: Account) -> list[Sheet]:
@@ -396,6 +413,7 @@ def content_json(account: Account) -> dict[str, Any]:
                 "of": each.basis,
                 "counted": [{"start": _iso(account, a), "end": _iso(account, b)} for a, b in each.spans],
                 "minutes": minutes(each.length),
+                "caveats": caveats(account, each),
                 "sessions": [
                     {
                         "reportId": session.report_id,
@@ -448,7 +466,10 @@ def _person_json(account: Account, person: Participation) -> dict[str, Any]:
     }
 
 
-def _person_cells(account: Account, person: Participation) -> list[Cell]:
+def _person_cells(account: Account, person: Participation | Unrecognized) -> list[Cell]:
+    if isinstance(person, Unrecognized):
+        name = "(erased)" if person.is_erased else person.name or None
+        return [name, None, None, *([None] * (len(account.more) + len(_FOUND)))]
     more = [person.more.get(name) or None for name in account.more]
     found = ["; ".join(person.matched_by) or None, "; ".join(person.possible) or None]
     return [person.name or None, person.address, person.object_id, *more, *found]
@@ -456,7 +477,7 @@ def _person_cells(account: Account, person: Participation) -> list[Cell]:
 
 def _unique(names: Sequence[str]) -> Iterator[str]:
     """The roster's columns; one that is named like a column of the result says whose it is."""
-    taken = {"date", "list", *_PERSON, *_FOUND, *_ATTENDED, *_TOTAL}
+    taken = {"date", "list", "caveats", *_PERSON, *_FOUND, *_ATTENDED, *_TOTAL}
     return (f"{name} (roster)" if name in taken else name for name in names)
 
 
