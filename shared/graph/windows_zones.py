@@ -10,7 +10,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 # fmt: off
-_IANA = {
+IANA = {
     "AUS Central Standard Time": "Australia/Darwin",
     "AUS Eastern Standard Time": "Australia/Sydney",
     "Afghanistan Standard Time": "Asia/Kabul",
@@ -155,7 +155,7 @@ _IANA = {
     "Yukon Standard Time": "America/Whitehorse",
 }
 # fmt: on
-_BY_NAME = {name.lower(): zone for name, zone in _IANA.items()}
+_BY_NAME = {name.lower(): zone for name, zone in IANA.items()}
 
 
 def find_zone(name: str) -> ZoneInfo | None:
