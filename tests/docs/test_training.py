@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli.training import attendance, roster
-from shared.cli.training.attendance import Policy, TrainingSession, percent
+from shared.cli.training import policy, roster
+from shared.cli.training.lengths import percent
+from shared.cli.training.policy import Policy
 from shared.cli.training.results import Caveat
+from shared.cli.training.sessions import TrainingSession
 from shared.cli.training.terminal import print_account
 from tests.support.training import account
 from tests.unit.test_training import NINE, at, only, person, session
@@ -29,7 +31,7 @@ def test_the_example_is_computed_as_it_says(of: str, share: float) -> None:
         session(person((5, 20)), held=(0, 20)),
         session(person((30, 55)), held=(30, 60)),
     ]
-    found = only(held, Policy(measure=attendance.parse_measure(of)))
+    found = only(held, Policy(measure=policy.parse_measure(of)))
     assert found.share is not None
     assert (at(0), percent(found.share)) == (NINE, share)
     assert (found.late, found.left_early) == (timedelta(minutes=5), timedelta(minutes=5))

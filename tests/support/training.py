@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from shared.cli.training import attendance, results
-from shared.cli.training.attendance import Policy, Presence, TrainingSession
+from shared.cli.training import attendance, matching, policy, sentences
+from shared.cli.training.policy import Policy
 from shared.cli.training.results import Account, ExpectedFrom
 from shared.cli.training.roster import parse_roster
+from shared.cli.training.sessions import Presence, TrainingSession
 
 NINE = datetime(2026, 11, 16, 9, tzinfo=UTC)
 WEEK = 7 * 24 * 60
@@ -27,7 +28,7 @@ Dana Wright;dana@contoso.example;IT
 Hugo Lind;h.lind@contoso.example;IT
 """
 POLICY = Policy(
-    attendance.parse_threshold("80%"),
+    policy.parse_threshold("80%"),
     late_after=timedelta(minutes=5),
     left_early=timedelta(minutes=5),
 )
@@ -47,8 +48,8 @@ def account(dates: int = 2, policy: Policy = POLICY, subject: str = "Fire safety
                  _person("Hugo Lind", WEEK + 25, WEEK + 60, is_known=False)),
     ]  # fmt: skip
     occasions = attendance.find_occasions(sessions, policy)[-dates:]
-    training = attendance.evaluate(occasions, policy, roster.people)
-    notes = results.describe_notes(
+    training = matching.evaluate(occasions, policy, roster.people)
+    notes = sentences.describe_notes(
         training, open_days=[occasions[-1].day], unreported={}, invited=None, more=roster.notes
     )
     return Account(training, subject, ExpectedFrom.ROSTER, notes, frozenset({occasions[-1].day}))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli.training.attendance import Expected
 from shared.cli.training.roster import RosterError, parse_roster
+from shared.cli.training.sessions import Expected
 
 ANA, BEN = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "ab")
 

@@ -14,32 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli.training import attendance
-from shared.cli.training.attendance import (
-    AttendanceResult,
-    Attended,
-    Basis,
-    Expected,
-    Measure,
-    Participation,
-    Policy,
-    Presence,
-    Span,
-    Threshold,
-    Training,
-    TrainingSession,
-    find_occasions,
-    judge,
-    minutes,
-    percent,
-)
+from shared.cli.training import matching, sessions
+from shared.cli.training import policy as rules
+from shared.cli.training.attendance import AttendanceResult, Attended, find_occasions, judge
+from shared.cli.training.lengths import Span, minutes, percent
+from shared.cli.training.matching import Participation, Training
+from shared.cli.training.policy import Basis, Measure, Policy, Threshold
+from shared.cli.training.sessions import Expected, Presence, TrainingSession
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 
 NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 DAY = NINE.date()
 ANA, BEN, EVA = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abe")
 MINUTE = timedelta(minutes=1)
-EIGHTY = Policy(attendance.parse_threshold("80%"))
+EIGHTY = Policy(rules.parse_threshold("80%"))
 
 
 def at(minute: float) -> datetime:
@@ -74,7 +62,7 @@ def session(*records: Presence, held: tuple[float, float] = (0, 60), **more: Any
 def evaluate(
     sessions: Iterable[TrainingSession], policy: Policy = EIGHTY, expected: list[Expected] | None = None
 ) -> Training:
-    return attendance.evaluate(find_occasions(sessions, policy), policy, expected)
+    return matching.evaluate(find_occasions(sessions, policy), policy, expected)
 
 
 def only(sessions: Iterable[TrainingSession], policy: Policy = EIGHTY) -> Attended:
@@ -148,10 +136,10 @@ def test_a_session_in_which_somebody_tried_the_link_makes_nobody_late_for_the_sc
 
 
 def test_hours_are_those_of_the_date_in_the_zone_also_past_midnight() -> None:
-    berlin = Policy(measure=attendance.parse_measure("10:00-10:30"), zone=ZoneInfo("Europe/Berlin"))
+    berlin = Policy(measure=rules.parse_measure("10:00-10:30"), zone=ZoneInfo("Europe/Berlin"))
     (occasion,) = find_occasions([session(schedule=span(0, 60))], berlin)
     assert (occasion.basis, occasion.spans) == (Basis.HOURS, (span(0, 30),))
-    night = Policy(measure=attendance.parse_measure("23:30-00:30"))
+    night = Policy(measure=rules.parse_measure("23:30-00:30"))
     (occasion,) = find_occasions([session(held=(870, 930))], night)
     assert occasion.spans == (span(870, 930),)
 
@@ -165,7 +153,7 @@ def test_a_schedule_is_demanded_only_where_it_is_known() -> None:
 
 
 def test_minutes_are_compared_as_minutes() -> None:
-    policy = Policy(attendance.parse_threshold("45"))
+    policy = Policy(rules.parse_threshold("45"))
     assert only([session(person((0, 45)))], policy).verdict is AttendanceResult.ATTENDED
     assert only([session(person((0, 44.9)))], policy).verdict is AttendanceResult.NOT_ENOUGH
 
@@ -318,7 +306,7 @@ def test_without_a_roster_the_people_are_those_who_came() -> None:
 
 def invited(*people: Invitee, report: Presence | None = None) -> TrainingSession:
     """A session whose report has a list of invitees."""
-    read = attendance.read_session({"id": "r"}, {}, DAY, InviteeList(ListState.COMPLETE, people))
+    read = sessions.read_session({"id": "r"}, {}, DAY, InviteeList(ListState.COMPLETE, people))
     return session(*([report] if report else ()), invited=read.invited)
 
 
@@ -335,7 +323,7 @@ def test_those_who_were_invited_are_expected_on_their_dates() -> None:
     )
     unknown = session(held=(2 * week, 2 * week + 60))
     occasions = find_occasions([first, second, unknown], EIGHTY)
-    found = attendance.find_invited(occasions)
+    found = matching.find_invited(occasions)
     assert found
     people, days = found
     assert days == {DAY, at(week).date()}
@@ -346,10 +334,10 @@ def test_those_who_were_invited_are_expected_on_their_dates() -> None:
         each.object_id or each.address: [
             day for day, at_day in each.by_day.items() if at_day.verdict is AttendanceResult.ABSENT
         ]
-        for each in attendance.evaluate(occasions, EIGHTY, people).people
+        for each in matching.evaluate(occasions, EIGHTY, people).people
     }
     assert absent == {ANA: [DAY], BEN: [DAY], "team@contoso.example": [DAY]}
-    assert attendance.find_invited(find_occasions([unknown], EIGHTY)) is None
+    assert matching.find_invited(find_occasions([unknown], EIGHTY)) is None
 
 
 def test_a_registration_is_matched_and_a_canceled_one_is_not_expected() -> None:
@@ -361,9 +349,9 @@ def test_a_registration_is_matched_and_a_canceled_one_is_not_expected() -> None:
         report=came,
     )
     occasions = find_occasions([one], EIGHTY)
-    found = attendance.find_invited(occasions)
+    found = matching.find_invited(occasions)
     assert found
-    trained = attendance.evaluate(occasions, EIGHTY, found[0])
+    trained = matching.evaluate(occasions, EIGHTY, found[0])
     assert [(each.name, each.matched_by) for each in trained.people] == [
         ("Eva", ()),
         ("Ana", ("registration",)),
@@ -402,7 +390,7 @@ def test_a_session_is_read_from_a_report_and_its_line() -> None:
         "partial": True,
         "erased": True,
     }
-    read = attendance.read_session(report, line, DAY)
+    read = sessions.read_session(report, line, DAY)
     ana, phone, erased = read.records
     assert (read.schedule, read.is_partial, read.is_erased) == (span(0, 45), True, True)
     assert (ana.object_id, ana.address, ana.role) == (ANA, "ana@contoso.example", "Presenter")
@@ -426,13 +414,13 @@ def test_a_session_is_read_from_a_report_and_its_line() -> None:
 def test_a_threshold_is_a_percentage_or_minutes(
     text: str, share: Fraction | None, length: timedelta | None
 ) -> None:
-    assert attendance.parse_threshold(text) == Threshold(share, length)
+    assert rules.parse_threshold(text) == Threshold(share, length)
 
 
 @pytest.mark.parametrize("text", ["", "0", "0%", "101%", "-5", "80 percent", "1h", "eighty", "80%%", "1e3"])
 def test_other_thresholds_are_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"is neither a percentage, such as 80%, nor minutes, such as 45\."):
-        attendance.parse_threshold(text)
+        rules.parse_threshold(text)
 
 
 @pytest.mark.parametrize(
@@ -440,8 +428,8 @@ def test_other_thresholds_are_refused_by_name(text: str) -> None:
 )
 def test_other_measures_are_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match="is neither schedule, nor meeting, nor hours such as 09:00-10:30"):
-        attendance.parse_measure(text)
-    assert attendance.parse_measure("09:00-10:30").hours == (time(9), time(10, 30))
+        rules.parse_measure(text)
+    assert rules.parse_measure("09:00-10:30").hours == (time(9), time(10, 30))
 
 
 # What holds for any attendance

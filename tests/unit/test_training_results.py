@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from shared.cli.export.spreadsheets import Sheet
-from shared.cli.training import results
-from shared.cli.training.attendance import ANY_TIME, Policy, Training
+from shared.cli.training import sentences, sheets
+from shared.cli.training.matching import Training
 from shared.cli.training.page import render_page
+from shared.cli.training.policy import ANY_TIME, Policy
 from shared.cli.training.results import Account
 from tests.support.training import account
 
@@ -27,7 +28,7 @@ def rows(sheet: Sheet) -> list[dict[str, object]]:
 
 
 def test_the_sheet_of_a_date_has_a_row_for_each_with_exact_values() -> None:
-    found = {row["name"]: row for row in rows(results.date_sheet(ONE, ONE.occasions[0]))}
+    found = {row["name"]: row for row in rows(sheets.date_sheet(ONE, ONE.occasions[0]))}
     assert [(row["name"], row["list"], row["result"]) for row in found.values()] == [
         ("Chidi Okafor", "expected", "absent"),
         ("Hugo Lind", "not recognized", "not enough"),
@@ -60,30 +61,30 @@ def test_the_sheet_of_a_date_has_a_row_for_each_with_exact_values() -> None:
 
 
 def test_a_series_has_columns_for_each_date_and_a_total() -> None:
-    sheets = results.sheets(BOTH)
-    assert [each.name for each in sheets] == ["total", "2026-11-16", "2026-11-23", "notes"]
-    ben = next(row for row in rows(sheets[0]) if row["name"] == "Ben Rowe")
+    made = sheets.sheets(BOTH)
+    assert [each.name for each in made] == ["total", "2026-11-16", "2026-11-23", "notes"]
+    ben = next(row for row in rows(made[0]) if row["name"] == "Ben Rowe")
     assert ben | {
         "datesAttended": 1, "dates": 2, "minutes": 101.0, "percent": 84.1,
         "2026-11-16 result": "attended", "2026-11-16 minutes": 54.0, "2026-11-16 percent": 90.0,
         "2026-11-23 result": "not enough, late", "2026-11-23 minutes": 47.0, "2026-11-23 percent": 78.3,
     } == ben  # fmt: skip
-    hugo = next(row for row in rows(sheets[0]) if row["list"] == "not recognized")
+    hugo = next(row for row in rows(made[0]) if row["list"] == "not recognized")
     assert (hugo["name"], hugo["2026-11-16 result"], hugo["2026-11-23 minutes"]) == ("Hugo Lind", None, 35.0)
-    assert {row["caveats"] for row in rows(sheets[0])} == {"2026-11-23: notFinal"}
-    assert [each.name for each in results.sheets(ONE)] == ["2026-11-23", "notes"]
+    assert {row["caveats"] for row in rows(made[0])} == {"2026-11-23: notFinal"}
+    assert [each.name for each in sheets.sheets(ONE)] == ["2026-11-23", "notes"]
 
 
 def test_a_column_of_the_roster_that_is_named_like_one_of_the_result_says_whose_it_is() -> None:
     people = tuple(replace(each, more={"role": "clerk", "Team": "Blue"}) for each in ONE.training.people)
     mine = replace(ONE, training=replace(ONE.training, people=people))
-    sheet = results.date_sheet(mine, mine.occasions[0])
+    sheet = sheets.date_sheet(mine, mine.occasions[0])
     assert len(set(sheet.columns)) == len(sheet.columns)
     assert {"role (roster)", "Team", "role"} <= set(sheet.columns)
 
 
 def test_json_has_the_whole_result_and_is_json() -> None:
-    content = json.loads(json.dumps(results.content_json(BOTH)))
+    content = json.loads(json.dumps(sheets.content_json(BOTH)))
     assert [each["date"] for each in content["dates"]] == ["2026-11-16", "2026-11-23"]
     assert [len(each["sessions"]) for each in content["dates"]] == [1, 2]
     hugo = next(each for each in content["people"] if each["name"] == "Hugo Lind")
@@ -102,7 +103,7 @@ def test_notes_say_what_may_make_the_result_wrong() -> None:
         replace(partial, sessions=(replace(partial.sessions[0], is_partial=True, is_erased=True),)),
         second,
     )
-    notes = results.describe_notes(
+    notes = sentences.describe_notes(
         replace(training, occasions=changed),
         open_days=[date(2026, 11, 28), date(2026, 11, 29), date(2026, 11, 23)],
         unreported={"accessDenied": 1},
@@ -131,7 +132,7 @@ def test_notes_say_what_may_make_the_result_wrong() -> None:
 
 def test_without_anybody_expected_nobody_is_absent_and_that_is_said() -> None:
     nobody = Training(Policy(ANY_TIME), (), (), (), (), has_expected=False)
-    assert "Nobody is absent." in next(iter(results.describe_rules(Account(nobody, ""))))
+    assert "Nobody is absent." in next(iter(sentences.describe_rules(Account(nobody, ""))))
 
 
 def test_the_page_is_whole_loads_nothing_and_has_every_date() -> None:

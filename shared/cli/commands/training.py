@@ -18,8 +18,7 @@ from .. import options, output
 from ..export.spreadsheets import write_csv, write_workbook
 from ..output import report_errors
 from ..session import OutputFormat, current
-from ..training import attendance, gathering, results, roster
-from ..training.attendance import ANY_TIME, Policy
+from ..training import gathering, policy, roster, sheets
 from ..training.page import render_page
 from ..training.results import Account
 from ..training.terminal import print_account
@@ -80,9 +79,9 @@ def training(
         ),
     ] = None,
     at_least: Annotated[
-        attendance.Threshold | None,
+        policy.Threshold | None,
         typer.Option(
-            parser=_parser(attendance.parse_threshold),
+            parser=_parser(policy.parse_threshold),
             metavar="PERCENT|MINUTES",
             help="The least attendance, such as 80% or 45. Default: any time.",
         ),
@@ -100,9 +99,9 @@ def training(
         ),
     ] = None,
     of: Annotated[
-        attendance.Measure | None,
+        policy.Measure | None,
         typer.Option(
-            parser=_parser(attendance.parse_measure),
+            parser=_parser(policy.parse_measure),
             metavar="schedule|meeting|HH:MM-HH:MM",
             help="The time that counts: the schedule, the meeting as it was held, or these hours of each date. "
             "Default: the schedule if it is known, else the meeting.",
@@ -148,12 +147,14 @@ def training(
     """
     with report_errors():
         chosen = _choose_format(form, file)
-        policy = Policy(at_least or ANY_TIME, _minutes(late_after), _minutes(left_early), of, zone or UTC)
+        rules = policy.Policy(
+            at_least or policy.ANY_TIME, _minutes(late_after), _minutes(left_early), of, zone or UTC
+        )
         days = options.days_between(first, last, options.MONTH)
         text = _asked_for(meeting, series)
         given = _read_roster(roster_file) if roster_file else None
         found = gathering.find_sessions(current().container, text, days)
-        _write(gathering.evaluate(found, policy, given), chosen, file)
+        _write(gathering.evaluate(found, rules, given), chosen, file)
 
 
 def _asked_for(meeting: str | None, series: str | None) -> str:
@@ -200,16 +201,16 @@ def _write(account: Account, form: TrainingFormat, file: Path | None) -> None:
         case TrainingFormat.TABLE:
             print_account(account)
         case TrainingFormat.JSON:
-            output.write_json(json.dumps(results.content_json(account), ensure_ascii=False).encode(), file)
+            output.write_json(json.dumps(sheets.content_json(account), ensure_ascii=False).encode(), file)
         case TrainingFormat.HTML:
             output.write_output(render_page(account).encode("utf-8", "xmlcharrefreplace"), file)
         case TrainingFormat.CSV:
-            sheet, content = results.sheets(account)[0], io.BytesIO()
+            sheet, content = sheets.sheets(account)[0], io.BytesIO()
             write_csv(sheet.columns, sheet.rows, content, mark=file is not None)
             output.write_output(content.getvalue(), file)
             for note in account.notes:
                 output.print_message(f"Note: {note}")
         case TrainingFormat.XLSX:
             workbook = io.BytesIO()
-            write_workbook(results.sheets(account), workbook)
+            write_workbook(sheets.sheets(account), workbook)
             output.write_output(workbook.getvalue(), file)

@@ -22,10 +22,11 @@ from ...ledger.publish import Outcomes
 from ...ledger.record import Result
 from ...storage.blobs import run_in_parallel
 from .. import options, output, reading
-from . import attendance, results
-from .attendance import Policy, TrainingSession
+from . import attendance, matching, sentences, sessions
+from .policy import Policy
 from .results import Account, ExpectedFrom
 from .roster import Roster
+from .sessions import TrainingSession
 
 ONE_DAY = timedelta(days=1)
 AHEAD = 2  # partitions after the last date in which a meeting of it can have ended, in any time zone
@@ -133,7 +134,7 @@ def _read(container: ContainerClient, reports: Sequence[ReportSummary]) -> tuple
     if len(read) < len(reports):
         raise AttendanceError("A report was moved or deleted while it was read: run the same command again.")
     return tuple(
-        attendance.read_session(body, reading.index_fields(report), Outcomes.day_of(report.name), invited)
+        sessions.read_session(body, reading.index_fields(report), Outcomes.day_of(report.name), invited)
         for report, body, invited in read
     )
 
@@ -149,10 +150,10 @@ def evaluate(found: FoundSessions, policy: Policy, roster: Roster | None) -> Acc
         occasions = tuple(each for each in occasions if found.days[0] <= each.day <= found.days[-1])
     if not occasions:
         raise AttendanceError(_describe_nothing(found.days, found.unreported))
-    invited = None if roster else attendance.find_invited(occasions)
+    invited = None if roster else matching.find_invited(occasions)
     expected = roster.people if roster else invited and invited[0]
-    training = attendance.evaluate(occasions, policy, expected)
-    notes = results.describe_notes(
+    training = matching.evaluate(occasions, policy, expected)
+    notes = sentences.describe_notes(
         training,
         open_days=found.open_days,
         unreported=found.unreported,

@@ -12,8 +12,9 @@ from ...health import html
 from ...health.html import element
 from ..draw.document import render_document
 from ..draw.timeline import sanitize
-from . import results
-from .attendance import AttendanceResult, Attended, Occasion, Participation, Unrecognized
+from . import results, sentences
+from .attendance import AttendanceResult, Attended, Occasion
+from .matching import Participation, Unrecognized
 from .results import Account
 
 MOST_UPRIGHT = 5  # dates; more need paper across
@@ -55,7 +56,7 @@ def render_page(account: Account) -> str:
         _SHEET + (_ACROSS if len(occasions) > MOST_UPRIGHT else ""),
         element("h1", "Attendance"),
         element("p", account.title),
-        *[element("p", each) for each in results.describe_rules(account)],
+        *[element("p", each) for each in sentences.describe_rules(account)],
         *([_total(account)] if len(occasions) > 1 else []),
         *[_date(account, each) for each in occasions],
         *_notes(account),
@@ -90,8 +91,8 @@ def _date(account: Account, occasion: Occasion) -> Element:
     training, day = account.training, occasion.day
     section = html.section(
         f"{day:%A}, {day}",
-        element("p", results.describe_occasion(account, occasion)),
-        element("p", results.describe_counts(account, occasion)),
+        element("p", sentences.describe_occasion(account, occasion)),
+        element("p", sentences.describe_counts(account, occasion)),
         _date_table(account, results.people_of(training.people, day), str(day)),
     )
     section.set("class", "date")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ...errors import AttendanceError
 from ...privacy.identifiers import id_token
 from ...settings import GUID
-from .attendance import Expected
+from .sessions import Expected
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_SHOWN = 5  # faulty lines in one error

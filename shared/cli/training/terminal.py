@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from .. import output
-from . import results
-from .attendance import Participation
+from . import results, sentences
+from .matching import Participation
 from .results import Account
 
 WHO = "Who"
@@ -19,10 +19,10 @@ _IN_FILES = frozenset({"Late (min)", "Early (min)"})  # and not here: a table sh
 def print_account(account: Account) -> None:
     """Print it on stdout."""
     console = output.stdout()
-    lines = [account.title, *results.describe_rules(account)]
+    lines = [account.title, *sentences.describe_rules(account)]
     for each in account.occasions:
-        lines.append(f"{each.day}: {results.describe_occasion(account, each)}")
-        lines.append(f"{each.day}: {results.describe_counts(account, each)}")
+        lines.append(f"{each.day}: {sentences.describe_occasion(account, each)}")
+        lines.append(f"{each.day}: {sentences.describe_counts(account, each)}")
     for line in lines:
         console.print(Text(output.single_line(line)), soft_wrap=True)
     for heading, rows in _tables(account):
