@@ -14,7 +14,7 @@ from shared.cli.export.spreadsheets import Sheet
 from shared.cli.training import sentences, sheets
 from shared.cli.training.matching import Training
 from shared.cli.training.page import render_page
-from shared.cli.training.policy import ANY_TIME, Policy
+from shared.cli.training.policy import ANY_TIME, Policy, parse_measure
 from shared.cli.training.results import Account
 from tests.support.training import account
 
@@ -127,6 +127,14 @@ def test_notes_say_what_may_make_the_result_wrong() -> None:
             "expected."
         ),
         "The roster says so.",
+    )
+
+
+def test_a_session_outside_of_the_time_that_counts_is_said() -> None:
+    hours = replace(BOTH.policy, measure=parse_measure("09:00-09:10"))
+    notes = account(1, hours).notes
+    assert notes[0] == (
+        "2026-11-23: 1 session was held outside of the time that counts: presence in it does not count, see --of."
     )
 
 

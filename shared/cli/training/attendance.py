@@ -33,16 +33,12 @@ class AttendanceResult(StrEnum):
 
 @dataclass(frozen=True)
 class Occasion:
-    """The sessions of one date, and the time that counts: disjoint spans in their order.
-
-    `schedule` is the meeting's; None if it is unknown.
-    """
+    """The sessions of one date, and the time that counts: disjoint spans in their order."""
 
     day: date
     sessions: tuple[TrainingSession, ...]
     basis: Basis
     spans: tuple[Span, ...]
-    schedule: Span | None
 
     @property
     def length(self) -> timedelta:
@@ -109,7 +105,7 @@ def _occasion(sessions: tuple[TrainingSession, ...], policy: Policy) -> Occasion
         spans = [schedule]
     else:
         spans = rows.merge_spans([span for each in sessions if (span := each.span)])
-    return Occasion(day, sessions, measure.basis, tuple(spans), schedule)
+    return Occasion(day, sessions, measure.basis, tuple(spans))
 
 
 def _hours(day: date, hours: tuple[time, time], zone: tzinfo) -> Span:

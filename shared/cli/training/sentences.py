@@ -133,9 +133,13 @@ def _occasion_notes(occasion: Occasion) -> Iterator[str]:
         )
     if any(session.is_erased for session in occasion.sessions):
         yield f"{occasion.day}: a person was erased from a report, and is listed as absent if expected."
-    held = [span for session in occasion.sessions if (span := session.span)]
-    if occasion.spans and not clip(held, occasion.spans):
-        yield f"{occasion.day}: the meeting was held at another time than the one that counts."
+    spans = [span for session in occasion.sessions if (span := session.span)]
+    outside = sum(bool(occasion.spans) and not clip([span], occasion.spans) for span in spans)
+    if outside:
+        yield (
+            f"{occasion.day}: {_count(outside, 'session was', 'sessions were')} held outside of the time that counts: "
+            "presence in it does not count, see --of."
+        )
 
 
 def _everybody(training: Training) -> tuple[Participation, ...]:
