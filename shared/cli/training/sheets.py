@@ -112,6 +112,7 @@ def content_json(account: Account) -> dict[str, Any]:
             "atLeast": str(policy.at_least),
             "lateAfterMinutes": policy.late_after and minutes(policy.late_after),
             "leftEarlyMinutes": policy.left_early and minutes(policy.left_early),
+            "of": policy.measure and policy.measure.basis,
             "timeZone": str(policy.zone),
         },
         "dates": [
