@@ -111,6 +111,7 @@ def test_link_series_and_report_find_the_same_meeting(front: Front, series: Seri
     link = series.meeting.join_web_url
     assert told(front, "training", link) == by_subject
     assert told(front, "training", "--series", series_id(link)) == by_subject
+    assert run(front, "training", "--series", SUBJECT).returncode == 1  # a subject is no series
     of_report = told(front, "training", series.reports[2])
     assert of_report["dates"] == by_subject["dates"][1:]  # with the session before the restart
     first = FIRST.date().isoformat()

@@ -153,7 +153,7 @@ def training(
         days = options.days_between(first, last, options.MONTH)
         text = _asked_for(meeting, series)
         given = _read_roster(roster_file) if roster_file else None
-        found = gathering.find_sessions(current().container, text, days)
+        found = gathering.find_sessions(current().container, text, days, is_series=meeting is None)
         _write(gathering.evaluate(found, rules, given), chosen, file)
 
 

@@ -6,7 +6,7 @@ Reports are read themselves, not tables: so a training can be looked at once its
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -49,25 +49,30 @@ class FoundSessions:
     unreported: Mapping[str, int]
 
 
-def find_sessions(container: ContainerClient, text: str, days: Sequence[date]) -> FoundSessions:
+def find_sessions(
+    container: ContainerClient, text: str, days: Sequence[date], *, is_series: bool = False
+) -> FoundSessions:
     """Find the sessions of a link, a subject, or the id of a report, meeting or series.
 
-    Raises AttendanceError if there are none, or if several meetings match, which are then listed.
+    `is_series`: the text is the id of a series or event, and nothing else. Raises AttendanceError if there are none, or
+    if several meetings match, which are then listed.
     """
     archive, first, last = Archive(container), days[0], days[-1]
     partitions = [first - ONE_DAY, *days, *(last + ONE_DAY * ahead for ahead in range(1, AHEAD + 1))]
     listed = run_in_parallel(lambda day: list(archive.list_reports(day)), partitions)
     reports = [each for of_day in listed for each in of_day]
-    matching = [each for each in reports if _is_asked_for(each, text)]
+    is_wanted = _is_of_series if is_series else _is_asked_for
+    matching = [each for each in reports if is_wanted(each, text)]
     keys = {_meeting_key(each) for each in matching}
     if len(keys) > 1:
         _list_meetings(matching)
         raise AttendanceError(f"{len(keys)} meetings match: give the --series or the link of one.")
     key = min(keys) if keys else series_id(text) if lookup.is_link(text) else text
-    unreported = _count_unreported(Outcomes(container), [*days, last + ONE_DAY], key)
+    wanted = [each for each in reports if _meeting_key(each) == key]
+    series = {key, *(each.metadata.get("seriesid", key) for each in wanted)}
+    unreported = _count_unreported(Outcomes(container), [*days, last + ONE_DAY], series)
     if not matching:
         raise AttendanceError(_describe_nothing(days, unreported))
-    wanted = [each for each in reports if _meeting_key(each) == key]
     sessions = _read(container, wanted)
     past = {day for day in days if day <= times.now().date()} | {each.day for each in sessions}
     complete = Manifests(container).complete_days(min(past), max(past))
@@ -79,6 +84,10 @@ def _is_asked_for(report: ReportSummary, text: str) -> bool:
     if lookup.is_link(text):
         return report.metadata.get("joinurlkey") == join_url_key(text)
     return lookup.is_named(report, text)
+
+
+def _is_of_series(report: ReportSummary, text: str) -> bool:
+    return text.lower() in (report.metadata.get("seriesid"), _meeting_key(report).lower())
 
 
 def _meeting_key(report: ReportSummary) -> str:
@@ -104,8 +113,8 @@ def _list_meetings(reports: Sequence[ReportSummary]) -> None:
     output.print_rows(sorted(rows, key=lambda row: str(row["last"])))
 
 
-def _count_unreported(outcomes: Outcomes, days: Sequence[date], key: str) -> dict[str, int]:
-    """Count the sessions of a series without a report by outcome."""
+def _count_unreported(outcomes: Outcomes, days: Sequence[date], series: Collection[str]) -> dict[str, int]:
+    """Count the sessions of some series without a report by outcome."""
 
     def count(day: date) -> Counter[str]:
         return Counter(
@@ -114,7 +123,7 @@ def _count_unreported(outcomes: Outcomes, days: Sequence[date], key: str) -> dic
             if each.result in _SILENT
             and not each.is_unconfirmed
             and each.join_url_key
-            and series_id(each.join_url_key) == key
+            and series_id(each.join_url_key) in series
         )
 
     return dict(sum(run_in_parallel(count, days), Counter[str]()))
