@@ -13,7 +13,19 @@ from typer.core import TyperArgument, TyperCommand
 
 from .. import __version__
 from . import session
-from .commands import doctor, explain, export, fetch, jobs, person, reports, status, subscriptions, watch
+from .commands import (
+    doctor,
+    explain,
+    export,
+    fetch,
+    jobs,
+    person,
+    reports,
+    status,
+    subscriptions,
+    training,
+    watch,
+)
 from .output import PIPE_CLOSED, discard_output, report_errors
 from .session import OutputFormat, Session
 from .sign_in import SignIn
@@ -48,6 +60,8 @@ EXAMPLES = {
     "redrive": "attendance redrive --outcome accessDenied --from 2026-11-01 --dry-run",
     "fetch": "attendance fetch /me/onlineMeetings/ID/attendanceReports/ID --sign-in device-code --client-id ID",
     "export": "attendance export --from 2026-11-01 --to 2026-11-30 --format csv --output tables",
+    "training": "attendance training 'https://teams.microsoft.com/l/meetup-join/…' --roster team.csv --at-least 80% "
+    "--late-after 5 --output training.html",
     "subscriptions list": "attendance subscriptions list",
     "subscriptions renew": "attendance subscriptions renew",
     "subscriptions delete": "attendance subscriptions delete 668ee993-a9ce-4fe7-9316-536ac80cfb6c",
@@ -82,7 +96,12 @@ app = typer.Typer(
 
 _FLAGS = ("--json", "--local")
 _VALUED = ("--settings", "--sign-in", "--client-id")
-_WITH_FILES = (["export"], ["fetch"], ["reports", "show"])  # their own --output is a file or a folder
+_WITH_FILES = (
+    ["export"],
+    ["fetch"],
+    ["training"],
+    ["reports", "show"],
+)  # their own --output is a file or a folder
 
 
 def _print_version(is_requested: bool) -> None:
@@ -124,7 +143,8 @@ def options(
         OutputFormat,
         typer.Option(
             "--output",
-            help="Format of the results. After `export`, `fetch` and `reports show`, --output is a file or folder.",
+            help="Format of the results. After `export`, `fetch`, `training` and `reports show`, --output is a file or "
+            "folder.",
         ),
     ] = OutputFormat.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
@@ -139,7 +159,7 @@ def options(
         session.set_current(Session(environ, sign_in, client_id, chosen, source))
 
 
-for _module in (status, doctor, explain, jobs, fetch, export):
+for _module in (status, doctor, explain, jobs, fetch, export, training):
     _module.register(app)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(watch.app, name="watch")

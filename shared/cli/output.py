@@ -26,7 +26,7 @@ from .. import __version__, times
 from ..errors import AttendanceError, SignInNeeded, WatchError, WrongUsage
 from ..health.findings import STORAGE_REMEDY
 from ..health.parallel_reads import describe_failure
-from .export.tables import csv_cell
+from .export.spreadsheets import csv_cell
 from .session import OutputFormat, current
 
 FAILED, MISUSED, UNWELL, SIGNED_OUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 4, 130, 141
@@ -153,7 +153,7 @@ def print_rows(
         case OutputFormat.CSV | OutputFormat.TSV if row_list:
             _print_separated(row_list, current().format)
         case _ if row_list:
-            _print_table(row_list, columns or list(row_list[0]))
+            print_table(row_list, columns)
         case _:
             print_message(if_empty or "No results.")
 
@@ -166,7 +166,9 @@ def _print_separated(rows: Sequence[dict[str, Any]], form: OutputFormat) -> None
         writer.writerow([csv_cell(single_line(row.get(name))) for name in rows[0]])
 
 
-def _print_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Print rows as a table for people, or line by line in a terminal that is too narrow for it."""
+    names = columns or list(rows[0])
     cells = [[_table_cell(row.get(name)) for name in names] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:

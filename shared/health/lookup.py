@@ -80,7 +80,7 @@ class MeetingLookup:
         if record := self._signal(text):
             return self._found([FoundMeeting(record)])
         if not GUID.match(text):
-            return self._from_reports(self._reports_of(days, lambda each: _is_named(each, text)), days, on)
+            return self._from_reports(self._reports_of(days, lambda each: is_named(each, text)), days, on)
         places = run_in_parallel(lambda day: self._archive.find_report(text, day), days)
         if reports := [each for each in places if each]:
             return self._from_reports(reports, (), on)
@@ -227,7 +227,7 @@ def subject_of_report(report: ReportSummary) -> str | None:
     return decode_details(report.metadata.get("details")).subject or None
 
 
-def _is_named(report: ReportSummary, text: str) -> bool:
+def is_named(report: ReportSummary, text: str) -> bool:
     """Whether a report matches this text.
 
     It has this id, is of the meeting, event or series with it, or has this in its subject.

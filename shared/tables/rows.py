@@ -250,14 +250,14 @@ def _span(start: str | None, end: str | None) -> Span | None:
 
 def _presence(intervals: Sequence[Row]) -> list[Span]:
     """When somebody was there, of stays that have both times."""
-    return _merge_spans([span for each in intervals if (span := _span(each["join"], each["leave"]))])
+    return merge_spans([span for each in intervals if (span := _span(each["join"], each["leave"]))])
 
 
 def _net_seconds(presence: Sequence[Span]) -> int | None:
-    return round(_length(presence).total_seconds()) if presence else None
+    return round(length_of(presence).total_seconds()) if presence else None
 
 
-def _merge_spans(spans: Sequence[Span]) -> list[Span]:
+def merge_spans(spans: Sequence[Span]) -> list[Span]:
     """Merge overlapping stays, as of somebody who joined with two devices."""
     merged: list[Span] = []
     for start, end in sorted(spans):
@@ -268,7 +268,8 @@ def _merge_spans(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
-def _length(spans: Sequence[Span]) -> timedelta:
+def length_of(spans: Sequence[Span]) -> timedelta:
+    """Add up spans that do not overlap."""
     return sum((end - start for start, end in spans), timedelta())
 
 
@@ -277,7 +278,7 @@ def _share(presence: Sequence[Span], whole: Span | None) -> float | None:
     if whole is None or not presence:
         return None
     within = [(max(start, whole[0]), min(end, whole[1])) for start, end in presence]
-    attended = _length([(start, end) for start, end in within if start < end])
+    attended = length_of([(start, end) for start, end in within if start < end])
     return round(attended / (whole[1] - whole[0]), SHARE_DIGITS)
 
 

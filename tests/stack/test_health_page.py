@@ -16,6 +16,7 @@ from local.stack.compose import Stack
 from local.stack.program import ROOT
 from shared import settings, times
 from shared.cli.draw import image, timeline
+from shared.cli.training.page import render_page
 from shared.health import diagnosis, page, readings, search
 from shared.health.diagnosis import HealthReport
 from shared.health.lookup import build_lookup
@@ -27,6 +28,7 @@ from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
 from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
 from tests.support.simulated_app import HOUR, NOW, call, running
+from tests.support.training import account
 from tests.unit import test_timeline
 from tests.unit.test_lookup import archive, guid
 from tests.unit.test_timeline import person
@@ -295,6 +297,24 @@ class TestAsRendered:
         view.page.set_content(image.render_picture(known, "html").decode())
         check_access(view.page)
         assert set(view.page.get_by_role("rowheader").all_inner_texts()) == set(names)
+
+    @pytest.mark.parametrize("dates", [1, 2])
+    def test_the_page_of_a_training_is_sound_and_printed_in_light_colours(
+        self, view: View, dates: int
+    ) -> None:
+        view.page.set_content(render_page(account(dates)))
+        size = view.page.viewport_size
+        assert size
+        if size["width"] == DESK:  # on a phone axe-core cannot tell the contrast of what is scrolled away
+            check_access(view.page)
+        assert view.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert view.page.get_by_role("table").count() == (3, 7)[dates - 1]
+        assert "Hugo Lind" in view.page.get_by_role("rowheader").all_inner_texts()
+        view.page.emulate_media(media="print")
+        colours = view.page.evaluate(
+            "(({backgroundColor, color}) => [backgroundColor, color])(getComputedStyle(document.documentElement))"
+        )
+        assert colours == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
 
 
 @pytest.mark.heavy("Chromium and its driver are 160 MB and more")

@@ -14,7 +14,6 @@ import secrets
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
 from matplotlib import dates, font_manager
@@ -26,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...health import html
 from ...health.html import element
+from .document import render_document
 from .timeline import Participant, Timeline
 
 FORMATS = ("svg", "png", "html")
@@ -38,15 +38,9 @@ COLOURS = {"Organizer": "#0072B2", "Presenter": "#D55E00", "Attendee": "#009E73"
 OTHERS = "#737373"
 _FAMILY = re.compile(r'(<text style="[^"]*?)font-family: [^;"]*(?:; )?')
 _SHEET = """
-:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 FONTS; }
 figure { margin: 1rem 0; background: #fff; } svg { display: block; width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; content-visibility: auto; }
-th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885; text-align: left; font-weight: 400; }
-thead th { font-weight: 600; } p, tbody th { overflow-wrap: anywhere; }
-@media (max-width: 30rem) { th, td { font-size: .875rem; } }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-""".replace("FONTS", f"system-ui, {html.FONT_STACK}")
+table { content-visibility: auto; }
+"""
 
 
 def render_picture(timeline: Timeline, form: str) -> bytes:
@@ -177,24 +171,15 @@ def _render_page(timeline: Timeline) -> str:
         )
         for each in timeline.people
     ]
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        Element("meta", {"http-equiv": "Content-Security-Policy", "content": policy}),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"Attendance, {title}"),
-        element("style", _SHEET),
-    )
-    main = element(
-        "main",
+    page = render_document(
+        f"Attendance, {title}",
+        _SHEET,
         element("h1", "Attendance"),
         element("p", title),
         element("p", f"Report {timeline.report_id}"),
         element("figure", mark, role="img", aria_label="Who was there when; the table says the same."),
         html.table(("Who", "Role", "Joined", "Left", "Minutes"), rows, (4,)),
     )
-    page = html.render(element("html", head, element("body", main), lang="en"))
     return page.replace(
         mark, render_picture(timeline, "svg").decode().partition("<svg")[2].join(("<svg", ""))
     )

@@ -7,10 +7,7 @@ reads it twice.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +15,7 @@ from typing import IO, Any
 
 from ...graph.invitees import InviteeList
 from ...tables import columns, rows
+from .spreadsheets import write_csv
 
 ROWS_AT_ONCE = 20_000
 
@@ -59,13 +57,6 @@ _ROWS: dict[ExportTable, Callable[[Row, Row, str], Iterator[Row]]] = {
     ExportTable.INTERVALS: rows.interval_rows,
     ExportTable.ENGAGEMENTS: rows.engagement_rows,
 }
-# A spreadsheet takes a cell for a formula by its first sign, of any width, and ignores what it does not show before it.
-# Where the separator is a semicolon or a tab, one text can be several cells.
-_SIGNS = r"=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
-_BLANKS = r"\s\x00-\x1f\x7f\"\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_BREAK = re.compile(r"[;\t-\r\x1c-\x1e\x85\u2028\u2029]")
-_FORMULA = re.compile(rf"[\t\r\n]|[{_BLANKS};]*+[{_SIGNS}]")
-_BETWEEN = re.compile(rf"([{_BLANKS};]++)([{_SIGNS}])?")
 
 
 def report_rows(
@@ -85,38 +76,9 @@ def write_table(
     Return the number of rows.
     """
     if form is Format.CSV:
-        return _write_csv(table, items, file, "utf-8-sig" if mark else "utf-8")
+        names = tuple(COLUMNS[table])
+        return write_csv(names, ([row.get(name) for name in names] for row in items), file, mark=mark)
     return _write_parquet(table, items, file)
-
-
-def _write_csv(table: ExportTable, items: Iterable[Row], file: IO[bytes], encoding: str) -> int:
-    """Write RFC 4180 with a header.
-
-    A text that a spreadsheet would read as a formula gets a `'`.
-    """
-    text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\r\n")
-    names, count = COLUMNS[table], 0
-    writer.writerow(names)
-    for row in items:
-        writer.writerow([csv_cell(row.get(name)) for name in names])
-        count += 1
-    text.detach()
-    return count
-
-
-def csv_cell(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if not isinstance(value, str):
-        return value
-    text = _BETWEEN.sub(_quote_sign, value)
-    return f"'{text}" if _FORMULA.match(value) else text
-
-
-def _quote_sign(found: re.Match[str]) -> str:
-    """A sign with a `'` in front where a cell begins, in a spreadsheet that separates by something else."""
-    blanks, sign = found.groups()
-    return f"{blanks}'{sign}" if sign and _BREAK.search(blanks) else found[0]
 
 
 def _write_parquet(table: ExportTable, items: Iterable[Row], file: IO[bytes]) -> int:
