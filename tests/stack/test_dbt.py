@@ -12,6 +12,7 @@ import pytest
 
 from local.stack.program import ROOT
 from shared import times
+from shared.tables.columns import COLUMNS, KEYS, Table
 from tests.support.archive_days import ArchiveDays, Meeting, person_id
 
 PROGRAM = ROOT / ".local/dbt/bin/dbt"
@@ -139,39 +140,69 @@ def test_a_later_build_follows_what_became_of_the_days(dbt: Dbt, archive: Archiv
     dbt.run("build")
     before = dbt.rows(ATTENDED)
 
-    archive.set_pending(TUESDAY, is_pending=True)  # reopened: the former tables stay
+    archive.set_pending(TUESDAY, is_pending=True)  # reopened: what was corrected is there, and not final
     archive.store(TUESDAY, Meeting("w1", {"ann": [(0, 50)]}, engagements=2))
     assert not archive.seal(TUESDAY).complete
-    assert problems(dbt.run("build")) == {}
-    assert dbt.rows(ATTENDED) == before
-
-    archive.set_pending(TUESDAY, is_pending=False)
-    archive.seal(TUESDAY)
     assert len(archive.blobs.below(f"tables/attendees/date={TUESDAY}/")) == 2  # one that no manifest names
     assert problems(dbt.run("build")) == {}
     assert dbt.rows(ATTENDED) == [*before[:3], (24, "Ann", 50)]
     assert dbt.rows("SELECT count(*) FROM stg_engagements") == [(2,)]
+    assert dbt.rows("SELECT DISTINCT day(date), isFinal FROM attendance ORDER BY ALL") == [
+        (23, True),
+        (24, False),
+    ]
+    only_final = ("--vars", "only_final_days: true")
+    assert problems(dbt.run("build", *only_final)) == {}
+    assert dbt.rows(ATTENDED) == before[:3]
 
+    archive.set_pending(TUESDAY, is_pending=False)
+    assert archive.seal(TUESDAY).has_tables
     archive.erase(MONDAY, "eve")
     archive.refresh(MONDAY)
     archive.clean(MONDAY, at_once=True)
     assert problems(dbt.run("build")) == {"every_final_day_has_its_tables": "warn"}
     assert dbt.rows(ATTENDED) == [(24, "Ann", 50)]
     archive.seal(MONDAY)
-    assert problems(dbt.run("build")) == {}
-    assert dbt.rows(ATTENDED) == [
-        (23, "Ann", 55),
-        (23, "Bob", 25),
-        (23, None, 10),
-        (23, None, 10),
-        (24, "Ann", 50),
-    ]
+    assert problems(dbt.run("build", *only_final)) == {}
+    erased = [(23, None, 10), (23, None, 10)]
+    assert dbt.rows(ATTENDED) == [(23, "Ann", 55), (23, "Bob", 25), *erased, (24, "Ann", 50)]
     assert dbt.rows("SELECT result FROM training WHERE displayName = 'eve'") == [("absent",)]
 
     archive.expire(MONDAY)
     archive.expire(TUESDAY, is_kept=lambda name: "meetings" not in name)
     assert problems(dbt.run("build")) == {"no_named_file_is_gone": "warn"}
     assert dbt.rows(ATTENDED) == []
+
+
+DUCKDB = {
+    "string": "varchar",
+    "long": "bigint",
+    "double": "double",
+    "boolean": "boolean",
+    "timestamp": "timestamp with time zone",
+}
+
+
+def duckdb_type(kind: Any) -> str:
+    if isinstance(kind, list):
+        return f"struct({', '.join(f'"{name}" {DUCKDB[each]}' for name, each in kind[0].items())})[]"
+    return DUCKDB[kind]
+
+
+def test_it_has_the_tables_columns_types_and_keys_of_the_code(dbt: Dbt) -> None:
+    dbt.run("parse")
+    manifest = json.loads((dbt.project / "target/manifest.json").read_text())["nodes"]
+    keys = {
+        node["attached_node"].split(".")[2]: node["test_metadata"]["kwargs"]["columns"]
+        for node in manifest.values()
+        if node.get("test_metadata", {}).get("name") == "unique_combination"
+    }
+    for table in Table:
+        columns = manifest[f"model.attendance.stg_{table}"]["columns"].values()
+        wanted = {"date": "date"} | {name: duckdb_type(kind) for name, kind in COLUMNS[table].items()}
+        assert {each["name"]: each["data_type"] for each in columns} == wanted
+        assert all(each["description"] for each in columns)
+        assert keys[f"stg_{table}"] == ["date", *KEYS[table]]
 
 
 @pytest.mark.parametrize(("age", "status"), [(2, "pass"), (10, "error")])
@@ -183,8 +214,7 @@ def test_it_is_fresh_while_the_newest_final_day_is(
     archive.steps.now = datetime.now(UTC)
     archive.seal(archive.steps.now.date() - timedelta(days=age))
     today = archive.steps.now.date()
-    archive.set_pending(today, is_pending=True)
-    assert not archive.seal(today).complete
+    assert not archive.seal(today, final=False).complete
     dbt.run("source", "freshness", code=0 if status == "pass" else 1)
     (found,) = json.loads((dbt.project / "target/sources.json").read_text())["results"]
     assert found["status"] == status

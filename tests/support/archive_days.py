@@ -117,18 +117,19 @@ class ArchiveDays:
         name = f"outcomes/date={day}/cr-late.json"
         self.blobs.upload_blob(name, b"{}", overwrite=True, metadata=metadata)
 
-    def refresh(self, day: date) -> Manifest:
-        """Bring the day's manifest up to date, and write no tables."""
-        return self.manifests.refresh(day, final=True)
+    def refresh(self, day: date, *, final: bool = True) -> Manifest:
+        """Bring the day's manifest up to date, and write no tables. `final` is as for Manifests.refresh."""
+        return self.manifests.refresh(day, final=final)
 
-    def seal(self, day: date) -> Manifest:
-        """Bring the day's manifest and tables up to date."""
-        self.refresh(day)
-        for part in self._tables.plan_parts(day):
-            self._tables.write_part(part)
-        manifest = self.manifests.read(day)
-        assert manifest
-        return manifest
+    def seal(self, day: date, *, final: bool = True) -> Manifest:
+        """Bring the day's manifest and tables up to date, of a day that is over or still open."""
+        manifest = self.refresh(day, final=final)
+        if manifest.tables.index == manifest.index:
+            return manifest
+        parts = self._tables.plan_parts(manifest)
+        named = [self._tables.write_part(part) for part in parts] or [self._tables.name(manifest)]
+        assert named[-1]
+        return named[-1]
 
     def clean(self, day: date, *, at_once: bool = False) -> None:
         """Delete the files that the day's manifest no longer names, if it is time."""

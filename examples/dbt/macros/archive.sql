@@ -34,12 +34,18 @@
 {% endmacro %}
 
 
-{# The files of a table that stg_files has, without those of days of which a file is gone. #}
+{# The tables that are loaded. #}
+{% macro tables() -%}
+    {{ return(['meetings', 'attendees', 'engagements', 'invitees']) }}
+{%- endmacro %}
+
+
+{# The files of a table that are loaded. #}
 {% macro named_files(table) %}
     {%- set files = ref('stg_files') -%}
     {%- if execute and load_relation(files) is not none -%}
         {%- set query -%}
-            select path from {{ files }} where "table" = '{{ table }}' and isWhole order by path
+            select path from {{ files }} where "table" = '{{ table }}' and isLoaded order by path
         {%- endset -%}
         {{ return(run_query(query).columns[0].values() | list) }}
     {%- endif -%}

@@ -1,12 +1,12 @@
 with found as (
-    {%- for table in ['meetings', 'attendees', 'engagements'] %}
+    {%- for table in tables() %}
     select '{{ table }}' as "table", date, count(*) as found from {{ ref('stg_' ~ table) }} group by date
     {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
 named as (
-    select "table", date, sum(rows) as named from {{ ref('stg_files') }} where isWhole group by all
+    select "table", date, sum(rows) as named from {{ ref('stg_files') }} where isLoaded group by all
 )
 
 select *

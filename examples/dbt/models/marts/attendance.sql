@@ -68,7 +68,8 @@ select
     {{ share('present.scheduledSeconds', 'epoch(meeting.scheduledEnd - meeting.scheduledStart)') }}
         as attendedShareOfSchedule,
     {{ seconds_after('people.firstJoin', 'meeting.scheduledStart') }} as lateSeconds,
-    {{ seconds_after('meeting.scheduledEnd', 'people.lastLeave') }} as leftEarlySeconds
+    {{ seconds_after('meeting.scheduledEnd', 'people.lastLeave') }} as leftEarlySeconds,
+    meeting.isFinal
 from people
 join {{ ref('meetings_held') }} as meeting using (date, meetingKey)
 left join present using (date, meetingKey, attendeeKey)

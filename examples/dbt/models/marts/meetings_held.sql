@@ -10,6 +10,8 @@ select
     max(meetingEnd) as meetingEnd,
     count(*) as sessions,
     sum(epoch(meetingEnd - meetingStart))::bigint as heldSeconds,
-    bool_or(partial) as partial
-from {{ ref('stg_meetings') }}
+    bool_or(stg_meetings.partial) as partial,
+    bool_and(isFinal) as isFinal
+from {{ ref('stg_meetings') }} as stg_meetings
+join {{ ref('stg_days') }} as stg_days using (date)
 group by all

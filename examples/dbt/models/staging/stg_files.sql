@@ -1,25 +1,28 @@
-{% set tables = ['meetings', 'attendees', 'engagements'] %}
-
 with named as (
-    {%- for table in tables %}
-    select date, '{{ table }}' as "table", unnest((tables -> '{{ table }}')::json[]) as file
-    from {{ source('archive', 'manifests') }}
+    {%- for table in tables() %}
+    select date, isFinal, '{{ table }}' as "table", unnest((files -> '{{ table }}')::json[]) as file
+    from {{ ref('stg_days') }}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
 ),
 
 present as (
     select file as location from glob('{{ archive() }}/tables/*/date=*/*.parquet')
+),
+
+found as (
+    select named.*, present.location is not null as isThere
+    from named
+    left join present on present.location = '{{ archive() }}/' || (named.file ->> 'path')
 )
 
 select
-    named.date,
-    named."table",
+    date,
+    "table",
     file ->> 'path' as path,
     (file ->> 'rows')::bigint as rows,
     (file ->> 'bytes')::bigint as bytes,
     file ->> 'sha256' as sha256,
-    present.location is not null as isThere,
-    bool_and(present.location is not null) over (partition by named.date) as isWhole
-from named
-left join present on present.location = '{{ archive() }}/' || (named.file ->> 'path')
+    isThere,
+    bool_and(isThere) over (partition by date) {%- if var('only_final_days') %} and isFinal {%- endif %} as isLoaded
+from found
