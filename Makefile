@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs pictures audit lock clean
+.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs schemas pictures audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -69,6 +69,9 @@ wheel: $(BUILD) ## Build the command line as a wheel, into .local/package
 
 docs: $(DOCS) ## Build the documents as a site, into .local/site/html
 	@$(PYTHON) scripts/site
+
+schemas: $(LOCAL) ## Write the schemas of the tables from their columns
+	@$(PYTHON) scripts/schemas
 
 pictures: setup $(CHECK) ## Make the pictures of the documents, from the local stack
 	@$(PYTHON) -m local.stack.pictures

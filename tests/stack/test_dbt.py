@@ -13,7 +13,7 @@ import pytest
 from local.stack.program import ROOT
 from shared import times
 from shared.tables.columns import COLUMNS, KEYS, Table
-from tests.support.archive_days import ArchiveDays, Meeting, person_id
+from tests.support.archive_days import ArchiveDays, Meeting, person_id, series_id
 
 PROGRAM = ROOT / ".local/dbt/bin/dbt"
 PACKAGE = ROOT / "examples/dbt"
@@ -24,6 +24,7 @@ TRAINING = [
     Meeting("t1", {"ann": [(0, 30)], "bob": [(5, 30)], "eve": [(0, 10)]}, "training", (0, 30)),
     Meeting("t2", {"ann": [(35, 60)], "eve": [(40, 50)]}, "training", (35, 60)),  # after a restart
 ]
+FIRE_SAFETY, WEEKLY = series_id("training"), series_id("weekly")
 PEOPLE = {"ann": [(0, 40), (20, 60)], "bob": [(0, 30)]}
 
 pytestmark = [
@@ -41,9 +42,11 @@ class Dbt:
             PACKAGE, folder / "dbt", ignore=shutil.ignore_patterns("target", "logs")
         )
         (self.project / "seeds/trainings.csv").write_text(
-            "seriesId,title,atLeast\ntraining,Fire safety,0.8\n"
+            f"seriesId,title,atLeast\n{FIRE_SAFETY},Fire safety,0.8\n"
         )
-        lines = [f"training,{person_id(each).upper()},{each},Sales" for each in ("ann", "bob", "dan", "eve")]
+        lines = [
+            f"{FIRE_SAFETY},{person_id(each).upper()},{each},Sales" for each in ("ann", "bob", "dan", "eve")
+        ]
         roster = "seriesId,personKey,displayName,department\n" + "\n".join(lines)
         (self.project / "seeds/roster.csv").write_text(roster)
 
@@ -118,10 +121,10 @@ def test_it_answers_from_the_files_that_the_manifests_name(dbt: Dbt) -> None:
         (300, 1800, 0.4545, 0.4167),
         (0, 1800, 0.5, 0.5),
     ]
-    assert dbt.rows("SELECT meetingKey, sessions, heldSeconds // 60 FROM meetings_held ORDER BY ALL") == [
-        ("training", 2, 55),
-        ("void", 1, 60),
-        ("weekly", 1, 60),
+    assert dbt.rows("SELECT subject, sessions, heldSeconds // 60 FROM meetings_held ORDER BY ALL") == [
+        ("Training", 2, 55),
+        ("Void", 1, 60),
+        ("Weekly", 1, 60),
     ]
     assert dbt.rows("SELECT displayName, share, day(passedOn), result FROM training ORDER BY ALL") == [
         ("ann", 0.9167, 23, "passed"),
@@ -130,7 +133,7 @@ def test_it_answers_from_the_files_that_the_manifests_name(dbt: Dbt) -> None:
         ("eve", 0.3333, None, "tooShort"),
     ]
     series = "SELECT displayName, meetingsHeld, meetingsAttended, shareOfMeetings FROM attendance_by_series "
-    assert dbt.rows(f"{series} WHERE seriesId = 'weekly' ORDER BY ALL") == [
+    assert dbt.rows(f"{series} WHERE seriesId = '{WEEKLY}' ORDER BY ALL") == [
         ("Ann", 1, 1, 1.0),
         ("Bob", 1, 1, 1.0),
     ]

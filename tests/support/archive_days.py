@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,11 @@ type Stay = tuple[int, int]  # minutes after nine
 def person_id(name: str) -> str:
     """The object id of a person with a short name."""
     return f"{name.encode().hex():0>8.8}-0000-4000-8000-000000000000"
+
+
+def series_id(name: str) -> str:
+    """The id of a series with a short name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class ArchiveDays:
             )
             metadata = {
                 "source": "onlineMeeting",
-                "seriesid": meeting.series,
+                "seriesid": series_id(meeting.series),
                 "meetingid": meeting.series,
                 "start": times.text(_moment(day, meeting.held[0])),
                 "end": times.text(_moment(day, meeting.held[1])),
