@@ -29,6 +29,7 @@ from tests.support.blobs import Blob
 from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
+from tests.support.published import problems_of
 from tests.support.simulated_app import DAY, HOUR, NOW, App, call, crash, running
 
 PEOPLE = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
@@ -72,6 +73,8 @@ class Consumer:
 
     def watch(self, name: str, before: Blob | None, after: Blob | None) -> None:
         """Look at a change in the container."""
+        if after and name.endswith("manifest.json"):
+            self.violations += problems_of(name, after.body, after.metadata)
         if after and name.startswith("reports/"):
             self.reports[after.metadata["sha256"]] = json.loads(after.body)["attendanceRecords"]
         if after and name.endswith("reports.jsonl"):
@@ -259,6 +262,8 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
             app.run(hours=source.choice([3, 12, 36]))
         app.before_nothing()
         app.run(days=9)
+        for blob in app.container.blobs.values():
+            consumer.violations += problems_of(blob.name, blob.body, blob.metadata)
         assert consumer.violations == []
         assert len(consumer.seen) >= 3
         for manifest in consumer.manifests():
