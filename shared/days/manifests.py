@@ -24,13 +24,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated, Any, Literal
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import PARTIAL, Archive, ReportSummary
+from ..archive.reports import PARTIAL, STORED, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..graph.meeting_details import decode_details
@@ -47,7 +47,9 @@ ERASURES = "manifests/erasures.jsonl"  # the feed of days from which somebody wa
 COMPLETE, COMPLETE_WITH_TABLES = "complete", "tables"  # in the manifest's metadata
 _REASONS = "reasons"  # in the index's metadata
 _NO_SESSION = b'"sessionIndex":null}\n'
-_TIME_BITS = 48
+_TIME_BITS = 48  # of milliseconds
+_OFFSET_BITS = 48
+_KEY_BYTES = 14
 
 
 class RevisionReason(StrEnum):
@@ -382,7 +384,7 @@ def next_manifest(
 
 
 def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionReason]:
-    """Return in what two indexes, each ordered by path, differ."""
+    """Return in what two indexes, each ordered by `stored` and `path`, differ."""
     found: set[RevisionReason] = set()
     before, after = iter(old), iter(new)
     left, right = next(before, None), next(after, None)
@@ -391,16 +393,21 @@ def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionR
             left, right = next(before, None), next(after, None)
             continue
         was, now = (json.loads(each) if each else None for each in (left, right))
-        if was is None or (now is not None and now["path"] < was["path"]):
+        if was is None or (now is not None and _place(now) < _place(was)):
             found.add(RevisionReason.LATE_REPORT)
             right = next(after, None)
-        elif now is None or was["path"] < now["path"]:
+        elif now is None or _place(was) < _place(now):
             found.add(RevisionReason.CORRECTION)
             left = next(before, None)
         else:
             found.add(RevisionReason.ERASURE if now["erased"] else RevisionReason.CORRECTION)
             left, right = next(before, None), next(after, None)
     return found
+
+
+def _place(line: Mapping[str, Any]) -> tuple[str, str]:
+    """By what a line has its place in the index."""
+    return line.get("stored") or "", line["path"]
 
 
 def _counted(reports: Iterable[ReportSummary], partial: Counter[bool]) -> Iterator[ReportSummary]:
@@ -446,18 +453,28 @@ def index_name(day: date) -> str:
 def index_lines(reports: Iterable[ReportSummary]) -> Iterator[bytes]:
     """Yield the line of each report of a day, with the number of its session among those of the same meeting.
 
-    In memory are 60 bytes for each report.
+    The lines are ordered by when the report was first stored, and those of one instant as they are listed. So a new
+    report adds a line at the end. In memory are 110 bytes for each report.
     """
-    keys: list[int] = []
+    order, sessions = list[int](), list[int]()
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
         for report in reports:
-            draft.write(index_line(report))
-            keys.append(_session_key(report.metadata))
-        ordered = sorted(keys)
-        draft.seek(0)
-        for line, key in zip(draft, keys, strict=True):
-            number = bisect_left(ordered, key) - bisect_left(ordered, key >> _TIME_BITS << _TIME_BITS) + 1
+            order.append(_milliseconds(report.metadata.get(STORED)) << _OFFSET_BITS | draft.tell())
+            sessions.append(_session_key(report.metadata))
+            draft.write(sessions[-1].to_bytes(_KEY_BYTES) + index_line(report))
+        order.sort()
+        sessions.sort()
+        for place in order:
+            draft.seek(place & ((1 << _OFFSET_BITS) - 1))
+            key, line = int.from_bytes(draft.read(_KEY_BYTES)), draft.readline()
+            number = bisect_left(sessions, key) - bisect_left(sessions, key >> _TIME_BITS << _TIME_BITS) + 1
             yield line.removesuffix(_NO_SESSION) + b'"sessionIndex":%d}\n' % number if key else line
+
+
+def _milliseconds(moment: str | None) -> int:
+    """A time since 1970; 0 if it is unknown."""
+    known = times.possible(moment)
+    return int(known.timestamp() * 1000) if known else 0
 
 
 def _session_key(metadata: Mapping[str, str]) -> int:
@@ -495,6 +512,7 @@ def index_line(report: ReportSummary) -> bytes:
         "seriesId": get("seriesid"),
         "start": get("start"),
         "end": get("end"),
+        "stored": times.optional_text(times.possible(get(STORED))),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
         "partial": PARTIAL in report.metadata,
         "subject": details.subject,
