@@ -57,13 +57,16 @@ class Dbt:
         done = subprocess.run(
             [PROGRAM, "--no-use-colors", *arguments],
             cwd=self.project,
-            env={**kept, "ATTENDANCE_ARCHIVE": str(self._copy)},
+            env={**kept, "ATTENDANCE_ARCHIVE": f"{self._copy}/"},
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
+        assert not (
+            self.project / ".user.yml"
+        ).exists()  # which has the id that statistics of use are sent with
         results = self.project / "target/run_results.json"
         found = json.loads(results.read_text())["results"] if "build" in arguments else []
         return {each["unique_id"].split(".")[2]: each["status"] for each in found}

@@ -58,6 +58,24 @@ def test_what_becomes_of_days_is_as_published(archive: ArchiveDays) -> None:
     check(archive)
 
 
+def test_rows_and_manifests_keep_what_json_schema_cannot_say(archive: ArchiveDays) -> None:
+    seconds = 0
+    for blob in archive.blobs.blobs.values():
+        for kind, content in (
+            [] if "outcomes/" in blob.name else documents(blob.name, blob.body, blob.metadata)
+        ):
+            if kind.endswith("-row") and content["scheduledStart"]:
+                assert content["scheduledStart"] < content["scheduledEnd"]
+            if kind == "attendees-row":
+                first, last = (datetime.fromisoformat(content[name]) for name in ("firstJoin", "lastLeave"))
+                assert content["netSeconds"] <= (last - first).total_seconds()
+                seconds += content["netSeconds"]
+            if kind == "manifest":
+                assert content["partial"] <= content["reports"]
+                assert content["tables"]["revision"] <= content["revision"]
+    assert seconds
+
+
 @pytest.mark.parametrize(
     "stay",
     [

@@ -1,6 +1,6 @@
 {# The folder or the address of the archive. #}
 {% macro archive() -%}
-    {{ env_var('ATTENDANCE_ARCHIVE', 'copy') }}
+    {{ env_var('ATTENDANCE_ARCHIVE', 'copy').rstrip('/') }}
 {%- endmacro %}
 
 

@@ -7,13 +7,14 @@ with named as (
 ),
 
 present as (
-    select file as location from glob('{{ archive() }}/tables/*/date=*/*.parquet')
+    select regexp_extract(replace(file, '\', '/'), 'tables/[^/]+/date=[^/]+/[^/]+$') as path
+    from glob('{{ archive() }}/tables/*/date=*/*.parquet')
 ),
 
 found as (
-    select named.*, present.location is not null as isThere
+    select named.*, present.path is not null as isThere
     from named
-    left join present on present.location = '{{ archive() }}/' || (named.file ->> 'path')
+    left join present on present.path = named.file ->> 'path'
 )
 
 select
@@ -24,5 +25,5 @@ select
     (file ->> 'bytes')::bigint as bytes,
     file ->> 'sha256' as sha256,
     isThere,
-    bool_and(isThere) over (partition by date) {%- if var('only_final_days') %} and isFinal {%- endif %} as isLoaded
+    bool_and(isThere) over (partition by date){{ ' and isFinal' if var('only_final_days') }} as isLoaded
 from found
