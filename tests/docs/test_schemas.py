@@ -255,7 +255,7 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
     past = (datetime.now(UTC) - timedelta(days=3)).date()
     front.table(past)
     front.outcome(made.report_id, "stored", prefix="ve-")
-    seen = set()
+    seen = set[str]()
     for name in list(front.container.list_blob_names()):
         blob = front.container.download_blob(name)
         body, metadata = blob.readall(), blob.properties.metadata

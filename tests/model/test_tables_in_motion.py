@@ -151,6 +151,11 @@ class Consumer:
         ]
         self.check(attended == truth, f"attendees of {state} are not of its index")
 
+    def check_published(self) -> None:
+        """Whatever is there is as its schema says."""
+        for blob in self.app.container.blobs.values():
+            self.violations += problems_of(blob.name, blob.body, blob.metadata)
+
     def advance_readers(self) -> None:
         """Let readers begin and go on. Within a day, a file may be gone only after an erasure."""
         whole = [each for each in self.manifests() if each.tables.paths]
@@ -266,8 +271,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
             app.run(hours=source.choice([3, 12, 36]))
         app.before_nothing()
         app.run(days=9)
-        for blob in app.container.blobs.values():
-            consumer.violations += problems_of(blob.name, blob.body, blob.metadata)
+        consumer.check_published()
         assert consumer.violations == []
         assert len(consumer.seen) >= 3
         for manifest in consumer.manifests():

@@ -194,7 +194,7 @@ def test_the_examples_use_nothing_that_python_3_10_lacks(tmp_path: Path) -> None
     mypy = ("mypy", "--config-file=", f"--cache-dir={tmp_path}", "--python-version=3.10", *skip)
     for tool in (ruff, mypy):
         for programs, code in ((PROGRAMS, 0), ([lacking], 1)):
-            command = [sys.executable, "-m", *tool, *programs]
+            command = [sys.executable, "-m", *tool, *map(str, programs)]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
             assert done.returncode == code, done.stdout
 

@@ -95,10 +95,8 @@ class ArchiveDays:
     def store(self, day: date, *meetings: Meeting) -> None:
         """Store their reports, or replace them."""
         for meeting in meetings:
-            planned = meeting.planned
-            details = MeetingDetails(
-                meeting.series.title(), *(_moment(day, each) for each in planned or ()), thread_id="t"
-            )
+            start, end = (_moment(day, each) for each in meeting.planned) if meeting.planned else (None, None)
+            details = MeetingDetails(meeting.series.title(), start, end, "t")
             metadata = {
                 "source": "onlineMeeting",
                 "seriesid": series_id(meeting.series),
