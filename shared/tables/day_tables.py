@@ -329,14 +329,14 @@ def _ends_part(line: Mapping[str, Any]) -> bool:
 def _find_parts(files: _Files, manifest: Manifest) -> dict[str, dict[str, str]]:
     """Find the parts that can be named: the names of their files by table, and other metadata, by source.
 
-    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, so
-    that nobody deletes it.
+    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, and
+    written since the tables before were named or dropped, so that nobody deletes it.
     """
-    named, oldest = manifest.tables.paths, times.now() - YOUNG
+    named, oldest, version = manifest.tables.paths, times.now() - YOUNG, str(manifest.tables.version)
     found: dict[str, dict[str, str]] = {}
     for name, blob in files[Table.MEETINGS].items():
         metadata = {**(blob.metadata or {}), Table.MEETINGS: name}
-        if name not in named and blob.last_modified < oldest:
+        if name not in named and (blob.last_modified < oldest or metadata["version"] != version):
             continue
         if all(metadata[table] in files[table] for table in Table if table in metadata):
             source = metadata["source"]
