@@ -26,6 +26,7 @@ from shared.days.manifests import (
     manifest_metadata,
     serialize_manifest,
 )
+from shared.graph.invitees import InviteeKind, ListState
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import (
     AttemptSeries,
@@ -50,7 +51,7 @@ from tests.support.published import SCHEMAS, documents, problems, problems_of
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = "https://teams.microsoft.com/meet/1"
 
-stack = own_stack(SIGNALS="call-records,virtual-events")
+stack = own_stack(SIGNALS="call-records,virtual-events", MEETING_DETAILS="subject,schedule,invitees")
 
 
 @pytest.mark.parametrize("file", sorted(SCHEMAS.glob("*.schema.json")), ids=lambda file: file.name)
@@ -199,29 +200,22 @@ def known(schema: dict[str, Any]) -> set[str | None]:
 
 
 def test_enumerations_have_the_values_of_the_code_and_are_open() -> None:
-    outcomes, sources, reasons = (
-        set(map(str, Result)),
-        {str(each) for each in EventKind},
-        set(map(str, RevisionReason)),
-    )
+    outcomes, sources = set(map(str, Result)), set(map(str, EventKind))
     every_source = {MeetingReports.source, *sources}
     schemas = {
-        name: json.loads((SCHEMAS / f"{name}.schema.json").read_text())["properties"]
-        for name in (
-            "outcome",
-            "outcome-metadata",
-            "index-line",
-            "report-metadata",
-            "meetings-row",
-            "manifest",
-        )
+        file.name.removesuffix(".schema.json"): json.loads(file.read_text())["properties"]
+        for file in SCHEMAS.glob("*.schema.json")
     }
     for name in ("outcome", "outcome-metadata"):
         assert known(schemas[name]["outcome"]) == outcomes
     assert known(schemas["outcome"]["source"]) == {*sources, None}
     for name in ("index-line", "report-metadata", "meetings-row"):
         assert known(schemas[name]["source"]) == every_source
-    assert known(schemas["manifest"]["reasons"]["items"]) == reasons
+    assert known(schemas["manifest"]["reasons"]["items"]) == set(map(str, RevisionReason))
+    assert known(schemas["index-line"]["inviteesState"]) == {*map(str, ListState), None}
+    assert known(schemas["report-metadata"]["inviteesstate"]) == set(map(str, ListState))
+    assert known(schemas["invitees"]["invitees"]["items"]["properties"]["kind"]) == set(map(str, InviteeKind))
+    assert known(schemas["invitees-row"]["kind"]) == set(map(str, InviteeKind))
     assert known(schemas["manifest"]["outcomes"]["propertyNames"]) == outcomes
 
 
@@ -249,7 +243,7 @@ def test_a_schema_names_every_property_that_is_written() -> None:
 
 def test_everything_that_is_stored_is_as_published(front: Front) -> None:
     front.control.add_past(NewPast(days=3, meetings_per_day=3))
-    event = front.control.add_event(NewEvent(announce=False))
+    event = front.control.add_event(NewEvent(announce=False, registered=5))
     held = NewSession(event.sessions[0].meeting_id, announce=False, announce_report=False)
     made = front.control.add_session(held)
     past = (datetime.now(UTC) - timedelta(days=3)).date()
@@ -262,12 +256,13 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
         assert problems_of(name, body, metadata) == []
         seen.update(kind for kind, _ in documents(name, body, metadata))
     assert seen == {
-        *("report", "outcome", "manifest", "index-line", "meetings-row", "attendees-row", "engagements-row"),
+        *("report", "outcome", "manifest", "index-line", "invitees", *(f"{table}-row" for table in Table)),
         *(
             "report-metadata",
             "outcome-metadata",
             "manifest-metadata",
             "index-metadata",
             "table-file-metadata",
+            "invitees-metadata",
         ),
     }

@@ -20,11 +20,14 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared import times
+from shared.archive.invitees import invitees_name
 from shared.days.manifests import Manifest, Manifests, RevisionReason, Tables
 from shared.graph import reports
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
 from shared.messages.tasks import RefreshDay, Task, serialize_task
+from shared.settings import INVITEES, SUBJECT
 from shared.storage import clients
 from shared.tables import day_tables
 from shared.tables.columns import KEYS, Table
@@ -33,7 +36,7 @@ from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
 from tests.support.published import problems_of
-from tests.support.simulated_app import DAY, HOUR, NOW, App, call, crash, running
+from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, call, crash, running
 
 PEOPLE = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
 FIRST = NOW.date()
@@ -69,6 +72,7 @@ class Consumer:
     source: Random
     reports: dict[str, list[Any]] = field(default_factory=dict)  # records by the sha256 of the report
     indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
+    lists: dict[str, list[Any]] = field(default_factory=dict)  # of invitees, by the sha256 of the list
     files: dict[str, bytes] = field(default_factory=dict)
     seen: dict[tuple[date, int], Tables] = field(default_factory=dict)  # by day and version
     readers: list[Reader] = field(default_factory=list)
@@ -80,6 +84,8 @@ class Consumer:
             self.violations += problems_of(name, after.body, after.metadata)
         if after and name.startswith("reports/"):
             self.reports[after.metadata["sha256"]] = json.loads(after.body)["attendanceRecords"]
+        if after and name.startswith("invitees/"):
+            self.lists[hashlib.sha256(after.body).hexdigest()] = json.loads(after.body).get("invitees", [])
         if after and name.endswith("reports.jsonl"):
             lines = [json.loads(line) for line in after.body.splitlines()]
             self.indexes[after.metadata["sha256"]] = lines
@@ -153,6 +159,14 @@ class Consumer:
         ]
         self.check(attended == truth, f"attendees of {state} are not of its index")
 
+        invited = [(row["reportId"], row["inviteeNumber"], row["personId"]) for row in found[Table.INVITEES]]
+        listed = [
+            (line["id"], number, each.get("personId"))
+            for line in lines
+            for number, each in enumerate(self.lists.get(line["inviteesSha256"], []))
+        ]
+        self.check(invited == listed, f"invitees of {state} are not of its index")
+
     def check_published(self) -> None:
         """Whatever is there is as its schema says."""
         for blob in self.app.container.blobs.values():
@@ -206,12 +220,13 @@ def add_meeting(app: App, source: Random, number: int) -> None:
         changed = {"totalParticipantCount": len(people), "meetingEndDateTime": end.isoformat()}
         readings.append((since, {**report, **changed, "attendanceRecords": [record(p, 20) for p in people]}))
     subject = source.choice([None, "Fire safety", f"1:1 Person {PEOPLE[0][:8]}"])
+    attendees = [{"identity": {"user": {"id": each}}} for each in source.sample(PEOPLE, source.randint(0, 5))]
     late = source.random() < 0.3
     app.calls.append(
         replace(
             made,
             readings=tuple(readings),
-            meeting={"subject": subject},
+            meeting={"subject": subject, "participants": {"attendees": attendees}},
             readable=made.readable if not late else NOW + source.uniform(24, 120) * HOUR,
             listed=made.listed if not late else NOW + source.uniform(24, 120) * HOUR,
         )
@@ -219,7 +234,7 @@ def add_meeting(app: App, source: Random, number: int) -> None:
 
 
 def grow(app: App, source: Random) -> None:
-    """Another worker reads a report that has grown, and stores it."""
+    """Another worker reads a report that has grown, and another list of invitees, and stores them."""
     stored = app.stored()
     number, made = source.choice([(n, each) for n, each in enumerate(app.calls) if each.id in stored])
     _, report = made.readings[-1]
@@ -233,7 +248,9 @@ def grow(app: App, source: Random) -> None:
     with reports.read_report(app.graph, where, made.id) as read:
         for back in (0, 1):
             app.services.sealing.mark_changed(read.end.date() - back * DAY)
-        app.services.archive.store(read, where)
+        invited = [Invitee(InviteeKind.INVITED, each) for each in source.sample(PEOPLE, source.randint(0, 5))]
+        found = InviteeList(ListState.COMPLETE, tuple(sorted(invited, key=str)))
+        app.services.archive.store(read, where, invitees=source.choice([None, found]))
 
 
 def end_of(report: dict[str, Any]) -> datetime:
@@ -246,6 +263,8 @@ STEPS = [
     "write manifests/",
     "delete tables/",
     "send upkeep",
+    "write invitees/",
+    "write reports/",
 ]
 
 
@@ -272,6 +291,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
     monkeypatch.setattr(day_tables, "_WRITING", threading.RLock())  # each instance has its own
     source = Random(seed)
     with running() as app:
+        app.services = app.another_instance(replace(SETTINGS, meeting_details=frozenset({SUBJECT, INVITEES})))
         consumer = Consumer(app, source)
         app.container.watch = consumer.watch
         app.state.watch = lambda *_: consumer.advance_readers()
@@ -282,7 +302,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
             if number in (5, 8) and source.random() < 0.7:
                 app.before_nothing()  # the command waits until the day stands still
                 if source.random() < 0.5:
-                    app.before(source.choice(STEPS), crash)
+                    app.before(source.choice(STEPS[:3]), crash)  # which the app alone takes
                 gone = source.choice(PEOPLE)
                 erase(app, gone, f"{gone[:8]}@contoso.example", names=(f"Person {gone[:8]}",))
                 assert not [path for path in live(app) if gone in str(rows_of(consumer.files[path]))]
@@ -305,6 +325,9 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
                 }
                 assert paths == manifest.tables.paths, "files that nobody names are left"
         assert all(hashlib.sha256(body).hexdigest()[:16] in name for name, body in consumer.files.items())
+        named = {invitees_name(blob.name, blob.metadata) for blob in app.container.below("reports/")}
+        left = {blob.name for blob in app.container.below("invitees/")}
+        assert left == named - {""}, "lists that no report names are left, or some are gone"
         told = {each["date"] for each in feed(app)}
         assert told == {str(each.day) for each in consumer.manifests() if str(each.day) in told}
 

@@ -46,8 +46,7 @@ def documents(name: str, body: bytes, metadata: Mapping[str, str]) -> Iterator[t
     else:
         kind = {"reports": "report", "outcomes": "outcome", "manifests": "manifest"}.get(folder, folder)
         yield kind, json.loads(body)
-        if (SCHEMAS / f"{kind}-metadata.schema.json").exists():
-            yield f"{kind}-metadata", metadata
+        yield f"{kind}-metadata", metadata
 
 
 def problems_of(name: str, body: bytes, metadata: Mapping[str, str]) -> list[str]:

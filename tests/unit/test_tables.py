@@ -17,6 +17,7 @@ from shared.cli.export import tables
 from shared.cli.export.pseudonyms import Pseudonyms
 from shared.cli.export.tables import COLUMNS, ExportTable, Format
 from shared.errors import AttendanceError
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.tables import rows
 from shared.tables.columns import STRING
 from tests.unit.test_rows import LINE, record
@@ -33,6 +34,9 @@ REPORT = {
 }
 
 
+INVITEES = InviteeList(ListState.COMPLETE, (Invitee(InviteeKind.INVITED, "p", "p@contoso.example"),))
+
+
 def written(table: ExportTable, form: Format, found: list[Any]) -> bytes:
     file = io.BytesIO()
     assert tables.write_table(table, found, form, file) == len(found)
@@ -45,7 +49,7 @@ def csv_rows(body: bytes) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_both_formats_hold_the_same(table: ExportTable) -> None:
-    found = list(tables.report_rows(table, REPORT, LINE))
+    found = list(tables.report_rows(table, REPORT, LINE, INVITEES))
     text = csv_rows(written(table, Format.CSV, found))
     packed = parquet.read_table(io.BytesIO(written(table, Format.PARQUET, found))).to_pylist()
     assert len(text) == len(packed) == len(found) > 0
@@ -154,6 +158,8 @@ def test_every_column_that_tells_who_is_a_pseudonym_or_left_out(table: ExportTab
         "source",
         "engagementType",
         "engagementSubType",
+        "kind",
+        "registrationStatus",
     }
     row = {name: f"secret-{name}" for name in COLUMNS[table]}
     told = {name for name, value in Pseudonyms("k" * 16).row(row).items() if value == f"secret-{name}"}

@@ -65,11 +65,11 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Export some days: one row per meeting, attendee, interval of attendance, or engagement.
+    """Export some days: one row per meeting, attendee, interval of attendance, engagement or invitee.
 
     Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
-    A day without reports has none, and a day without engagements has no file of them. The same command writes the same
-    files again.
+    A day without reports has none, and a day without engagements or invitees has no file of them. The same command
+    writes the same files again.
     """
     with report_errors():
         window = options.days_between(first, last)
@@ -151,12 +151,12 @@ def _write_table(
     tenant_id = current().settings.tenant_id
 
     def all_rows() -> Iterator[Row]:
-        for report, content in reading.read_bodies(container, reports):
-            for row in tables.report_rows(table, content, lines[report.id], tenant_id):
+        for report, content, invitees in reading.read_bodies(container, reports):
+            for row in tables.report_rows(table, content, lines[report.id], invitees, tenant_id):
                 yield pseudonyms.row(row) if pseudonyms else row
 
     rows = all_rows()
-    if table is ExportTable.ENGAGEMENTS:  # few tenants have any yet
+    if table in (ExportTable.ENGAGEMENTS, ExportTable.INVITEES):  # few tenants have any
         first = next(rows, None)
         if first is None:
             target.remove()

@@ -4,7 +4,7 @@ From reports, outcomes, tables, operational state, and earlier versions.
 
         write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
               ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
-              ─▶ delete versions ─▶ search all that is left, whatever wrote it, and say where the person is quoted
+              ─▶ search all that is left, whatever wrote it, and say where the person is quoted ─▶ delete versions
 
 From the record on, the app redacts whatever it writes. So a run that was cut off is finished by the same command, and
 nothing that comes later brings the person back. What is recorded names nobody.
@@ -27,10 +27,13 @@ from typing import Any
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
+from ...archive.invitees import FOLDER as INVITEES
+from ...archive.invitees import ListFile, invitees_name, read_invitees, report_of
 from ...archive.reports import Archive
 from ...days.manifests import Manifest, Manifests, index_lines, index_name, manifest_name
-from ...errors import AttendanceError
+from ...errors import AttendanceError, NotOurMessage
 from ...graph import verbatim_json
+from ...graph.invitees import InviteeList
 from ...graph.meeting_details import decode_details
 from ...health.self_check import FOLDER as DIAGNOSES
 from ...ledger import access
@@ -44,8 +47,8 @@ from ...messages.tasks import RefreshDay, Task
 from ...privacy.erasures import ErasureKey, ErasureList
 from ...privacy.identifiers import names
 from ...privacy.person import Person
-from ...privacy.redact import MARK, redact_metadata, redact_report
-from ...storage.blobs import Blob, get_blob, put_blob, retry_conflicts
+from ...privacy.redact import MARK, redact_invitees, redact_metadata, redact_report
+from ...storage.blobs import Blob, delete_blob, get_blob, get_properties, put_blob, retry_conflicts
 from ...storage.erasures import FOLDER, MAX_AGE, Erasures
 from ...storage.names import day_folder, decode_name_part
 from ...storage.watchlist import FOLDER as WATCHED
@@ -57,7 +60,7 @@ MOST_SCANS = 8
 MOST_SHOWN = 20  # names of blobs in which something is left
 FUNCTION_SECONDS = 600  # functionTimeout in host.json
 QUIET_SECONDS = round(MAX_AGE) + FUNCTION_SECONDS  # after which every running function knows the record
-BY_DAY = ("reports", "outcomes", "manifests")
+BY_DAY = ("reports", INVITEES, "outcomes", "manifests")
 BY_TABLE = ("tables", "exports")  # and then by day
 _REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is made again if it is needed
 
@@ -170,8 +173,8 @@ class Erasure:
             )
         self._scan_tables()
         self._refresh_days(wait_for)
-        self._delete_versions()
         self._search()
+        self._delete_versions()
         self._save(complete=True)
 
     def _save(self, *, complete: bool) -> None:
@@ -221,21 +224,29 @@ class Erasure:
         end = times.parse(blob.metadata.get("end")) if blob else None
         if blob is None or report is None:
             return False
-        people = self._list.people(end or times.midnight(Outcomes.day_of(name)))
+        ended = end or times.midnight(Outcomes.day_of(name))
+        people = self._list.people(ended)
         if people is None:
             return False
         redacted, metadata = redact_report(report, people), redact_metadata(blob.metadata, people)
         body = redacted.body if redacted else blob.body
         if redacted:
             metadata |= MARK | {"sha256": redacted.sha256}
+        invitees = read_invitees(self._container, name, blob.metadata)
+        left = redact_invitees(invitees, people) if invitees else None
+        listed = ListFile.of(left) if left and left is not invitees else ListFile({})
+        if listed.body:
+            metadata |= MARK | dict(listed.metadata)
         if self._only_count and self._is_quoted(name, replace(blob, body=body, metadata=metadata)):
             self.summary.left.add(name)
         if metadata == blob.metadata:
             return MARK.items() <= metadata.items()
-        if not self._only_count and not put_blob(
-            self._container, name, body, etag=blob.etag, metadata=metadata
-        ):
-            return None
+        if not self._only_count:
+            listed.write(self._container, name, metadata, ended)
+            if not put_blob(self._container, name, body, etag=blob.etag, metadata=metadata):
+                return None
+            if listed.body:
+                delete_blob(self._container, invitees_name(name, blob.metadata))
         self.summary.reports += 1
         return True
 
@@ -311,18 +322,27 @@ class Erasure:
     def _search(self) -> None:
         """Note which blobs quote the person, also those that this version cannot read.
 
-        Delete such exports.
+        Delete such exports, and lists of invitees that no report names.
         """
         for container in (self._container, self._session.state_container):
             found = [name for name in container.list_blob_names() if not name.startswith(FOLDER)]
             with ThreadPoolExecutor(THREADS) as threads:
                 quoting = threads.map(partial(self._is_quoted_in, container), found)
                 for name in [name for name, is_quoted in zip(found, quoting, strict=True) if is_quoted]:
-                    if container is self._container and name.startswith("exports/"):
+                    if container is self._container and self._is_deletable(name):
                         self.summary.exports += 1
                         container.delete_blob(name)
+                        with contextlib.suppress(ValueError, IndexError):  # a name without a day
+                            self.summary.days.add(Outcomes.day_of(name))
                     else:
                         self.summary.left.add(name)
+
+    def _is_deletable(self, name: str) -> bool:
+        """Whether a blob is an export, or a list of invitees that no report names."""
+        if not name.startswith(f"{INVITEES}/"):
+            return name.startswith("exports/")
+        report = get_properties(self._container, report_of(name))
+        return report is None or invitees_name(report_of(name), report.metadata or {}) != name
 
     def _is_quoted_in(self, container: ContainerClient, name: str) -> bool:
         blob = get_blob(container, name)
@@ -375,7 +395,7 @@ class Erasure:
         Also those of what was made of them.
         """
         for folder in (*BY_DAY, *BY_TABLE):
-            is_made = folder not in ("reports", "outcomes")
+            is_made = folder not in ("reports", INVITEES, "outcomes")
             for blob in list(earlier_versions(self._container, f"{folder}/")):
                 if (
                     any(f"/date={day}/" in blob.name for day in self.summary.days)
@@ -389,17 +409,18 @@ class Erasure:
                         self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
 
     def _is_named_in(self, version: BlobProperties) -> bool:
-        """Whether an earlier version of a report or an outcome names the person."""
+        """Whether an earlier version of a report, a list of invitees or an outcome names the person."""
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
         download = client.download_blob()
         body, metadata = download.readall(), download.properties.metadata or {}
         people = self._list.people(times.midnight(Outcomes.day_of(version.name)))
         if people is None:
             return False
-        report = _parse(body)
+        report, invitees = _parse(body), _parse_invitees(body)
         is_redacted = report is not None and redact_report(report, people) is not None
         return (
             is_redacted
+            or (invitees is not None and redact_invitees(invitees, people) is not invitees)
             or redact_metadata(metadata, people) != metadata
             or names(body.decode(errors="replace"), people)
         )
@@ -435,3 +456,10 @@ def _parse(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return report if isinstance(report, dict) else None
+
+
+def _parse_invitees(body: bytes) -> InviteeList | None:
+    try:
+        return codec.loads(InviteeList, body)
+    except NotOurMessage:
+        return None

@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
+from ...graph.invitees import InviteeList
 from ...tables import columns, rows
 
 ROWS_AT_ONCE = 20_000
@@ -24,12 +25,13 @@ type Row = Mapping[str, Any]
 
 
 class ExportTable(StrEnum):
-    """One row per meeting, attendee, interval of attendance, or engagement."""
+    """One row per meeting, attendee, interval of attendance, engagement or invitee."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
     INTERVALS = "intervals"
     ENGAGEMENTS = "engagements"
+    INVITEES = "invitees"
 
 
 class Format(StrEnum):
@@ -49,6 +51,7 @@ COLUMNS: dict[ExportTable, columns.Columns] = {
         **columns.INTERVAL,
     },
     ExportTable.ENGAGEMENTS: {**columns.MEETING, **columns.PERSON, **columns.ENGAGEMENT},
+    ExportTable.INVITEES: {**columns.MEETING, **columns.INVITEE},
 }
 _ROWS: dict[ExportTable, Callable[[Row, Row, str], Iterator[Row]]] = {
     ExportTable.MEETINGS: lambda report, line, _: iter([rows.report_row(report, line)]),
@@ -65,8 +68,12 @@ _FORMULA = re.compile(rf"[\t\r\n]|[{_BLANKS};]*+[{_SIGNS}]")
 _BETWEEN = re.compile(rf"([{_BLANKS};]++)([{_SIGNS}])?")
 
 
-def report_rows(table: ExportTable, report: Row, line: Row, tenant_id: str = "") -> Iterator[Row]:
+def report_rows(
+    table: ExportTable, report: Row, line: Row, invitees: InviteeList | None = None, tenant_id: str = ""
+) -> Iterator[Row]:
     """Return the rows of one report; `line` is its line of the index."""
+    if table is ExportTable.INVITEES:
+        return rows.invitee_rows(report, line, invitees, tenant_id)
     return _ROWS[table](report, line, tenant_id)
 
 
