@@ -11,6 +11,7 @@ SPARK := $(if $(shell command -v java),.venv/.spark-ready)
 FUZZ := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),.venv/.fuzz-ready)
 AZURITE := .local/azurite/.ready
 AXE := .local/axe/.ready
+DBT := .local/dbt/.ready
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 # Byte code is kept, because the local stack and the tests start many programs.
@@ -18,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs pictures audit lock clean
+.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs schemas pictures audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -36,7 +37,7 @@ up: setup ## Run the local stack, with a month of meetings, until Ctrl-C
 test: setup $(DEV) ## Run all tests but the heavy ones
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not heavy"
 
-check: lint setup $(BUILD) $(DOCS) $(SPARK) $(FUZZ) $(AXE) ## Check style and types and run all tests, as CI does
+check: lint setup $(BUILD) $(DOCS) $(SPARK) $(FUZZ) $(AXE) $(DBT) ## Check style and types and run all tests, as CI does
 	@$(PYTHON) -m pytest $(PARALLEL)
 
 lint: $(CHECK) ## Check style and types
@@ -68,6 +69,9 @@ wheel: $(BUILD) ## Build the command line as a wheel, into .local/package
 
 docs: $(DOCS) ## Build the documents as a site, into .local/site/html
 	@$(PYTHON) scripts/site
+
+schemas: $(LOCAL) ## Write the schemas of the tables from their columns
+	@$(PYTHON) scripts/schemas
 
 pictures: setup $(CHECK) ## Make the pictures of the documents, from the local stack
 	@$(PYTHON) -m local.stack.pictures
@@ -105,6 +109,10 @@ $(BUILD) $(DOCS): .venv/.%-ready: requirements-%.txt | $(LOCAL)
 
 .venv/.spark-ready .venv/.fuzz-ready: .venv/.%-ready: requirements-%.txt | $(DEV)
 	@scripts/install-packages $<
+	@touch $@
+
+$(DBT): requirements-dbt.txt | $(LOCAL)
+	@scripts/install-packages $< .local/dbt
 	@touch $@
 
 $(AZURITE): local/azurite/package.json local/azurite/package-lock.json | $(LOCAL)

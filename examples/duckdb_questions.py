@@ -3,6 +3,8 @@
     attendance reports download FOLDER --what reports --what manifests --what tables
     python examples/duckdb_questions.py FOLDER
 
+Needs Python 3.10 or newer, and duckdb.
+
 To read from Azure itself, put `az://attendance` in place of FOLDER, after `INSTALL azure; LOAD azure;` and
 `CREATE SECRET (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME 'ACCOUNT');`.
 """
@@ -72,9 +74,8 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    return (
-        connect().execute(TARDY, {"files": table_files(folder, "attendees"), "minutes": minutes}).fetchall()
-    )
+    files = table_files(folder, "attendees")
+    return connect().execute(TARDY, {"files": files, "minutes": minutes}).fetchall() if files else []
 
 
 if __name__ == "__main__":

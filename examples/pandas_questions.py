@@ -1,7 +1,9 @@
 """Three questions, answered with pandas from a copy of the archive.
 
-attendance reports download FOLDER --what reports --what manifests --what tables
-python examples/pandas_questions.py FOLDER
+    attendance reports download FOLDER --what reports --what manifests --what tables
+    python examples/pandas_questions.py FOLDER
+
+Needs Python 3.10 or newer, pandas and pyarrow.
 """
 
 import json
@@ -20,12 +22,15 @@ def who_attended(folder: str, report_id: str) -> list[tuple[Any, ...]]:
     (file,) = Path(folder).glob(f"reports/date=*/{report_id}.json")
     records = json.loads(file.read_bytes())["attendanceRecords"]
     people = pd.DataFrame(
-        {
-            "id": record.get("id"),
-            "name": (record.get("identity") or {}).get("displayName"),
-            "seconds": record.get("totalAttendanceInSeconds"),
-        }
-        for record in records
+        [
+            {
+                "id": record.get("id"),
+                "name": (record.get("identity") or {}).get("displayName"),
+                "seconds": record.get("totalAttendanceInSeconds"),
+            }
+            for record in records
+        ],
+        columns=["id", "name", "seconds"],
     )
     return _rows(people.sort_values(["seconds", "id"], ascending=[False, True]))
 
@@ -44,7 +49,10 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    table = pd.concat(map(pd.read_parquet, table_files(folder, "attendees")))
+    files = table_files(folder, "attendees")
+    if not files:
+        return []
+    table = pd.concat(map(pd.read_parquet, files))
     late = table["firstJoin"] - table["meetingStart"]
     table["seconds"] = late.dt.total_seconds()
     tardy = table.loc[

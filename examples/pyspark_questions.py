@@ -3,6 +3,8 @@
     attendance reports download FOLDER --what reports --what manifests --what tables
     python examples/pyspark_questions.py FOLDER
 
+Needs Python 3.10 or newer, pyspark, and Java 17 or newer.
+
 On a cluster, put `abfss://attendance@ACCOUNT.dfs.core.windows.net` in place of FOLDER.
 """
 
@@ -58,7 +60,10 @@ def per_organizer_and_week(folder: str) -> list[tuple[Any, ...]]:
 
 def late_joiners(folder: str, minutes: int = LATE) -> list[tuple[Any, ...]]:
     """Who joined later than that after the meeting began: (report id, record id, name, seconds late)."""
-    table = spark().read.parquet(*table_files(folder, "attendees"))
+    files = table_files(folder, "attendees")
+    if not files:
+        return []
+    table = spark().read.parquet(*files)
     late = f.col("firstJoin").cast("double") - f.col("meetingStart").cast("double")
     tardy = table.where(late > minutes * 60)
     seconds = f.round(late).cast("bigint").alias("seconds")

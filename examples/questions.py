@@ -1,4 +1,7 @@
-"""What the three examples of engines have in common: how they are called, and how they show what they found."""
+"""What the three examples of engines have in common: how they are called, and how they show what they found.
+
+Needs Python 3.10 or newer.
+"""
 
 import json
 import sys
@@ -6,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-type Rows = list[tuple[Any, ...]]
+Rows = list[tuple[Any, ...]]
 MOST = 10  # rows that are shown
 
 
@@ -35,13 +38,14 @@ def ask(
 
 
 def table_files(folder: str, table: str) -> list[str]:
-    """The files of a table in a copy: those that the manifests name, and no others that lie beside them."""
+    """The files of a table in a copy: those that the manifests name, and no others that lie beside them.
+
+    There is none if the table has no rows, as that of attendees where nobody attended.
+    """
     files = []
     for file in sorted(Path(folder).glob("manifests/date=*/manifest.json")):
         tables = json.loads(file.read_bytes())["tables"]
         files += [str(Path(folder, each["path"])) for each in tables["files"].get(table, [])]
-    if not files:
-        sys.exit(f"No manifest below {folder} names files of {table}.")
     return files
 
 

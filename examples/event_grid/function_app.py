@@ -3,6 +3,8 @@
 An event tells an address, and whoever may post to the function can make one up: only blobs below `reports/` of the
 archive that the settings name are read. Events come at least once and in any order, and a report can be replaced; so
 the same report can come again, and what you do with it must bear that.
+
+Needs Python 3.10 or newer, and the packages in requirements.txt.
 """
 
 import json

@@ -306,13 +306,13 @@ def _text(value: object) -> str | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """A whole number, also one that Graph writes as `2.0`.
+    """A count, also one that Graph writes as `2.0`.
 
-    None for one beyond the 64 bits of any engine.
+    None for a negative one, and for one beyond the 64 bits of any engine.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
-    return int(value) if abs(value) < 1 << 63 else None
+    return int(value) if 0 <= value < 1 << 63 else None
 
 
 def _moment(value: object) -> datetime | None:

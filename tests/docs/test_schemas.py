@@ -1,48 +1,66 @@
 """The schemas are valid, and describe what the local stack stores and sends."""
 
+import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from jsonschema import Draft202012Validator
+from pyarrow import parquet
 
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
-from shared.ledger.record import AttemptSeries, DeadLetter, Record, Result, dump_outcome
+from local.stack.program import ROOT
+from shared.archive.reports import ReportSummary
+from shared.days.manifests import (
+    Manifest,
+    RevisionReason,
+    TableFile,
+    Tables,
+    index_line,
+    manifest_metadata,
+    serialize_manifest,
+)
+from shared.graph.invitees import InviteeKind, ListState
+from shared.graph.reports import MeetingReports
+from shared.ledger.record import (
+    AttemptSeries,
+    DeadLetter,
+    Record,
+    Result,
+    StoredReport,
+    dump_outcome,
+    outcome_metadata,
+)
 from shared.messages import codec, rich_notifications, signals, tasks
 from shared.messages.rich_notifications import EncryptedBatch, RichItem
 from shared.messages.signals import EventKind, EventSession, Message, Nudge
 from shared.messages.tasks import Task
 from shared.storage.watchlist import WatchedMeeting
-from shared.tables.columns import COLUMNS, KEYS, SCHEMA_VERSION, Table
+from shared.tables.columns import COLUMNS, KEYS, Table
+from shared.tables.parquet import write_parquet
 from shared.upkeep import HANDLERS
 from tests.support.front import Front, own_stack
-from tests.support.parquet import rows_of
+from tests.support.published import SCHEMAS, documents, problems, problems_of
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = "https://teams.microsoft.com/meet/1"
 
 stack = own_stack(SIGNALS="call-records,virtual-events", MEETING_DETAILS="subject,schedule,invitees")
 
 
-def validator(name: str) -> Draft202012Validator:
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-
-def problems(name: str, content: object) -> list[str]:
-    return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(content)]
-
-
-@pytest.mark.parametrize("file", sorted(SCHEMAS.glob("*.json")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(SCHEMAS.glob("*.schema.json")), ids=lambda file: file.name)
 def test_a_schema_is_one(file: Path) -> None:
-    schema = json.loads(file.read_text())
+    schema, name = json.loads(file.read_text()), file.name.removesuffix(".schema.json")
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert f"`{file.name.removesuffix('.schema.json')}`" in (SCHEMAS / "README.md").read_text()
+    assert schema["$id"] == f"urn:teams-attendance-reports:schema:{name}"
+    assert f"`{name}`" in (SCHEMAS / "README.md").read_text()
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -108,16 +126,19 @@ def test_every_upkeep_message_is_as_published() -> None:
 
 
 def test_every_outcome_is_as_published() -> None:
+    begun = Record("cr-a", Result.PENDING, NOW, 1, AttemptSeries(NOW))
+    report = StoredReport("r", NOW, "reports/date=2026-11-23/r.json", is_partial=False)
     for result in Result:
-        assert (
-            problems("outcome", json.loads(dump_outcome(Record("cr-a", result, NOW, 1, AttemptSeries(NOW)))))
-            == []
-        )
+        settled = None if result is Result.PENDING else NOW
+        reports = (report,) if result is Result.STORED else ()
+        known = replace(begun, result=result, settled=settled, reports=reports)
+        assert problems("outcome", json.loads(dump_outcome(known))) == []
+        assert problems("outcome-metadata", outcome_metadata(known)) == []
     for buried in (
         DeadLetter("upkeep", "redrive", 1, "0" * 64, "text"),
         DeadLetter("upkeep", None, None, "0" * 64),
     ):
-        known = Record("msg-a", Result.FAILED, NOW, 0, AttemptSeries(NOW), buried=buried)
+        known = Record("msg-a", Result.FAILED, NOW, 0, AttemptSeries(NOW), settled=NOW, buried=buried)
         assert problems("outcome", json.loads(dump_outcome(known))) == []
 
 
@@ -128,39 +149,96 @@ def test_a_watched_meeting_is_as_published() -> None:
     assert problems("watch", content | {"organizerId": "frida"})
 
 
+def test_the_schemas_of_the_tables_are_those_of_the_columns(tmp_path: Path) -> None:
+    """After a change of columns: make schemas."""
+    subprocess.run([sys.executable, ROOT / "scripts/schemas", tmp_path], check=True)
+    written = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    published = {f"{table}-row.schema.json" for table in Table} | {"tables.json"}
+    assert {file.name for file in SCHEMAS.glob("*-row.schema.json")} | {"tables.json"} == published
+    assert written == {name: (SCHEMAS / name).read_text() for name in published}
+
+
+def arrow_type(field: dict[str, Any]) -> Any:
+    """The type of a field in Arrow's JSON form, as pyarrow has it."""
+    kind, inner = field["type"], [(each["name"], arrow_type(each)) for each in field["children"]]
+    match kind["name"]:
+        case "int":
+            return getattr(pa, f"int{kind['bitWidth']}")()
+        case "floatingpoint":
+            return {"DOUBLE": pa.float64()}[kind["precision"]]
+        case "timestamp":
+            return pa.timestamp({"MICROSECOND": "us"}[kind["unit"]], kind["timezone"])
+        case "list":
+            return pa.list_(pa.field(*inner[0]))
+        case "struct":
+            return pa.struct(inner)
+        case name:
+            return {"utf8": pa.string(), "bool": pa.bool_()}[name]
+
+
 @pytest.mark.parametrize("table", list(Table))
-def test_the_schema_of_a_row_has_the_columns_and_types_of_the_code(table: Table) -> None:
-    arrow = {
-        "string": "utf8",
-        "long": "int64",
-        "double": "float64",
-        "boolean": "bool",
-        "timestamp": "timestamp[us, UTC]",
+def test_a_file_has_the_arrow_schema_that_is_published(table: Table) -> None:
+    told = json.loads((SCHEMAS / "tables.json").read_text())["tables"][table]
+    file = io.BytesIO()
+    write_parquet(io.BytesIO(b"{}\n"), COLUMNS[table], file)
+    found = parquet.read_schema(file)
+    assert [(each.name, each.type) for each in found] == [
+        (field["name"], arrow_type(field)) for field in told["schema"]["fields"]
+    ]
+    assert all(
+        field["nullable"] and found.field(field["name"]).nullable for field in told["schema"]["fields"]
+    )
+    row = json.loads((SCHEMAS / f"{table}-row.schema.json").read_text())
+    assert told["key"] == row["key"] == ["date", *KEYS[table]]
+
+
+def known(schema: dict[str, Any]) -> set[str | None]:
+    """The known values of an enumeration to which others may be added."""
+    values, others = schema["anyOf"]
+    assert others is True
+    return set(values["enum"])
+
+
+def test_enumerations_have_the_values_of_the_code_and_are_open() -> None:
+    outcomes, sources = set(map(str, Result)), set(map(str, EventKind))
+    every_source = {MeetingReports.source, *sources}
+    schemas = {
+        file.name.removesuffix(".schema.json"): json.loads(file.read_text())["properties"]
+        for file in SCHEMAS.glob("*.schema.json")
     }
-
-    def types(schema: dict[str, Any]) -> dict[str, Any]:
-        columns = schema["properties"].items()
-        return {
-            name: [types(each["items"])] if "items" in each else each["arrowType"] for name, each in columns
-        }
-
-    def wanted(columns: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: [wanted(kind[0])] if isinstance(kind, list) else arrow[kind]
-            for name, kind in columns.items()
-        }
-
-    schema = json.loads((SCHEMAS / f"{table}-row.schema.json").read_text())
-    assert types(schema) == wanted(COLUMNS[table])
-    assert schema["required"] == list(COLUMNS[table])
-    assert (schema["key"], schema["schemaVersion"]) == (["date", *KEYS[table]], SCHEMA_VERSION)
+    for name in ("outcome", "outcome-metadata"):
+        assert known(schemas[name]["outcome"]) == outcomes
+    assert known(schemas["outcome"]["source"]) == {*sources, None}
+    for name in ("index-line", "report-metadata", "meetings-row"):
+        assert known(schemas[name]["source"]) == every_source
+    assert known(schemas["manifest"]["reasons"]["items"]) == set(map(str, RevisionReason))
+    assert known(schemas["index-line"]["inviteesState"]) == {*map(str, ListState), None}
+    assert known(schemas["report-metadata"]["inviteesstate"]) == set(map(str, ListState))
+    assert known(schemas["invitees"]["invitees"]["items"]["properties"]["kind"]) == set(map(str, InviteeKind))
+    assert known(schemas["invitees-row"]["kind"]) == set(map(str, InviteeKind))
+    assert known(schemas["manifest"]["outcomes"]["propertyNames"]) == outcomes
 
 
-FOLDERS = {"reports": "report", "outcomes": "outcome", "manifests": "manifest", "invitees": "invitees"}
-
-
-def as_text(moment: datetime) -> str:
-    return moment.isoformat()
+def test_a_schema_names_every_property_that_is_written() -> None:
+    file = TableFile("tables/meetings/date=2026-11-23/part-00000-0.parquet", 1, 1, "0" * 64, 1)
+    manifest = Manifest(
+        NOW.date(), True, 1, {}, 1, None, NOW, tables=Tables(1, 1, "0" * 64, {"meetings": (file,)})
+    )
+    content = json.loads(serialize_manifest(manifest))
+    report = ReportSummary("r", "reports/date=2026-11-23/r.json", 1, {})
+    told: dict[str, set[str]] = {
+        "manifest": set(content),
+        "outcome": set(json.loads(dump_outcome(Record("cr-a", Result.PENDING, NOW, 0, AttemptSeries(NOW))))),
+        "index-line": set(json.loads(index_line(report))),
+        "manifest-metadata": set(manifest_metadata(manifest)),
+    }
+    for name, properties in told.items():
+        schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+        assert set(schema["properties"]) == set(schema["required"]) == properties, name
+    tables = json.loads((SCHEMAS / "manifest.schema.json").read_text())["properties"]["tables"]
+    assert set(tables["required"]) == set(content["tables"])
+    files = tables["properties"]["files"]["additionalProperties"]["items"]
+    assert set(files["required"]) == set(content["tables"]["files"]["meetings"][0])
 
 
 def test_everything_that_is_stored_is_as_published(front: Front) -> None:
@@ -171,35 +249,20 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
     past = (datetime.now(UTC) - timedelta(days=3)).date()
     front.table(past)
     front.outcome(made.report_id, "stored", prefix="ve-")
-    seen = set()
+    seen = set[str]()
     for name in list(front.container.list_blob_names()):
-        body = front.container.download_blob(name).readall()
-        kind = name.split("/")[0]
-        if kind == "tables":
-            found = [
-                (f"{name.split('/')[1]}-row", json.loads(json.dumps(row, default=as_text)))
-                for row in rows_of(body)
-            ]
-        elif name.endswith("reports.jsonl"):
-            found = [("index-line", json.loads(line)) for line in body.splitlines()]
-        else:
-            found = [
-                (
-                    FOLDERS[kind],
-                    json.loads(body),
-                )
-            ]
-        for schema, content in found:
-            seen.add(schema)
-            assert problems(schema, content) == [], name
+        blob = front.container.download_blob(name)
+        body, metadata = blob.readall(), blob.properties.metadata
+        assert problems_of(name, body, metadata) == []
+        seen.update(kind for kind, _ in documents(name, body, metadata))
     assert seen == {
-        "report",
-        "outcome",
-        "manifest",
-        "index-line",
-        "meetings-row",
-        "attendees-row",
-        "engagements-row",
-        "invitees",
-        "invitees-row",
+        *("report", "outcome", "manifest", "index-line", "invitees", *(f"{table}-row" for table in Table)),
+        *(
+            "report-metadata",
+            "outcome-metadata",
+            "manifest-metadata",
+            "index-metadata",
+            "table-file-metadata",
+            "invitees-metadata",
+        ),
     }

@@ -14,7 +14,7 @@ from local.stack.program import ROOT
 from shared import __version__
 
 LOCKS = ["requirements.txt", "requirements-local.txt", "requirements-dev.txt", "requirements-check.txt"]
-ALONE = ["requirements-build.txt", "requirements-docs.txt"]
+ALONE = ["requirements-build.txt", "requirements-docs.txt", "requirements-dbt.txt"]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]

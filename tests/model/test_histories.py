@@ -28,6 +28,7 @@ from tests.support.blobs import Blob
 from tests.support.doubles import Call, Loss
 from tests.support.histories import SIGNALS, UPKEEP, History, simulated
 from tests.support.parquet import files_of, read_table
+from tests.support.published import problems_of
 from tests.support.stories import STORIES, Drawn, Story, end_of
 
 ANSWERS = {
@@ -136,6 +137,8 @@ class Checked(History):
             for report in outcome.reports if outcome else ():
                 assert report.path in self.container.blobs, f"{outcome} names what is not there"
         self._check_manifests()
+        for blob in self.container.blobs.values():
+            assert problems_of(blob.name, blob.body, blob.metadata) == []
 
     def _truths(self, call: Call, drawn: Drawn) -> list[dict[str, Any]]:
         """What may be stored of a report in the end: all of it, or what nothing tells to be less."""

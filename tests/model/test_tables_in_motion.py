@@ -35,6 +35,7 @@ from tests.support.blobs import Blob
 from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
+from tests.support.published import problems_of
 from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, call, crash, running
 
 PEOPLE = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
@@ -79,6 +80,8 @@ class Consumer:
 
     def watch(self, name: str, before: Blob | None, after: Blob | None) -> None:
         """Look at a change in the container."""
+        if after and name.endswith("manifest.json"):
+            self.violations += problems_of(name, after.body, after.metadata)
         if after and name.startswith("reports/"):
             self.reports[after.metadata["sha256"]] = json.loads(after.body)["attendanceRecords"]
         if after and name.startswith("invitees/"):
@@ -163,6 +166,11 @@ class Consumer:
             for number, each in enumerate(self.lists.get(line["inviteesSha256"], []))
         ]
         self.check(invited == listed, f"invitees of {state} are not of its index")
+
+    def check_published(self) -> None:
+        """Whatever is there is as its schema says."""
+        for blob in self.app.container.blobs.values():
+            self.violations += problems_of(blob.name, blob.body, blob.metadata)
 
     def advance_readers(self) -> None:
         """Let readers begin and go on. Within a day, a file may be gone only after an erasure."""
@@ -303,6 +311,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
             app.run(hours=source.choice([3, 12, 36]))
         app.before_nothing()
         app.run(days=9)
+        consumer.check_published()
         assert consumer.violations == []
         assert len(consumer.seen) >= 3
         for manifest in consumer.manifests():

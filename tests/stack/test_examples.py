@@ -1,13 +1,13 @@
 """The examples for consumers, run on the local stack."""
 
-import importlib.util
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,10 +18,11 @@ import pytest
 from local.simulator.tenant.orders import NewPast
 from shared import times
 from tests.host.test_indexing import index
+from tests.support.archive_days import ArchiveDays, Meeting
 from tests.support.command_line import environment, told
+from tests.support.examples import EXAMPLES, example
 from tests.support.front import Front, eventually, own_stack
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TODAY = datetime.now(UTC).date()
 PAST = TODAY - timedelta(days=3)
 DAYS = [TODAY - timedelta(days=number) for number in range(5)]
@@ -33,20 +34,6 @@ ENGINES = [
 LATE = 60  # seconds; nobody of the simulated Graph is later than some minutes
 
 stack = own_stack()
-
-
-def example(name: str) -> ModuleType:
-    if str(EXAMPLES) not in sys.path:
-        sys.path.append(str(EXAMPLES))  # as for a program in that folder
-    spec = importlib.util.spec_from_file_location(
-        f"example_{name.replace('/', '_')}", EXAMPLES / f"{name}.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def engine(name: str) -> ModuleType:
@@ -132,24 +119,48 @@ def test_an_example_is_a_program(name: str, copy: Path) -> None:
     assert subprocess.run(program, capture_output=True, timeout=120).returncode != 0
 
 
+@pytest.fixture(params=["nobody at all", "nobody in one meeting"])
+def unattended(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of an archive with a meeting that nobody attended, and a day without meetings."""
+    archive = ArchiveDays(datetime(2026, 11, 30, 6, tzinfo=UTC))
+    monkeypatch.setattr(times, "now", archive.now)
+    monday, tuesday = date(2026, 11, 23), date(2026, 11, 24)
+    archive.store(monday, Meeting("nobody"))
+    if request.param == "nobody in one meeting":
+        archive.store(monday, Meeting("somebody", {"ann": [(5, 60)]}))
+    for day in (monday, tuesday):
+        archive.seal(day)
+    return archive.copy(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_meeting_that_nobody_attended_breaks_no_question(name: str, unattended: Path) -> None:
+    module, folder = engine(name), str(unattended)
+    attended = [("somebody", "Ann", 300)] if list(unattended.rglob("somebody.json")) else []
+    assert module.who_attended(folder, "nobody") == []
+    assert module.per_organizer_and_week(folder) == []  # neither has an organizer
+    assert [(row[0], *row[2:]) for row in module.late_joiners(folder, 1)] == attended
+    module.ask([folder], module.who_attended, module.per_organizer_and_week, module.late_joiners)
+
+
 def test_a_reader_loads_what_is_final_and_what_was_corrected(
     front: Front, copy: Path, tmp_path: Path
 ) -> None:
     incremental = example("incremental")
     first = incremental.run(front.container, tmp_path)
-    assert str(PAST) in {day.date for day in first}
-    assert not {str(TODAY)} & {day.date for day in first}
+    assert str(PAST) in first.loaded
+    assert str(TODAY) not in first.loaded
     for table in ("meetings", "attendees"):
         loaded = {file.name: file.read_bytes() for file in (tmp_path / table / f"date={PAST}").iterdir()}
         named = [copy / each["path"] for each in front.manifest(PAST)["tables"]["files"][table]]
         assert loaded == {file.name: file.read_bytes() for file in named}
-    assert incremental.run(front.container, tmp_path) == []
+    assert incremental.run(front.container, tmp_path) == incremental.Run()
 
     who = told(front, "reports", "list", "--from", str(PAST), "--to", str(PAST))[0]["organizerId"]
     told(front, "person", "erase", who, "--yes", "--quiet", "0")
-    (again,) = incremental.run(front.container, tmp_path)
-    assert again == incremental.Day(str(PAST), front.manifest(PAST)["revision"])
-    assert incremental.run(front.container, tmp_path) == []
+    again = incremental.run(front.container, tmp_path)
+    assert again == incremental.Run({str(PAST): front.manifest(PAST)["revision"]}, [str(PAST)])
+    assert incremental.run(front.container, tmp_path) == incremental.Run()
     assert not list(tmp_path.rglob(f".date={PAST}"))
 
 
@@ -161,6 +172,31 @@ def test_a_reader_is_a_program(front: Front, copy: Path, tmp_path: Path) -> None
     )
     assert f"{PAST} at revision" in told_first.stdout, told_first.stderr
     assert then.stdout == "Nothing is new.\n"
+
+
+PROGRAMS = sorted(EXAMPLES.rglob("*.py"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_an_example_says_which_python_it_needs_and_is_written_in_it(program: Path) -> None:
+    text = program.read_text()
+    assert "Needs Python 3.10 or newer" in (ast.get_docstring(ast.parse(text)) or "")
+    ast.parse(text, feature_version=(3, 10))
+
+
+@pytest.mark.heavy("ruff and mypy come with make check")
+def test_the_examples_use_nothing_that_python_3_10_lacks(tmp_path: Path) -> None:
+    """Neither syntax nor a module or name of the standard library."""
+    lacking = tmp_path / "lacking.py"
+    lacking.write_text("import tomllib\nfrom datetime import UTC\nprint(f'{'nested'}', tomllib, UTC)\n")
+    ruff = ("ruff", "check", "--quiet", "--isolated", "--target-version=py310", "--select=F,E9")
+    skip = ("--follow-imports=skip", "--disable-error-code=import-untyped")
+    mypy = ("mypy", "--config-file=", f"--cache-dir={tmp_path}", "--python-version=3.10", *skip)
+    for tool in (ruff, mypy):
+        for programs, code in ((PROGRAMS, 0), ([lacking], 1)):
+            command = [sys.executable, "-m", *tool, *map(str, programs)]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+            assert done.returncode == code, done.stdout
 
 
 @pytest.fixture

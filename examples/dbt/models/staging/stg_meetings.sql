@@ -1,0 +1,2 @@
+-- depends_on: {{ ref('stg_files') }}
+{{ table_rows('meetings') }}
