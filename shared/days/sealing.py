@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..limits import Debounce
+from ..messages import codec
 from ..settings import Settings
 from ..storage.state import StateStore
 from .manifests import COMPLETE, COMPLETE_WITH_TABLES, Manifest, Manifests
@@ -93,7 +94,13 @@ class Sealing:
         manifest = self._manifests.refresh(day, final=day in self.reconciled_days())
         if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
             self._state.remove(marker, change)
-        logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
+        logs.info(
+            "day.refreshed",
+            date=day,
+            complete=manifest.complete,
+            revision=manifest.revision,
+            delays=codec.encode(manifest.delays) if manifest.delays else None,
+        )
         return manifest
 
 

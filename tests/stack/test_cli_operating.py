@@ -183,6 +183,7 @@ def test_status_tells_what_health_knows(front: Front) -> None:
     page = run(front, "status")
     assert page.stdout.startswith("healthy\n")
     assert str(TODAY) in page.stdout
+    assert "Yesterday's delay  none" in page.stdout
 
 
 def test_status_ends_with_3_when_something_is_not_well(front: Front) -> None:
