@@ -339,8 +339,7 @@ class _Case:
     @property
     def redrive(self) -> str:
         """The command that retries the signal."""
-        day = self.record.day
-        return f"attendance redrive --outcome {self.record.result} --from {day} --to {day}"
+        return f"attendance redrive --signal {self.record.signal_id}"
 
 
 def _stored(case: _Case) -> Reason:

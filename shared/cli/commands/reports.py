@@ -16,7 +16,7 @@ from azure.storage.blob import BlobProperties, ContainerClient
 from ...errors import AttendanceError, WrongUsage
 from ...graph.join_urls import join_url_key
 from ...graph.meeting_details import decode_details
-from ...privacy.identifiers import fold
+from ...health.lookup import has_subject
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from ...tables.columns import Table
@@ -85,7 +85,7 @@ def _select(
     for _, report in reading.iter_reports(container, days):
         line = reading.index_fields(report)
         if (meeting is None or _is_of(line, meeting)) and (
-            subject is None or fold(subject, " ") in fold(line["subject"] or "", " ")
+            subject is None or has_subject(line["subject"], subject)
         ):
             yield line
 
