@@ -44,6 +44,7 @@ from shared.messages.signals import (
     report_news,
     serialize_message,
 )
+from shared.messages.tasks import Redrive, Task, serialize_task
 from shared.reconcile import sweep
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -534,6 +535,24 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     app.run(hours=4)
     assert app.stored() == {"one", "old"}
     assert record(app).series.cause is Cause.BACKFILL
+
+
+def test_a_backfill_of_named_signals_stores_every_report_of_their_meetings_alone(app: App) -> None:
+    for number, name in enumerate(("one", "two")):
+        known = call(name, NOW - (10 - number) * DAY)
+        old = replace(call(f"old-{name}", NOW - 12 * DAY), readable=None, listed=None)
+        old.record["joinWebUrl"] = known.record["joinWebUrl"]
+        app.calls += [known, old]
+    app.run(hours=3)
+    assert app.stored() == {"one", "two"}
+    day, wanted = NOW.date() - 10 * DAY, (date(2026, 11, 12), date(2026, 11, 15))
+    job = Redrive(frozenset(Result), day, day + DAY, signals=("cr-one",), backfill=wanted)
+    app.receive(clients.UPKEEP_QUEUE, serialize_task(Task(job)))
+    app.run(hours=1)
+    assert app.stored() == {"one", "two", "old-one"}
+    stored = app.services.journal.ledger.read("cr-one")
+    assert stored
+    assert (stored.record.series.cause, stored.record.series.days) == (Cause.BACKFILL, wanted)
 
 
 def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
