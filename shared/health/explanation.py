@@ -152,16 +152,17 @@ def explain_meeting(found: FoundMeeting, settings: Settings, now: datetime) -> E
     )
 
 
-def describe_facts(each: Explanation) -> list[tuple[str, str]]:
-    """Return the known facts of a meeting, each with its label."""
+def describe_facts(each: Explanation, organizer: str | None = None) -> list[tuple[str, str]]:
+    """Return the known facts of a meeting, each with its label. `organizer` is the organizer's name."""
     content = explanation_json(each)
+    organizer_id = content["organizerId"]
     start, end = times.plausible(content["start"]), times.plausible(content["end"])
     step = f", at step {each.step_number}: {each.step}" if content["signalId"] else ""
     facts = (
         (SIGNAL, content["signalId"]),
         (SUBJECT, content["subject"]),
         ("Held", format_span(start or end, end) if end else ""),
-        ("Organizer", content["organizerId"]),
+        ("Organizer", f"{organizer} ({organizer_id})" if organizer and organizer_id else organizer_id),
         (LINK, content["joinWebUrl"]),
         ("Outcome", content["outcome"] and f"{content['outcome']}{step}"),
         *(("Report", report["path"]) for report in content["reports"]),
@@ -215,7 +216,7 @@ def explanation_json(each: Explanation) -> dict[str, Any]:
         "subject": each.meeting.subject,
         "start": times.optional_text(meeting.start) or metadata.get("start"),
         "end": times.optional_text(meeting.end) or metadata.get("end"),
-        "organizerId": meeting.organizer_id or metadata.get("organizerid"),
+        "organizerId": each.meeting.organizer_id,
         "meetingId": meeting.meeting_id or metadata.get("meetingid"),
         "joinWebUrl": meeting.join_url or metadata.get("joinweburl"),
         "announced": times.optional_text(record.announced) if record else None,

@@ -46,6 +46,12 @@ class FoundMeeting:
         return end or times.EARLIEST
 
     @property
+    def organizer_id(self) -> str | None:
+        """The organizer's object id, from the record or else from the report."""
+        of_record = self.record.meeting.organizer_id if self.record else None
+        return of_record or (self.report.metadata.get("organizerid") if self.report else None)
+
+    @property
     def subject(self) -> str | None:
         """The meeting's subject, from its report or else from its record, if either has it."""
         of_report = subject_of_report(self.report) if self.report else None

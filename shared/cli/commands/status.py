@@ -77,6 +77,11 @@ def _print_readings(health: HealthReport, readings: Readings) -> None:
         health.at.date() - ONE_DAY, readings.days, "none" if readings.is_data_known else UNKNOWN
     )
     console.print(f"Yesterday's delay  {delay}")
+    scan = readings.recent or readings.full
+    overdue = (
+        f"{scan.late:,} at the sweep of {format_utc(scan.finished or scan.started)}" if scan else UNKNOWN
+    )
+    console.print(f"Overdue signals    {overdue}")
     for name, length in readings.queues.items():
         console.print(f"Queue {name:24} {format_length(length)}")
     console.print()
