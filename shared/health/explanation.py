@@ -520,6 +520,7 @@ def _report_alone(found: FoundMeeting) -> Reason:
 
 _FINAL = "Nothing: this is final."
 _ON_REQUEST = "Nothing, unless it is asked for."
+_IF_IN_SCOPE = "Nothing, unless ORGANIZERS changes: the next sweep then asks for it."
 _FINALLY = {
     Result.ACCESS_DENIED: "The daily scan tries one refused meeting of each organizer. Once Graph allows it, all of "
     "them are fetched.",
@@ -532,7 +533,9 @@ _FINALLY = {
 def _next(record: Record, settings: Settings, now: datetime) -> str:
     following = record.next
     if following is None:
-        return _FINALLY.get(record.result, _FINAL)
+        # Of a meeting that ended too long ago, with an error, it is final.
+        is_scope = record.result is Result.OUT_OF_SCOPE and record.last_error is None
+        return _IF_IN_SCOPE if is_scope else _FINALLY.get(record.result, _FINAL)
     at = f"{format_utc(following.at)}{_distance(following.at, now)}"
     match following.purpose:
         case Purpose.LOOK:

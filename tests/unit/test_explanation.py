@@ -239,12 +239,12 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
     "out of scope": (
         record(Result.OUT_OF_SCOPE, commits=commits(("sweep", None, None))),
         Step.CALL_RECORD,
-        (f"ORGANIZERS does not name {ORGANIZER}", "Whoever deploys the app"),
+        (f"ORGANIZERS does not name {ORGANIZER}", "Whoever deploys the app", "unless ORGANIZERS changes"),
     ),
     "expired": (
         record(Result.OUT_OF_SCOPE, ("archive", Result.OUT_OF_SCOPE, None), last_error="archive: too old"),
         Step.CALL_RECORD,
-        ("longer ago than the archive keeps", "RETENTION_DAYS is 0"),
+        ("longer ago than the archive keeps", "RETENTION_DAYS is 0", "Nothing: this is final."),
     ),
     "failed": (
         record(Result.FAILED, ("get call record", Result.FAILED, 503), last_error="get call record: 503"),
