@@ -324,8 +324,8 @@ def page(front: Front) -> Page:
     made = Page("Diagnosis", f"`make diagnosis`. {machine()}")
     made.text(
         "Each fault was made on the local stack, and the command run as a process of its own. *After* is the time "
-        "until the first line with the right sentence, *whole command* until its end; *start alone* is that of `attendance "
-        "--version` just before, on a machine that did other things too. [Exit codes](../command-line.md#for-programs) "
+        "until the first line with the right sentence, *whole command* until its end; *start alone* is that of "
+        "`attendance --version` just before, on a machine that did other things too. [Exit codes](../command-line.md#for-programs) "
         "are 3 for a problem, 4 for not signed in. `az` is a stand-in that says what the Azure CLI says."
     )
     made.text("## Faults")
