@@ -40,6 +40,13 @@ FAULTS = (
 )
 OUTCOMES = ("Outcome", "Step", "Now", "Next", "Run", "s")
 
+HEAD = (
+    "Each fault was made on the local stack, and the command run as a process of its own. *After* is the time until "
+    "the first line with the right sentence, *whole command* until its end. *Start alone* is that of the same program for "
+    "`--version`, just before; the machine did other things too, so compare with that. Exit code 3 is a problem, 4 is "
+    "not signed in. `az` is a stand-in that says what the Azure CLI says."
+)
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -85,7 +92,7 @@ def hear(front: Front, arguments: Sequence[str], sentence: str, **more: str) -> 
         assert process.stdout
         for each in process.stdout:
             if sentence in each and not line:
-                line, first = each.strip(), time.monotonic() - began
+                line, first = " ".join(each.split()), time.monotonic() - began
         code = process.wait(MOST)
     whole = time.monotonic() - began
     return Heard(tuple(arguments), line or f"**not said: {sentence}**", start, first, whole, code)
@@ -160,6 +167,7 @@ def _wrong_setting_of_the_app(front: Front) -> Iterator[tuple[str, ...]]:
         "the health page",
         line,
         seconds,
+        "",
         seconds,
         f"HTTP {answer.status_code}",
     )
@@ -322,12 +330,7 @@ def page(front: Front) -> Page:
     """Try everything."""
     front.subscribe()
     made = Page("Diagnosis", f"`make diagnosis`. {machine()}")
-    made.text(
-        "Each fault was made on the local stack, and the command run as a process of its own. *After* is the time "
-        "until the first line with the right sentence, *whole command* until its end; *start alone* is that of "
-        "`attendance --version` just before, on a machine that did other things too. [Exit codes](../command-line.md#for-programs) "
-        "are 3 for a problem, 4 for not signed in. `az` is a stand-in that says what the Azure CLI says."
-    )
+    made.text(HEAD)
     made.text("## Faults")
     made.table(FAULTS, list(try_faults(front)))
     made.text("## Meetings explained")
