@@ -40,12 +40,12 @@ FAULTS = (
 )
 OUTCOMES = ("Outcome", "Step", "Now", "Next", "Run", "s")
 
-HEAD = (
-    "Each fault was made on the local stack, and the command run as a process of its own. *After* is the time until "
-    "the first line with the right sentence, *whole command* until its end. *Start alone* is that of the same program for "
-    "`--version`, just before; the machine did other things too, so compare with that. Exit code 3 is a problem, 4 is "
-    "not signed in. `az` is a stand-in that says what the Azure CLI says."
-)
+HEAD = """
+Each fault was made on the local stack, and the command run as a process of its own. *After* is the time until the first
+line with the right sentence, *whole command* until its end. *Start alone* is that of the same program for `--version`,
+just before; the machine did other things too, so compare with that. Exit code 3 is a problem, 4 is not signed in. `az`
+is a stand-in that says what the Azure CLI says.
+"""
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def page(front: Front) -> Page:
     """Try everything."""
     front.subscribe()
     made = Page("Diagnosis", f"`make diagnosis`. {machine()}")
-    made.text(HEAD)
+    made.text(HEAD.strip())
     made.text("## Faults")
     made.table(FAULTS, list(try_faults(front)))
     made.text("## Meetings explained")
