@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate package wheel docs schemas pictures audit lock clean
+.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate diagnosis package wheel docs schemas pictures audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -60,6 +60,9 @@ bench: setup $(CHECK) ## All benchmarks; writes docs/measured/benchmarks.md
 
 simulate: setup $(CHECK) ## Days of a million meetings, simulated; writes docs/measured/scale.md
 	@$(PYTHON) -m benchmarks.simulate --page docs/measured
+
+diagnosis: setup $(CHECK) ## Faults and outcomes, as the command line tells them; writes docs/measured/diagnosis.md
+	@$(PYTHON) -m benchmarks.diagnosis --page docs/measured
 
 package: $(LOCAL) ## Build the deployed package, into .local/package
 	@$(PYTHON) scripts/package

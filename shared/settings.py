@@ -196,34 +196,28 @@ def _signals(name: str, text: str) -> frozenset[str]:
 def _deliveries(name: str, text: str) -> tuple[str, ...]:
     """Parse the way of delivery, and perhaps the one that it replaces."""
     ways = tuple(text.split(","))
-    if not set(ways) <= set(DELIVERIES) or len(set(ways)) != len(ways):
-        raise SettingError(
-            name, f"is not one of {', '.join(DELIVERIES)}, or two of them separated by a comma"
-        )
-    if len(ways) > 2:
-        raise SettingError(name, "names more than two ways of delivery")
+    if not set(ways) <= set(DELIVERIES) or len(set(ways)) != len(ways) or len(ways) > 2:
+        raise _not_allowed(name, text, f"{', '.join(DELIVERIES)}, or two of them separated by a comma alone")
     return ways
 
 
 def _namespace(name: str, text: str) -> str:
     if not _NAMESPACE.match(text.lower()):
-        raise SettingError(name, "is not the host name of an Event Hubs namespace")
+        raise _not_allowed(name, text, "the host name of an Event Hubs namespace")
     return text.lower()
 
 
 def _topic(name: str, text: str) -> str:
     if not _TOPIC.match(text):
-        raise SettingError(
-            name,
-            "is not of the form EventGrid:?azuresubscriptionid=…&resourcegroup=…&partnertopic=…&location=…",
-        )
+        form = "EventGrid:?azuresubscriptionid=…&resourcegroup=…&partnertopic=…&location=…"
+        raise _not_allowed(name, text, form)
     return text
 
 
 def _details(name: str, text: str) -> frozenset[str]:
     names = frozenset(_split(text))
     if names != {NOTHING} and (not names or not names <= set(DETAILS)):
-        raise SettingError(name, f"is not {NOTHING}, and contains something other than {', '.join(DETAILS)}")
+        raise _not_allowed(name, text, f"{', '.join(DETAILS)}, comma-separated; or {NOTHING}")
     return names - {NOTHING}
 
 
@@ -496,7 +490,7 @@ def _check_delivery(settings: Settings) -> None:
         if not value:
             raise SettingError(name, f"is missing, and DELIVERY names {EVENT_HUBS}")
         if not value.endswith(f".{suffix}"):
-            raise SettingError(name, f"is not a namespace of {suffix}")
+            raise _not_allowed(name, value, f"a namespace of {suffix}")
     if EVENT_GRID in settings.deliveries and not settings.partner_topic:
         raise SettingError("PARTNER_TOPIC", f"is missing, and DELIVERY names {EVENT_GRID}")
     others = sorted(settings.signals - {CALL_RECORDS})

@@ -72,3 +72,14 @@ def midnight(day: date) -> datetime:
 def format_utc(moment: datetime | None) -> str:
     """Format a time for people, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration for people, with two digits at least."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3_600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3_600:
+        return f"{seconds / 3_600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"

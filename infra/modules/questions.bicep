@@ -95,6 +95,15 @@ var questions question[] = [
     firstDay: 'May fire until the calls of the 30 days before the first deployment are settled.'
   }
   {
+    name: 'late-reports'
+    title: 'Yesterday\'s reports came late'
+    query: loadTextContent('../queries/late-reports.kql')
+    severity: 3
+    every: 'PT6H'
+    window: 'PT6H'
+    firstDay: 'May fire for the meetings that ended before the first deployment.'
+  }
+  {
     name: 'access-denied'
     title: 'Graph refuses an organizer\'s reports'
     query: loadTextContent('../queries/access-denied.kql')

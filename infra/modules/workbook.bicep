@@ -1,4 +1,4 @@
-// The queries of the alerts, as a page in the portal.
+// The queries of the alerts, and the delays of reports, as a page in the portal.
 import { questions } from 'questions.bicep'
 
 param name string
@@ -15,7 +15,7 @@ var introduction = {
   type: 1
   name: 'introduction'
   content: {
-    json: '# Attendance reports\nEach question should have no answer. What to do where one has: docs/operators.md.\n\nOn the first day these are expected:\n\n${expected}'
+    json: '# Attendance reports\nEach question but the last should have no answer. What to do where one has: docs/operators.md.\n\nOn the first day these are expected:\n\n${expected}'
   }
 }
 
@@ -36,6 +36,20 @@ var items = [
   }
 ]
 
+var figures = {
+  type: 3
+  name: 'delays'
+  content: {
+    version: 'KqlItem/1.0'
+    title: 'How late were the reports?'
+    query: loadTextContent('../figures/delays.kql')
+    size: 1
+    queryType: 0
+    resourceType: 'microsoft.operationalinsights/workspaces'
+    noDataMessage: 'No report is stored yet.'
+  }
+}
+
 resource workbook 'Microsoft.Insights/workbooks@2022-04-01' = {
   name: guid(resourceGroup().id, name, 'attendance-reports')
   location: location
@@ -46,6 +60,6 @@ resource workbook 'Microsoft.Insights/workbooks@2022-04-01' = {
     category: 'workbook'
     sourceId: workspaceId
     version: 'Notebook/1.0'
-    serializedData: string({ version: 'Notebook/1.0', items: concat([introduction], items) })
+    serializedData: string({ version: 'Notebook/1.0', items: concat([introduction], items, [figures]) })
   }
 }

@@ -44,6 +44,7 @@ LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 PARTIAL = "partial"  # metadata of a report that may lack records
 STORED = "stored"  # metadata: when a report was first stored under its name
+UNKNOWN_PROPERTIES, MOST_PROPERTIES = "unknownproperties", 10  # metadata, and how many names it has at most
 MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 _REDACTING = threading.Lock()  # one report at a time per instance, to limit memory
 
@@ -358,9 +359,15 @@ def report_metadata(report: Report, reports: ReportLocation) -> dict[str, str]:
         "participants": str(report.participants),
         "records": str(report.records),
         PARTIAL: "true" if report.is_partial else "",
+        UNKNOWN_PROPERTIES: ",".join(sorted(report.unknown)[:MOST_PROPERTIES]),
         "sha256": report.sha256,
     }
     return fit_headers({key: encode_header(value) for key, value in values.items()})
+
+
+def unknown_properties(metadata: Mapping[str, str]) -> list[str]:
+    """Return the unknown properties that a report's metadata name."""
+    return [each for each in metadata.get(UNKNOWN_PROPERTIES, "").split(",") if each]
 
 
 def fit_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -46,13 +46,14 @@ def redrive_outcomes(job: Redrive, services: Services) -> None:
         services.tasks.send(tasks.serialize_task(Task(replace(job, first=first, started=times.now()))))
         return
     deadline = time.monotonic() + SLICE_SECONDS
+    cause = Cause.BACKFILL if job.backfill else Cause.REDRIVE
     days = (day for day in services.journal.outcomes.days() if job.first <= day <= job.last)
     for day in [day for day in days if not services.archive.has_expired(times.midnight(day) + DAY)]:
         after = job.after if day == job.first else None
         is_over = time.monotonic() > deadline
         if not is_over:
             is_selected = partial(_is_selected, job=job, organizers=organizers)
-            after = reopen_day(day, is_selected, Cause.REDRIVE, started, services, deadline, after)
+            after = reopen_day(day, is_selected, cause, started, services, deadline, after, job.backfill)
         if is_over or after:
             rest = replace(job, first=day, after=after)
             services.tasks.send(tasks.serialize_task(Task(rest)))
@@ -69,14 +70,16 @@ def reopen_day(
     services: Services,
     deadline: float,
     after: str | None,
+    wanted: tuple[date, ...] = (),
 ) -> str | None:
     """Reopen the selected outcomes of a day whose names follow `after`.
 
-    Return the last name processed before the deadline, or None if all were.
+    `wanted` are the first and last day that a backfill asks for. Return the last name processed before the deadline, or
+    None if all were.
     """
     names = (each.name for each in services.journal.outcomes.list(day) if is_selected(each))
     for portion in itertools.batched((name for name in names if name > (after or "")), PORTION, strict=False):
-        reopen_outcomes(portion, cause, started, services)
+        reopen_outcomes(portion, cause, started, services, wanted)
         logs.info("outcomes.redriven", date=day, count=len(portion))
         if time.monotonic() > deadline:
             return portion[-1]

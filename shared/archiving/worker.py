@@ -21,9 +21,10 @@ from ..ledger.journal import Journal
 from ..ledger.record import Record, Result, new_commit
 from ..ledger.redaction import redact_meeting
 from ..ledger.store import StoredRecord
-from ..messages import rich_notifications
+from ..messages import rich_notifications, tasks
 from ..messages.rich_notifications import EncryptedBatch
 from ..messages.signals import Message, News
+from ..messages.tasks import RefreshDay, Task
 from ..services import Services
 from ..storage import heartbeat
 from ..storage.clients import SIGNALS_QUEUE
@@ -108,6 +109,8 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
         if current and (committed or redelivered):  # the faster worker may have crashed before following
             journal.follow([current])
         attempt.store_other_reports()
+    if current and current.result is Result.STORED and services.sealing.shows_no_report(current.day):
+        services.tasks.send(tasks.serialize_task(Task(RefreshDay(current.day))))
 
 
 def _handle_stale(

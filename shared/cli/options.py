@@ -49,12 +49,16 @@ OptionalLastDay = Annotated[
 def days_between(first: datetime | None, last: datetime | None, back: int = WEEK) -> list[date]:
     """Return the days from `first` to `last`; by default, the last days.
 
-    Without `last` the range ends today, without `first` it begins `back` days before. Raises WrongUsage.
+    Without `last` the range ends today, without `first` it begins `back` days before. Raises WrongUsage, also if the
+    range has not begun.
     """
-    end = last.date() if last else times.now().date()
+    today = times.now().date()
+    end = last.date() if last else today
     start = first.date() if first else end - timedelta(days=back)
     if start > end:
         raise WrongUsage(f"--to {end} is before --from {start}.")
+    if start > today:
+        raise WrongUsage(f"--from {start} is in the future: today is {today} (UTC).")
     if (end - start).days >= MAX_DAYS:
         raise WrongUsage(f"From {start} to {end} is more than {MAX_DAYS:,} days.")
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]

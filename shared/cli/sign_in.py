@@ -86,7 +86,7 @@ def choose_credential(how: SignIn, settings: Settings, client_id: str | None) ->
     `client_id` is that of a public client registration, for device code and browser. Raises SignInNeeded if the program
     that signs in is not installed.
     """
-    if how is SignIn.MANAGED_IDENTITY or (how is SignIn.AUTO and "IDENTITY_ENDPOINT" in os.environ):
+    if how is SignIn.MANAGED_IDENTITY or (how is SignIn.AUTO and os.environ.get("IDENTITY_ENDPOINT")):
         remedy = (
             "The managed identity gives no token: check AZURE_CLIENT_ID, or sign in yourself, see --sign-in."
         )

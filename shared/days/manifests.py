@@ -31,9 +31,10 @@ from azure.storage.blob import ContainerClient
 
 from .. import logs, times
 from ..archive.attribution import INVITEES_COUNT, INVITEES_SHA256, INVITEES_STATE
-from ..archive.reports import PARTIAL, STORED, Archive, ReportSummary
+from ..archive.reports import PARTIAL, STORED, Archive, ReportSummary, unknown_properties
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
+from ..graph.known_properties import add_unknown
 from ..graph.meeting_details import decode_details
 from ..ledger.publish import Outcomes
 from ..ledger.record import Result
@@ -41,6 +42,7 @@ from ..messages import codec
 from ..privacy.erasures import ERASED
 from ..storage.blobs import get_blob, get_properties, is_container_missing, put_blob, retry_conflicts
 from ..storage.names import day_folder
+from .delays import DelayCounts, Delays
 
 SPOOL_BYTES = 1024 * 1024  # of an index in memory; then it goes to a temporary file
 _LINES = "application/x-ndjson"
@@ -108,7 +110,8 @@ class Manifest:
     `reasons` are those of the revision, and of an incomplete day those of the next one so far. `oldest_pending` is when
     the first of the pending outcomes was published. `unconfirmed` counts the outcomes of ids that Graph does not know,
     which are in no other count. `index` is the SHA-256 of the index; `tables` may be of a former one, until new ones
-    are written.
+    are written. `delays` is None if no report is stored. `unknown_properties` are those of the day's reports that the
+    version which stored them did not know, some of very many.
     """
 
     day: Annotated[date, "date"]
@@ -123,6 +126,8 @@ class Manifest:
     reasons: tuple[RevisionReason, ...] = ()
     index: str = ""
     tables: Tables = NO_TABLES
+    delays: Delays | None = None
+    unknown_properties: tuple[str, ...] = ()
 
     @property
     def has_tables(self) -> bool:
@@ -218,9 +223,9 @@ class Manifests:
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """Try once; None if another writer was faster."""
         index, stored = self._read_index(day), self._read_manifest(day)
-        outcomes, oldest_pending, unconfirmed = self._count(day)
+        outcomes, oldest_pending, unconfirmed, delays = self._count(day)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as lines:
-            reports, partial, sha256 = self._write_lines(day, lines)
+            reports, partial, unknown, sha256 = self._write_lines(day, lines)
             behind = index.sha256 != stored.sha256  # the manifest was not written after the index
             reasons = index.reasons if behind else frozenset[RevisionReason]()
             if index.sha256 and index.sha256 != sha256:
@@ -239,7 +244,18 @@ class Manifests:
                 return None
         before, updated = stored.manifest, times.now().replace(microsecond=0)
         seen = Manifest(
-            day, False, 0, outcomes, reports, oldest_pending, updated, partial, unconfirmed, index=sha256
+            day,
+            False,
+            0,
+            outcomes,
+            reports,
+            oldest_pending,
+            updated,
+            partial,
+            unconfirmed,
+            index=sha256,
+            delays=delays,
+            unknown_properties=unknown,
         )
         now = next_manifest(before, seen, final=final, reasons=reasons)
         if now is before:
@@ -284,12 +300,13 @@ class Manifests:
 
         retry_conflicts(attempt, ERASURES)
 
-    def _count(self, day: date) -> tuple[dict[str, int], datetime | None, int]:
+    def _count(self, day: date) -> tuple[dict[str, int], datetime | None, int, Delays | None]:
         """Count the day's outcomes by result.
 
-        Return also when the oldest pending one was published, and how many are unconfirmed.
+        Return also when the oldest pending one was published, how many are unconfirmed, and the delays.
         """
         counts: Counter[str] = Counter()
+        delays = DelayCounts()
         oldest: datetime | None = None
         unconfirmed = 0
         for outcome in self._outcomes.list(day):
@@ -298,22 +315,23 @@ class Manifests:
             if outcome.is_unconfirmed:
                 unconfirmed += 1
                 continue
+            delays.add(outcome)
             counts[outcome.result] += 1
             if outcome.result == Result.PENDING and (oldest is None or outcome.written < oldest):
                 oldest = outcome.written
-        return dict(sorted(counts.items())), oldest, unconfirmed
+        return dict(sorted(counts.items())), oldest, unconfirmed, delays.summarize()
 
-    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, str]:
+    def _write_lines(self, day: date, lines: IO[bytes]) -> tuple[int, int, tuple[str, ...], str]:
         """Write the day's index.
 
-        Return its number of reports, how many are partial, and its sha256.
+        Return its number of reports, how many are partial, their unknown properties, and its sha256.
         """
-        reports, digest, partial = 0, hashlib.sha256(), Counter[bool]()
-        for text in index_lines(_counted(self._archive.list_reports(day), partial)):
+        reports, digest, partial, unknown = 0, hashlib.sha256(), Counter[bool](), set[str]()
+        for text in index_lines(_counted(self._archive.list_reports(day), partial, unknown)):
             digest.update(text)
             lines.write(text)
             reports += 1
-        return reports, partial[True], digest.hexdigest()
+        return reports, partial[True], tuple(sorted(unknown)), digest.hexdigest()
 
     def _compare(self, day: date, lines: IO[bytes]) -> set[RevisionReason]:
         """Return in what the new index differs from the stored one."""
@@ -352,8 +370,8 @@ def next_manifest(
     """Return the manifest after `before`, or `before` itself if nothing changed.
 
     `seen` has the counts and the index; `complete`, `revision`, `reasons` and `tables` are decided here. Tables of this
-    index are those of the revision too. After an erasure no tables are named: their files go at once. Another number of
-    unconfirmed outcomes alone makes no new revision.
+    index are those of the revision too. After an erasure no tables are named: their files go at once. Other delays,
+    unknown properties, or another number of unconfirmed outcomes alone make no new revision.
     """
     revision = before.revision if before else 0
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
@@ -369,9 +387,15 @@ def next_manifest(
     known = before.reasons if before else ()
     now = replace(seen, complete=complete, revision=revision, reasons=known, tables=tables)
     if before and not is_changed:
-        same = replace(before, updated=now.updated, unconfirmed=now.unconfirmed)
+        same = replace(
+            before,
+            updated=now.updated,
+            unconfirmed=now.unconfirmed,
+            delays=now.delays,
+            unknown_properties=now.unknown_properties,
+        )
         if same == now:
-            return before if before.unconfirmed == now.unconfirmed else now
+            return before if replace(before, updated=now.updated) == now else now
     if before and not before.complete:
         new |= set(known)
     if complete:
@@ -411,9 +435,12 @@ def _place(line: Mapping[str, Any]) -> tuple[str, str]:
     return line.get("stored") or "", line["path"]
 
 
-def _counted(reports: Iterable[ReportSummary], partial: Counter[bool]) -> Iterator[ReportSummary]:
+def _counted(
+    reports: Iterable[ReportSummary], partial: Counter[bool], unknown: set[str]
+) -> Iterator[ReportSummary]:
     for each in reports:
         partial[PARTIAL in each.metadata] += 1
+        add_unknown(unknown, unknown_properties(each.metadata))
         yield each
 
 

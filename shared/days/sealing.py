@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError
 
 from .. import logs, times
 from ..limits import Debounce
+from ..messages import codec
 from ..settings import Settings
 from ..storage.state import StateStore
 from .manifests import COMPLETE, COMPLETE_WITH_TABLES, Manifest, Manifests
@@ -23,6 +24,7 @@ REMEMBERED = timedelta(days=400)  # Graph lists reports for a year
 CHANGED = "sweep/changed/"
 FINAL = "sweep/final.json"
 MARK_INTERVAL = 60.0  # seconds
+SHOWN_FOR = 86_400.0  # seconds
 CHANGE_GRACE = timedelta(minutes=10)  # a change is written at most this long after it was marked
 MAX_CHANGED_DAYS = 400
 
@@ -41,6 +43,7 @@ class Sealing:
         self._manifests = manifests
         self._settings = settings
         self._debounce = Debounce(MARK_INTERVAL)
+        self._shown = Debounce(SHOWN_FOR)
 
     def mark_changed(self, day: date) -> None:
         """Mark a day before something on it changes; no cost while the day is young."""
@@ -51,6 +54,16 @@ class Sealing:
         except AzureError:
             self._debounce.forget(day)
             raise
+
+    def shows_no_report(self, day: date) -> bool:
+        """Whether a day's manifest shows no report yet; each instance asks once a day.
+
+        The hourly sweep refreshes it, and nobody should have to wait for that to see the first report of a day.
+        """
+        if not self._shown.allows(day):
+            return False
+        manifest = self._manifests.read(day)
+        return manifest is None or not manifest.reports
 
     def list_unsealed_days(self) -> list[date]:
         """List the incomplete days that Graph still lists, oldest first."""
@@ -93,7 +106,13 @@ class Sealing:
         manifest = self._manifests.refresh(day, final=day in self.reconciled_days())
         if change and change.content.get("at", "") < times.text(times.now() - CHANGE_GRACE):
             self._state.remove(marker, change)
-        logs.info("day.refreshed", date=day, complete=manifest.complete, revision=manifest.revision)
+        logs.info(
+            "day.refreshed",
+            date=day,
+            complete=manifest.complete,
+            revision=manifest.revision,
+            delays=codec.encode(manifest.delays) if manifest.delays else None,
+        )
         return manifest
 
 

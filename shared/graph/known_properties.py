@@ -8,7 +8,7 @@ attendancerecord, attendanceinterval and virtualeventregistration
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _REPORT = frozenset(
@@ -37,6 +37,15 @@ _RECORD = frozenset(
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}\Z")  # of a property; anything else is not quoted
 ODD = "(odd name)"
+MOST = 50  # names that are kept of a report, of a day, or of all: Graph or a forger could send any number
+
+
+def add_unknown(found: set[str], names: Iterable[str]) -> None:
+    """Add names of unknown properties, as long as there are fewer than MOST."""
+    for name in names:
+        if len(found) >= MOST:
+            break
+        found.add(name)
 
 
 def unknown_in_report(report: dict[str, Any]) -> Iterator[str]:

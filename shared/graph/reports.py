@@ -23,7 +23,7 @@ from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
 from ..messages.signals import EventKind, EventSession, MeetingDetails
 from .client import Graph, entries, is_segment, next_link, segment
-from .known_properties import unknown_in_record, unknown_in_report
+from .known_properties import add_unknown, unknown_in_record, unknown_in_report
 from .meeting_details import encode_details
 from .report_json import NEXT_LINKS, RECORDS, write_report
 
@@ -275,7 +275,8 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     operation, began, organizers = "get attendance report", times.now(), set[str]()
     address = f"{reports.path}/{segment(report_id)}"
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
-    head, unknown = _parse_header(first, operation), set(unknown_in_report(first))
+    head, unknown = _parse_header(first, operation), set[str]()
+    add_unknown(unknown, unknown_in_report(first))
     if head.id.lower() != report_id.lower():
         raise Unavailable(operation, "the answer is another report")
     if head.end is None:
@@ -361,7 +362,7 @@ def _observed(pages: Iterator[list[Any]], organizers: set[str], unknown: set[str
         for record in page:
             if isinstance(record, dict) and record.get("role") == "Organizer":
                 organizers.update(_identity_ids(record.get("identity")))
-            unknown.update(unknown_in_record(record))
+            add_unknown(unknown, unknown_in_record(record))
         yield page
 
 

@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 
 from ..days.sealing import MAX_RECORD_DELAY
 from ..errors import GraphError
+from ..graph import known_properties
 from ..ledger.access import MOST
 from ..ledger.record import Result
 from ..settings import EVENT_HUBS, Settings
@@ -208,10 +209,11 @@ def _forgeries(readings: Readings, now: datetime) -> Iterator[str]:
 def _unknown_properties(readings: Readings, now: datetime) -> Iterator[str]:
     found = readings.unknown_properties
     if found and now - found.at < PROPERTIES_COUNT:
+        more = " and more" if len(found.names) >= known_properties.MOST else ""
         yield (
-            f"Graph's reports have properties that this version does not know: {', '.join(found.names)}, the latest "
-            f"since {format_utc(found.at)}. They are archived as they are, and tables leave them out: is there a newer "
-            "version? This clears after 14 days."
+            f"Graph's reports have properties that this version does not know: {', '.join(found.names)}{more}, the "
+            f"latest since {format_utc(found.at)}. They are archived as they are, and tables leave them out: is there "
+            "a newer version? This clears after 14 days."
         )
 
 

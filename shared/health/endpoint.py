@@ -16,6 +16,7 @@ from .. import __version__, times
 from .. import settings as app_settings
 from ..days.manifests import Manifest
 from ..errors import SettingError
+from ..messages import codec
 from ..storage.scans import Scan
 from ..subscriptions import status as subscription_status
 from . import page, readings
@@ -159,6 +160,8 @@ def _day_json(day: date, manifest: Manifest | None) -> dict[str, Any]:
         "complete": manifest is not None and manifest.complete,
         "outcomes": manifest.outcomes if manifest else {},
         "reports": manifest.reports if manifest else 0,
+        "delays": codec.encode(manifest.delays) if manifest and manifest.delays else None,
+        "unknownProperties": manifest.unknown_properties if manifest else (),
     }
 
 

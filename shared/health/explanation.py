@@ -152,16 +152,17 @@ def explain_meeting(found: FoundMeeting, settings: Settings, now: datetime) -> E
     )
 
 
-def describe_facts(each: Explanation) -> list[tuple[str, str]]:
-    """Return the known facts of a meeting, each with its label."""
+def describe_facts(each: Explanation, organizer: str | None = None) -> list[tuple[str, str]]:
+    """Return the known facts of a meeting, each with its label. `organizer` is the organizer's name."""
     content = explanation_json(each)
+    organizer_id = content["organizerId"]
     start, end = times.plausible(content["start"]), times.plausible(content["end"])
     step = f", at step {each.step_number}: {each.step}" if content["signalId"] else ""
     facts = (
         (SIGNAL, content["signalId"]),
         (SUBJECT, content["subject"]),
         ("Held", format_span(start or end, end) if end else ""),
-        ("Organizer", content["organizerId"]),
+        ("Organizer", f"{organizer} ({organizer_id})" if organizer and organizer_id else organizer_id),
         (LINK, content["joinWebUrl"]),
         ("Outcome", content["outcome"] and f"{content['outcome']}{step}"),
         *(("Report", report["path"]) for report in content["reports"]),
@@ -218,7 +219,7 @@ def explanation_json(each: Explanation) -> dict[str, Any]:
         "subject": each.meeting.subject,
         "start": times.optional_text(meeting.start) or metadata.get("start"),
         "end": times.optional_text(meeting.end) or metadata.get("end"),
-        "organizerId": meeting.organizer_id or metadata.get("organizerid"),
+        "organizerId": each.meeting.organizer_id,
         "meetingId": meeting.meeting_id or metadata.get("meetingid"),
         "joinWebUrl": meeting.join_url or metadata.get("joinweburl"),
         "announced": times.optional_text(record.announced) if record else None,
@@ -342,8 +343,7 @@ class _Case:
     @property
     def redrive(self) -> str:
         """The command that retries the signal."""
-        day = self.record.day
-        return f"attendance redrive --outcome {self.record.result} --from {day} --to {day}"
+        return f"attendance redrive --signal {self.record.signal_id}"
 
 
 def _stored(case: _Case) -> Reason:
@@ -523,6 +523,7 @@ def _report_alone(found: FoundMeeting) -> Reason:
 
 _FINAL = "Nothing: this is final."
 _ON_REQUEST = "Nothing, unless it is asked for."
+_IF_IN_SCOPE = "Nothing, unless ORGANIZERS changes: the next sweep then asks for it."
 _FINALLY = {
     Result.ACCESS_DENIED: "The daily scan tries one refused meeting of each organizer. Once Graph allows it, all of "
     "them are fetched.",
@@ -535,7 +536,9 @@ _FINALLY = {
 def _next(record: Record, settings: Settings, now: datetime) -> str:
     following = record.next
     if following is None:
-        return _FINALLY.get(record.result, _FINAL)
+        # Of a meeting that ended too long ago, with an error, it is final.
+        is_scope = record.result is Result.OUT_OF_SCOPE and record.last_error is None
+        return _IF_IN_SCOPE if is_scope else _FINALLY.get(record.result, _FINAL)
     at = f"{format_utc(following.at)}{_distance(following.at, now)}"
     match following.purpose:
         case Purpose.LOOK:

@@ -20,6 +20,7 @@ from ..ledger.publish import Outcomes, OutcomeSummary, signal_id_of
 from ..ledger.record import Record
 from ..ledger.store import Ledger
 from ..messages.signals import call_record_signal_id, kind_of, report_signal_id
+from ..privacy.identifiers import fold
 from ..settings import GUID
 from ..storage.blobs import run_in_parallel
 
@@ -45,9 +46,17 @@ class FoundMeeting:
         return end or times.EARLIEST
 
     @property
+    def organizer_id(self) -> str | None:
+        """The organizer's object id, from the record or else from the report."""
+        of_record = self.record.meeting.organizer_id if self.record else None
+        return of_record or (self.report.metadata.get("organizerid") if self.report else None)
+
+    @property
     def subject(self) -> str | None:
-        """The meeting's subject, if its report has one."""
-        return subject_of_report(self.report) if self.report else None
+        """The meeting's subject, from its report or else from its record, if either has it."""
+        of_report = subject_of_report(self.report) if self.report else None
+        details = self.record.meeting.details if self.record else None
+        return of_report or (details.subject if details else None)
 
 
 @dataclass(frozen=True)
@@ -227,6 +236,12 @@ def subject_of_report(report: ReportSummary) -> str | None:
     return decode_details(report.metadata.get("details")).subject or None
 
 
+def has_subject(subject: str | None, text: str) -> bool:
+    """Whether a subject has this text in it, whatever the case, the white space and the form of its letters."""
+    wanted = fold(text, " ")
+    return bool(wanted) and wanted in fold(subject or "", " ")
+
+
 def is_named(report: ReportSummary, text: str) -> bool:
     """Whether a report matches this text.
 
@@ -234,7 +249,7 @@ def is_named(report: ReportSummary, text: str) -> bool:
     """
     metadata = report.metadata
     ids = (metadata.get(name) for name in ("meetingid", "eventid", "sessionid", "seriesid"))
-    return text in (report.id, *ids) or text.casefold() in (subject_of_report(report) or "").casefold()
+    return text in (report.id, *ids) or has_subject(subject_of_report(report), text)
 
 
 def _is_on(record: Record, on: date) -> bool:

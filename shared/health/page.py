@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from xml.etree.ElementTree import Element
 
 from .. import __version__
+from ..days.delays import Percentiles
 from ..days.manifests import Manifest
 from ..storage.clients import SIGNALS_QUEUE
 from ..storage.scans import Scan
 from ..subscriptions.status import SubscriptionStatus, SubscriptionView
-from ..times import format_utc
+from ..times import format_duration, format_utc
 from . import findings
 from .diagnosis import HealthReport, format_count, oldest_pending
 from .html import FONT_STACK, element, render, section, table
-from .lookup import REACH
+from .lookup import ONE_DAY, REACH
 from .parallel_reads import ReadFailure
 from .readings import MOST_PEEKED, QueueLength, Readings
 
@@ -30,6 +31,7 @@ LONGEST_SEARCH = 4_000  # characters
 SEARCH_HINT = f"The last {REACH} days are searched. By subject, organizer or day: attendance explain."
 NONE_YET, UNKNOWN = "none yet", "unknown"
 UNREADABLE = "Unknown: it could not be read."
+RANKS = "50 / 95 / 99 %"
 FEW = 5  # denied organizers that are shown unfolded
 _TALLEST = 100  # of a bar
 _SHORTEST = 4  # so that a day with few signals stays visible
@@ -148,6 +150,7 @@ def _figures(readings: Readings, now: datetime) -> Element:
         "Oldest pending signal": _ago(
             oldest_pending(readings), now, "none" if readings.is_data_known else UNKNOWN
         ),
+        "Yesterday's delay": format_delay(now.date() - ONE_DAY, readings.days, none),
         "Messages": format_length(length),
         "Wrong client states": f"{refused.count:,}, last {_ago(refused.last, now)}" if refused else none,
         "Subscriptions last maintained": _ago(run.at if run else None, now, never),
@@ -177,6 +180,46 @@ def _days(readings: Readings) -> Iterator[Element]:
     ]
     numbers = table(("Date", "State", "Reports", "Signals and their outcomes"), rows, numbers=(2,))
     yield element("details", element("summary", "Show the numbers"), numbers)
+    yield from _delays(days)
+
+
+def _delays(days: Mapping[date, Manifest | None]) -> Iterator[Element]:
+    """Yield how late the reports of these days were, if any is stored."""
+    known = [(day, each.delays) for day, each in reversed(list(days.items())) if each and each.delays]
+    if not known:
+        return
+    rows = [
+        (
+            day.isoformat(),
+            f"{delays.signals:,}",
+            format_percentiles(delays.end_to_first_seen),
+            format_percentiles(delays.first_seen_to_stored),
+            format_percentiles(delays.end_to_stored),
+        )
+        for day, delays in known
+    ]
+    heads = ("Date", "Signals", "End to first seen", "First seen to stored", "End to stored")
+    yield element(
+        "details",
+        element("summary", "Show how late the reports were"),
+        element(
+            "p", f"Time within which it was done for {RANKS} of the signals with a report.", class_="soft"
+        ),
+        table(heads, rows, numbers=(1,)),
+    )
+
+
+def format_percentiles(delay: Percentiles) -> str:
+    """Format the times of 50, 95 and 99 of 100 signals."""
+    return " / ".join(map(format_duration, (delay.p50, delay.p95, delay.p99)))
+
+
+def format_delay(day: date, days: Mapping[date, Manifest | None], otherwise: str) -> str:
+    """Format how late the reports of a day were."""
+    manifest = days.get(day)
+    if manifest is None or manifest.delays is None:
+        return otherwise
+    return f"{format_percentiles(manifest.delays.end_to_stored)} after the end ({RANKS})"
 
 
 def _bar(day: date, manifest: Manifest | None, most: int) -> Element:

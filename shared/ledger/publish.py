@@ -49,7 +49,7 @@ class OutcomeSummary:
 
     `version` is that of the call record, 0 if unknown. `organizer_id` is set only for denied outcomes; `written` is the
     time of the first write. `join_url_key` is that of the meeting's link, if it is known. `is_unconfirmed`: Graph does
-    not know the signal's subject. `has_ended`: the end of the call is known.
+    not know the signal's subject. `end` is the call's, `stored` when its first report was stored.
     """
 
     name: str
@@ -60,7 +60,9 @@ class OutcomeSummary:
     written: datetime
     join_url_key: str | None = None
     is_unconfirmed: bool = False
-    has_ended: bool = False
+    end: datetime | None = None
+    first_seen: datetime | None = None
+    stored: datetime | None = None
 
     @property
     def signal_id(self) -> str:
@@ -224,7 +226,9 @@ def _summary(blob: BlobProperties) -> OutcomeSummary:
         blob.creation_time,
         join_url_key=_join_url_key(metadata),
         is_unconfirmed=UNCONFIRMED in metadata,
-        has_ended="end" in metadata,
+        end=times.possible(metadata.get("end")),
+        first_seen=times.possible(metadata.get("firstseen")),
+        stored=times.possible(metadata.get("stored")),
     )
 
 

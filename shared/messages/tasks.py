@@ -21,7 +21,7 @@ from .signals import EVENT_ID, EventKind
 VERSION = 1  # of messages on `upkeep`
 MAX_ORGANIZERS = 50
 MAX_RENEWED = 20
-MAX_SIGNALS = 200  # named in one redrive
+MAX_SIGNALS = 200  # named in one message
 
 
 def _parse_end(value: object) -> datetime:
@@ -99,7 +99,8 @@ class Redrive:
     """Retry the signals with these outcomes on the days from `first` to `last`.
 
     `opened`: only signals of organizers whose access was restored. `started` is when the first slice began; `after` is
-    the last outcome of the first day that is done. `signals`: only these, unless it is empty.
+    the last outcome of the first day that is done. `signals`: only these, unless it is empty. `backfill`: the first
+    and last day of a backfill, which wants all reports of their meetings.
     """
 
     kind: ClassVar[str] = "redrive"
@@ -110,6 +111,7 @@ class Redrive:
     started: Moment | None = None
     after: str | None = None
     signals: tuple[OpaqueId, ...] = ()
+    backfill: tuple[Day, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.outcomes:
@@ -118,6 +120,8 @@ class Redrive:
             raise ValueError("has a `to` that is before its `from`")
         if len(self.signals) > MAX_SIGNALS:
             raise ValueError(f"has more than {MAX_SIGNALS} signals")
+        if self.backfill and (len(self.backfill) != 2 or self.backfill[1] < self.backfill[0]):
+            raise ValueError("has a `backfill` that is not a first and a last day")
 
 
 @dataclass(frozen=True)

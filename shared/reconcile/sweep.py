@@ -195,7 +195,7 @@ class OverdueScan:
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
         # Its facts are known, but not whose it was.
-        is_erased = outcome.has_ended and outcome.organizer_id is None
+        is_erased = outcome.end is not None and outcome.organizer_id is None
         if outcome.result == Result.ACCESS_DENIED and not is_erased and organizer not in self._denied:
             self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)

@@ -12,6 +12,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from .. import logs, times
+from ..graph.known_properties import MOST
 from ..limits import Debounce
 from .state import StateStore
 
@@ -23,7 +24,6 @@ MAINTENANCE = "heartbeat/maintenance.json"
 PROPERTIES = "heartbeat/properties.json"
 EVERY = 60.0  # seconds
 DAY = 86_400.0  # seconds
-MOST_PROPERTIES = 50
 
 
 class Heartbeat:
@@ -73,7 +73,7 @@ class Heartbeat:
         try:
             entry = self._state.read(PROPERTIES)
             before = recorded_properties(entry.content if entry else {})
-            added = [each for each in new if each not in before][: MOST_PROPERTIES - len(before)]
+            added = [each for each in new if each not in before][: MOST - len(before)]
             content = {"at": times.text(times.now()), "properties": [*before, *added]}
             if added and self._state.write(PROPERTIES, content, entry):
                 logs.warning("properties.unknown", properties=added)

@@ -180,7 +180,10 @@ def test_report_metadata_is_what_the_code_writes() -> None:
     report, outcome = example("report"), example("outcome")
     where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
-        written = archive.report_metadata(read, where) | {archive.PARTIAL: "true"}
+        written = archive.report_metadata(read, where) | {
+            archive.PARTIAL: "true",
+            archive.UNKNOWN_PROPERTIES: "attendanceRecords/mood,weather",
+        }
         written |= ListFile.of(codec.decode(InviteeList, example("invitees"))).metadata
         written[archive.STORED] = example("line")["stored"]
     shown = dict(

@@ -615,7 +615,7 @@ def test_the_outputs_are_those_that_others_read() -> None:
     }
 
 
-@pytest.mark.parametrize("file", sorted((INFRA / "queries").glob("*.kql")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(INFRA.glob("*/*.kql")), ids=lambda file: file.name)
 def test_a_query_asks_for_tables_columns_and_events_that_exist(file: Path) -> None:
     text = file.read_text()
     tables = set(re.findall(r"\b(App[A-Z]\w+)\b", text))
@@ -653,7 +653,8 @@ def test_every_query_is_an_alert_and_on_the_workbook() -> None:
     (workbook,) = resources(MAIN, "Microsoft.Insights/workbooks")
     shown = json.loads(workbook["properties"]["serializedData"])
     assert shown["version"] == "Notebook/1.0"
-    introduction, *questions = shown["items"]
+    introduction, *questions, delays = shown["items"]
+    assert delays["content"]["query"] == (INFRA / "figures/delays.kql").read_text()
     assert (introduction["type"], set(introduction["content"])) == (1, {"json"})
     assert {each["type"] for each in questions} == {3}
     assert [each["content"]["query"] for each in questions] == [

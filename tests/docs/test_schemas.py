@@ -112,6 +112,13 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.Backfill(NOW, NOW + timedelta(days=1)),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), opened=True, started=NOW, after="x"),
         tasks.Redrive(frozenset({"failed"}), NOW.date(), NOW.date(), signals=("cr-1", "ve-2")),
+        tasks.Redrive(
+            frozenset({"failed"}),
+            NOW.date(),
+            NOW.date(),
+            signals=("cr-1",),
+            backfill=(NOW.date(), NOW.date()),
+        ),
         tasks.RefreshDay(NOW.date()),
         tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10, 1),
         tasks.CleanTables(NOW.date()),

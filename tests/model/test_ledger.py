@@ -44,6 +44,7 @@ from shared.messages.signals import (
     report_news,
     serialize_message,
 )
+from shared.messages.tasks import Redrive, Task, serialize_task
 from shared.reconcile import sweep
 from shared.storage import clients
 from tests.support.doubles import Call
@@ -536,6 +537,39 @@ def test_a_backfill_stores_every_report_of_a_meeting(app: App) -> None:
     assert record(app).series.cause is Cause.BACKFILL
 
 
+def test_the_first_report_of_a_day_is_in_its_manifest_at_once_and_the_others_within_the_hour(
+    app: App,
+) -> None:
+    app.calls += [call("one", NOW - HOUR), call("two", NOW - HOUR)]
+    app.announce("one")
+    app.deliver()
+    assert app.manifest(NOW.date()).reports == 1
+    app.announce("two")
+    app.services = app.another_instance()
+    app.deliver()
+    assert app.manifest(NOW.date()).reports == 1, "a busy day is not listed again for each report"
+    app.run(hours=1)
+    assert app.manifest(NOW.date()).reports == 2
+
+
+def test_a_backfill_of_named_signals_stores_every_report_of_their_meetings_alone(app: App) -> None:
+    for number, name in enumerate(("one", "two")):
+        known = call(name, NOW - (10 - number) * DAY)
+        old = replace(call(f"old-{name}", NOW - 12 * DAY), readable=None, listed=None)
+        old.record["joinWebUrl"] = known.record["joinWebUrl"]
+        app.calls += [known, old]
+    app.run(hours=3)
+    assert app.stored() == {"one", "two"}
+    day, wanted = NOW.date() - 10 * DAY, (date(2026, 11, 12), date(2026, 11, 15))
+    job = Redrive(frozenset(Result), day, day + DAY, signals=("cr-one",), backfill=wanted)
+    app.receive(clients.UPKEEP_QUEUE, serialize_task(Task(job)))
+    app.run(hours=1)
+    assert app.stored() == {"one", "two", "old-one"}
+    stored = app.services.journal.ledger.read("cr-one")
+    assert stored
+    assert (stored.record.series.cause, stored.record.series.days) == (Cause.BACKFILL, wanted)
+
+
 def test_a_redrive_delivered_again_begins_no_second_series(app: App) -> None:
     app.calls.append(call("one", LONG_AGO, ready=NOW + 90 * DAY))
     app.announce("one")
@@ -719,8 +753,9 @@ class Counted:
         monkeypatch.setattr(container, method, counted)
 
     def shown(self) -> list[str]:
-        """Without heartbeats and the listing of erasures, which an instance makes once a minute."""
-        kept = [each for each in self.made if not each.endswith("erasures/") and "heartbeat/" not in each]
+        """Without heartbeats and the listing of erasures, once a minute an instance, and manifests, once a day."""
+        rare = ("erasures/", "heartbeat/", "manifests/")
+        kept = [each for each in self.made if not any(name in each for name in rare)]
         return [re.sub(r"date=[^/]+/.*", "…", each) for each in kept]
 
 

@@ -20,7 +20,7 @@ from local.simulator.tenant.orders import NewPast
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, ExportTable, report_rows
 from tests.support.command_line import command, environment, run, told
-from tests.support.front import Front, own_stack
+from tests.support.front import Front, eventually, own_stack
 
 stack = own_stack()
 TODAY = datetime.now(UTC).date()
@@ -60,6 +60,29 @@ def test_reports_are_listed_and_picked(front: Front, past: list[dict[str, Any]])
     table = run(front, "reports", "list", *WINDOW)
     assert (table.returncode, table.stderr) == (0, "")
     assert all(each["id"] in table.stdout for each in past)
+    starts = [line.split("  ")[0] for line in table.stdout.splitlines()[2:]]
+    assert starts == sorted(starts)
+
+
+def test_organizers_are_named_as_their_reports_name_them(front: Front, past: list[dict[str, Any]]) -> None:
+    named = {each["organizer"] for each in past}
+    assert None not in named
+    for each in past:
+        (record,) = [
+            one for one in stored(front, each["path"])["attendanceRecords"] if one["role"] == "Organizer"
+        ]
+        assert (record["identity"]["id"], record["identity"]["displayName"]) == (
+            each["organizerId"],
+            each["organizer"],
+        )
+    one = past[0]
+    (row,) = [
+        each for each in run(front, "reports", "list", *WINDOW).stdout.splitlines() if one["id"] in each
+    ]
+    assert row.split()[-4:] == [*one["organizer"].split(), one["organizerId"], one["id"]]
+    told_of = run(front, "explain", one["joinWebUrl"]).stdout
+    assert f"Organizer {one['organizer']} ({one['organizerId']})" in told_of
+    assert told(front, "explain", one["joinWebUrl"])["meetings"][0]["organizer"] == one["organizer"]
 
 
 def test_a_report_is_shown(front: Front, past: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -266,6 +289,7 @@ def test_a_person_is_found_and_erased_and_does_not_come_back(
     for path in [each["path"] for each in found]:
         front.container.delete_blob(path)
     told(front, "backfill", *WINDOW, "--wait")  # Graph still has the reports
+    eventually(lambda: all(stored(front, each["path"]) for each in found), "the reports")
     assert stored(front, line["path"]) == after
     assert who not in everything(front)
     (again,) = told(front, "person", "erase", who, "--yes", "--quiet", "0")

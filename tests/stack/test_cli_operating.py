@@ -183,6 +183,7 @@ def test_status_tells_what_health_knows(front: Front) -> None:
     page = run(front, "status")
     assert page.stdout.startswith("healthy\n")
     assert str(TODAY) in page.stdout
+    assert "Yesterday's delay  none" in page.stdout
 
 
 def test_status_ends_with_3_when_something_is_not_well(front: Front) -> None:
@@ -276,6 +277,28 @@ def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front
         assert row["signals"] == 1
 
 
+def test_a_backfill_of_one_organizer_or_meeting_is_counted_first_and_waited_for(front: Front) -> None:
+    front.subscribe()
+    made = front.control.add_meeting()
+    sessions = [
+        front.control.add_session(NewSession(meeting_id=made.meeting_id, announce=False)) for _ in range(2)
+    ]
+    front.notify(sessions[0].call_id)
+    front.outcome(sessions[0].call_id, "stored")
+    window = ("--from", str(TODAY), "--to", str(TODAY))
+    for selection in (("--organizer", made.organizer_id.upper()), ("--meeting", made.join_web_url)):
+        (row,) = told(front, "backfill", *window, *selection, "--dry-run")
+        assert (row["day"], row["outcome"], row["signals"]) == (str(TODAY), "stored", 1)
+        assert told(front, "backfill", *window, *selection, "--wait") == [{"outcome": "stored", "signals": 1}]
+    assert front.state(f"signals/cr-{sessions[0].call_id}.json")["series"]["cause"] == "backfill"
+    nobody = run(front, "backfill", *window, "--organizer", "c0ffee00-0000-4000-8000-000000000003")
+    assert (nobody.returncode, nobody.stdout) == (0, "")
+    assert nobody.stderr == (
+        f"Nothing to backfill: the app knows no such call on {TODAY}. To look for calls that it does not know yet: "
+        f"attendance backfill --from {TODAY} --to {TODAY}\n"
+    )
+
+
 def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
     front.subscribe()
     nothing = run(front, "redrive", "--outcome", "notSupported")
@@ -305,6 +328,9 @@ def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
         ),
         (("backfill", "--from", "2999-01-01", "--to", "2999-01-02"), "--from 2999-01-01 is in the future"),
         (("redrive", "--from", "2999-01-01", "--to", "2999-01-02"), "--from 2999-01-01 is in the future"),
+        (("reports", "list", "--from", "2999-01-01", "--to", "2999-01-02"), "2999-01-01 is in the future"),
+        (("reports", "download", "x", "--from", "2999-01-01", "--to", "2999-01-02"), "is in the future"),
+        (("person", "find", "xyz", "--from", "2999-01-01", "--to", "2999-01-02"), "is in the future"),
         (("redrive", "--outcome", "pending"), "Pending signals cannot be redriven"),
         (("reports", "list", "--from", "2000-01-01", "--to", "2026-01-01"), "is more than 3,700 days."),
         (("person", "find", "x", "--from", "2026-01-01", "--to", "2026-01-02"), "at least 3 characters"),

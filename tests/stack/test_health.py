@@ -110,6 +110,8 @@ class TestWhenAllIsWell:
         assert [day["complete"] for day in days] == [False] * 2 + [True] * 10 + [False] * 2
         assert days[-1]["outcomes"] == {"stored": 161, "notAMeeting": 69, "pending": 12}
         assert days[-1]["reports"] == 161
+        assert days[-2]["delays"]["endToStored"] == {"p50": 1_720, "p95": 4_580, "p99": 12_600}
+        assert days[-4]["delays"] is days[0]["delays"] is None
 
     def test_nothing_secret_is_told(self, busy: World) -> None:
         for accept in ("application/json", "text/html"):

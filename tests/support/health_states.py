@@ -15,6 +15,7 @@ from azure.storage.blob import BlobServiceClient
 from local.stack.compose import Stack
 from shared import times
 from shared.days import manifests
+from shared.days.delays import Delays, Percentiles
 from shared.days.manifests import Manifest
 from shared.storage.clients import Queue
 from shared.storage.scans import FULL, RECENT, Scan, ScanStore, StoredScan
@@ -26,6 +27,10 @@ ORGANIZER = "0a0b0c0d-0000-4000-8000-{:012d}"
 CURE = (
     "Grant an application access policy to the organizer: Grant-CsApplicationAccessPolicy -PolicyName "
     "AttendanceReports -Identity {}"
+)
+
+DELAYS = Delays(
+    340, Percentiles(1_690, 4_320, 7_980), Percentiles(4, 191, 7_240), Percentiles(1_720, 4_580, 12_600)
 )
 
 
@@ -96,7 +101,8 @@ class World:
             counts = {"stored": stored, "notAMeeting": signals - stored, "pending": pending}
             outcomes = {outcome: count for outcome, count in counts.items() if count}
             oldest = times.now() - timedelta(hours=2) if pending else None
-            self.day(back, outcomes, complete=back > 1, oldest_pending=oldest)
+            delays = DELAYS if stored else None
+            self.day(back, outcomes, complete=back > 1, oldest_pending=oldest, delays=delays)
 
     def ill(self) -> None:
         """Much is wrong; what comes from outside tries to be markup."""

@@ -96,18 +96,28 @@ def test_a_batch_is_tried_for_five_hours() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"DELIVERY": "pigeons"}, "DELIVERY is not one of webhook, event-hubs, event-grid"),
-        ({"DELIVERY": "webhook,webhook"}, "DELIVERY is not one of"),
-        ({"DELIVERY": "webhook,event-hubs,event-grid"}, "DELIVERY names more than two ways of delivery"),
+        ({"DELIVERY": "pigeons"}, "DELIVERY is 'pigeons'; allowed: webhook, event-hubs, event-grid, or two"),
+        ({"DELIVERY": "webhook,webhook"}, "DELIVERY is 'webhook,webhook'; allowed: "),
+        (
+            {"DELIVERY": "webhook,event-hubs,event-grid"},
+            "DELIVERY is 'webhook,event-hubs,event-grid'; allowed",
+        ),
         ({"DELIVERY": "event-hubs"}, "GraphEventHub__fullyQualifiedNamespace is missing"),
         ({"DELIVERY": "webhook,event-hubs"}, "GraphEventHub__fullyQualifiedNamespace is missing"),
-        (HUB | {"GraphEventHub__fullyQualifiedNamespace": "ns"}, "is not the host name of an Event Hubs"),
+        (
+            HUB | {"GraphEventHub__fullyQualifiedNamespace": "ns"},
+            "is 'ns'; allowed: the host name of an Event Hubs",
+        ),
         (
             HUB | {"GraphEventHub__fullyQualifiedNamespace": "ns-name.servicebus.usgovcloudapi.net"},
-            "is not a namespace of servicebus.windows.net",
+            "is 'ns-name.servicebus.usgovcloudapi.net'; allowed: a namespace of servicebus.windows.net",
         ),
         ({"DELIVERY": "event-grid"}, "PARTNER_TOPIC is missing"),
-        (GRID | {"PARTNER_TOPIC": "EventGrid:?partnertopic=a"}, "PARTNER_TOPIC is not of the form"),
+        (
+            GRID | {"PARTNER_TOPIC": "EventGrid:?partnertopic=a"},
+            "PARTNER_TOPIC is wrong; allowed: EventGrid:",
+        ),
+        (GRID | {"PARTNER_TOPIC": "my-topic"}, "PARTNER_TOPIC is 'my-topic'; allowed: EventGrid:"),
         (
             GRID | {"SIGNALS": "call-records,virtual-events"},
             "SIGNALS names virtual-events, and DELIVERY is event-grid: Event Grid has call records only",

@@ -170,7 +170,7 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
             "until the retry window closed",
             "Set-CsTeamsMeetingPolicy",
             "sweep tries once more after 2026-12-01 12:00 UTC (in 24 h)",
-            "redrive --outcome noReport --from 2026-11-30 --to 2026-11-30",
+            "redrive --signal cr-1",
         ),
     ),
     "no report of an event": (
@@ -186,7 +186,7 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
     "refused": (
         record(Result.ACCESS_DENIED, REFUSED, REFUSED),
         Step.MEETING,
-        ("Graph refuses access (403).", "daily scan", "redrive --outcome accessDenied", ORGANIZER),
+        ("Graph refuses access (403).", "daily scan", "redrive --signal cr-1", ORGANIZER),
     ),
     "refused events": (
         record(
@@ -211,7 +211,7 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
     "not found": (
         record(Result.NOT_FOUND, NO_RECORD, last_error="get call record: refused by Graph (status 404)"),
         Step.CALL_RECORD,
-        ("Graph does not find it.", "status 404", "redrive --outcome notFound"),
+        ("Graph does not find it.", "status 404", "redrive --signal cr-1"),
     ),
     "channel": (
         record(Result.NOT_SUPPORTED, ("get attendance report", Result.NOT_SUPPORTED, 400), last_error="400"),
@@ -239,17 +239,17 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
     "out of scope": (
         record(Result.OUT_OF_SCOPE, commits=commits(("sweep", None, None))),
         Step.CALL_RECORD,
-        (f"ORGANIZERS does not name {ORGANIZER}", "Whoever deploys the app"),
+        (f"ORGANIZERS does not name {ORGANIZER}", "Whoever deploys the app", "unless ORGANIZERS changes"),
     ),
     "expired": (
         record(Result.OUT_OF_SCOPE, ("archive", Result.OUT_OF_SCOPE, None), last_error="archive: too old"),
         Step.CALL_RECORD,
-        ("longer ago than the archive keeps", "RETENTION_DAYS is 0"),
+        ("longer ago than the archive keeps", "RETENTION_DAYS is 0", "Nothing: this is final."),
     ),
     "failed": (
         record(Result.FAILED, ("get call record", Result.FAILED, 503), last_error="get call record: 503"),
         Step.CALL_RECORD,
-        ("failed until the retry window closed", "support, with the request-id q-0", "--outcome failed"),
+        ("failed until the retry window closed", "support, with the request-id q-0", "redrive --signal cr-1"),
     ),
     "dead letter": (
         record(
@@ -260,7 +260,7 @@ CASES: dict[str, tuple[Record, Step, tuple[str, ...]]] = {
             buried=DeadLetter("upkeep", None, 3, "0"),
         ),
         Step.ANNOUNCED,
-        ("A queue message that this version cannot read.", "upgraded"),
+        ("A queue message that this version cannot read.", "upgraded", "redrive --signal msg-1"),
     ),
 }
 

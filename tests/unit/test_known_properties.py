@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from shared.archive.reports import report_metadata
+from shared.graph.known_properties import MOST
+from shared.graph.reports import MeetingReports
 from shared.storage.heartbeat import PROPERTIES, Heartbeat
 from tests.support.simulated_app import App, running
 from tests.unit.test_report_reading import RECORDS, head, paged, record, whole
+
+WHERE = MeetingReports("0a0b0c0d-0000-4000-8000-000000000001", "MSo+/w==", "")
 
 
 @pytest.fixture
@@ -33,6 +38,14 @@ def test_unknown_properties_are_kept_and_named(size: int) -> None:
     report, body = whole(paged(head(**odd), size))
     assert report.unknown == {"weather", "(odd name)", "attendanceRecords/mood"}
     assert (json.loads(body)["weather"], json.loads(body)[RECORDS][1]["mood"]) == (1, None)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_any_number_of_names_is_bounded(size: int) -> None:
+    odd = {f"name{number}": 1 for number in range(99)}
+    report, _ = whole(paged(head(**odd, **{RECORDS: [record(1) | odd]}), size))
+    assert len(report.unknown) == MOST
+    assert len(report_metadata(report, WHERE)["unknownproperties"]) < 200
 
 
 def test_each_is_logged_once_by_all_instances(app: App, caplog: pytest.LogCaptureFixture) -> None:

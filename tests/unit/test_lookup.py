@@ -14,8 +14,9 @@ import pytest
 from shared.archive.reports import ReportSummary, report_name
 from shared.graph.join_urls import join_url_key
 from shared.health import lookup
-from shared.health.lookup import FoundMeetings, MeetingLookup, is_link, subject_of_report
-from shared.ledger.record import Result
+from shared.health.lookup import FoundMeeting, FoundMeetings, MeetingLookup, is_link, subject_of_report
+from shared.ledger.record import AttemptSeries, Record, Result
+from shared.messages.signals import Meeting, MeetingDetails
 from tests.support.app_settings import TENANT
 from tests.support.doubles import Call
 from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, App, call, running
@@ -152,6 +153,29 @@ def test_a_meeting_is_found_by_a_part_of_its_subject(app: App) -> None:
     assert found.meetings[0].subject == "Quartalszahlen für ALLE"
     assert ids(finder(app).find("weekly", TODAY)) == [guid(3)]
     assert finder(app).find("monthly") == FoundMeetings()
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Cafe\u0301 am  Morgen", "café am morgen"),
+        ("STRASSE", "straße"),
+        ("Weekly\u200b planning", "weekly planning"),
+        ("Weekly\nplanning", "  weekly   planning "),
+    ],
+)
+def test_a_subject_is_found_however_its_letters_and_spaces_are_written(subject: str, text: str) -> None:
+    assert lookup.has_subject(subject, text)
+    assert not lookup.has_subject(subject, "other")
+    assert not lookup.has_subject(subject, "\u200b ")
+    assert not lookup.has_subject(None, text)
+
+
+def test_a_record_tells_the_subject_of_a_meeting_without_a_report() -> None:
+    details = MeetingDetails("Weekly planning")
+    record = Record("cr-1", Result.PENDING, NOW, 1, AttemptSeries(NOW), meeting=Meeting(details=details))
+    assert FoundMeeting(record).subject == "Weekly planning"
+    assert FoundMeeting(replace(record, meeting=Meeting())).subject is None
 
 
 def test_a_subject_is_found_on_one_day_alone(app: App) -> None:

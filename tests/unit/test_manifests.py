@@ -26,6 +26,7 @@ from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
+from shared.days.delays import Delays, Percentiles
 from shared.days.manifests import (
     Manifest,
     Manifests,
@@ -145,6 +146,8 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
         "reports": 0,
         "partial": 0,
         "unconfirmed": 0,
+        "delays": None,
+        "unknownProperties": [],
         "reasons": ["sealed"],
         "index": hashlib.sha256(b"").hexdigest(),
         "tables": {
@@ -202,6 +205,58 @@ def test_what_graph_does_not_know_counts_neither_for_a_complete_day_nor_against_
     assert (later.complete, later.revision, later.unconfirmed) == (True, 1, 3)
     settle(container, "cr-2", Result.PENDING)  # Graph has listed it
     assert not manifests.refresh(DAY, final=True).complete
+
+
+def stored_after(container: ContainerClient, signal_id: str, seen: int, stored: int | None) -> None:
+    """Publish an outcome of a call that ended at NOON, with minutes from there."""
+    moments = [None if each is None else NOON + timedelta(minutes=each) for each in (seen, stored)]
+    result = Result.PENDING if stored is None else Result.STORED
+    known = Record(signal_id, result, cast(datetime, moments[0]), 1, AttemptSeries(NOON), stored=moments[1])
+    known = replace(known, meeting=Meeting(end=NOON, origin=Origin.RECORD))
+    name = Outcomes.name(signal_id, known.day)
+    container.upload_blob(name, dump_outcome(known), overwrite=True, metadata=outcome_metadata(known))
+
+
+def test_delays_are_counted_from_the_listing(container: ContainerClient, manifests: Manifests) -> None:
+    stored_after(container, "cr-1", 10, 11)
+    stored_after(container, "cr-2", 30, 32)
+    stored_after(container, "cr-waits", 90, None)
+    delays = manifests.refresh(DAY, final=True).delays
+    assert delays
+    assert (delays.signals, delays.end_to_first_seen.p50, delays.end_to_first_seen.p95) == (2, 600, 1_800)
+    assert (delays.first_seen_to_stored.p99, delays.end_to_stored.p99) == (120, 1_920)
+    assert assert_consistent(container).delays == delays
+
+
+def test_other_delays_and_unknown_properties_alone_make_no_revision(
+    container: ContainerClient, manifests: Manifests
+) -> None:
+    store(container, "1")
+    stored_after(container, "cr-1", 10, 11)
+    sealed = manifests.refresh(DAY, final=True)
+    stored_after(container, "cr-1", 10, 14)
+    (name,) = container.list_blob_names(name_starts_with="reports/")
+    blob = container.get_blob_client(name)
+    blob.set_blob_metadata(blob.get_blob_properties().metadata | {"unknownproperties": "weather"})
+    later = manifests.refresh(DAY, final=True)
+    assert later.delays != sealed.delays
+    assert later.unknown_properties == ("weather",)
+    assert replace(later, delays=sealed.delays, unknown_properties=(), updated=sealed.updated) == sealed
+
+
+def test_unknown_properties_of_a_days_reports_are_named_once_and_are_not_too_many(
+    container: ContainerClient, manifests: Manifests
+) -> None:
+    store(container, "1", unknown=frozenset({"weather", "attendanceRecords/mood"}))
+    store(container, "2", unknown=frozenset({"weather"}))
+    store(container, "3")
+    assert manifests.refresh(DAY, final=False).unknown_properties == ("attendanceRecords/mood", "weather")
+    for number in range(7):
+        store(container, f"hostile-{number}", unknown=frozenset(f"p{number}n{each:02}" for each in range(30)))
+    names = manifests.refresh(DAY, final=False).unknown_properties
+    assert len(names) == 50
+    assert {"attendanceRecords/mood", "weather", "p0n09"} <= set(names)
+    assert "p0n10" not in names
 
 
 @pytest.mark.parametrize("final", [False, True])
@@ -633,6 +688,9 @@ MANIFESTS = st.builds(
         ),
     ),
     oldest_pending=st.none() | MOMENTS,
+    delays=st.none()
+    | st.builds(Delays, st.integers(1, 9), *[st.builds(Percentiles, *[st.integers(0, 9)] * 3)] * 3),
+    unknown_properties=st.lists(st.text(), max_size=2).map(tuple),
 )
 
 

@@ -139,6 +139,11 @@ def test_a_wrong_setting_is_named_and_what_may_be_a_secret_is_not_shown(name: st
     ("name", "value", "sentence"),
     [
         ("SIGNALS", "bogus", "is 'bogus'; allowed: call-records, virtual-events, call-events."),
+        (
+            "MEETING_DETAILS",
+            "subject,weather",
+            "is 'subject,weather'; allowed: subject, schedule, comma-separated; or none.",
+        ),
         ("GRAPH_CLOUD", "moon", "is 'moon'; allowed: global, usgov, usgovdod."),
         ("GRAPH_RATE", "fast", "is 'fast'; allowed: a number above 0."),
         ("RETENTION_DAYS", "30", "is '30'; allowed: 0, or a whole number from 31 to 36500."),

@@ -112,6 +112,14 @@ def test_a_token_that_ends_soon_is_renewed(programs: Programs) -> None:
     assert len(calls.read_text().split()) == 2
 
 
+def test_an_identity_endpoint_that_is_empty_is_none(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "")
+    programs(az=token())
+    assert choose_credential(SignIn.AUTO, load(APP, complete=False), None).get_token(SCOPE).token == "secret"
+
+
 def test_without_a_tenant_the_sentence_names_none(programs: Programs) -> None:
     programs(az=SIGNED_OUT)
     credential = choose_credential(SignIn.AUTO, load({}, complete=False), None)

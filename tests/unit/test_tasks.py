@@ -58,6 +58,8 @@ JOBS = st.one_of(
             st.booleans(),
             st.none() | MILLISECONDS,
             st.none() | st.text(),
+            st.lists(IDS, max_size=2).map(tuple),
+            st.sampled_from([(), (min(days), max(days))]),
         )
     ),
     st.builds(RefreshDay, DAYS),
@@ -138,6 +140,9 @@ def test_a_window_given_in_days_holds_its_last_day() -> None:
         REDRIVE | {"signals": "cr-1"},
         REDRIVE | {"signals": ["megan@contoso.com"]},
         REDRIVE | {"signals": ["cr-1"] * 201},
+        REDRIVE | {"backfill": ["2026-10-25"]},
+        REDRIVE | {"backfill": ["2026-10-25", "2026-10-24"]},
+        REDRIVE | {"backfill": "2026-10-25"},
         {"version": 1, "kind": "refreshDay", "date": "yesterday"},
         {"version": 1, "kind": "refreshDay", "date": "9999-12-31"},
         {"version": 1, "kind": "backfill", "from": "2026-10-25", "to": "9999-12-31"},

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from ...ledger.record import Result
 from ...limits import Debounce
 from ...storage.scans import ScanStore
 from ...times import format_utc
-from .. import options, output
+from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
 
@@ -124,25 +125,38 @@ def _print_found(found: FoundMeetings, text: str, on: date | None) -> None:
     if not stories:
         fresh = readings.freshness(session.state, ScanStore(session.state, session.upkeep))
         possible = explanation.explain_unknown(text, on, session.settings, now, fresh)
+    names = _organizer_names(found)
     if session.as_json:
         unknown = [{"says": each.text, "certain": each.is_certain, "run": each.run} for each in possible]
-        meetings = [explanation.explanation_json(each) for each in stories]
+        meetings = [
+            explanation.explanation_json(each) | {"organizer": name}
+            for each, name in zip(stories, names, strict=True)
+        ]
         output.print_json(
             {"meetings": meetings, "left": found.left, "unread": found.unread, "unknown": unknown}
         )
         return
     console = output.stdout(WIDTH)
     width = min(console.width, WIDTH)
-    for lines in (*(_story(each, width) for each in stories), _unknown(possible, width)):
+    for lines in (*map(partial(_story, width=width), stories, names), _unknown(possible, width)):
         for line in lines:
             console.print(Text(line), soft_wrap=True)
     for sentence in explanation.describe_rest(found):
         output.print_message(sentence)
 
 
-def _story(each: Explanation, width: int) -> Iterator[str]:
+def _organizer_names(found: FoundMeetings) -> list[str | None]:
+    """Return the name of each meeting's organizer, as far as a report has it."""
+    reports = [
+        (each.organizer_id, each.report.name, each.report.size) for each in found.meetings if each.report
+    ]
+    names = reading.organizer_names(current().container, reports)
+    return [names.get((each.organizer_id or "").lower()) for each in found.meetings]
+
+
+def _story(each: Explanation, organizer: str | None, width: int) -> Iterator[str]:
     """Yield the lines about one meeting."""
-    for label, value in explanation.describe_facts(each):
+    for label, value in explanation.describe_facts(each, organizer):
         yield f"{label:{LABELS}}{output.single_line(value)}"
     yield ""
     for when, text in explanation.describe_history(each):

@@ -52,7 +52,10 @@ def find(first: options.FirstDay, last: options.LastDay, who: Identifiers = None
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
         where = options.format_days(window)
-        output.print_rows(rows, if_empty=f"The person appears in no report stored {where}.")
+        output.print_rows(
+            sorted(rows, key=lambda each: each["start"] or ""),
+            if_empty=f"The person appears in no report stored {where}.",
+        )
 
 
 @app.command()

@@ -16,7 +16,7 @@ from azure.storage.blob import BlobProperties, ContainerClient
 from ...errors import AttendanceError, WrongUsage
 from ...graph.join_urls import join_url_key
 from ...graph.meeting_details import decode_details
-from ...privacy.identifiers import fold
+from ...health.lookup import has_subject
 from ...storage.blobs import get_blob
 from ...storage.names import day_folder
 from ...tables.columns import Table
@@ -68,15 +68,24 @@ def list_reports(
             for each in lines
             if organizer is None or (each["organizerId"] or "").lower() == organizer.lower()
         )
-        columns = ("start", "end", "participants", "subject", "source", "organizerId", "id")
+        columns = ("start", "end", "participants", "subject", "source", "organizer", "organizerId", "id")
         filters = [
             f"of organizer {organizer}" if organizer else "",
             f"of meeting {meeting}" if meeting else "",
             f"with the subject {subject}" if subject else "",
         ]
         where = " ".join(filter(None, [options.format_days(window), *filters]))
-        in_order = sorted(selected, key=lambda each: each["start"] or "")
+        in_order = sorted(selected, key=_start)
+        names = reading.organizer_names(
+            current().container, ((each["organizerId"], each["path"], each["bytes"]) for each in in_order)
+        )
+        for each in in_order:
+            each["organizer"] = names.get((each["organizerId"] or "").lower())
         output.print_rows(in_order, columns, f"No report is stored {where}.")
+
+
+def _start(line: dict[str, Any]) -> str:
+    return line["start"] or ""
 
 
 def _select(
@@ -89,7 +98,7 @@ def _select(
     for _, report in reading.iter_reports(container, days):
         line = reading.index_fields(report)
         if (meeting is None or _is_of(line, meeting)) and (
-            subject is None or fold(subject, " ") in fold(line["subject"] or "", " ")
+            subject is None or has_subject(line["subject"], subject)
         ):
             yield line
 
@@ -174,7 +183,7 @@ def _find_one(
     if not found:
         raise AttendanceError("No such report is stored on these days: see --from and --to.")
     if len(found) > 1:
-        output.print_rows(found, ("start", "participants", "subject", "id"))
+        output.print_rows(sorted(found, key=_start), ("start", "participants", "subject", "id"))
         raise AttendanceError(f"{len(found)} reports match: give the id of one.")
     path: str = found[0]["path"]
     return path

@@ -11,7 +11,8 @@ from ... import settings, times
 from ...errors import SettingError, WrongUsage
 from ...health import endpoint, findings, readings
 from ...health.diagnosis import HealthReport, diagnose
-from ...health.page import UNKNOWN, format_length
+from ...health.lookup import ONE_DAY
+from ...health.page import UNKNOWN, format_delay, format_length
 from ...health.readings import Readings
 from ...times import format_utc
 from .. import output, reading
@@ -72,6 +73,15 @@ def _print_readings(health: HealthReport, readings: Readings) -> None:
     console.print()
     console.print(f"Last notification  {_format_time(readings.last_notification, never)}")
     console.print(f"Last report        {_format_time(readings.last_report, never)}")
+    delay = format_delay(
+        health.at.date() - ONE_DAY, readings.days, "none" if readings.is_data_known else UNKNOWN
+    )
+    console.print(f"Yesterday's delay  {delay}")
+    scan = readings.recent or readings.full
+    overdue = (
+        f"{scan.late:,} at the sweep of {format_utc(scan.finished or scan.started)}" if scan else UNKNOWN
+    )
+    console.print(f"Overdue signals    {overdue}")
     for name, length in readings.queues.items():
         console.print(f"Queue {name:24} {format_length(length)}")
     console.print()

@@ -8,6 +8,7 @@ import typer
 
 from ... import times
 from ...errors import AttendanceError, WrongUsage
+from ...settings import CALL_EVENTS
 from ...storage import watchlist
 from ...times import format_utc
 from .. import output
@@ -41,6 +42,11 @@ def add(
             raise WrongUsage(f"--until {format_utc(end)} has passed.")
         _watchlist().add(watchlist.build_watched_meeting(join_url, organizer, end))
         output.print_message("The meeting is watched.")
+        if CALL_EVENTS not in current().settings.signals:
+            output.print_message(
+                f"attendance: Warning: SIGNALS in these settings does not name {CALL_EVENTS}; until the app's does, "
+                "Graph is not asked for the meeting's events."
+            )
 
 
 @app.command("list")
@@ -54,9 +60,10 @@ def list_watched() -> None:
                     "organizerId": each.organizer_id,
                     "until": times.optional_text(each.until),
                 }
-                for each in _watchlist().list_meetings(
-                    tidy=False
-                )  # the operator may lack the right to delete
+                for each in sorted(
+                    _watchlist().list_meetings(tidy=False),  # the operator may lack the right to delete
+                    key=lambda each: (each.until or times.LATEST, each.join_url),
+                )
             ],
             ("until", "organizerId", "joinWebUrl"),
             "No meeting is watched.",
