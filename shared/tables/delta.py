@@ -82,12 +82,15 @@ type Action = dict[str, Any]
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a manifest names: its blob, rows, bytes, when it was written, and bounds of its time columns."""
+    """A file that a manifest names: its blob, rows, bytes, and bounds of its time columns.
+
+    `written` is None if it is gone.
+    """
 
     name: str
     rows: int
     bytes: int
-    written: datetime
+    written: datetime | None
     bounds: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -142,20 +145,21 @@ class DeltaLog:
     def replace_day(self, day: date, counter: int, files: Sequence[DataFile]) -> int | None:
         """Have the table name exactly these files of a day.
 
-        Return a version that does; None if a later set of files has been committed. A day with a file that retention is
-        about to delete leaves the table. Raises Contention after too many lost races.
+        Return a version that does; None if a later set of files has been committed. A day of which a file is gone, or
+        about to be deleted by retention, leaves the table. Raises Contention after too many lost races.
         """
-        if any(_milliseconds(each.written) < self._expired for each in files):
-            counter, files = 0, ()
+        is_kept = all(each.written and _milliseconds(each.written) >= self._expired for each in files)
         app_id, new = f"{PARTITION}={day}", [self._add(day, each) for each in files]
         paths = {each["add"]["path"] for each in new}
 
         def actions(state: _State) -> list[Action] | None:
             """Return what is to be committed; None if a later set has been."""
             committed = state.counters.get(app_id, 0)
-            if committed > counter > 0:
+            if committed > counter:
                 return None
             old = {path: each for path, each in state.files.items() if _date_of(each) == str(day)}
+            if not is_kept:
+                return [_txn(app_id, 0), *map(_remove, old.values())] if old else []
             if old.keys() == paths and committed == counter:
                 return []
             removed = [_remove(each) for path, each in old.items() if path not in paths]
@@ -386,7 +390,7 @@ class DeltaLog:
                 "path": file.name.removeprefix(self._root),
                 "partitionValues": {PARTITION: str(day)},
                 "size": file.bytes,
-                "modificationTime": _milliseconds(file.written),
+                "modificationTime": _milliseconds(file.written) if file.written else 0,
                 "dataChange": True,
                 "stats": json.dumps({"numRecords": file.rows, **bounds}, separators=(",", ":")),
             }

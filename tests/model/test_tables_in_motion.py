@@ -1,31 +1,36 @@
 """An exact consumer of the tables, while reports come late, grow, move over midnight and lose people.
 
 The product runs unchanged in virtual time. After each write and deletion in the container, whatever a manifest names is
-read and compared with the index of that revision. Readers hold a manifest and read its files one by one, as time
-passes.
+read and compared with the index of that revision, and each day of a Delta table with the files that its manifest named.
+Readers hold a manifest or a version of a Delta table and read its files one by one, as time passes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from operator import itemgetter
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import deltalake
+import polars as pl
 import pytest
 from azure.storage.blob import ContainerClient
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, RevisionReason
+from shared.days.manifests import Manifest, Manifests, RevisionReason, Tables
 from shared.graph import reports
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
-from shared.tables import day_tables
+from shared.tables import day_tables, delta
 from shared.tables.columns import KEYS, Table
 from tests.support.blobs import Blob
+from tests.support.delta import Snapshot, read_log, unpack
 from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
@@ -50,9 +55,9 @@ def record(person: str, minutes: int) -> dict[str, Any]:
 
 @dataclass
 class Reader:
-    """A reader that has read a manifest, and reads its files one at a time."""
+    """A reader that has read a manifest, or a Delta log, and reads the files one at a time."""
 
-    manifest: Manifest
+    is_superseded: Callable[[], bool]
     began: datetime
     left: list[str]
 
@@ -67,6 +72,8 @@ class Consumer:
     indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
     files: dict[str, bytes] = field(default_factory=dict)
     seen: set[tuple[date, int]] = field(default_factory=set)  # revisions that were read
+    named: dict[tuple[str, int], Tables] = field(default_factory=dict)  # by day and version
+    commits: int = 0  # of Delta tables, that were looked at
     readers: list[Reader] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
@@ -77,11 +84,17 @@ class Consumer:
         if after and name.endswith("reports.jsonl"):
             lines = [json.loads(line) for line in after.body.splitlines()]
             self.indexes[after.metadata["sha256"]] = lines
-        if after and name.startswith("tables/"):
+        if "/_delta_log/" in name:
+            is_new = before is None or after is None or name.endswith("_last_checkpoint")
+            self.check(is_new, f"{name} was written again")
+        elif after and name.startswith("tables/"):
             self.check(self.files.setdefault(name, after.body) == after.body, f"{name} has other bytes")
             self.check(before is None, f"{name} was written again")
         if name.startswith(("tables/", "manifests/")):
             self.read_days()
+        for table in Table:
+            if name.startswith(f"tables/{table}/"):
+                self.check_delta(table)
         self.advance_readers()
 
     def check(self, is_right: bool, violation: str) -> None:
@@ -100,12 +113,44 @@ class Consumer:
     def read_days(self) -> None:
         """Every file that a manifest names is there, and the tables are exactly of the index of their revision."""
         for manifest in self.manifests():
+            self.named.setdefault((str(manifest.day), manifest.tables.version), manifest.tables)
             for each in manifest.tables.paths:
                 self.check(each in self.app.container.blobs, f"{each} is named and gone")
             if not manifest.has_tables or (manifest.day, manifest.revision) in self.seen:
                 continue
             self.seen.add((manifest.day, manifest.revision))
             self.check_exact(manifest)
+
+    def log(self, table: Table, *, whole: bool = False, version: int | None = None) -> Snapshot:
+        """A Delta table, as engines read it."""
+        blobs = self.app.container.blobs
+        return read_log(
+            lambda name: blobs[name].body if name in blobs else None,
+            f"tables/{table}",
+            whole=whole,
+            version=version,
+        )
+
+    def check_delta(self, table: Table) -> None:
+        """Each day of a Delta table has the files that its manifest named at some time, and they are there."""
+        found = self.log(table)
+        self.commits += found.version > 0
+        for path in found.files:
+            self.check(
+                f"tables/{table}/{path}" in self.app.container.blobs, f"Delta names {path}, which is gone"
+            )
+        for day in {each["partitionValues"]["date"] for each in found.files.values()} | set(
+            counters := days_of(found)
+        ):
+            named = self.named[day, counters[day]].files.get(table, ())
+            paths = {each.path.removeprefix(f"tables/{table}/") for each in named}
+            self.check(found.paths(day) == paths, f"Delta has another set of {table} of {day} than was named")
+            rows = sum(
+                json.loads(each["stats"])["numRecords"]
+                for each in found.files.values()
+                if each["partitionValues"]["date"] == day
+            )
+            self.check(rows == sum(each.rows for each in named), "statistics count other rows")
 
     def check_exact(self, manifest: Manifest) -> None:
         lines = self.indexes[manifest.tables.index]
@@ -148,21 +193,35 @@ class Consumer:
         whole = [each for each in self.manifests() if each.has_tables and each.tables.paths]
         if whole and len(self.readers) < READERS and self.source.random() < PACE:
             manifest = self.source.choice(whole)
-            paths = sorted(manifest.tables.paths)
-            self.source.shuffle(paths)
-            self.readers.append(Reader(manifest, self.app.now, paths))
+            self.begin(
+                manifest.tables.paths,
+                lambda: self.app.manifest(manifest.day).tables.version > manifest.tables.version,
+            )
+            table = self.source.choice(list(Table))
+            delta = self.log(table)
+            self.begin(
+                {f"tables/{table}/{each}" for each in delta.files},
+                lambda: self.log(table).version > delta.version,
+            )
         for reader in list(self.readers):
             if not reader.left or self.app.now - reader.began >= DAY:
                 self.readers.remove(reader)
             elif self.source.random() < PACE and (path := reader.left.pop()) not in self.app.container.blobs:
-                now = next(each for each in self.manifests() if each.day == reader.manifest.day)
-                self.check(
-                    now.revision > reader.manifest.revision, f"{path} is gone and there is nothing newer"
-                )
-                self.check(
-                    str(now.day) in {each["date"] for each in feed(self.app)}, f"{path} is gone too early"
-                )
+                self.check(reader.is_superseded(), f"{path} is gone and there is nothing newer")
+                day = path.split("date=")[1][:10]
+                self.check(day in {each["date"] for each in feed(self.app)}, f"{path} is gone too early")
                 self.readers.remove(reader)
+
+    def begin(self, paths: set[str], is_superseded: Callable[[], bool]) -> None:
+        """Let a reader begin."""
+        left = sorted(paths)
+        self.source.shuffle(left)
+        self.readers.append(Reader(is_superseded, self.app.now, left))
+
+
+def days_of(found: Snapshot) -> dict[str, int]:
+    """The version of each day's tables that a Delta table has."""
+    return {app_id.removeprefix("date="): version for app_id, version in found.counters.items()}
 
 
 def feed(app: App) -> list[dict[str, Any]]:
@@ -224,8 +283,12 @@ def end_of(report: dict[str, Any]) -> datetime:
 
 
 STEPS = [
-    "write tables/attendees",
-    "write tables/meetings",
+    "write tables/attendees/date=",
+    "write tables/meetings/date=",
+    "write tables/attendees/_delta_log/0",
+    "write tables/meetings/_delta_log/0",
+    "write tables/meetings/_delta_log/_last_checkpoint",
+    "delete tables/meetings/_delta_log/",
     "write manifests/",
     "delete tables/",
     "send upkeep",
@@ -233,8 +296,12 @@ STEPS = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_row_is_lost_doubled_or_of_another_revision(
+    seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(day_tables, "PART_REPORTS", 2)
+    monkeypatch.setattr(delta, "CHECKPOINT_COMMITS", 5)
+    monkeypatch.setattr(delta, "LOG_KEPT", DAY)
     source = Random(seed)
     with running() as app:
         consumer = Consumer(app, source)
@@ -267,16 +334,42 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
                 paths = {
                     blob.name
                     for blob in app.container.below("tables/")
-                    if f"date={manifest.day}" in blob.name
+                    if f"/date={manifest.day}/" in blob.name
                 }
                 assert paths == manifest.tables.paths, "files that nobody names are left"
+        check_at_end(consumer, tmp_path)
         assert all(hashlib.sha256(body).hexdigest()[:16] in name for name, body in consumer.files.items())
         told = {each["date"] for each in feed(app)}
         assert told == {str(each.day) for each in consumer.manifests() if str(each.day) in told}
 
 
 def live(app: App) -> list[str]:
-    return [blob.name for blob in app.container.below("tables/")]
+    return [blob.name for blob in app.container.below("tables/") if "/date=" in blob.name]
+
+
+def check_at_end(consumer: Consumer, folder: Path) -> None:
+    """What engines read from the Delta tables is what the manifests name, and those say since when."""
+    manifests = list(consumer.manifests())
+    assert consumer.commits > 50
+    for table in Table:
+        paths = [each.path for manifest in manifests for each in manifest.tables.files.get(table, ())]
+        expected = read_table(lambda path: consumer.files[path], paths)
+        root = unpack(consumer.app.container.blobs, f"tables/{table}", folder)
+        packed = deltalake.DeltaTable(str(root)).to_pyarrow_table().to_pylist()
+        key = itemgetter("date", *KEYS[table])
+        assert sorted(packed, key=key) == sorted(expected, key=key)
+        keys = (
+            pl.scan_delta(str(root)).select("date", *KEYS[table]).sort("date", *KEYS[table]).collect().rows()
+        )
+        assert keys == sorted(map(key, expected))
+        assert consumer.log(table).entries < 10
+        assert (
+            f"tables/{table}/_delta_log/{0:020}.json" not in consumer.app.container.blobs
+            or table is Table.ENGAGEMENTS
+        )
+        for manifest in manifests:
+            named = manifest.tables.files.get(table)
+            assert (table in manifest.tables.delta_version) == (named is not None)
 
 
 def test_an_erasure_is_announced_before_the_day_changes_and_names_nobody() -> None:

@@ -83,7 +83,7 @@ class Day:
         return [(row["reportId"], row["personId"]) for row in self.rows()]
 
     def files(self) -> list[Blob]:
-        return self.blobs.below("tables/")
+        return [blob for blob in self.blobs.below("tables/") if "/date=" in blob.name]
 
 
 @pytest.fixture

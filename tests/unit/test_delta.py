@@ -330,10 +330,10 @@ def test_a_day_leaves_before_retention_deletes_its_first_file(store: Storage) ->
     store.steps.now += timedelta(days=20)
     log.replace_day(DAY, 2, [first, store.name(DAY, 2)])
     log.replace_day(later, 1, [store.name(later, 3)])
-    store.steps.now += timedelta(days=9)
+    store.steps.now += timedelta(days=8, hours=23)
     log.retire()
     assert len(store.read().paths(DAY)) == 2
-    store.steps.now += timedelta(hours=1)
+    store.steps.now += timedelta(hours=2)
     log.retire()
     assert (len(store.read().paths(DAY)), len(store.read().paths(later))) == (0, 1)
     version = store.read().version
