@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -71,8 +72,7 @@ class Consumer:
     reports: dict[str, list[Any]] = field(default_factory=dict)  # records by the sha256 of the report
     indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
     files: dict[str, bytes] = field(default_factory=dict)
-    seen: set[tuple[date, int]] = field(default_factory=set)  # revisions that were read
-    named: dict[tuple[str, int], Tables] = field(default_factory=dict)  # by day and version
+    seen: dict[tuple[date, int], Tables] = field(default_factory=dict)  # by day and version
     commits: int = 0  # of Delta tables, that were looked at
     readers: list[Reader] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -111,46 +111,49 @@ class Consumer:
                     yield manifest
 
     def read_days(self) -> None:
-        """Every file that a manifest names is there, and the tables are exactly of the index of their revision."""
+        """Every file that a manifest names is there, and the tables are exactly of their index."""
         for manifest in self.manifests():
-            self.named.setdefault((str(manifest.day), manifest.tables.version), manifest.tables)
-            for each in manifest.tables.paths:
+            day, tables = manifest.day, manifest.tables
+            for each in tables.paths:
                 self.check(each in self.app.container.blobs, f"{each} is named and gone")
-            if not manifest.has_tables or (manifest.day, manifest.revision) in self.seen:
-                continue
-            self.seen.add((manifest.day, manifest.revision))
-            self.check_exact(manifest)
+            if manifest.has_tables:
+                self.check(tables.index == manifest.index, f"tables of {day} are not of their revision")
+            if known := self.seen.get((day, tables.version)):
+                same = replace(tables, revision=0, delta_version={}) == replace(
+                    known, revision=0, delta_version={}
+                )
+                self.check(same, f"tables of {day} have changed within a version")
+            else:
+                latest = max((version for each, version in self.seen if each == day), default=0)
+                self.check(latest <= tables.version, f"versions of {day} go back")
+                self.seen[day, tables.version] = tables
+                if tables.paths:
+                    self.check_exact(manifest)
 
-    def log(self, table: Table, *, whole: bool = False, version: int | None = None) -> Snapshot:
+    def log(self, table: Table) -> Snapshot:
         """A Delta table, as engines read it."""
         blobs = self.app.container.blobs
-        return read_log(
-            lambda name: blobs[name].body if name in blobs else None,
-            f"tables/{table}",
-            whole=whole,
-            version=version,
-        )
+        return read_log(lambda name: blobs[name].body if name in blobs else None, f"tables/{table}")
 
     def check_delta(self, table: Table) -> None:
         """Each day of a Delta table has the files that its manifest named at some time, and they are there."""
         found = self.log(table)
         self.commits += found.version > 0
-        for path in found.files:
+        rows: Counter[str] = Counter()
+        for path, each in found.files.items():
             self.check(
                 f"tables/{table}/{path}" in self.app.container.blobs, f"Delta names {path}, which is gone"
             )
-        for day in {each["partitionValues"]["date"] for each in found.files.values()} | set(
-            counters := days_of(found)
-        ):
-            named = self.named[day, counters[day]].files.get(table, ())
+            rows[each["partitionValues"]["date"]] += json.loads(each["stats"])["numRecords"]
+        for app_id, version in found.counters.items():
+            day = date.fromisoformat(app_id.removeprefix("date="))
+            named = self.seen[day, version].files.get(table, ())
             paths = {each.path.removeprefix(f"tables/{table}/") for each in named}
             self.check(found.paths(day) == paths, f"Delta has another set of {table} of {day} than was named")
-            rows = sum(
-                json.loads(each["stats"])["numRecords"]
-                for each in found.files.values()
-                if each["partitionValues"]["date"] == day
+            self.check(
+                rows.pop(str(day), 0) == sum(each.rows for each in named), "statistics count other rows"
             )
-            self.check(rows == sum(each.rows for each in named), "statistics count other rows")
+        self.check(not rows, f"Delta has a day of {table} that nobody named")
 
     def check_exact(self, manifest: Manifest) -> None:
         lines = self.indexes[manifest.tables.index]
@@ -172,9 +175,8 @@ class Consumer:
             )
         meetings = [(row["reportId"], row["records"], row["subject"]) for row in found[Table.MEETINGS]]
         wanted = [(line["id"], len(self.reports[line["sha256"]]), line["subject"]) for line in lines]
-        self.check(
-            meetings == wanted, f"meetings of {manifest.day} at {manifest.revision} are not of its index"
-        )
+        state = f"{manifest.day} at version {manifest.tables.version}"
+        self.check(meetings == wanted, f"meetings of {state} are not of its index")
         attended = [
             (row["reportId"], row["recordNumber"], row["recordId"], row["attendedSeconds"])
             for row in found[Table.ATTENDEES]
@@ -184,13 +186,11 @@ class Consumer:
             for line in lines
             for number, each in enumerate(self.reports[line["sha256"]])
         ]
-        self.check(
-            attended == truth, f"attendees of {manifest.day} at {manifest.revision} are not of its index"
-        )
+        self.check(attended == truth, f"attendees of {state} are not of its index")
 
     def advance_readers(self) -> None:
         """Let readers begin and go on. Within a day, a file may be gone only after an erasure."""
-        whole = [each for each in self.manifests() if each.has_tables and each.tables.paths]
+        whole = [each for each in self.manifests() if each.tables.paths]
         if whole and len(self.readers) < READERS and self.source.random() < PACE:
             manifest = self.source.choice(whole)
             self.begin(
@@ -217,11 +217,6 @@ class Consumer:
         left = sorted(paths)
         self.source.shuffle(left)
         self.readers.append(Reader(is_superseded, self.app.now, left))
-
-
-def days_of(found: Snapshot) -> dict[str, int]:
-    """The version of each day's tables that a Delta table has."""
-    return {app_id.removeprefix("date="): version for app_id, version in found.counters.items()}
 
 
 def feed(app: App) -> list[dict[str, Any]]:
@@ -329,6 +324,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(
         assert consumer.violations == []
         assert len(consumer.seen) >= 3
         for manifest in consumer.manifests():
+            assert manifest.tables.index == manifest.index
             if manifest.complete:
                 assert manifest.has_tables
                 paths = {

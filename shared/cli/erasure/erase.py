@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +166,7 @@ class Erasure:
                 "What names the person was written again and again: see whether an earlier version of the app runs, "
                 "then run the same command again."
             )
+        self._scan_tables()
         self._refresh_days(wait_for)
         self._delete_versions()
         self._search()
@@ -287,6 +289,17 @@ class Erasure:
                 if not self._only_count:
                     self._session.state.remove(name)
 
+    def _scan_tables(self) -> None:
+        """Note the days that have files of tables about the person, but no report any more, as one that has moved."""
+        left: dict[str, date] = {}
+        for name in self._container.list_blob_names(name_starts_with="tables/"):
+            with contextlib.suppress(ValueError, IndexError):  # a log, or a folder of someone else's
+                left[name] = Outcomes.day_of(name)
+        left = {name: day for name, day in left.items() if day not in self.summary.days}
+        with ThreadPoolExecutor(THREADS) as threads:
+            quoting = threads.map(partial(self._is_quoted_in, self._container), left)
+            self.summary.days.update(itertools.compress(left.values(), quoting))
+
     def _search(self) -> None:
         """Note which blobs quote the person, also those that this version cannot read.
 
@@ -336,7 +349,7 @@ class Erasure:
             tables.clean(day, at_once=True)
 
     def _is_refreshed(self, day: date) -> bool | None:
-        """True when index, manifest and, of a complete day, tables tell of the reports as they are now; else None."""
+        """True when index, manifest and tables tell of the reports as they are now; else None."""
         index, stored = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -345,7 +358,7 @@ class Erasure:
             return None
         current = b"".join(index_lines(Archive(self._container).list_reports(day)))
         manifest = codec.loads(Manifest, stored.body)
-        return (index.body == current and (manifest.has_tables or not manifest.complete)) or None
+        return index.body == current and manifest.tables.index == manifest.index or None
 
     def _delete_versions(self) -> None:
         """Delete earlier versions that name the person, and those of what was made of them."""
