@@ -40,7 +40,7 @@ OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see te
 }
 SUBJECT = f"{CANARY} subject"  # of every meeting here
 HOLDS_SUBJECTS = ("signals/", "manifests/")
-HOLDS_PEOPLE = ("reports/", "tables/")  # names of blobs whose content is about people
+HOLDS_PEOPLE = ("reports/", *(f"tables/{table}/date=" for table in Table))  # whose content is about people
 
 
 class Scene(Front):
