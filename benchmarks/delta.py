@@ -9,6 +9,8 @@ each hourly round of its open day writes anew, then the sealing, and for one day
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import hashlib
 import logging
 import os
@@ -80,9 +82,12 @@ class Storage:
 
 def measure(function: Callable[[], Any]) -> tuple[float, float]:
     """Seconds, and MiB by which the process grows for a while; what it needed before does not count on Linux."""
-    reset, before = Path("/proc/self/clear_refs"), resident(os.getpid())
+    reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         return tables.measure(function)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed would be used again, and not count
+    before = resident(os.getpid())
     reset.write_text("5")
     began = time.monotonic()
     function()

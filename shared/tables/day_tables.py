@@ -139,11 +139,13 @@ class DayTables:
     def commit(self, manifest: Manifest) -> None:
         """Have the Delta logs name the files of a manifest; then have the manifest say which version of them does.
 
-        Does nothing if they have those of a later manifest. That an open day's have them is taken from its manifest, so
-        that the hourly round reads no log for nothing.
+        Does nothing if they have those of a later manifest. Of an open day its manifest knows which logs have them; of a
+        complete one they are asked, except those of tables that never had a file of the day.
         """
         tables = manifest.tables
-        known = () if manifest.complete else tables.delta_version
+        known = {
+            table for table, version in tables.delta_version.items() if not (manifest.complete and version)
+        }
         self._commit(manifest, tables.files.keys() - known)
 
     def retire(self) -> None:
@@ -396,14 +398,14 @@ def _ends_part(line: Mapping[str, Any]) -> bool:
 def _find_parts(files: _Files, manifest: Manifest) -> dict[str, dict[str, str]]:
     """Find the parts that can be named: the names of their files by table, and other metadata, by source.
 
-    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, so
-    that nobody deletes it.
+    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, and
+    written since the tables before were named or dropped, so that nobody deletes it.
     """
-    named, oldest = manifest.tables.paths, times.now() - YOUNG
+    named, oldest, version = manifest.tables.paths, times.now() - YOUNG, str(manifest.tables.version)
     found: dict[str, dict[str, str]] = {}
     for name, blob in files[Table.MEETINGS].items():
         metadata = {**(blob.metadata or {}), Table.MEETINGS: name}
-        if name not in named and blob.last_modified < oldest:
+        if name not in named and (blob.last_modified < oldest or metadata["version"] != version):
             continue
         if all(metadata[table] in files[table] for table in Table if table in metadata):
             source = metadata["source"]

@@ -527,7 +527,12 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
     elsewhere = {"sweep.skipped", "report.locked", "message.waiting"}  # need hours, a policy, a wrong key
     elsewhere |= {"properties.unknown"}  # says names of properties alone
-    elsewhere |= {"delta.checkpoint", "delta.retired", "delta.overtaken", "delta.refused"}  # need much time, or others
+    elsewhere |= {
+        "delta.checkpoint",
+        "delta.retired",
+        "delta.overtaken",
+        "delta.refused",
+    }  # need much time, or others
     elsewhere |= {
         "attempt.crashed",
         "scope.changed",

@@ -13,6 +13,7 @@ from azure.core.exceptions import ResourceNotFoundError
 import local.stack.identity
 from local.simulator.faults.responses import Fault
 from local.stack.compose import Stack
+from shared.tables.columns import Table
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard
 

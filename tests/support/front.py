@@ -200,7 +200,7 @@ class Front:
         """Whether the tables, also of an open day, hold all of its reports."""
         manifest = self.manifest(day)
         stored = len(list(self.container.list_blob_names(name_starts_with=f"reports/date={day}/")))
-        return manifest["reports"] == stored and manifest["tables"]["index"] == manifest["index"]
+        return bool(manifest["reports"] == stored and manifest["tables"]["index"] == manifest["index"])
 
     def rows(self, day: date, table: str = "attendees") -> list[dict[str, Any]]:
         """The rows of a day's table."""

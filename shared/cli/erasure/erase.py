@@ -358,7 +358,7 @@ class Erasure:
             return None
         current = b"".join(index_lines(Archive(self._container).list_reports(day)))
         manifest = codec.loads(Manifest, stored.body)
-        return index.body == current and manifest.tables.index == manifest.index or None
+        return (index.body == current and manifest.tables.index == manifest.index) or None
 
     def _delete_versions(self) -> None:
         """Delete earlier versions that name the person, and those of what was made of them."""
