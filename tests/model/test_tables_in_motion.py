@@ -17,18 +17,18 @@ from datetime import date, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import deltalake
 import polars as pl
 import pytest
-from azure.storage.blob import ContainerClient
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, RevisionReason, Tables
+from shared.days.manifests import Manifest, RevisionReason, Tables
 from shared.graph import reports
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
+from shared.messages import codec
 from shared.messages.tasks import RefreshDay, Task, serialize_task
 from shared.storage import clients
 from shared.tables import day_tables, delta
@@ -76,6 +76,7 @@ class Consumer:
     indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
     files: dict[str, bytes] = field(default_factory=dict)
     seen: dict[tuple[date, int], Tables] = field(default_factory=dict)  # by day and version
+    parsed: dict[str, Manifest] = field(default_factory=dict)  # by ETag
     commits: int = 0  # of Delta tables, that were looked at
     readers: list[Reader] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -106,12 +107,11 @@ class Consumer:
             self.violations.append(violation)
 
     def manifests(self) -> Iterator[Manifest]:
-        manifests = Manifests(cast(ContainerClient, self.app.container))
         for blob in self.app.container.below("manifests/date="):
             if blob.name.endswith("manifest.json"):
-                day = date.fromisoformat(blob.name.split("date=")[1][:10])
-                if manifest := manifests.read(day):
-                    yield manifest
+                if blob.etag not in self.parsed:
+                    self.parsed[blob.etag] = codec.loads(Manifest, blob.body)
+                yield self.parsed[blob.etag]
 
     def read_days(self) -> None:
         """Every file that a manifest names is there, and the tables are exactly of their index."""
@@ -319,6 +319,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(
     monkeypatch.setattr(day_tables, "_WRITING", threading.RLock())  # each instance has its own
     monkeypatch.setattr(delta, "CHECKPOINT_COMMITS", 5)
     monkeypatch.setattr(delta, "LOG_KEPT", DAY)
+    monkeypatch.setattr(delta, "THREADS", 1)
     source = Random(seed)
     with running() as app:
         consumer = Consumer(app, source)
