@@ -1,4 +1,6 @@
-"""Taking a person out of the archive: reports, outcomes, tables, operational state, and earlier versions.
+"""Erase a person from the archive.
+
+From reports, outcomes, tables, operational state, and earlier versions.
 
         write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
               ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
@@ -265,7 +267,10 @@ class Erasure:
         return True
 
     def _scan_records(self, since: datetime | None) -> None:
-        """Redact the records of signals without an outcome: somebody deleted it, or it is not published yet."""
+        """Redact the records of signals without an outcome.
+
+        Somebody deleted it, or it is not published yet.
+        """
         blobs = self._session.state_container.list_blobs(name_starts_with=RECORDS, include=["metadata"])
         written = {signal_id_of(blob.name) for blob in blobs if since is None or blob.last_modified >= since}
         ids = written - self._seen
@@ -281,7 +286,10 @@ class Erasure:
         return True
 
     def _scan_state(self) -> None:
-        """Remove operational state of the person: organizers without access, watched meetings, doctor's findings."""
+        """Remove operational state of the person.
+
+        Organizers without access, watched meetings, doctor's findings.
+        """
         container = self._session.state_container
         for name in [each for each in container.list_blob_names() if each.startswith(_REMOVED)]:
             if self._is_quoted_in(container, name):
@@ -321,7 +329,10 @@ class Erasure:
         return blob is not None and self._is_quoted(name, blob)
 
     def _is_quoted(self, name: str, blob: Blob) -> bool:
-        """Whether a blob quotes the person, unless it is about a meeting that ended after the erasure."""
+        """Whether a blob quotes the person.
+
+        False if it is about a meeting that ended after the erasure.
+        """
         end = times.plausible(blob.metadata.get("end"))
         if end and end > self._record.until:
             return False
@@ -361,7 +372,10 @@ class Erasure:
         return (index.body == current and manifest.tables.index == manifest.index) or None
 
     def _delete_versions(self) -> None:
-        """Delete earlier versions that name the person, and those of what was made of them."""
+        """Delete earlier versions that name the person.
+
+        Also those of what was made of them.
+        """
         for folder in (*BY_DAY, *BY_TABLE):
             is_made = folder not in ("reports", "outcomes")
             for blob in list(earlier_versions(self._container, f"{folder}/")):
@@ -401,7 +415,10 @@ def earlier_versions(container: ContainerClient, prefix: str) -> Iterator[BlobPr
 
 
 def _text(name: str, body: bytes) -> str:
-    """The text of a blob, also of a packed one or a Parquet file, as far as it can be read."""
+    """Return the text of a blob, as far as it can be read.
+
+    Also of a packed one or of a Parquet file.
+    """
     with contextlib.suppress(Exception):  # whatever damaged files make their readers raise
         if name.endswith(".gz"):
             body = gzip.decompress(body)
