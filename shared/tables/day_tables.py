@@ -10,7 +10,7 @@ The hash in a name is that of the file's bytes. The metadata tell the SHA-256 of
 ends its part, and the day gets a new index. So the tables of a revision hold exactly its index.
 
 Files that no manifest names any more stay for a day, because somebody may be reading them; those that may name an
-erased person go at once.
+erased person go at once. The Delta logs (`delta`) follow the manifest, and let go of files before they are deleted.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class DayTables:
     def commit(self, manifest: Manifest) -> None:
         """Have the Delta logs name the files of a manifest; then have the manifest say which version of them does.
 
-        Does nothing if they have those of a later manifest. Of an open day its manifest knows which logs have them; of a
-        complete one they are asked, except those of tables that never had a file of the day.
+        Does nothing if they have those of a later manifest. The manifest of an open day knows which logs have them; for
+        a complete one the logs are read, except those of tables that never had a file of the day.
         """
         tables = manifest.tables
         known = {
