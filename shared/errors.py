@@ -13,6 +13,7 @@
     ├── WatchError            a meeting that cannot be watched as it was asked for
     ├── Contention            other writers of a blob won every race: the message comes back
     ├── NotAsIndexed          a report is not as the index of its day says: the next refresh makes a new index
+    ├── DeltaRefused          somebody else changed the log of a table: an operator makes it anew
     ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
@@ -69,6 +70,13 @@ class NotAsIndexed(AttendanceError):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is not as its day's index says.")
         self.path = path
+
+
+class DeltaRefused(AttendanceError):
+    """The Delta log of a table was changed by somebody else in a way that this version does not know."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The Delta log cannot be continued: {problem}.")
 
 
 class NotANotification(AttendanceError):

@@ -79,7 +79,7 @@ def assemble(
     """
     state, upkeep, manifests = StateStore(state_container), queue(clients.UPKEEP_QUEUE), Manifests(reports)
     erasures = Erasures(state_container, settings.erasure_key)
-    tables = DayTables(reports, manifests, settings.tenant_id, erasures.current)
+    tables = DayTables(reports, manifests, settings.tenant_id, erasures.current, settings.retention_days)
     sealing = Sealing(state, manifests, settings)
     return Services(
         settings,

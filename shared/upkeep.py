@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from . import logs
+from . import logs, times
 from .archiving import backoff, dead_letters, redrive
 from .days.manifests import Manifest, RevisionReason
 from .errors import ErasureKeyError, GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
@@ -102,9 +102,13 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
         return
     if RevisionReason.ERASURE in manifest.reasons:
         services.tables.clean(job.day, at_once=True)
+    if job.day == times.now().date():
+        services.tables.retire()
     if manifest.tables.index == manifest.index:
         if manifest.complete:
             _follow_tables(manifest, services)
+        else:
+            services.tables.commit(manifest)
         return
     parts = services.tables.plan_parts(manifest)
     for part in parts:
@@ -127,7 +131,11 @@ def _write_part(job: WriteDaily, services: Services) -> None:
 
 
 def _follow_tables(manifest: Manifest, services: Services) -> None:
-    """Have the files deleted that the manifest of a day no longer names, when nobody reads them any more."""
+    """Have the Delta logs name the files of a day's manifest.
+
+    Have those deleted that it no longer names, when nobody reads them any more.
+    """
+    services.tables.commit(manifest)
     _clean_later(CleanTables(manifest.day, manifest.tables.version), services)
 
 

@@ -60,12 +60,21 @@ var ofVersions = {
     actions: { version: { delete: { daysAfterCreationGreaterThan: versionDays } } }
   }
 }
+// Not the Delta logs, `tables/<table>/_delta_log/`: each of their entries is needed until there is a checkpoint.
+// The app removes old days and old entries from them, and they name nobody.
+var tables = ['meetings', 'attendees', 'engagements']
 var ofReports = {
   name: 'reports'
   enabled: true
   type: 'Lifecycle'
   definition: {
-    filters: { blobTypes: ['blockBlob'], prefixMatch: ['attendance/'] }
+    filters: {
+      blobTypes: ['blockBlob']
+      prefixMatch: concat(
+        map(['reports', 'outcomes', 'manifests', 'exports'], folder => 'attendance/${folder}/'),
+        map(tables, table => 'attendance/tables/${table}/date=')
+      )
+    }
     actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: retentionDays } } }
   }
 }

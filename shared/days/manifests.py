@@ -85,13 +85,29 @@ class Tables:
     """The files of each of a day's tables, in the order of the index with the SHA-256 `index`.
 
     `version` counts the sets of files that the manifest named, also the empty one after an erasure. `revision` is the
-    day's whose tables these are, or 0 if the day was open when they were named.
+    day's whose tables these are, or 0 if the day was open when they were named. `delta_version` is, of each table, a
+    version of its Delta log that has these files of the day; tables whose log does not have them yet are left out.
     """
 
     version: int = 0
     revision: int = 0
     index: str = ""
     files: Mapping[str, tuple[TableFile, ...]] = field(default_factory=dict)
+    delta_version: Mapping[str, int] = field(default_factory=dict)
+
+    def followed_by(self, files: Mapping[str, tuple[TableFile, ...]], index: str = "") -> Tables:
+        """Return the next version, of these files.
+
+        A Delta log that has the files of a table already need not be written. Version 0 has none, of any day.
+        """
+        known = {**dict.fromkeys(files.keys() - self.files.keys(), 0), **self.delta_version}
+        same = {table: known[table] for table in known if files.get(table) == self.files.get(table, ())}
+        return Tables(self.version + 1, 0, index, files, same)
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the Delta logs have these files."""
+        return self.files.keys() <= self.delta_version.keys()
 
     @property
     def paths(self) -> set[str]:
@@ -208,7 +224,7 @@ class Manifests:
         if manifest.tables != before.tables:
             return False
         revision = manifest.revision if manifest.complete else 0
-        tables = Tables(before.tables.version + 1, revision, before.index, files)
+        tables = replace(before.tables.followed_by(files, before.index), revision=revision)
         now = replace(manifest, tables=tables, updated=times.now().replace(microsecond=0))
         if not self._put_manifest(now, stored.etag):
             return None
@@ -220,6 +236,24 @@ class Manifests:
             files=len(tables.paths),
         )
         return now
+
+    def name_delta_versions(self, before: Manifest, versions: Mapping[str, int]) -> None:
+        """Name versions of the Delta logs that have the files of a manifest.
+
+        Does nothing if the day has other files by now. Raises Contention after too many lost races.
+        """
+
+        def attempt() -> bool | None:
+            """Try once; None if another writer was faster."""
+            stored = self._read_manifest(before.day)
+            manifest = stored.manifest
+            if manifest is None or manifest.tables.version != before.tables.version:
+                return False
+            tables = replace(manifest.tables, delta_version={**manifest.tables.delta_version, **versions})
+            now = replace(manifest, tables=tables, updated=times.now().replace(microsecond=0))
+            return tables == manifest.tables or self._put_manifest(now, stored.etag) or None
+
+        retry_conflicts(attempt, f"the manifest of {before.day}")
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """Try once; None if another writer was faster."""
@@ -382,9 +416,15 @@ def next_manifest(
         new = {RevisionReason.SEALED} | (new & {RevisionReason.ERASURE})
     tables = before.tables if before else NO_TABLES
     if RevisionReason.ERASURE in new:
-        tables = Tables(tables.version + 1)
+        tables = tables.followed_by(dict.fromkeys(tables.files, ()))
     if not seen.reports and tables.index != seen.index:
-        tables = Tables(tables.version + bool(tables.files), index=seen.index)
+        tables = (
+            tables.followed_by(dict.fromkeys(tables.files, ()), seen.index)
+            if tables.paths
+            else Tables(
+                tables.version, index=seen.index, files=tables.files, delta_version=tables.delta_version
+            )
+        )
     known = before.reasons if before else ()
     now = replace(seen, complete=complete, revision=revision, reasons=known, tables=tables)
     if before and not is_changed:
@@ -462,7 +502,7 @@ def manifest_metadata(manifest: Manifest) -> dict[str, str]:
     """Return the metadata of a manifest's blob, so a listing shows its state."""
     return {
         COMPLETE: json.dumps(manifest.complete),
-        COMPLETE_WITH_TABLES: json.dumps(manifest.has_tables),
+        COMPLETE_WITH_TABLES: json.dumps(manifest.has_tables and manifest.tables.is_committed),
         "revision": str(manifest.revision),
         "tablesversion": str(manifest.tables.version),
         "reportssha256": manifest.index,

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA_VERSION = 1
-# A dict is a struct, a list of one has such elements.
+# Named as in Delta. A dict is a struct, a list of one has such elements.
 STRING, LONG, DOUBLE, BOOLEAN, TIMESTAMP = "string", "long", "double", "boolean", "timestamp"
+INTEGER, MAP = "integer", "map"  # of a Delta log: 32 bits; text by text
 type Columns = dict[str, Any]
 
 

@@ -12,7 +12,7 @@ is now. A report that is not as its line says ends its part, and the day gets a 
 the index that the manifest tells with them.
 
 Files that no manifest names any more stay for a day, because somebody may be reading them; those that may name an
-erased person go at once.
+erased person go at once. The Delta logs (`delta`) follow the manifest, and let go of files before they are deleted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import IO, Any
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -38,7 +38,7 @@ from ..archive.attribution import INVITEES_SHA256
 from ..archive.invitees import read_invitees
 from ..archive.reports import Archive
 from ..days.manifests import Manifest, Manifests, TableFile, index_name, split_lines
-from ..errors import NotAsIndexed
+from ..errors import DeltaRefused, NotAsIndexed
 from ..graph.invitees import InviteeList
 from ..messages.tasks import WriteDaily
 from ..privacy.erasures import NO_ERASURES, ErasureList
@@ -47,6 +47,7 @@ from ..storage.blobs import Blob, delete_blob, get_blob, is_container_missing, p
 from ..storage.names import day_folder
 from . import rows
 from .columns import COLUMNS, SCHEMA_VERSION, Table
+from .delta import SUPERSEDED_KEPT, DataFile, DeltaLog, time_columns
 from .parquet import write_parquet
 
 PART_BYTES = 64 * 1024 * 1024  # of reports per part, at most
@@ -55,7 +56,7 @@ USUAL_BYTES, USUAL_REPORTS = PART_BYTES // 2, PART_REPORTS // 2  # after which a
 INVITEE_BYTES = 500
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
-GRACE = timedelta(days=1)  # for readers of files that no manifest names any more
+GRACE = SUPERSEDED_KEPT  # for readers of files that no manifest names any more
 YOUNG = GRACE / 2  # files that nobody deletes soon, and that can be named
 NAME_DIGITS = 16
 _TYPE = "application/vnd.apache.parquet"
@@ -84,9 +85,12 @@ class DayTables:
         manifests: Manifests,
         tenant_id: str = "",
         erasures: Callable[[], ErasureList] = lambda: NO_ERASURES,
+        retention_days: int = 0,
     ) -> None:
         self._container, self._manifests, self._erasures = container, manifests, erasures
         self._tenant_id = tenant_id
+        self._logs = {table: DeltaLog(container, table, retention_days) for table in Table}
+        self._are_created = False
 
     def plan_parts(self, manifest: Manifest) -> list[WriteDaily]:
         """Return the parts that must be written before the tables of this manifest can be named."""
@@ -140,8 +144,26 @@ class DayTables:
         }
         return self._manifests.name_tables(manifest, named)
 
+    def commit(self, manifest: Manifest) -> None:
+        """Have the Delta logs name the files of a manifest; then have the manifest say which version of them does.
+
+        Does nothing if they have those of a later manifest. The manifest of an open day knows which logs have them; for
+        a complete one the logs are read, except those of tables that never had a file of the day.
+        """
+        tables = manifest.tables
+        known = {
+            table for table, version in tables.delta_version.items() if not (manifest.complete and version)
+        }
+        self._commit(manifest, tables.files.keys() - known)
+
+    def retire(self) -> None:
+        """Have the Delta logs forget the days that retention is about to delete."""
+        for table, log in self._logs.items():
+            with _refusals(table):
+                log.retire()
+
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
-        """Delete the files that no manifest has named for a day.
+        """Delete the files that no manifest has named for a day, when no Delta log names them.
 
         Also lists of invitees that no report names. Return whether none is left, or the tables are not of this
         `version` any more. With `at_once`, delete all that were written for an earlier version.
@@ -149,19 +171,57 @@ class DayTables:
         manifest = self._manifests.read(day)
         if manifest is None or version not in (None, manifest.tables.version):
             return True  # retention deletes tables too; a later version has its own time
-        named, now = manifest.tables.paths, times.now()
+        named, now, files = manifest.tables.paths, times.now(), self._files(day)
+        left = {
+            table: {name: blob for name, blob in blobs.items() if name not in named}
+            for table, blobs in files.items()
+        }
         is_clean = Archive(self._container).clean_invitees(day, now - GRACE)
-        for blob in (blob for files in self._files(day).values() for blob in files.values()):
-            if blob.name in named:
-                continue
-            is_old = int((blob.metadata or {}).get("version", "0")) < manifest.tables.version
-            is_left = now - GRACE >= max(manifest.updated, blob.last_modified)
-            if is_left or (at_once and is_old):
+        for table, blobs in left.items():
+            deleted = [
+                blob
+                for blob in blobs.values()
+                if now - GRACE >= max(manifest.updated, blob.last_modified)
+                or (at_once and int((blob.metadata or {}).get("version", "0")) < manifest.tables.version)
+            ]
+            is_clean = is_clean and len(deleted) == len(blobs)
+            if deleted:
+                self._commit(manifest, {table})
+            for blob in deleted:
                 delete_blob(self._container, blob.name, etag=blob.etag)
                 logs.info("tables.deleted", date=day, path=blob.name)
-            else:
-                is_clean = False
         return is_clean
+
+    def _commit(self, manifest: Manifest, tables: Iterable[str]) -> None:
+        """Have the logs of these tables name the files of a manifest."""
+        day, named, versions = manifest.day, manifest.tables, dict[str, int]()
+        self._create_logs()
+        for table in sorted(map(Table, tables)):
+            files = self._data_files(day, table, named.files.get(table, ()))
+            with _refusals(table):
+                version = self._logs[table].replace_day(day, named.version, files)
+                if version is None:
+                    logs.warning("delta.overtaken", date=day, table=table, tablesVersion=named.version)
+                elif table not in named.delta_version or version < named.delta_version[table]:
+                    versions[table] = version
+        if versions:
+            self._manifests.name_delta_versions(manifest, versions)
+
+    def _create_logs(self) -> None:
+        """Create the logs that are missing, so that a table without rows can be read too."""
+        if self._are_created:
+            return
+        for table, log in self._logs.items():
+            with _refusals(table):
+                log.create()
+        self._are_created = True
+
+    def _data_files(self, day: date, table: Table, files: Iterable[TableFile]) -> list[DataFile]:
+        """Return what a log tells of the files that a manifest names."""
+        if not files:
+            return []
+        blobs = self._table_files(day, table)
+        return [_data_file(each, blobs.get(each.path)) for each in files]
 
     def _cuts(self, manifest: Manifest) -> list[Cut]:
         """Cut the index of a manifest; no parts if the day has another one by now."""
@@ -188,15 +248,12 @@ class DayTables:
         return [line for line in download.readall().splitlines(keepends=True) if line.strip()]
 
     def _files(self, day: date) -> _Files:
-        return {
-            table: {
-                blob.name: blob
-                for blob in self._container.list_blobs(
-                    name_starts_with=day_folder(f"tables/{table}", day), include=["metadata"]
-                )
-            }
-            for table in Table
-        }
+        return {table: self._table_files(day, table) for table in Table}
+
+    def _table_files(self, day: date, table: Table) -> dict[str, BlobProperties]:
+        folder = day_folder(f"tables/{table}", day)
+        blobs = self._container.list_blobs(name_starts_with=folder, include=["metadata"])
+        return {blob.name: blob for blob in blobs}
 
     def _write(self, part: WriteDaily, lines: list[bytes], source: str, manifest: Manifest) -> None:
         """Write the files of a part, those without rows excepted.
@@ -206,7 +263,7 @@ class DayTables:
         """
         written = {"revision": manifest.revision, "writtenAt": times.text(times.now())}
         with ExitStack() as stack:
-            drafts = {table: stack.enter_context(_Draft()) for table in Table}
+            drafts = {table: stack.enter_context(_Draft(table)) for table in Table}
             for report, line, invitees in self._reports(lines):
                 drafts[Table.MEETINGS].add(rows.report_row(report, line) | written)
                 for row in rows.attendee_rows(report, line, self._tenant_id):
@@ -229,7 +286,7 @@ class DayTables:
     def _put(self, part: WriteDaily, table: Table, draft: _Draft, metadata: Mapping[str, str]) -> str:
         """Write a file whose name follows from its bytes. Return the name."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
-            draft.write(table, file)
+            draft.write(file)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             name = f"{day_folder(f'tables/{table}', part.day)}part-{part.number:05}-{sha256[:NAME_DIGITS]}.parquet"
@@ -239,7 +296,12 @@ class DayTables:
                 name,
                 file,
                 etag=None,
-                metadata={**metadata, "rows": str(draft.rows), "sha256": sha256},
+                metadata={
+                    **metadata,
+                    "rows": str(draft.rows),
+                    "sha256": sha256,
+                    "bounds": json.dumps(draft.bounds, separators=(",", ":")),
+                },
                 content_type=_TYPE,
             )
         logs.info(
@@ -292,9 +354,11 @@ class DayTables:
 class _Draft:
     """Rows of a file that is not written yet, as lines of JSON, on disk if they are many."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         self._lines: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed below
+        self._table, self._times = table, time_columns(table)
         self.rows = 0
+        self.bounds: dict[str, tuple[str, str]] = {}  # the earliest and the latest time of each such column
 
     def __enter__(self) -> _Draft:
         return self
@@ -306,11 +370,15 @@ class _Draft:
         """Add a row."""
         self._lines.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
         self.rows += 1
+        for name in self._times:
+            if moment := row.get(name):
+                first, last = self.bounds.get(name, (moment, moment))
+                self.bounds[name] = min(first, moment), max(last, moment)
 
-    def write(self, table: Table, file: IO[bytes]) -> None:
+    def write(self, file: IO[bytes]) -> None:
         """Write the rows as Parquet."""
         self._lines.seek(0)
-        write_parquet(self._lines, COLUMNS[table], file)
+        write_parquet(self._lines, COLUMNS[self._table], file)
 
 
 def cut_parts(lines: Iterable[bytes]) -> Iterator[Cut]:
@@ -377,6 +445,21 @@ def _table_file(blob: BlobProperties) -> TableFile:
     return TableFile(
         blob.name, int(metadata["rows"]), blob.size, metadata["sha256"], int(metadata["schemaversion"])
     )
+
+
+def _data_file(file: TableFile, blob: BlobProperties | None) -> DataFile:
+    """A file as a log names it."""
+    bounds = json.loads((blob.metadata or {}).get("bounds", "{}")) if blob else {}
+    return DataFile(file.path, file.rows, file.bytes, blob.last_modified if blob else None, bounds)
+
+
+@contextmanager
+def _refusals(table: Table) -> Iterator[None]:
+    """Log that a Delta log cannot be continued: reports, manifests and files do not depend on it."""
+    try:
+        yield
+    except DeltaRefused as refused:
+        logs.error("delta.refused", table=table, error=str(refused))
 
 
 def _source(lines: Iterable[bytes]) -> str:

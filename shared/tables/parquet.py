@@ -1,4 +1,6 @@
-"""Parquet files, written from lines of JSON: the only module that uses arro3, which only its function imports.
+"""Parquet files, written from lines of JSON, and read as such.
+
+The only module that uses arro3, which only its functions import.
 
 arro3 fails for a value that does not fit its column, so `rows` cleans them first. Delta tables want microseconds and
 columns that may be null.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
 
-from .columns import BOOLEAN, DOUBLE, LONG, SCHEMA_VERSION, STRING, Columns
+from .columns import BOOLEAN, DOUBLE, INTEGER, LONG, MAP, SCHEMA_VERSION, STRING, Columns
 
 if TYPE_CHECKING:
     from arro3.core import Field
@@ -33,6 +35,13 @@ def write_parquet(lines: IO[bytes], columns: Columns, file: IO[bytes]) -> None:
     )
 
 
+def read_parquet(file: IO[bytes], lines: IO[bytes]) -> None:
+    """Write the rows of a file to `lines`, one JSON object each, without what is null."""
+    import arro3.io
+
+    arro3.io.write_ndjson(arro3.io.read_parquet(file, batch_size=BATCH), lines)
+
+
 def _field(name: str, kind: Any) -> Field:
     from arro3.core import DataType, Field
 
@@ -42,8 +51,12 @@ def _field(name: str, kind: Any) -> Field:
         return Field(name, DataType.struct([_field(*each) for each in kind.items()]))
     plain = {
         STRING: DataType.string(),
+        INTEGER: DataType.int32(),
         LONG: DataType.int64(),
         DOUBLE: DataType.float64(),
         BOOLEAN: DataType.bool(),
+        MAP: DataType.map(
+            Field("key", DataType.string(), nullable=False), Field("value", DataType.string()), False
+        ),
     }
     return Field(name, plain.get(kind) or DataType.timestamp("us", tz="UTC"))

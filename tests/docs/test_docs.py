@@ -312,7 +312,11 @@ def test_queue_message_tables_have_the_fields_that_are_written() -> None:
 
 def test_messages_sent_by_hand_are_tasks() -> None:
     texts = re.findall(r"^text='(\{.*\})'$", OPERATORS, re.MULTILINE)
-    assert {type(tasks.parse_task(text).job) for text in texts} == {tasks.Backfill, tasks.Redrive}
+    assert {type(tasks.parse_task(text).job) for text in texts} == {
+        tasks.Backfill,
+        tasks.Redrive,
+        tasks.RefreshDay,
+    }
 
 
 def test_table_of_upkeep_has_every_kind() -> None:

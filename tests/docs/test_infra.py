@@ -12,6 +12,7 @@ from local.event_hub.partitions import COUNT
 from shared import settings
 from shared.graph import delivery
 from shared.storage import clients
+from shared.tables.columns import Table
 from tests.support.app_settings import ERASURE_KEY, PREVIOUS_STATE, STATE
 from tests.support.bicep import INFRA, ROOT, bicep, compiled, compiler, graph_extension
 
@@ -318,7 +319,9 @@ def test_reports_and_their_ledger_are_kept_for_the_days_that_the_app_is_told(sna
         return
     assert reports
     assert ledger
-    assert reports["filters"]["prefixMatch"] == ["attendance/"]
+    folders = ("reports", "outcomes", "manifests", "exports", *(f"tables/{table}/date=" for table in Table))
+    named = {f"attendance/{each}" if each.endswith("=") else f"attendance/{each}/" for each in folders}
+    assert set(reports["filters"]["prefixMatch"]) == named  # and no Delta log
     assert ledger["filters"]["prefixMatch"] == [f"attendance{settings.STATE_SUFFIX}/signals/"]
     deleted = {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": days}}}
     assert reports["actions"] == ledger["actions"] == deleted

@@ -1,8 +1,8 @@
 """An exact consumer of the tables, while reports come late, grow, move over midnight and lose people.
 
 The product runs unchanged in virtual time. After each write and deletion in the container, whatever a manifest names is
-read and compared with the index of that revision. Readers hold a manifest and read its files one by one, as time
-passes.
+read and compared with the index of that revision, and each day of a Delta table with the files that its manifest named.
+Readers hold a manifest or a version of a Delta table and read its files one by one, as time passes.
 """
 
 from __future__ import annotations
@@ -10,28 +10,34 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from operator import itemgetter
+from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
+import deltalake
+import polars as pl
 import pytest
-from azure.storage.blob import ContainerClient
 
 from shared import times
 from shared.archive.invitees import invitees_name
-from shared.days.manifests import Manifest, Manifests, RevisionReason, Tables
+from shared.days.manifests import Manifest, RevisionReason, Tables
 from shared.graph import reports
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
+from shared.messages import codec
 from shared.messages.tasks import RefreshDay, Task, serialize_task
 from shared.settings import INVITEES, SUBJECT
 from shared.storage import clients
-from shared.tables import day_tables
+from shared.tables import day_tables, delta
 from shared.tables.columns import KEYS, Table
 from tests.support.blobs import Blob
+from tests.support.delta import Snapshot, read_log, unpack
 from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
@@ -57,9 +63,9 @@ def record(person: str, minutes: int) -> dict[str, Any]:
 
 @dataclass
 class Reader:
-    """A reader that has read a manifest, and reads its files one at a time."""
+    """A reader that has read a manifest, or a Delta log, and reads the files one at a time."""
 
-    manifest: Manifest
+    is_superseded: Callable[[], bool]
     began: datetime
     left: list[str]
 
@@ -75,6 +81,8 @@ class Consumer:
     lists: dict[str, list[Any]] = field(default_factory=dict)  # of invitees, by the sha256 of the list
     files: dict[str, bytes] = field(default_factory=dict)
     seen: dict[tuple[date, int], Tables] = field(default_factory=dict)  # by day and version
+    parsed: dict[str, Manifest] = field(default_factory=dict)  # by ETag
+    commits: int = 0  # of Delta tables, that were looked at
     readers: list[Reader] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
@@ -89,11 +97,17 @@ class Consumer:
         if after and name.endswith("reports.jsonl"):
             lines = [json.loads(line) for line in after.body.splitlines()]
             self.indexes[after.metadata["sha256"]] = lines
-        if after and name.startswith("tables/"):
+        if "/_delta_log/" in name:
+            is_new = before is None or after is None or name.endswith("_last_checkpoint")
+            self.check(is_new, f"{name} was written again")
+        elif after and name.startswith("tables/"):
             self.check(self.files.setdefault(name, after.body) == after.body, f"{name} has other bytes")
             self.check(before is None, f"{name} was written again")
         if name.startswith(("tables/", "manifests/")):
             self.read_days()
+        for table in Table:
+            if name.startswith(f"tables/{table}/"):
+                self.check_delta(table)
         self.advance_readers()
 
     def check(self, is_right: bool, violation: str) -> None:
@@ -102,12 +116,11 @@ class Consumer:
             self.violations.append(violation)
 
     def manifests(self) -> Iterator[Manifest]:
-        manifests = Manifests(cast(ContainerClient, self.app.container))
         for blob in self.app.container.below("manifests/date="):
             if blob.name.endswith("manifest.json"):
-                day = date.fromisoformat(blob.name.split("date=")[1][:10])
-                if manifest := manifests.read(day):
-                    yield manifest
+                if blob.etag not in self.parsed:
+                    self.parsed[blob.etag] = codec.loads(Manifest, blob.body)
+                yield self.parsed[blob.etag]
 
     def read_days(self) -> None:
         """Every file that a manifest names is there, and the tables are exactly of their index."""
@@ -125,6 +138,31 @@ class Consumer:
                 self.seen[day, tables.version] = tables
                 if tables.paths:
                     self.check_exact(manifest)
+
+    def log(self, table: Table) -> Snapshot:
+        """A Delta table, as engines read it."""
+        blobs = self.app.container.blobs
+        return read_log(lambda name: blobs[name].body if name in blobs else None, f"tables/{table}")
+
+    def check_delta(self, table: Table) -> None:
+        """Each day of a Delta table has the files that its manifest named at some time, and they are there."""
+        found = self.log(table)
+        self.commits += found.version > 0
+        rows: Counter[str] = Counter()
+        for path, each in found.files.items():
+            self.check(
+                f"tables/{table}/{path}" in self.app.container.blobs, f"Delta names {path}, which is gone"
+            )
+            rows[each["partitionValues"]["date"]] += json.loads(each["stats"])["numRecords"]
+        for app_id, version in found.counters.items():
+            day = date.fromisoformat(app_id.removeprefix("date="))
+            named = self.seen[day, version].files.get(table, ())
+            paths = {each.path.removeprefix(f"tables/{table}/") for each in named}
+            self.check(found.paths(day) == paths, f"Delta has another set of {table} of {day} than was named")
+            self.check(
+                rows.pop(str(day), 0) == sum(each.rows for each in named), "statistics count other rows"
+            )
+        self.check(not rows, f"Delta has a day of {table} that nobody named")
 
     def check_exact(self, manifest: Manifest) -> None:
         lines = self.indexes[manifest.tables.index]
@@ -177,23 +215,34 @@ class Consumer:
         whole = [each for each in self.manifests() if each.tables.paths]
         if whole and len(self.readers) < READERS and self.source.random() < PACE:
             manifest = self.source.choice(whole)
-            paths = sorted(manifest.tables.paths)
-            self.source.shuffle(paths)
-            self.readers.append(Reader(manifest, self.app.now, paths))
+            self.begin(
+                manifest.tables.paths,
+                lambda: self.app.manifest(manifest.day).tables.version > manifest.tables.version,
+            )
+            table = self.source.choice(list(Table))
+            delta = self.log(table)
+            self.begin(
+                {f"tables/{table}/{each}" for each in delta.files},
+                lambda: self.log(table).version > delta.version,
+            )
         for reader in list(self.readers):
             if not reader.left or self.app.now - reader.began >= DAY:
                 self.readers.remove(reader)
             elif self.source.random() < PACE and (path := reader.left.pop()) not in self.app.container.blobs:
-                now = next(each for each in self.manifests() if each.day == reader.manifest.day)
-                is_newer = now.tables.version > reader.manifest.tables.version
-                self.check(is_newer, f"{path} is gone and there is nothing newer")
-                erased = feed(self.app)
+                self.check(reader.is_superseded(), f"{path} is gone and there is nothing newer")
+                day, erased = path.split("date=")[1][:10], feed(self.app)
                 self.check(
-                    str(now.day) in {each["date"] for each in erased}
+                    day in {each["date"] for each in erased}
                     or any(datetime.fromisoformat(each["at"]) >= reader.began for each in erased),
                     f"{path} is gone too early",
                 )
                 self.readers.remove(reader)
+
+    def begin(self, paths: set[str], is_superseded: Callable[[], bool]) -> None:
+        """Let a reader begin."""
+        left = sorted(paths)
+        self.source.shuffle(left)
+        self.readers.append(Reader(is_superseded, self.app.now, left))
 
 
 def feed(app: App) -> list[dict[str, Any]]:
@@ -258,8 +307,12 @@ def end_of(report: dict[str, Any]) -> datetime:
 
 
 STEPS = [
-    "write tables/attendees",
-    "write tables/meetings",
+    "write tables/attendees/date=",
+    "write tables/meetings/date=",
+    "write tables/attendees/_delta_log/0",
+    "write tables/meetings/_delta_log/0",
+    "write tables/meetings/_delta_log/_last_checkpoint",
+    "delete tables/meetings/_delta_log/",
     "write manifests/",
     "delete tables/",
     "send upkeep",
@@ -286,9 +339,14 @@ def disturb(app: App, source: Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_row_is_lost_doubled_or_of_another_revision(
+    seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(day_tables, "PART_REPORTS", 2)
     monkeypatch.setattr(day_tables, "_WRITING", threading.RLock())  # each instance has its own
+    monkeypatch.setattr(delta, "CHECKPOINT_COMMITS", 5)
+    monkeypatch.setattr(delta, "LOG_KEPT", DAY)
+    monkeypatch.setattr(delta, "THREADS", 1)
     source = Random(seed)
     with running() as app:
         app.services = app.another_instance(replace(SETTINGS, meeting_details=frozenset({SUBJECT, INVITEES})))
@@ -321,9 +379,10 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
                 paths = {
                     blob.name
                     for blob in app.container.below("tables/")
-                    if f"date={manifest.day}" in blob.name
+                    if f"/date={manifest.day}/" in blob.name
                 }
                 assert paths == manifest.tables.paths, "files that nobody names are left"
+        check_at_end(consumer, tmp_path)
         assert all(hashlib.sha256(body).hexdigest()[:16] in name for name, body in consumer.files.items())
         named = {invitees_name(blob.name, blob.metadata) for blob in app.container.below("reports/")}
         left = {blob.name for blob in app.container.below("invitees/")}
@@ -370,7 +429,32 @@ def test_a_report_is_in_the_table_of_its_open_day_within_the_hour_and_a_quiet_ho
 
 
 def live(app: App) -> list[str]:
-    return [blob.name for blob in app.container.below("tables/")]
+    return [blob.name for blob in app.container.below("tables/") if "/date=" in blob.name]
+
+
+def check_at_end(consumer: Consumer, folder: Path) -> None:
+    """What engines read from the Delta tables is what the manifests name, and those say since when."""
+    manifests = list(consumer.manifests())
+    assert consumer.commits > 50
+    for table in Table:
+        paths = [each.path for manifest in manifests for each in manifest.tables.files.get(table, ())]
+        expected = read_table(lambda path: consumer.files[path], paths)
+        root = unpack(consumer.app.container.blobs, f"tables/{table}", folder)
+        packed = deltalake.DeltaTable(str(root)).to_pyarrow_table().to_pylist()
+        key = itemgetter("date", *KEYS[table])
+        assert sorted(packed, key=key) == sorted(expected, key=key)
+        keys = (
+            pl.scan_delta(str(root)).select("date", *KEYS[table]).sort("date", *KEYS[table]).collect().rows()
+        )
+        assert keys == sorted(map(key, expected))
+        assert consumer.log(table).entries < 10
+        assert (
+            f"tables/{table}/_delta_log/{0:020}.json" not in consumer.app.container.blobs
+            or table is Table.ENGAGEMENTS
+        )
+        for manifest in manifests:
+            named = manifest.tables.files.get(table)
+            assert (table in manifest.tables.delta_version) == (named is not None)
 
 
 def test_an_erasure_is_announced_before_the_day_changes_and_names_nobody() -> None:

@@ -13,6 +13,7 @@ from azure.core.exceptions import ResourceNotFoundError
 import local.stack.identity
 from local.simulator.faults.responses import Fault
 from local.stack.compose import Stack
+from shared.tables.columns import Table
 from tests.support.front import Front, eventually
 from tests.support.heard import Heard
 
@@ -41,7 +42,8 @@ OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see te
 }
 SUBJECT = f"{CANARY} subject"  # of every meeting here
 HOLDS_SUBJECTS = ("signals/", "manifests/")
-HOLDS_PEOPLE = ("reports/", "invitees/", "tables/")  # names of blobs whose content is about people
+# Names of blobs whose content is about people.
+HOLDS_PEOPLE = ("reports/", "invitees/", *(f"tables/{table}/date=" for table in Table))
 
 
 class Scene(Front):

@@ -26,6 +26,7 @@ def erasure(app: App, *identifiers: str, names: tuple[str, ...] = (), key: str =
         state_container=app.state,
         state=StateStore(cast(Any, app.state)),
         upkeep=app.queues[clients.UPKEEP_QUEUE],
+        settings=app.services.settings,
     )
     person = Person(frozenset(identifiers), frozenset(names))
     return Erasure(cast(Session, session), person, ErasureKey(key), key)

@@ -20,12 +20,13 @@ from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages.signals import Meeting, Origin
 from shared.messages.tasks import WriteDaily
-from shared.tables import day_tables
+from shared.tables import day_tables, delta
 from shared.tables.columns import COLUMNS, KEYS, SCHEMA_VERSION, Table
 from shared.tables.day_tables import GRACE, DayTables, cut_parts
 from tests.support.blobs import Blob
+from tests.support.delta import Snapshot, read_log
 from tests.support.doubles import Container, Steps
-from tests.support.parquet import files_of, read_table
+from tests.support.parquet import files_of, read_table, rows_of
 
 DAY = date(2026, 11, 23)
 END = "2026-11-23T10:00:00Z"
@@ -87,7 +88,7 @@ class Day:
         return [(row["reportId"], row["personId"]) for row in self.rows()]
 
     def files(self) -> list[Blob]:
-        return self.blobs.below("tables/")
+        return [blob for blob in self.blobs.below("tables/") if "/date=" in blob.name]
 
 
 @pytest.fixture
@@ -503,3 +504,126 @@ def test_a_clean_up_after_an_erasure_leaves_parts_of_the_new_revision(day: Day) 
     for part in parts[1:]:
         day.tables.write_part(part)
     assert len(day.rows()) == 5
+
+
+def log_of(day: Day, table: Table = Table.ATTENDEES) -> Snapshot:
+    """The Delta table."""
+    blobs = day.blobs.blobs
+    return read_log(lambda name: blobs[name].body if name in blobs else None, f"tables/{table}")
+
+
+def names(day: Day, table: Table = Table.ATTENDEES) -> set[str]:
+    """The files of the Delta table."""
+    return {f"tables/{table}/{path}" for path in log_of(day, table).files}
+
+
+def test_the_delta_logs_follow_the_manifest_which_says_since_when(day: Day) -> None:
+    day.write()
+    assert day.manifest.tables.delta_version == {Table.ENGAGEMENTS: 0}
+    assert not day.manifest.tables.is_committed
+    for _ in range(2):  # a repetition does nothing
+        day.tables.commit(day.manifest)
+        assert day.manifest.tables.delta_version == {
+            Table.MEETINGS: 1,
+            Table.ATTENDEES: 1,
+            Table.ENGAGEMENTS: 0,
+        }
+        assert [log_of(day, table).version for table in Table] == [1, 1, 0]
+    assert {name for table in Table for name in names(day, table)} == day.manifest.tables.paths
+    assert log_of(day).counters == {f"date={DAY}": day.manifest.tables.version}
+
+
+def test_the_delta_log_of_a_day_names_nobody(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "CHECKPOINT_COMMITS", 1)
+    identity = {"id": "canary-id", "displayName": "canary-name"}
+    attended = [{"joinDateTime": END, "leaveDateTime": END}]
+    record = {"emailAddress": "canary@x", "identity": identity, "attendanceIntervals": attended}
+    report = {"id": "canary-report", "meetingEndDateTime": END, "attendanceRecords": [record]}
+    day.store("r4", body=json.dumps(report).encode(), organizerid="canary-organizer", joinweburl="canary-url")
+    day.write()
+    day.tables.commit(day.manifest)
+    logs = [blob for blob in day.blobs.below("tables/") if "/_delta_log/" in blob.name]
+    assert len([blob for blob in logs if blob.name.endswith(".checkpoint.parquet")]) == 2
+    for blob in logs:
+        text = str(rows_of(blob.body)) if blob.name.endswith(".parquet") else blob.body.decode()
+        assert "canary" not in text + str(blob.metadata)
+    bounds = [json.loads(each["stats"])["maxValues"] for each in log_of(day).files.values()]
+    assert {"firstJoin", "lastLeave", "meetingEnd", "writtenAt"} in [set(each) for each in bounds]
+
+
+def test_an_erasure_takes_files_out_of_the_delta_table_before_it_deletes_them(day: Day) -> None:
+    day.write()
+    day.tables.commit(day.manifest)
+    day.store("r2", "erased-1", erased="true")
+    day.manifests.refresh(DAY, final=True)
+
+    def watch(name: str, before: Blob | None, after: Blob | None) -> None:
+        if "/date=" in name and after is None:
+            assert name not in names(day) | names(day, Table.MEETINGS)
+
+    day.blobs.watch = watch
+    day.tables.clean(DAY, at_once=True)
+    assert (day.files(), names(day)) == ([], set())
+    day.write()
+    day.tables.commit(day.manifest)
+    assert names(day) == {each.path for each in files_of(day.manifest, Table.ATTENDEES)}
+
+
+def test_a_file_that_somebody_compacted_is_deleted_when_no_log_names_it(day: Day) -> None:
+    day.write()
+    day.tables.commit(day.manifest)
+    whole = [action["add"] for action in actions_of(day) if "add" in action]
+    compacted = {**whole[0], "path": f"date={DAY}/part-compacted.parquet", "dataChange": False}
+    gone = [{"remove": {"path": each["path"], "dataChange": False}} for each in whole]
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in [{"add": compacted}, *gone])
+    name = f"tables/{Table.ATTENDEES}/_delta_log/{2:020}.json"
+    day.blobs.upload_blob(name, lines, overwrite=True)
+    day.blobs.upload_blob(f"tables/{Table.ATTENDEES}/{compacted['path']}", b"", overwrite=True)
+    assert len(names(day)) == 1
+    day.steps.now += 2 * GRACE
+    assert day.tables.clean(DAY)
+    assert names(day) == {each.path for each in files_of(day.manifest, Table.ATTENDEES)}
+
+
+def actions_of(day: Day) -> list[dict[str, Any]]:
+    """The actions of the first commit of attendees."""
+    body = day.blobs.blobs[f"tables/{Table.ATTENDEES}/_delta_log/{1:020}.json"].body
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_a_day_of_which_a_file_is_gone_leaves_the_delta_table(day: Day) -> None:
+    day.write()
+    day.tables.commit(day.manifest)
+    day.blobs.delete_blob(files_of(day.manifest, Table.ATTENDEES)[0].path)
+    day.tables.commit(day.manifest)
+    assert (names(day), len(names(day, Table.MEETINGS))) == (set(), 3)
+
+
+def test_a_log_that_was_deleted_is_made_anew(day: Day) -> None:
+    day.write()
+    day.tables.commit(day.manifest)
+    before = names(day)
+    for blob in day.blobs.below("tables/"):
+        if "/_delta_log/" in blob.name:
+            day.blobs.delete_blob(blob.name)
+    day.tables.commit(day.manifest)
+    assert names(day) == before
+    assert log_of(day).version == day.manifest.tables.delta_version[Table.ATTENDEES] == 1
+
+
+def test_a_log_that_cannot_be_continued_is_said_and_stops_nothing(
+    day: Day, caplog: pytest.LogCaptureFixture
+) -> None:
+    day.write()
+    day.tables.commit(day.manifest)
+    raised = {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7}}
+    name = f"tables/{Table.ATTENDEES}/_delta_log/{2:020}.json"
+    day.blobs.upload_blob(name, json.dumps(raised).encode(), overwrite=True)
+    day.store("r2", "erased-1", erased="true")
+    assert day.write()
+    day.tables.commit(day.manifest)
+    assert "delta.refused" in caplog.text
+    assert day.manifest.tables.delta_version == {Table.MEETINGS: 2, Table.ENGAGEMENTS: 0}
+    assert "erased-1" in dict(day.attended()).values()
+    day.tables.clean(DAY, at_once=True)
+    assert {blob.name for blob in day.files()} == day.manifest.tables.paths

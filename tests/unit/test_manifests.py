@@ -155,6 +155,7 @@ def test_an_empty_day_has_a_manifest_and_an_empty_index(
             "revision": 1,
             "index": hashlib.sha256(b"").hexdigest(),
             "files": {},
+            "deltaVersion": {},
         },
         "oldestPending": None,
         "updated": written.updated.strftime("%Y-%m-%dT%H:%M:%S.000Z"),

@@ -375,7 +375,9 @@ class Erasure:
                     f"The app has not rewritten the manifest and the tables of {day} in time. They still name the "
                     "person: see `attendance doctor`, then run the same command again."
                 )
-            DayTables(self._container, Manifests(self._container)).clean(day, at_once=True)
+            retention_days = self._session.settings.retention_days
+            tables = DayTables(self._container, Manifests(self._container), retention_days=retention_days)
+            tables.clean(day, at_once=True)
 
     def _is_refreshed(self, day: date) -> bool | None:
         """True if index, manifest and tables match the reports, else None."""
