@@ -46,9 +46,10 @@ def find_roles(
     who: Container[str],
     invitees: InviteeList | None = None,
 ) -> list[str]:
-    """What the person is in a report: organizer, attendee, quoted in the subject, invited, registered.
+    """The roles of the person in a report.
 
-    `metadata` are the blob's, and `invitees` those that it names.
+    They are organizer, attendee, quoted in the subject, invited, registered. `metadata` are the blob's, and `invitees`
+    those that it names.
     """
     details = decode_details(metadata.get(_DETAILS))
     roles = {

@@ -65,7 +65,9 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Export some days: one row per meeting, attendee, interval of attendance, engagement or invitee.
+    """Export tables of some days.
+
+    One row per meeting, attendee, interval of attendance, engagement or invitee.
 
     Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
     A day without reports has none, and a day without engagements or invitees has no file of them. The same command

@@ -409,7 +409,10 @@ class Erasure:
                         self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
 
     def _is_named_in(self, version: BlobProperties) -> bool:
-        """Whether an earlier version of a report, a list of invitees or an outcome names the person."""
+        """Whether an earlier version names the person.
+
+        It is one of a report, a list of invitees or an outcome.
+        """
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
         download = client.download_blob()
         body, metadata = download.readall(), download.properties.metadata or {}
