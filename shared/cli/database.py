@@ -140,9 +140,27 @@ def lock_database(connection: DuckDBPyConnection) -> None:
     """Let no query of the database reach another file, the network or a setting."""
     found = connection.execute("SELECT current_setting('temp_directory')").fetchone()
     folder = Path(str(found and found[0])).parent  # private, and deleted at the end
-    connection.execute(f"SET allowed_directories = {_literal([folder])}")
+    connection.execute(f"SET allowed_directories = {literal([folder])}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def parquet_text(body: bytes) -> str:
+    """Return the rows of any Parquet file as JSON. Raises an error of DuckDB for what is none."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="attendance-") as folder, duckdb.connect() as connection:
+        file = Path(folder, "x.parquet")
+        file.write_bytes(body)
+        query = "SELECT to_json(row) FROM read_parquet(?, hive_partitioning = false) AS row"
+        return "\n".join(text for (text,) in connection.execute(query, [str(file)]).fetchall())
+
+
+def literal(value: object) -> str:
+    """A text, or a list of texts, as SQL."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _copy_days(
@@ -231,13 +249,13 @@ def _create_views(connection: DuckDBPyConnection, days: Sequence[Day], folder: P
         ]
         if copies:
             parts.append(
-                f"SELECT * FROM read_parquet({_literal(copies)}, union_by_name = true, hive_partitioning = true, "
+                f"SELECT * FROM read_parquet({literal(copies)}, union_by_name = true, hive_partitioning = true, "
                 "hive_types = {'date': DATE})"
             )
         if made:
-            struct = ", ".join(f"'{name}': {_literal(kind)}" for name, kind in typed.items())
+            struct = ", ".join(f"'{name}': {literal(kind)}" for name, kind in typed.items())
             parts.append(
-                f"SELECT * FROM read_json({_literal(made)}, format = 'newline_delimited', hive_partitioning = false, "
+                f"SELECT * FROM read_json({literal(made)}, format = 'newline_delimited', hive_partitioning = false, "
                 f"columns = {{{struct}}})"
             )
         connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
@@ -260,10 +278,3 @@ def _type(kind: Any) -> str:
     if isinstance(kind, dict):
         return f"STRUCT({', '.join(f'"{name}" {_type(each)}' for name, each in kind.items())})"
     return _TYPES[kind]
-
-
-def _literal(value: object) -> str:
-    """A text, or a list of texts, as SQL."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    return "'" + str(value).replace("'", "''") + "'"

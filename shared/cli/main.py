@@ -13,7 +13,7 @@ from typer.core import TyperArgument, TyperCommand
 
 from .. import __version__
 from . import session
-from .commands import doctor, explain, export, fetch, jobs, person, reports, status, subscriptions, watch
+from .commands import doctor, explain, export, fetch, jobs, person, reports, sql, status, subscriptions, watch
 from .output import PIPE_CLOSED, discard_output, report_errors
 from .session import OutputFormat, Session
 from .sign_in import SignIn
@@ -47,6 +47,7 @@ EXAMPLES = {
     "backfill": "attendance backfill --from 2026-10-28 --to 2026-11-26 --wait",
     "redrive": "attendance redrive --outcome accessDenied --from 2026-11-01 --dry-run",
     "fetch": "attendance fetch /me/onlineMeetings/ID/attendanceReports/ID --sign-in device-code --client-id ID",
+    "sql": "attendance sql 'SELECT date, subject, records FROM meetings' --from 2026-11-01 --to 2026-11-30",
     "export": "attendance export --from 2026-11-01 --to 2026-11-30 --format csv --output tables",
     "subscriptions list": "attendance subscriptions list",
     "subscriptions renew": "attendance subscriptions renew",
@@ -139,7 +140,7 @@ def options(
         session.set_current(Session(environ, sign_in, client_id, chosen, source))
 
 
-for _module in (status, doctor, explain, jobs, fetch, export):
+for _module in (status, doctor, explain, jobs, fetch, sql, export):
     _module.register(app)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(watch.app, name="watch")
