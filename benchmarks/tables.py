@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 from azure.storage.blob import ContainerClient
 
 from benchmarks import engines
-from shared.days.manifests import Manifests
+from shared.days.manifests import Manifest, Manifests
 from shared.tables.day_tables import DayTables
 from tests.support.blobs import Blob, Exists, Missing
 
@@ -141,6 +141,13 @@ def measure(function: Callable[[], Any]) -> tuple[float, float]:
     return time.monotonic() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / MEBIBYTE
 
 
+def day_of(manifests: Manifests) -> Manifest:
+    """The day's manifest."""
+    manifest = manifests.read(DAY)
+    assert manifest
+    return manifest
+
+
 def former_form(files: list[str], target: Path) -> int:
     """Write the rows as they were written before; return the bytes."""
     import pyarrow.parquet as pq
@@ -162,21 +169,20 @@ def run(reports: int) -> Iterator[str]:
         tables = DayTables(container, manifests, "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10")
         index = measure(lambda: manifests.refresh(DAY, final=True))
         yield f"index of {reports:,} reports: {index[0]:.1f} s, {index[1]:.0f} MiB more"
-        parts = tables.plan_parts(DAY)
+        parts = tables.plan_parts(day_of(manifests))
         first = measure(lambda: tables.write_part(parts[0]))
         yield f"first of {len(parts)} parts: {first[0]:.1f} s, {first[1]:.0f} MiB more"
         rest = measure(lambda: [tables.write_part(part) for part in parts[1:]])
         yield f"the others: {rest[0] / max(1, len(parts) - 1):.2f} s each, {rest[1]:.0f} MiB more"
-        manifest = manifests.read(DAY)
-        assert manifest
+        manifest = day_of(manifests)
         assert manifest.has_tables
         for table, named in (
-            ("attendees", manifest.tables.attendees),
-            ("meetings", manifest.tables.meetings),
+            ("attendees", manifest.tables.files["attendees"]),
+            ("meetings", manifest.tables.files["meetings"]),
         ):
             size = sum(each.bytes for each in named)
             yield f"{table}: {sum(each.rows for each in named):,} rows, {size / 1e6:.1f} MB in {len(named)} files"
-        files = [str(folder / each.path) for each in manifest.tables.attendees]
+        files = [str(folder / each.path) for each in manifest.tables.files["attendees"]]
         answers = {}
         for name, ask in engines.ENGINES.items():
             try:

@@ -54,7 +54,7 @@ def load(container: ContainerClient, day: Day, folder: Path) -> bool:
         moves.append((draft, target))
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        for file in found["tables"][table]:
+        for file in found["tables"]["files"].get(table, []):
             try:
                 body = container.download_blob(file["path"]).readall()
             except ResourceNotFoundError:

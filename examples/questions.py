@@ -39,7 +39,7 @@ def table_files(folder: str, table: str) -> list[str]:
     files = []
     for file in sorted(Path(folder).glob("manifests/date=*/manifest.json")):
         tables = json.loads(file.read_bytes())["tables"]
-        files += [str(Path(folder, each["path"])) for each in tables[table]]
+        files += [str(Path(folder, each["path"])) for each in tables["files"].get(table, [])]
     if not files:
         sys.exit(f"No manifest below {folder} names files of {table}.")
     return files

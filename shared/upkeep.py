@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from . import logs
 from .archiving import backoff, dead_letters, redrive
-from .days.manifests import RevisionReason
+from .days.manifests import Manifest, RevisionReason
 from .errors import ErasureKeyError, GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check
@@ -102,37 +102,43 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
         return
     if RevisionReason.ERASURE in manifest.reasons:
         services.tables.clean(job.day, at_once=True)
-    if manifest.complete and not manifest.has_tables:
-        parts = services.tables.plan_parts(job.day)
-        for part in parts:
-            services.tasks.send(tasks.serialize_task(Task(part)))
-        if not parts:
-            _clean_later(job.day, services)
-    elif not manifest.reports:
-        _clean_tables(CleanTables(job.day), services)
+    if manifest.tables.index == manifest.index:
+        if manifest.complete:
+            _follow_tables(manifest, services)
+        return
+    parts = services.tables.plan_parts(manifest)
+    for part in parts:
+        services.tasks.send(tasks.serialize_task(Task(part)))
+    if not parts and (named := services.tables.name(manifest)):
+        _follow_tables(named, services)
 
 
 def _write_part(job: WriteDaily, services: Services) -> None:
-    """Write a part; when the manifest names all, have the files deleted that it named before.
+    """Write a part of a day's tables.
 
     If a report has changed since the index was made, have a new index made.
     """
     try:
-        if services.tables.write_part(job):
-            _clean_later(job.day, services)
+        if named := services.tables.write_part(job):
+            _follow_tables(named, services)
     except NotAsIndexed as change:
         logs.info("tables.outdated", date=job.day, part=job.number, path=change.path)
         services.tasks.send(tasks.serialize_task(Task(RefreshDay(job.day))))
 
 
+def _follow_tables(manifest: Manifest, services: Services) -> None:
+    """Have the files deleted that the manifest of a day no longer names, when nobody reads them any more."""
+    _clean_later(CleanTables(manifest.day, manifest.tables.version), services)
+
+
 def _clean_tables(job: CleanTables, services: Services) -> None:
-    if not services.tables.clean(job.day):
-        _clean_later(job.day, services)
+    if not services.tables.clean(job.day, job.tables_version):
+        _clean_later(job, services)
 
 
-def _clean_later(day: date, services: Services) -> None:
+def _clean_later(job: CleanTables, services: Services) -> None:
     delay = GRACE + CLEAN_MARGIN
-    services.tasks.send(tasks.serialize_task(Task(CleanTables(day))), round(delay.total_seconds()))
+    services.tasks.send(tasks.serialize_task(Task(job)), round(delay.total_seconds()))
 
 
 HANDLERS: dict[type[Job], Callable[[Any, Services], None]] = {

@@ -41,6 +41,7 @@ from .attribution import attribution, merge_facts, replace_facts
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
 PARTIAL = "partial"  # metadata of a report that may lack records
+STORED = "stored"  # metadata: when a report was first stored under its name
 MAX_METADATA = 8_000  # characters of all names and values; storage refuses a blob with more than 8 KB
 _REDACTING = threading.Lock()  # one report at a time per instance, to limit memory
 
@@ -194,7 +195,8 @@ class Archive:
     ) -> Writing | None:
         """Try once to write the blob `name`; None if another writer was faster."""
         new = Writing(StoreResult.CREATED, name, report.end, report.is_partial)
-        if put_blob(self._container, name, report.body, etag=None, metadata=metadata):
+        stored = {STORED: times.text(times.now())}
+        if put_blob(self._container, name, report.body, etag=None, metadata=metadata | stored):
             return new
         existing = get_properties(self._container, name)
         if existing is None:
@@ -204,6 +206,7 @@ class Archive:
             is_complete = self._add_facts(name, existing, report, metadata)
             return _left(result, name, existing, report) if is_complete else None
         metadata = self._merge_facts(metadata, existing, metadata, report)
+        metadata |= {key: value for key, value in (existing.metadata or {}).items() if key == STORED}
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
 

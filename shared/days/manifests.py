@@ -21,16 +21,16 @@ import tempfile
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import IO, Annotated
+from typing import IO, Annotated, Any, Literal
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
-from ..archive.reports import PARTIAL, Archive, ReportSummary
+from ..archive.reports import PARTIAL, STORED, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
 from ..graph.meeting_details import decode_details
@@ -47,8 +47,9 @@ ERASURES = "manifests/erasures.jsonl"  # the feed of days from which somebody wa
 COMPLETE, COMPLETE_WITH_TABLES = "complete", "tables"  # in the manifest's metadata
 _REASONS = "reasons"  # in the index's metadata
 _NO_SESSION = b'"sessionIndex":null}\n'
-_TIME_BITS = 48
-_INDEX_SHA256 = "reportssha256"  # in the manifest's metadata: sha256 of its index
+_TIME_BITS = 48  # of milliseconds
+_OFFSET_BITS = 48
+_KEY_BYTES = 14
 
 
 class RevisionReason(StrEnum):
@@ -77,18 +78,21 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Tables:
-    """The files of a day's tables, made of the index with the SHA-256 `index`, which is that of `revision`."""
+    """The files of each of a day's tables, in the order of the index with the SHA-256 `index`.
 
+    `version` counts the sets of files that the manifest named, also the empty one after an erasure. `revision` is the
+    day's whose tables these are, or 0 if the day was open when they were named.
+    """
+
+    version: int = 0
     revision: int = 0
     index: str = ""
-    meetings: tuple[TableFile, ...] = ()
-    attendees: tuple[TableFile, ...] = ()
-    engagements: tuple[TableFile, ...] = ()
+    files: Mapping[str, tuple[TableFile, ...]] = field(default_factory=dict)
 
     @property
     def paths(self) -> set[str]:
         """The names of all files."""
-        return {each.path for each in (*self.meetings, *self.attendees, *self.engagements)}
+        return {each.path for files in self.files.values() for each in files}
 
 
 NO_TABLES = Tables()
@@ -100,9 +104,10 @@ class Manifest:
 
     `outcomes` counts outcomes by result, without zeros; `partial` counts the `reports` that may lack records.
     `revision` counts the published complete versions: 0 before the first; it stays when a day becomes incomplete.
-    `reasons` are those of the revision, and of an incomplete day those of the next one so far. `tables` may be those of
-    the revision before, until new ones are written. `oldest_pending` is when the first of the pending outcomes was
-    published. `unconfirmed` counts the outcomes of ids that Graph does not know, which are in no other count.
+    `reasons` are those of the revision, and of an incomplete day those of the next one so far. `oldest_pending` is when
+    the first of the pending outcomes was published. `unconfirmed` counts the outcomes of ids that Graph does not know,
+    which are in no other count. `index` is the SHA-256 of the index; `tables` may be of a former one, until new ones
+    are written.
     """
 
     day: Annotated[date, "date"]
@@ -115,6 +120,7 @@ class Manifest:
     partial: int = 0
     unconfirmed: int = 0
     reasons: tuple[RevisionReason, ...] = ()
+    index: str = ""
     tables: Tables = NO_TABLES
 
     @property
@@ -148,16 +154,6 @@ class Manifests:
         """Read the manifest of a day, or None."""
         return self._read_manifest(day).manifest
 
-    def current(self, day: date) -> tuple[Manifest, str] | None:
-        """Read the manifest of a complete day, with the SHA-256 of its index.
-
-        None if the day is not complete.
-        """
-        stored = self._read_manifest(day)
-        if stored.manifest is None or stored.sha256 is None or not stored.manifest.complete:
-            return None
-        return stored.manifest, stored.sha256
-
     def complete_days(self, first: date, last: date, mark: str = COMPLETE) -> set[date]:
         """Return the days from `first` to `last` whose manifest is complete.
 
@@ -182,33 +178,41 @@ class Manifests:
         """
         return retry_conflicts(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
-    def name_tables(self, day: date, tables: Tables, before: Tables) -> bool:
-        """Name the day's tables in its manifest; return whether it names them now.
+    def name_tables(self, before: Manifest, files: Mapping[str, tuple[TableFile, ...]]) -> Manifest | None:
+        """Name the tables of a manifest's index in it. Return the manifest that names them.
 
-        Does nothing if the day has another index, is not complete, or names other tables than `before`: files of those
-        are used again, and nobody deletes a file that is named. Raises Contention after too many lost races.
+        None if the day has another index by now, or names other tables than `before`: files of those are used again,
+        and nobody deletes a file that is named. Raises Contention after too many lost races.
         """
-        return retry_conflicts(lambda: self._name_tables(day, tables, before), f"the manifest of {day}")
+        subject = f"the manifest of {before.day}"
+        named: Manifest | Literal[False] = retry_conflicts(lambda: self._name_tables(before, files), subject)
+        return named or None
 
-    def _name_tables(self, day: date, tables: Tables, before: Tables) -> bool | None:
+    def _name_tables(
+        self, before: Manifest, files: Mapping[str, tuple[TableFile, ...]]
+    ) -> Manifest | Literal[False] | None:
         """Try once; None if another writer was faster."""
-        stored = self._read_manifest(day)
+        stored = self._read_manifest(before.day)
         manifest = stored.manifest
-        if manifest is None or not manifest.complete or stored.sha256 != tables.index:
+        if manifest is None or manifest.index != before.index:
             return False
-        tables = replace(tables, revision=manifest.revision)
-        if manifest.tables == tables:
-            return True
-        if manifest.tables != before:
+        if (manifest.tables.index, manifest.tables.files) == (before.index, files):
+            return manifest
+        if manifest.tables != before.tables:
             return False
+        revision = manifest.revision if manifest.complete else 0
+        tables = Tables(before.tables.version + 1, revision, before.index, files)
         now = replace(manifest, tables=tables, updated=times.now().replace(microsecond=0))
-        metadata = manifest_metadata(now, tables.index)
-        if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
-        ):
+        if not self._put_manifest(now, stored.etag):
             return None
-        logs.info("tables.named", date=day, revision=now.revision, files=len(tables.paths))
-        return True
+        logs.info(
+            "tables.named",
+            date=now.day,
+            revision=revision,
+            version=tables.version,
+            files=len(tables.paths),
+        )
+        return now
 
     def _refresh(self, day: date, *, final: bool) -> Manifest | None:
         """Try once; None if another writer was faster."""
@@ -221,7 +225,7 @@ class Manifests:
             if index.sha256 and index.sha256 != sha256:
                 reasons = reasons | self._compare(day, lines)
                 if RevisionReason.ERASURE in reasons:
-                    self._announce_erasure(day, stored.manifest.revision + 1 if stored.manifest else 1)
+                    self._announce_erasure(day, stored.manifest)
             metadata = {"sha256": sha256} | ({_REASONS: ",".join(sorted(reasons))} if reasons else {})
             if index.sha256 != sha256 and not put_blob(
                 self._container,
@@ -233,16 +237,13 @@ class Manifests:
             ):
                 return None
         before, updated = stored.manifest, times.now().replace(microsecond=0)
-        seen = Manifest(day, False, 0, outcomes, reports, oldest_pending, updated, partial, unconfirmed)
-        now = next_manifest(
-            before, seen, final=final, index=sha256, reports_changed=stored.sha256 != sha256, reasons=reasons
+        seen = Manifest(
+            day, False, 0, outcomes, reports, oldest_pending, updated, partial, unconfirmed, index=sha256
         )
+        now = next_manifest(before, seen, final=final, reasons=reasons)
         if now is before:
             return before
-        metadata = manifest_metadata(now, sha256)
-        if not put_blob(
-            self._container, manifest_name(day), serialize_manifest(now), etag=stored.etag, metadata=metadata
-        ):
+        if not self._put_manifest(now, stored.etag):
             return None
         logs.info(
             "manifest.written",
@@ -255,12 +256,18 @@ class Manifests:
         )
         return now
 
-    def _announce_erasure(self, day: date, revision: int) -> None:
+    def _put_manifest(self, manifest: Manifest, etag: str | None) -> bool:
+        """Write a manifest. Return False if another writer was faster."""
+        name, body = manifest_name(manifest.day), serialize_manifest(manifest)
+        return bool(put_blob(self._container, name, body, etag=etag, metadata=manifest_metadata(manifest)))
+
+    def _announce_erasure(self, day: date, before: Manifest | None) -> None:
         """Add a line to the feed of days from which somebody was erased, before the day changes.
 
         It names nobody. A line that is there is not added again.
         """
-        line = {"date": day.isoformat(), "revision": revision}
+        revision, version = (before.revision, before.tables.version) if before else (0, 0)
+        line = {"date": day.isoformat(), "revision": revision + 1, "version": version + 1}
 
         def attempt() -> bool | None:
             """Try once; None if another writer was faster."""
@@ -335,31 +342,32 @@ class Manifests:
             manifest = codec.loads(Manifest, blob.body)
         except NotOurMessage:
             manifest = None
-        return _StoredBlob(blob.etag, blob.metadata.get(_INDEX_SHA256), manifest)
+        return _StoredBlob(blob.etag, manifest.index if manifest else None, manifest)
 
 
 def next_manifest(
-    before: Manifest | None,
-    seen: Manifest,
-    *,
-    final: bool,
-    index: str,
-    reports_changed: bool,
-    reasons: Iterable[RevisionReason] = (),
+    before: Manifest | None, seen: Manifest, *, final: bool, reasons: Iterable[RevisionReason] = ()
 ) -> Manifest:
     """Return the manifest after `before`, or `before` itself if nothing changed.
 
-    `seen` has the counts; `complete`, `revision`, `reasons` and `tables` are decided here. Tables of this `index` are
-    those of the revision too. After an erasure no tables are named: their files go at once. Another number of
+    `seen` has the counts and the index; `complete`, `revision`, `reasons` and `tables` are decided here. Tables of this
+    index are those of the revision too. After an erasure no tables are named: their files go at once. Another number of
     unconfirmed outcomes alone makes no new revision.
     """
     revision = before.revision if before else 0
     complete = (final or revision > 0) and Result.PENDING not in seen.outcomes
-    new = set(reasons) if revision else {RevisionReason.SEALED}
-    tables = before.tables if before and RevisionReason.ERASURE not in new else NO_TABLES
+    is_changed = before is None or before.index != seen.index
+    new = set(reasons)
+    if revision == 0:
+        new = {RevisionReason.SEALED} | (new & {RevisionReason.ERASURE})
+    tables = before.tables if before else NO_TABLES
+    if RevisionReason.ERASURE in new:
+        tables = Tables(tables.version + 1)
+    if not seen.reports and tables.index != seen.index:
+        tables = Tables(tables.version + bool(tables.files), index=seen.index)
     known = before.reasons if before else ()
     now = replace(seen, complete=complete, revision=revision, reasons=known, tables=tables)
-    if before and not reports_changed:
+    if before and not is_changed:
         same = replace(before, updated=now.updated, unconfirmed=now.unconfirmed)
         if same == now:
             return before if before.unconfirmed == now.unconfirmed else now
@@ -367,10 +375,8 @@ def next_manifest(
         new |= set(known)
     if complete:
         now = replace(now, revision=revision + 1)
-        new = new or {RevisionReason.CORRECTION if reports_changed else RevisionReason.OUTCOME}
-        if not seen.reports:
-            tables = Tables(index=index)
-        if tables.index == index:
+        new = new or {RevisionReason.CORRECTION if is_changed else RevisionReason.OUTCOME}
+        if tables.index == seen.index:
             tables = replace(tables, revision=revision + 1)
     elif before and before.complete and not new:
         new = {RevisionReason.OUTCOME}
@@ -378,7 +384,7 @@ def next_manifest(
 
 
 def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionReason]:
-    """Return in what two indexes, each ordered by path, differ."""
+    """Return in what two indexes, each ordered by `stored` and `path`, differ."""
     found: set[RevisionReason] = set()
     before, after = iter(old), iter(new)
     left, right = next(before, None), next(after, None)
@@ -387,16 +393,21 @@ def compare_indexes(old: Iterable[bytes], new: Iterable[bytes]) -> set[RevisionR
             left, right = next(before, None), next(after, None)
             continue
         was, now = (json.loads(each) if each else None for each in (left, right))
-        if was is None or (now is not None and now["path"] < was["path"]):
+        if was is None or (now is not None and _place(now) < _place(was)):
             found.add(RevisionReason.LATE_REPORT)
             right = next(after, None)
-        elif now is None or was["path"] < now["path"]:
+        elif now is None or _place(was) < _place(now):
             found.add(RevisionReason.CORRECTION)
             left = next(before, None)
         else:
             found.add(RevisionReason.ERASURE if now["erased"] else RevisionReason.CORRECTION)
             left, right = next(before, None), next(after, None)
     return found
+
+
+def _place(line: Mapping[str, Any]) -> tuple[str, str]:
+    """By what a line has its place in the index."""
+    return line.get("stored") or "", line["path"]
 
 
 def _counted(reports: Iterable[ReportSummary], partial: Counter[bool]) -> Iterator[ReportSummary]:
@@ -418,13 +429,14 @@ def serialize_manifest(manifest: Manifest) -> bytes:
     return codec.dumps(manifest, full=True).encode()
 
 
-def manifest_metadata(manifest: Manifest, index_sha256: str) -> dict[str, str]:
+def manifest_metadata(manifest: Manifest) -> dict[str, str]:
     """Return the metadata of a manifest's blob, so a listing shows its state."""
     return {
         COMPLETE: json.dumps(manifest.complete),
         COMPLETE_WITH_TABLES: json.dumps(manifest.has_tables),
         "revision": str(manifest.revision),
-        _INDEX_SHA256: index_sha256,
+        "tablesversion": str(manifest.tables.version),
+        "reportssha256": manifest.index,
     }
 
 
@@ -441,18 +453,28 @@ def index_name(day: date) -> str:
 def index_lines(reports: Iterable[ReportSummary]) -> Iterator[bytes]:
     """Yield the line of each report of a day, with the number of its session among those of the same meeting.
 
-    In memory are 60 bytes for each report.
+    The lines are ordered by when the report was first stored, and those of one instant as they are listed. So a new
+    report adds a line at the end. In memory are 110 bytes for each report.
     """
-    keys: list[int] = []
+    order, sessions = list[int](), list[int]()
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
         for report in reports:
-            draft.write(index_line(report))
-            keys.append(_session_key(report.metadata))
-        ordered = sorted(keys)
-        draft.seek(0)
-        for line, key in zip(draft, keys, strict=True):
-            number = bisect_left(ordered, key) - bisect_left(ordered, key >> _TIME_BITS << _TIME_BITS) + 1
+            order.append(_milliseconds(report.metadata.get(STORED)) << _OFFSET_BITS | draft.tell())
+            sessions.append(_session_key(report.metadata))
+            draft.write(sessions[-1].to_bytes(_KEY_BYTES) + index_line(report))
+        order.sort()
+        sessions.sort()
+        for place in order:
+            draft.seek(place & ((1 << _OFFSET_BITS) - 1))
+            key, line = int.from_bytes(draft.read(_KEY_BYTES)), draft.readline()
+            number = bisect_left(sessions, key) - bisect_left(sessions, key >> _TIME_BITS << _TIME_BITS) + 1
             yield line.removesuffix(_NO_SESSION) + b'"sessionIndex":%d}\n' % number if key else line
+
+
+def _milliseconds(moment: str | None) -> int:
+    """A time since 1970; 0 if it is unknown."""
+    known = times.possible(moment)
+    return int(known.timestamp() * 1000) if known else 0
 
 
 def _session_key(metadata: Mapping[str, str]) -> int:
@@ -490,6 +512,7 @@ def index_line(report: ReportSummary) -> bytes:
         "seriesId": get("seriesid"),
         "start": get("start"),
         "end": get("end"),
+        "stored": times.optional_text(times.possible(get(STORED))),
         "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
         "partial": PARTIAL in report.metadata,
         "subject": details.subject,

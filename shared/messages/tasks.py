@@ -148,10 +148,14 @@ class WriteDaily:
 
 @dataclass(frozen=True)
 class CleanTables:
-    """Delete the files of a day's tables that nobody names any more."""
+    """Delete the files of a day's tables that nobody names any more.
+
+    With `tables_version`, only if the tables are still of this version.
+    """
 
     kind: ClassVar[str] = "cleanTables"
     day: Annotated[Day, "date"]
+    tables_version: int | None = None
 
 
 @dataclass(frozen=True)

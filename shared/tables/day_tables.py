@@ -20,6 +20,7 @@ import itertools
 import json
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
-from ..days.manifests import Manifest, Manifests, TableFile, Tables, index_name, split_lines
+from ..days.manifests import Manifest, Manifests, TableFile, index_name, split_lines
 from ..errors import NotAsIndexed
 from ..messages.tasks import WriteDaily
 from ..privacy.erasures import NO_ERASURES, ErasureList
@@ -42,8 +43,9 @@ from . import rows
 from .columns import COLUMNS, SCHEMA_VERSION, Table
 from .parquet import write_parquet
 
-PART_BYTES = 64 * 1024 * 1024  # of reports per part
-PART_REPORTS = 2_000
+PART_BYTES = 64 * 1024 * 1024  # of reports per part, at most
+PART_REPORTS = 5_000
+USUAL_BYTES, USUAL_REPORTS = PART_BYTES // 2, PART_REPORTS // 2  # after which a part ends on average
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
 GRACE = timedelta(days=1)  # for readers of files that no manifest names any more
@@ -78,74 +80,90 @@ class DayTables:
         self._container, self._manifests, self._erasures = container, manifests, erasures
         self._tenant_id = tenant_id
 
-    def plan_parts(self, day: date) -> list[WriteDaily]:
-        """Return the parts that must be written for the day's tables.
-
-        If there is none, name the tables. Empty if the day has no index, or is not complete.
-        """
-        current = self._manifests.current(day)
-        cuts = self._cuts(day, current[1]) if current else None
-        if current is None or cuts is None:
-            return []
-        manifest, index = current
-        found = _find_parts(self._files(day), manifest)
-        missing = [number for number, cut in enumerate(cuts) if (number, cut.source) not in found]
-        if not missing:
-            self._name(day, index)
+    def plan_parts(self, manifest: Manifest) -> list[WriteDaily]:
+        """Return the parts that must be written before the tables of this manifest can be named."""
+        cuts = self._cuts(manifest)
+        found = _find_parts(self._files(manifest.day), manifest) if cuts else {}
+        missing = [number for number, cut in enumerate(cuts) if cut.source not in found]
         return [
-            WriteDaily(day, index, number, len(cuts), cuts[number].offset, cuts[number].length, len(missing))
+            WriteDaily(
+                manifest.day,
+                manifest.index,
+                number,
+                len(cuts),
+                cuts[number].offset,
+                cuts[number].length,
+                len(missing),
+            )
             for number in missing
         ]
 
-    def write_part(self, part: WriteDaily) -> bool:
+    def write_part(self, part: WriteDaily) -> Manifest | None:
         """Write one part; after the last one, have the manifest name the tables.
 
-        Return whether it does. A part of an outdated index is skipped, because the current index has its own parts.
-        Raises NotAsIndexed if a report has changed since the index was made.
+        Return the manifest if it does. A part of an outdated index is skipped, because the current index has its own
+        parts. Raises NotAsIndexed if a report has changed since the index was made.
         """
-        current, lines = self._manifests.current(part.day), self._lines(part)
-        if lines is None or current is None or current[1] != part.index:
+        manifest, lines = self._manifests.read(part.day), self._lines(part)
+        if lines is None or manifest is None or manifest.index != part.index:
             logs.info("tables.dropped", date=part.day, part=part.number)
-            return False
+            return None
         source = _source(lines)
-        if (part.number, source) not in _find_parts(self._files(part.day), current[0]):
+        if source not in _find_parts(self._files(part.day), manifest):
             with _WRITING:
-                self._write(part, lines, source, current[0].revision)
-        parts = _find_parts(self._files(part.day), current[0]).values()
+                self._write(part, lines, source, manifest)
+        parts = _find_parts(self._files(part.day), manifest).values()
         written = sum(metadata["index"] == part.index for metadata in parts)
-        return written >= part.pending and self._name(part.day, part.index)
+        return self.name(manifest) if written >= part.pending else None
 
-    def clean(self, day: date, *, at_once: bool = False) -> bool:
+    def name(self, manifest: Manifest) -> Manifest | None:
+        """Have the manifest name the tables of its index, if all parts are written.
+
+        Return the manifest if it does.
+        """
+        cuts, files = self._cuts(manifest), self._files(manifest.day)
+        found = _find_parts(files, manifest)
+        parts = [found[cut.source] for cut in cuts if cut.source in found]
+        if len(parts) < max(1, len(cuts)):
+            return None
+        named: dict[str, tuple[TableFile, ...]] = {
+            table: tuple(_table_file(files[table][part[table]]) for part in parts if table in part)
+            for table in Table
+        }
+        return self._manifests.name_tables(manifest, named)
+
+    def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
         """Delete the files that no manifest has named for a day.
 
-        Return whether none is left. With `at_once`, delete all that are older than the current revision.
+        Return whether none is left, or the tables are not of this `version` any more. With `at_once`, delete all that
+        were written for an earlier version.
         """
         manifest = self._manifests.read(day)
-        if manifest is None:
-            return True  # retention deleted it, and deletes the tables
+        if manifest is None or version not in (None, manifest.tables.version):
+            return True  # retention deletes tables too; a later version has its own time
         named, now, is_clean = manifest.tables.paths, times.now(), True
         for blob in (blob for files in self._files(day).values() for blob in files.values()):
             if blob.name in named:
                 continue
-            is_old = int((blob.metadata or {}).get("revision", "0")) < manifest.revision
+            is_old = int((blob.metadata or {}).get("version", "0")) < manifest.tables.version
             is_left = now - GRACE >= max(manifest.updated, blob.last_modified)
-            if is_left or (at_once and (is_old or not manifest.complete)):
+            if is_left or (at_once and is_old):
                 delete_blob(self._container, blob.name, etag=blob.etag)
                 logs.info("tables.deleted", date=day, path=blob.name)
             else:
                 is_clean = False
         return is_clean
 
-    def _cuts(self, day: date, index: str) -> list[Cut] | None:
-        """Cut the index; None if it is not the one with this SHA-256."""
+    def _cuts(self, manifest: Manifest) -> list[Cut]:
+        """Cut the index of a manifest; no parts if the day has another one by now."""
         try:
-            download = self._container.download_blob(index_name(day))
+            download = self._container.download_blob(index_name(manifest.day))
         except ResourceNotFoundError as missing:
             if is_container_missing(missing):
                 raise
-            return None
-        if (download.properties.metadata or {}).get("sha256") != index:
-            return None
+            return []
+        if (download.properties.metadata or {}).get("sha256") != manifest.index:
+            return []
         return list(cut_parts(split_lines(download.chunks())))
 
     def _lines(self, part: WriteDaily) -> list[bytes] | None:
@@ -171,38 +189,13 @@ class DayTables:
             for table in Table
         }
 
-    def _name(self, day: date, index: str) -> bool:
-        """Have the manifest name the tables of this index if all parts are written.
-
-        Return whether it does.
-        """
-        current, cuts = self._manifests.current(day), self._cuts(day, index)
-        if current is None or current[1] != index or cuts is None:
-            return False
-        manifest, files = current[0], self._files(day)
-        found = _find_parts(files, manifest)
-        parts = [found.get((number, cut.source)) for number, cut in enumerate(cuts)]
-        if None in parts:
-            return False
-        named = {
-            table: tuple(_table_file(files[table][part[table]]) for part in parts if part and table in part)
-            for table in Table
-        }
-        tables = Tables(
-            index=index,
-            meetings=named[Table.MEETINGS],
-            attendees=named[Table.ATTENDEES],
-            engagements=named[Table.ENGAGEMENTS],
-        )
-        return self._manifests.name_tables(day, tables, manifest.tables)
-
-    def _write(self, part: WriteDaily, lines: list[bytes], source: str, revision: int) -> None:
+    def _write(self, part: WriteDaily, lines: list[bytes], source: str, manifest: Manifest) -> None:
         """Write the files of a part, those without rows excepted.
 
         That of the meetings last. Raises NotAsIndexed for a report that is gone or is not the one in the index. One
         that is not a JSON object has a row in `meetings` alone.
         """
-        written = {"revision": revision, "writtenAt": times.text(times.now())}
+        written = {"revision": manifest.revision, "writtenAt": times.text(times.now())}
         with ExitStack() as stack:
             drafts = {table: stack.enter_context(_Draft()) for table in Table}
             for report, line in self._reports(lines):
@@ -214,8 +207,7 @@ class DayTables:
             common = {
                 "index": part.index,
                 "source": source,
-                "part": str(part.number),
-                "revision": str(revision),
+                "version": str(manifest.tables.version),
                 "schemaversion": str(SCHEMA_VERSION),
             }
             for table in (Table.ENGAGEMENTS, Table.ATTENDEES):
@@ -303,38 +295,53 @@ class _Draft:
 def cut_parts(lines: Iterable[bytes]) -> Iterator[Cut]:
     """Cut the lines of an index into parts.
 
-    The cuts depend on the index alone, so every instance cuts in the same places.
+    A part ends with a line that ends parts, or before it would be too large. So the cuts depend on the index alone, and
+    a line that comes or goes moves those around it and no others.
     """
     offset = reports = size = 0
     part: list[bytes] = []
+
+    def cut() -> Cut:
+        """Close the part."""
+        nonlocal offset, part, reports, size
+        closed = Cut(offset, sum(map(len, part)), _source(part))
+        offset, part, reports, size = offset + closed.length, [], 0, 0
+        return closed
+
     for line in lines:
-        report = json.loads(line)["bytes"]
-        if reports and (reports == PART_REPORTS or size + report > PART_BYTES):
-            length = sum(map(len, part))
-            yield Cut(offset, length, _source(part))
-            offset, part, reports, size = offset + length, [], 0, 0
+        report = json.loads(line)
+        if part and (reports == PART_REPORTS or size + report["bytes"] > PART_BYTES):
+            yield cut()
         part.append(line)
-        reports, size = reports + 1, size + report
+        reports, size = reports + 1, size + report["bytes"]
+        if _ends_part(report):
+            yield cut()
     if part:
-        yield Cut(offset, sum(map(len, part)), _source(part))
+        yield cut()
 
 
-def _find_parts(files: _Files, manifest: Manifest) -> dict[tuple[int, str], dict[str, str]]:
-    """Find the parts that can be named: the names of their files by table, and other metadata, by number and source.
+def _ends_part(line: Mapping[str, Any]) -> bool:
+    """Whether a part ends with this report, as chance has it, which is a hash of the path."""
+    chance = max(1 / USUAL_REPORTS, line["bytes"] / USUAL_BYTES)
+    return bool(zlib.crc32(line["path"].encode()) < chance * (1 << 32))
+
+
+def _find_parts(files: _Files, manifest: Manifest) -> dict[str, dict[str, str]]:
+    """Find the parts that can be named: the names of their files by table, and other metadata, by source.
 
     The file of meetings is written last, and its metadata name the others. A part that is not named must be young, so
     that nobody deletes it.
     """
     named, oldest = manifest.tables.paths, times.now() - YOUNG
-    found: dict[tuple[int, str], dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for name, blob in files[Table.MEETINGS].items():
         metadata = {**(blob.metadata or {}), Table.MEETINGS: name}
         if name not in named and blob.last_modified < oldest:
             continue
         if all(metadata[table] in files[table] for table in Table if table in metadata):
-            key = int(metadata["part"]), metadata["source"]
-            if key not in found or name in named:
-                found[key] = metadata
+            source = metadata["source"]
+            if source not in found or name in named:
+                found[source] = metadata
     return found
 
 

@@ -97,6 +97,7 @@ def test_every_upkeep_message_is_as_published() -> None:
         tasks.RefreshDay(NOW.date()),
         tasks.WriteDaily(NOW.date(), "0" * 64, 0, 1, 0, 10, 1),
         tasks.CleanTables(NOW.date()),
+        tasks.CleanTables(NOW.date(), 3),
         tasks.SubscribeEvent(EventKind.TOWNHALL, "e"),
         tasks.DeleteSubscription("s"),
         tasks.Examine("0" * 32, ("8b081ef6-4792-4def-b2c9-c363a1bf41d5",)),

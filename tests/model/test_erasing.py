@@ -253,7 +253,7 @@ def test_a_late_report_of_an_erased_day_is_redacted(app: App) -> None:
     app.run(days=3)
     assert app.results() == {"one": Result.STORED}
     is_whole(app)
-    assert app.manifest(ENDED.date()).tables.attendees
+    assert app.manifest(ENDED.date()).tables.paths
 
 
 def test_another_instance_after_a_restart_redacts_too(app: App) -> None:
@@ -276,12 +276,12 @@ def test_a_sealed_day_is_erased_from_index_table_and_versions(app: App) -> None:
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
     app.run(days=3)
-    assert app.manifest(ENDED.date()).tables.attendees
+    assert app.manifest(ENDED.date()).tables.paths
     assert traces(app) != []
     done = erase(app, FRIDA, ADDRESS, names=(NAME,))
     assert done.versions > 0
     is_whole(app)
-    assert app.manifest(ENDED.date()).tables.attendees
+    assert app.manifest(ENDED.date()).tables.paths
 
 
 def test_an_organizer_without_access_and_a_buried_message_are_erased(app: App) -> None:

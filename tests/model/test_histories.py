@@ -23,10 +23,11 @@ from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
 from shared.messages.rich_notifications import EncryptedBatch
 from shared.messages.signals import Message
+from shared.tables.columns import Table
 from tests.support.blobs import Blob
 from tests.support.doubles import Call, Loss
 from tests.support.histories import SIGNALS, UPKEEP, History, simulated
-from tests.support.parquet import read_table
+from tests.support.parquet import files_of, read_table
 from tests.support.stories import STORIES, Drawn, Story, end_of
 
 ANSWERS = {
@@ -167,7 +168,7 @@ class Checked(History):
             assert manifest.has_tables, day
             rows = read_table(
                 lambda path: self.container.blobs[path].body,
-                [each.path for each in manifest.tables.attendees],
+                [each.path for each in files_of(manifest, Table.ATTENDEES)],
             )
             reports = [
                 json.loads(blob.body) for blob in self.container.below(f"reports/date={day.isoformat()}/")

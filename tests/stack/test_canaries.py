@@ -363,7 +363,10 @@ def a_day_gets_its_tables(scene: Scene) -> None:
     eventually(lambda: scene.manifest(day)["revision"] == 2 and scene.has_tables(day), "other tables")
     for path in scene.container.list_blob_names(name_starts_with="tables/"):
         scene.container.delete_blob(path)
-    (part,) = DayTables(scene.container, Manifests(scene.container)).plan_parts(day)
+    manifests = Manifests(scene.container)
+    manifest = manifests.read(day)
+    assert manifest
+    (part,) = DayTables(scene.container, manifests).plan_parts(manifest)
     scene.container.delete_blob(name)
     for each in (part, replace(part, index="0" * 64)):
         scene.put("upkeep", tasks.serialize_task(Task(each)))

@@ -187,7 +187,7 @@ class Front:
         eventually(lambda: not self._is_pending(day), "the day's calls to settle")
         self.run("sweep")
         eventually(lambda: self.has_tables(day), "tables")
-        return [each["path"] for each in self.manifest(day)["tables"]["attendees"]]
+        return [each["path"] for each in self.manifest(day)["tables"]["files"]["attendees"]]
 
     def has_tables(self, day: date) -> bool:
         """Whether the tables are those of the day's revision."""
@@ -198,7 +198,7 @@ class Front:
 
     def rows(self, day: date, table: str = "attendees") -> list[dict[str, Any]]:
         """The rows of a day's table."""
-        paths = [each["path"] for each in self.manifest(day)["tables"][table]]
+        paths = [each["path"] for each in self.manifest(day)["tables"]["files"][table]]
         return read_table(lambda path: self.container.download_blob(path).readall(), paths)
 
     def _is_pending(self, day: date) -> bool:

@@ -21,8 +21,7 @@ def rows_of(body: bytes) -> list[dict[str, Any]]:
 
 def files_of(manifest: Manifest, table: Table) -> tuple[TableFile, ...]:
     """The files of a table that a manifest names."""
-    files: tuple[TableFile, ...] = getattr(manifest.tables, table)
-    return files
+    return manifest.tables.files.get(table, ())
 
 
 def read_table(read: Callable[[str], bytes], paths: Iterable[str]) -> list[dict[str, Any]]:

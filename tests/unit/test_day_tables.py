@@ -50,13 +50,19 @@ class Day:
         } | metadata
         self.blobs.upload_blob(f"reports/date={DAY}/{report_id}.json", content, overwrite=True, metadata=told)
 
-    def seal(self) -> list[WriteDaily]:
-        self.manifests.refresh(DAY, final=True)
-        return self.tables.plan_parts(DAY)
+    def seal(self, *, final: bool = True) -> list[WriteDaily]:
+        """Refresh the manifest; the parts to write. Tables that need none are named."""
+        manifest = self.manifests.refresh(DAY, final=final)
+        if manifest.tables.index == manifest.index:
+            return []
+        parts = self.tables.plan_parts(manifest)
+        if not parts:
+            self.tables.name(manifest)
+        return parts
 
     def write(self) -> bool:
         """Seal the day and write its tables; whether they are named by then."""
-        return [self.tables.write_part(part) for part in self.seal()][-1:] == [True]
+        return [bool(self.tables.write_part(part)) for part in self.seal()][-1:] == [True]
 
     @property
     def manifest(self) -> Manifest:
@@ -101,7 +107,7 @@ def test_tables_are_named_when_the_last_part_is_written(day: Day) -> None:
     assert day.has_tables
     assert day.attended() == [(f"r{number}", "p") for number in range(5)]
     assert [row["reportId"] for row in day.rows(Table.MEETINGS)] == [f"r{number}" for number in range(5)]
-    assert day.manifest.tables.engagements == ()
+    assert day.manifest.tables.files[Table.ENGAGEMENTS] == ()
 
 
 def test_the_manifest_tells_of_each_file(day: Day) -> None:
@@ -122,7 +128,7 @@ def test_written_twice_a_part_is_written_once(day: Day) -> None:
         day.tables.write_part(part)
     before, manifest = day.files(), day.manifest
     day.steps.now += timedelta(hours=1)
-    for part in (*parts, *day.tables.plan_parts(DAY)):
+    for part in (*parts, *day.tables.plan_parts(day.manifest)):
         day.tables.write_part(part)
     assert (day.files(), day.manifest) == (before, manifest)
 
@@ -193,8 +199,8 @@ def test_a_file_that_may_be_deleted_soon_is_not_named_again(day: Day) -> None:
     assert day.write()
     day.tables.clean(DAY)
     assert day.attended() == [(f"r{number}", "p") for number in range(5)]
-    assert day.manifest.tables.attendees[:2] == former.attendees[:2]
-    assert day.manifest.tables.attendees[2] != former.attendees[2]
+    assert day.manifest.tables.files[Table.ATTENDEES][:2] == former.files[Table.ATTENDEES][:2]
+    assert day.manifest.tables.files[Table.ATTENDEES][2] != former.files[Table.ATTENDEES][2]
 
 
 def test_a_part_of_an_index_that_is_gone_is_not_written(day: Day) -> None:
@@ -269,7 +275,7 @@ def test_engagements_have_a_table_where_there_are_any(day: Day) -> None:
     record = {"id": "p", "identity": {"id": "p"}, "engagements": given}
     day.store("r4", body=json.dumps({"id": "r4", "attendanceRecords": [{}, record]}).encode())
     assert day.write()
-    assert len(day.manifest.tables.engagements) == 1
+    assert len(day.manifest.tables.files[Table.ENGAGEMENTS]) == 1
     found = [
         tuple(row[name] for name in ("date", *KEYS[Table.ENGAGEMENTS])) for row in day.rows(Table.ENGAGEMENTS)
     ]
@@ -332,8 +338,14 @@ def test_every_file_has_every_column_with_one_type(day: Day, table: Table) -> No
 
 def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(day_tables, "PART_BYTES", 100)
-    lines = [b'{"bytes":%d}\n' % size for size in (60, 40, 1, 500, 1)]
-    assert [(cut.offset, cut.length) for cut in cut_parts(lines)] == [(0, 26), (26, 12), (38, 14), (52, 12)]
+    lines = [b'{"path":"a","bytes":%d}\n' % size for size in (60, 40, 1, 500, 1)]
+    length = len(lines[0])
+    assert [(cut.offset, cut.length) for cut in cut_parts(lines)] == [
+        (0, 2 * length),
+        (2 * length, length - 1),
+        (3 * length - 1, length + 1),
+        (4 * length, length - 1),
+    ]
 
 
 def test_the_parts_hold_every_line_of_the_index_once(day: Day) -> None:

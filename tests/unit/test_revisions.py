@@ -104,7 +104,7 @@ def test_a_day_is_announced_in_the_feed_before_its_index_changes(day: Day) -> No
     day.blobs.watch = lambda name, before, after: seen.append(name)
     refresh(day)
     assert seen == [ERASURES, index_name(DAY), manifest_name(DAY)]
-    assert feed(day) == [{"date": str(DAY), "revision": 2, "at": "2026-11-25T00:00:00.000Z"}]
+    assert feed(day) == [{"date": str(DAY), "revision": 2, "version": 1, "at": "2026-11-25T00:00:00.000Z"}]
     day.store("r2", "erased-2", erased="true")
     refresh(day)
     assert [each["revision"] for each in feed(day)] == [2, 3]
