@@ -62,20 +62,23 @@ class Day:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the manifest says so, and names tables."""
-        return self.manifest is not None and self.manifest.complete and self.files is not None
+        """Whether the manifest says so, and the tables are those of a complete version."""
+        return (
+            self.manifest is not None and self.manifest.complete and (self.revision > 0 or self.files == {})
+        )
 
     @property
     def revision(self) -> int:
-        """The revision of the tables; 0 for a day that is read from its reports."""
+        """The revision of the tables; 0 of an open day's, and of a day that is read from its reports."""
         return self.manifest.tables.revision if self.manifest else 0
 
     @property
     def files(self) -> dict[Table, Sequence[TableFile]] | None:
         """The files of each table; None if the manifest names none yet."""
-        if self.manifest is None or not self.manifest.tables.revision:
-            return None
-        return {table: getattr(self.manifest.tables, table) for table in Table}
+        named = self.manifest and self.manifest.tables.files
+        if self.manifest and not named:
+            return None if self.manifest.reports else {}
+        return {table: named.get(table, ()) for table in Table} if named else None
 
 
 def read_days(container: ContainerClient, days: Iterable[date]) -> list[Day]:

@@ -41,7 +41,7 @@ ALL = [(DAY, "r0", "p"), (DAY, "r1", "p"), (DAY, "r1", "q")]
 
 
 def test_it_has_what_the_manifest_names_and_nothing_that_lies_beside(day: Day) -> None:
-    (file,) = day.manifest.tables.attendees
+    (file,) = day.manifest.tables.files["attendees"]
     stray = file.path.replace("part-00000", "part-00009")
     day.blobs.upload_blob(stray, day.blobs.blobs[file.path].body, overwrite=True)
     assert asked(day, ATTENDED) == ALL
@@ -103,7 +103,7 @@ def test_files_that_stay_away_are_said(day: Day) -> None:
 
 
 def test_a_file_that_is_not_as_its_manifest_says_is_refused(day: Day) -> None:
-    (file,) = day.manifest.tables.meetings
+    (file,) = day.manifest.tables.files["meetings"]
     day.blobs.upload_blob(file.path, b"PAR1", overwrite=True)
     with pytest.raises(AttendanceError, match=r"tables/meetings/.* is not as its manifest says"):
         asked(day, ATTENDED)
@@ -113,7 +113,7 @@ def test_more_than_a_disk_should_hold_is_refused_before_anything_is_copied(day: 
     (found,) = read_days(day.container, [DAY])
     assert found.manifest
     large = TableFile("tables/attendees/x", 1, 17 * 1024**3, "0", 1)
-    tables = replace(found.manifest.tables, attendees=(large,))
+    tables = replace(found.manifest.tables, files={"attendees": (large,)})
     with pytest.raises(AttendanceError, match="17 GiB, more than 16: choose fewer"):
         asked(day, ATTENDED, [TableDay(DAY, replace(found.manifest, tables=tables))])
 
@@ -185,5 +185,16 @@ def test_a_name_of_a_folder_is_no_sql() -> None:
 
 
 def test_any_parquet_file_can_be_searched(day: Day) -> None:
-    (file,) = day.manifest.tables.attendees
+    (file,) = day.manifest.tables.files["attendees"]
     assert '"personId":"q"' in database.parquet_text(day.blobs.blobs[file.path].body)
+
+
+def test_an_open_day_has_its_tables_and_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Day()
+    monkeypatch.setattr(times, "now", lambda: made.steps.now)
+    made.store("r0")
+    assert [made.tables.write_part(part) for part in made.seal(final=False)] != [None]
+    days = read_days(made.container, [DAY])
+    assert asked(made, ATTENDED, days) == ALL[:1]
+    assert asked(made, "FROM days", days) == [(DAY, False, 0, 1)]
+    assert describe_incomplete(days) == f"Not complete yet: {DAY}."
