@@ -67,7 +67,7 @@ def sql(
             output.progress_bar("Files", total) as done,
             open_database(container, days, current().settings.tenant_id, done) as database,
         ):
-            rows = _answer(database, text, own)
+            rows = answer(database, text, own)
         output.print_rows(rows)
 
 
@@ -92,7 +92,7 @@ def _parse_own(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-def _answer(
+def answer(
     database: DuckDBPyConnection, query: str, own: Sequence[tuple[str, Path]]
 ) -> list[dict[str, Any]]:
     """Answer a query, which reaches nothing but the views and the user's own files.
