@@ -192,7 +192,13 @@ def _copy_days(
                     copy.unlink(missing_ok=True)
             if not gone:
                 return sorted(copied, key=lambda day: day.date)
-            waiting = read_days(container, gone)
+            before = {day.date: day.files for day in waiting}
+            waiting = read_days(container, sorted(gone))
+            if deleted := [day.date for day in waiting if day.files and day.files == before[day.date]]:
+                raise AttendanceError(
+                    f"Files of {deleted[0]} are gone that its manifest names: retention is deleting that day. "
+                    "Leave it out, see --from."
+                )
     raise AttendanceError(f"The tables of {min(gone)} are being replaced: run the same command again.")
 
 

@@ -1,4 +1,4 @@
-"""The queries of docs/questions.md, run from the page against the simulator's reports.
+"""The queries of docs/questions.md, and the first lines for each engine of docs/consumers.md, run from the pages.
 
 The product archives reports that the simulator makes, indexes them and writes their tables, on a container in memory.
 The truth is computed from the reports alone.
@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pytest
 from azure.storage.blob import ContainerClient
 
@@ -35,7 +37,8 @@ from shared.messages.signals import MeetingDetails
 from shared.tables.day_tables import DayTables
 from tests.support.doubles import Container, Steps
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "questions.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, CONSUMERS = DOCS / "questions.md", (DOCS / "consumers.md").read_text()
 QUESTIONS = dict(
     re.findall(
         r"^## ([^\n]+)\n(?:(?!^## ).)*?^```sql\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE
@@ -417,3 +420,67 @@ def is_same(cell: object, truth: object) -> bool:
             return isinstance(cell, int | float) and abs(cell - truth) <= (0.006 if truth < 100 else 1)
         case _:
             return cell == truth
+
+
+@pytest.fixture(scope="module")
+def copy(tenant: Tenant, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the archive, as `reports download` makes it, with a file that no manifest names."""
+    folder = tmp_path_factory.mktemp("archive")
+    for blob in cast(Container, tenant.container).blobs.values():
+        file = folder / "copy" / blob.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(blob.body)
+    some = next(folder.glob("copy/tables/attendees/date=*/*.parquet"))
+    some.with_name("part-00009-0000000000000000.parquet").write_bytes(some.read_bytes())
+    return folder
+
+
+def heavy(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.heavy(f"{name} is large and slow to start"))
+
+
+@pytest.mark.parametrize(
+    "engine", ["DuckDB", heavy("polars"), heavy("pandas"), heavy("Spark and Databricks")]
+)
+def test_the_first_lines_of_an_engine_give_the_named_rows(
+    engine: str, copy: Path, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = CONSUMERS.split(f"### {engine}\n")[1].split("\n### ")[0]
+    (lines,) = re.findall(r"```(?:sql|python)\n(.*?)```", section, re.DOTALL)
+    assert len(lines.splitlines()) <= 6
+    monkeypatch.chdir(copy)
+    found = duckdb.connect().execute(lines).fetchall() if engine == "DuckDB" else rows_of(engine, lines)
+    wanted = [
+        (each.date, record.name, round(record.seconds))
+        for each in tenant.held
+        if each.meeting.subject == FIRE
+        for record in each.records
+    ]
+    assert sorted((day, seconds) for day, _, seconds in found) == sorted(
+        (day, seconds) for day, _, seconds in wanted
+    )
+    names = {name for _, name, _ in wanted if name}
+    assert {name for _, name, _ in found if isinstance(name, str) and not name.startswith("+")} == names
+
+
+def rows_of(engine: str, lines: str) -> Rows:
+    """Run the lines of an engine of Python, and give what they show."""
+    *before, last = lines.splitlines()
+    space: dict[str, Any] = {}
+    if engine.startswith("Spark"):
+        if shutil.which("java") is None:
+            pytest.skip("Spark needs Java, and there is none here")
+        sql_engine = pytest.importorskip("pyspark.sql")
+        space["spark"] = sql_engine.SparkSession.builder.config("spark.ui.enabled", "false").getOrCreate()
+        last = last.removesuffix(".show()") + ".collect()"
+    else:
+        last = last.removeprefix("print(").removesuffix(")")
+    exec("\n".join([*before, f"found = {last}"]), space)
+    found = space["found"]
+    if engine == "polars":
+        return list(found.rows())
+    if engine == "pandas":
+        return [
+            (date.fromisoformat(str(day)), *rest) for day, *rest in found.itertuples(index=False, name=None)
+        ]
+    return [tuple(row) for row in found]

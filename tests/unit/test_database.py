@@ -1,5 +1,6 @@
 """Tables of some days as a database: exactly the named files, and nothing else within reach."""
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,8 +99,27 @@ def test_files_that_are_replaced_meanwhile_are_those_of_the_new_revision(day: Da
 def test_files_that_stay_away_are_said(day: Day) -> None:
     for path in day.manifest.tables.paths:
         day.blobs.delete_blob(path)
-    with pytest.raises(AttendanceError, match="The tables of 2026-11-23 are being replaced"):
+    with pytest.raises(
+        AttendanceError, match="Files of 2026-11-23 are gone that its manifest names: retention"
+    ):
         asked(day, ATTENDED)
+
+
+def test_tables_that_are_replaced_again_and_again_are_said(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, counted = read_days(day.container, [DAY]), itertools.count(1)
+
+    def reread(*_: object) -> list[TableDay]:
+        """Another set of files each time, none of which is there."""
+        manifest = day.manifest
+        file = replace(manifest.tables.files["attendees"][0], path=f"tables/attendees/{next(counted)}")
+        return [
+            TableDay(DAY, replace(manifest, tables=replace(manifest.tables, files={"attendees": (file,)})))
+        ]
+
+    monkeypatch.setattr(database, "read_days", reread)
+    day.blobs.delete_blob(day.manifest.tables.files["attendees"][0].path)
+    with pytest.raises(AttendanceError, match="The tables of 2026-11-23 are being replaced"):
+        asked(day, ATTENDED, seen)
 
 
 def test_a_file_that_is_not_as_its_manifest_says_is_refused(day: Day) -> None:

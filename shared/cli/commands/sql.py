@@ -92,9 +92,7 @@ def _parse_own(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-def answer(
-    database: DuckDBPyConnection, query: str, own: Sequence[tuple[str, Path]]
-) -> list[dict[str, Any]]:
+def answer(database: DuckDBPyConnection, query: str, own: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
     """Answer a query, which reaches nothing but the views and the user's own files.
 
     Raises WrongUsage for SQL that DuckDB does not take, AttendanceError for what fails while it runs.
