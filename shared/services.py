@@ -24,7 +24,7 @@ from .ledger.journal import Journal
 from .ledger.publish import Outcomes
 from .ledger.store import Ledger
 from .limits import NewsLimits, RateLimiter
-from .settings import CALL_EVENTS, Settings
+from .settings import CALL_EVENTS, INVITEES, Settings
 from .storage import clients
 from .storage.erasures import Erasures
 from .storage.heartbeat import Heartbeat
@@ -110,7 +110,7 @@ def assemble(
             settings.tenant_id,
             settings.cloud.login_root,
         ),
-        MeetingCache(),
+        MeetingCache(with_invitees=INVITEES in settings.meeting_details),
     )
 
 

@@ -24,7 +24,8 @@ THREADS = 32  # of the runtime: PYTHON_THREADPOOL_THREAD_COUNT in `infra`
 MIN_CLIENT_STATE, MAX_CLIENT_STATE = 32, 128  # the maximum is that of Graph v1.0
 MIN_VARIETY = 8  # distinct characters of a random secret, and distinct steps between them
 MIN_RETENTION = 31  # days; Graph lists calls for 30, so calls deleted earlier would be archived again
-SUBJECT, SCHEDULE, NOTHING = "subject", "schedule", "none"
+SUBJECT, SCHEDULE, INVITEES, NOTHING = "subject", "schedule", "invitees", "none"
+DETAILS = (SUBJECT, SCHEDULE, INVITEES)
 CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS = "call-records", "virtual-events", "call-events"
 SIGNALS = (CALL_RECORDS, VIRTUAL_EVENTS, CALL_EVENTS)
 WEBHOOK, EVENT_HUBS, EVENT_GRID = "webhook", "event-hubs", "event-grid"
@@ -218,8 +219,8 @@ def _topic(name: str, text: str) -> str:
 
 def _details(name: str, text: str) -> frozenset[str]:
     names = frozenset(_split(text))
-    if names != {NOTHING} and (not names or not names <= {SUBJECT, SCHEDULE}):
-        raise SettingError(name, f"is not {NOTHING}, and contains something other than {SUBJECT}, {SCHEDULE}")
+    if names != {NOTHING} and (not names or not names <= set(DETAILS)):
+        raise SettingError(name, f"is not {NOTHING}, and contains something other than {', '.join(DETAILS)}")
     return names - {NOTHING}
 
 
@@ -378,7 +379,8 @@ class Settings:
         "Object ids of the organizers in a pilot, comma-separated. Empty: everyone.", unset=lambda _: frozenset())
     meeting_details: frozenset[str] = setting("MEETING_DETAILS", _details, f"{SUBJECT},{SCHEDULE}",
         "Details of a meeting that are kept with its reports, comma-separated: `subject`, `schedule` (scheduled start "
-        "and end, chat thread, type); or `none`.")
+        "and end, chat thread, type), `invitees` (who was invited, or registered for a webinar or town hall, as a "
+        "table of its own); or `none`.")
     retry_first_delay: int = setting("RETRY_FIRST_DELAY", _whole_number(1, DAY), "60",
         "Initial retry delay in seconds for a report that is not ready; doubles after each attempt.")
     retry_window: int = setting("RETRY_WINDOW", _whole_number(1, 30 * DAY), "86400",

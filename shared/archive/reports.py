@@ -31,12 +31,14 @@ from azure.storage.blob import BlobProperties, ContainerClient
 from .. import logs, times
 from ..errors import StorageRefused
 from ..graph import verbatim_json
+from ..graph.invitees import InviteeList
 from ..graph.reports import MeetingReports, Report, ReportLocation
-from ..privacy.erasures import NO_ERASURES, ErasureList
-from ..privacy.redact import MARK, redact_metadata, redact_report
+from ..privacy.erasures import NO_ERASURES, ErasedPeople, ErasureList
+from ..privacy.redact import MARK, redact_invitees, redact_metadata, redact_report
 from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
 from ..storage.names import MAX_HEADER, day_blob_name, day_folder, decode_name_part, encode_header
-from .attribution import attribution, merge_facts, replace_facts
+from .attribution import attribution, merge_facts, replace_facts, without_invitees
+from .invitees import ListFile, clean_invitees
 
 LONGEST_MEETING = timedelta(hours=30)
 NO_ETAG = '"0x0"'  # matches no blob, so a write with it always fails
@@ -113,6 +115,14 @@ class Archive:
         found = get_properties(self._container, report_name(report_id, end))
         return found is not None and "sha256" in (found.metadata or {})
 
+    def clean_invitees(self, day: date, before: datetime) -> bool:
+        """Delete the lists of invitees that no report names and that are older than `before`.
+
+        Return whether none is left.
+        """
+        reports = ((each.name, each.metadata) for each in self.list_reports(day))
+        return clean_invitees(self._container, day, reports, before)
+
     def probe_write(self) -> None:
         """Test write access without changing anything. Raises azure.core errors."""
         put_blob(self._container, "doctor/probe", b"", etag=NO_ETAG)
@@ -140,8 +150,9 @@ class Archive:
         *,
         earlier: str | None = None,
         is_confirmed: bool = False,
+        invitees: InviteeList | None = None,
     ) -> Writing:
-        """Store a report unless the stored one has more.
+        """Store a report unless the stored one has more, and the list of its meeting's invitees.
 
         `earlier` is the name of a blob that holds the report. With `is_confirmed`, a smaller report replaces a larger
         one, because an equal one was read before. Raises azure.core errors, and Contention after too many lost races.
@@ -149,7 +160,9 @@ class Archive:
         name = report_name(report.id, report.end)
         if self.has_expired(report.end):
             return Writing(StoreResult.EXPIRED, name, report.end, report.is_partial)
-        report, headers = self._redact(report, report_metadata(report, reports))
+        people = self._erasures().people(report.end)
+        report, headers = _redact(report, report_metadata(report, reports), people)
+        listed, headers = _list_file(invitees, headers, people)
         elsewhere = {*_earlier_names(report), *([earlier] if earlier else ())} - {name}
 
         def attempt() -> Writing | None:
@@ -158,10 +171,11 @@ class Archive:
             for other, blob in self._get_all(elsewhere).items():
                 result = compare(report, reports.source, blob, is_confirmed=is_confirmed)
                 if result.is_left:
-                    is_complete = self._add_facts(other, blob, report, metadata)
+                    is_complete = self._add_facts(other, blob, report, metadata, listed)
                     return _left(result, other, blob, report) if is_complete else None
-                metadata = self._merge_facts(metadata, blob, metadata, report)
-            writing = self._write(name, report, reports.source, metadata, is_confirmed=is_confirmed)
+                known = without_invitees(blob.metadata or {})  # the list of another day is read again
+                metadata = self._merge_facts(metadata, known, metadata, report)
+            writing = self._write(name, report, reports.source, metadata, listed, is_confirmed=is_confirmed)
             if writing and not writing.result.is_left:
                 # Again, because a slower worker may have written one in between.
                 for other, blob in self._get_all(elsewhere).items():
@@ -191,10 +205,18 @@ class Archive:
         return writing
 
     def _write(
-        self, name: str, report: Report, source: str, metadata: dict[str, str], *, is_confirmed: bool
+        self,
+        name: str,
+        report: Report,
+        source: str,
+        metadata: dict[str, str],
+        listed: ListFile,
+        *,
+        is_confirmed: bool,
     ) -> Writing | None:
         """Try once to write the blob `name`; None if another writer was faster."""
         new = Writing(StoreResult.CREATED, name, report.end, report.is_partial)
+        listed.write(self._container, name, metadata, report.end)
         stored = {STORED: times.text(times.now())}
         if put_blob(self._container, name, report.body, etag=None, metadata=metadata | stored):
             return new
@@ -203,47 +225,37 @@ class Archive:
             return None  # deleted in between
         result = compare(report, source, existing, is_confirmed=is_confirmed)
         if result is not StoreResult.REPLACED:
-            is_complete = self._add_facts(name, existing, report, metadata)
+            is_complete = self._add_facts(name, existing, report, metadata, listed)
             return _left(result, name, existing, report) if is_complete else None
-        metadata = self._merge_facts(metadata, existing, metadata, report)
+        metadata = self._merge_facts(metadata, existing.metadata or {}, metadata, report)
         metadata |= {key: value for key, value in (existing.metadata or {}).items() if key == STORED}
         replaced = put_blob(self._container, name, report.body, etag=existing.etag, metadata=metadata)
         return replace(new, result=result) if replaced else None
 
-    def _redact(self, report: Report, metadata: dict[str, str]) -> tuple[Report, dict[str, str]]:
-        """Return the report and its metadata without persons who are erased."""
-        people = self._erasures().people(report.end)
-        if people is None:
-            return report, metadata
-        metadata = redact_metadata(metadata, people)
-        with _REDACTING:
-            report.body.seek(0)
-            redacted = redact_report(verbatim_json.loads(report.body.read()), people)
-        if redacted is None:
-            return report, metadata
-        return (
-            replace(report, body=io.BytesIO(redacted.body), size=len(redacted.body), sha256=redacted.sha256),
-            metadata | MARK | {"sha256": redacted.sha256},
-        )
-
     def _add_facts(
-        self, name: str, existing: BlobProperties, report: Report, metadata: Mapping[str, str]
+        self,
+        name: str,
+        existing: BlobProperties,
+        report: Report,
+        metadata: Mapping[str, str],
+        listed: ListFile,
     ) -> bool:
         """Add missing facts to a blob that is kept; False if another writer was faster."""
         known = existing.metadata or {}
-        complete = self._merge_facts(known, existing, metadata, report)
+        complete = self._merge_facts(known, known, metadata, report)
         if complete == known:
             return True
+        listed.write(self._container, name, complete, report.end)
         if not put_metadata(self._container, name, complete, etag=existing.etag):
             return False
         logs.info("report.attributed", report=report.id, path=name)
         return True
 
     def _merge_facts(
-        self, metadata: Mapping[str, str], existing: BlobProperties, new: Mapping[str, str], report: Report
+        self, metadata: Mapping[str, str], known: Mapping[str, str], new: Mapping[str, str], report: Report
     ) -> dict[str, str]:
-        """Return `metadata` with the facts of the existing blob and of the new reading."""
-        facts = merge_facts(existing.metadata or {}, new, report.organizers)
+        """Return `metadata` with the known facts and those of the new reading."""
+        facts = merge_facts(known, new, report.organizers)
         merged = fit_headers(replace_facts(metadata, facts))
         people = self._erasures().people(report.end)
         return redact_metadata(merged, people) if people else merged
@@ -252,6 +264,35 @@ class Archive:
         """Return the properties of those blobs that exist."""
         blobs = {name: get_properties(self._container, name) for name in sorted(names)}
         return {name: blob for name, blob in blobs.items() if blob}
+
+
+def _redact(
+    report: Report, metadata: dict[str, str], people: ErasedPeople | None
+) -> tuple[Report, dict[str, str]]:
+    """Return the report and its metadata without persons who are erased."""
+    if people is None:
+        return report, metadata
+    metadata = redact_metadata(metadata, people)
+    with _REDACTING:
+        report.body.seek(0)
+        redacted = redact_report(verbatim_json.loads(report.body.read()), people)
+    if redacted is None:
+        return report, metadata
+    return (
+        replace(report, body=io.BytesIO(redacted.body), size=len(redacted.body), sha256=redacted.sha256),
+        metadata | MARK | {"sha256": redacted.sha256},
+    )
+
+
+def _list_file(
+    found: InviteeList | None, metadata: dict[str, str], people: ErasedPeople | None
+) -> tuple[ListFile, dict[str, str]]:
+    """Return the file of a list without persons who are erased, and the metadata that name it."""
+    if found is None:
+        return ListFile({}), metadata
+    left = redact_invitees(found, people) if people else found
+    listed = ListFile.of(left)
+    return listed, metadata | dict(listed.metadata) | ({} if left is found else MARK)
 
 
 def compare(report: Report, source: str, existing: BlobProperties, *, is_confirmed: bool) -> StoreResult:

@@ -32,6 +32,7 @@ from ..errors import (
     Unsupported,
 )
 from ..graph import reports
+from ..graph.invitees import InviteeList, read_list
 from ..graph.reports import MeetingReports, Report, ReportHeader, ReportLocation
 from ..ledger.record import (
     BY_CALL_RECORD,
@@ -45,7 +46,7 @@ from ..ledger.record import (
 )
 from ..messages.signals import Meeting, SignalKind, kind_of
 from ..services import Services
-from ..settings import Settings
+from ..settings import INVITEES, Settings
 from . import backoff
 from .matching import CLOCK_SKEW, Selection
 from .sources import EventSource, MeetingSource, ReportSource, decide_by_organizer, is_channel
@@ -126,6 +127,7 @@ class Attempt:
         self._own: set[str] = set()
         self._is_partial = False  # a report as Graph shows it now
         self._candidates = {each.report_id: each for each in record.candidates}
+        self._unlisted: GraphError | None = None  # why the invitees could not be read this time
         self._other_reports: tuple[ReportLocation, tuple[ReportHeader, ...]] | None = None
         self._is_second_read = record.next is not None and record.next.purpose is Purpose.CONFIRM
         self._source: ReportSource = (
@@ -308,8 +310,10 @@ class Attempt:
                     reports.read_report(self._graph, where, report.id) as full_report,
                 ):
                     self._mark_days(full_report)
+                    place = self._elsewhere(where)
                     with logs.about(requestId=self._graph.request_id):
-                        self._archive.store(full_report, self._elsewhere(where))
+                        invitees = self._invitees if place is where else None
+                        self._archive.store(full_report, place, invitees=invitees)
             except GraphError as failure:
                 logs.warning(
                     "report.skipped",
@@ -385,13 +389,33 @@ class Attempt:
                 self._own.add(report_id)
             with logs.about(requestId=self._graph.request_id):
                 writing = self._archive.store(
-                    report, place, earlier=before.path if before else None, is_confirmed=is_confirmed
+                    report,
+                    place,
+                    earlier=before.path if before else None,
+                    is_confirmed=is_confirmed,
+                    invitees=self._invitees if place is where else None,
                 )
             if not writing.result.is_left or self.meeting.end is None:
                 self.meeting = self._source.complete_from_report(self.meeting, report)
             self._is_partial |= report.is_partial
             self._note_candidate(report, writing.result)
         return StoredReport(report_id, writing.end, writing.name, writing.is_partial)
+
+    @cached_property
+    def _invitees(self) -> InviteeList | None:
+        """Who was invited or registered, read once an attempt; None unless that is kept.
+
+        A report is stored without it too.
+        """
+        if INVITEES not in self._settings.meeting_details:
+            return None
+
+        def read() -> InviteeList:
+            with _faults_as_unavailable():
+                return self._source.list_invitees(self.meeting)
+
+        found, self._unlisted = read_list(read)
+        return found
 
     def _note_candidate(self, report: Report, result: StoreResult) -> None:
         """Remember a smaller reading until an equal one follows, or too many others do."""
@@ -433,6 +457,9 @@ class Attempt:
         for candidate in self._candidates.values():
             at = candidate.at + CONFIRM_CANDIDATE
             due.append(at if at > now else now + CONFIRM_CANDIDATE)
+        if self._unlisted and not any(due):
+            delay = self._handle_failure(self._unlisted).delay
+            due.append(None if delay is None else now + timedelta(seconds=delay))
         return min(filter(None, due), default=None)
 
     def _may_grow(self, report: StoredReport) -> bool:

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors import AccessDenied, NotFound, Refused, Undecided, Unsupported
-from ..graph import events, meetings, reports
+from ..graph import events, invitees, meetings, reports
 from ..graph.client import Graph
+from ..graph.invitees import InviteeList, ListState
 from ..graph.join_urls import parse_join_url
 from ..graph.meeting_details import select_details
 from ..graph.meetings import CallRecord, MeetingCache
@@ -43,6 +44,9 @@ class ReportSource(Protocol):
 
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Complete the facts of the meeting from one of its reports."""
+
+    def list_invitees(self, meeting: Meeting) -> InviteeList:
+        """List who was invited to the meeting, or registered for it."""
 
 
 def decide_by_organizer(meeting: Meeting, settings: Settings) -> Result | None:
@@ -186,6 +190,11 @@ class MeetingSource:
         """Return the meeting unchanged: its times are those of the call."""
         return meeting
 
+    def list_invitees(self, meeting: Meeting) -> InviteeList:
+        """List who was invited, as the online meeting tells that an instance remembers for a day."""
+        found = self.known_meetings.find(self.graph, meeting.organizer_id or "", meeting.join_url or "")
+        return found.invitees or InviteeList(ListState.NOT_SUPPORTED)
+
 
 @dataclass(frozen=True)
 class EventSource:
@@ -235,3 +244,7 @@ class EventSource:
     def complete_from_report(self, meeting: Meeting, report: Report) -> Meeting:
         """Take the times of the session from its report."""
         return replace(meeting, start=report.start, end=report.end, origin=Origin.RECORD)
+
+    def list_invitees(self, meeting: Meeting) -> InviteeList:
+        """List the registrations for the event."""
+        return invitees.list_registrations(self.graph, self._where(meeting).session)

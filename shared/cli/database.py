@@ -27,6 +27,7 @@ from .. import times
 from ..archive.reports import Archive
 from ..days.manifests import Manifest, Manifests, TableFile, index_lines
 from ..errors import AttendanceError
+from ..graph.invitees import InviteeList
 from ..storage.blobs import is_container_missing
 from ..tables import rows
 from ..tables.columns import BOOLEAN, COLUMNS, DOUBLE, LONG, MEETING, PERSON, STRING, TIMESTAMP, Table
@@ -46,10 +47,12 @@ _TYPES = {
     BOOLEAN: "BOOLEAN",
     TIMESTAMP: "TIMESTAMPTZ",
 }
-_ROWS: dict[Table, Callable[[Mapping[str, Any], Mapping[str, Any], str], Iterable[Mapping[str, Any]]]] = {
-    Table.MEETINGS: lambda report, line, _: [rows.report_row(report, line)],
-    Table.ATTENDEES: rows.attendee_rows,
-    Table.ENGAGEMENTS: rows.engagement_rows,
+type _Row = Mapping[str, Any]
+_ROWS: dict[Table, Callable[[_Row, _Row, InviteeList | None, str], Iterable[_Row]]] = {
+    Table.MEETINGS: lambda report, line, _, __: [rows.report_row(report, line)],
+    Table.ATTENDEES: lambda report, line, _, tenant: rows.attendee_rows(report, line, tenant),
+    Table.ENGAGEMENTS: lambda report, line, _, tenant: rows.engagement_rows(report, line, tenant),
+    Table.INVITEES: rows.invitee_rows,
 }
 
 
@@ -228,9 +231,9 @@ def _write_rows(container: ContainerClient, day: date, folder: Path, tenant_id: 
     written = {"revision": 0, "writtenAt": times.text(times.now())}
     drafts = {table: _file(folder, table, day, "rows.jsonl").open("wb") for table in _ROWS}
     try:
-        for report, content in read_bodies(container, reports):
+        for report, content, invitees in read_bodies(container, reports):
             for table, make_rows in _ROWS.items():
-                for row in make_rows(content, lines[report.id], tenant_id):
+                for row in make_rows(content, lines[report.id], invitees, tenant_id):
                     drafts[table].write(
                         json.dumps({"date": day.isoformat(), **row, **written}).encode() + b"\n"
                     )

@@ -11,11 +11,13 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient
 
+from ..archive.invitees import read_invitees
 from ..archive.reports import Archive, ReportSummary, report_name
 from ..days.manifests import Manifest, index_line
 from ..errors import AttendanceError
+from ..graph.invitees import InviteeList
 from ..graph.verbatim_json import MAX_INTEGER_DIGITS
-from ..storage.blobs import get_blob
+from ..storage.blobs import Blob, get_blob
 
 THREADS = 16
 AHEAD = 4  # batches of THREADS in memory at most
@@ -42,18 +44,22 @@ def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[t
 
 def read_bodies(
     container: ContainerClient, reports: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[ReportSummary, dict[str, Any]]]:
-    """Read reports in parallel and yield them in order; deleted ones are skipped.
+) -> Iterator[tuple[ReportSummary, dict[str, Any], InviteeList | None]]:
+    """Read reports and their lists of invitees in parallel and yield them in order; deleted ones are skipped.
 
     Raises AttendanceError for a report that is not a JSON object.
     """
+
+    def read(report: ReportSummary) -> tuple[Blob | None, InviteeList | None]:
+        blob = get_blob(container, report.name)
+        return blob, read_invitees(container, report.name, blob.metadata) if blob else None
+
     with ThreadPoolExecutor(THREADS) as threads:
         for batch in itertools.batched(reports, THREADS * AHEAD, strict=False):
-            blobs = threads.map(lambda each: get_blob(container, each.name), batch)
-            for report, blob in zip(batch, blobs, strict=True):
+            for report, (blob, invitees) in zip(batch, threads.map(read, batch), strict=True):
                 done(1)
                 if blob is not None:
-                    yield report, parse_report(blob.body, report.name)
+                    yield report, parse_report(blob.body, report.name), invitees
 
 
 def parse_report(body: bytes, name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from .. import logs, times
+from ..archive.attribution import INVITEES_COUNT, INVITEES_SHA256, INVITEES_STATE
 from ..archive.reports import PARTIAL, STORED, Archive, ReportSummary
 from ..errors import NotOurMessage
 from ..graph import verbatim_json
@@ -513,14 +514,21 @@ def index_line(report: ReportSummary) -> bytes:
         "start": get("start"),
         "end": get("end"),
         "stored": times.optional_text(times.possible(get(STORED))),
-        "participants": int(get("participants", "")) if get("participants", "").isdecimal() else None,
+        "participants": _count(get("participants")),
         "partial": PARTIAL in report.metadata,
         "subject": details.subject,
         "scheduledStart": times.optional_text(details.scheduled_start),
         "scheduledEnd": times.optional_text(details.scheduled_end),
         "threadId": details.thread_id,
         "meetingType": details.meeting_type,
+        "invitees": _count(get(INVITEES_COUNT)),
+        "inviteesState": get(INVITEES_STATE),
+        "inviteesSha256": get(INVITEES_SHA256),
         "erased": ERASED in report.metadata,
         "sessionIndex": None,
     }
     return verbatim_json.dumps(content) + b"\n"
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None

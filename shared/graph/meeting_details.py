@@ -19,12 +19,12 @@ from ..errors import NotOurMessage
 from ..messages import codec
 from ..messages.signals import MeetingDetails
 from ..settings import SCHEDULE, SUBJECT
+from .windows_zones import find_zone
 
 MAX_SUBJECT = 1_200  # bytes of UTF-8; Teams takes 255 characters
 MAX_ID = 400
 MAX_TYPE = 64
 NO_DETAILS = MeetingDetails()
-_UTC = frozenset({"utc", "etc/utc", "gmt", "etc/gmt"})
 
 
 def parse_details(item: Mapping[str, Any]) -> MeetingDetails:
@@ -78,13 +78,19 @@ def _text(value: object, most: int) -> str | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """A time, also as dateTimeTimeZone in UTC.
+    """A time, also as dateTimeTimeZone in a zone that is known.
 
-    The other zones have Windows names, which nothing here can read.
+    Of an hour that comes twice, when clocks are set back, the first is meant.
     """
     if isinstance(value, dict):
-        zone, value = value.get("timeZone"), value.get("dateTime")
-        if not isinstance(zone, str) or zone.lower() not in _UTC:
+        name, value = value.get("timeZone"), value.get("dateTime")
+        zone = find_zone(name) if isinstance(name, str) else None
+        if zone is None or not isinstance(value, str):
+            return None
+        try:
+            there = datetime.fromisoformat(value)
+            value = (there if there.tzinfo else there.replace(tzinfo=zone)).isoformat()
+        except ValueError:
             return None
     moment = times.possible(value)
     return moment.replace(microsecond=0) if moment else None

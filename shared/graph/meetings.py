@@ -11,16 +11,19 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from .. import times
 from ..errors import GraphError, NotFound, Refused, Unavailable
 from ..messages.signals import MeetingDetails
 from .client import Graph, is_segment, page_items, segment
+from .invitees import InviteeList, parse_participants
 from .join_urls import parse_guid, parse_join_url
 from .meeting_details import parse_details
 
 MAX_CACHED = 2_000  # meetings, about 3 MB
+MAX_CACHED_INVITEES = 40_000  # of all cached meetings, about 15 MB
 MAX_AGE = timedelta(days=1)  # of a cached meeting, whose subject and schedule can change
 BETWEEN_PEOPLE = "peertopeer"  # the type of a call record, in lower case
 
@@ -86,13 +89,16 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
 
 @dataclass(frozen=True)
 class OnlineMeeting:
-    """The id of an online meeting, and its details."""
+    """The id of an online meeting, its details, and who was invited, if that was asked for."""
 
     id: str
     details: MeetingDetails
+    invitees: InviteeList | None = None
 
 
-def find_online_meeting(graph: Graph, organizer_id: str, join_url: str) -> OnlineMeeting:
+def find_online_meeting(
+    graph: Graph, organizer_id: str, join_url: str, *, with_invitees: bool = False
+) -> OnlineMeeting:
     """Return the organizer's meeting with this join URL.
 
     A short link which is not found by its URL is looked up once more by its digits. Permission:
@@ -100,31 +106,30 @@ def find_online_meeting(graph: Graph, organizer_id: str, join_url: str) -> Onlin
     does not know the digits, so that a retry will not help, and other GraphErrors.
     """
     quoted = join_url.replace("'", "''")
+    find = partial(_find_meeting, graph, organizer_id, with_invitees=with_invitees)
     try:
-        return _find_meeting(graph, organizer_id, f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
+        return find(f"JoinWebUrl eq '{quoted}'", "find meeting by join URL")
     except (Refused, NotFound) as failure:
         digits, by_url = parse_join_url(join_url).join_meeting_id, failure
     if digits is None:
         raise _as_error(NotFound, by_url)
-    operation = "find meeting by meeting id"
     try:
-        return _find_meeting(
-            graph, organizer_id, f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", operation
-        )
+        return find(f"joinMeetingIdSettings/joinMeetingId eq '{digits}'", "find meeting by meeting id")
     except (Refused, NotFound) as failure:
         raise _as_error(type(by_url), failure) from None
 
 
 class MeetingCache:
-    """Least-recently-used cache of online meetings. Thread-safe.
+    """Least-recently-used cache of online meetings, perhaps `with_invitees`. Thread-safe.
 
     The sessions of a series share a join URL and so cost one look-up a day. If the look-up of a cached meeting fails,
     it is used for another day: its id is as good as before.
     """
 
-    def __init__(self, size: int = MAX_CACHED) -> None:
+    def __init__(self, size: int = MAX_CACHED, *, with_invitees: bool = False) -> None:
         self._meetings: OrderedDict[tuple[str, str], tuple[OnlineMeeting, datetime]] = OrderedDict()
-        self._size = size
+        self._size, self._with_invitees = size, with_invitees
+        self._invitees = 0  # of all meetings
         self._lock = threading.Lock()
 
     def find(self, graph: Graph, organizer_id: str, join_url: str) -> OnlineMeeting:
@@ -138,21 +143,27 @@ class MeetingCache:
                     return cached
                 self._meetings[key] = cached, now
         try:
-            meeting = find_online_meeting(graph, organizer_id, join_url)
+            meeting = find_online_meeting(graph, organizer_id, join_url, with_invitees=self._with_invitees)
         except GraphError:
             if cached is None:
                 raise
             return cached
         with self._lock:
+            self._drop(key)
             self._meetings[key] = meeting, now
-            if len(self._meetings) > self._size:
-                self._meetings.popitem(last=False)
+            self._invitees += _count_invitees(meeting)
+            while len(self._meetings) > self._size or self._invitees > MAX_CACHED_INVITEES:
+                self._drop(next(iter(self._meetings)))
         return meeting
 
     def forget(self, organizer_id: str, join_url: str) -> None:
         """Drop a meeting that Graph does not know or refuses."""
         with self._lock:
-            self._meetings.pop((organizer_id, join_url), None)
+            self._drop((organizer_id, join_url))
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        dropped, _ = self._meetings.pop(key, (None, None))
+        self._invitees -= _count_invitees(dropped)
 
 
 def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
@@ -171,7 +182,13 @@ def _as_error[E: GraphError](kind: type[E], failure: GraphError) -> E:
     )
 
 
-def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: str) -> OnlineMeeting:
+def _count_invitees(meeting: OnlineMeeting | None) -> int:
+    return len(meeting.invitees.invitees) if meeting and meeting.invitees else 0
+
+
+def _find_meeting(
+    graph: Graph, organizer_id: str, condition: str, operation: str, *, with_invitees: bool
+) -> OnlineMeeting:
     path = f"users/{segment(organizer_id)}/onlineMeetings?$filter={segment(condition)}"
     found = page_items(graph.get(path, operation), operation)
     if not found:
@@ -179,7 +196,8 @@ def _find_meeting(graph: Graph, organizer_id: str, condition: str, operation: st
     for each in found:
         meeting_id = each.get("id") if isinstance(each, dict) else None
         if is_segment(meeting_id):
-            return OnlineMeeting(meeting_id, parse_details(each))
+            invitees = parse_participants(each) if with_invitees else None
+            return OnlineMeeting(meeting_id, parse_details(each), invitees)
     raise Unavailable(operation, "the meeting has no id", status=200)
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph import report_json, verbatim_json
+from ..graph.invitees import Invitee, InviteeList
 from ..graph.meeting_details import decode_details, encode_details
 from ..graph.report_json import RECORDS
 from ..messages.signals import MeetingDetails
 from .erasures import ERASED, ErasedPeople
-from .identifiers import names, quotes, tokens_of_record
+from .identifiers import id_token, name_token, names, quotes, tokens_of_record
 
 MARK = {ERASED: "true"}  # metadata of a blob from which someone was erased
 ORGANIZER, ATTENDEE, QUOTED = "organizer", "attendee", "quoted in the subject"
@@ -39,10 +40,15 @@ class RedactedReport:
     sha256: str
 
 
-def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], who: Container[str]) -> list[str]:
-    """What the person is in a report: organizer, attendee, quoted in the subject.
+def find_roles(
+    report: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    who: Container[str],
+    invitees: InviteeList | None = None,
+) -> list[str]:
+    """What the person is in a report: organizer, attendee, quoted in the subject, invited, registered.
 
-    `metadata` are the blob's.
+    `metadata` are the blob's, and `invitees` those that it names.
     """
     details = decode_details(metadata.get(_DETAILS))
     roles = {
@@ -50,7 +56,8 @@ def find_roles(report: Mapping[str, Any], metadata: Mapping[str, str], who: Cont
         ATTENDEE: any(attended(each, who) for each in _records(report)),
         QUOTED: redact_details(details, who) is not details,
     }
-    return [role for role, is_found in roles.items() if is_found]
+    listed = {str(each.kind) for each in invitees.invitees if is_invitee(each, who)} if invitees else set()
+    return [role for role, is_found in roles.items() if is_found] + sorted(listed)
 
 
 def is_organizer(metadata: Mapping[str, str], who: Container[str]) -> bool:
@@ -61,6 +68,25 @@ def is_organizer(metadata: Mapping[str, str], who: Container[str]) -> bool:
 def attended(record: object, who: Container[str]) -> bool:
     """Whether an attendance record is of the person."""
     return isinstance(record, dict) and any(token in who for token in tokens_of_record(record))
+
+
+def is_invitee(invitee: Invitee, who: Container[str]) -> bool:
+    """Whether somebody who was invited or registered is the person."""
+    ids = (invitee.person_id, invitee.email_address, invitee.registration_id)
+    tokens = [*map(id_token, filter(None, ids)), *map(name_token, filter(None, [invitee.display_name]))]
+    return any(token in who for token in tokens)
+
+
+def redact_invitees(found: InviteeList, who: Container[str]) -> InviteeList:
+    """The list with nothing but kind, role and status of the person.
+
+    The same one where it does not have the person.
+    """
+    left = [
+        Invitee(each.kind, role=each.role, status=each.status) if is_invitee(each, who) else each
+        for each in found.invitees
+    ]
+    return found if tuple(left) == found.invitees else replace(found, invitees=tuple(left))
 
 
 def redact_metadata(metadata: Mapping[str, str], who: Container[str]) -> dict[str, str]:

@@ -16,11 +16,12 @@ type Columns = dict[str, Any]
 
 
 class Table(StrEnum):
-    """A row per report; per attendance record and report; per engagement."""
+    """A row per report; per attendance record and report; per engagement; per invitee or registration and report."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
     ENGAGEMENTS = "engagements"
+    INVITEES = "invitees"
 
 
 MEETING: Columns = {
@@ -51,15 +52,27 @@ ENGAGEMENT: Columns = {
     **dict.fromkeys(("engagementType", "engagementSubType"), STRING),
     "dateTime": TIMESTAMP,
 }
+INVITEE: Columns = {
+    "inviteeNumber": LONG,
+    **dict.fromkeys(("kind", "personKey", "personId", "displayName", "tenantId", "emailAddress"), STRING),
+    "isExternal": BOOLEAN,
+    **dict.fromkeys(("role", "registrationId", "registrationStatus"), STRING),
+    **dict.fromkeys(("registeredAt", "canceledAt"), TIMESTAMP),
+    "attended": BOOLEAN,
+    **dict.fromkeys(("recordNumber", "netSeconds"), LONG),
+    "listComplete": BOOLEAN,
+}
 WRITTEN: Columns = {"revision": LONG, "writtenAt": TIMESTAMP}
 COLUMNS: dict[Table, Columns] = {
     Table.MEETINGS: {**MEETING, "records": LONG, **WRITTEN},
     Table.ATTENDEES: {**MEETING, **PERSON, **ATTENDANCE, "intervals": [INTERVAL], **WRITTEN},
     Table.ENGAGEMENTS: {**MEETING, **PERSON, **ENGAGEMENT, **WRITTEN},
+    Table.INVITEES: {**MEETING, **INVITEE, **WRITTEN},
 }
 # With `date`, no two rows of a table are equal in these.
 KEYS: dict[Table, tuple[str, ...]] = {
     Table.MEETINGS: ("reportId",),
     Table.ATTENDEES: ("reportId", "recordNumber"),
     Table.ENGAGEMENTS: ("reportId", "recordNumber", "engagement"),
+    Table.INVITEES: ("reportId", "inviteeNumber"),
 }

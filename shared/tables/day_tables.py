@@ -1,4 +1,4 @@
-"""Tables of sealed days: meetings, attendees and engagements as Parquet files that never change.
+"""Tables of sealed days: meetings, attendees, engagements and invitees as Parquet files that never change.
 
 They save analysts from opening a million small files. When a day is sealed, its index is cut into parts. Each part is
 one message on `upkeep`, so the work scales out with the app, and memory holds one part.
@@ -32,12 +32,16 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from .. import logs, times
+from ..archive.attribution import INVITEES_SHA256
+from ..archive.invitees import read_invitees
+from ..archive.reports import Archive
 from ..days.manifests import Manifest, Manifests, TableFile, index_name, split_lines
 from ..errors import NotAsIndexed
+from ..graph.invitees import InviteeList
 from ..messages.tasks import WriteDaily
 from ..privacy.erasures import NO_ERASURES, ErasureList
-from ..privacy.redact import redact_line, redact_report
-from ..storage.blobs import delete_blob, get_blob, is_container_missing, put_blob
+from ..privacy.redact import redact_invitees, redact_line, redact_report
+from ..storage.blobs import Blob, delete_blob, get_blob, is_container_missing, put_blob
 from ..storage.names import day_folder
 from . import rows
 from .columns import COLUMNS, SCHEMA_VERSION, Table
@@ -46,6 +50,7 @@ from .parquet import write_parquet
 PART_BYTES = 64 * 1024 * 1024  # of reports per part, at most
 PART_REPORTS = 5_000
 USUAL_BYTES, USUAL_REPORTS = PART_BYTES // 2, PART_REPORTS // 2  # after which a part ends on average
+INVITEE_BYTES = 500
 THREADS = 8
 SPOOL_BYTES = 4 * 1024 * 1024
 GRACE = timedelta(days=1)  # for readers of files that no manifest names any more
@@ -56,6 +61,7 @@ _WRITING = threading.Lock()  # one part at a time per instance, to limit memory
 
 
 type _Files = dict[Table, dict[str, BlobProperties]]
+type _Indexed = tuple[dict[str, Any], dict[str, Any], InviteeList | None]
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ class DayTables:
         return self._manifests.name_tables(manifest, named)
 
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
-        """Delete the files that no manifest has named for a day.
+        """Delete the files that no manifest has named for a day, and lists of invitees that no report names.
 
         Return whether none is left, or the tables are not of this `version` any more. With `at_once`, delete all that
         were written for an earlier version.
@@ -141,7 +147,8 @@ class DayTables:
         manifest = self._manifests.read(day)
         if manifest is None or version not in (None, manifest.tables.version):
             return True  # retention deletes tables too; a later version has its own time
-        named, now, is_clean = manifest.tables.paths, times.now(), True
+        named, now = manifest.tables.paths, times.now()
+        is_clean = Archive(self._container).clean_invitees(day, now - GRACE)
         for blob in (blob for files in self._files(day).values() for blob in files.values()):
             if blob.name in named:
                 continue
@@ -198,20 +205,22 @@ class DayTables:
         written = {"revision": manifest.revision, "writtenAt": times.text(times.now())}
         with ExitStack() as stack:
             drafts = {table: stack.enter_context(_Draft()) for table in Table}
-            for report, line in self._reports(lines):
+            for report, line, invitees in self._reports(lines):
                 drafts[Table.MEETINGS].add(rows.report_row(report, line) | written)
                 for row in rows.attendee_rows(report, line, self._tenant_id):
                     drafts[Table.ATTENDEES].add(row | written)
                 for row in rows.engagement_rows(report, line, self._tenant_id):
                     drafts[Table.ENGAGEMENTS].add(row | written)
+                for row in rows.invitee_rows(report, line, invitees, self._tenant_id):
+                    drafts[Table.INVITEES].add(row | written)
             common = {
                 "index": part.index,
                 "source": source,
                 "version": str(manifest.tables.version),
                 "schemaversion": str(SCHEMA_VERSION),
             }
-            for table in (Table.ENGAGEMENTS, Table.ATTENDEES):
-                if drafts[table].rows:
+            for table in Table:
+                if table is not Table.MEETINGS and drafts[table].rows:
                     common[table] = self._put(part, table, drafts[table], common)
             self._put(part, Table.MEETINGS, drafts[Table.MEETINGS], common)
 
@@ -242,30 +251,40 @@ class DayTables:
         )
         return name
 
-    def _reports(self, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Yield reports and their lines, without persons who are erased.
+    def _reports(self, lines: Iterable[bytes]) -> Iterator[_Indexed]:
+        """Yield reports, their lines and their lists of invitees, without persons who are erased.
 
         Raises NotAsIndexed.
         """
         with ThreadPoolExecutor(THREADS) as threads:
             for batch in itertools.batched(map(json.loads, lines), THREADS, strict=False):
-                blobs = threads.map(lambda line: get_blob(self._container, line["path"]), batch)
-                for line, blob in zip(batch, blobs, strict=True):
-                    if blob is None or blob.metadata.get("sha256") != line["sha256"]:
-                        raise NotAsIndexed(line["path"])
+                for line, (blob, invitees) in zip(batch, threads.map(self._read, batch), strict=True):
                     report = _parse_report(blob.body)
                     if report is None:
                         logs.warning("tables.unreadable", report=line["id"], path=line["path"])
-                    yield self._redact(report or {}, line)
+                    yield self._redact(report or {}, line, invitees)
 
-    def _redact(self, report: dict[str, Any], line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A report and its line without those who are erased: it may have been read before that."""
+    def _read(self, line: dict[str, Any]) -> tuple[Blob, InviteeList | None]:
+        """Read a report and its list of invitees. Raises NotAsIndexed."""
+        blob = get_blob(self._container, line["path"])
+        if blob is None or blob.metadata.get("sha256") != line["sha256"]:
+            raise NotAsIndexed(line["path"])
+        if blob.metadata.get(INVITEES_SHA256) != line.get("inviteesSha256"):
+            raise NotAsIndexed(line["path"])
+        return blob, read_invitees(self._container, line["path"], blob.metadata)
+
+    def _redact(self, report: dict[str, Any], line: dict[str, Any], invitees: InviteeList | None) -> _Indexed:
+        """The same without those who are erased: it may have been read before that."""
         end = times.parse(line.get("end"))
         people = self._erasures().people(end) if end else None
         if people is None:
-            return report, line
+            return report, line, invitees
         redacted = redact_report(report, people)
-        return json.loads(redacted.body) if redacted else report, redact_line(line, people)
+        return (
+            json.loads(redacted.body) if redacted else report,
+            redact_line(line, people),
+            redact_invitees(invitees, people) if invitees else None,
+        )
 
 
 class _Draft:
@@ -310,19 +329,25 @@ def cut_parts(lines: Iterable[bytes]) -> Iterator[Cut]:
 
     for line in lines:
         report = json.loads(line)
-        if part and (reports == PART_REPORTS or size + report["bytes"] > PART_BYTES):
+        weight = _weight(report)
+        if part and (reports == PART_REPORTS or size + weight > PART_BYTES):
             yield cut()
         part.append(line)
-        reports, size = reports + 1, size + report["bytes"]
+        reports, size = reports + 1, size + weight
         if _ends_part(report):
             yield cut()
     if part:
         yield cut()
 
 
+def _weight(line: Mapping[str, Any]) -> int:
+    """Bytes of a report, and of its list of invitees as if each were a record."""
+    return int(line["bytes"]) + INVITEE_BYTES * int(line.get("invitees") or 0)
+
+
 def _ends_part(line: Mapping[str, Any]) -> bool:
     """Whether a part ends with this report, as chance has it, which is a hash of the path."""
-    chance = max(1 / USUAL_REPORTS, line["bytes"] / USUAL_BYTES)
+    chance = max(1 / USUAL_REPORTS, _weight(line) / USUAL_BYTES)
     return bool(zlib.crc32(line["path"].encode()) < chance * (1 << 32))
 
 

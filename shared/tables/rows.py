@@ -1,4 +1,4 @@
-"""Turn a report into rows: per meeting, per attendee, per attendance interval, per engagement.
+"""Turn a report into rows: per meeting, attendee, attendance interval, engagement, invitee.
 
 Every row has every column (`columns`), and a value without its documented shape is null. Here are the definitions that
 everybody shares: who a person is, how long somebody attended, who came late. Source:
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .. import times
+from ..graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from ..settings import GUID
 
 RECORDS = "attendanceRecords"
@@ -59,16 +60,15 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id:
     held = _span(common["meetingStart"], common["meetingEnd"])
     scheduled = _span(common["scheduledStart"], common["scheduledEnd"])
     for number, record in enumerate(_objects(report.get(RECORDS))):
-        intervals = [_interval_columns(each) for each in _objects(record.get("attendanceIntervals"))]
-        spans = [span for each in intervals if (span := _span(each["join"], each["leave"]))]
-        presence = _merge_spans(spans)
+        intervals = _intervals(record)
+        presence = _presence(intervals)
         first = min((each["join"] for each in intervals if each["join"]), default=None)
         last = max((each["leave"] for each in intervals if each["leave"]), default=None)
         yield {
             **common,
             **_person_columns(number, record, tenant_id),
             "attendedSeconds": _whole_number(record.get("totalAttendanceInSeconds")),
-            "netSeconds": round(_length(presence).total_seconds()) if presence else None,
+            "netSeconds": _net_seconds(presence),
             "attendedShare": _share(presence, held),
             "attendedShareOfSchedule": _share(presence, scheduled),
             "firstJoin": first,
@@ -77,15 +77,6 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id:
             "leftEarlySeconds": _seconds_after(scheduled[1], last) if last and scheduled else None,
             "intervals": intervals,
         }
-
-
-def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:
-    """Yield one row per attendance interval, joined with person and meeting."""
-    common = meeting_row(report, line)
-    for number, record in enumerate(_objects(report.get(RECORDS))):
-        person = _person_columns(number, record, tenant_id)
-        for interval, each in enumerate(_objects(record.get("attendanceIntervals"))):
-            yield {**common, **person, "interval": interval, **_interval_columns(each)}
 
 
 def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:
@@ -104,6 +95,68 @@ def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_i
             }
 
 
+def invitee_rows(
+    report: Mapping[str, Any], line: Mapping[str, Any], found: InviteeList | None, tenant_id: str = ""
+) -> Iterator[Row]:
+    """Yield one row per person who was invited or registered, with the meeting and the attendance.
+
+    `attended` is null for whom the report cannot decide: nothing identifies the invitee, an invited address without an
+    object id may be a group's, or records may be missing.
+    """
+    if not found or not found.invitees:
+        return
+    common, records = meeting_row(report, line), _objects(report.get(RECORDS))
+    by_id = _records_by_id(records)
+    has_all = isinstance(report.get(RECORDS), list) and not common["partial"]
+    for number, each in enumerate(found.invitees):
+        ids = _invitee_ids(each)
+        matching = next((by_id[name] for name in ids if name in by_id), [])
+        is_decidable = has_all and bool(each.person_id or (ids and each.kind is InviteeKind.REGISTERED))
+        stays = [stay for record in matching for stay in _intervals(records[record])]
+        yield {
+            **common,
+            "inviteeNumber": number,
+            "kind": each.kind,
+            "personKey": _person_key(each.person_id, each.email_address),
+            "personId": _text(each.person_id),
+            "displayName": _text(each.display_name),
+            "tenantId": _text(each.tenant_id),
+            "emailAddress": _text(each.email_address),
+            "isExternal": _is_external(each.tenant_id, tenant_id),
+            "role": _text(each.role),
+            "registrationId": _text(each.registration_id),
+            "registrationStatus": _text(each.status),
+            "registeredAt": times.optional_text(each.registered_at),
+            "canceledAt": times.optional_text(each.canceled_at),
+            "attended": True if matching else False if is_decidable else None,
+            "recordNumber": matching[0] if matching else None,
+            "netSeconds": _net_seconds(_presence(stays)),
+            "listComplete": found.state is ListState.COMPLETE,
+        }
+
+
+def _records_by_id(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[int]]:
+    """The numbers of the records that have a registration, an object id or an address."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for number, record in enumerate(records):
+        _, identity = _find_identity(record.get("identity"))
+        ids = record.get("registrationId"), identity.get("id"), record.get("emailAddress")
+        for name in _named_ids(*ids):
+            found.setdefault(name, []).append(number)
+    return found
+
+
+def _invitee_ids(invitee: Invitee) -> list[tuple[str, str]]:
+    return _named_ids(invitee.registration_id, invitee.person_id, invitee.email_address)
+
+
+def _named_ids(registration: object, person: object, address: object) -> list[tuple[str, str]]:
+    """These ids as far as they are known, in the order in which they are compared, each in one form."""
+    values = {"registration": registration, "person": person, "address": address}
+    texts = {name: (_text(value) or "").strip().lower() for name, value in values.items()}
+    return [(name, text) for name, text in texts.items() if text]
+
+
 def _person_columns(number: int, record: Mapping[str, Any], tenant_id: str) -> Row:
     """Return the columns about the person.
 
@@ -115,21 +168,31 @@ def _person_columns(number: int, record: Mapping[str, Any], tenant_id: str) -> R
     if not name and person_id and ("phone" in kind_text or person_id.startswith("+")):
         name = person_id
     address, tenant = _text(record.get("emailAddress")) or None, _text(identity.get("tenantId")) or None
-    is_user = bool(person_id and GUID.match(person_id)) and not any(each in kind_text for each in _NO_PERSON)
-    key = person_id if is_user else address and address.strip()
+    is_person = not any(each in kind_text for each in _NO_PERSON)
     return {
         "recordNumber": number,
         "recordId": _text(record.get("id")),
-        "personKey": key.lower() if key else None,
+        "personKey": _person_key(person_id if is_person else None, address),
         "personId": person_id,
         "displayName": name,
         "tenantId": tenant,
         "identityType": kind,
         "emailAddress": address,
-        "isExternal": tenant.lower() != tenant_id.lower() if tenant and tenant_id else None,
+        "isExternal": _is_external(tenant, tenant_id),
         "role": _text(record.get("role")),
         "registrationId": _text(record.get("registrationId")),
     }
+
+
+def _person_key(person_id: str | None, address: str | None) -> str | None:
+    """Who it is: the object id of a user, else the address."""
+    is_user = bool(person_id and GUID.match(person_id))
+    key = _text(person_id if is_user else address and address.strip())
+    return key.lower() if key else None
+
+
+def _is_external(tenant: str | None, tenant_id: str) -> bool | None:
+    return tenant.lower() != tenant_id.lower() if tenant and tenant_id else None
 
 
 def _find_identity(value: object) -> tuple[str | None, Mapping[str, Any]]:
@@ -146,6 +209,10 @@ def _find_identity(value: object) -> tuple[str | None, Mapping[str, Any]]:
     key, identity = next(telling, found[0])
     kind = _text(identity.get("@odata.type"))
     return kind.removeprefix(_TYPE) if kind else _text(key), identity
+
+
+def _intervals(record: Mapping[str, Any]) -> list[Row]:
+    return [_interval_columns(each) for each in _objects(record.get("attendanceIntervals"))]
 
 
 def _interval_columns(interval: Mapping[str, Any]) -> Row:
@@ -170,6 +237,15 @@ def _span(start: str | None, end: str | None) -> Span | None:
         return None
     span = datetime.fromisoformat(start), datetime.fromisoformat(end)
     return span if span[0] < span[1] else None
+
+
+def _presence(intervals: Sequence[Row]) -> list[Span]:
+    """When somebody was there, of stays that have both times."""
+    return _merge_spans([span for each in intervals if (span := _span(each["join"], each["leave"]))])
+
+
+def _net_seconds(presence: Sequence[Span]) -> int | None:
+    return round(_length(presence).total_seconds()) if presence else None
 
 
 def _merge_spans(spans: Sequence[Span]) -> list[Span]:

@@ -19,17 +19,20 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, RevisionReason
+from shared.archive.invitees import invitees_name
+from shared.days.manifests import Manifest, Manifests, RevisionReason, Tables
 from shared.graph import reports
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import Result
+from shared.settings import INVITEES, SUBJECT
 from shared.tables import day_tables
 from shared.tables.columns import KEYS, Table
 from tests.support.blobs import Blob
 from tests.support.doubles import meeting_id
 from tests.support.erasing import erase
 from tests.support.parquet import files_of, read_table, rows_of
-from tests.support.simulated_app import DAY, HOUR, NOW, App, call, crash, running
+from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, call, crash, running
 
 PEOPLE = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
 FIRST = NOW.date()
@@ -65,8 +68,9 @@ class Consumer:
     source: Random
     reports: dict[str, list[Any]] = field(default_factory=dict)  # records by the sha256 of the report
     indexes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # lines by the sha256 of the index
+    lists: dict[str, list[Any]] = field(default_factory=dict)  # of invitees, by the sha256 of the list
     files: dict[str, bytes] = field(default_factory=dict)
-    seen: set[tuple[date, int]] = field(default_factory=set)  # revisions that were read
+    seen: dict[tuple[date, int], Tables] = field(default_factory=dict)  # by day and version
     readers: list[Reader] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
@@ -74,6 +78,8 @@ class Consumer:
         """Look at a change in the container."""
         if after and name.startswith("reports/"):
             self.reports[after.metadata["sha256"]] = json.loads(after.body)["attendanceRecords"]
+        if after and name.startswith("invitees/"):
+            self.lists[hashlib.sha256(after.body).hexdigest()] = json.loads(after.body).get("invitees", [])
         if after and name.endswith("reports.jsonl"):
             lines = [json.loads(line) for line in after.body.splitlines()]
             self.indexes[after.metadata["sha256"]] = lines
@@ -98,14 +104,22 @@ class Consumer:
                     yield manifest
 
     def read_days(self) -> None:
-        """Every file that a manifest names is there, and the tables are exactly of the index of their revision."""
+        """Every file that a manifest names is there, and the tables are exactly of their index."""
         for manifest in self.manifests():
-            for each in manifest.tables.paths:
+            day, tables = manifest.day, manifest.tables
+            for each in tables.paths:
                 self.check(each in self.app.container.blobs, f"{each} is named and gone")
-            if not manifest.has_tables or (manifest.day, manifest.revision) in self.seen:
-                continue
-            self.seen.add((manifest.day, manifest.revision))
-            self.check_exact(manifest)
+            if manifest.has_tables:
+                self.check(tables.index == manifest.index, f"tables of {day} are not of their revision")
+            if known := self.seen.get((day, tables.version)):
+                same = replace(tables, revision=0) == replace(known, revision=0)
+                self.check(same, f"tables of {day} have changed within a version")
+            else:
+                latest = max((version for each, version in self.seen if each == day), default=0)
+                self.check(latest <= tables.version, f"versions of {day} go back")
+                self.seen[day, tables.version] = tables
+                if tables.paths:
+                    self.check_exact(manifest)
 
     def check_exact(self, manifest: Manifest) -> None:
         lines = self.indexes[manifest.tables.index]
@@ -127,9 +141,8 @@ class Consumer:
             )
         meetings = [(row["reportId"], row["records"], row["subject"]) for row in found[Table.MEETINGS]]
         wanted = [(line["id"], len(self.reports[line["sha256"]]), line["subject"]) for line in lines]
-        self.check(
-            meetings == wanted, f"meetings of {manifest.day} at {manifest.revision} are not of its index"
-        )
+        state = f"{manifest.day} at version {manifest.tables.version}"
+        self.check(meetings == wanted, f"meetings of {state} are not of its index")
         attended = [
             (row["reportId"], row["recordNumber"], row["recordId"], row["attendedSeconds"])
             for row in found[Table.ATTENDEES]
@@ -139,13 +152,19 @@ class Consumer:
             for line in lines
             for number, each in enumerate(self.reports[line["sha256"]])
         ]
-        self.check(
-            attended == truth, f"attendees of {manifest.day} at {manifest.revision} are not of its index"
-        )
+        self.check(attended == truth, f"attendees of {state} are not of its index")
+
+        invited = [(row["reportId"], row["inviteeNumber"], row["personId"]) for row in found[Table.INVITEES]]
+        listed = [
+            (line["id"], number, each.get("personId"))
+            for line in lines
+            for number, each in enumerate(self.lists.get(line["inviteesSha256"], []))
+        ]
+        self.check(invited == listed, f"invitees of {state} are not of its index")
 
     def advance_readers(self) -> None:
         """Let readers begin and go on. Within a day, a file may be gone only after an erasure."""
-        whole = [each for each in self.manifests() if each.has_tables and each.tables.paths]
+        whole = [each for each in self.manifests() if each.tables.paths]
         if whole and len(self.readers) < READERS and self.source.random() < PACE:
             manifest = self.source.choice(whole)
             paths = sorted(manifest.tables.paths)
@@ -156,9 +175,8 @@ class Consumer:
                 self.readers.remove(reader)
             elif self.source.random() < PACE and (path := reader.left.pop()) not in self.app.container.blobs:
                 now = next(each for each in self.manifests() if each.day == reader.manifest.day)
-                self.check(
-                    now.revision > reader.manifest.revision, f"{path} is gone and there is nothing newer"
-                )
+                is_newer = now.tables.version > reader.manifest.tables.version
+                self.check(is_newer, f"{path} is gone and there is nothing newer")
                 self.check(
                     str(now.day) in {each["date"] for each in feed(self.app)}, f"{path} is gone too early"
                 )
@@ -189,12 +207,13 @@ def add_meeting(app: App, source: Random, number: int) -> None:
         changed = {"totalParticipantCount": len(people), "meetingEndDateTime": end.isoformat()}
         readings.append((since, {**report, **changed, "attendanceRecords": [record(p, 20) for p in people]}))
     subject = source.choice([None, "Fire safety", f"1:1 Person {PEOPLE[0][:8]}"])
+    attendees = [{"identity": {"user": {"id": each}}} for each in source.sample(PEOPLE, source.randint(0, 5))]
     late = source.random() < 0.3
     app.calls.append(
         replace(
             made,
             readings=tuple(readings),
-            meeting={"subject": subject},
+            meeting={"subject": subject, "participants": {"attendees": attendees}},
             readable=made.readable if not late else NOW + source.uniform(24, 120) * HOUR,
             listed=made.listed if not late else NOW + source.uniform(24, 120) * HOUR,
         )
@@ -202,7 +221,7 @@ def add_meeting(app: App, source: Random, number: int) -> None:
 
 
 def grow(app: App, source: Random) -> None:
-    """Another worker reads a report that has grown, and stores it."""
+    """Another worker reads a report that has grown, and another list of invitees, and stores them."""
     stored = app.stored()
     number, made = source.choice([(n, each) for n, each in enumerate(app.calls) if each.id in stored])
     _, report = made.readings[-1]
@@ -216,7 +235,9 @@ def grow(app: App, source: Random) -> None:
     with reports.read_report(app.graph, where, made.id) as read:
         for back in (0, 1):
             app.services.sealing.mark_changed(read.end.date() - back * DAY)
-        app.services.archive.store(read, where)
+        invited = [Invitee(InviteeKind.INVITED, each) for each in source.sample(PEOPLE, source.randint(0, 5))]
+        found = InviteeList(ListState.COMPLETE, tuple(sorted(invited, key=str)))
+        app.services.archive.store(read, where, invitees=source.choice([None, found]))
 
 
 def end_of(report: dict[str, Any]) -> datetime:
@@ -229,6 +250,8 @@ STEPS = [
     "write manifests/",
     "delete tables/",
     "send upkeep",
+    "write invitees/",
+    "write reports/",
 ]
 
 
@@ -237,6 +260,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
     monkeypatch.setattr(day_tables, "PART_REPORTS", 2)
     source = Random(seed)
     with running() as app:
+        app.services = app.another_instance(replace(SETTINGS, meeting_details=frozenset({SUBJECT, INVITEES})))
         consumer = Consumer(app, source)
         app.container.watch = consumer.watch
         app.state.watch = lambda *_: consumer.advance_readers()
@@ -250,7 +274,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
             if number in (5, 8) and source.random() < 0.7:
                 app.before_nothing()  # the command waits until the day stands still
                 if source.random() < 0.5:
-                    app.before(source.choice(STEPS), crash)
+                    app.before(source.choice(STEPS[:3]), crash)  # which the app alone takes
                 gone = source.choice(PEOPLE)
                 erase(app, gone, f"{gone[:8]}@contoso.example", names=(f"Person {gone[:8]}",))
                 assert not [path for path in live(app) if gone in str(rows_of(consumer.files[path]))]
@@ -262,6 +286,7 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
         assert consumer.violations == []
         assert len(consumer.seen) >= 3
         for manifest in consumer.manifests():
+            assert manifest.tables.index == manifest.index
             if manifest.complete:
                 assert manifest.has_tables
                 paths = {
@@ -271,6 +296,9 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
                 }
                 assert paths == manifest.tables.paths, "files that nobody names are left"
         assert all(hashlib.sha256(body).hexdigest()[:16] in name for name, body in consumer.files.items())
+        named = {invitees_name(blob.name, blob.metadata) for blob in app.container.below("reports/")}
+        left = {blob.name for blob in app.container.below("invitees/")}
+        assert left == named - {""}, "lists that no report names are left, or some are gone"
         told = {each["date"] for each in feed(app)}
         assert told == {str(each.day) for each in consumer.manifests() if str(each.day) in told}
 

@@ -270,6 +270,7 @@ def test_a_line_of_the_index_tells_where_a_report_comes_from(
             "participants": 250,
             "partial": False,
             **dict.fromkeys(("subject", "scheduledStart", "scheduledEnd", "threadId", "meetingType")),
+            **dict.fromkeys(("invitees", "inviteesState", "inviteesSha256")),
             "erased": False,
             "sessionIndex": 1,
         }
@@ -286,7 +287,7 @@ def test_a_line_names_event_and_session_of_a_webinar(
     assert (line["source"], line["eventId"], line["sessionId"]) == ("webinar", "ev%@t", "s 1")
     unknown = {"meetingId", "organizerId", "joinWebUrl", "joinUrlKey", "seriesId", "stored"}
     unknown |= {"start", "end", "participants", "subject", "scheduledStart", "scheduledEnd"}
-    unknown |= {"threadId", "meetingType", "sessionIndex"}
+    unknown |= {"threadId", "meetingType", "sessionIndex", "invitees", "inviteesState", "inviteesSha256"}
     assert {name for name, value in line.items() if value is None} == unknown
 
 

@@ -1,12 +1,13 @@
 """Subject and schedule of a meeting: read from Graph, carried in a header, and redacted."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.graph import windows_zones
 from shared.graph.meeting_details import (
     MAX_SUBJECT,
     NO_DETAILS,
@@ -69,14 +70,44 @@ def test_a_meeting_that_ends_before_it_starts_has_no_schedule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "start"), [("UTC", START), ("Etc/GMT", START), ("W. Europe Standard Time", None), (None, None)]
+    ("zone", "start"),
+    [
+        ("UTC", START),
+        ("Etc/GMT", START),
+        ("Europe/Berlin", START - timedelta(hours=1)),
+        ("W. Europe Standard Time", START - timedelta(hours=1)),
+        ("India Standard Time", START - timedelta(hours=5, minutes=30)),
+        ("pacific standard time", START + timedelta(hours=8)),
+        ("Customized Time Zone", None),
+        ("../../etc/passwd", None),
+        ("Europe", None),
+        ("", None),
+        (7, None),
+        (None, None),
+    ],
 )
-def test_the_schedule_of_a_session_counts_in_utc_alone(zone: str | None, start: datetime | None) -> None:
+def test_the_schedule_of_a_session_counts_in_its_zone_if_that_is_known(
+    zone: object, start: datetime | None
+) -> None:
     times = {
         name: {"dateTime": f"2026-11-23T09:{minute}:00.0000000", "timeZone": zone}
         for name, minute in (("startDateTime", "00"), ("endDateTime", "30"))
     }
     assert parse_details(MEETING | times).scheduled_start == start
+
+
+def test_every_windows_name_is_of_a_zone_that_there_is() -> None:
+    assert [name for name in windows_zones.IANA if windows_zones.find_zone(name) is None] == []
+
+
+def test_of_an_hour_that_comes_twice_the_first_is_meant() -> None:
+    times = {
+        "startDateTime": {"dateTime": "2026-10-25T02:30:00", "timeZone": "W. Europe Standard Time"},
+        "endDateTime": {"dateTime": "2026-10-25T04:00:00", "timeZone": "W. Europe Standard Time"},
+    }
+    details = parse_details(MEETING | times)
+    assert details.scheduled_start == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert details.scheduled_end == datetime(2026, 10, 25, 3, 0, tzinfo=UTC)
 
 
 def test_the_setting_says_what_is_kept() -> None:

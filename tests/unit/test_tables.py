@@ -16,12 +16,14 @@ import pytest
 from pyarrow import parquet
 
 from shared import times
+from shared.archive.invitees import ListFile
 from shared.cli.database import open_database, read_days
 from shared.cli.export import tables
 from shared.cli.export.pseudonyms import Pseudonyms
 from shared.cli.export.spreadsheets import write_csv
 from shared.cli.export.tables import COLUMNS, ExportTable, Format
 from shared.errors import AttendanceError
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.tables.columns import STRING
 from tests.unit.test_day_tables import DAY, NOW, TENANT, Day
 from tests.unit.test_rows import record
@@ -40,9 +42,21 @@ REPORT = {
 }
 
 
+INVITEES = InviteeList(ListState.COMPLETE, (Invitee(InviteeKind.INVITED, "p", "p@contoso.example"),))
+
+
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "now", lambda: NOW)
+
+
+def store(day: Day, body: bytes) -> None:
+    """Store a report with its list of invitees, and seal the day."""
+    invitees = ListFile.of(INVITEES)
+    name = f"reports/date={DAY}/r.json"
+    invitees.write(day.container, name, invitees.metadata, NOW)
+    day.store("r", body=body, meetingid="m", **invitees.metadata)
+    assert day.write()
 
 
 def written(
@@ -50,8 +64,7 @@ def written(
 ) -> bytes:
     """The file of a table of a sealed day with this report."""
     day = Day()
-    day.store("r", body=report if isinstance(report, bytes) else json.dumps(report).encode(), meetingid="m")
-    assert day.write()
+    store(day, report if isinstance(report, bytes) else json.dumps(report).encode())
     with (
         open_database(day.container, read_days(day.container, [DAY]), TENANT) as database,
         tempfile.TemporaryDirectory() as folder,
@@ -98,8 +111,7 @@ def test_all_formats_hold_the_same(table: ExportTable) -> None:
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_a_workbook_holds_the_same(table: ExportTable) -> None:
     day = Day()
-    day.store("r", body=json.dumps(REPORT).encode())
-    assert day.write()
+    store(day, json.dumps(REPORT).encode())
     file = io.BytesIO()
     with open_database(day.container, read_days(day.container, [DAY]), TENANT) as database:
         counts = tables.write_sheets(database, list(ExportTable), None, file)
@@ -201,6 +213,8 @@ def test_every_column_that_tells_who_is_a_pseudonym_or_left_out(table: ExportTab
         "source",
         "engagementType",
         "engagementSubType",
+        "kind",
+        "registrationStatus",
     }
     texts = {name for name, kind in COLUMNS[table].items() if kind == STRING}
     assert {name for name in texts if Pseudonyms("k" * 16).select(name) == f'"{name}"'} <= plain

@@ -16,6 +16,7 @@ from local.simulator.api.routing import GraphRequest, Route
 from local.simulator.moments import format_time
 from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.tenant import attendance, links
+from local.simulator.tenant.invitees import participants
 from local.simulator.tenant.sessions import Meeting
 from local.simulator.tenant.world import World
 
@@ -128,8 +129,6 @@ class OnlineMeetings:
             raise GraphError(403, "Forbidden", "3003: User does not have access to lookup meeting.")
 
     def _entity(self, meeting: Meeting) -> Entity:
-        organizer = self._world.people[meeting.organizer_id]
-        user = {"id": organizer.id, "displayName": None, "tenantId": meeting.tenant_id}
         types = {"recurring": "recurring", "meetNow": "meetnow"}
         start, end = self._world.schedule(meeting) or (None, None)
         return odata.entity(
@@ -146,10 +145,7 @@ class OnlineMeetings:
                 "joinMeetingId": meeting.join_meeting_id,
                 "passcode": None,
             },
-            participants={
-                "organizer": {"upn": organizer.address, "role": "presenter", "identity": {"user": user}},
-                "attendees": [],
-            },
+            participants=participants(self._world, meeting),
         )
 
 

@@ -1,8 +1,8 @@
-"""Webinars and town halls: the lists, one event, its sessions and reports.
+"""Webinars and town halls: the lists, one event, its sessions, reports and registrations.
 
 An application sees those whose organizer an access policy covers, a user those that he organizes, and no list. Only
 the global cloud has them. Sources: List webinars, List townhalls, Get virtualEventWebinar, List sessions for a virtual
-event, Get virtualEventSession.
+event, Get virtualEventSession, List registrations.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from local.simulator.odata import Entity, GraphError, GraphReply
 from local.simulator.settings import SimulatorSettings
 from local.simulator.tenant import attendance
 from local.simulator.tenant.events import Events, EventSession, VirtualEvent, plain, zoned
+from local.simulator.tenant.invitees import registrations
 from local.simulator.tenant.orders import EventKind
 from local.simulator.tenant.world import World
 
@@ -50,6 +51,7 @@ class VirtualEvents:
             Route("GET", one, self.get),
             Route("GET", one + "/sessions", self.sessions),
             Route("GET", session, self.session),
+            Route("GET", one + "/registrations", self.registrations),
             *AttendanceReports(self._world, self._settings, session, self.place).routes(),
         ]
 
@@ -81,6 +83,15 @@ class VirtualEvents:
         event = self._event(request)
         items = [self._summary(event, each) for each in self._events.sessions[event.id]]
         return self._page(request, f"solutions/virtualEvents/{self._kind}s('{event.id}')/sessions", items)
+
+    async def registrations(self, request: GraphRequest) -> GraphReply:
+        """A page of the registrations for an event, the last of which comes again on the next page."""
+        request.caller.needs(*READ)
+        _only(request, "$skiptoken")
+        event = self._event(request)
+        items = list(registrations(self._world, self._events, event))
+        context = f"solutions/virtualEvents/{self._kind}s('{event.id}')/registrations"
+        return self._page(request, context, items, overlap=1)
 
     async def session(self, request: GraphRequest) -> GraphReply:
         """One session."""
@@ -142,7 +153,12 @@ class VirtualEvents:
             raise GraphError(404, "UnknownError", "")
 
     def _page(
-        self, request: GraphRequest, context: str, items: list[Entity], total: int | None = None
+        self,
+        request: GraphRequest,
+        context: str,
+        items: list[Entity],
+        total: int | None = None,
+        overlap: int = 0,
     ) -> GraphReply:
         start = odata.offset_of(request.query.get("$skiptoken"))
         size = request.page_size(self._settings.event_page_size or len(items) or 1)
@@ -150,7 +166,7 @@ class VirtualEvents:
         if start + size < len(items):
             token, count = odata.skip_token(str(start + size)), request.query.get("$count")
             next_link = odata.link(request.address, count=count, skiptoken=token)
-        page = items[start : start + size]
+        page = items[max(0, start - overlap) : start + size]
         return GraphReply(body=odata.collection(request.context(context), page, next_link, total))
 
     def _entity(self, event: VirtualEvent) -> Entity:

@@ -39,6 +39,7 @@ class VirtualEvent:
     start: datetime
     end: datetime
     time_zone: str
+    registered: int = 0
 
     @property
     def path(self) -> str:
@@ -88,6 +89,7 @@ class Events:
             start=start,
             end=start + (order.sessions - 1) * gap + length,
             time_zone=order.time_zone,
+            registered=order.registered,
         )
         self.put(event)
         for number in range(order.sessions):

@@ -28,7 +28,8 @@ class NewMeeting:
     `personal`: a personal account's, at teams.live.com. `tenant`: the organizer is of that other tenant.
     `join_url_refused`: the JoinWebUrl filter answers 400 for it; unless told, it does for `short` alone. `channel`: the
     name of the channel in which a channel meeting is held. `old`: its thread is of the form before 2021. Unless
-    `scheduled_start` and `scheduled_end` are told, a meeting is scheduled around its first session.
+    `scheduled_start` and `scheduled_end` are told, a meeting is scheduled around its first session. `invited`: the
+    number of its attendees as invited; None: it has no participants at all.
     """
 
     kind: Literal["scheduled", "recurring", "channel", "meetNow", "short", "personal"] = "scheduled"
@@ -41,6 +42,7 @@ class NewMeeting:
     old: bool = False
     scheduled_start: datetime | None = None
     scheduled_end: datetime | None = None
+    invited: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ class NewEvent:
 
     Unless `start` is told, the last one ends now. A session is held with the order of a session for its `meetingId`,
     as often as wanted: each time makes another report. `time_zone`: the Windows name of the zone in which Graph gives
-    the times. `plain_id`: the id without the tenant. `meeting_view`: how the organizer's online meetings show the
-    session: its reports with the `same` content, `reordered`, `different` (without registrations), or not (`hidden`).
+    the times. `registered`: how many registered and do not come, beside those who do. `plain_id`: the id without the
+    tenant. `meeting_view`: how the organizer's online meetings show the session: its reports with the `same` content,
+    `reordered`, `different` (without registrations), or not (`hidden`).
     """
 
     kind: Literal["webinar", "townhall"] = "webinar"
@@ -118,6 +121,7 @@ class NewEvent:
     length: float = 3600.0
     gap: float = 86_400.0
     time_zone: str = "UTC"
+    registered: int = 0
     plain_id: bool = False
     denied: bool = False
     meeting_view: Literal["same", "reordered", "different", "hidden"] = "reordered"

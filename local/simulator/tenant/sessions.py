@@ -31,6 +31,7 @@ class Meeting:
     view: View = "plain"
     scheduled_start: datetime | None = None
     scheduled_end: datetime | None = None
+    invited: int | None = 0
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class World:
             view=view,
             scheduled_start=order.scheduled_start,
             scheduled_end=order.scheduled_end,
+            invited=order.invited,
         )
         if order.denied:
             self.policies.denied.add(organizer)

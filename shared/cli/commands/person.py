@@ -40,15 +40,15 @@ Names = Annotated[
 
 @app.command()
 def find(first: options.FirstDay, last: options.LastDay, who: Identifiers = None, name: Names = None) -> None:
-    """List the reports in which a person appears, as organizer or attendee."""
+    """List the reports in which a person appears, as organizer, attendee or invitee."""
     with report_errors():
         person, container = _parse_person(who, name), current().container
         window = options.days_between(first, last)
         rows = []
         with output.progress_bar("Reading reports") as done:
             archived = (report for _, report in reading.iter_reports(container, window))
-            for report, content in reading.read_bodies(container, archived, done):
-                if appears := find_roles(content, report.metadata, person.tokens):
+            for report, content, invitees in reading.read_bodies(container, archived, done):
+                if appears := find_roles(content, report.metadata, person.tokens, invitees):
                     line = reading.index_fields(report)
                     rows.append({"as": " and ".join(appears), "start": line["start"], "path": report.name})
         where = options.format_days(window)

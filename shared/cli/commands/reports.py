@@ -44,6 +44,7 @@ class ArchivePart(StrEnum):
 
     REPORTS = "reports"
     OUTCOMES = "outcomes"
+    INVITEES = "invitees"
     MANIFESTS = "manifests"
     TABLES = "tables"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,10 +23,13 @@ from typing import Any
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
+from ...archive.invitees import FOLDER as INVITEES
+from ...archive.invitees import ListFile, invitees_name, read_invitees, report_of
 from ...archive.reports import Archive
 from ...days.manifests import Manifest, Manifests, index_lines, index_name, manifest_name
-from ...errors import AttendanceError
+from ...errors import AttendanceError, NotOurMessage
 from ...graph import verbatim_json
+from ...graph.invitees import InviteeList
 from ...graph.meeting_details import decode_details
 from ...health.self_check import FOLDER as DIAGNOSES
 from ...ledger import access
@@ -39,8 +43,8 @@ from ...messages.tasks import RefreshDay, Task
 from ...privacy.erasures import ErasureKey, ErasureList
 from ...privacy.identifiers import names
 from ...privacy.person import Person
-from ...privacy.redact import MARK, redact_metadata, redact_report
-from ...storage.blobs import Blob, get_blob, put_blob, retry_conflicts
+from ...privacy.redact import MARK, redact_invitees, redact_metadata, redact_report
+from ...storage.blobs import Blob, delete_blob, get_blob, get_properties, put_blob, retry_conflicts
 from ...storage.erasures import FOLDER, MAX_AGE, Erasures
 from ...storage.names import day_folder, decode_name_part
 from ...storage.watchlist import FOLDER as WATCHED
@@ -53,7 +57,7 @@ MOST_SCANS = 8
 MOST_SHOWN = 20  # names of blobs in which something is left
 FUNCTION_SECONDS = 600  # functionTimeout in host.json
 QUIET_SECONDS = round(MAX_AGE) + FUNCTION_SECONDS  # after which every running function knows the record
-BY_DAY = ("reports", "outcomes", "manifests")
+BY_DAY = ("reports", INVITEES, "outcomes", "manifests")
 BY_TABLE = ("tables", "exports")  # and then by day
 _REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is made again if it is needed
 
@@ -164,6 +168,7 @@ class Erasure:
                 "What names the person was written again and again: see whether an earlier version of the app runs, "
                 "then run the same command again."
             )
+        self._scan_tables()
         self._refresh_days(wait_for)
         self._delete_versions()
         self._search()
@@ -216,21 +221,29 @@ class Erasure:
         end = times.parse(blob.metadata.get("end")) if blob else None
         if blob is None or report is None:
             return False
-        people = self._list.people(end or times.midnight(Outcomes.day_of(name)))
+        ended = end or times.midnight(Outcomes.day_of(name))
+        people = self._list.people(ended)
         if people is None:
             return False
         redacted, metadata = redact_report(report, people), redact_metadata(blob.metadata, people)
         body = redacted.body if redacted else blob.body
         if redacted:
             metadata |= MARK | {"sha256": redacted.sha256}
+        invitees = read_invitees(self._container, name, blob.metadata)
+        left = redact_invitees(invitees, people) if invitees else None
+        listed = ListFile.of(left) if left and left is not invitees else ListFile({})
+        if listed.body:
+            metadata |= MARK | dict(listed.metadata)
         if self._only_count and self._is_quoted(name, replace(blob, body=body, metadata=metadata)):
             self.summary.left.add(name)
         if metadata == blob.metadata:
             return MARK.items() <= metadata.items()
-        if not self._only_count and not put_blob(
-            self._container, name, body, etag=blob.etag, metadata=metadata
-        ):
-            return None
+        if not self._only_count:
+            listed.write(self._container, name, metadata, ended)
+            if not put_blob(self._container, name, body, etag=blob.etag, metadata=metadata):
+                return None
+            if listed.body:
+                delete_blob(self._container, invitees_name(name, blob.metadata))
         self.summary.reports += 1
         return True
 
@@ -286,21 +299,39 @@ class Erasure:
                 if not self._only_count:
                     self._session.state.remove(name)
 
+    def _scan_tables(self) -> None:
+        """Note the days that have files of tables about the person, but no report any more, as one that has moved."""
+        left: dict[str, date] = {}
+        for name in self._container.list_blob_names(name_starts_with="tables/"):
+            with contextlib.suppress(ValueError, IndexError):  # a log, or a folder of someone else's
+                left[name] = Outcomes.day_of(name)
+        left = {name: day for name, day in left.items() if day not in self.summary.days}
+        with ThreadPoolExecutor(THREADS) as threads:
+            quoting = threads.map(partial(self._is_quoted_in, self._container), left)
+            self.summary.days.update(itertools.compress(left.values(), quoting))
+
     def _search(self) -> None:
         """Note which blobs quote the person, also those that this version cannot read.
 
-        Delete such exports.
+        Delete such exports, and lists of invitees that no report names.
         """
         for container in (self._container, self._session.state_container):
             found = [name for name in container.list_blob_names() if not name.startswith(FOLDER)]
             with ThreadPoolExecutor(THREADS) as threads:
                 quoting = threads.map(partial(self._is_quoted_in, container), found)
                 for name in [name for name, is_quoted in zip(found, quoting, strict=True) if is_quoted]:
-                    if container is self._container and name.startswith("exports/"):
+                    if container is self._container and self._is_deletable(name):
                         self.summary.exports += 1
                         container.delete_blob(name)
                     else:
                         self.summary.left.add(name)
+
+    def _is_deletable(self, name: str) -> bool:
+        """Whether a blob is an export, or a list of invitees that no report names."""
+        if not name.startswith(f"{INVITEES}/"):
+            return name.startswith("exports/")
+        report = get_properties(self._container, report_of(name))
+        return report is None or invitees_name(report_of(name), report.metadata or {}) != name
 
     def _is_quoted_in(self, container: ContainerClient, name: str) -> bool:
         blob = get_blob(container, name)
@@ -333,7 +364,7 @@ class Erasure:
             DayTables(self._container, Manifests(self._container)).clean(day, at_once=True)
 
     def _is_refreshed(self, day: date) -> bool | None:
-        """True when index, manifest and, of a complete day, tables tell of the reports as they are now; else None."""
+        """True when index, manifest and tables tell of the reports as they are now; else None."""
         index, stored = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -342,12 +373,12 @@ class Erasure:
             return None
         current = b"".join(index_lines(Archive(self._container).list_reports(day)))
         manifest = codec.loads(Manifest, stored.body)
-        return (index.body == current and (manifest.has_tables or not manifest.complete)) or None
+        return (index.body == current and manifest.tables.index == manifest.index) or None
 
     def _delete_versions(self) -> None:
         """Delete earlier versions that name the person, and those of what was made of them."""
         for folder in (*BY_DAY, *BY_TABLE):
-            is_made = folder not in ("reports", "outcomes")
+            is_made = folder not in ("reports", INVITEES, "outcomes")
             for blob in list(earlier_versions(self._container, f"{folder}/")):
                 if (
                     any(f"/date={day}/" in blob.name for day in self.summary.days)
@@ -361,17 +392,18 @@ class Erasure:
                         self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
 
     def _is_named_in(self, version: BlobProperties) -> bool:
-        """Whether an earlier version of a report or an outcome names the person."""
+        """Whether an earlier version of a report, a list of invitees or an outcome names the person."""
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
         download = client.download_blob()
         body, metadata = download.readall(), download.properties.metadata or {}
         people = self._list.people(times.midnight(Outcomes.day_of(version.name)))
         if people is None:
             return False
-        report = _parse(body)
+        report, invitees = _parse(body), _parse_invitees(body)
         is_redacted = report is not None and redact_report(report, people) is not None
         return (
             is_redacted
+            or (invitees is not None and redact_invitees(invitees, people) is not invitees)
             or redact_metadata(metadata, people) != metadata
             or names(body.decode(errors="replace"), people)
         )
@@ -400,3 +432,10 @@ def _parse(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return report if isinstance(report, dict) else None
+
+
+def _parse_invitees(body: bytes) -> InviteeList | None:
+    try:
+        return codec.loads(InviteeList, body)
+    except NotOurMessage:
+        return None

@@ -25,12 +25,13 @@ ROWS_AT_ONCE = 10_000
 
 
 class ExportTable(StrEnum):
-    """One row per meeting, attendee, interval of attendance, or engagement."""
+    """One row per meeting, attendee, interval of attendance, engagement or invitee."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"
     INTERVALS = "intervals"
     ENGAGEMENTS = "engagements"
+    INVITEES = "invitees"
 
 
 class Format(StrEnum):
@@ -43,7 +44,10 @@ class Format(StrEnum):
 
 
 _MARKS: columns.Columns = {"revision": columns.LONG, "complete": columns.BOOLEAN}  # of the day
-_ORDER = ("date", "reportId", "recordNumber", "interval", "engagement")
+_KEYS: dict[ExportTable, tuple[str, ...]] = {
+    ExportTable.INTERVALS: (*columns.KEYS[columns.Table.ATTENDEES], "interval"),
+    **{ExportTable(table): names for table, names in columns.KEYS.items()},
+}
 
 
 def _export_columns(all_columns: columns.Columns) -> columns.Columns:
@@ -112,8 +116,8 @@ def _select(table: ExportTable, names: Iterable[str], pseudonyms: Pseudonyms | N
         f'days."{name}"' if name in _MARKS else pseudonyms.select(name) if pseudonyms else f'"{name}"'
         for name in names
     ]
-    order = [name for name in _ORDER if name == "date" or name in COLUMNS[table]]
-    return f"SELECT {', '.join(chosen)} FROM {table} JOIN days USING (date) ORDER BY {', '.join(order)}"
+    order = ", ".join(f'"{name}"' for name in ("date", *_KEYS[table]))
+    return f"SELECT {', '.join(chosen)} FROM {table} JOIN days USING (date) ORDER BY {order}"
 
 
 def _copy(database: DuckDBPyConnection, query: str, options: str, file: Path) -> int:
