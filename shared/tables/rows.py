@@ -1,4 +1,4 @@
-"""Turn a report into rows: per meeting, attendee, attendance interval, engagement, invitee.
+"""Turn a report into rows: per meeting, attendee, engagement, invitee.
 
 Every row has every column (`columns`), and a value without its documented shape is null. Here are the definitions that
 everybody shares: who a person is, how long somebody attended, who came late. Source:

@@ -22,7 +22,7 @@ import duckdb
 import pytest
 from azure.storage.blob import ContainerClient
 
-from local.simulator.tenant import attendance
+from local.simulator.tenant import attendance, invitees
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.simulator.tenant.sessions import Meeting
 from local.simulator.tenant.world import World
@@ -31,6 +31,7 @@ from shared.archive.reports import Archive
 from shared.cli.commands import sql
 from shared.cli.database import open_database, read_days
 from shared.days.manifests import Manifests
+from shared.graph.invitees import parse_participants
 from shared.graph.report_json import write_report
 from shared.graph.reports import MeetingReports, Report
 from shared.messages.signals import MeetingDetails
@@ -89,6 +90,7 @@ class Held:
     end: datetime
     schedule: tuple[datetime, datetime] | None
     records: tuple[Attendance, ...]
+    invited: dict[str, str | None]  # addresses by object id
 
     @property
     def date(self) -> date:
@@ -135,7 +137,12 @@ class Tenant:
         records = tuple(self._record(each) for each in report["attendanceRecords"])
         begin, finish = moment(report["meetingStartDateTime"]), moment(report["meetingEndDateTime"])
         overlaps = schedule if schedule and begin < schedule[1] and schedule[0] < finish else None
-        self.held.append(Held(session.report_id, meeting, begin, finish, overlaps, records))
+        people = invitees.participants(self.world, meeting) or {}
+        invited: dict[str, str | None] = {}
+        for each in (people["organizer"], *people["attendees"]):
+            if user := ((each["identity"] or {}).get("user") or {}).get("id"):
+                invited.setdefault(user, each["upn"])
+        self.held.append(Held(session.report_id, meeting, begin, finish, overlaps, records, invited))
         body, canonical = io.BytesIO(), io.BytesIO()
         pages = iter([report["attendanceRecords"]])
         written = write_report(report, pages, body, canonical)
@@ -158,6 +165,7 @@ class Tenant:
                 read_at=NOW,
             ),
             MeetingReports(meeting.organizer_id, meeting.id, meeting.join_web_url, details=details),
+            invitees=parse_participants({"participants": people}),
         )
 
     def _record(self, record: dict[str, Any]) -> Attendance:
@@ -184,7 +192,7 @@ def tenant() -> Iterator[Tenant]:
         patch.setattr(times, "now", lambda: NOW)
         made = Tenant(World(7, TENANT), cast(ContainerClient, Container(Steps(NOW))), [])
         scheduled = {"scheduled_start": at(FIRST, 9), "scheduled_end": at(FIRST, 10)}
-        training = made.world.add_meeting(NewMeeting(kind="recurring", subject=FIRE, **scheduled))  # type: ignore[arg-type]
+        training = made.world.add_meeting(NewMeeting(kind="recurring", subject=FIRE, invited=30, **scheduled))  # type: ignore[arg-type]
         for week in range(4):
             day = FIRST + timedelta(weeks=week)
             if week == 2:  # it was ended for everybody, and began again
@@ -321,6 +329,16 @@ def externals(held: list[Held], _: dict[str, str]) -> Rows:
     ]
 
 
+def absent(held: list[Held], _: dict[str, str]) -> Rows:
+    found = set()
+    for (day, _series), sessions in meetings(held).items():
+        for session in sessions:
+            for key, address in session.invited.items():
+                if key not in persons(sessions):
+                    found.add((day, session.meeting.subject, "invited", key, address))
+    return sorted(found, key=lambda row: (row[0], row[3], row[4] or "\uffff"))
+
+
 def hours(held: list[Held], _: dict[str, str]) -> Rows:
     found = defaultdict(list)
     for each in held:
@@ -376,6 +394,7 @@ TRUTH: dict[str, Callable[[list[Held], dict[str, str]], Rows]] = {
     "By department": by_department,
     "A series over weeks": weeks,
     "Externals": externals,
+    "Invited or registered, and absent": absent,
     "Hours per organizer": hours,
     "Distinct people": distinct,
     "Days of local time": local_days,
