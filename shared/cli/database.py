@@ -277,10 +277,11 @@ def _create_views(connection: DuckDBPyConnection, days: Sequence[Day], folder: P
         f'UNNEST(range(len(intervals))) AS "interval", UNNEST(intervals) AS stay FROM {Table.ATTENDEES})'
     )
     connection.execute("CREATE TABLE days (date DATE, complete BOOLEAN, revision BIGINT, reports BIGINT)")
-    connection.executemany(
-        "INSERT INTO days VALUES (?, ?, ?, ?)",
-        [[day.date, day.is_complete, day.revision, day.manifest and day.manifest.reports] for day in days],
-    )
+    for day in days:
+        reports = day.manifest and day.manifest.reports
+        connection.execute(
+            "INSERT INTO days VALUES (?, ?, ?, ?)", [day.date, day.is_complete, day.revision, reports]
+        )
 
 
 def _type(kind: Any) -> str:

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
+from shared.cli.database import VIEWS
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, ExportTable
 from tests.support.command_line import command, environment, run, told
@@ -288,6 +289,9 @@ def test_a_question_in_sql_is_answered(front: Front, past: list[dict[str, Any]],
         f"people={people}",
     )
     assert joined == [{"department": "Sales"}]
+    columns = told(front, "sql")
+    assert {"view": "attendees", "column": "netSeconds", "type": "BIGINT"} in columns
+    assert {each["view"] for each in columns} == set(VIEWS)
     table = run(front, *asked, "SELECT 1 AS one, 1 AS one, [1, 2] AS list", "--output", "csv")
     assert table.stdout == 'one,one_1,list\n1,1,"1, 2"\n'
     assert "Not complete yet: " in table.stderr
@@ -302,7 +306,7 @@ def test_a_question_in_sql_is_answered(front: Front, past: list[dict[str, Any]],
         (["FROM range(100001)"], 1, "The answer has more than 100,000 rows"),
         (["FROM '/etc/passwd'"], 2, "DuckDB: Catalog Error"),
         (["FROM read_text('/etc/passwd')"], 1, 'DuckDB: Permission Error: Cannot access file "/etc/passwd"'),
-        ([], 2, "Give either the SQL or --file FILE."),
+        (["SELECT 1", "--file", "x.sql"], 2, "Give either the SQL or --file FILE."),
         (["SELECT 1", "--with", "days=x.csv"], 2, "--with days=x.csv: give NAME=FILE"),
         (["SELECT 1", "--with", "a=x.doc"], 2, "--with a=x.doc: the file must end in one of"),
         (["SELECT 1", "--with", "a=x.csv"], 1, "x.csv: No such file or directory."),

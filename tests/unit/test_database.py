@@ -12,13 +12,17 @@ import duckdb
 import pytest
 
 from shared import times
+from shared.archive.invitees import ListFile
 from shared.cli import database
+from shared.cli.commands import reports
 from shared.cli.database import Day as TableDay
 from shared.cli.database import describe_incomplete, lock_database, open_database, read_days
 from shared.days.manifests import TableFile
 from shared.errors import AttendanceError
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
+from shared.storage.blobs import get_blob
 from shared.tables.columns import COLUMNS, Table
-from tests.unit.test_day_tables import DAY, TENANT, Day
+from tests.unit.test_day_tables import DAY, NOW, TENANT, Day
 
 
 @pytest.fixture
@@ -218,3 +222,18 @@ def test_an_open_day_has_its_tables_and_is_not_complete(monkeypatch: pytest.Monk
     assert asked(made, ATTENDED, days) == ALL[:1]
     assert asked(made, "FROM days", days) == [(DAY, False, 0, 1)]
     assert describe_incomplete(days) == f"Not complete yet: {DAY}."
+
+
+@pytest.mark.parametrize(("most", "named"), [(None, "a@x, b@x\n"), (1, "a@x and 1 more: use --all\n")])
+def test_a_report_names_those_who_were_invited_and_absent(
+    most: int | None, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, name = Day(), f"reports/date={DAY}/r.json"
+    people = [Invitee(InviteeKind.INVITED, each, f"{each}@x") for each in ("a", "b", "p")]
+    invitees = ListFile.of(InviteeList(ListState.COMPLETE, tuple(people)))
+    invitees.write(made.container, name, invitees.metadata, NOW)
+    made.store("r", "p", body=None, **invitees.metadata)
+    blob = get_blob(made.container, name)
+    assert blob
+    reports._print_absent(made.container, name, blob, most)
+    assert capsys.readouterr().out == f"\nInvited or registered, and not in this report: {named}"

@@ -22,6 +22,10 @@ from ..session import current
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+COLUMNS = """
+SELECT table_name AS "view", column_name AS "column", data_type AS type
+FROM information_schema.columns ORDER BY table_name, ordinal_position
+"""
 MOST_ROWS = 100_000
 MOST_SQL = 1024 * 1024  # bytes of a file
 _READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".json": "read_json", ".jsonl": "read_json"}
@@ -34,7 +38,10 @@ def register(app: typer.Typer) -> None:
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(metavar="SQL", help="The question, in DuckDB's SQL; or give --file.")
+        str | None,
+        typer.Argument(
+            metavar="SQL", help="The question, in DuckDB's SQL; or give --file. Without: list all columns."
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="File with the question; - reads stdin.")
@@ -52,14 +59,15 @@ def sql(
 ) -> None:
     """Answer a question in SQL from the tables of some days.
 
-    Views: `meetings`, `attendees`, `engagements`, `intervals` (a row per stay) and `days` (which are complete). All
-    have the column `date`, the UTC date on which a meeting ended; times are TIMESTAMPTZ. A day that is not complete is
-    read as it is now. The query reaches these views and your --with files, and nothing else here or on the network.
+    Views: `meetings`, `attendees`, `engagements`, `invitees`, `intervals` (a row per stay) and `days` (which are
+    complete). All have the column `date`, the UTC date on which a meeting ended; times are TIMESTAMPTZ. A day that is
+    not complete is read as it is now. The query reaches these views and your --with files, and nothing else here or on
+    the network. docs/questions.md has queries to copy.
     """
     with report_errors():
         text, own = _read_query(query, file), [_parse_own(each) for each in more or []]
         container, window = current().container, options.days_between(first, last, options.MONTH)
-        days = read_days(container, window)
+        days = read_days(container, window) if text is not COLUMNS else []
         if problem := describe_incomplete(itertools.dropwhile(lambda day: day.manifest is None, days)):
             output.print_message(problem)
         total = sum(len(files) for day in days for files in (day.files or {}).values())
@@ -72,10 +80,10 @@ def sql(
 
 
 def _read_query(query: str | None, file: Path | None) -> str:
-    if (query is None) is (file is None):
+    if query is not None and file is not None:
         raise WrongUsage("Give either the SQL or --file FILE.")
     if file is None:
-        return query or ""
+        return COLUMNS if query is None else query
     if str(file) == "-":
         return sys.stdin.read(MOST_SQL)
     with file.open(encoding="utf-8-sig") as stream:
