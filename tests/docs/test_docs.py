@@ -26,12 +26,14 @@ import typer
 from local.stack.compose import Stack
 from shared import __version__, settings, times
 from shared.archive import reports as archive
+from shared.archive.invitees import ListFile
 from shared.archiving import backoff
 from shared.cli import main
 from shared.days import manifests, sealing
 from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
+from shared.graph.invitees import MAX_INVITEES, InviteeList, ListState
 from shared.ledger import record as ledger_record
 from shared.ledger.merge import merge_attempt
 from shared.messages import codec, signals, tasks
@@ -46,7 +48,7 @@ from shared.messages.signals import (
 )
 from shared.storage import names
 from shared.tables import rows
-from shared.tables.columns import COLUMNS, KEYS, Table
+from shared.tables.columns import COLUMNS, KEYS, MEETING, Table
 from shared.upkeep import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +181,7 @@ def test_report_metadata_is_what_the_code_writes() -> None:
     where = example_location(outcome)
     with reports.read_report(graph_with(report), where, report["id"]) as read:
         written = archive.report_metadata(read, where) | {archive.PARTIAL: "true"}
+        written |= ListFile.of(codec.decode(InviteeList, example("invitees"))).metadata
         written[archive.STORED] = example("line")["stored"]
     shown = dict(
         re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section(CONSUMERS, "Metadata of a report"), re.MULTILINE)
@@ -197,6 +200,7 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
         metadata = {
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         } | {archive.STORED: shown["stored"]}
+        metadata |= ListFile.of(codec.decode(InviteeList, example("invitees"))).metadata
         (line,) = manifests.index_lines([archive.ReportSummary(read.id, name, read.size, metadata)])
     written = json.loads(line)
     assert list(written.items()) == list(shown.items())
@@ -218,6 +222,20 @@ def test_example_row_of_the_table_is_what_the_code_writes() -> None:
     assert list(shown.items()) == [*row.items(), *((name, shown[name]) for name in ("revision", "writtenAt"))]
     assert list(shown) == list(COLUMNS[Table.ATTENDEES])
     assert names_in(CONSUMERS, "| Column | Meaning |") == list(shown)
+
+
+def test_columns_of_an_invitee_are_those_of_the_code() -> None:
+    told = names_in(CONSUMERS, "| Column of an invitee | Meaning |")
+    assert told == [name for name in COLUMNS[Table.INVITEES] if name not in MEETING]
+    listed = codec.decode(InviteeList, example("invitees"))
+    attended = [row["attended"] for row in rows.invitee_rows(example("report"), example("line"), listed)]
+    assert sorted(attended, key=str) == [None, True, True]
+
+
+def test_states_of_lists_are_those_of_the_code() -> None:
+    told = names_in(CONSUMERS, "| `inviteesState` | There is |")
+    assert told == [*ListState, "null"]
+    assert f"at most {MAX_INVITEES:,} entries" in section(CONSUMERS, "Invitees")
 
 
 def test_tables_and_their_keys_are_those_of_the_code() -> None:

@@ -25,7 +25,7 @@ SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 URL = "https://teams.microsoft.com/meet/1"
 
-stack = own_stack(SIGNALS="call-records,virtual-events")
+stack = own_stack(SIGNALS="call-records,virtual-events", MEETING_DETAILS="subject,schedule,invitees")
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -156,13 +156,16 @@ def test_the_schema_of_a_row_has_the_columns_and_types_of_the_code(table: Table)
     assert (schema["key"], schema["schemaVersion"]) == (["date", *KEYS[table]], SCHEMA_VERSION)
 
 
+FOLDERS = {"reports": "report", "outcomes": "outcome", "manifests": "manifest", "invitees": "invitees"}
+
+
 def as_text(moment: datetime) -> str:
     return moment.isoformat()
 
 
 def test_everything_that_is_stored_is_as_published(front: Front) -> None:
     front.control.add_past(NewPast(days=3, meetings_per_day=3))
-    event = front.control.add_event(NewEvent(announce=False))
+    event = front.control.add_event(NewEvent(announce=False, registered=5))
     held = NewSession(event.sessions[0].meeting_id, announce=False, announce_report=False)
     made = front.control.add_session(held)
     past = (datetime.now(UTC) - timedelta(days=3)).date()
@@ -182,7 +185,7 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
         else:
             found = [
                 (
-                    {"reports": "report", "outcomes": "outcome", "manifests": "manifest"}[kind],
+                    FOLDERS[kind],
                     json.loads(body),
                 )
             ]
@@ -197,4 +200,6 @@ def test_everything_that_is_stored_is_as_published(front: Front) -> None:
         "meetings-row",
         "attendees-row",
         "engagements-row",
+        "invitees",
+        "invitees-row",
     }

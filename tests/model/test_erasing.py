@@ -24,9 +24,12 @@ from shared.health import readings
 from shared.ledger.record import Result
 from shared.messages.signals import Door, call_record_news, serialize_message
 from shared.privacy.identifiers import id_token, names
+from shared.settings import INVITEES
 from shared.storage import clients
+from shared.tables.columns import Table
 from tests.support.doubles import Call
 from tests.support.erasing import erase, erasure, everything, wait_for
+from tests.support.parquet import files_of, read_table
 from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, Crash, call, crash, running
 
 FRIDA = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
@@ -45,6 +48,20 @@ ATTENDED = {
     "attendanceIntervals": [{"durationInSeconds": 60}],
 }
 USUAL = {"id": FRIDA, "emailAddress": ADDRESS, "identity": {"id": FRIDA, "displayName": NAME}, **ATTENDED}
+INVITED = {
+    "participants": {
+        "attendees": [
+            {
+                "upn": ADDRESS.upper(),
+                "role": "attendee",
+                "identity": {"user": {"id": FRIDA, "displayName": NAME}},
+            },
+            {"upn": "olaf@contoso.example", "role": "presenter", "identity": {"user": {"id": OTHER["id"]}}},
+            {"upn": f"smtp:{ADDRESS}", "role": "attendee", "identity": None},
+        ]
+    }
+}
+WITH_INVITEES = replace(SETTINGS, meeting_details=SETTINGS.meeting_details | {INVITEES})
 TRACES = [FRIDA, ADDRESS, NAME.lower(), unicodedata.normalize("NFD", NAME).lower()]
 
 # Each is a record of Frida's, as Graph or an older client of it may send it.
@@ -69,13 +86,19 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def app() -> Iterator[App]:
     with running() as app:
+        app.services = app.another_instance(WITH_INVITEES)
         yield app
 
 
 def held(
-    app: App, *records: dict[str, Any], end: Any = ENDED, organizer: str = ORGANIZER, call_id: str = "one"
+    app: App,
+    *records: dict[str, Any],
+    end: Any = ENDED,
+    organizer: str = ORGANIZER,
+    call_id: str = "one",
+    is_invited: bool = True,
 ) -> Call:
-    """A meeting with these attendance records."""
+    """A meeting with these attendance records, to which Frida was invited, if it is not told otherwise."""
     made = call(call_id, end, organizer=organizer)
     ((since, report),) = made.readings
     full = {
@@ -86,7 +109,7 @@ def held(
     }
     context = json.dumps({"Tid": "t", "Oid": organizer})
     record = {**made.record, "joinWebUrl": f"https://teams.microsoft.com/l/{call_id}?context={context}"}
-    made = replace(made, record=record, readings=((since, full),))
+    made = replace(made, record=record, readings=((since, full),), meeting=INVITED if is_invited else {})
     app.calls.append(made)
     return made
 
@@ -131,7 +154,7 @@ def test_a_record_of_any_shape_is_found_and_erased(app: App, shape: str) -> None
 
 
 def test_a_display_name_counts_only_where_it_is_asked_for(app: App) -> None:
-    held(app, OTHER, {"id": "x", "identity": {"displayName": NAME}, **ATTENDED})
+    held(app, OTHER, {"id": "x", "identity": {"displayName": NAME}, **ATTENDED}, is_invited=False)
     archive(app)
     assert erase(app, FRIDA, ADDRESS).reports == 0
     assert report(app)["attendanceRecords"][1]["identity"]["displayName"] == NAME
@@ -157,7 +180,7 @@ def test_a_first_run_counts_and_changes_nothing(app: App) -> None:
 
 
 def test_what_is_left_in_free_text_is_reported_and_not_guessed(app: App) -> None:
-    held(app, {**OTHER, "note": f"instead of {ADDRESS}"})
+    held(app, {**OTHER, "note": f"instead of {ADDRESS}"}, is_invited=False)
     archive(app)
     done = erase(app, ADDRESS)
     assert (done.reports, len(done.left)) == (0, 1)
@@ -331,6 +354,8 @@ def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(app: App) -
     "step",
     [
         "write reports/",
+        "write invitees/",
+        "delete invitees/",
         "write signals/",
         "write outcomes/",
         "delete exports/",
@@ -348,6 +373,35 @@ def test_an_erasure_that_dies_at_any_step_is_finished_by_the_same_command(app: A
         erase(app, FRIDA, ADDRESS, names=(NAME,))
     erase(app, FRIDA, ADDRESS, names=(NAME,))
     is_whole(app)
+
+
+def test_of_somebody_who_was_invited_and_did_not_come_only_role_and_place_stay(app: App) -> None:
+    held(app, OTHER)
+    archive(app)
+    app.run(days=3)
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert traces(app) == []
+    manifest = app.manifest(ENDED.date())
+    assert manifest.reasons == ("erasure",)
+    paths = [each.path for each in files_of(manifest, Table.INVITEES)]
+    rows = read_table(lambda path: app.container.blobs[path].body, paths)
+    assert sorted((row["personId"] or "", row["role"], row["attended"]) for row in rows) == [
+        ("", "attendee", None),
+        ("", "attendee", None),
+        (OTHER["id"], "presenter", True),
+    ]
+
+
+def test_a_list_that_no_report_names_any_more_is_deleted(app: App) -> None:
+    held(app, OTHER)
+    archive(app)
+    (blob,) = app.container.below("invitees/")
+    left = blob.name.replace(blob.name[-21:], "0123456789abcdef.json")
+    app.container.blobs[left] = replace(blob, name=left)
+    erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert left not in app.container.blobs
+    assert len(app.container.below("invitees/")) == 1
+    assert traces(app) == []
 
 
 def _interrupt() -> None:
@@ -537,11 +591,12 @@ def test_an_export_of_a_day_whose_reports_are_gone_is_deleted(app: App, form: st
     )
     assert erase(app, ADDRESS).exports == 1
     assert app.container.below("exports/") == []
+    assert ADDRESS not in everything(app), "storage keeps a version of what is deleted"
 
 
 def test_times_of_a_record_that_this_version_does_not_know_are_not_kept(app: App) -> None:
     interval = {"joinDateTime": "2026-11-24T20:00:00Z", "durationInSeconds": 60, "device": ADDRESS}
-    held(app, OTHER, {**USUAL, "attendanceIntervals": [interval, "x"]})
+    held(app, OTHER, {**USUAL, "attendanceIntervals": [interval, "x"]}, is_invited=False)
     archive(app)
     assert erase(app, FRIDA).left == set()
     is_whole(app)

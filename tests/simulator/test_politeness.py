@@ -16,7 +16,7 @@ from local.simulator.control.client import Control
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewEvent, NewSession
 from shared.errors import GraphError, Throttled
-from shared.graph import events, meetings, reports
+from shared.graph import events, invitees, meetings, reports
 from shared.graph.client import Graph
 from shared.graph.reports import EventReports, MeetingReports
 from shared.graph.subscriptions import (
@@ -43,7 +43,9 @@ LEAST = {
     r"solutions/virtualEvents/(webinars|townhalls)/[^/]+/sessions/[^/]+/attendanceReports.*": (
         "OnlineMeetingArtifact.Read.All"
     ),
-    r"solutions/virtualEvents/(webinars|townhalls)(/[^/?]+(/sessions)?)?(\?.*)?": "VirtualEvent.Read.All",
+    r"solutions/virtualEvents/(webinars|townhalls)(/[^/?]+(/sessions|/registrations)?)?(\?.*)?": (
+        "VirtualEvent.Read.All"
+    ),
     r"subscriptions(/[^/]+)?(\?.*)?": "",  # that of the resource, which is read too
 }
 
@@ -82,12 +84,13 @@ def do_everything(client: Client, endpoint: Endpoint) -> None:
     meeting_id = meetings.find_online_meeting(graph, record.organizer_id, record.join_url).id
     where = MeetingReports(record.organizer_id, meeting_id)
     read_all(graph, where)
-    event = control.add_event(NewEvent(sessions=2))
+    event = control.add_event(NewEvent(sessions=2, registered=3))
     control.add_session(NewSession(event.sessions[0].meeting_id, participants=50))
     found = events.get_event(graph, EventKind(event.kind), event.event_id)
     list(graph.list_pages(events.event_path(found.kind), "list events"))
     for session in events.list_sessions(graph, found):
         read_all(graph, EventReports(session.session))
+        invitees.list_registrations(graph, session.session)
     for resource in ("communications/callRecords", "solutions/virtualEvents/events"):
         new = NewSubscription(resource, "created", endpoint.url, endpoint.url, "s" * 32, timedelta(hours=1))
         create_subscription(graph, new)

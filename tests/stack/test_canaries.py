@@ -81,6 +81,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "CLIENT_STATE_PREVIOUS": PREVIOUS,
         "RETRY_WINDOW": "4",
         "CONFIRM_AFTER": "1",
+        "MEETING_DETAILS": "subject,schedule,invitees",
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Identity, "token", token)
@@ -106,9 +107,11 @@ def a_report_is_stored(scene: Scene) -> None:
     span = {"startDateTime": (now - timedelta(minutes=9)).isoformat(), "endDateTime": now.isoformat()}
     known = {"id": made.call_id, "type": "groupCall", "joinWebUrl": meeting.join_web_url, **span}
     person = PERSON | {"id": meeting.organizer_id}
-    people = {"organizer_v2": {"identity": {"user": person}}, "participants_v2": [{"identity": person}]}
-    scene.fault(f"callRecords/{made.call_id}", body=known | people)
-    found = {"id": meeting.meeting_id, "subject": f"{CANARY} subject", "participants": {"organizer": PERSON}}
+    record = {"organizer_v2": {"identity": {"user": person}}, "participants_v2": [{"identity": person}]}
+    scene.fault(f"callRecords/{made.call_id}", body=known | record)
+    someone = {"upn": f"{CANARY}@contoso.example", "identity": {"user": PERSON}}
+    people = {"organizer": someone, "attendees": [someone]}
+    found = {"id": meeting.meeting_id, "subject": f"{CANARY} subject", "participants": people}
     scene.fault(rf"{meeting.organizer_id}/onlineMeetings\?", body={"value": [found]})
     report = {
         "id": made.report_id,
@@ -351,7 +354,8 @@ def a_day_gets_its_tables(scene: Scene) -> None:
     someone = {"emailAddress": f"{CANARY}@contoso.example"}
     report = {"id": "r", "meetingEndDateTime": f"{day}T10:00:00Z", "attendanceRecords": [someone]}
     name = f"reports/date={day}/r.json"
-    scene.container.upload_blob(name, json.dumps(report), metadata={"sha256": "0" * 64})
+    listed = {"inviteessha256": "3" * 64, "inviteesstate": "complete"}  # whose blob is gone
+    scene.container.upload_blob(name, json.dumps(report), metadata={"sha256": "0" * 64} | listed)
     scene.container.upload_blob(f"reports/date={day}/s.json", b"[]", metadata={"sha256": "1" * 64})
     scene.apart.upload_blob("sweep/final.json", json.dumps({"days": [str(day)]}), overwrite=True)
     scene.ask("refreshDay", date=day)
@@ -498,7 +502,7 @@ PATHS: dict[Callable[[Scene], None], set[str]] = {
     },
     a_day_gets_its_tables: {
         *("tables.written", "tables.named", "tables.dropped", "tables.outdated"),
-        *("tables.unreadable", "tables.deleted"),
+        *("tables.unreadable", "tables.deleted", "invitees.unreadable"),
     },
     anyone_posts_anything: {
         *("notification.dropped", "notification.refused", "handshake.answered", "registry.failed"),
@@ -525,6 +529,7 @@ def test_nothing_leaks_where(scene: Scene, path: Callable[[Scene], None]) -> Non
 
 def test_every_documented_log_event_is_written_on_one_of_these_paths() -> None:
     elsewhere = {"sweep.skipped", "report.locked", "message.waiting"}  # need hours, a policy, a wrong key
+    elsewhere |= {"invitees.deleted"}  # needs a day
     elsewhere |= {"properties.unknown"}  # says names of properties alone
     elsewhere |= {
         "attempt.crashed",

@@ -41,6 +41,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "CLIENT_STATE": CLIENT_STATE,
         "CLIENT_STATE_PREVIOUS": PREVIOUS,
         "SIGNALS": "virtual-events,call-events",
+        "MEETING_DETAILS": "subject,schedule,invitees",
         "ENCRYPTION_KEY_ID": str(folder / "keys.pem"),
     }
     with hurried(folder, heard, settings) as stack:
@@ -100,8 +101,13 @@ def a_report_is_announced(scene: Scene) -> None:
     eventually(
         lambda: wanted in [each["resource"].strip("/") for each in scene.control.subscriptions()], wanted
     )
-    made = scene.control.add_session(NewSession(event.sessions[0].meeting_id))
-    scene.outcome(made.report_id, "stored", prefix="ve-")
+    someone = {"id": "1", "email": f"{CANARY}@contoso.example", "firstName": CANARY, "lastName": "Person"}
+    scene.fault("/registrations", 403)
+    for listed in (False, True):
+        made = scene.control.add_session(NewSession(event.sessions[0].meeting_id))
+        scene.outcome(made.report_id, "stored", prefix="ve-")
+        scene.fault("/registrations", body={"value": [someone]})
+        assert bool(list(scene.container.list_blob_names(name_starts_with="invitees/"))) is listed
 
 
 def call_events_come_and_are_forged(scene: Scene) -> None:
@@ -123,7 +129,7 @@ def another_hand_wrote_what_is_watched(scene: Scene) -> None:
 PATHS: dict[Callable[[Scene], None], set[str]] = {
     keys_cannot_be_had: {"keys.unavailable", "key.unusable", "events.opened"},
     an_event_is_denied_and_one_is_over: {"event.denied", "event.passed"},
-    a_report_is_announced: {"report.stored"},
+    a_report_is_announced: {"report.stored", "invitees.unread"},
     call_events_come_and_are_forged: {
         *("events.opened", "notification.forged", "notification.undecipherable", "notification.unwatched"),
     },

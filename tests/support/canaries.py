@@ -37,10 +37,11 @@ TROUBLES = [
 OF_EVENTS = {  # log events of webinars, town halls and watched meetings: see test_canaries_of_events
     *("event.denied", "event.passed", "events.opened", "notification.forged", "notification.undecipherable"),
     *("keys.unavailable", "key.unusable", "watch.unreadable", "notification.unwatched"),
+    "invitees.unread",
 }
 SUBJECT = f"{CANARY} subject"  # of every meeting here
 HOLDS_SUBJECTS = ("signals/", "manifests/")
-HOLDS_PEOPLE = ("reports/", "tables/")  # names of blobs whose content is about people
+HOLDS_PEOPLE = ("reports/", "invitees/", "tables/")  # names of blobs whose content is about people
 
 
 class Scene(Front):

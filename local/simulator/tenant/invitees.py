@@ -41,8 +41,9 @@ def registrations(world: World, events: Events, event: VirtualEvent) -> Iterator
     seen = set[str]()
     for session in events.sessions[event.id]:
         for each in _came(world, world.meetings[session.meeting_id]):
-            if each.role not in _PRESENTS and each.id not in seen:
-                seen.add(each.id)
+            is_new = each.id not in seen
+            seen.add(each.id)
+            if is_new and each.role not in _PRESENTS:
                 person = world.people.get(each.id)
                 name = person.display_name if person else None
                 yield _registration(
@@ -82,9 +83,9 @@ def _invited(world: World, meeting: Meeting) -> Iterator[dict[str, Any]]:
             case 4:  # again
                 yield _info(person.id, person.address.upper(), meeting.tenant_id, "presenter")
                 yield _info(person.id, person.address, meeting.tenant_id, "presenter")
-            case 5:
-                yield {"upn": f"visitor{number}@fabrikam.example", "role": "attendee", "identity": None}
             case 6:
+                yield {"upn": f"visitor{number}@fabrikam.example", "role": "attendee", "identity": None}
+            case 5:
                 yield _info(person.id, None, None, "unknownFutureValue")
             case 7:
                 yield {"upn": None, "role": None, "identity": {"user": {"id": None, "displayName": None}}}

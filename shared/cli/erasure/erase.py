@@ -2,7 +2,7 @@
 
         write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
               ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
-              ─▶ delete versions ─▶ search all that is left, whatever wrote it, and say where the person is quoted
+              ─▶ search all that is left, whatever wrote it, and say where the person is quoted ─▶ delete versions
 
 From the record on, the app redacts whatever it writes. So a run that was cut off is finished by the same command, and
 nothing that comes later brings the person back. What is recorded names nobody.
@@ -170,8 +170,8 @@ class Erasure:
             )
         self._scan_tables()
         self._refresh_days(wait_for)
-        self._delete_versions()
         self._search()
+        self._delete_versions()
         self._save(complete=True)
 
     def _save(self, *, complete: bool) -> None:
@@ -323,6 +323,8 @@ class Erasure:
                     if container is self._container and self._is_deletable(name):
                         self.summary.exports += 1
                         container.delete_blob(name)
+                        with contextlib.suppress(ValueError, IndexError):  # a name without a day
+                            self.summary.days.add(Outcomes.day_of(name))
                     else:
                         self.summary.left.add(name)
 
