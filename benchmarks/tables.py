@@ -26,6 +26,8 @@ from typing import IO, Any, cast
 from azure.storage.blob import ContainerClient
 
 from benchmarks import engines
+from shared.cli import database
+from shared.cli.export.tables import ExportTable, Format, write_table
 from shared.days.manifests import Manifest, Manifests
 from shared.tables.day_tables import DayTables
 from tests.support.blobs import Blob, Exists, Missing
