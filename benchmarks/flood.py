@@ -1,4 +1,4 @@
-"""How a flood of strangers' bodies delays Graph: the handshake, and a real notification.
+"""Delay of Graph's handshake and notifications by a flood of strangers' bodies.
 
 Bodies of strangers come at a fixed rate on connections of their own. Beside them, in turn, come handshakes and
 notifications of one item, first alone and then in each flood. Graph waits 10 s for the one and 3 s for the other.
@@ -34,7 +34,10 @@ HANDSHAKE, NOTIFICATION = 10_000, 3_000  # milliseconds that Graph waits
 
 @dataclass(frozen=True)
 class Flooded:
-    """The longest replies in milliseconds, and how many bodies of the flood were answered."""
+    """Longest replies in milliseconds.
+
+    Also how many bodies of the flood were answered.
+    """
 
     handshake: float
     notification: float
@@ -74,7 +77,10 @@ def run(rate: float, seconds: float) -> dict[str, Flooded]:
 
 @contextmanager
 def _flood(running: Stack, body: bytes, rate: float) -> Iterator[list[int]]:
-    """Send a body at this rate, each on a connection of its own, without waiting for replies."""
+    """Send a body at this rate, each on a connection of its own.
+
+    Does not wait for replies.
+    """
     over, answered, senders = threading.Event(), list[int](), list[threading.Thread]()
 
     def send() -> None:
@@ -102,7 +108,10 @@ def _flood(running: Stack, body: bytes, rate: float) -> Iterator[list[int]]:
 
 
 def _in_turn(running: Stack, seconds: float) -> tuple[float, float]:
-    """The longest handshake and the longest notification within so many seconds, in milliseconds."""
+    """Measure the longest handshake and the longest notification.
+
+    For so many seconds; in milliseconds.
+    """
     handshakes, notifications = [0.0], [0.0]
     end = time.monotonic() + seconds
     number = 0

@@ -1,8 +1,10 @@
-"""Cost of a leaked client state: invented calls, and the delay of a real meeting beside them, in virtual time.
+"""Cost of a leaked client state.
 
-At one moment a POST announces calls that do not exist, for a subscription of the app. Ten seconds later Graph announces
-a real meeting. One instance handles both, and Graph answers it ten requests a second. The same is measured without the
-limits for unknown ids: each is then asked for as often as a meeting whose report is late, and all of them at once.
+Counts the Graph calls of invented calls, and the delay of a real meeting beside them, in virtual time. At one
+moment a POST announces calls that do not exist, for a subscription of the app. Ten seconds later Graph announces a
+real meeting. One instance handles both, and Graph answers it ten requests a second. The same is measured without
+the limits for unknown ids: each is then asked for as often as a meeting whose report is late, and all of them at
+once.
 """
 
 import argparse

@@ -85,7 +85,10 @@ _RANDOM = re.compile(r"[A-Za-z0-9]{25}")  # in a row, as in a key or a secret
 
 
 def _not_allowed(name: str, text: str, allowed: str) -> SettingError:
-    """Return the error about a wrong value, which is shown unless it may be a secret in the wrong place."""
+    """Return the error about a wrong value.
+
+    It shows the value unless that may be a secret in the wrong place.
+    """
     is_shown = len(text) <= _MAX_SHOWN and _HARMLESS.match(text) and not _RANDOM.search(text)
     return SettingError(name, f"is {f"'{text}'" if is_shown else 'wrong'}; allowed: {allowed}")
 
@@ -420,7 +423,10 @@ class Settings:
 
     @property
     def has_plain_states(self) -> bool:
-        """Whether JSON writes each accepted client state in one way only, so that a body can be searched for it."""
+        """Whether JSON writes each accepted client state in one way only.
+
+        A body can then be searched for it.
+        """
         return all(map(_PLAIN.match, self.client_states))
 
     @property

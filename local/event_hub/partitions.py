@@ -1,4 +1,4 @@
-"""The partitions of a hub: files to which events are appended, and which are never changed.
+"""Partitions of a hub: append-only files of events.
 
     FOLDER/NAMESPACE/HUB/0.jsonl, 1.jsonl        one line of JSON an event, in the order of arrival
 
@@ -53,9 +53,9 @@ class Partition:
         return self._file.parent.name
 
     def append(self, body: str, offset: str | None = None) -> None:
-        """Append an event; `offset` stands for one that is not a number, as of a hub with geo-replication.
+        """Append an event.
 
-        Raises ValueError if it is too large.
+        `offset` replaces the numeric one, as in a hub with geo-replication. Raises ValueError if it is too large.
         """
         if len(body.encode()) > LARGEST_EVENT:
             raise ValueError(f"an event is larger than {LARGEST_EVENT} bytes")

@@ -1,4 +1,6 @@
-"""The event hub trigger: batches of a partition, retries of the function, and a checkpoint after them.
+"""Event hub trigger.
+
+Delivers batches of a partition, retries the function, and then writes a checkpoint.
 
     position ─▶ next events ─▶ run ─┬─ succeeded ───────────────────────────────────┬─▶ checkpoint
                                     └─ failed ─▶ wait, as the retry policy says ─▶ run again ─┘ or retries are used up
@@ -29,7 +31,10 @@ PATIENCE = 1.0  # seconds until another owner, or a failed checkpoint, is looked
 
 
 class Checkpoints:
-    """The positions of a consumer group in a hub's partitions, in blobs of the host's account."""
+    """Positions of a consumer group in a hub's partitions.
+
+    They are blobs of the host's account.
+    """
 
     def __init__(self, container: ContainerClient, namespace: str, hub: str, group: str) -> None:
         self._container = container

@@ -51,7 +51,10 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Retries:
-    """A function's retry policy: at most so many after the first run, with growing pauses in seconds."""
+    """Retry policy of a function.
+
+    At most so many retries after the first run, with growing pauses in seconds.
+    """
 
     most: int
     shortest: float = 0.0

@@ -229,7 +229,10 @@ def up(
 
 
 def connect_topic(graph: str, account: azurite.Azurite, principal: identity.Identity) -> None:
-    """Do what infra/connect-event-grid.sh does: lead the partner topic's events to the queue."""
+    """Lead the partner topic's events to the queue.
+
+    Does what infra/connect-event-grid.sh does.
+    """
     queue = {
         "url": f"{account.queue_url}/graph-events",
         "identityEndpoint": principal.endpoint,

@@ -1,6 +1,7 @@
-"""A month of past meetings in the simulated tenant, which the app archives by its sweep, and one that Graph announces.
+"""A month of past meetings in the simulated tenant.
 
-With it charts, lists and days have something to show at once.
+The app archives them by its sweep, and one that Graph announces. With it charts, lists and days have something to
+show at once.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ def add_month(control: Control, now: datetime | None = None) -> int:
 
 
 def archive_month(functions: str) -> None:
-    """Have the app subscribe, find the past meetings and seal their days. Raises TimeoutError.
+    """Subscribe, find the past meetings and seal their days.
 
-    Two sweeps do: one finds the meetings, the next seals their days. More would meet Graph's limit of list requests.
+    Raises TimeoutError. Two sweeps do: one finds the meetings, the next seals their days. More would meet Graph's
+    limit of list requests.
     """
     run_now(functions, "maintain_subscriptions")
     deadline = time.monotonic() + SECONDS_TO_ARCHIVE
@@ -70,7 +72,10 @@ def announce_meeting(control: Control, functions: str, participants: int) -> Non
 
 
 def _settle(functions: str) -> bool:
-    """Wait until the sweep and what it queued are done; whether all days that are old enough are complete."""
+    """Wait for the sweep and its queued work.
+
+    Return whether all days that are old enough are complete.
+    """
     deadline = time.monotonic() + SECONDS_OF_A_SWEEP
     while time.monotonic() < deadline:
         time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,4 +1,6 @@
-"""`make pictures`: the pictures of the documents, from a local stack with a month of meetings.
+"""`make pictures`: pictures for the documents.
+
+They are made from a local stack with a month of meetings.
 
 usage: python -m local.stack.pictures [FOLDER]        default: docs/pictures
 
@@ -52,7 +54,10 @@ def main() -> int:
 
 
 def _choose(control: Control) -> str:
-    """The id of a report of some people, whose names the fonts of every machine can show."""
+    """Choose a report of some people.
+
+    The fonts of every machine can show their names.
+    """
 
     def hidden(report: dict[str, Any]) -> int:
         names = [(each["identity"] or {}).get("displayName") or "?" for each in report["attendanceRecords"]]

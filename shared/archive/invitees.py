@@ -1,9 +1,10 @@
-"""Lists of invitees, `invitees/date=YYYY-MM-DD/<reportId>-<hash>.json`, on the day of their report.
+"""Lists of invitees, `invitees/date=YYYY-MM-DD/<reportId>-<hash>.json`.
 
-They are in the archive and not in the operational state, because nothing else could make them again: Graph's list is
-gone with the meeting. They are kept, read and erased as reports are. A list never changes: another has another hash and
-so another name. It is written first, and then named by its SHA-256 in the metadata of the report. So a report, its line
-of the index and its rows always mean the same list. One that no report names is deleted after a day.
+They lie on the day of their report, in the archive and not in the operational state, because nothing else could make
+them again: Graph's list is gone with the meeting. They are kept, read and erased as reports are. A list never changes:
+another has another hash and so another name. It is written first, and then named by its SHA-256 in the metadata of the
+report. So a report, its line of the index and its rows always mean the same list. One that no report names is deleted
+after a day.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HASH_DIGITS = 16
 
 @dataclass(frozen=True)
 class ListFile:
-    """A list as it is stored: the metadata of its report and, where there is a list, its bytes."""
+    """A list as stored: metadata of its report and, if there is a list, its bytes."""
 
     metadata: Mapping[str, str]
     body: bytes | None = None
@@ -47,7 +48,7 @@ class ListFile:
     def write(
         self, container: ContainerClient, report_name: str, metadata: Mapping[str, str], end: datetime
     ) -> None:
-        """Write the list for a report of this name, if the metadata that the report gets name it."""
+        """Write the list of a report, if the metadata that the report gets name it."""
         if self.body is not None and metadata.get(INVITEES_SHA256) == self.metadata[INVITEES_SHA256]:
             name = invitees_name(report_name, metadata)
             put_blob(container, name, self.body, etag=None, metadata={"end": times.text(end)})

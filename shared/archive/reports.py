@@ -116,7 +116,7 @@ class Archive:
         return found is not None and "sha256" in (found.metadata or {})
 
     def clean_invitees(self, day: date, before: datetime) -> bool:
-        """Delete the lists of invitees that no report names and that are older than `before`.
+        """Delete lists of invitees that no report names and are older than `before`.
 
         Return whether none is left.
         """
@@ -152,7 +152,7 @@ class Archive:
         is_confirmed: bool = False,
         invitees: InviteeList | None = None,
     ) -> Writing:
-        """Store a report unless the stored one has more, and the list of its meeting's invitees.
+        """Store a report unless the stored one has more, and its list of invitees.
 
         `earlier` is the name of a blob that holds the report. With `is_confirmed`, a smaller report replaces a larger
         one, because an equal one was read before. Raises azure.core errors, and Contention after too many lost races.
@@ -287,7 +287,7 @@ def _redact(
 def _list_file(
     found: InviteeList | None, metadata: dict[str, str], people: ErasedPeople | None
 ) -> tuple[ListFile, dict[str, str]]:
-    """Return the file of a list without persons who are erased, and the metadata that name it."""
+    """Return the file of a list without erased persons, and metadata that name it."""
     if found is None:
         return ListFile({}), metadata
     left = redact_invitees(found, people) if people else found

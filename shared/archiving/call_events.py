@@ -58,9 +58,10 @@ def enqueue_ended_calls(encrypted: EncryptedBatch, services: Services) -> None:
 
 
 def _is_vouched_for(encrypted: EncryptedBatch, services: Services) -> bool:
-    """Whether Graph sent these items: by their tokens, or by the role that lets it send to the hub.
+    """Whether Graph sent these items.
 
-    If that cannot be said yet, they are sent again. Raises Unavailable if that does not help.
+    Known by their tokens, or by the role that lets it send to the hub. If that cannot be said yet, they are sent
+    again. Raises Unavailable if that does not help.
     """
     if encrypted.door is Door.EVENT_HUBS:
         return True

@@ -91,7 +91,7 @@ def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
 
 
 def is_overdue(outcome: OutcomeSummary, now: datetime) -> bool:
-    """Whether the message of an outcome's next attempt has been lost, or is not being handled."""
+    """Whether the message of an outcome's next attempt is lost or ignored."""
     if outcome.next_attempt is None or outcome.result not in _UNDER_WAY:
         return False
     return now > outcome.next_attempt + merge.OVERDUE

@@ -191,7 +191,10 @@ class MeetingSource:
         return meeting
 
     def list_invitees(self, meeting: Meeting) -> InviteeList:
-        """List who was invited, as the online meeting tells that an instance remembers for a day."""
+        """List who was invited, as the online meeting says.
+
+        An instance remembers it for a day.
+        """
         found = self.known_meetings.find(self.graph, meeting.organizer_id or "", meeting.join_url or "")
         return found.invitees or InviteeList(ListState.NOT_SUPPORTED)
 

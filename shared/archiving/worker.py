@@ -136,9 +136,10 @@ def _add_news(record: Record | None, news: News) -> Record | None:
 
 
 def _mark_access(record: Record, verdict: Verdict, register: AccessRegister) -> None:
-    """Mark an organizer as denied, from the first 403 on, or as restored after an earlier refusal.
+    """Mark an organizer as denied or restored.
 
-    This happens before the commit: after a crash in between, this message would no longer be in turn.
+    Denied from the first 403 on; restored when Graph answers again. This happens before the commit: after a crash
+    in between, this message would no longer be in turn.
     """
     organizer = access.refused_organizer(record.signal_id, verdict.meeting.organizer_id)
     if verdict.result is Result.ACCESS_DENIED:

@@ -16,9 +16,9 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def check_addresses(settings: Settings, *, local: bool) -> None:
-    """Check that each address is one of the chosen cloud or, if `local`, of this machine.
+    """Check that each address is one of the chosen cloud.
 
-    Raises SettingError, which names the setting.
+    With `local`, one of this machine. Raises SettingError, which names the setting.
     """
     cloud = settings.cloud
     blob, queue = (

@@ -73,7 +73,10 @@ def _exit(code: int, sentence: str) -> typer.Exit:
 
 
 def discard_output() -> None:
-    """Send the rest of stdout nowhere, because its reader has gone: Python would report it once more at the end."""
+    """Discard the rest of stdout.
+
+    Its reader has gone, and Python would report that once more at the end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -121,9 +124,9 @@ def print_json(content: object) -> None:
 
 
 def escape_json(text: str) -> str:
-    """Escape what a terminal would obey and not show, such as control and bidirectional characters.
+    """Escape what a terminal would obey.
 
-    It stays the same JSON: outside of strings there are none of them.
+    Such as control and bidirectional characters. It stays the same JSON: outside of strings there are none of them.
     """
     return _NOT_ASCII.sub(_escape, text)
 

@@ -45,9 +45,9 @@ def iter_reports(container: ContainerClient, days: Iterable[date]) -> Iterator[t
 def read_bodies(
     container: ContainerClient, reports: Iterable[ReportSummary], done: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[ReportSummary, dict[str, Any], InviteeList | None]]:
-    """Read reports and their lists of invitees in parallel and yield them in order; deleted ones are skipped.
+    """Read reports and their lists of invitees in parallel, and yield them in order.
 
-    Raises AttendanceError for a report that is not a JSON object.
+    Deleted ones are skipped. Raises AttendanceError for a report that is not a JSON object.
     """
 
     def read(report: ReportSummary) -> tuple[Blob | None, InviteeList | None]:

@@ -122,7 +122,10 @@ class Session:
 
     @cached_property
     def health_sources(self) -> Sources:
-        """The connections of `status` and `doctor`, which wait for none longer than the health page does."""
+        """Return the connections of `status` and `doctor`.
+
+        They wait for none longer than the health page does.
+        """
         data, state, queue = self._data_url, self._state_url, self._queue_url
         return readings.build_sources(
             self.settings,
@@ -230,7 +233,10 @@ def load_environment(file: Path | None, *, local: bool) -> tuple[dict[str, str],
 
 
 def _local_files() -> tuple[Path, ...]:
-    """Return where the local stack writes its settings: in this checkout, or in the current folder."""
+    """Return where the local stack writes its settings.
+
+    In this checkout, or in the current folder.
+    """
     return CHECKOUT / LOCAL_SETTINGS, Path.cwd() / LOCAL_SETTINGS
 
 

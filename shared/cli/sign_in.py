@@ -50,9 +50,10 @@ class SignIn(StrEnum):
 
 
 class UserCredential:
-    """A credential that is asked once for each scope, and whose failure is one sentence.
+    """Credential that is asked once per scope.
 
-    The Azure SDK would start `az` for each request, retry it for minutes, and report what Azure CLI wrote.
+    Its failure is one sentence. The Azure SDK would start `az` for each request, retry it for minutes, and report
+    what Azure CLI wrote.
     """
 
     def __init__(self, source: TokenCredential, remedy: str) -> None:

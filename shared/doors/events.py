@@ -1,8 +1,9 @@
-"""Forward the events that Graph sends to an event hub, or through Event Grid to a queue, as the webhook does.
+"""Forward Graph's events from an event hub or Event Grid.
 
-An event hub has no poison queue: a batch is over when its function has succeeded, or has failed as often as its retry
-policy allows. So nothing in an event raises here; it is dropped and counted. What raises are wrong settings, and, in
-the host, a queue that refuses: both end in a retry. Order and repeats do not matter to the worker.
+They are handled as the webhook's are. An event hub has no poison queue: a batch is over when its function has
+succeeded, or has failed as often as its retry policy allows. So nothing in an event raises here; it is dropped and
+counted. What raises are wrong settings, and, in the host, a queue that refuses: both end in a retry. Order and
+repeats do not matter to the worker.
 """
 
 from __future__ import annotations

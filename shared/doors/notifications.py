@@ -1,9 +1,9 @@
-"""Parse change and lifecycle notifications: of an untrusted request body, or of events that Graph sent.
+"""Parse change and lifecycle notifications.
 
-An item counts only if its `clientState` and its tenant are ours. The comparison takes constant time and includes the
-previous clientState during a rotation. An item's `resource` is matched against known shapes; only its ids are kept, and
-it is never used as an address. Standard library only, no I/O. Sources:
-https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
+They are in an untrusted request body, or in events that Graph sent. An item counts only if its `clientState` and
+its tenant are ours. The comparison takes constant time and includes the previous clientState during a rotation. An
+item's `resource` is matched against known shapes; only its ids are kept, and it is never used as an address.
+Standard library only, no I/O. Sources: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks and
 https://learn.microsoft.com/graph/change-notifications-lifecycle-events
 https://learn.microsoft.com/graph/change-notifications-delivery-event-hubs
 """
@@ -52,9 +52,10 @@ _REPORTS_OF_EVENT = re.compile(
 
 @dataclass(frozen=True)
 class ParsedNotifications:
-    """Signals, rich items and tasks to enqueue, and the number of dropped items by reason.
+    """Signals, rich items and tasks to enqueue.
 
-    `refused_ids` are the subscriptions, in GUID form, that items with a wrong client state name.
+    Also the number of dropped items by reason. `refused_ids` are the subscriptions, in GUID form, that items with a
+    wrong client state name.
     """
 
     signals: tuple[News, ...]
@@ -93,7 +94,7 @@ def parse_events(
 
 
 class _Sorter:
-    """The items of one POST or of a batch of events, sorted by what is to be done about them."""
+    """Sort the items of a POST or of a batch of events by their purpose."""
 
     def __init__(
         self, settings: Settings, seen: datetime, traceparent: str | None, door: Door = Door.WEBHOOK

@@ -1,4 +1,4 @@
-"""A check of a large body before it is parsed: can it hold an item that authenticates?
+"""Check whether a large body can hold an authentic item, before parsing it.
 
 Anyone can post to the webhooks, and parsing a megabyte of JSON keeps the only event loop of an instance busy for some
 40 ms; this check takes a few. It saves work and decides nothing: each item of a body that passes is authenticated after
@@ -21,12 +21,18 @@ _SUBSCRIPTION_ID = re.compile(
 
 
 def is_escaped(body: bytes) -> bool:
-    r"""Whether a client state may be written in another way: as `\u0061`, or in UTF-16 or UTF-32."""
+    r"""Whether a client state may be written in another way.
+
+    As `\u0061`, or in UTF-16 or UTF-32.
+    """
     return b"\\u" in body or b"\x00" in body
 
 
 def holds_state(body: bytes, client_states: Iterable[str]) -> bool:
-    """Whether a body that is not escaped names one of these client states as a `clientState`."""
+    """Whether a body has one of these client states as a `clientState`.
+
+    The body must not be escaped.
+    """
     found = [
         hmac.compare_digest(match[1], state.encode())
         for state in client_states

@@ -1,4 +1,4 @@
-"""Addresses at which Graph delivers to this app, in the form of its notification URLs.
+"""Addresses at which Graph delivers to this app, as notification URLs.
 
     webhook     https://HOST/api/notifications?k=FINGERPRINT
     event-hubs  EventHub:https://NAMESPACE/eventhubname/HUB?tenantId=TENANT
@@ -52,7 +52,10 @@ def leads_here(url: str, settings: Settings) -> bool:
 
 
 def is_same_address(one: str, other: str) -> bool:
-    """Whether two notification URLs lead to the same place, which is less than that they are equal."""
+    """Whether two notification URLs lead to the same place.
+
+    They need not be equal.
+    """
     return _address(one) is not None and _address(one) == _address(other)
 
 

@@ -1,4 +1,4 @@
-"""Who was invited to an online meeting, and who registered for a webinar or town hall.
+"""Invitees of online meetings, and registrations for webinars and town halls.
 
 A list holds at most MAX_INVITEES, each once and sorted: Graph may show one on two pages, and another order is no other
 list. Sources: https://learn.microsoft.com/graph/api/resources/meetingparticipants and .../virtualeventregistration

@@ -1,4 +1,4 @@
-"""Details of a meeting: read from Graph's JSON, and written into the metadata of a report's blob.
+"""Read a meeting's details from Graph's JSON, write them into metadata.
 
 In metadata they are JSON in base64url, because a header has printable ASCII only. Sources:
 https://learn.microsoft.com/graph/api/resources/onlinemeeting and .../virtualeventsession

@@ -89,7 +89,7 @@ def parse_call_record(record: dict[str, Any], operation: str) -> CallRecord:
 
 @dataclass(frozen=True)
 class OnlineMeeting:
-    """The id of an online meeting, its details, and who was invited, if that was asked for."""
+    """An online meeting: its id and details, and on request who was invited."""
 
     id: str
     details: MeetingDetails
@@ -120,7 +120,7 @@ def find_online_meeting(
 
 
 class MeetingCache:
-    """Least-recently-used cache of online meetings, perhaps `with_invitees`. Thread-safe.
+    """Least-recently-used cache of online meetings. Thread-safe.
 
     The sessions of a series share a join URL and so cost one look-up a day. If the look-up of a cached meeting fails,
     it is used for another day: its id is as good as before.

@@ -353,7 +353,10 @@ def _promised(report: dict[str, Any], pages: Iterable[list[Any]]) -> Iterator[li
 
 
 def _observed(pages: Iterator[list[Any]], organizers: set[str], unknown: set[str]) -> Iterator[list[Any]]:
-    """Yield these pages of records, and collect the organizers' ids in lower case, and unknown properties."""
+    """Yield these pages of records, and note what they hold.
+
+    The organizers' ids in lower case, and unknown properties.
+    """
     for page in pages:
         for record in page:
             if isinstance(record, dict) and record.get("role") == "Organizer":

@@ -72,7 +72,10 @@ class HealthReport:
 def diagnose(
     readings: Readings, settings: Settings, now: datetime, *, as_operator: bool = False
 ) -> Diagnosis:
-    """Find problems and warnings in what was read at `now`, with the app's rights or an operator's."""
+    """Find problems and warnings in what was read at `now`.
+
+    It was read with the app's rights or an operator's.
+    """
     subscriptions, run = readings.subscriptions, readings.maintenance
     views = (
         None
@@ -122,7 +125,7 @@ def format_count(count: int) -> str:
 
 
 def storage_findings(readings: Readings, settings: Settings, *, as_operator: bool) -> list[Finding]:
-    """Return a finding for each cause that keeps queues or containers from being read, not for each of them."""
+    """Return one finding per cause of unreadable queues and containers."""
     failures = [
         findings.Unread(f"queue {name}", settings.queue_url, length.reason, is_queue=True)
         for name, length in readings.queues.items()

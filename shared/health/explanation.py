@@ -1,4 +1,4 @@
-"""Explain one meeting: what Graph said and when, the step it is at, why, and what comes next.
+"""Explain one meeting: news, current step, reason and what comes next.
 
 Pure decisions from a signal's record. The command `explain` and the health page get the same sentences from here.
 Sources: docs/operators.md (outcomes, retries), https://learn.microsoft.com/graph/api/meetingattendancereport-list
@@ -177,7 +177,10 @@ def describe_reason(each: Explanation) -> list[tuple[str, str]]:
 
 
 def describe_history(each: Explanation) -> list[tuple[str, str]]:
-    """Return the changes of a meeting, each with its time; equal ones that follow each other are one."""
+    """Return the changes of a meeting, each with its time.
+
+    Equal ones that follow each other are one.
+    """
     return [
         (
             format_span(change.at, change.until),
@@ -561,7 +564,10 @@ def _distance(moment: datetime, now: datetime) -> str:
 
 @dataclass(frozen=True)
 class Freshness:
-    """When a notification last came and when a scan of Graph's list last finished; None: never, or not known."""
+    """When a notification last came and a scan last finished.
+
+    None: never, or not known.
+    """
 
     last_notification: datetime | None = None
     last_scan: datetime | None = None
@@ -570,7 +576,10 @@ class Freshness:
 def explain_unknown(
     text: str, on: date | None, settings: Settings, now: datetime, fresh: Freshness
 ) -> list[Possibility]:
-    """Return what it can mean that a meeting is unknown: if anything is certain, only that."""
+    """Return what it can mean that a meeting is unknown.
+
+    If anything is certain, only that.
+    """
     of_link = list(_link_possibilities(text, settings))
     certain = [each for each in of_link if each.is_certain]
     return certain or [

@@ -104,7 +104,10 @@ _TOKENLESS = {"ClientAuthenticationError", "CredentialUnavailableError"}  # erro
 
 @dataclass(frozen=True)
 class Unread:
-    """A queue or container that could not be read, its address, and an error code or a few words."""
+    """A queue or container that could not be read.
+
+    With its address, and an error code or a few words.
+    """
 
     subject: str
     url: str

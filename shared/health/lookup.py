@@ -52,7 +52,10 @@ class FoundMeeting:
 
 @dataclass(frozen=True)
 class FoundMeetings:
-    """What was found, the newest first. `left` matched too and is not shown; `unread` was not looked at."""
+    """The meetings that were found, the newest first.
+
+    `left` matched too and is not shown; `unread` was not looked at.
+    """
 
     meetings: tuple[FoundMeeting, ...] = ()
     left: int = 0
@@ -66,7 +69,7 @@ class MeetingLookup:
         self._outcomes, self._ledger, self._archive = outcomes, ledger, archive
 
     def find(self, text: str, on: date | None = None) -> FoundMeetings:
-        """Find the meetings of a link, a subject, a signal, a call, a report, or an organizer.
+        """Find meetings by link, subject, signal, call, report or organizer.
 
         `on`: only those of that day (UTC), which an organizer needs.
         """
@@ -93,7 +96,10 @@ class MeetingLookup:
         return self._found(run_in_parallel(refresh, list(meetings)))
 
     def _signal(self, identifier: str) -> Record | None:
-        """Return the record of a signal, or of a call or virtual event's report with this id."""
+        """Return the record of a signal.
+
+        It is given by its own id, or that of a call or of a virtual event's report.
+        """
         if kind_of(identifier):
             signal_ids = [identifier]
         elif GUID.match(identifier):
@@ -135,7 +141,10 @@ class MeetingLookup:
         return self._found([*map(FoundMeeting, records), *alone], len(of_day) - MOST_SHOWN)
 
     def _of_organizer(self, organizer: str, days: Sequence[date], on: date) -> FoundMeetings:
-        """Read the records of a day, those first whose link names the organizer, and select the organizer's."""
+        """Read the records of a day that are the organizer's.
+
+        Those first whose link names the organizer.
+        """
         outcomes = self._outcomes_of(days, lambda each: True)
         names = [
             each.name
@@ -149,7 +158,10 @@ class MeetingLookup:
         return self._found(map(FoundMeeting, records), unread=len(names) - MOST_READ)
 
     def _read(self, names: Sequence[str], on: date | None) -> list[Record]:
-        """Read the records behind these outcomes; that of a lost record is made from its outcome."""
+        """Read the records of these outcomes.
+
+        That of a lost record is made from its outcome.
+        """
 
         def read(name: str) -> Record | None:
             stored = self._ledger.read(signal_id_of(name))
@@ -216,7 +228,10 @@ def subject_of_report(report: ReportSummary) -> str | None:
 
 
 def _is_named(report: ReportSummary, text: str) -> bool:
-    """Whether a report has this id, is of the meeting, event or series with it, or has this in its subject."""
+    """Whether a report matches this text.
+
+    It has this id, is of the meeting, event or series with it, or has this in its subject.
+    """
     metadata = report.metadata
     ids = (metadata.get(name) for name in ("meetingid", "eventid", "sessionid", "seriesid"))
     return text in (report.id, *ids) or text.casefold() in (subject_of_report(report) or "").casefold()

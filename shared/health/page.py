@@ -233,7 +233,10 @@ def _queues(readings: Readings) -> Element:
 
 
 def format_length(length: QueueLength | ReadFailure) -> str:
-    """Format the length of a queue: what waits, and what is delayed, which is no backlog."""
+    """Format the length of a queue.
+
+    What waits, and what is delayed, which is no backlog.
+    """
     if isinstance(length, ReadFailure):
         return f"{UNKNOWN} ({length.reason})"
     if length.waiting >= MOST_PEEKED:

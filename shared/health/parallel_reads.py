@@ -66,9 +66,9 @@ class ParallelReads:
         return future.result
 
     def result[T](self, reading: Reading[T], seconds: float = STORAGE_SECONDS) -> T | ReadFailure:
-        """Return the result of a storage read, at most so many seconds from the start of all reads.
+        """Return the result of a storage read.
 
-        Raises SignInNeeded, which concerns every read.
+        Waits at most so many seconds from the start of all reads. Raises SignInNeeded, which concerns every read.
         """
         try:
             return reading(self._left(seconds))
@@ -91,7 +91,10 @@ class ParallelReads:
 
 
 def describe_failure(failure: Exception) -> str:
-    """Describe an error without a message for people: in words, or by its code or type."""
+    """Describe an error without a message for people.
+
+    In words, or by its code or type.
+    """
     if isinstance(failure, TimeoutError | ServiceResponseError):
         return NO_ANSWER
     if isinstance(failure, ServiceRequestError):

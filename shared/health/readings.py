@@ -72,7 +72,10 @@ class RefusedNotifications:
 
 @dataclass(frozen=True)
 class UnknownProperties:
-    """Properties of Graph's reports that this version does not know, and when the last of them was seen first."""
+    """Properties of reports that this version does not know.
+
+    And when the last of them was first seen.
+    """
 
     at: datetime
     names: tuple[str, ...]
@@ -101,9 +104,10 @@ class DeniedOrganizers:
 
 @dataclass(frozen=True)
 class QueueLength:
-    """The messages of a queue, as storage estimates them, and those that a worker may take now, up to MOST_PEEKED.
+    """Messages of a queue, as storage estimates them.
 
-    The others are delayed, as the second reading of a fresh report is, or being processed.
+    And those that a worker may take now, up to MOST_PEEKED. The others are delayed, as the second reading of a
+    fresh report is, or being processed.
     """
 
     messages: int

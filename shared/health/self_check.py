@@ -144,7 +144,10 @@ def _handshake(settings: Settings) -> str:
 
 
 def _last_event(state: StateStore, settings: Settings) -> datetime | None:
-    """When Graph's last validation message came through the hub, or the last notification."""
+    """Return when an event last came.
+
+    Graph's last validation message through the hub, or the last notification.
+    """
     name = heartbeat.VALIDATION if settings.delivery == EVENT_HUBS else heartbeat.NOTIFICATION
     entry = state.read(name)
     return times.plausible(entry.content.get("at")) if entry else None
@@ -162,7 +165,10 @@ def _delivery(
     handshake: str,
     last: datetime | None,
 ) -> Finding:
-    """Judge the way by which Graph delivers: a webhook as the app reaches it, a hub or a topic by what came."""
+    """Judge the way by which Graph delivers.
+
+    A webhook as the app reaches it; a hub or a topic by what came.
+    """
     if settings.delivery == EVENT_HUBS:
         return findings.hub(run, last, times.now())
     if settings.delivery == EVENT_GRID:

@@ -89,9 +89,10 @@ _ORIGINS = tuple(Origin)
 
 @dataclass(frozen=True)
 class MeetingDetails:
-    """Subject and schedule of an online meeting or an event's session, as far as MEETING_DETAILS has them kept.
+    """Subject and schedule of an online meeting or event session.
 
-    Of a recurring meeting Graph has one schedule only, which may be that of another occurrence.
+    As far as MEETING_DETAILS has them kept. Of a recurring meeting Graph has one schedule only, which may be that
+    of another occurrence.
     """
 
     subject: str | None = None

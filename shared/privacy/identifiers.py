@@ -102,7 +102,7 @@ def tokens_in_text(text: str) -> Iterator[str]:
 
 
 def quotes(text: str | None, who: Container[str]) -> bool:
-    """Whether a free text, such as a subject, holds an identifier or a display name of the person."""
+    """Whether a free text, such as a subject, names the person."""
     if not text:
         return False
     if names(text, who) or any(id_token(found) in who for found in _GUID.findall(text)):

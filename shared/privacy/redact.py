@@ -46,9 +46,9 @@ def find_roles(
     who: Container[str],
     invitees: InviteeList | None = None,
 ) -> list[str]:
-    """What the person is in a report: organizer, attendee, quoted in the subject, invited, registered.
+    """The roles of the person in a report.
 
-    `metadata` are the blob's, and `invitees` those that it names.
+    They are organizer, attendee, quoted in the subject, invited, registered. `metadata` are the blob's, and `invitees` those that it names.
     """
     details = decode_details(metadata.get(_DETAILS))
     roles = {
@@ -90,7 +90,10 @@ def redact_invitees(found: InviteeList, who: Container[str]) -> InviteeList:
 
 
 def redact_metadata(metadata: Mapping[str, str], who: Container[str]) -> dict[str, str]:
-    """The metadata of a blob without an organizer who is erased, and without a subject that quotes someone."""
+    """Redact the metadata of a blob.
+
+    An erased organizer, and a subject that quotes an erased person.
+    """
     redacted = dict(metadata)
     if is_organizer(metadata, who):
         redacted = {name: value for name, value in metadata.items() if name not in _ORGANIZER_METADATA} | MARK
@@ -111,7 +114,10 @@ def redact_details(details: MeetingDetails, who: Container[str]) -> MeetingDetai
 
 
 def redact_line(line: Mapping[str, Any], who: Container[str]) -> dict[str, Any]:
-    """A report's line of the index without an organizer who is erased, and without a subject that quotes someone."""
+    """Redact a report's line of the index.
+
+    An erased organizer, and a subject that quotes an erased person.
+    """
     removed = {name for name in ("subject", "threadId") if quotes(line.get(name), who)}
     if is_organizer({name.lower(): value for name, value in line.items()}, who):
         removed |= {name for name in line if name.lower() in _ORGANIZER_METADATA}
@@ -133,7 +139,10 @@ def redact_report(report: Mapping[str, Any], people: ErasedPeople) -> RedactedRe
 
 
 def _quoted(report: Mapping[str, Any], who: Container[str]) -> Iterator[str]:
-    """The properties of the report itself, not of its records, whose text quotes the person."""
+    """Return the report's own properties whose text quotes the person.
+
+    Not those of its records.
+    """
     for name, value in report.items():
         if name not in (RECORDS, "id") and isinstance(value, str) and names(value, who):
             yield name

@@ -47,7 +47,10 @@ class Heartbeat:
             logs.warning("heartbeat.failed", name=name, error=type(failure).__name__)
 
     def count_refused(self, count: int, subscription_id: str | None) -> None:
-        """Add notifications with a wrong clientState to the count, and the subscription of ours that sent one."""
+        """Count notifications with a wrong clientState.
+
+        Also the subscription of ours that sent one.
+        """
         now = times.text(times.now())
         ours = {"ours": {"at": now, "subscription": subscription_id}} if subscription_id else {}
         try:

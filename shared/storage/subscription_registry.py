@@ -1,8 +1,8 @@
-"""The app's subscriptions as Graph last listed them: `subscriptions/<id>.json` in the state container.
+"""The app's subscriptions as Graph last listed them.
 
-Whoever learns the client state can post notifications that authenticate, about calls that do not exist. The worker
-therefore takes only news of a subscription that Graph has listed. An entry outlives its subscription, because its last
-news may still be on a queue.
+They are `subscriptions/<id>.json` in the state container. Whoever learns the client state can post notifications
+that authenticate, about calls that do not exist. The worker therefore takes only news of a subscription that Graph
+has listed. An entry outlives its subscription, because its last news may still be on a queue.
 
 The URL of a webhook shows that a subscription is ours, and the fingerprint of its client state. Event Hubs and Event
 Grid have no room for that, so there an entry decides, which is written when the app creates the subscription.
@@ -104,7 +104,10 @@ class SubscriptionRegistry:
             self._add(subscription_id, RegisteredSubscription(resource, fingerprint, delivery))
 
     def save(self, subscriptions: Iterable[Subscription]) -> None:
-        """Register those of Graph's list that deliver to this app, and forget those that are long gone."""
+        """Register the subscriptions in Graph's list that deliver to this app.
+
+        Forget those that are long gone.
+        """
         with _logged_errors():
             self._save(subscriptions)
 
@@ -184,7 +187,10 @@ def _logged_errors() -> Iterator[None]:
 
 
 def _without_join_url(resource: str) -> str:
-    """The resource without a meeting's join URL, which names its organizer: an entry outlives the watch."""
+    """Return the resource without a meeting's join URL.
+
+    It names the organizer, and an entry outlives the watch.
+    """
     return _JOIN_URL.sub("", resource)
 
 

@@ -79,10 +79,10 @@ class SubscriptionChanges:
             ) from failure
 
     def try_delivery(self) -> None:
-        """Create a subscription that nothing needs and delete it, to see whether Graph can deliver by DELIVERY.
+        """Create and delete a subscription to see whether Graph can deliver.
 
-        It is to updates of call records, because Graph allows one for each change type: the one that delivers stays.
-        Raises a GraphError.
+        It delivers by DELIVERY, and nothing needs it. It is to updates of call records, because Graph allows one
+        for each change type: the one that delivers stays. Raises a GraphError.
         """
         new = self._new(DesiredSubscription("communications/callRecords", "updated", TRIAL))
         try:

@@ -90,7 +90,10 @@ def renew_one(services: Services, subscription_id: str) -> None:
 
 
 def count_refusals(services: Services, job: NotificationsRefused) -> None:
-    """Count notifications with a wrong client state, and find out whether a subscription of ours sent one."""
+    """Count notifications with a wrong client state.
+
+    And find out whether a subscription of ours sent one.
+    """
     ours = next(filter(services.subscriptions.is_registered, job.subscription_ids), None)
     services.heartbeat.count_refused(job.count, ours)
     if ours:

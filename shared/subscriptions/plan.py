@@ -66,9 +66,10 @@ def is_ours(subscription: Subscription, settings: Settings) -> bool:
 
 
 def is_accepted(subscription: Subscription, settings: Settings) -> bool:
-    """Whether it delivers as DELIVERY says, with an accepted clientState, and lifecycle notifications too.
+    """Whether it delivers as DELIVERY says, with a known clientState.
 
-    A lifecycleNotificationUrl cannot be added later, so a subscription without one is replaced.
+    Lifecycle notifications must be delivered too. A lifecycleNotificationUrl cannot be added later, so a
+    subscription without one is replaced.
     """
     return (
         is_same_address(subscription.notification_url, notification_url(settings))
@@ -94,6 +95,9 @@ def has_same_target(subscription: Subscription, desired: DesiredSubscription | N
 
 
 def client_state_of(subscription: Subscription, settings: Settings) -> str | None:
-    """The client state that it sends, or None where its fingerprint is of none that we accept."""
+    """Return the client state that it sends.
+
+    None if its fingerprint is of none that we accept.
+    """
     states = settings.client_states
     return next((state for state in states if fingerprint(state) == subscription.fingerprint), None)

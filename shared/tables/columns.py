@@ -16,7 +16,7 @@ type Columns = dict[str, Any]
 
 
 class Table(StrEnum):
-    """A row per report; per attendance record and report; per engagement; per invitee or registration and report."""
+    """A row per report, attendance record, engagement, or invitee of a report."""
 
     MEETINGS = "meetings"
     ATTENDEES = "attendees"

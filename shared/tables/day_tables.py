@@ -1,4 +1,6 @@
-"""Tables of sealed days: meetings, attendees, engagements and invitees as Parquet files that never change.
+"""Tables of days: Parquet files that never change.
+
+They are of meetings, attendees, engagements and invitees.
 
 They save analysts from opening a million small files. When a day is sealed, its index is cut into parts. Each part is
 one message on `upkeep`, so the work scales out with the app, and memory holds one part.
@@ -139,8 +141,9 @@ class DayTables:
         return self._manifests.name_tables(manifest, named)
 
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
-        """Delete the files that no manifest has named for a day, and lists of invitees that no report names.
+        """Delete the files that no manifest has named for a day.
 
+        Also lists of invitees that no report names.
         Return whether none is left, or the tables are not of this `version` any more. With `at_once`, delete all that
         were written for an earlier version.
         """
@@ -252,7 +255,7 @@ class DayTables:
         return name
 
     def _reports(self, lines: Iterable[bytes]) -> Iterator[_Indexed]:
-        """Yield reports, their lines and their lists of invitees, without persons who are erased.
+        """Yield reports, their lines and lists of invitees, without erased persons.
 
         Raises NotAsIndexed.
         """
@@ -354,14 +357,14 @@ def _ends_part(line: Mapping[str, Any]) -> bool:
 def _find_parts(files: _Files, manifest: Manifest) -> dict[str, dict[str, str]]:
     """Find the parts that can be named: the names of their files by table, and other metadata, by source.
 
-    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, so
-    that nobody deletes it.
+    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, and
+    written since the tables before were named or dropped, so that nobody deletes it.
     """
-    named, oldest = manifest.tables.paths, times.now() - YOUNG
+    named, oldest, version = manifest.tables.paths, times.now() - YOUNG, str(manifest.tables.version)
     found: dict[str, dict[str, str]] = {}
     for name, blob in files[Table.MEETINGS].items():
         metadata = {**(blob.metadata or {}), Table.MEETINGS: name}
-        if name not in named and blob.last_modified < oldest:
+        if name not in named and (blob.last_modified < oldest or metadata["version"] != version):
             continue
         if all(metadata[table] in files[table] for table in Table if table in metadata):
             source = metadata["source"]

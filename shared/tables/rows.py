@@ -1,4 +1,4 @@
-"""Turn a report into rows: per meeting, attendee, engagement, invitee.
+"""Rows of a report: per meeting, attendee, engagement, invitee.
 
 Every row has every column (`columns`), and a value without its documented shape is null. Here are the definitions that
 everybody shares: who a person is, how long somebody attended, who came late. Source:
@@ -98,9 +98,9 @@ def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_i
 def invitee_rows(
     report: Mapping[str, Any], line: Mapping[str, Any], found: InviteeList | None, tenant_id: str = ""
 ) -> Iterator[Row]:
-    """Yield one row per person who was invited or registered, with the meeting and the attendance.
+    """Yield one row per person who was invited or registered.
 
-    `attended` is null for whom the report cannot decide: nothing identifies the invitee, an invited address without an
+    It has the meeting and the attendance. `attended` is null for whom the report cannot decide: nothing identifies the invitee, an invited address without an
     object id may be a group's, or records may be missing.
     """
     if not found or not found.invitees:
@@ -151,7 +151,7 @@ def _invitee_ids(invitee: Invitee) -> list[tuple[str, str]]:
 
 
 def _named_ids(registration: object, person: object, address: object) -> list[tuple[str, str]]:
-    """These ids as far as they are known, in the order in which they are compared, each in one form."""
+    """The known ones of these ids, each in one form, in the order of comparison."""
     values = {"registration": registration, "person": person, "address": address}
     texts = {name: (_text(value) or "").strip().lower() for name, value in values.items()}
     return [(name, text) for name, text in texts.items() if text]

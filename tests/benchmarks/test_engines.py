@@ -61,7 +61,7 @@ def copy(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(copy: Path, table: str) -> list[str]:
     manifest = json.loads((copy / f"manifests/date={PAST}/manifest.json").read_bytes())
-    return [str(copy / each["path"]) for each in manifest["tables"][table]]
+    return [str(copy / each["path"]) for each in manifest["tables"]["files"][table]]
 
 
 @pytest.fixture(scope="module")

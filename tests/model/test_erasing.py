@@ -98,7 +98,7 @@ def held(
     call_id: str = "one",
     is_invited: bool = True,
 ) -> Call:
-    """A meeting with these attendance records, to which Frida was invited, if it is not told otherwise."""
+    """A meeting with these attendance records, to which Frida is invited."""
     made = call(call_id, end, organizer=organizer)
     ((since, report),) = made.readings
     full = {

@@ -1,4 +1,4 @@
-"""Invitees and registrations on their whole way, in virtual time: from Graph to the table."""
+"""Invitees and registrations from Graph to the table, in virtual time."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def registration(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def webinar(app: App, registrations: Callable[[int], list[Any] | GraphError]) -> None:
-    """Have Graph know a webinar, with these registrations on each page, and one report."""
+    """Have Graph know a webinar with one report and these registrations."""
     usual = app.graph.get
     end = NOW - HOUR
     report = {

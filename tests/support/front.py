@@ -196,6 +196,12 @@ class Front:
             manifest and manifest["complete"] and manifest["tables"]["revision"] == manifest["revision"]
         )
 
+    def has_current_tables(self, day: date) -> bool:
+        """Whether the tables, also of an open day, hold all of its reports."""
+        manifest = self.manifest(day)
+        stored = len(list(self.container.list_blob_names(name_starts_with=f"reports/date={day}/")))
+        return bool(manifest["reports"] == stored and manifest["tables"]["index"] == manifest["index"])
+
     def rows(self, day: date, table: str = "attendees") -> list[dict[str, Any]]:
         """The rows of a day's table."""
         paths = [each["path"] for each in self.manifest(day)["tables"]["files"][table]]

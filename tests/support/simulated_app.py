@@ -180,11 +180,15 @@ class App:
                 timer += every
 
     def deliver(self) -> None:
-        """Handle every message that can be seen, as the Functions host does."""
+        """Handle every message that can be seen, as the Functions host does.
+
+        For `before`: another instance does so, while one is under way.
+        """
         while visible := [(name, each) for name in FUNCTIONS for each in self.queues[name].visible()]:
             name, first = visible[0]
             queue = self.queues[name]
             first.received += 1
+            first.due = self.now + LEASE  # for another instance that begins before this one ends
             again = {"redelivered": first.received > 1} if name == clients.SIGNALS_QUEUE else {}
             delay = self._execute(partial(FUNCTIONS[name], first.text, self.services, **again))
             first.due = self.now + (delay or timedelta())

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
@@ -13,8 +14,11 @@ from azure.storage.blob import ContainerClient
 from pyarrow import parquet
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, index_name
+from shared.days.manifests import Manifest, Manifests, RevisionReason, index_name
 from shared.errors import NotAsIndexed
+from shared.ledger.publish import Outcomes
+from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
+from shared.messages.signals import Meeting, Origin
 from shared.messages.tasks import WriteDaily
 from shared.tables import day_tables
 from shared.tables.columns import COLUMNS, KEYS, SCHEMA_VERSION, Table
@@ -177,30 +181,29 @@ def test_after_a_correction_the_changed_part_is_written_anew_and_the_former_stay
     assert day.attended()[-1] == ("r4", "someone else")
 
 
-def test_a_correction_that_is_taken_back_gives_the_former_files_again(day: Day) -> None:
+def test_a_file_that_is_no_longer_named_is_never_named_again(day: Day) -> None:
     day.write()
     former = day.manifest.tables
     day.store("r4", "someone else")
     day.write()
     day.store("r4")
-    assert day.seal() == []
-    assert day.has_tables
-    assert day.manifest.tables.paths == former.paths
+    assert day.write()
+    assert former.paths - day.manifest.tables.paths == {
+        each.path for files in former.files.values() for each in files[2:]
+    }
     assert (day.manifest.revision, day.manifest.tables.revision) == (3, 3)
 
 
-def test_a_file_that_may_be_deleted_soon_is_not_named_again(day: Day) -> None:
-    day.write()
-    former = day.manifest.tables
-    day.store("r4", "someone else")
-    day.write()
+def test_a_part_that_may_be_deleted_soon_is_written_again(day: Day) -> None:
+    first, *_ = day.seal()
+    day.tables.write_part(first)
     day.steps.now += GRACE
-    day.store("r4")
-    assert day.write()
+    parts = day.tables.plan_parts(day.manifest)
+    assert [part.number for part in parts] == [0, 1, 2]
+    for part in parts:
+        day.tables.write_part(part)
     day.tables.clean(DAY)
     assert day.attended() == [(f"r{number}", "p") for number in range(5)]
-    assert day.manifest.tables.files[Table.ATTENDEES][:2] == former.files[Table.ATTENDEES][:2]
-    assert day.manifest.tables.files[Table.ATTENDEES][2] != former.files[Table.ATTENDEES][2]
 
 
 def test_a_part_of_an_index_that_is_gone_is_not_written(day: Day) -> None:
@@ -348,10 +351,134 @@ def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.Monkey
     ]
 
 
+def sources(lines: list[bytes]) -> list[str]:
+    return [cut.source for cut in cut_parts(lines)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_line_that_comes_or_goes_moves_the_cuts_around_it_alone(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The bounds are 100 reports and 700 bytes, so either of them may end a part."""
+    for name, value in {
+        "PART_REPORTS": 100,
+        "USUAL_REPORTS": 50,
+        "PART_BYTES": 700,
+        "USUAL_BYTES": 350,
+    }.items():
+        monkeypatch.setattr(day_tables, name, value)
+    lines = [b'{"path":"%032x","bytes":%d}\n' % (number * 7919, size) for number in range(3_000)]
+    before = sources(lines)
+    assert 3_000 * size / 350 / 2 < len(before) < 3_000
+    for place in range(0, 3_000, 100):
+        more = [*lines[:place], b'{"path":"x","bytes":9}\n', *lines[place:]]
+        for after in (lines[:place] + lines[place + 1 :], more):
+            assert len(set(sources(after)) - set(before)) <= 12
+    assert sources([*lines, b'{"path":"x","bytes":1}\n'])[: len(before) - 1] == before[:-1]
+
+
 def test_the_parts_hold_every_line_of_the_index_once(day: Day) -> None:
     parts = day.seal()
     index = day.blobs.download_blob(index_name(DAY)).readall()
     assert b"".join(index[part.offset :][: part.length] for part in parts) == index
+
+
+def test_an_open_day_has_tables_that_become_those_of_its_first_revision(day: Day) -> None:
+    for part in day.seal(final=False):
+        named = day.tables.write_part(part)
+    assert named == day.manifest
+    assert (named.complete, named.revision, named.has_tables) == (False, 0, False)
+    assert (named.tables.version, named.tables.revision) == (1, 0)
+    assert day.attended() == [(f"r{number}", "p") for number in range(5)]
+    assert day.seal(final=False) == []
+    assert day.manifest == named
+    assert day.seal() == []
+    assert day.has_tables
+    assert day.manifest.tables == replace(named.tables, revision=1)
+    assert {row["revision"] for row in day.rows()} == {0}
+
+
+def test_a_new_report_changes_the_last_part_of_an_open_day_alone(day: Day) -> None:
+    for part in day.seal(final=False):
+        day.tables.write_part(part)
+    before = day.manifest.tables
+    day.store("a report that is first by its name", stored="2026-11-25T00:00:00.000Z")
+    parts = day.seal(final=False)
+    assert [part.number for part in parts] == [2]
+    for part in parts:
+        day.tables.write_part(part)
+    now = day.manifest.tables
+    assert now.version == 2
+    assert now.files[Table.MEETINGS][:2] == before.files[Table.MEETINGS][:2]
+    assert day.attended()[-1] == ("a report that is first by its name", "p")
+
+
+def test_a_day_that_is_open_again_names_tables_of_its_state(day: Day) -> None:
+    day.write()
+    listed = Meeting(origin=Origin.LIST)
+    pending = Record("cr-1", Result.PENDING, NOW, 1, AttemptSeries(NOW), meeting=listed)
+    name = Outcomes.name("cr-1", DAY)
+    day.blobs.upload_blob(name, dump_outcome(pending), overwrite=True, metadata=outcome_metadata(pending))
+    assert day.seal() == []
+    assert (day.manifest.complete, day.manifest.tables.revision) == (False, 1)  # nothing else has changed
+    day.steps.now += timedelta(hours=1)
+    day.store("r4", "someone else")
+    for part in day.seal():
+        day.tables.write_part(part)
+    assert (day.manifest.complete, day.manifest.revision) == (False, 1)
+    assert (day.manifest.tables.version, day.manifest.tables.revision) == (2, 0)
+    assert day.attended()[-1] == ("r4", "someone else")
+    day.blobs.delete_blob(name)
+    assert day.seal() == []
+    assert day.has_tables
+    assert (day.manifest.tables.version, day.manifest.tables.revision) == (2, 2)
+
+
+def test_an_erasure_drops_the_tables_of_an_open_day_at_once(day: Day) -> None:
+    for part in day.seal(final=False):
+        day.tables.write_part(part)
+    former = day.manifest.tables.paths
+    day.steps.now += timedelta(hours=1)
+    day.store("r2", "erased-1", erased="true")
+    parts = day.seal(final=False)
+    assert (day.manifest.tables.paths, day.manifest.tables.version) == (set(), 2)
+    assert RevisionReason.ERASURE in day.manifest.reasons
+    assert len(parts) == 3  # none of the former files is used again
+    day.tables.write_part(parts[0])
+    day.tables.clean(DAY, at_once=True)
+    assert not former & {blob.name for blob in day.files()}
+    for part in parts[1:]:
+        day.tables.write_part(part)
+    assert (len(day.rows()), day.manifest.tables.version) == (5, 3)
+
+
+def test_files_of_another_version_are_cleaned_by_its_own_task(day: Day) -> None:
+    day.write()
+    day.store("r4", "someone else")
+    day.write()
+    files = day.files()
+    day.steps.now += 2 * GRACE
+    assert day.tables.clean(DAY, 1)
+    assert day.files() == files
+    assert day.tables.clean(DAY, 2)
+    assert {blob.name for blob in day.files()} == day.manifest.tables.paths
+
+
+def test_two_instances_that_name_the_same_tables_name_them_once(day: Day) -> None:
+    *parts, last = day.seal(final=False)
+    for part in parts:
+        day.tables.write_part(part)
+    other = DayTables(day.container, Manifests(day.container), TENANT)
+    day.blobs.watch = lambda name, before, after: None
+
+    def another_namer(name: str, before: Blob | None, after: Blob | None) -> None:
+        if name.startswith("tables/meetings/"):
+            day.blobs.watch = lambda *_: None
+            assert other.name(day.manifest)
+
+    day.blobs.watch = another_namer
+    assert day.tables.write_part(last) == day.manifest
+    assert day.manifest.tables.version == 1
 
 
 def test_an_erasure_drops_the_tables_at_once(day: Day) -> None:

@@ -1,4 +1,4 @@
-"""Webinars and town halls: the lists, one event, its sessions, reports and registrations.
+"""Webinars and town halls: lists, events, sessions, reports and registrations.
 
 An application sees those whose organizer an access policy covers, a user those that he organizes, and no list. Only
 the global cloud has them. Sources: List webinars, List townhalls, Get virtualEventWebinar, List sessions for a virtual
@@ -85,7 +85,10 @@ class VirtualEvents:
         return self._page(request, f"solutions/virtualEvents/{self._kind}s('{event.id}')/sessions", items)
 
     async def registrations(self, request: GraphRequest) -> GraphReply:
-        """A page of the registrations for an event, the last of which comes again on the next page."""
+        """A page of the registrations for an event.
+
+        The last one comes again on the next page.
+        """
         request.caller.needs(*READ)
         _only(request, "$skiptoken")
         event = self._event(request)

@@ -1,4 +1,4 @@
-"""Ways by which notifications leave other than a POST: an event hub, and an Event Grid partner topic.
+"""Deliver notifications through an event hub or an Event Grid partner topic.
 
 A hub takes the body of a POST as one event, without validation tokens; its role, not a handshake, says whether Graph
 may send. A topic takes each notification as a CloudEvent and puts it on a storage queue, once it is active and has an
@@ -100,7 +100,10 @@ class Carriers:
             )
 
     async def carry(self, url: str, body: Mapping[str, Any]) -> int:
-        """Deliver a body. The status as of a POST; raises OSError or ValueError when it is not taken."""
+        """Deliver a body; return a status as of a POST.
+
+        Raises OSError or ValueError if it is not taken.
+        """
         if HUB.match(url):
             if not self._settings.sends_to_hub:
                 return HTTPStatus.UNAUTHORIZED
@@ -140,7 +143,10 @@ class Carriers:
 
 
 def _enqueue(queue: GridQueue, text: str) -> None:
-    """Put a message on the queue as Event Grid does: in base64, and here without an end of its life."""
+    """Put a message on the queue as Event Grid does.
+
+    In base64; here without an expiry.
+    """
     identity = urlsplit(queue.identity_endpoint)
     source = http.client.HTTPConnection(identity.netloc, timeout=10)
     try:

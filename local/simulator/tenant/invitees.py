@@ -1,4 +1,4 @@
-"""Who was invited to a meeting, and who registered for an event, as Graph gives it.
+"""Invitees of a meeting, and registrations for an event, as Graph gives them.
 
 A pure function of the seed, and of the sessions that were held: half of those invited come, if as many came. Nobody
 documents how Graph names a group, or a guest by address, so a list has both; it also has an entry twice.
@@ -26,7 +26,7 @@ _PRESENTS = ("Organizer", "Presenter")  # roles of those who need no registratio
 
 
 def participants(world: World, meeting: Meeting) -> dict[str, Any] | None:
-    """The organizer of a meeting and those whom he invited; None where Graph tells nothing."""
+    """The organizer of a meeting and those invited; None if Graph tells nothing."""
     if meeting.invited is None:
         return None
     organizer = world.people[meeting.organizer_id]
@@ -37,7 +37,10 @@ def participants(world: World, meeting: Meeting) -> dict[str, Any] | None:
 
 
 def registrations(world: World, events: Events, event: VirtualEvent) -> Iterator[Entity]:
-    """The registrations for an event: of those who came and do not present, and of `registered` who did not come."""
+    """The registrations for an event.
+
+    They are of those who came and do not present, and of `registered` who did not come.
+    """
     seen = set[str]()
     for session in events.sessions[event.id]:
         for each in _came(world, world.meetings[session.meeting_id]):
@@ -69,7 +72,10 @@ def registrations(world: World, events: Events, event: VirtualEvent) -> Iterator
 
 
 def _invited(world: World, meeting: Meeting) -> Iterator[dict[str, Any]]:
-    """Entries without end: those who came and as many who did not in turn, with what is unpleasant in between."""
+    """Entries without end: in turn of those who came and of those who did not.
+
+    In between is what is unpleasant.
+    """
     came = [each.id for each in _came(world, meeting) if each.id in world.people]
     came = [each for each in came if each != meeting.organizer_id]
     absent = [each for each in world.people if each not in {*came, meeting.organizer_id}]

@@ -197,7 +197,10 @@ class World:
         return found
 
     def schedule(self, meeting: Meeting) -> tuple[datetime, datetime] | None:
-        """When a meeting is scheduled: as ordered, else around its first session, in steps of five minutes."""
+        """Return when a meeting is scheduled.
+
+        As ordered, else around its first session, in steps of five minutes.
+        """
         if meeting.scheduled_start and meeting.scheduled_end:
             return meeting.scheduled_start, meeting.scheduled_end
         held = (self.sessions[call_id] for _, call_id in self.by_series.get(meeting.series, []))

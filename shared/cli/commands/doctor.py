@@ -128,7 +128,10 @@ def _check_settings(session: Session) -> Finding:
 
 
 def _check_storage(session: Session, readings: Readings) -> Iterator[Finding]:
-    """Yield what keeps the operator from reading containers and queues, or that nothing does."""
+    """Yield a finding for each container or queue that cannot be read.
+
+    If there is none, one that says so.
+    """
     unread = diagnosis.storage_findings(readings, session.settings, as_operator=True)
     yield from unread
     if not unread:
@@ -137,7 +140,10 @@ def _check_storage(session: Session, readings: Readings) -> Iterator[Finding]:
 
 
 def _check_health(health: HealthReport, readings: Readings) -> Iterator[Finding]:
-    """Yield what the health page says, but for organizers without access: see `_check_access`."""
+    """Yield the findings of the health page.
+
+    Without those about organizers' access: see `_check_access`.
+    """
     for problem in health.problems:
         yield Finding("status", Severity.PROBLEM, problem)
     for warning in health.diagnosis.warnings:
@@ -164,7 +170,10 @@ def _judge_endpoint(health: HealthReport, closed: str) -> Finding:
 
 
 def _ask_app(session: Session, organizers: tuple[str, ...], deadline: float) -> StateBlob | Finding | None:
-    """Send a task through the queue, and return the app's answer, or None if there is none until `deadline`."""
+    """Send a task through the queue and return the app's answer.
+
+    None if there is none until `deadline`.
+    """
     identifier, sources = secrets.token_hex(16), session.health_sources
     queue, name = Queue(sources.queues, UPKEEP_QUEUE), self_check.findings_name(identifier)
     try:

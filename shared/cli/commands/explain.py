@@ -56,9 +56,10 @@ def explain(
     ] = False,
     timeout: Annotated[int, typer.Option(metavar="SECONDS", help="Seconds to wait at most.", min=1)] = 3_600,
 ) -> None:
-    """Tell what became of a meeting: each step with its time, why, what comes next, whom to ask, what to run.
+    """Tell what became of a meeting.
 
-    Ends with 1 if the meeting is unknown, and says what that can mean.
+    Each step with its time, why, what comes next, whom to ask, what to run. Ends with 1 if the meeting is unknown,
+    and says what that can mean.
     """
     with report_errors():
         text, day = meeting.strip(), on.date() if on else None

@@ -79,7 +79,9 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Export some days: one row per meeting, attendee, interval of attendance, engagement or invitee.
+    """Export tables of some days.
+
+    One row per meeting, attendee, interval of attendance, engagement or invitee.
 
     Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`;
     a table without rows has none. XLSX is one workbook with a sheet per table. Each row says of which revision of its

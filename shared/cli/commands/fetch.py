@@ -91,7 +91,10 @@ def list_mine(
 
 
 def _check_host(address: str, settings: Settings) -> None:
-    """Refuse an address of another host, although only the path of an address is ever used."""
+    """Refuse an address of another host.
+
+    Only the path of an address is ever used, but the user should know.
+    """
     host = urlsplit(address).hostname if "://" in address else None
     allowed = {urlsplit(root).hostname: root for root in (settings.cloud.graph_root, settings.graph_root)}
     if host and host not in allowed:

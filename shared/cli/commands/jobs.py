@@ -134,7 +134,7 @@ def _refuse_future(window: Sequence[date]) -> None:
 
 
 def _known_days(days: Sequence[date]) -> list[dict[str, object]]:
-    """Return what is known of each day: whether it is complete, its reports and outcomes."""
+    """Return each day's completeness, reports and outcomes."""
     manifests = run_in_parallel(current().health_sources.manifests.read, list(days))
     return [reading.day_row(*each) for each in zip(days, manifests, strict=True)]
 
@@ -184,7 +184,10 @@ def _list_outcomes(
 
 
 def _is_of(facts: Meeting, organizer: str | None, meeting: str | None) -> bool:
-    """Whether a signal is of this organizer, and of the meeting or event with this id or any copy of this link."""
+    """Whether a signal is of this organizer and meeting.
+
+    The meeting or event is given by its id, or by any copy of its link.
+    """
     ids = (facts.meeting_id, *((facts.event.event_id, facts.event.session_id) if facts.event else ()))
     return (organizer is None or (facts.organizer_id or "").lower() == organizer.lower()) and (
         meeting is None

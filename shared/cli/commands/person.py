@@ -1,4 +1,4 @@
-"""`person`: where a person appears in the archive, and taking the person out of it."""
+"""`person`: find a person in the archive, and erase the person."""
 
 from __future__ import annotations
 
@@ -76,11 +76,12 @@ def erase(
         ),
     ] = QUIET_SECONDS,
 ) -> None:
-    """Take a person out of everything about meetings that have ended, now and whatever is archived later.
+    """Erase a person from everything about past meetings.
 
-    Counts first what would be erased, and asks. Attendance stays, without name: sums remain right. A record of the
-    erasure, which names nobody without ERASURE_KEY, lies below erasures/ in the state container: the app redacts what
-    it writes later about these meetings. If the command is interrupted, run it again to finish.
+    Also from reports of those meetings that are archived later. Counts first what would be erased, and asks.
+    Attendance stays, without name: sums remain right. A record of the erasure, which names nobody without
+    ERASURE_KEY, lies below erasures/ in the state container: the app redacts what it writes later about these
+    meetings. If the command is interrupted, run it again to finish.
     """
     with report_errors():
         person, session = _parse_person(who, name), current()

@@ -85,7 +85,10 @@ def list_reports(
 def _select(
     container: ContainerClient, days: Iterable[date], meeting: str | None, subject: str | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the index of a meeting's reports, or of those with such a subject."""
+    """Yield the index lines of a meeting's reports.
+
+    The meeting is given by a link, an id or its subject.
+    """
     for _, report in reading.iter_reports(container, days):
         line = reading.index_fields(report)
         if (meeting is None or _is_of(line, meeting)) and (
@@ -95,7 +98,10 @@ def _select(
 
 
 def _is_of(line: dict[str, Any], meeting: str) -> bool:
-    """Whether a report is of the meeting, event or series with this id, or of the meeting with this link."""
+    """Whether a report is of this meeting, event or series.
+
+    It is given by its id or its link.
+    """
     ids = (line["meetingId"], line["eventId"], line["sessionId"], line["seriesId"])
     return meeting in ids or join_url_key(meeting) == line["joinUrlKey"]
 

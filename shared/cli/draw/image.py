@@ -68,13 +68,19 @@ def render_picture(timeline: Timeline, form: str) -> bytes:
 
 
 def _installed_fonts() -> list[str]:
-    """Return the fonts of this machine, of which each letter takes the first that has it."""
+    """Return the fonts of this machine.
+
+    Each letter is drawn with the first that has it.
+    """
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return [name for name in html.FONTS if name in installed]
 
 
 def _name_fonts_once(svg: str) -> str:
-    """Name all fonts in the root instead of this machine's in each text: the reader's machine may have others."""
+    """Name all fonts in the root instead of in each text.
+
+    The reader's machine may have others than this one.
+    """
     return _FAMILY.sub(r"\1", svg).replace("<svg ", f'<svg font-family="{html.FONT_STACK}" ', 1)
 
 

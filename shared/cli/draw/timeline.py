@@ -99,7 +99,10 @@ class Timeline:
 
 
 def parse_timeline(report: Mapping[str, Any], subject: str | None = None) -> Timeline:
-    """Parse the timeline of a meetingAttendanceReport with attendanceRecords; `subject` is its meeting's."""
+    """Parse a meetingAttendanceReport with attendanceRecords.
+
+    `subject` is the subject of its meeting.
+    """
     meeting = rows.meeting_row(report, {})
     start, end = _parse_time(meeting["meetingStart"]), _parse_time(meeting["meetingEnd"])
     if start and end and not timedelta() <= end - start <= LONGEST_MEETING:

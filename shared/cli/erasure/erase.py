@@ -1,4 +1,6 @@
-"""Taking a person out of the archive: reports, outcomes, tables, operational state, and earlier versions.
+"""Erase a person from the archive.
+
+From reports, outcomes, tables, operational state, and earlier versions.
 
         write the record of the erasure ─▶ scan ─▶ wait until no function is under way that does not know the record
               ─▶ scan what was written since, until nothing is found ─▶ the app writes indexes and tables anew
@@ -275,7 +277,10 @@ class Erasure:
         return True
 
     def _scan_records(self, since: datetime | None) -> None:
-        """Redact the records of signals without an outcome: somebody deleted it, or it is not published yet."""
+        """Redact the records of signals without an outcome.
+
+        Somebody deleted it, or it is not published yet.
+        """
         blobs = self._session.state_container.list_blobs(name_starts_with=RECORDS, include=["metadata"])
         written = {signal_id_of(blob.name) for blob in blobs if since is None or blob.last_modified >= since}
         ids = written - self._seen
@@ -291,7 +296,10 @@ class Erasure:
         return True
 
     def _scan_state(self) -> None:
-        """Remove operational state of the person: organizers without access, watched meetings, doctor's findings."""
+        """Remove operational state of the person.
+
+        Organizers without access, watched meetings, doctor's findings.
+        """
         container = self._session.state_container
         for name in [each for each in container.list_blob_names() if each.startswith(_REMOVED)]:
             if self._is_quoted_in(container, name):
@@ -340,7 +348,10 @@ class Erasure:
         return blob is not None and self._is_quoted(name, blob)
 
     def _is_quoted(self, name: str, blob: Blob) -> bool:
-        """Whether a blob quotes the person, unless it is about a meeting that ended after the erasure."""
+        """Whether a blob quotes the person.
+
+        False if it is about a meeting that ended after the erasure.
+        """
         end = times.plausible(blob.metadata.get("end"))
         if end and end > self._record.until:
             return False
@@ -366,7 +377,7 @@ class Erasure:
             DayTables(self._container, Manifests(self._container)).clean(day, at_once=True)
 
     def _is_refreshed(self, day: date) -> bool | None:
-        """True when index, manifest and tables tell of the reports as they are now; else None."""
+        """True if index, manifest and tables match the reports, else None."""
         index, stored = (
             get_blob(self._container, index_name(day)),
             get_blob(self._container, manifest_name(day)),
@@ -378,7 +389,10 @@ class Erasure:
         return (index.body == current and manifest.tables.index == manifest.index) or None
 
     def _delete_versions(self) -> None:
-        """Delete earlier versions that name the person, and those of what was made of them."""
+        """Delete earlier versions that name the person.
+
+        Also those of what was made of them.
+        """
         for folder in (*BY_DAY, *BY_TABLE):
             is_made = folder not in ("reports", INVITEES, "outcomes")
             for blob in list(earlier_versions(self._container, f"{folder}/")):
@@ -394,7 +408,10 @@ class Erasure:
                         self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
 
     def _is_named_in(self, version: BlobProperties) -> bool:
-        """Whether an earlier version of a report, a list of invitees or an outcome names the person."""
+        """Whether an earlier version names the person.
+
+        It is one of a report, a list of invitees or an outcome.
+        """
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
         download = client.download_blob()
         body, metadata = download.readall(), download.properties.metadata or {}
@@ -419,7 +436,10 @@ def earlier_versions(container: ContainerClient, prefix: str) -> Iterator[BlobPr
 
 
 def _text(name: str, body: bytes) -> str:
-    """The text of a blob, also of a packed one or a Parquet file, as far as it can be read."""
+    """Return the text of a blob, as far as it can be read.
+
+    Also of a packed one or of a Parquet file.
+    """
     with contextlib.suppress(Exception):  # whatever damaged files make their readers raise
         if name.endswith(".gz"):
             body = gzip.decompress(body)
