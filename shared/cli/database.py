@@ -1,6 +1,6 @@
-"""Tables of some days as a DuckDB database: views over copies of exactly the files that the manifests name.
+"""Tables of some days as a DuckDB database.
 
-The copies lie in a private temporary folder and are deleted with it. They are not kept for the next command: copies on
+Its views read copies of exactly the files that the manifests name. The copies lie in a private temporary folder and are deleted with it. They are not kept for the next command: copies on
 somebody's machine would outlive an erasure. A day whose manifest names no tables yet is read from its reports. The view
 `days` says which days are complete.
 
@@ -72,7 +72,7 @@ class Day:
 
     @property
     def revision(self) -> int:
-        """The revision of the tables; 0 of an open day's, and of a day that is read from its reports."""
+        """The revision of the tables; 0 if they are of an open day, or not there."""
         return self.manifest.tables.revision if self.manifest else 0
 
     @property
@@ -152,7 +152,10 @@ def lock_database(connection: DuckDBPyConnection) -> None:
 
 
 def parquet_text(body: bytes) -> str:
-    """Return the rows of any Parquet file as JSON. Raises an error of DuckDB for what is none."""
+    """Return the rows of any Parquet file as JSON.
+
+    Raises an error of DuckDB for what is none.
+    """
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="attendance-") as folder, duckdb.connect() as connection:
@@ -172,7 +175,10 @@ def literal(value: object) -> str:
 def _copy_days(
     container: ContainerClient, days: Sequence[Day], folder: Path, done: Callable[[int], None]
 ) -> list[Day]:
-    """Copy the files of some days. Return the days as they were copied: newer revisions may be there."""
+    """Copy the files of some days.
+
+    Return the days as they were copied: newer revisions may be there.
+    """
     copied, waiting = [], list(days)
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in range(TRIES):

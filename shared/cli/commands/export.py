@@ -150,7 +150,10 @@ def _export_day(
     *,
     mark: bool,
 ) -> dict[ExportTable, int]:
-    """Write the files of a day, and delete those that would have no rows. Return the number of rows by table."""
+    """Write the files of a day, and delete those that would have no rows.
+
+    Return the number of rows by table.
+    """
     container, counts = current().container, {}
     with (
         _open([day], pseudonyms) as database,

@@ -185,7 +185,7 @@ def _find_one(
 
 
 def _print_absent(container: ContainerClient, name: str, blob: Blob, most: int | None) -> None:
-    """Print who was invited or registered and has no record in this report, if that is known."""
+    """Print who was invited or registered and has no record in this report."""
     invitees, report = read_invitees(container, name, blob.metadata), reading.parse_report(blob.body, name)
     absent = [
         output.single_line(row["displayName"] or row["emailAddress"] or row["personId"])
