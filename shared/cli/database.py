@@ -1,8 +1,8 @@
 """Tables of some days as a DuckDB database.
 
-Its views read copies of exactly the files that the manifests name. The copies lie in a private temporary folder and are deleted with it. They are not kept for the next command: copies on
-somebody's machine would outlive an erasure. A day whose manifest names no tables yet is read from its reports. The view
-`days` says which days are complete.
+Its views read copies of exactly the files that the manifests name. The copies lie in a private temporary folder and
+are deleted with it. They are not kept for the next command: copies on somebody's machine would outlive an erasure. A
+day whose manifest names no tables yet is read from its reports. The view `days` says which days are complete.
 
 DuckDB (68 MB) reads and writes Parquet and JSON, so the command line needs no pyarrow (170 MB).
 """
