@@ -111,7 +111,8 @@ def open_database(
 ) -> Iterator[DuckDBPyConnection]:
     """Copy the tables of some days, and open a database with a view of each.
 
-    At the end it is closed, and the copies are deleted. `done` is called for each file. Raises AttendanceError.
+    At the end it is closed, and the copies are deleted. `done` is called for each file. Raises AttendanceError, also
+    for an error of DuckDB in the block.
     """
     import duckdb  # only when needed
 
@@ -138,6 +139,12 @@ def open_database(
             connection.execute("SET TimeZone = 'UTC'")
             _create_views(connection, copied, folder)
             yield connection
+        except duckdb.Error as failure:
+            raise AttendanceError(describe_error(failure)) from None
+        except RuntimeError as failure:  # how it says that somebody pressed Ctrl-C
+            if "interrupt" not in str(failure):
+                raise
+            raise KeyboardInterrupt from None
         finally:
             connection.close()
 
@@ -149,6 +156,12 @@ def lock_database(connection: DuckDBPyConnection) -> None:
     connection.execute(f"SET allowed_directories = {literal([folder])}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def describe_error(failure: Exception) -> str:
+    """Return an error of DuckDB as a sentence, without the line of SQL that it shows."""
+    lines = [line for line in str(failure).splitlines() if line and not line.startswith(("LINE ", " "))]
+    return f"DuckDB: {' '.join(lines)}"
 
 
 def parquet_text(body: bytes) -> str:

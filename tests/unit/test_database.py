@@ -145,7 +145,9 @@ def test_more_than_a_disk_should_hold_is_refused_before_anything_is_copied(day: 
 def test_nothing_is_left_behind(day: Day, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     asked(day, ATTENDED)
-    with pytest.raises(duckdb.CatalogException):
+    with pytest.raises(
+        AttendanceError, match="DuckDB: Catalog Error: Table with name nothing does not exist!"
+    ):
         asked(day, "FROM nothing")
     assert not list(tmp_path.iterdir())
 
@@ -237,3 +239,11 @@ def test_a_report_names_those_who_were_invited_and_absent(
     assert blob
     reports._print_absent(made.container, name, blob, most)
     assert capsys.readouterr().out == f"\nInvited or registered, and not in this report: {named}"
+
+
+def test_a_query_that_is_interrupted_ends_as_any_command_does(day: Day) -> None:
+    days = read_days(day.container, [DAY])
+    with pytest.raises(KeyboardInterrupt), open_database(day.container, days, TENANT):
+        raise RuntimeError("Query interrupted")  # as DuckDB does on SIGINT
+    with pytest.raises(RuntimeError, match="other"), open_database(day.container, days, TENANT):
+        raise RuntimeError("other")

@@ -15,7 +15,15 @@ import typer
 from ... import times
 from ...errors import AttendanceError, WrongUsage
 from .. import options, output
-from ..database import VIEWS, describe_incomplete, literal, lock_database, open_database, read_days
+from ..database import (
+    VIEWS,
+    describe_error,
+    describe_incomplete,
+    literal,
+    lock_database,
+    open_database,
+    read_days,
+)
 from ..output import report_errors
 from ..session import current
 
@@ -103,7 +111,7 @@ def _parse_own(text: str) -> tuple[str, Path]:
 def answer(database: DuckDBPyConnection, query: str, own: Sequence[tuple[str, Path]]) -> list[dict[str, Any]]:
     """Answer a query, which reaches nothing but the views and the user's own files.
 
-    Raises WrongUsage for SQL that DuckDB does not take, AttendanceError for what fails while it runs.
+    Raises WrongUsage for SQL that DuckDB does not take, and other errors of DuckDB as they are.
     """
     import duckdb
 
@@ -117,20 +125,12 @@ def answer(database: DuckDBPyConnection, query: str, own: Sequence[tuple[str, Pa
         names = _distinct([column[0] for column in database.description or []])
         rows = database.fetchmany(MOST_ROWS + 1) if names else []
     except duckdb.ProgrammingError as failure:
-        raise WrongUsage(_sentence(failure)) from None
-    except duckdb.Error as failure:
-        raise AttendanceError(_sentence(failure)) from None
+        raise WrongUsage(describe_error(failure)) from None
     if len(rows) > MOST_ROWS:
         raise AttendanceError(
             f"The answer has more than {MOST_ROWS:,} rows: add a LIMIT, or see `attendance export`."
         )
     return [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
-
-
-def _sentence(failure: Exception) -> str:
-    """The first line of an error of DuckDB: `Binder Error: …`, and what it proposes."""
-    lines = [line for line in str(failure).splitlines() if line and not line.startswith(("LINE ", " "))]
-    return f"DuckDB: {' '.join(lines)}"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
