@@ -116,8 +116,7 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
 def _write_part(job: WriteDaily, services: Services) -> None:
     """Write a part of a day's tables.
 
-    When the manifest names all, have the files deleted that it named before. If a report has changed since the
-    index was made, have a new index made.
+    If a report has changed since the index was made, have a new index made.
     """
     try:
         if named := services.tables.write_part(job):

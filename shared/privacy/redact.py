@@ -48,7 +48,8 @@ def find_roles(
 ) -> list[str]:
     """The roles of the person in a report.
 
-    They are organizer, attendee, quoted in the subject, invited, registered. `metadata` are the blob's, and `invitees` those that it names.
+    They are organizer, attendee, quoted in the subject, invited, registered. `metadata` are the blob's, and `invitees`
+    those that it names.
     """
     details = decode_details(metadata.get(_DETAILS))
     roles = {

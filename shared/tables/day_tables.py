@@ -1,9 +1,8 @@
 """Tables of days: Parquet files that never change.
 
-They are of meetings, attendees, engagements and invitees.
-
-They save analysts from opening a million small files. When a day is sealed, its index is cut into parts. Each part is
-one message on `upkeep`, so the work scales out with the app, and memory holds one part.
+They are of meetings, attendees, engagements and invitees, and save analysts from opening a million small files. When a
+day is sealed, its index is cut into parts. Each part is one message on `upkeep`, so the work scales out with the app,
+and memory holds one part.
 
     index ─▶ parts ─▶ tables/<table>/date=YYYY-MM-DD/part-NNNNN-<hash>.parquet ─▶ all of this index? ─▶ manifest.tables
 
@@ -143,9 +142,8 @@ class DayTables:
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
         """Delete the files that no manifest has named for a day.
 
-        Also lists of invitees that no report names.
-        Return whether none is left, or the tables are not of this `version` any more. With `at_once`, delete all that
-        were written for an earlier version.
+        Also lists of invitees that no report names. Return whether none is left, or the tables are not of this
+        `version` any more. With `at_once`, delete all that were written for an earlier version.
         """
         manifest = self._manifests.read(day)
         if manifest is None or version not in (None, manifest.tables.version):

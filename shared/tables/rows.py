@@ -100,8 +100,8 @@ def invitee_rows(
 ) -> Iterator[Row]:
     """Yield one row per person who was invited or registered.
 
-    It has the meeting and the attendance. `attended` is null for whom the report cannot decide: nothing identifies the invitee, an invited address without an
-    object id may be a group's, or records may be missing.
+    It has the meeting and the attendance. `attended` is null for whom the report cannot decide: nothing identifies the
+    invitee, an invited address without an object id may be a group's, or records may be missing.
     """
     if not found or not found.invitees:
         return

@@ -106,6 +106,9 @@ def test_a_required_setting_that_is_missing_or_blank_is_named(name: str, value: 
         ("SIGNALS", "call-records, smoke"),
         ("SIGNALS", ","),
         ("ORGANIZERS", f"{TENANT}, megan@contoso.com"),
+        ("MEETING_DETAILS", "subject, guests"),
+        ("MEETING_DETAILS", "none, invitees"),
+        ("MEETING_DETAILS", ","),
         ("ATTENDANCE_CONTAINER", "Attendance"),
         ("ATTENDANCE_CONTAINER", "two--dashes"),
         ("ATTENDANCE_CONTAINER", "x" * 58),
@@ -288,6 +291,19 @@ def test_storage_uses_the_apps_identity_unless_it_has_its_own() -> None:
     apart = {"AttendanceStorage__clientId": "data", "AzureWebJobsStorage__clientId": "host"}
     own = load(ENVIRON | {"AZURE_CLIENT_ID": "app-id"} | apart)
     assert (own.client_id, own.blob_client_id, own.host_client_id) == ("app-id", "data", "host")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", {"subject", "schedule"}),
+        ("none", set()),
+        ("invitees", {"invitees"}),
+        (" subject,schedule , invitees", {"subject", "schedule", "invitees"}),
+    ],
+)
+def test_details_that_are_kept_are_told_one_by_one(text: str, kept: set[str]) -> None:
+    assert load(ENVIRON | {"MEETING_DETAILS": text}).meeting_details == kept
 
 
 def test_ids_are_compared_in_lower_case_so_they_are_read_so() -> None:
