@@ -26,6 +26,8 @@ from typing import IO, Any, cast
 from azure.storage.blob import ContainerClient
 
 from benchmarks import engines
+from shared.cli import database
+from shared.cli.export.tables import ExportTable, Format, write_table
 from shared.days.manifests import Manifest, Manifests
 from shared.tables.day_tables import DayTables
 from tests.support.blobs import Blob, Exists, Missing
@@ -148,6 +150,12 @@ def day_of(manifests: Manifests) -> Manifest:
     return manifest
 
 
+def export(container: ContainerClient, days: list[database.Day], folder: Path) -> None:
+    """Export the attendees of a day, as `attendance export` does."""
+    with database.open_database(container, days) as opened:
+        write_table(opened, ExportTable.ATTENDEES, None, Format.PARQUET, folder / "export")
+
+
 def former_form(files: list[str], target: Path) -> int:
     """Write the rows as they were written before; return the bytes."""
     import pyarrow.parquet as pq
@@ -182,6 +190,11 @@ def run(reports: int) -> Iterator[str]:
         ):
             size = sum(each.bytes for each in named)
             yield f"{table}: {sum(each.rows for each in named):,} rows, {size / 1e6:.1f} MB in {len(named)} files"
+        days = database.read_days(container, [DAY])
+        exported = measure(lambda: export(container, days, folder))
+        yield f"export of the attendees from tables: {exported[0]:.2f} s"
+        exported = measure(lambda: export(container, [database.Day(DAY, None)], folder))
+        yield f"the same from the reports: {exported[0]:.1f} s"
         files = [str(folder / each.path) for each in manifest.tables.files["attendees"]]
         answers = {}
         for name, ask in engines.ENGINES.items():

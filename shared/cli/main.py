@@ -21,6 +21,7 @@ from .commands import (
     jobs,
     person,
     reports,
+    sql,
     status,
     subscriptions,
     training,
@@ -59,6 +60,7 @@ EXAMPLES = {
     "backfill": "attendance backfill --from 2026-10-28 --to 2026-11-26 --wait",
     "redrive": "attendance redrive --outcome accessDenied --from 2026-11-01 --dry-run",
     "fetch": "attendance fetch /me/onlineMeetings/ID/attendanceReports/ID --sign-in device-code --client-id ID",
+    "sql": "attendance sql 'SELECT date, subject, records FROM meetings' --from 2026-11-01 --to 2026-11-30",
     "export": "attendance export --from 2026-11-01 --to 2026-11-30 --format csv --output tables",
     "training": "attendance training 'https://teams.microsoft.com/l/meetup-join/…' --roster team.csv --at-least 80% "
     "--late-after 5 --output training.html",
@@ -159,7 +161,7 @@ def options(
         session.set_current(Session(environ, sign_in, client_id, chosen, source))
 
 
-for _module in (status, doctor, explain, jobs, fetch, export, training):
+for _module in (status, doctor, explain, jobs, fetch, sql, export, training):
     _module.register(app)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(watch.app, name="watch")

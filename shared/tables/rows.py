@@ -1,4 +1,4 @@
-"""Rows of a report: per meeting, attendee, interval, engagement, invitee.
+"""Rows of a report: per meeting, attendee, engagement, invitee.
 
 Every row has every column (`columns`), and a value without its documented shape is null. Here are the definitions that
 everybody shares: who a person is, how long somebody attended, who came late. Source:
@@ -77,15 +77,6 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id:
             "leftEarlySeconds": _seconds_after(scheduled[1], last) if last and scheduled else None,
             "intervals": intervals,
         }
-
-
-def interval_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:
-    """Yield one row per attendance interval, joined with person and meeting."""
-    common = meeting_row(report, line)
-    for number, record in enumerate(_objects(report.get(RECORDS))):
-        person = _person_columns(number, record, tenant_id)
-        for interval, each in enumerate(_intervals(record)):
-            yield {**common, **person, "interval": interval, **each}
 
 
 def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:

@@ -374,7 +374,7 @@ def wrong_with(line: str) -> str:
         known = common | {"--help"} | {option for each in command.params for option in each.opts}
         if word not in known:
             return f"{line}: there is no option {word}"
-        if word in ("--settings", "--sign-in", "--client-id"):
+        if word in ("--settings", "--sign-in", "--client-id", "--output"):
             words.pop(0)
     options = {option for each in command.params for option in each.opts if option.startswith("-")}
     unknown = [word for word in words if word.startswith("--") and word not in options]

@@ -356,7 +356,6 @@ def _report(body: bytes, source: Random) -> None:
         _check(row.keys() >= {"recordId", "intervals"}, "a row lacks columns")
     if not isinstance(content, dict):
         return
-    list(rows.interval_rows(content, {}))
     list(rows.engagement_rows(content, {}))
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
     asked = content.get("id")  # another report's answer is not read

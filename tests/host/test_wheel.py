@@ -127,11 +127,14 @@ def test_it_operates_the_local_stack(by_pip: Path, folder: Path, front: Front) -
         "--to",
         day,
         "--format",
-        "parquet",
+        "xlsx",
+        "--include-incomplete",
         "--output",
-        "t",
+        "t.xlsx",
     )
-    assert list((folder / "t").rglob("*.parquet"))
+    assert (folder / "t.xlsx").stat().st_size > 1_000
+    sql = "SELECT count(*) AS reports FROM meetings"
+    assert json.loads(run(by_pip, folder, "--local", "sql", sql, "--json"))[0]["reports"] > 0
     renewed = front.state("heartbeat/maintenance.json")
     run(by_pip, folder, "--local", "subscriptions", "renew")
     eventually(lambda: front.state("heartbeat/maintenance.json") != renewed, "another run of maintenance")

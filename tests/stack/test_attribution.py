@@ -187,7 +187,8 @@ def test_participants_of_every_kind_are_stored_verbatim_with_a_row_each(front: F
     front.outcome(made.call_id, "stored")
     assert json.loads(front.body(made.report_id)) == body
     day = ("--from", str(NOW.date()), "--to", str(NOW.date()))
-    told(front, "export", *day, "--table", "attendees", "--format", "csv", "--output", str(tmp_path))
+    ask = ("export", *day, "--include-incomplete", "--table", "attendees", "--format", "csv")
+    told(front, *ask, "--output", str(tmp_path))
     (file,) = tmp_path.rglob("*.csv")
     with file.open(newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["reportId"] == made.report_id]

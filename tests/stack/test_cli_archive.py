@@ -3,9 +3,11 @@
 import csv
 import gzip
 import json
+import re
 import signal
 import subprocess
 import time
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +19,9 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
+from shared.cli.database import VIEWS
 from shared.cli.erasure import erase
-from shared.cli.export.tables import COLUMNS, ExportTable, report_rows
+from shared.cli.export.tables import COLUMNS, ExportTable
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, eventually, own_stack
 
@@ -175,36 +178,87 @@ def test_an_interrupted_copy_leaves_whole_files(
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.parametrize("back", [DAYS - 1, 0], ids=["from tables", "from reports"])
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_an_export_has_a_row_for_each_and_its_columns(
-    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: ExportTable
+    front: Front, past: list[dict[str, Any]], tmp_path: Path, table: ExportTable, back: int
 ) -> None:
-    made = sorted(of_day(past, 2), key=lambda line: line["path"])  # as storage lists them
-    day = TODAY - timedelta(days=2)
+    day = TODAY - timedelta(days=back)
+    records = [
+        (line["id"], record)
+        for line in sorted(of_day(past, back), key=lambda line: line["id"])
+        for record in stored(front, line["path"])["attendanceRecords"]
+    ]
+    wanted = {
+        "meetings": sorted(line["id"] for line in of_day(past, back)),
+        "attendees": [report for report, _ in records],
+        "intervals": [report for report, record in records for _ in record["attendanceIntervals"]],
+        "engagements": [report for report, record in records for _ in record.get("engagements") or ()],
+        "invitees": [],  # not asked for, see MEETING_DETAILS
+    }[table]
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
-    wanted = [row for line in made for row in report_rows(table, stored(front, line["path"]), line)]
-    for form in ("csv", "parquet"):
-        assert told(front, "export", *window, "--format", form) == [{"table": table, "rows": len(wanted)}]
+    more = () if back else ("--include-incomplete",)
+    for form in ("csv", "parquet", "jsonl"):
+        found = told(front, "export", *window, "--format", form, *more)
+        assert found == [{"table": table, "rows": len(wanted)}]
     folder = tmp_path / table / f"date={day}"
+    if not wanted:
+        assert not folder.exists()
+        return
     with (folder / "part-00000.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
     assert list(read[0]) == list(COLUMNS[table])
-    assert [row["reportId"] for row in read] == [row["reportId"] for row in wanted]
+    assert [row["reportId"] for row in read] == wanted
     packed = parquet.read_table(folder / "part-00000.parquet", partitioning=None)
     assert packed.column_names == list(COLUMNS[table])
-    assert packed["meetingStart"][0].as_py() == datetime.fromisoformat(wanted[0]["meetingStart"])
-    assert packed["reportId"].to_pylist() == [row["reportId"] for row in wanted]
-    assert sorted(each.name for each in folder.iterdir()) == ["part-00000.csv", "part-00000.parquet"]
+    assert packed["reportId"].to_pylist() == wanted
+    assert set(packed["complete"].to_pylist()) == {back > 0}
+    manifest = front.manifest(day)
+    assert set(packed["revision"].to_pylist()) == {manifest["tables"]["revision"] if back else 0}
+    names = [f"part-00000.{form}" for form in ("csv", "jsonl", "parquet")]
+    assert sorted(each.name for each in folder.iterdir()) == names
+
+
+def test_days_that_are_not_complete_are_refused_or_marked(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    ask = ("export", *WINDOW, "--table", "meetings", "--output", str(tmp_path / "x"))
+    refused = run(front, *ask)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("attendance: Not complete yet: ")
+    assert f"{TODAY}. --include-incomplete" in refused.stderr
+    assert not (tmp_path / "x").exists()
+    assert told(front, *ask, "--include-incomplete") == [{"table": "meetings", "rows": len(past)}]
+
+
+def test_a_workbook_has_a_sheet_for_each_table(
+    front: Front, past: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    file = tmp_path / "attendance.xlsx"
+    ask = ("export", *WINDOW, "--include-incomplete", "--format", "xlsx", "--output")
+    counts = told(front, *ask, str(file))
+    with zipfile.ZipFile(file) as book:
+        sheets = [
+            book.read(f"xl/worksheets/sheet{number}.xml").decode()
+            for number in range(1, len(ExportTable) + 1)
+        ]
+        assert re.findall(r'<sheet name="(\w+)"', book.read("xl/workbook.xml").decode()) == list(ExportTable)
+    assert [text.count("<row ") - 1 for text in sheets] == [each["rows"] for each in counts]
+    assert counts[0]["rows"] == len(past)
+    assert file.stat().st_mode & 0o077 == 0
+    wrong = run(front, *ask, str(tmp_path / "folder"))
+    assert (wrong.returncode, "give --output NAME.xlsx" in wrong.stderr) == (2, True)
 
 
 def test_an_export_into_the_container_is_written_and_taken_away(
     front: Front, past: list[dict[str, Any]]
 ) -> None:
-    assert sum(each["rows"] for each in told(front, "export", *WINDOW, "--into-container")) > len(past)
+    ask = ("export", *WINDOW, "--include-incomplete", "--into-container")
+    assert sum(each["rows"] for each in told(front, *ask)) > len(past)
     names = list(front.container.list_blob_names(name_starts_with="exports/meetings/"))
     assert f"exports/meetings/date={TODAY - timedelta(days=2)}/part-00000.parquet" in names
     front.container.upload_blob(f"exports/meetings/date={TODAY}/part-00000.csv", b"old")
-    told(front, "export", *WINDOW, "--into-container", "--format", "csv")
+    told(front, *ask, "--format", "csv")
     day_without = f"exports/meetings/date={TODAY}/part-00000.csv"
     assert bool(of_day(past, 0)) == (day_without in front.container.list_blob_names())
 
@@ -212,7 +266,7 @@ def test_an_export_into_the_container_is_written_and_taken_away(
 def test_an_export_with_pseudonyms_names_nobody(
     front: Front, past: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    ask = ("export", *WINDOW, "--format", "csv", "--pseudonymise", "--output")
+    ask = ("export", *WINDOW, "--include-incomplete", "--format", "csv", "--pseudonymise", "--output")
     for folder in ("a", "b"):
         told(front, *ask, str(tmp_path / folder), ATTENDANCE_PSEUDONYM_KEY="a key that is long enough")
     told(front, *ask, str(tmp_path / "c"))
@@ -237,8 +291,62 @@ def test_an_export_goes_to_one_place(front: Front, where: tuple[str, ...]) -> No
     done = run(front, "export", *WINDOW, *where)
     assert (done.returncode, done.stderr) == (
         2,
-        "attendance: Give either --output FOLDER or --into-container.\n",
+        "attendance: Give either --output PATH or --into-container.\n",
     )
+
+
+def test_a_question_in_sql_is_answered(front: Front, past: list[dict[str, Any]], tmp_path: Path) -> None:
+    sql = "SELECT reportId, meetingStart FROM meetings ORDER BY meetingEnd, reportId"
+    asked = ("sql", *WINDOW)
+    found = told(front, *asked, sql)
+    assert sorted(each["reportId"] for each in found) == sorted(line["id"] for line in past)
+    assert {each["meetingStart"] for each in found} == {line["start"] for line in past}
+    (tmp_path / "q.sql").write_text(sql)
+    assert told(front, *asked, "--file", str(tmp_path / "q.sql")) == found
+    day = str(TODAY - timedelta(days=DAYS - 1))
+    only = told(front, "sql", "--from", day, "--to", day, "FROM days")
+    assert [(each["date"], each["complete"], each["reports"]) for each in only] == [(day, True, 3)]
+    people = tmp_path / "people.csv"
+    people.write_text(f"objectId,department\n{past[0]['organizerId']},Sales\n")
+    joined = told(
+        front,
+        *asked,
+        "SELECT DISTINCT department FROM attendees JOIN people ON personKey = objectId",
+        "--with",
+        f"people={people}",
+    )
+    assert joined == [{"department": "Sales"}]
+    columns = told(front, "sql")
+    assert {"view": "attendees", "column": "netSeconds", "type": "BIGINT"} in columns
+    assert {each["view"] for each in columns} == set(VIEWS)
+    table = run(front, *asked, "SELECT 1 AS one, 1 AS one, [1, 2] AS list", "--output", "csv")
+    assert table.stdout == 'one,one_1,list\n1,1,"1, 2"\n'
+    assert "Not complete yet: " in table.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["SELEC 1"], 2, 'DuckDB: Parser Error: syntax error at or near "SELEC"'),
+        (["FROM nothing"], 2, "DuckDB: Catalog Error: Table with name nothing does not exist!"),
+        (["SELECT 'a'::INT"], 1, "DuckDB: Conversion Error: Could not convert string 'a' to INT32"),
+        (["FROM range(100001)"], 1, "The answer has more than 100,000 rows"),
+        (["FROM '/etc/passwd'"], 2, "DuckDB: Catalog Error"),
+        (["FROM read_text('/etc/passwd')"], 1, 'DuckDB: Permission Error: Cannot access file "/etc/passwd"'),
+        (["SELECT 1", "--file", "x.sql"], 2, "Give either the SQL or --file FILE."),
+        (["SELECT 1", "--with", "days=x.csv"], 2, "--with days=x.csv: give NAME=FILE"),
+        (["SELECT 1", "--with", "a=x.doc"], 2, "--with a=x.doc: the file must end in one of"),
+        (["SELECT 1", "--with", "a=x.csv"], 1, "x.csv: No such file or directory."),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_said_in_a_sentence(
+    front: Front, past: list[dict[str, Any]], arguments: list[str], code: int, sentence: str
+) -> None:
+    day = str(TODAY - timedelta(days=DAYS - 1))
+    done = run(front, "sql", "--from", day, "--to", day, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"attendance: {sentence}")
+    assert done.stderr.count("\n") == 1
 
 
 def everything(front: Front) -> str:
@@ -257,7 +365,7 @@ def test_a_person_is_found_and_erased_and_does_not_come_back(
 ) -> None:
     line = of_day(past, DAYS - 1)[0]
     who, before = line["organizerId"], stored(front, line["path"])
-    told(front, "export", *WINDOW, "--into-container", "--format", "csv")
+    told(front, "export", *WINDOW, "--include-incomplete", "--into-container", "--format", "csv")
     found = told(front, "person", "find", who.upper(), *WINDOW)
     assert line["path"] in [each["path"] for each in found]
     assert told(front, "person", "find", "nobody@contoso.example", *WINDOW) == []

@@ -346,7 +346,7 @@ def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
         ),
         (
             ("export", "--from", "2026-01-01", "--to", "2026-01-02"),
-            "Give either --output FOLDER or --into-container.",
+            "Give either --output PATH or --into-container.",
         ),
     ],
 )

@@ -81,13 +81,6 @@ def test_the_first_join_and_the_last_leave_are_of_all_intervals() -> None:
     assert [each["seconds"] for each in row["intervals"]] == [60, 30]
 
 
-def test_each_interval_is_a_row_of_its_own() -> None:
-    found = list(rows.interval_rows(report(record(), record(id="other")), LINE))
-    assert [(row["recordId"], row["interval"], row["seconds"]) for row in found] == [
-        ("rec", 0, 60), ("rec", 1, 30), ("other", 0, 60), ("other", 1, 30),
-    ]  # fmt: skip
-
-
 def test_an_identity_within_a_set_of_identities_is_found() -> None:
     inner = {"user": None, "guest": {"id": "g", "displayName": "Guest"}}
     (row,) = rows.attendee_rows(report(record(identity=inner)), LINE)

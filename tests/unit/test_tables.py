@@ -5,23 +5,31 @@ import csv
 import io
 import json
 import re
+import tempfile
 import time
+import zipfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyarrow import parquet
 
-from shared.cli import reading
+from shared import times
+from shared.archive.invitees import ListFile
+from shared.cli.database import open_database, read_days
 from shared.cli.export import tables
 from shared.cli.export.pseudonyms import Pseudonyms
+from shared.cli.export.spreadsheets import write_csv
 from shared.cli.export.tables import COLUMNS, ExportTable, Format
 from shared.errors import AttendanceError
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
-from shared.tables import rows
 from shared.tables.columns import STRING
-from tests.unit.test_rows import LINE, record
+from tests.unit.test_day_tables import DAY, NOW, TENANT, Day
+from tests.unit.test_rows import record
+from tests.unit.test_spreadsheets import cells as cells_of
 
+FILES = [form for form in Format if form is not Format.XLSX]
 REPORT = {
     "id": "r",
     "meetingStartDateTime": "2026-11-23T09:00:00.1234567Z",
@@ -37,9 +45,44 @@ REPORT = {
 INVITEES = InviteeList(ListState.COMPLETE, (Invitee(InviteeKind.INVITED, "p", "p@contoso.example"),))
 
 
-def written(table: ExportTable, form: Format, found: list[Any]) -> bytes:
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "now", lambda: NOW)
+
+
+def store(day: Day, body: bytes) -> None:
+    """Store a report with its list of invitees, and seal the day."""
+    invitees = ListFile.of(INVITEES)
+    name = f"reports/date={DAY}/r.json"
+    invitees.write(day.container, name, invitees.metadata, NOW)
+    day.store("r", body=body, meetingid="m", **invitees.metadata)
+    assert day.write()
+
+
+def written(
+    table: ExportTable, form: Format, report: object = REPORT, *, key: str | None = None, mark: bool = False
+) -> bytes:
+    """The file of a table of a sealed day with this report."""
+    day = Day()
+    store(day, report if isinstance(report, bytes) else json.dumps(report).encode())
+    with (
+        open_database(day.container, read_days(day.container, [DAY]), TENANT) as database,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        pseudonyms = Pseudonyms(key) if key else None
+        if pseudonyms:
+            pseudonyms.register(database)
+        file = Path(folder, "x")
+        count = tables.write_table(database, table, pseudonyms, form, file, mark=mark)
+        (known,) = database.execute(f"SELECT count(*) FROM {table}").fetchall()
+        assert known == (count,)
+        return file.read_bytes()
+
+
+def named(name: str) -> bytes:
+    """A CSV file with this name."""
     file = io.BytesIO()
-    assert tables.write_table(table, found, form, file) == len(found)
+    write_csv(["displayName"], [[name]], file)
     return file.getvalue()
 
 
@@ -47,32 +90,54 @@ def csv_rows(body: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
 
 
+def packed_rows(body: bytes) -> list[dict[str, Any]]:
+    return parquet.read_table(io.BytesIO(body)).to_pylist()  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("table", list(ExportTable))
-def test_both_formats_hold_the_same(table: ExportTable) -> None:
-    found = list(tables.report_rows(table, REPORT, LINE, INVITEES))
-    text = csv_rows(written(table, Format.CSV, found))
-    packed = parquet.read_table(io.BytesIO(written(table, Format.PARQUET, found))).to_pylist()
-    assert len(text) == len(packed) == len(found) > 0
-    for line, row in zip(text, packed, strict=True):
-        assert list(line) == list(row) == list(COLUMNS[table])
+def test_all_formats_hold_the_same(table: ExportTable) -> None:
+    text = csv_rows(written(table, Format.CSV))
+    packed = packed_rows(written(table, Format.PARQUET))
+    lines = [json.loads(line) for line in written(table, Format.JSONL).splitlines()]
+    assert len(text) == len(packed) == len(lines) > 0
+    for cells, row, line in zip(text, packed, lines, strict=True):
+        assert list(cells) == list(row) == list(line) == list(COLUMNS[table])
         for name, value in row.items():
-            if isinstance(value, datetime):
-                assert datetime.fromisoformat(line[name]) == value
-            else:
-                assert line[name] == ("" if value is None else str(value))
+            plain = times.text(value) if isinstance(value, datetime) else value
+            assert line[name] == plain
+            assert cells[name] == ("" if value is None else str(plain))
+
+
+@pytest.mark.parametrize("table", list(ExportTable))
+def test_a_workbook_holds_the_same(table: ExportTable) -> None:
+    day = Day()
+    store(day, json.dumps(REPORT).encode())
+    file = io.BytesIO()
+    with open_database(day.container, read_days(day.container, [DAY]), TENANT) as database:
+        counts = tables.write_sheets(database, list(ExportTable), None, file)
+    assert counts == {each: len(csv_rows(written(each, Format.CSV))) for each in ExportTable}
+    number = list(ExportTable).index(table) + 1
+    assert len(cells_of(zipfile.ZipFile(file), number)) > len(COLUMNS[table])
 
 
 def test_times_and_numbers_have_their_types() -> None:
-    (row, _) = parquet.read_table(
-        io.BytesIO(written(ExportTable.ATTENDEES, Format.PARQUET, list(rows.attendee_rows(REPORT, LINE))))
-    ).to_pylist()
+    (row, _) = packed_rows(written(ExportTable.ATTENDEES, Format.PARQUET))
     assert row["meetingStart"] == datetime(2026, 11, 23, 9, 0, 0, 123_000, tzinfo=UTC)
     assert row["attendedSeconds"] == 90
+    assert (row["revision"], row["complete"]) == (1, True)
+
+
+def test_stays_are_numbered() -> None:
+    found = packed_rows(written(ExportTable.INTERVALS, Format.PARQUET))
+    assert [(row["recordNumber"], row["interval"], row["seconds"]) for row in found] == [
+        (0, 0, 60),
+        (0, 1, 30),
+    ]
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_a_name_is_no_formula(name: str) -> None:
-    (row,) = csv_rows(written(ExportTable.ATTENDEES, Format.CSV, [{"displayName": name}]))
+    (row,) = csv_rows(named(name))
     assert row["displayName"] == f"'{name}"
 
 
@@ -84,8 +149,9 @@ BLANKS = ["", " ", "\t", "\n", "\r", ";", "\ufeff", "\xa0", "\u3000", "\u200b", 
 @pytest.mark.parametrize("blank", BLANKS, ids=ascii)
 def test_no_cell_begins_a_formula_in_any_spreadsheet(blank: str, before: str) -> None:
     """However the file is separated, and whatever is not shown ahead of the sign."""
-    found = [{"displayName": f"{before}{blank}{sign}cmd|' /C calc'!A0"} for sign in SIGNS]
-    body = written(ExportTable.ATTENDEES, Format.CSV, found)
+    file = io.BytesIO()
+    write_csv(["displayName"], ([f"{before}{blank}{sign}cmd|' /C calc'!A0"] for sign in SIGNS), file)
+    body = file.getvalue()
     for separator in ",;\t":
         for cells in csv.reader(io.StringIO(body.decode(), newline=""), delimiter=separator):
             for cell in cells:
@@ -95,55 +161,44 @@ def test_no_cell_begins_a_formula_in_any_spreadsheet(blank: str, before: str) ->
 
 @pytest.mark.parametrize("name", ["O'Neil; Anna", "Anna-Maria = x", "a@b.example", "x\ty", "Ünal\xa0B", ""])
 def test_other_texts_stay_as_they_are(name: str) -> None:
-    (row,) = csv_rows(written(ExportTable.ATTENDEES, Format.CSV, [{"displayName": name}]))
+    (row,) = csv_rows(named(name))
     assert row["displayName"] == name
 
 
 def test_a_text_of_separators_alone_takes_no_long_time() -> None:
     name = "\t;" * 500_000
     began = time.process_time()
-    written(ExportTable.ATTENDEES, Format.CSV, [{"displayName": name}])
+    write_csv(["displayName"], [[name]], io.BytesIO())
     assert time.process_time() - began < 5  # quadratic, it would take hours
 
 
 def test_a_byte_order_mark_is_written_on_request() -> None:
-    file = io.BytesIO()
-    tables.write_table(ExportTable.ATTENDEES, [{"displayName": "Zoë"}], Format.CSV, file, mark=True)
-    plain = written(ExportTable.ATTENDEES, Format.CSV, [{"displayName": "Zoë"}])
-    assert file.getvalue() == codecs.BOM_UTF8 + plain
+    plain = written(ExportTable.MEETINGS, Format.CSV)
+    assert written(ExportTable.MEETINGS, Format.CSV, mark=True) == codecs.BOM_UTF8 + plain
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", FILES)
 @pytest.mark.parametrize(
-    "number", [str(2**63), "9" * 5_000, "1e400", "-1e30", "1.5"], ids=lambda text: text[:9]
+    "number", [str(2**63), "9" * 4_000, "1e400", "-1e30", "1.5"], ids=lambda text: text[:9]
 )
 def test_a_number_that_no_engine_holds_is_null(form: Format, number: str) -> None:
     text = json.dumps(REPORT | {"totalParticipantCount": 1}).replace(
         '"totalParticipantCount": 1', f'"totalParticipantCount": {number}'
     )
-    report = reading.parse_report(text.encode(), "reports/x.json")
-    (row,) = tables.report_rows(ExportTable.MEETINGS, report, LINE)
-    assert row["meetingParticipants"] is None
-    assert written(ExportTable.MEETINGS, form, [row])
+    body = written(ExportTable.MEETINGS, form, text.encode())
+    assert number[:9] not in str(packed_rows(body) if form is Format.PARQUET else body)
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", FILES)
 def test_half_a_letter_costs_no_export(form: Format) -> None:
-    half = {"attendanceRecords": [{"identity": {"displayName": "\ud83d"}}]}
-    assert written(ExportTable.ATTENDEES, form, list(rows.attendee_rows(half, LINE)))
+    assert written(
+        ExportTable.ATTENDEES, form, {"attendanceRecords": [{"identity": {"displayName": "\ud83d"}}]}
+    )
 
 
 def test_pseudonyms_are_the_same_for_the_same_person_and_key() -> None:
-    row = {
-        "personId": "A-1",
-        "organizerId": "a-1",
-        "displayName": "P",
-        "emailAddress": "p@x",
-        "role": "Attendee",
-    }
-    one, other = Pseudonyms("k" * 16).row(row), Pseudonyms("l" * 16).row(row)
-    assert one["personId"] == one["organizerId"] != other["personId"]
-    assert (one["displayName"], one["emailAddress"], one["role"]) == (None, None, "Attendee")
+    one, other = Pseudonyms("k" * 16), Pseudonyms("l" * 16)
+    assert one.make("A-1") == one.make("a-1") != other.make("A-1")
     with pytest.raises(AttendanceError, match="fewer than 16"):
         Pseudonyms("short")
 
@@ -161,7 +216,9 @@ def test_every_column_that_tells_who_is_a_pseudonym_or_left_out(table: ExportTab
         "kind",
         "registrationStatus",
     }
-    row = {name: f"secret-{name}" for name in COLUMNS[table]}
-    told = {name for name, value in Pseudonyms("k" * 16).row(row).items() if value == f"secret-{name}"}
     texts = {name for name, kind in COLUMNS[table].items() if kind == STRING}
-    assert told & texts <= plain
+    assert {name for name in texts if Pseudonyms("k" * 16).select(name) == f'"{name}"'} <= plain
+    for clear, row in zip(
+        csv_rows(written(table, Format.CSV)), csv_rows(written(table, Format.CSV, key="k" * 16)), strict=True
+    ):
+        assert {name for name in texts if row[name] == clear[name] != ""} <= plain

@@ -1,34 +1,39 @@
-"""`export`: tables of some days as CSV or Parquet, in a folder or the container."""
+"""`export`: tables of some days as files, in a folder or the container."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import secrets
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from ...archive.reports import Archive, ReportSummary
-from ...days.manifests import index_lines
-from ...errors import WrongUsage
+from ...errors import AttendanceError, WrongUsage
 from ...storage.names import day_folder
-from .. import options, output, reading
+from .. import options, output
+from ..database import Day, describe_incomplete, open_database, read_days
 from ..export import tables
 from ..export.pseudonyms import Pseudonyms
-from ..export.tables import ExportTable, Format, Row
+from ..export.tables import ExportTable, Format
 from ..output import report_errors
 from ..session import current
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 KEY = "ATTENDANCE_PSEUDONYM_KEY"
-SPOOL_BYTES = 16 * 1024 * 1024
-_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.PARQUET: "application/vnd.apache.parquet"}
+_TYPES = {
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.PARQUET: "application/vnd.apache.parquet",
+    Format.JSONL: "application/x-ndjson",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -47,12 +52,21 @@ def export(
             help=f"Which tables: {', '.join(ExportTable)}; may be given several times. Default: all.",
         ),
     ] = None,
-    output_folder: Annotated[
-        Path | None, typer.Option("--output", metavar="FOLDER", help="Folder for the files.")
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="PATH", help="Folder for the files; with --format xlsx, the workbook."
+        ),
     ] = None,
     into_container: Annotated[
         bool,
         typer.Option("--into-container", help="Write to exports/ in the container of the reports instead."),
+    ] = False,
+    include_incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--include-incomplete", help="Export days that are not complete too; `complete` marks them."
+        ),
     ] = False,
     bom: Annotated[
         bool, typer.Option("--bom", help="Begin CSV files with a byte order mark, for Excel.")
@@ -69,27 +83,36 @@ def export(
 
     One row per meeting, attendee, interval of attendance, engagement or invitee.
 
-    Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`.
-    A day without reports has none, and a day without engagements or invitees has no file of them. The same command
-    writes the same files again.
+    Each table and day is one file, which is complete or does not exist: `<table>/date=YYYY-MM-DD/part-00000.<format>`;
+    a table without rows has none. XLSX is one workbook with a sheet per table. Each row says of which revision of its
+    day it is, and whether that day is complete. The same command writes the same files again.
     """
     with report_errors():
         window = options.days_between(first, last)
-        if (output_folder is None) is not into_container:
-            raise WrongUsage("Give either --output FOLDER or --into-container.")
+        if (target is None) is not into_container:
+            raise WrongUsage("Give either --output PATH or --into-container.")
         if bom and form is not Format.CSV:
             raise WrongUsage("--bom is for --format csv.")
+        if form is Format.XLSX and (target is None or target.suffix.lower() != ".xlsx"):
+            raise WrongUsage("--format xlsx writes one workbook: give --output NAME.xlsx.")
         pseudonyms = _load_pseudonyms() if pseudonymise else None
-        container, counts = current().container, dict.fromkeys(table or list(ExportTable), 0)
-        with output.progress_bar("Days", len(window)) as done:
-            for day in window:
-                reports = list(Archive(container).list_reports(day))
-                for each in counts:
-                    target = _ExportFile(
-                        container, output_folder, f"{day_folder(each, day)}part-00000.{form}", form, mark=bom
-                    )
-                    counts[each] += _write_table(each, reports, target, container, pseudonyms)
-                done(1)
+        container, wanted = current().container, table or list(ExportTable)
+        days = read_days(container, window)
+        if problem := describe_incomplete(days):
+            if not include_incomplete:
+                raise AttendanceError(
+                    f"{problem} --include-incomplete exports such days too, and marks them."
+                )
+            output.print_message(problem)
+        if form is Format.XLSX and target:
+            counts = _export_workbook(days, wanted, target, pseudonyms)
+        else:
+            counts = dict.fromkeys(wanted, 0)
+            with output.progress_bar("Days", len(days)) as done:
+                for day in days:
+                    for name, count in _export_day(day, wanted, form, target, pseudonyms, mark=bom).items():
+                        counts[name] += count
+                    done(1)
         output.print_rows([{"table": str(each), "rows": count} for each, count in counts.items()])
 
 
@@ -100,68 +123,69 @@ def _load_pseudonyms() -> Pseudonyms:
     return Pseudonyms(secrets.token_hex(32) if key is None else key)
 
 
-class _ExportFile:
-    """One file of an export."""
-
-    def __init__(
-        self, container: ContainerClient, root: Path | None, name: str, form: Format, *, mark: bool
-    ) -> None:
-        self._container, self._root, self._name, self.form = container, root, name, form
-        self._mark = mark
-
-    def remove(self) -> None:
-        """Delete the file if it exists."""
-        if self._root:
-            (self._root / self._name).unlink(missing_ok=True)
-            return
-        try:
-            self._container.delete_blob(f"exports/{self._name}")
-        except ResourceNotFoundError:
-            return
-
-    def write(self, table: ExportTable, rows: Iterable[Row]) -> int:
-        """Write the complete file or none. Return the number of rows."""
-        if self._root:
-            with output.atomic_file(self._root / self._name) as file:
-                return tables.write_table(table, rows, self.form, file, mark=self._mark)
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:
-            count = tables.write_table(table, rows, self.form, draft, mark=self._mark)
-            length = draft.tell()
-            draft.seek(0)
-            self._container.upload_blob(
-                f"exports/{self._name}",
-                draft,
-                length=length,
-                overwrite=True,
-                content_settings=ContentSettings(content_type=_TYPES[self.form]),
-            )
-        return count
+@contextmanager
+def _open(days: Sequence[Day], pseudonyms: Pseudonyms | None) -> Iterator[DuckDBPyConnection]:
+    with open_database(current().container, days, current().settings.tenant_id) as database:
+        if pseudonyms:
+            pseudonyms.register(database)
+        yield database
 
 
-def _write_table(
-    table: ExportTable,
-    reports: list[ReportSummary],
-    target: _ExportFile,
-    container: ContainerClient,
+def _export_workbook(
+    days: Sequence[Day], wanted: Sequence[ExportTable], file: Path, pseudonyms: Pseudonyms | None
+) -> dict[ExportTable, int]:
+    with (
+        _open(days, pseudonyms) as database,
+        output.atomic_file(file) as target,
+    ):
+        return tables.write_sheets(database, wanted, pseudonyms, target)
+
+
+def _export_day(
+    day: Day,
+    wanted: Sequence[ExportTable],
+    form: Format,
+    folder: Path | None,
     pseudonyms: Pseudonyms | None,
-) -> int:
-    if not reports:
-        target.remove()
-        return 0
+    *,
+    mark: bool,
+) -> dict[ExportTable, int]:
+    """Write the files of a day, and delete those that would have no rows.
 
-    lines = {line["id"]: line for line in map(json.loads, index_lines(reports))}
-    tenant_id = current().settings.tenant_id
+    Return the number of rows by table.
+    """
+    container, counts = current().container, {}
+    with (
+        _open([day], pseudonyms) as database,
+        tempfile.TemporaryDirectory() as private,
+    ):
+        for table in wanted:
+            draft = Path(private, table)
+            counts[table] = tables.write_table(database, table, pseudonyms, form, draft, mark=mark)
+            name = f"{day_folder(table, day.date)}part-00000.{form}"
+            if folder:
+                _put_file(draft if counts[table] else None, folder / name)
+            else:
+                _put_blob(draft if counts[table] else None, container, f"exports/{name}", _TYPES[form])
+    return counts
 
-    def all_rows() -> Iterator[Row]:
-        for report, content, invitees in reading.read_bodies(container, reports):
-            for row in tables.report_rows(table, content, lines[report.id], invitees, tenant_id):
-                yield pseudonyms.row(row) if pseudonyms else row
 
-    rows = all_rows()
-    if table in (ExportTable.ENGAGEMENTS, ExportTable.INVITEES):  # few tenants have any
-        first = next(rows, None)
-        if first is None:
-            target.remove()
-            return 0
-        rows = itertools.chain([first], rows)
-    return target.write(table, rows)
+def _put_file(draft: Path | None, file: Path) -> None:
+    """Put the draft in the place of a file; delete the file if there is none."""
+    if draft is None:
+        file.unlink(missing_ok=True)
+        return
+    with draft.open("rb") as source, output.atomic_file(file) as target:
+        shutil.copyfileobj(source, target)
+
+
+def _put_blob(draft: Path | None, container: ContainerClient, name: str, content_type: str) -> None:
+    """Put the draft in the place of a blob; delete the blob if there is none."""
+    if draft is None:
+        with suppress(ResourceNotFoundError):
+            container.delete_blob(name)
+        return
+    with draft.open("rb") as source:
+        container.upload_blob(
+            name, source, overwrite=True, content_settings=ContentSettings(content_type=content_type)
+        )

@@ -13,13 +13,16 @@ from typing import Annotated, Any
 import typer
 from azure.storage.blob import BlobProperties, ContainerClient
 
+from ...archive.invitees import read_invitees
+from ...archive.reports import PARTIAL
 from ...errors import AttendanceError, WrongUsage
 from ...graph.join_urls import join_url_key
 from ...graph.meeting_details import decode_details
 from ...health.lookup import has_subject
-from ...storage.blobs import get_blob
+from ...storage.blobs import Blob, get_blob
 from ...storage.names import day_folder
 from ...tables.columns import Table
+from ...tables.rows import invitee_rows
 from .. import options, output, reading
 from ..output import report_errors
 from ..session import current
@@ -135,7 +138,8 @@ def show(
 ) -> None:
     """Draw who attended a meeting and when, in the terminal or as a picture.
 
-    With --json, print the report as stored. If several reports are of the meeting or the subject, list them.
+    In the terminal, those who were invited or registered and did not come are named too, where that is known. With
+    --json, print the report as stored. If several reports are of the meeting or the subject, list them.
     """
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
@@ -155,9 +159,9 @@ def show(
             reading.parse_report(blob.body, name), decode_details(blob.metadata.get("details")).subject
         )
         if picture is None:
-            output.stdout(terminal.WIDTH).print(
-                terminal.Drawing(picture_data, None if everybody else terminal.ROWS)
-            )
+            most = None if everybody else terminal.ROWS
+            output.stdout(terminal.WIDTH).print(terminal.Drawing(picture_data, most))
+            _print_absent(container, name, blob, most)
             return
         from ..draw import image as pictures
 
@@ -187,6 +191,20 @@ def _find_one(
         raise AttendanceError(f"{len(found)} reports match: give the id of one.")
     path: str = found[0]["path"]
     return path
+
+
+def _print_absent(container: ContainerClient, name: str, blob: Blob, most: int | None) -> None:
+    """Print who was invited or registered and has no record in this report."""
+    invitees, report = read_invitees(container, name, blob.metadata), reading.parse_report(blob.body, name)
+    absent = [
+        output.single_line(row["displayName"] or row["emailAddress"] or row["personId"])
+        for row in invitee_rows(report, {"partial": PARTIAL in blob.metadata}, invitees)
+        if row["attended"] is False
+    ]
+    if absent:
+        shown, more = absent[:most], len(absent[most:]) if most else 0
+        text = f"\nInvited or registered, and not in this report: {', '.join(shown)}"
+        typer.echo(f"{text} and {more:,} more: use --all" if more else text)
 
 
 @app.command()

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -53,6 +51,7 @@ from ...storage.erasures import FOLDER, MAX_AGE, Erasures
 from ...storage.names import day_folder, decode_name_part
 from ...storage.watchlist import FOLDER as WATCHED
 from ...tables.day_tables import DayTables
+from ..database import parquet_text
 from ..session import Session
 
 THREADS = 16
@@ -447,11 +446,7 @@ def _text(name: str, body: bytes) -> str:
         if name.endswith(".gz"):
             body = gzip.decompress(body)
         elif name.endswith(".parquet"):
-            import pyarrow.parquet as pq  # takes 0.2 s, and only exports need it
-
-            body = json.dumps(
-                pq.read_table(io.BytesIO(body)).to_pylist(), default=str, ensure_ascii=False
-            ).encode()
+            return parquet_text(body)
     return body.decode(errors="replace")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import AttendanceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 LEAST = 16  # characters of a key
 _IDS = frozenset(
@@ -31,13 +33,17 @@ class Pseudonyms:
             raise AttendanceError(f"The pseudonym key has fewer than {LEAST} characters.")
         self._key = key.encode("utf-8", "surrogateescape")
 
-    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a row with pseudonyms, the same for a person in every role."""
-        return {
-            name: None if name in _LEFT_OUT else self._of(value) if name in _IDS and value else value
-            for name, value in row.items()
-        }
+    def select(self, name: str) -> str:
+        """Return the SQL of a column without what identifies a person; see `register`."""
+        if name in _LEFT_OUT:
+            return f'NULL::VARCHAR AS "{name}"'
+        return f'pseudonym("{name}") AS "{name}"' if name in _IDS else f'"{name}"'
 
-    def _of(self, identifier: str) -> str:
+    def register(self, database: DuckDBPyConnection) -> None:
+        """Let the queries of a database call `pseudonym`."""
+        database.create_function("pseudonym", self.make, ["VARCHAR"], "VARCHAR")
+
+    def make(self, identifier: str) -> str:
+        """Return the pseudonym of an id, the same for a person in every role."""
         text = identifier.lower().encode("utf-8", "backslashreplace")
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32] if identifier else ""

@@ -40,7 +40,7 @@ type Cell = str | int | float | bool | date | datetime | None
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet of a workbook: its name, its columns, and rows with a cell for each column."""
+    """A sheet of a workbook; each row has a cell for each column."""
 
     name: str
     columns: Sequence[str]
@@ -79,7 +79,7 @@ def _csv_text(value: str) -> str:
 
 
 def _quote_sign(found: re.Match[str]) -> str:
-    """A sign with a `'` in front where a cell begins, in a spreadsheet that separates by something else."""
+    """A sign with a `'` in front, where another separator would begin a cell."""
     blanks, sign = found.groups()
     return f"{blanks}'{sign}" if sign and _BREAK.search(blanks) else found[0]
 

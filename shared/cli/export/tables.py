@@ -1,25 +1,27 @@
-"""Tables of an export: their columns and files.
+"""Tables of an export: their columns, and files of them.
 
-They have the columns of the app's tables (`shared/tables/columns.py`), without nested ones. A file holds one table of
-one day, `<table>/date=YYYY-MM-DD/part-00000.<format>`. The date is in the folder's name only, so that no query engine
-reads it twice.
+They have the columns of the app's tables (`shared/tables/columns.py`) without nested ones, and at the end which
+revision of the day a row is of, and whether that day is complete. All but a workbook hold one table of one day,
+`<table>/date=YYYY-MM-DD/part-00000.<format>`. The date is in the folder's name only, so that no query engine reads it
+twice; a workbook has it in each row.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
-from ...graph.invitees import InviteeList
-from ...tables import columns, rows
-from .spreadsheets import write_csv
+from ...tables import columns
+from ..database import literal
+from .pseudonyms import Pseudonyms
+from .spreadsheets import Sheet, write_csv, write_workbook
 
-ROWS_AT_ONCE = 20_000
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
-type Row = Mapping[str, Any]
+ROWS_AT_ONCE = 10_000
 
 
 class ExportTable(StrEnum):
@@ -37,74 +39,93 @@ class Format(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    JSONL = "jsonl"
+    XLSX = "xlsx"
+
+
+_MARKS: columns.Columns = {"revision": columns.LONG, "complete": columns.BOOLEAN}  # of the day
+_KEYS: dict[ExportTable, tuple[str, ...]] = {
+    ExportTable.INTERVALS: (*columns.KEYS[columns.Table.ATTENDEES], "interval"),
+    **{ExportTable(table): names for table, names in columns.KEYS.items()},
+}
+
+
+def _export_columns(all_columns: columns.Columns) -> columns.Columns:
+    """Those that are neither nested nor about the writing of a file, and the marks."""
+    plain = {name: kind for name, kind in all_columns.items() if isinstance(kind, str)}
+    return {name: kind for name, kind in plain.items() if name not in columns.WRITTEN} | _MARKS
 
 
 COLUMNS: dict[ExportTable, columns.Columns] = {
-    ExportTable.MEETINGS: {**columns.MEETING, "records": columns.LONG},
-    ExportTable.ATTENDEES: {**columns.MEETING, **columns.PERSON, **columns.ATTENDANCE},
-    ExportTable.INTERVALS: {
-        **columns.MEETING,
-        **columns.PERSON,
-        "interval": columns.LONG,
-        **columns.INTERVAL,
-    },
-    ExportTable.ENGAGEMENTS: {**columns.MEETING, **columns.PERSON, **columns.ENGAGEMENT},
-    ExportTable.INVITEES: {**columns.MEETING, **columns.INVITEE},
+    ExportTable.INTERVALS: _export_columns(
+        {**columns.MEETING, **columns.PERSON, "interval": columns.LONG, **columns.INTERVAL}
+    ),
+    **{ExportTable(table): _export_columns(each) for table, each in columns.COLUMNS.items()},
 }
-_ROWS: dict[ExportTable, Callable[[Row, Row, str], Iterator[Row]]] = {
-    ExportTable.MEETINGS: lambda report, line, _: iter([rows.report_row(report, line)]),
-    ExportTable.ATTENDEES: rows.attendee_rows,
-    ExportTable.INTERVALS: rows.interval_rows,
-    ExportTable.ENGAGEMENTS: rows.engagement_rows,
-}
-
-
-def report_rows(
-    table: ExportTable, report: Row, line: Row, invitees: InviteeList | None = None, tenant_id: str = ""
-) -> Iterator[Row]:
-    """Return the rows of one report; `line` is its line of the index."""
-    if table is ExportTable.INVITEES:
-        return rows.invitee_rows(report, line, invitees, tenant_id)
-    return _ROWS[table](report, line, tenant_id)
 
 
 def write_table(
-    table: ExportTable, items: Iterable[Row], form: Format, file: IO[bytes], *, mark: bool = False
+    database: DuckDBPyConnection,
+    table: ExportTable,
+    pseudonyms: Pseudonyms | None,
+    form: Format,
+    file: Path,
+    *,
+    mark: bool = False,
 ) -> int:
     """Write a table, as CSV with a byte order mark if `mark`.
 
     Return the number of rows.
     """
-    if form is Format.CSV:
-        names = tuple(COLUMNS[table])
-        return write_csv(names, ([row.get(name) for name in names] for row in items), file, mark=mark)
-    return _write_parquet(table, items, file)
+    query = _select(table, COLUMNS[table], pseudonyms)
+    match form:
+        case Format.CSV:
+            with file.open("wb") as target:
+                return write_csv(tuple(COLUMNS[table]), _rows(database, query), target, mark=mark)
+        case Format.JSONL:
+            moments = [name for name, kind in COLUMNS[table].items() if kind == columns.TIMESTAMP]
+            texts = ", ".join(
+                f'strftime("{name}", \'%Y-%m-%dT%H:%M:%S.%gZ\') AS "{name}"' for name in moments
+            )
+            return _copy(database, f"SELECT * REPLACE ({texts}) FROM ({query})", "FORMAT json", file)
+        case _:
+            return _copy(database, query, "FORMAT parquet, COMPRESSION zstd", file)
 
 
-def _write_parquet(table: ExportTable, items: Iterable[Row], file: IO[bytes]) -> int:
-    import pyarrow as pa  # half a second, only when needed
-    from pyarrow import parquet
+def write_sheets(
+    database: DuckDBPyConnection,
+    tables: Iterable[ExportTable],
+    pseudonyms: Pseudonyms | None,
+    file: IO[bytes],
+) -> dict[ExportTable, int]:
+    """Write a workbook with a sheet for each table, whose rows begin with the date.
 
-    kinds = {
-        columns.STRING: pa.string(),
-        columns.LONG: pa.int64(),
-        columns.DOUBLE: pa.float64(),
-        columns.BOOLEAN: pa.bool_(),
-        columns.TIMESTAMP: pa.timestamp("ms", "UTC"),
-    }
-    types = {name: kinds[kind] for name, kind in COLUMNS[table].items()}
-    schema, count = pa.schema(list(types.items())), 0
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in itertools.batched(items, ROWS_AT_ONCE, strict=False):
-            arrays = [
-                pa.array([_value(row, name, kind) for row in batch], types[name])
-                for name, kind in COLUMNS[table].items()
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            count += len(batch)
-    return count
+    Return the number of rows by table.
+    """
+    sheets = (
+        Sheet(table, names, _rows(database, _select(table, names, pseudonyms)))
+        for table in tables
+        for names in [("date", *COLUMNS[table])]
+    )
+    return {ExportTable(name): count for name, count in write_workbook(sheets, file).items()}
 
 
-def _value(row: Row, name: str, kind: str) -> object:
-    value = row.get(name)
-    return datetime.fromisoformat(value) if value and kind == columns.TIMESTAMP else value
+def _select(table: ExportTable, names: Iterable[str], pseudonyms: Pseudonyms | None) -> str:
+    """Return the query of a table's columns, with its rows in the order of their keys."""
+    chosen = [
+        f'days."{name}"' if name in _MARKS else pseudonyms.select(name) if pseudonyms else f'"{name}"'
+        for name in names
+    ]
+    order = ", ".join(f'"{name}"' for name in ("date", *_KEYS[table]))
+    return f"SELECT {', '.join(chosen)} FROM {table} JOIN days USING (date) ORDER BY {order}"
+
+
+def _copy(database: DuckDBPyConnection, query: str, options: str, file: Path) -> int:
+    found = database.execute(f"COPY ({query}) TO {literal(file)} ({options})").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _rows(database: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
+    database.execute(query)
+    while batch := database.fetchmany(ROWS_AT_ONCE):
+        yield from batch
