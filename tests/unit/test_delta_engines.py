@@ -25,7 +25,9 @@ pytestmark = pytest.mark.heavy("reads with engines of 330 MB")
 
 def rows(folder: Path) -> list[tuple[date, str]]:
     """What both engines find, and the same."""
-    found = pl.scan_delta(str(folder)).select("date", "reportId").sort("date", "reportId").collect().rows()
+    found: list[tuple[date, str]] = (
+        pl.scan_delta(str(folder)).select("date", "reportId").sort("date", "reportId").collect().rows()
+    )
     packed = deltalake.DeltaTable(str(folder)).to_pyarrow_table(columns=["date", "reportId"]).to_pylist()
     assert sorted((row["date"], row["reportId"]) for row in packed) == found
     return found
