@@ -185,8 +185,8 @@ def page() -> Page:
         "storage. Requests of other tables come on top, and none for a table whose files do not change. A day of "
         "1,000 meetings has one part, which each of 24 hourly rounds writes anew, then the sealing, and for one day "
         f"in three a late report. The large log has 80,000 files; a commit changes {CHANGED} of the day's {PARTS}. The "
-        "99th commit after a checkpoint reads most entries; the 100th also writes the next checkpoint. The machine had other "
-        "work: compare seconds of the processor."
+        "99th commit after a checkpoint reads most entries; the 100th also writes the next checkpoint. The machine had "
+        "other work: compare seconds of the processor."
     )
     made.table(COLUMNS, run())
     return made
