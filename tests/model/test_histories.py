@@ -170,9 +170,9 @@ class Checked(History):
                 lambda path: self.container.blobs[path].body,
                 [each.path for each in files_of(manifest, Table.ATTENDEES)],
             )
-            reports = [
-                json.loads(blob.body) for blob in self.container.below(f"reports/date={day.isoformat()}/")
-            ]
+            stored = self.container.below(f"reports/date={day.isoformat()}/")
+            stored.sort(key=lambda blob: (blob.metadata["stored"], blob.name))
+            reports = [json.loads(blob.body) for blob in stored]
             attended = [(each["id"], one["id"]) for each in reports for one in each["attendanceRecords"]]
             assert [(row["reportId"], row["recordId"]) for row in rows] == attended, day
 
