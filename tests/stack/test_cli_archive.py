@@ -19,13 +19,16 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
+from shared.archive.attribution import INVITEES_SHA256
+from shared.archive.invitees import read_invitees
 from shared.cli.database import VIEWS
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, ExportTable
+from shared.graph.invitees import Invitee
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, eventually, own_stack
 
-stack = own_stack()
+stack = own_stack(MEETING_DETAILS="subject,schedule,invitees")
 TODAY = datetime.now(UTC).date()
 DAYS = 4
 FIRST, LAST = TODAY - timedelta(days=DAYS), TODAY
@@ -178,6 +181,12 @@ def test_an_interrupted_copy_leaves_whole_files(
     assert not list(tmp_path.rglob(".*"))
 
 
+def listed(front: Front, line: dict[str, Any]) -> tuple[Invitee, ...]:
+    """Who was invited to the meeting of a line of the index."""
+    found = read_invitees(front.container, line["path"], {INVITEES_SHA256: line["inviteesSha256"]})
+    return found.invitees if found else ()
+
+
 @pytest.mark.parametrize("back", [DAYS - 1, 0], ids=["from tables", "from reports"])
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_an_export_has_a_row_for_each_and_its_columns(
@@ -194,7 +203,11 @@ def test_an_export_has_a_row_for_each_and_its_columns(
         "attendees": [report for report, _ in records],
         "intervals": [report for report, record in records for _ in record["attendanceIntervals"]],
         "engagements": [report for report, record in records for _ in record.get("engagements") or ()],
-        "invitees": [],  # not asked for, see MEETING_DETAILS
+        "invitees": [
+            line["id"]
+            for line in sorted(of_day(past, back), key=lambda line: line["id"])
+            for _ in listed(front, line)
+        ],
     }[table]
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
     more = () if back else ("--include-incomplete",)
