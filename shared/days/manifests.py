@@ -2,7 +2,8 @@
 
 In `manifests/date=YYYY-MM-DD/`, `manifest.json` counts the day's outcomes and reports, says why its revision came and
 names the files of the day's tables; `reports.jsonl` is the index. Index and counts come from two listings with
-metadata, without reading an outcome or a report.
+metadata, without reading an outcome or a report. Both are brought up to date each hour until the day is complete with
+its tables, and written only if they change.
 
         look up both ETags ─▶ list outcomes, then reports ─▶ write reports.jsonl ─▶ write manifest.json
                  ▲                                                  │ 412                   │ 412

@@ -1,14 +1,15 @@
-"""Tables of days: Parquet files that never change.
+"""Tables of days, open and sealed: Parquet files that never change.
 
-They are of meetings, attendees, engagements and invitees, and save analysts from opening a million small files. When a
-day is sealed, its index is cut into parts. Each part is one message on `upkeep`, so the work scales out with the app,
-and memory holds one part.
+They are of meetings, attendees, engagements and invitees, and save analysts from opening a million small files. When
+the index of a day has changed, it is cut into parts. Each part is one message on `upkeep`, so the work scales out with
+the app, and memory holds one part.
 
     index ─▶ parts ─▶ tables/<table>/date=YYYY-MM-DD/part-NNNNN-<hash>.parquet ─▶ all of this index? ─▶ manifest.tables
 
-The hash in a name is that of the file's bytes. The metadata tell the SHA-256 of the part's lines of the index
-(`source`), so a part whose lines are the same is used again in later revisions. A report that is not as its line says
-ends its part, and the day gets a new index. So the tables of a revision hold exactly its index.
+The hash in a name is that of the file's bytes, and NNNNN the part's number when it was written. The metadata tell the
+SHA-256 of the part's lines of the index (`source`), so a part whose lines are the same stays named, whatever its number
+is now. A report that is not as its line says ends its part, and the day gets a new index. So the tables hold exactly
+the index that the manifest tells with them.
 
 Files that no manifest names any more stay for a day, because somebody may be reading them; those that may name an
 erased person go at once.

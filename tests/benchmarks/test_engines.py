@@ -16,7 +16,7 @@ from tests.support.front import Front, own_stack
 
 pytestmark = pytest.mark.heavy("the engines are large, and slow to start")
 PAST = datetime.now(UTC).date() - timedelta(days=3)
-stack = own_stack()
+stack = own_stack(MEETING_DETAILS="subject,schedule,invitees")
 
 # The words of each engine for the types of the columns.
 TYPES = {

@@ -12,6 +12,7 @@ MONTH, MEETINGS, CHOICES = (
     "For 1,000 meetings",
     "What other choices add",
 )
+TABLES = "Of these, tables at a million meetings a day"
 
 
 def rows(section: str) -> dict[str, tuple[float, float]]:
@@ -40,6 +41,11 @@ def test_a_thousand_meetings_cost_what_is_said_and_no_more_than_the_goal() -> No
     found = total(MEETINGS)
     assert f"**Sum: ${found:.2f} for 1,000 meetings.**" in COST
     assert found <= 0.25
+
+
+def test_tables_of_a_million_meetings_cost_what_is_said() -> None:
+    assert f"**Sum: ${total(TABLES):.2f} a day**" in COST
+    assert 0.005 < total(TABLES) / (1_000 * total(MEETINGS)) < 0.015
 
 
 def test_a_month_costs_what_is_said() -> None:

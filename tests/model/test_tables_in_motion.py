@@ -332,6 +332,43 @@ def test_no_row_is_lost_doubled_or_of_another_revision(seed: int, monkeypatch: p
         assert told == {str(each.day) for each in consumer.manifests() if str(each.day) in told}
 
 
+def test_a_report_is_in_the_table_of_its_open_day_within_the_hour_and_a_quiet_hour_writes_nothing() -> None:
+    with running() as app:
+        source, seen = Random(3), dict[str, datetime]()
+        consumer = Consumer(app, source)
+
+        def watch(name: str, before: Blob | None, after: Blob | None) -> None:
+            consumer.watch(name, before, after)
+            for manifest in consumer.manifests():
+                paths = [each.path for each in files_of(manifest, Table.MEETINGS)]
+                for row in read_table(lambda path: consumer.files[path], paths):
+                    seen.setdefault(row["reportId"], app.now)
+
+        app.container.watch = watch
+        for number in range(8):
+            made = call(f"call-{number}", app.now + timedelta(minutes=33))
+            report = {**made.readings[0][1], "attendanceRecords": [record(PEOPLE[0], 5)]}
+            app.calls.append(replace(made, readings=((made.readings[0][0], report),)))
+            since_timer = timedelta(minutes=37 * number % 60)
+            app.run(hours=37 / 60, every=HOUR - since_timer)
+            app.announce(made.id)
+        app.run(hours=1, every=timedelta(minutes=4))
+        app.run(hours=1)
+        stored = {
+            json.loads(blob.body)["id"]: datetime.fromisoformat(blob.metadata["stored"])
+            for blob in app.container.below("reports/")
+        }
+        assert len(stored) == 8
+        delays = [seen[name] - moment for name, moment in stored.items()]
+        assert max(delays) <= HOUR, delays
+        assert not any(each.complete for each in consumer.manifests() if each.reports)
+        app.container.watch = lambda name, *_: consumer.check(
+            not name.startswith(("tables/", "manifests/")), f"{name} was written"
+        )
+        app.run(hours=2)
+        assert consumer.violations == []
+
+
 def live(app: App) -> list[str]:
     return [blob.name for blob in app.container.below("tables/")]
 

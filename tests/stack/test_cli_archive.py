@@ -17,12 +17,15 @@ from pyarrow import parquet
 from rich.cells import cell_len
 
 from local.simulator.tenant.orders import NewPast
+from shared.archive.attribution import INVITEES_SHA256
+from shared.archive.invitees import read_invitees
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, ExportTable, report_rows
+from shared.graph.invitees import InviteeList
 from tests.support.command_line import command, environment, run, told
 from tests.support.front import Front, own_stack
 
-stack = own_stack()
+stack = own_stack(MEETING_DETAILS="subject,schedule,invitees")
 TODAY = datetime.now(UTC).date()
 DAYS = 4
 FIRST, LAST = TODAY - timedelta(days=DAYS), TODAY
@@ -152,6 +155,11 @@ def test_an_interrupted_copy_leaves_whole_files(
     assert not list(tmp_path.rglob(".*"))
 
 
+def listed(front: Front, line: dict[str, Any]) -> InviteeList | None:
+    """Who was invited to the meeting of a line of the index."""
+    return read_invitees(front.container, line["path"], {INVITEES_SHA256: line["inviteesSha256"]})
+
+
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_an_export_has_a_row_for_each_and_its_columns(
     front: Front, past: list[dict[str, Any]], tmp_path: Path, table: ExportTable
@@ -159,7 +167,11 @@ def test_an_export_has_a_row_for_each_and_its_columns(
     made = sorted(of_day(past, 2), key=lambda line: line["path"])  # as storage lists them
     day = TODAY - timedelta(days=2)
     window = ("--from", str(day), "--to", str(day), "--table", table, "--output", str(tmp_path))
-    wanted = [row for line in made for row in report_rows(table, stored(front, line["path"]), line)]
+    wanted = [
+        row
+        for line in made
+        for row in report_rows(table, stored(front, line["path"]), line, listed(front, line))
+    ]
     for form in ("csv", "parquet"):
         assert told(front, "export", *window, "--format", form) == [{"table": table, "rows": len(wanted)}]
     folder = tmp_path / table / f"date={day}"

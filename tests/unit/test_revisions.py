@@ -151,6 +151,17 @@ def test_two_indexes_differ_in_what_was_added_removed_and_changed(
     assert compare_indexes(before, after) == {reason for reason, paths in wanted.items() if paths}
 
 
+def test_a_late_report_is_found_whatever_its_name(day: Day) -> None:
+    day.store("r0", stored="2026-11-23T10:00:00.000Z")
+    refresh(day)
+    day.store("a", stored="2026-11-23T11:00:00.000Z")
+    assert refresh(day).reasons == (RevisionReason.LATE_REPORT,)
+    lines = [json.loads(line) for line in day.blobs.blobs[index_name(DAY)].body.splitlines()]
+    assert [line["id"] for line in lines] == ["r1", "r2", "r3", "r4", "r0", "a"]
+    day.store("r0", "someone else", stored="2026-11-23T10:00:00.000Z", erased="true")
+    assert refresh(day).reasons == (RevisionReason.ERASURE,)
+
+
 def test_the_sessions_of_a_meeting_are_numbered_by_their_start(day: Day) -> None:
     for number, (series, start) in enumerate(
         [("a", "10:30"), ("b", "09:00"), ("a", "09:00"), ("a", "12:00"), ("b", "09:00")]

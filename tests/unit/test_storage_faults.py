@@ -13,6 +13,7 @@ from azure.storage.blob import ContainerClient
 from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
+from shared import times
 from shared.archive.reports import Archive, StoreResult
 from shared.errors import Contention, StorageRefused
 from shared.graph.reports import MeetingReports, Report
@@ -90,6 +91,19 @@ def test_a_report_is_written_once_and_replaced_only_by_a_change(container: Conta
     assert container.download_blob(blob.name).readall() == b'{"a":1}'
     assert archive.store(report(b"{}"), WHERE, is_confirmed=True).result is StoreResult.REPLACED
     assert container.download_blob(blob.name).readall() == b"{}"
+
+
+def test_a_report_that_is_replaced_keeps_the_time_when_it_was_first_stored(
+    container: ContainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container.create_container()
+    archive, moments = Archive(container), []
+    for number, body in enumerate((b"{}", b"{}", b'{"a":1}', b'{"a":12}')):
+        monkeypatch.setattr(times, "now", lambda: datetime(2026, 11, 23, 10 + number, tzinfo=UTC))  # noqa: B023
+        archive.store(report(body), WHERE, is_confirmed=True)
+        (blob,) = container.list_blobs(include=["metadata"])
+        moments.append(blob.metadata["stored"])
+    assert moments == ["2026-11-23T10:00:00.000Z"] * 4
 
 
 def test_a_reading_that_is_older_than_what_is_stored_does_not_undo_it(container: ContainerClient) -> None:
