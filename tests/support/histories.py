@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -436,6 +437,7 @@ def simulated(history: History) -> Iterator[None]:
         patch.setattr(times, "now", lambda: history.steps.now)
         for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
+        patch.setattr(day_tables, "_WRITING", threading.RLock())  # each instance has its own
         patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
         for pooled in (day_tables, blobs):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)
