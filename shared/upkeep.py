@@ -105,7 +105,7 @@ def _refresh_day(job: RefreshDay, services: Services) -> None:
     if job.day == times.now().date():
         services.tables.retire()
     if manifest.tables.index == manifest.index:
-        if manifest.complete:
+        if manifest.complete and manifest.tables.version:
             _follow_tables(manifest, services)
         else:
             services.tables.commit(manifest)

@@ -70,6 +70,8 @@ COLUMNS: dict[Table, Columns] = {
     Table.ENGAGEMENTS: {**MEETING, **PERSON, **ENGAGEMENT, **WRITTEN},
     Table.INVITEES: {**MEETING, **INVITEE, **WRITTEN},
 }
+# Tables that are there only if somebody asked for their rows.
+ON_REQUEST = frozenset({Table.INVITEES})
 # With `date`, no two rows of a table are equal in these.
 KEYS: dict[Table, tuple[str, ...]] = {
     Table.MEETINGS: ("reportId",),

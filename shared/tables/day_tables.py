@@ -46,7 +46,7 @@ from ..privacy.redact import redact_invitees, redact_line, redact_report
 from ..storage.blobs import Blob, delete_blob, get_blob, is_container_missing, put_blob
 from ..storage.names import day_folder
 from . import rows
-from .columns import COLUMNS, SCHEMA_VERSION, Table
+from .columns import COLUMNS, ON_REQUEST, SCHEMA_VERSION, Table
 from .delta import SUPERSEDED_KEPT, DataFile, DeltaLog, time_columns
 from .parquet import write_parquet
 
@@ -141,6 +141,7 @@ class DayTables:
         named: dict[str, tuple[TableFile, ...]] = {
             table: tuple(_table_file(files[table][part[table]]) for part in parts if table in part)
             for table in Table
+            if table not in ON_REQUEST or files[table] or table in manifest.tables.files
         }
         return self._manifests.name_tables(manifest, named)
 
@@ -211,9 +212,9 @@ class DayTables:
         """Create the logs that are missing, so that a table without rows can be read too."""
         if self._are_created:
             return
-        for table, log in self._logs.items():
+        for table in self._logs.keys() - ON_REQUEST:
             with _refusals(table):
-                log.create()
+                self._logs[table].create()
         self._are_created = True
 
     def _data_files(self, day: date, table: Table, files: Iterable[TableFile]) -> list[DataFile]:

@@ -128,12 +128,15 @@ class ArchiveDays:
     def seal(self, day: date, *, final: bool = True) -> Manifest:
         """Bring the day's manifest and tables up to date, of a day that is over or still open."""
         manifest = self.refresh(day, final=final)
-        if manifest.tables.index == manifest.index:
-            return manifest
-        parts = self._tables.plan_parts(manifest)
-        named = [self._tables.write_part(part) for part in parts] or [self._tables.name(manifest)]
-        assert named[-1]
-        return named[-1]
+        if manifest.tables.index != manifest.index:
+            parts = self._tables.plan_parts(manifest)
+            named = [self._tables.write_part(part) for part in parts] or [self._tables.name(manifest)]
+            assert named[-1]
+            manifest = named[-1]
+        self._tables.commit(manifest)
+        followed = self.manifests.read(day)
+        assert followed
+        return followed
 
     def clean(self, day: date, *, at_once: bool = False) -> None:
         """Delete the files that the day's manifest no longer names, if it is time."""

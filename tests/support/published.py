@@ -31,8 +31,8 @@ def problems(name: str, content: object) -> list[str]:
 def documents(name: str, body: bytes, metadata: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """The documents in a blob of the container and its metadata, each with the name of its schema."""
     folder = name.split("/")[0]
-    if folder == "tables" and not name.endswith(".parquet"):
-        return  # a Delta log, which has a specification of its own
+    if "/_delta_log/" in name:
+        return  # it has a specification of its own
     if folder == "tables":
         for row in rows_of(body):
             yield f"{name.split('/')[1]}-row", json.loads(json.dumps(row, default=times.text))

@@ -142,7 +142,7 @@ def test_a_wrong_setting_is_named_and_what_may_be_a_secret_is_not_shown(name: st
         (
             "MEETING_DETAILS",
             "subject,weather",
-            "is 'subject,weather'; allowed: subject, schedule, comma-separated; or none.",
+            "is 'subject,weather'; allowed: subject, schedule, invitees, comma-separated; or none.",
         ),
         ("GRAPH_CLOUD", "moon", "is 'moon'; allowed: global, usgov, usgovdod."),
         ("GRAPH_RATE", "fast", "is 'fast'; allowed: a number above 0."),
