@@ -62,7 +62,7 @@ var ofVersions = {
 }
 // Not the Delta logs, `tables/<table>/_delta_log/`: each of their entries is needed until there is a checkpoint.
 // The app removes old days and old entries from them, and they name nobody.
-var tables = ['meetings', 'attendees', 'engagements']
+var tables = ['meetings', 'attendees', 'engagements', 'invitees']
 var ofReports = {
   name: 'reports'
   enabled: true
@@ -71,7 +71,7 @@ var ofReports = {
     filters: {
       blobTypes: ['blockBlob']
       prefixMatch: concat(
-        map(['reports', 'outcomes', 'manifests', 'exports'], folder => 'attendance/${folder}/'),
+        map(['reports', 'invitees', 'outcomes', 'manifests', 'exports'], folder => 'attendance/${folder}/'),
         map(tables, table => 'attendance/tables/${table}/date=')
       )
     }

@@ -10,6 +10,7 @@ import pytest
 
 from local.event_hub.partitions import COUNT
 from shared import settings
+from shared.cli.erasure.erase import BY_DAY
 from shared.graph import delivery
 from shared.storage import clients
 from shared.tables.columns import Table
@@ -319,7 +320,7 @@ def test_reports_and_their_ledger_are_kept_for_the_days_that_the_app_is_told(sna
         return
     assert reports
     assert ledger
-    folders = ("reports", "outcomes", "manifests", "exports", *(f"tables/{table}/date=" for table in Table))
+    folders = (*BY_DAY, "exports", *(f"tables/{table}/date=" for table in Table))
     named = {f"attendance/{each}" if each.endswith("=") else f"attendance/{each}/" for each in folders}
     assert set(reports["filters"]["prefixMatch"]) == named  # and no Delta log
     assert ledger["filters"]["prefixMatch"] == [f"attendance{settings.STATE_SUFFIX}/signals/"]
