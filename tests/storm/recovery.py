@@ -41,12 +41,13 @@ SETTINGS = {
     "RETRY_WINDOW": str(int(WINDOW.total_seconds())),
     "CONFIRM_AFTER": "15",
     "LOCAL_LEASE_SECONDS": "4",
+    "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:08",
     "MAINTAIN_SCHEDULE": NEVER,
     "SWEEP_SCHEDULE": NEVER,
 }
 UNANNOUNCED = 0.2
 SECONDS_WITHOUT_PROGRESS = 300.0
-SECONDS_INVISIBLE = 35.0  # a message that failed, and a little more
+SECONDS_INVISIBLE = 12.0  # a message that failed, and a little more
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_SHARE = 3
 LONGEST_REST = 15.0

@@ -63,6 +63,7 @@ WHOLE = 10_000
 ERASED = 2
 MOST_REDRIVEN = 200  # signals that a redrive may name
 SECONDS_OF_REFRESH = 20.0  # for a day, while the storm goes on
+SECONDS_OF_SILENCE = 5.0  # until the next maintenance
 SECONDS_TO_SUBSCRIBE = 180.0
 SECONDS_TO_SEAL = 60.0
 HOURS = 4  # sweeps until every day has its tables
@@ -139,8 +140,8 @@ class StormRun(Recovery):
         if self._chances.strikes:
             self._chances.strikes.is_held = False
         return (
-            (0.2, self._redrive_all),
-            (0.3, self._lose_channel),
+            (0.05, self._lose_channel),
+            (0.3, self._redrive_all),
             (0.45, self._darken),
             (0.55, self._begin_erasure),
             (0.65, self._change_delivery),
@@ -228,6 +229,7 @@ class StormRun(Recovery):
         for each in self._control.subscriptions():
             self._control.remove_subscription(each["id"])
         self._announcer.subscription = ""
+        _wait_for(lambda: self._announcer.lost > 0, SECONDS_OF_SILENCE)
         self._subscribe()
         self._note(
             "subscription that Graph dropped", f"{self._announcer.lost:,} notifications were never sent"
