@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,7 @@ class Recovery:
         self._announcer = Announcer(running)
         self._calls: list[Call] = []
         self._due: list[tuple[float, Happening]] = []
+        self._restarting = threading.RLock()  # a host that is being started with other settings is not killed
         self._began = time.monotonic()
 
     def run(self, meetings: int) -> Result:
@@ -244,9 +246,10 @@ class Recovery:
             time.sleep(min(max(SECONDS_BETWEEN_LOOKS, rest), LONGEST_REST))
 
     def _kill(self) -> None:
-        self._running.kill_functions()
-        self._running.await_functions()
-        self._killed += 1
+        with self._restarting:
+            self._running.kill_functions()
+            self._running.await_functions()
+            self._killed += 1
 
     def _waiting(self, queue: str) -> int:
         """The messages in a queue that keep it from being done.

@@ -243,12 +243,13 @@ class StormRun(Recovery):
         self._note("move from webhook to event hub", "a new subscription")
 
     def _restart(self, more: Mapping[str, str]) -> None:
-        strikes = self._chances.strikes
-        if strikes:
-            strikes.is_held = True
-        self._running.restart_functions({**self._addresses, **more})
-        if strikes:
-            strikes.is_held = False
+        with self._restarting:
+            self._running.restart_functions({**self._addresses, **more})
+
+    def strike(self) -> None:
+        """Kill the host at a chosen step; it is started again at once."""
+        with self._restarting:
+            self._running.kill_functions()
 
     def _subscribe(self, but: str = "") -> None:
         """Run the maintenance until Graph has a subscription, and announce by that.
@@ -298,8 +299,8 @@ class StormRun(Recovery):
             self._gone.append(person)
         number = self._persons.index(person) + 1
         erasure = erased.erasure_of(self._running, person)
-        erasure.begin()
         try:
+            erasure.begin()
             erasure.run(self._kill, lambda look: _wait_for(look, patience))
         except AttendanceError:
             self._unfinished.append(person)
@@ -382,7 +383,7 @@ def run(
     """
     at_steps = round(kills * AT_STEPS)
     strikes = Strikes(at_steps, meetings // 2, Random(seed))
-    chances = Chances(SHARE * often, seed, strikes, running.kill_functions)
+    chances = Chances(SHARE * often, seed, strikes)
     control = Control(running.graph)
     with (
         faulty_storage.before(running, chances) as addresses,
@@ -404,6 +405,7 @@ def run(
             addresses=addresses,
             clear=clear,
         )
+        chances.kill = storm.strike
         result = storm.run(meetings)
         storm.check()
     return Storm(
