@@ -11,9 +11,10 @@ HUNG = 35.0  # seconds, longer than a client waits
 CLOCK_OFFSET = 1_200.0  # seconds by which Graph's clock is ahead all the while
 BOMB = 16 * 1024 * 1024
 ANY, RECORDS, REPORTS = r"/v1\.0/", r"/callRecords/", r"attendanceReports"
-REPORT, LIST = r"attendanceReports/[^/?]+\?", r"/callRecords\?"
+REPORT = r"attendanceReports/[^/?]+\?"
 YEARS_AGO = {"Date": "Mon, 01 Jan 2001 00:00:00 GMT"}
 
+# A list of calls whose links go round costs the app an hour by its own delays: see tests/model/test_call_records.py.
 # Primes, so that they do not strike in step: of all requests, some 9 % meet one.
 KINDS: dict[str, Fault] = {
     "429, to wait 1 s": Fault(ANY, status=429, headers={"Retry-After": "1"}, every=211),
@@ -40,7 +41,6 @@ KINDS: dict[str, Fault] = {
     "links in a cycle": Fault(REPORTS, action="cycle", every=101),
     "links without end": Fault(REPORTS, action="endless", every=211),
     "next link of another name": Fault(REPORTS, action="otherLink", every=199),
-    "list of calls in a cycle": Fault(LIST, action="cycle", every=41),
     "bomb": Fault(ANY, action="headers", encoding="gzip", pad=BOMB, every=499),
     "bomb in a bomb": Fault(ANY, action="headers", encoding="gzip,gzip", pad=BOMB, every=997),
 }
