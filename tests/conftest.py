@@ -16,6 +16,8 @@ from local.stack.identity import Identity
 from local.stack.program import Log
 from tests.support.front import Front, hurried
 
+WAITING = {"host", "stack", "storm"}  # folders whose tests start programs and wait for them
+
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.load_profile("default")
@@ -36,6 +38,23 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Refuse a test that is heavy without a reason."""
     if any(mark.args == () for mark in item.iter_markers("heavy")):
         raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.heavy(reason)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files so that those whose tests wait stand between those that keep a core busy.
+
+    A worker takes the next file when it has finished one: in the order of their names all would wait at once.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [group for path, group in files.items() if WAITING.intersection(path.parts)]
+    busy = [group for path, group in files.items() if not WAITING.intersection(path.parts)]
+    spread = sorted(
+        [(number / len(group), file) for group in (waiting, busy) for number, file in enumerate(group)],
+        key=lambda each: each[0],
+    )
+    items[:] = [item for _, file in spread for item in file]
 
 
 @pytest.fixture(scope="session")

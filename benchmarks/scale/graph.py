@@ -50,11 +50,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Trouble:
-    """When Graph is down, and when it grants only a share of its limits."""
+    """When Graph is down, when it grants only a share of its limits, and when somebody invents calls.
+
+    The inventor knows the client state and a subscription of the app, and posts `invented` calls a second.
+    """
 
     down: tuple[float, float] | None = None
     scarce: tuple[float, float] | None = None
     granted: float = 1.0
+    leaked: tuple[float, float] | None = None
+    invented: float = 20.0
 
 
 @dataclass
@@ -96,6 +101,7 @@ class Tenant:
         self.calls: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.invented = 0  # calls for call records that do not exist
         self.series: dict[str, Counter[int]] = defaultdict(Counter)
 
     def ask(self, method: str, url: str, **_: object) -> Answer:
@@ -121,6 +127,9 @@ class Tenant:
 
     def _one(self, kind: str, number: int) -> Answer:
         now, held = self._clock.now, self._held
+        if number >= len(held.ends):
+            self.invented += 1
+            return _refusal(404)
         if kind == RECORD:
             return _found(record(number, held)) if held.readable[number] <= now else _refusal(404)
         if kind == MEETING:

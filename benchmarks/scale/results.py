@@ -46,6 +46,8 @@ class Result:
     samples: Sequence[Sample]
     series: Mapping[str, Counter[int]]
     cost: float
+    invented: int = 0  # calls to Graph for call records that do not exist
+    unconfirmed: int = 0  # outcomes of such calls
 
     @property
     def pending(self) -> int:
@@ -55,7 +57,8 @@ class Result:
     @property
     def calls_of_report(self) -> float:
         """Calls to Graph for each stored report, the sweep's lists left out."""
-        return sum(count for kind, count in self.calls.items() if kind != LIST) / max(1, self.stored)
+        calls = sum(count for kind, count in self.calls.items() if kind != LIST) - self.invented
+        return calls / max(1, self.stored)
 
     @property
     def full_look(self) -> Look | None:
@@ -85,11 +88,12 @@ def result(day: Day) -> Result:
         else:
             announced.append(moment - held.readable[number])
             possible.append(moment - max(held.readable[number], held.ready[number]))
-    limits = app.tenant.limits
+    limits, outcomes = app.tenant.limits, list(app.outcomes())
+    real = [each for each in outcomes if int(each["signalId"].rpartition("-")[2]) < len(held.ends)]
     return Result(
         scenario=day.scenario,
         stored=len(announced) + len(unannounced),
-        outcomes=Counter(each["outcome"] for each in app.outcomes()),
+        outcomes=Counter(each["outcome"] for each in real),
         since_announced=percentiles(announced),
         since_possible=percentiles(possible),
         unannounced=percentiles(unannounced),
@@ -105,6 +109,8 @@ def result(day: Day) -> Result:
         samples=day.samples,
         series=app.tenant.series,
         cost=_cost(day),
+        invented=app.tenant.invented,
+        unconfirmed=len(outcomes) - len(real),
     )
 
 
@@ -151,6 +157,8 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         ("most instances of the webhook", [f"{each.webhooks}" for each in results]),
         ("calls to Graph for a report", [f"{each.calls_of_report:.2f}" for each in results]),
         ("calls that Graph refused", [f"{sum(each.refused.values()):,}" for each in results]),
+        ("calls to Graph for invented call records", [f"{each.invented:,}" for each in results]),
+        ("outcomes of invented call records", [f"{each.unconfirmed:,}" for each in results]),
         ("full look that saw most calls", [_look(each.full_look) for each in results]),
         ("look at the last hours that saw most calls", [_look(each.recent_look) for each in results]),
         ("cost in US dollars", [f"{each.cost:,.0f}" for each in results]),
@@ -189,7 +197,7 @@ def _look(look: Look | None) -> str:
 
 def figure(each: Result) -> Any:
     """The day as a plot: reports, queue, calls, instances."""
-    made = new_figure(9, 9)
+    made = new_figure(11, 9)
     top, queue, calls, instances = made.subplots(4, 1, sharex=True)
     hours = [sample.at / HOUR for sample in each.samples]
     top.plot(
@@ -219,7 +227,7 @@ def figure(each: Result) -> Any:
     ):
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right", fontsize=7)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         _mark(axes, each.scenario)
     instances.set_xlabel("hours after midnight")
@@ -228,5 +236,6 @@ def figure(each: Result) -> Any:
 
 
 def _mark(axes: Any, scenario: Scenario) -> None:
-    for begin, end in filter(None, (scenario.trouble.down, scenario.trouble.scarce)):
+    trouble = scenario.trouble
+    for begin, end in filter(None, (trouble.down, trouble.scarce, trouble.leaked)):
         axes.axvspan(begin / HOUR, end / HOUR, color="#D55E00", alpha=0.1, lw=0)

@@ -79,6 +79,14 @@ def day_of_meetings(scenario: Scenario, assumed: Assumptions) -> Held:
     )
 
 
+def _invention(trouble: Trouble) -> list[float]:
+    """When calls that do not exist are announced."""
+    if trouble.leaked is None:
+        return []
+    begin, end = trouble.leaked
+    return [begin + number / trouble.invented for number in range(int((end - begin) * trouble.invented))]
+
+
 class Day:
     """One scenario, run; what came of it."""
 
@@ -103,6 +111,8 @@ class Day:
                     clock.at(announced, partial(self.app.post, number))
                     if draw.random() < self.assumed.repeated:
                         clock.at(announced + draw.expovariate(1 / HOUR), partial(self.app.post, number))
+            for invented, at in enumerate(_invention(self.scenario.trouble)):
+                clock.at(at, partial(self.app.post, self.scenario.meetings + invented))
             for hour in range(math.ceil(self.scenario.hours)):
                 clock.at(hour * HOUR + SWEPT_AT, self.app.run_sweep)
             for minute in range(int(self.scenario.hours * HOUR / SAMPLED_EVERY)):

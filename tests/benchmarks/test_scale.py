@@ -150,8 +150,16 @@ def test_what_graph_throttles_is_asked_for_again_later() -> None:
     assert found.refused[RECORD] + found.refused[LIST] > 0
 
 
+def test_invented_calls_delay_no_meeting_and_cost_few_calls_each() -> None:
+    found = day(Trouble(leaked=simulate.LEAKED, invented=0.5))
+    assert (found.stored, found.outcomes) == (MEETINGS, {"stored": MEETINGS})
+    assert 0 < found.unconfirmed <= 1_800
+    assert found.invented <= 4 * 1_800
+    assert found.since_possible.median < 2 * day().since_possible.median
+
+
 def test_a_small_deployment_is_slower() -> None:
-    slow = day(deployment=Deployment(instances=1, graph_rate=0.1))
+    slow = day(deployment=Deployment(instances=1, graph_rate=0.5))
     assert slow.stored == MEETINGS
     assert slow.since_possible.median > 2 * day().since_possible.median
     assert slow.instances == 1
