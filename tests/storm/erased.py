@@ -11,10 +11,10 @@ import gzip
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import unquote
@@ -33,6 +33,7 @@ from shared.storage.state import StateStore
 READERS = 8
 MOST_TOLD = 20
 ORGANIZER = "Organizer"
+TENANT = "@contoso.example"
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 
 
@@ -48,20 +49,20 @@ class Person:
         return record.get("id") == self.id or (record.get("emailAddress") or "").lower() == self.address
 
 
-def choose(truth: Mapping[str, Any], count: int, source: Random) -> list[Person]:
-    """Users who attended, one of them an organizer."""
-    seen: dict[str, Person] = {}
-    organizers: set[str] = set()
+def choose(truth: Mapping[str, Any], count: int) -> list[Person]:
+    """The users who attended most, the first of them an organizer."""
+    times: Counter[Person] = Counter()
+    organized: Counter[Person] = Counter()
     for report in truth.values():
         for record in report["attendanceRecords"]:
-            address = record.get("emailAddress") or ""
-            if address.endswith("@contoso.example"):
-                seen[record["id"]] = Person(record["id"], address.lower())
-                if record["role"] == ORGANIZER:
-                    organizers.add(record["id"])
-    first = source.choice(sorted(organizers & seen.keys()))
-    others = source.sample(sorted(seen.keys() - {first}), count - 1)
-    return [seen[each] for each in (first, *others)]
+            address = (record.get("emailAddress") or "").lower()
+            if address.endswith(TENANT):
+                person = Person(record["id"], address)
+                times[person] += 1
+                organized[person] += record["role"] == ORGANIZER
+    first = max(organized, key=lambda each: (organized[each], each.id))
+    others = sorted(times.keys() - {first}, key=lambda each: (-times[each], each.id))
+    return [first, *others[: count - 1]]
 
 
 def erasure_of(running: Stack, person: Person) -> Erasure:

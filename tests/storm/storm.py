@@ -135,7 +135,7 @@ class StormRun(Recovery):
     def _happenings(self) -> Iterable[tuple[float, Happening]]:
         """What happens in the middle."""
         self._chances.losable = {call.signal_id for call in self._calls if call.is_fresh}
-        self._persons = erased.choose(self._control.true_reports(), ERASED, self._source)
+        self._persons = erased.choose(self._control.true_reports(), ERASED)
         self._subscribe()
         if self._chances.strikes:
             self._chances.strikes.is_held = False
@@ -382,7 +382,7 @@ def run(
     Raises what `Recovery.run` raises.
     """
     at_steps = round(kills * AT_STEPS)
-    strikes = Strikes(at_steps, meetings // 2, Random(seed))
+    strikes = Strikes(at_steps, meetings, Random(seed))
     chances = Chances(SHARE * often, seed, strikes)
     control = Control(running.graph)
     with (

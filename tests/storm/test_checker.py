@@ -62,7 +62,7 @@ def test_a_request_shows_its_step(step: str, request_: Request) -> None:
 
 
 def test_strikes_come_at_their_requests_and_each_once() -> None:
-    strikes = Strikes(2, 3, Random(1))
+    strikes = Strikes(2, 6, Random(1))
     swap, file = (
         put("/host/attendance-state/signals/cr-a.json"),
         put("/data/attendance/tables/attendees/date=x/y"),
@@ -180,3 +180,17 @@ def test_the_table_of_faults_stays_in_the_page(tmp_path: Path) -> None:
     assert page.read_text().startswith(f"# Storm\n\nrun\n\n{broken.HEADING}\n\n")
     assert broken.kept_section(page).endswith("| it rains | yes | Missing: a; Missing: b; and 1 more |")
     assert broken.kept_section(page).count(broken.HEADING) == 1
+
+
+def test_who_organized_most_is_erased_first_and_then_who_attended_most() -> None:
+    def attended(number: int, role: str = "Attendee") -> dict[str, Any]:
+        return {"id": str(number), "emailAddress": f"p{number}@Contoso.example", "role": role}
+
+    stranger = {"id": "x", "emailAddress": "x@fabrikam.example", "role": "Organizer"}
+    truth = [
+        {"attendanceRecords": [attended(1, "Organizer"), attended(2), attended(3)]},
+        {"attendanceRecords": [attended(1, "Organizer"), attended(2), stranger]},
+        {"attendanceRecords": [attended(4, "Organizer"), attended(2), stranger]},
+    ]
+    chosen = erased.choose(dict(enumerate(truth)), 2)  # type: ignore[arg-type]
+    assert [each.id for each in chosen] == ["1", "2"]
