@@ -218,12 +218,12 @@ def prove(fault: Broken, meetings: int, seed: int) -> Proof:
     )
 
 
-def section(proofs: Sequence[Proof]) -> str:
+def section(proofs: Sequence[Proof], meetings: int) -> str:
     """The part of the storm's page about these proofs, without its heading."""
-    made = Page("", machine())
+    made = Page("", "")
     made.text(
-        "Each fault was put into a copy of the app; `make proof` runs a storm of 300 meetings over it, and the "
-        "storm must find it."
+        f"`make proof`: each fault was put into a copy of the app, and a storm of {meetings} meetings over it must "
+        f"find it. {machine()}"
     )
     rows = [(each.name, "yes" if each.is_found else "**no**", _shown(each.problems)) for each in proofs]
     made.table(("Fault", "Found", "By"), rows)
@@ -266,7 +266,7 @@ def main() -> int:
                 json.dumps({"fault": proof.name, "found": proof.is_found, "by": proof.problems}), flush=True
             )
     if options.page:
-        write_section(options.page, section(proofs))
+        write_section(options.page, section(proofs, options.meetings))
     return 0 if all(each.is_found for each in proofs) else 1
 
 

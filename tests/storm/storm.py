@@ -58,14 +58,15 @@ SHARE = 0.01  # of the requests to storage that fail
 AT_STEPS = 0.6  # of the kills
 SHOWN_LATE = 0.02  # of the meetings
 REPLAYED = 0.2
-DARK_SECONDS, LEAST_DARK = 300.0, 5.0  # of ten thousand meetings; in proportion of fewer
+DARK_SECONDS, LEAST_DARK = 300.0, 4.0  # of ten thousand meetings; in proportion of fewer
 WHOLE = 10_000
 ERASED = 2
 MOST_REDRIVEN = 200  # signals that a redrive may name
 SECONDS_OF_REFRESH = 20.0  # for a day, while the storm goes on
-SECONDS_OF_SILENCE = 5.0  # until the next maintenance
+SECONDS_OF_SILENCE = 3.0  # until the next maintenance
 SECONDS_TO_SUBSCRIBE = 180.0
-SECONDS_TO_SEAL = 60.0
+SECONDS_TO_SEAL = 60.0  # at least, and more for many meetings
+SECONDS_PER_ROW = 0.03  # of a table of meetings
 HOURS = 4  # sweeps until every day has its tables
 ALL_OUTCOMES = ["stored", "noReport", "notFound", "failed", "notAMeeting"]
 FOREIGN = (  # messages that no version of the app has sent
@@ -326,7 +327,7 @@ class StormRun(Recovery):
             if hour:
                 self.sweep(f"hour {hour}")
             self._settled("sealed", [])
-            deadline = time.monotonic() + SECONDS_TO_SEAL
+            deadline = time.monotonic() + SECONDS_TO_SEAL + SECONDS_PER_ROW * self._meetings
             while tables.behind(self._container) and time.monotonic() < deadline:
                 time.sleep(1)
             if not tables.behind(self._container) and not findings.unsealed(self._container, self._window):

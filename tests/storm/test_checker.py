@@ -175,8 +175,8 @@ def test_the_table_of_faults_stays_in_the_page(tmp_path: Path) -> None:
     page = tmp_path / "storm.md"
     page.write_text("# Storm\n\nrun\n")
     proofs = [broken.Proof("it rains", True, ["Missing: a.", "Missing: b.", "Missing: c."])]
-    broken.write_section(page, broken.section(proofs))
-    broken.write_section(page, broken.section(proofs))
+    broken.write_section(page, broken.section(proofs, 300))
+    broken.write_section(page, broken.section(proofs, 300))
     assert page.read_text().startswith(f"# Storm\n\nrun\n\n{broken.HEADING}\n\n")
     assert broken.kept_section(page).endswith("| it rains | yes | Missing: a; Missing: b; and 1 more |")
     assert broken.kept_section(page).count(broken.HEADING) == 1
