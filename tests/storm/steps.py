@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from urllib.parse import unquote
 
 BEFORE, AFTER = "before", "after"
 
@@ -23,6 +24,11 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def name(self) -> str:
+        """The path as it is read, decoded."""
+        return unquote(self.path)
 
     @property
     def message(self) -> str:
@@ -44,7 +50,7 @@ type Predicate = Callable[[Request], bool]
 
 def _to(method: str, pattern: str) -> Predicate:
     found = re.compile(pattern)
-    return lambda request: request.method == method and bool(found.search(request.path))
+    return lambda request: request.method == method and bool(found.search(request.name))
 
 
 def _sends(queue: str, part: str) -> Predicate:

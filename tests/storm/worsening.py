@@ -5,7 +5,6 @@ import re
 import threading
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 from tests.storm.steps import Request
 
@@ -25,17 +24,13 @@ class Worsening:
 
     def watches(self, request: Request) -> bool:
         """Whether this is a write of a report or an outcome."""
-        return (
-            request.method == "PUT"
-            and "comp=" not in request.path
-            and bool(_WATCHED.search(unquote(request.path)))
-        )
+        return request.method == "PUT" and "comp=" not in request.path and bool(_WATCHED.search(request.name))
 
     def wrote(self, request: Request) -> None:
         """Note a write that storage has taken."""
-        name = PurePosixPath(unquote(request.path.partition("?")[0])).stem
+        name = PurePosixPath(request.name.partition("?")[0]).stem
         with self._lock:
-            if "/outcomes/" in request.path:
+            if "/outcomes/" in request.name:
                 outcome = request.headers.get("x-ms-meta-outcome", "")
                 if name in self._stored and outcome != _STORED:
                     self._tell(f"{name} was {_STORED}, and is {outcome}")
@@ -53,9 +48,9 @@ class Worsening:
 
 
 def _count(body: bytes) -> int:
-    """The attendance records of a report; -1 for what is none."""
+    """The different attendance records of a report; -1 for what is none."""
     try:
         content: Any = json.loads(body)
-        return len(content["attendanceRecords"])
+        return len({json.dumps(each, sort_keys=True) for each in content["attendanceRecords"]})
     except (ValueError, KeyError, TypeError):
         return -1
