@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import requests
+from azure.core.exceptions import AzureError
 
 from local.simulator.control.client import Control
 from local.stack import compose
@@ -61,9 +61,10 @@ REPLAYED = 0.2
 DARK_SECONDS, LEAST_DARK = 300.0, 4.0  # of ten thousand meetings; in proportion of fewer
 WHOLE = 10_000
 ERASED = 2
-MOST_REDRIVEN = 200  # signals that a redrive may name
+REDRIVEN = 20  # signals, beside those of reports that moved; a task names 200 at most
 SECONDS_OF_REFRESH = 20.0  # for a day, while the storm goes on
 SECONDS_OF_SILENCE = 3.0  # until the next maintenance
+ERASURE_RUNS = 3
 SECONDS_TO_SUBSCRIBE = 180.0
 SECONDS_TO_SEAL = 60.0  # at least, and more for many meetings
 SECONDS_PER_ROW = 0.03  # of a table of meetings
@@ -146,7 +147,7 @@ class StormRun(Recovery):
             (0.45, self._darken),
             (0.55, self._begin_erasure),
             (0.65, self._change_delivery),
-            (0.75, self._change_sessions),
+            (0.75, self._revise),
         )
 
     def _before_end(self) -> None:
@@ -155,11 +156,7 @@ class StormRun(Recovery):
         late = end_late(self._control, max(2, round(SHOWN_LATE * self._meetings)), self._seed)
         self._calls += late
         self._put_foreign()
-        moved = [call.signal_id for call in self._calls if call.kind in ended_meetings.CHANGES]
-        some = self._source.sample(
-            self._signals, min(len(self._calls), MOST_REDRIVEN - len(moved) % MOST_REDRIVEN)
-        )
-        self._redrive([*moved, *some][:MOST_REDRIVEN])
+        self._redrive_moved()
         self._announce(late, 1.0)
         self._replay()
         self._settled("old news again", self._signals)
@@ -191,6 +188,7 @@ class StormRun(Recovery):
         self.found += erased.problems((self._container, self._state), self._gone)
         self.found += [f"Worse than before: {each}" for each in self._chances.worsening.found]
         self.found += self._unkept()
+        self.found += [f"An erasure was not finished in {ERASURE_RUNS} runs" for _ in self._unfinished]
         if self._chances.strikes:
             self.found += [f"No kill came {each}" for each in self._chances.strikes.missed]
 
@@ -199,28 +197,22 @@ class StormRun(Recovery):
         self._tell(f"{what}: {told}")
 
     def _redrive_all(self) -> None:
-        """Redrive the outcomes of a day, whatever they are."""
-        today = findings.today()
-        self._ask(
-            {"kind": "redrive", "outcomes": ALL_OUTCOMES, "from": str(today - timedelta(1)), "to": str(today)}
-        )
+        """Redrive the outcomes of two days, whatever they are."""
+        self._redrive(days=1)
         self._note("redrive of two days", f"with {len(findings.outcomes(self._container)):,} outcomes there")
 
-    def _redrive(self, signals: list[str]) -> None:
-        """Redrive these signals."""
-        first, last = findings.today() - timedelta(10), findings.today()
-        job = {
-            "kind": "redrive",
-            "outcomes": ALL_OUTCOMES,
-            "from": str(first),
-            "to": str(last),
-            "signals": signals,
-        }
-        self._ask(job)
-        self._note("redrive of chosen signals", f"{len(signals):,}")
+    def _redrive_moved(self) -> None:
+        """Have early reports get their end, which is on another day, and redrive these signals and others."""
+        moved = self._change(ended_meetings.MOVES)
+        signals = [*moved, *self._source.sample(self._signals, REDRIVEN)]
+        self._redrive(days=10, signals=signals)
+        self._note("redrive of chosen signals", f"{len(signals):,}, {len(moved):,} of them of moved reports")
 
-    def _ask(self, task: Mapping[str, Any]) -> None:
-        self._put("upkeep", json.dumps({"version": 1, **task}))
+    def _redrive(self, days: int, **more: list[str]) -> None:
+        last = findings.today()
+        window = {"from": str(last - timedelta(days)), "to": str(last)}
+        task = {"version": 1, "kind": "redrive", "outcomes": ALL_OUTCOMES, **window, **more}
+        self._put("upkeep", json.dumps(task))
 
     def _put(self, queue: str, text: str) -> None:
         self._queues.get_queue_client(queue).send_message(base64.b64encode(text.encode()).decode())
@@ -291,8 +283,9 @@ class StormRun(Recovery):
         """Run the same command again where an erasure could not be finished."""
         if self._erasing:
             self._erasing.join()
-        while self._unfinished:
-            self._erase(self._unfinished.pop(), recovery.SECONDS_WITHOUT_PROGRESS)
+        for _ in range(ERASURE_RUNS):
+            if self._unfinished:
+                self._erase(self._unfinished.pop(), recovery.SECONDS_WITHOUT_PROGRESS)
 
     def _erase(self, person: Person, patience: float) -> None:
         """Erase a person; `patience` for the app to write a day anew."""
@@ -303,7 +296,7 @@ class StormRun(Recovery):
         try:
             erasure.begin()
             erasure.run(self._kill, lambda look: _wait_for(look, patience))
-        except AttendanceError:
+        except (AttendanceError, AzureError):
             self._unfinished.append(person)
             self._note(f"erasure of person {number}", "to be finished by the same command")
             return
@@ -313,13 +306,16 @@ class StormRun(Recovery):
             f"{told.reports:,} reports and {told.outcomes:,} outcomes of {len(told.days)} days in its last run",
         )
 
-    def _change_sessions(self) -> None:
-        """Have Graph tell ends that it kept, and have early reports get their end."""
-        calls = [call for call in self._calls if call.kind in ended_meetings.CHANGES]
+    def _revise(self) -> None:
+        """Have Graph tell the ends of calls that it kept."""
+        self._note("call records revised", len(self._change(ended_meetings.END_LATE)))
+
+    def _change(self, kind: str) -> list[str]:
+        """Change the sessions of a kind. Return their signals."""
+        calls = [call for call in self._calls if call.kind == kind]
         for call in calls:
-            if call.kind == ended_meetings.END_LATE:
-                self._control.change_session(call.call_id, **ended_meetings.CHANGES[call.kind])
-        self._note("call records revised", len(calls))
+            self._control.change_session(call.call_id, **ended_meetings.CHANGES[kind])
+        return [call.signal_id for call in calls]
 
     def _seal(self) -> None:
         """Sweep, as every hour, until all days that can be sealed have their tables; 4 times at most."""
@@ -334,14 +330,11 @@ class StormRun(Recovery):
                 return
 
     def _put_foreign(self) -> None:
-        """Put messages on the queues that the app cannot know, and change what Graph shows of early reports."""
+        """Put messages on the queues that the app cannot know."""
         for text in FOREIGN:
             for queue in QUEUES:
                 self._put(queue, text)
         self._put(f"{QUEUES[0]}-poison", POISONED)
-        for call in self._calls:
-            if call.kind == ended_meetings.MOVES:
-                self._control.change_session(call.call_id, **ended_meetings.CHANGES[call.kind])
         self._note("messages that nobody knows", len(FOREIGN) * len(QUEUES) + 1)
 
     def _unkept(self) -> list[str]:
