@@ -58,7 +58,7 @@ def _fault(name: str, found_by: str, module: str, *texts: str) -> Broken:
 FAULTS = (
     _fault(
         "an outcome is published before the record is swapped, and not after",
-        r"is none, not",
+        r"Worse than before: cr-|is none, not",
         "archiving/worker.py",
         "        current, committed = journal.ledger.update(record.signal_id, change, commit, stored)\n        if",
         "        journal.follow([new.with_commit(commit, record)])\n"

@@ -19,8 +19,9 @@ CHANNEL_MEETINGS = 10  # of one channel: its list shows the 50 newest reports
 ORDINARY, SHORT = NewMeeting(), NewSession()
 LATER = ("joinWebUrl", "type")
 NEVER = 10_000_000.0  # seconds: until the session is changed
-END_LATE, MOVES = "end told late", "report moves over midnight"
-CHANGES = {END_LATE: {"revisedAfter": 0.0}, MOVES: {"reportDelay": 0.0}}  # which a run makes in its middle
+END_LATE, WAITS, MOVES = "end told late", "report in the middle", "report moves over midnight"
+# What a run changes in its middle.
+CHANGES = {END_LATE: {"revisedAfter": 0.0}, WAITS: {"reportDelay": 0.0}, MOVES: {"reportDelay": 0.0}}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ KINDS = (
     Kind("record late", 3, when="now", session=NewSession(record_delay=10)),
     Kind("report late", 4, when="now", session=NewSession(report_delay=15)),
     Kind("report grows", 2, when="now", session=NewSession(participants=9, grow_after=12)),
+    Kind(WAITS, 2, when="now", session=NewSession(report_delay=NEVER)),
     Kind("record revised", 3, when="now", session=NewSession(first_version_lacks=LATER, revised_after=12)),
     Kind(END_LATE, 2, session=NewSession(first_version_lacks=("endDateTime",), revised_after=NEVER)),
     Kind(MOVES, 1, when="past midnight", session=NewSession(early_report=True, report_delay=NEVER)),

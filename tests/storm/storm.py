@@ -307,8 +307,9 @@ class StormRun(Recovery):
         )
 
     def _revise(self) -> None:
-        """Have Graph tell the ends of calls that it kept."""
+        """Have Graph tell the ends of calls that it kept, and show reports."""
         self._note("call records revised", len(self._change(ended_meetings.END_LATE)))
+        self._note("reports that Graph did not show before", len(self._change(ended_meetings.WAITS)))
 
     def _change(self, kind: str) -> list[str]:
         """Change the sessions of a kind. Return their signals."""
