@@ -4,7 +4,7 @@ The shares are those of a busy tenant with its unpleasant cases exaggerated, so 
 of each. Nothing here knows the product: what is expected follows from how Microsoft Graph behaves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -20,7 +20,7 @@ ORDINARY, SHORT = NewMeeting(), NewSession()
 LATER = ("joinWebUrl", "type")
 NEVER = 10_000_000.0  # seconds: until the session is changed
 END_LATE, WAITS, MOVES = "end told late", "report in the middle", "report moves over midnight"
-# What a run changes in its middle.
+# What a run changes in its middle, of the kinds in CHANGING.
 CHANGES = {END_LATE: {"revisedAfter": 0.0}, WAITS: {"reportDelay": 0.0}, MOVES: {"reportDelay": 0.0}}
 
 
@@ -59,8 +59,10 @@ KINDS = (
     Kind("record late", 3, when="now", session=NewSession(record_delay=10)),
     Kind("report late", 4, when="now", session=NewSession(report_delay=15)),
     Kind("report grows", 2, when="now", session=NewSession(participants=9, grow_after=12)),
-    Kind(WAITS, 2, when="now", session=NewSession(report_delay=NEVER)),
     Kind("record revised", 3, when="now", session=NewSession(first_version_lacks=LATER, revised_after=12)),
+)
+CHANGING = (
+    Kind(WAITS, 2, when="now", session=NewSession(report_delay=NEVER)),
     Kind(END_LATE, 2, session=NewSession(first_version_lacks=("endDateTime",), revised_after=NEVER)),
     Kind(MOVES, 1, when="past midnight", session=NewSession(early_report=True, report_delay=NEVER)),
 )
@@ -84,7 +86,9 @@ class Call:
         return f"cr-{self.call_id}"
 
 
-def end_meetings(control: Control, count: int, unannounced: float, seed: int) -> list[Call]:
+def end_meetings(
+    control: Control, count: int, unannounced: float, seed: int, kinds: Sequence[Kind] = KINDS
+) -> list[Call]:
     """Have so many calls end, 30 or more; the share `unannounced` is left to be found.
 
     Graph itself announces none.
@@ -92,7 +96,7 @@ def end_meetings(control: Control, count: int, unannounced: float, seed: int) ->
     source = Random(seed)
     silent = set(source.sample(range(count), round(count * unannounced)))
     calls = []
-    for number, (kind, order) in enumerate(_orders(control, count, source)):
+    for number, (kind, order) in enumerate(_orders(control, count, source, kinds)):
         made = control.add_session(order)
         is_announced = number not in silent or kind.name in CHANGES
         calls.append(
@@ -123,9 +127,11 @@ def _ordinary(control: Control, number: int, source: Random) -> Iterator[NewSess
     return (replace(order, meeting_id=meeting_id) for order in _sessions(COMMON, 1, source))
 
 
-def _orders(control: Control, count: int, source: Random) -> Iterator[tuple[Kind, NewSession]]:
+def _orders(
+    control: Control, count: int, source: Random, kinds: Sequence[Kind]
+) -> Iterator[tuple[Kind, NewSession]]:
     """The calls in order of creation; those that end now come last."""
-    numbers = {kind: max(1, round(kind.share * count / 100)) for kind in KINDS}
+    numbers = {kind: max(1, round(kind.share * count / 100)) for kind in kinds}
     for kind, number in {COMMON: count - sum(numbers.values()), **numbers}.items():
         for first in range(0, number, kind.calls):
             meeting_id = _meeting(control, kind, first)

@@ -30,7 +30,7 @@ from shared.settings import EVENT_HUBS, WEBHOOK
 from shared.storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from tests.storm import findings
 from tests.storm.announcements import Announcer
-from tests.storm.ended_meetings import Call, end_meetings
+from tests.storm.ended_meetings import KINDS, Call, Kind, end_meetings
 from tests.storm.erased import Person
 from tests.storm.findings import Outcomes
 from tests.storm.recovery_result import Result, operations, shown
@@ -64,6 +64,7 @@ class Recovery:
     """One run on a stack of its own, whose simulated Graph is empty."""
 
     seconds_per_meeting = 0.05  # over which the announcements are spread
+    kinds: Sequence[Kind] = KINDS
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Recovery:
 
         Raises TimeoutError, requests or azure.core errors when the stack itself does not answer.
         """
-        self._calls = end_meetings(self._control, meetings, self._unannounced, self._seed)
+        self._calls = end_meetings(self._control, meetings, self._unannounced, self._seed, self.kinds)
         # Moments of progress rather than of time, one in each stretch, so that they fall into the work on any machine.
         stretch = meetings / max(1, self._kills)
         self._due = [

@@ -44,7 +44,7 @@ from tests.storm import (
     recovery,
     tables,
 )
-from tests.storm.ended_meetings import end_late
+from tests.storm.ended_meetings import CHANGING, KINDS, end_late
 from tests.storm.erased import Person
 from tests.storm.faulty_storage import Chances
 from tests.storm.recovery import QUEUES, Happening, Recovery
@@ -110,6 +110,7 @@ class StormRun(Recovery):
     """A recovery with all that happens in a storm."""
 
     seconds_per_meeting = 0.2  # as slowly as the app works then
+    kinds = (*KINDS, *CHANGING)
 
     def __init__(
         self,
