@@ -88,7 +88,7 @@ STEPS: dict[str, Predicate] = {
     MEETINGS: _to("PUT", "/tables/meetings/"),
 }
 OF_TABLES = {INDEX, MANIFEST, NAMING, TASK, ENGAGEMENTS, ATTENDEES, MEETINGS}
-MEETINGS_PER = {SEND: 20, NEWS: 40, CHECKPOINT: 200}  # for one request, of what is rarer than meetings
+MEETINGS_PER = {SEND: 20, NEWS: 40, CHECKPOINT: 1_000}  # for one request, of what is rarer than meetings
 # In this order, so that the first few are of every kind.
 CHOSEN = (
     (SWAP, AFTER), (ATTENDEES, AFTER), (SEND, BEFORE), (NAMING, BEFORE), (PUBLISH, BEFORE), (INDEX, AFTER),
