@@ -315,6 +315,8 @@ def _signal_messages() -> list[str]:
         signals.call_record_news(CALL.upper(), NOW, traceparent=TRACE),
         signals.Nudge("cr-c", 2, TRACE),
         signals.report_news("r", session, NOW),
+        signals.report_news("r", session, NOW, subscription_id="another", waits=3),
+        signals.call_record_news("a", NOW, subscription_id=KNOWN),
         signals.call_event_news(JOIN, NOW, NOW),
     ]
     rich = notifications.parse_notifications(
