@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup cli demo up test check lint format storm fuzz bench simulate diagnosis package wheel docs schemas pictures audit lock clean
+.PHONY: help setup cli demo up test check lint format storm proof fuzz bench simulate diagnosis package wheel docs schemas pictures audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -49,8 +49,11 @@ format: $(CHECK) ## Rewrite the code in the project's style
 	@$(PYTHON) -m ruff check --fix
 	@$(PYTHON) -m ruff format
 
-storm: setup $(CLI) ## Ten thousand meetings while everything fails; writes docs/measured/storm.md
+storm: setup $(CLI) $(DEV) ## Ten thousand meetings while everything fails; writes docs/measured/storm.md
 	@$(PYTHON) -m tests.storm.storm --page docs/measured
+
+proof: setup $(CLI) $(DEV) ## Faults put into the app, each found by a storm; adds to docs/measured/storm.md
+	@$(PYTHON) -m tests.storm.broken --page docs/measured/storm.md
 
 fuzz: setup $(DEV) $(FUZZ) ## A million hostile bodies; writes docs/measured/fuzz.md
 	@$(PYTHON) -m tests.fuzz.fuzz --page docs/measured

@@ -1,6 +1,7 @@
-"""A million hostile bodies at the core, and twenty thousand over HTTP.
+"""A million hostile bodies at each door of the core, and twenty thousand over HTTP.
 
-What reaches a branch that nothing reached before is mutated further. Exits with 1 when anything was not handled, was
+The doors are the webhook, the event hub, and the app's queues. Fewer bodies go to what reads the answers of Graph. What
+reaches a branch that nothing reached before is mutated further. Exits with 1 when anything was not handled, was
 enqueued that should not be, or was answered otherwise than the contract says.
 """
 
@@ -55,17 +56,19 @@ class Core:
     curve: list[tuple[int, int]] = field(default_factory=list)
 
 
-def at_core(count: int, seed: int) -> Core:
-    """Feed so many bodies to the targets in turn."""
+def at_core(each_door: int, each_reader: int, seed: int) -> Core:
+    """Feed so many bodies to each door, and so many to each of the others, in turn."""
     source, targets, core, told = Random(seed), all_targets(EVENTS), Core(), Counter[str]()
+    turns = [each for each in targets for _ in range(each_door if each.is_door else each_reader)]
+    source.shuffle(turns)
+    count = len(turns)
     milestones = (count // 10, count // 2, count - 1)
     began = time.monotonic()
     with Branches(CORE) as branches:
         for target in targets:
             for seed_document in target.seeds:
                 _fed(target, seed_document.encode(), source, core, told)
-        for number in range(count):
-            target = targets[number % len(targets)]
+        for number, target in enumerate(turns):
             branches.new = False
             body = mutated(source, target.seeds, target.known)
             with _traced(core) if number % TRACED == 0 else nullcontext():
@@ -130,7 +133,14 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
             (f"memory for one body at most, of every {TRACED}th", f"{core.most_taken:.1f} MiB"),
         ],
     )
-    made.table(("Fed", "Bodies"), [(name, f"{count:,}") for name, count in core.by_target.items()])
+    doors = {each.name for each in all_targets(EVENTS) if each.is_door}
+    made.table(
+        ("Door", "Bodies"), [(name, f"{count:,}") for name, count in core.by_target.items() if name in doors]
+    )
+    made.table(
+        ("Reader", "Bodies"),
+        [(name, f"{count:,}") for name, count in core.by_target.items() if name not in doors],
+    )
     if core.untaken:
         made.text("Forks that went one way only, and why:")
         reasons = [
@@ -178,7 +188,8 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.fuzz", description=__doc__)
-    parser.add_argument("--bodies", type=int, default=1_000_000, help="at the core")
+    parser.add_argument("--bodies", type=int, default=1_000_000, help="at each door")
+    parser.add_argument("--answers", type=int, default=100_000, help="at each reader of Graph's answers")
     parser.add_argument("--guided", type=int, default=500_000, help="under atheris, where it is installed")
     parser.add_argument("--requests", type=int, default=20_000, help="over HTTP; 0 for none")
     parser.add_argument("--seed", type=int, default=1)
@@ -186,7 +197,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="write the page and its plot here")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    core = at_core(options.bodies, options.seed)
+    core = at_core(options.bodies, options.answers, options.seed)
     followed = guided.run(options.guided, options.seed) if guided.is_there() and options.guided else None
     http = over_http.run(options.requests, options.seed) if options.requests else None
     if options.json:

@@ -22,11 +22,16 @@ class Verdict:
     authentic: int = 0
 
 
-def verdict(body: bytes, state: str, tenant: str, most: int, *, rich: bool = True) -> Verdict:
-    """What must become of a POST with this body; `rich`: call events are subscribed to."""
+def verdict(
+    body: bytes, state: str, tenant: str, most: int, *, rich: bool = True, checked: bool = True
+) -> Verdict:
+    """What must become of a POST with this body; `rich`: call events are subscribed to.
+
+    Unless `checked`, it is an event, whose size the service limits.
+    """
     if len(body) > most:
         return Verdict(413)
-    if len(body) > UNCHECKED:
+    if checked and len(body) > UNCHECKED:
         if b"\\u" in body or b"\0" in body:
             if not rich:
                 return Verdict(413)

@@ -4,25 +4,29 @@ A target raises Wrong for what must not be; any other error that it lets through
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote
 
 from shared import limits, settings
+from shared.archiving import admission, dead_letters
+from shared.doors import events as event_door
 from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, join_urls, meetings, report_json, reports, verbatim_json
 from shared.graph.client import Graph, is_segment
 from shared.ledger import record
-from shared.messages import envelope, resource_paths, rich_notifications, signals, tasks
-from shared.messages.signals import EventKind, EventSession
+from shared.messages import codec, envelope, resource_paths, rich_notifications, signals, tasks
+from shared.messages.signals import Door, EventKind, EventSession, News
 from shared.reconcile import call_records
+from shared.services import Services
+from shared.storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from shared.tables import rows
 from tests.fuzz import oracle
 
@@ -36,7 +40,10 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
     ),
     join_urls: ("parse_join_url", "join_url_key", "_guid"),
     meetings: ("parse_call_record", "_organizer", "_guid"),
+    admission: ("open_pack", "admits", "admitted", "send_later", "_known_ids", "_can_wait"),
+    dead_letters: ("record_unreadable", "_parse"),
     envelope: (),
+    event_door: (),
     call_records: ("parse_listed",),
     notifications: (),
     prefilter: (),
@@ -64,6 +71,14 @@ ENVIRON = {
     "NOTIFICATION_MAX_BYTES": "150000",
 }
 MOST = 150_000
+OTHER_CALL = "0d2b3c44-1111-4222-8333-5b2f8f7a6d10"
+HUB_ENVIRON = {
+    **ENVIRON,
+    "DELIVERY": "webhook,event-hubs",
+    "GraphEventHub__fullyQualifiedNamespace": "attendance.servicebus.windows.net",
+}
+KNOWN = "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11"
+SECRETS = ("validationTokens", "encryptedContent")
 CALL = "e523d2ed-2966-4b6b-925b-754a88034cc5"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -79,11 +94,15 @@ class Wrong(Exception):
 
 @dataclass
 class Target:
-    """A part of the core: documents to start from, and what is done with a body."""
+    """A part of the core: documents to start from, and what is done with a body.
+
+    `is_door`: whoever can reach the app, or one of its queues, can send it.
+    """
 
     name: str
     documents: InitVar[list[Any]]
     feed: Callable[[bytes, Random], None]
+    is_door: bool = False
     known: list[str] = field(default_factory=list)
     seeds: list[str] = field(init=False)
 
@@ -94,7 +113,7 @@ class Target:
 def item(**changes: Any) -> dict[str, Any]:
     """A change notification of a call record."""
     return {
-        "subscriptionId": "5f1a3c8e-1f0e-4c9a-b6a4-6b1f2f0f8a11",
+        "subscriptionId": KNOWN,
         "clientState": STATE,
         "changeType": "created",
         "resource": f"communications/callRecords/{CALL}",
@@ -111,13 +130,15 @@ def all_targets(events_folder: Path) -> list[Target]:
     ]
     report = real["attendance-report"]
     return [
-        Target("notification", notifications_of(real), _webhook),
-        Target("signal message", _signal_documents(), _signal_message),
-        Target("upkeep message", _upkeep_messages(), _upkeep_message),
+        Target("webhook", notifications_of(real), _webhook, is_door=True),
+        Target("event hub", [*notifications_of(real), *_validations()], _hub_event, is_door=True),
+        Target("queue graph-events", _cloud_events(real), _grid_event, is_door=True),
+        Target("queue meeting-signals", _signal_documents(), _signal_message, is_door=True),
+        Target("queue upkeep", _upkeep_messages(), _upkeep_message, is_door=True),
         Target("call record", [*records, *_call_records(records[0])], _call_record),
         Target("report", [report, *_other_reports(report)], _report),
         Target("list of reports", [{"value": [report, report]}, {"value": []}], _reports),
-        Target("virtual event", [_event()], _event_item),
+        Target("virtual event", [_virtual_event()], _event_item),
         Target("outcome", [json.loads(record.dump_outcome(each)) for each in _outcomes()], _outcome),
         Target("address", _addresses(), _address),
     ]
@@ -214,6 +235,61 @@ def _webhook(body: bytes, source: Random) -> None:
         tasks.parse_task(text)
 
 
+def _validations() -> list[Any]:
+    """The message by which Graph tries a hub."""
+    about = dict.fromkeys(
+        ("subscriptionId", "subscriptionExpirationDateTime", "clientState", "resource"), "NA"
+    )
+    kind = f"Validation: Testing client application reachability for subscription Request-Id: {CALL}"
+    data = {"@odata.type": "NA", "@odata.id": "NA", "id": "NA"}
+    return [{"value": [{**about, "changeType": kind, "resourceData": data}]}]
+
+
+def _cloud_events(real: dict[str, Any]) -> list[Any]:
+    """The notifications, each as a CloudEvent."""
+    head = {"specversion": "1.0", "id": CALL, "type": "Microsoft.Graph.CallRecordCreated", "source": "/t"}
+    return [{**head, "data": each["value"][0]} for each in notifications_of(real) if each["value"]]
+
+
+def _hub_event(body: bytes, source: Random) -> None:
+    _event(body, source, Door.EVENT_HUBS, body, b'{"value":[%s]}')
+
+
+def _grid_event(body: bytes, source: Random) -> None:
+    content = _plain_json(body)
+    inner = json.dumps({"value": [content["data"]]}).encode() if _has_data(content) else b""
+    _event(body, source, Door.EVENT_GRID, inner, b'{"data":%s}')
+
+
+def _event(body: bytes, source: Random, door: Door, as_post: bytes, form: bytes) -> None:
+    """An event in a batch, beside one of a call, which must come through whatever the other holds."""
+    beside = form % json.dumps(item(resource=f"communications/callRecords/{OTHER_CALL}")).encode()
+    batch = [body, beside] if source.random() < 0.5 else [beside, body]
+    reply = event_door.forward_events(batch, HUB_ENVIRON, source.choice((None, TRACE)), door)
+    sent = [*reply.signals, *reply.tasks]
+    _check(all(len(each.encode()) <= envelope.MAX_MESSAGE_BYTES for each in sent), "a message is too large")
+    wanted = oracle.verdict(as_post, STATE, TENANT, len(as_post), checked=False)
+    found = [each for text in reply.signals for each in _ids(json.loads(text))]
+    calls = {each.removeprefix("cr-") for each in found if each.startswith("cr-")}
+    _check(calls == wanted.calls | {OTHER_CALL}, f"calls {calls}, not {wanted.calls} and that beside it")
+    _check(len(found) <= wanted.authentic + 1, "more signals than items that authenticate")
+    for text in reply.signals:
+        rich_notifications.parse_message(text)
+    for text in reply.tasks:
+        tasks.parse_task(text)
+
+
+def _plain_json(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_data(content: object) -> bool:
+    return isinstance(content, dict) and "data" in content
+
+
 def _ids(content: dict[str, Any]) -> Iterator[str]:
     """Something for each message of a pack, or rich item; for news of a call its id."""
     for each in content.get("messages", content.get("items", [content])):
@@ -239,6 +315,8 @@ def _signal_messages() -> list[str]:
         signals.call_record_news(CALL.upper(), NOW, traceparent=TRACE),
         signals.Nudge("cr-c", 2, TRACE),
         signals.report_news("r", session, NOW),
+        signals.report_news("r", session, NOW, subscription_id="another", waits=3),
+        signals.call_record_news("a", NOW, subscription_id=KNOWN),
         signals.call_event_news(JOIN, NOW, NOW),
     ]
     rich = notifications.parse_notifications(
@@ -251,32 +329,114 @@ def _signal_messages() -> list[str]:
     ]
 
 
+class _Queue:
+    """A queue that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, text: str, delay: int = 0) -> None:
+        _check(0 <= delay <= settings.MAX_QUEUE_DELAY, f"a message is hidden for {delay} s")
+        self.sent.append(text)
+
+
+class _Journal:
+    """A ledger that takes dead letters, and a queue."""
+
+    def __init__(self) -> None:
+        self.queue = _Queue()
+        self.kept: list[record.Record] = []
+
+    @property
+    def ledger(self) -> "_Journal":
+        return self
+
+    def update(
+        self, _: str, change: Callable[[None], record.Record], commit: record.Commit
+    ) -> tuple[record.Record, bool]:
+        return change(None).with_commit(commit, None), True
+
+    def follow(self, records: list[record.Record]) -> None:
+        self.kept += records
+
+
+NEWS_LIMITS = limits.NewsLimits()
+
+
+def _services() -> Services:
+    registry = SimpleNamespace(is_known=lambda each: each == KNOWN)
+    made = SimpleNamespace(journal=_Journal(), news=NEWS_LIMITS, subscriptions=registry)
+    return cast(Services, made)
+
+
+def _bury(text: str, queue: str, problem: str) -> None:
+    """Record a message that cannot be read, as the worker does."""
+    services = _services()
+    dead_letters.record_unreadable(text, queue, problem, services.journal)
+    kept = cast(_Journal, services.journal).kept
+    _check(len(kept) == 1 and kept[0].buried is not None, "a message was not kept")
+    written = codec.dumps(kept[0]) + record.dump_outcome(kept[0]).decode()
+    _check(not any(f'"{each}' in written.replace("\\", "") for each in SECRETS), "a secret was kept")
+
+
 def _signal_message(body: bytes, _: Random) -> None:
-    text = body.decode(errors="replace")
+    text = body.decode(errors="backslashreplace")
     signals.kind_of(text)
     try:
         found = rich_notifications.parse_message(text)
-    except NotOurMessage:
+    except NotOurMessage as failure:
+        _bury(text, SIGNALS_QUEUE, str(failure))
         return
+    services = _services()
+    sent = cast(_Queue, services.journal.queue).sent
     if isinstance(found, rich_notifications.EncryptedBatch):
-        texts, too_large = rich_notifications.pack_batch(found)
-        _check(len(texts) >= 1 or bool(too_large), "rich items became nothing")
-        _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
+        _rich(found, services, sent)
         return
+    if len(found) > 1:
+        admission.open_pack(found, services)
+        _check(len(sent) <= len(found), "a pack sent more than it held")
+    else:
+        is_admitted = admission.admits(found[0], services)
+        _check(len(sent) <= 1 and not (is_admitted and sent), "news was handled and sent again")
+        _check(not is_admitted or _may_pass(found[0]), "news of an unknown subscription was handled")
+    for each in sent:
+        (again,) = _messages(each)
+        _check(_may_pass(again) or again.waits <= admission.MAX_WAITS, "news of nobody was sent")  # type: ignore[union-attr]
+        _check(_may_pass(again) or not again.signal_id.startswith("cr-"), "news of an unknown call was sent")
+    _check_packing(found, text)
+
+
+def _may_pass(message: signals.Message) -> bool:
+    return not isinstance(message, News) or message.subscription_id in (None, KNOWN)
+
+
+def _messages(text: str) -> Sequence[signals.Message]:
+    read = rich_notifications.parse_message(text)
+    if isinstance(read, rich_notifications.EncryptedBatch):
+        raise Wrong("news became rich items")
+    return read
+
+
+def _rich(found: rich_notifications.EncryptedBatch, services: Services, sent: list[str]) -> None:
+    texts, too_large = rich_notifications.pack_batch(found)
+    _check(len(texts) >= 1 or bool(too_large), "rich items became nothing")
+    _check(len(found.without_ciphertext()) <= len(found.items), "more news than items")
+    admitted = admission.admitted(found, services)
+    _check(all(each.subscription_id in (None, KNOWN) for each in admitted.items), "rich items of nobody")
+    _check(not sent or found.waits < admission.MAX_WAITS, "rich items wait for ever")
+
+
+def _check_packing(found: Sequence[signals.Message], text: str) -> None:
     if len(text) <= envelope.MAX_MESSAGE_BYTES:
         many = signals.pack_messages([*found] * 500)
         _check(all(len(each) <= envelope.MAX_MESSAGE_BYTES for each in many), "a pack is too large")
     else:
         signals.pack_messages(found)
     for each in found:
-        again = signals.serialize_message(
-            each
-        )  # times have milliseconds in messages, whatever they came with
-        _check(
-            [signals.serialize_message(read) for read in signals.unpack_messages(json.loads(again))]
-            == [again],
-            "a signal changed on its way",
-        )
+        # Times have milliseconds in messages, whatever they came with.
+        again = signals.serialize_message(each)
+        read = signals.unpack_messages(json.loads(again))
+        _check([signals.serialize_message(one) for one in read] == [again], "a signal changed on its way")
 
 
 def _upkeep_messages() -> list[Any]:
@@ -309,9 +469,11 @@ def _jobs() -> list[tasks.Job]:
 
 
 def _upkeep_message(body: bytes, _: Random) -> None:
+    text = body.decode(errors="backslashreplace")
     try:
-        task = tasks.parse_task(body.decode(errors="replace"))
-    except NotOurMessage:
+        task = tasks.parse_task(text)
+    except NotOurMessage as failure:
+        _bury(text, UPKEEP_QUEUE, str(failure))
         return
     again = tasks.serialize_task(task)
     _check(tasks.serialize_task(tasks.parse_task(again)) == again, "a task changed on its way")
@@ -376,7 +538,7 @@ def _reports(body: bytes, _: Random) -> None:
             reports.list_reports(graph, where)
 
 
-def _event() -> dict[str, Any]:
+def _virtual_event() -> dict[str, Any]:
     return {
         "id": "e@7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10",
         "status": "published",

@@ -24,7 +24,7 @@ def silence() -> Iterator[None]:
 
 @pytest.mark.usefixtures("silence")
 def test_nothing_hostile_is_unhandled_or_let_in(tmp_path: Path) -> None:
-    core = fuzz.at_core(6_000, seed=7)
+    core = fuzz.at_core(700, 650, seed=7)
     assert core.problems == []
     assert core.taken > 0.85 * core.branches
     text = fuzz.page(core, None, None, 7).written(tmp_path, "fuzz")
@@ -59,7 +59,7 @@ def test_the_oracle_knows_the_contract(body: bytes, status: int) -> None:
 @pytest.mark.usefixtures("silence")
 def test_the_oracle_knows_that_an_id_in_guid_form_is_one_in_any_case() -> None:
     """Otherwise an upper-case id would count as one lost call and one wrong one."""
-    target = next(each for each in targets.all_targets(fuzz.EVENTS) if each.name == "notification")
+    target = next(each for each in targets.all_targets(fuzz.EVENTS) if each.name == "webhook")
     for call in (targets.CALL.upper(), targets.CALL.title(), "AbC"):
         body = json.dumps({"value": [targets.item(resource=f"communications/callRecords/{call}")]})
         for seed in range(20):
@@ -74,7 +74,7 @@ def test_atheris_finds_nothing_that_is_not_handled(tmp_path: Path) -> None:
     assert found.problems == []
     assert found.bodies == 3_000
     assert found.edges > 300
-    core = fuzz.at_core(200, seed=5)
+    core = fuzz.at_core(20, 20, seed=5)
     assert "| edges covered |" in fuzz.page(core, found, None, 5).written(tmp_path, "fuzz")
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.simulator.control.client import MeetingMade, SessionMade
+from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from tests.support.simulator_process import Graph, reports_of, until
 from tests.support.simulator_process import graph as graph
@@ -54,6 +55,18 @@ def test_the_list_is_paged_when_a_page_size_is_set(graph: Graph) -> None:
     pages = graph.pages(reports_of(meeting))
     assert [len(page) for page in pages] == [2, 2, 1]
     assert [report for page in pages for report in page] == whole
+
+
+def test_a_report_can_be_shown_in_part(graph: Graph) -> None:
+    meeting, session = held(graph, participants=7)
+    graph.control.change_settings(recordPageSize=6)
+    graph.control.add_fault(Fault(path="attendanceReports/", action="part"))
+    address = f"{reports_of(meeting)}/{session.report_id}?$expand=attendanceRecords"
+    partial, whole = graph.json(address), graph.json(address)
+    assert partial["attendanceRecords"] == whole["attendanceRecords"][:3]
+    assert partial["totalParticipantCount"] == 7
+    assert "attendanceRecords@odata.nextLink" in whole
+    assert "attendanceRecords@odata.nextLink" not in partial
 
 
 def test_a_next_link_can_be_lost(graph: Graph) -> None:

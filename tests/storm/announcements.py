@@ -1,9 +1,9 @@
-"""Announces call records as Graph does: repeated, in any order, with retries; or through an event hub."""
+"""Announces call records as Graph does: repeated, in any order, with retries; by webhook, event hub, or both."""
 
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -14,7 +14,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from local.event_hub.partitions import partitions
 from local.stack.compose import Stack
 from shared.graph.delivery import HUB
-from shared.settings import EVENT_HUBS
+from shared.settings import EVENT_HUBS, WEBHOOK
 from tests.support import posts
 
 TIMES = 3
@@ -22,12 +22,16 @@ LARGEST_POST = 20
 SENDERS = 4
 MOST_UNREAD = 100_000  # bytes of a hub
 MOST_WAITING = 2_000  # messages, delayed ones too
-TRIES = 200
+SECONDS_OF_TRIES = 900.0  # longer than storage is dark
 SECONDS_BETWEEN_TRIES = 0.3
 
 
 class Announcer:
-    """A sender of notifications to a stack; `repeated` counts POSTs sent again."""
+    """A sender of notifications to a stack.
+
+    `repeated` counts POSTs sent again, and `by_hub` events of the hub. `told` are the calls of which the app was told.
+    `subscription`: the one that announces; "" while Graph has none, and what is due then is `lost`.
+    """
 
     def __init__(self, running: Stack) -> None:
         self._running = running
@@ -36,9 +40,12 @@ class Announcer:
         self._namespace = running.settings["GraphEventHub__fullyQualifiedNamespace"]
         self._checkpoints = running.state_service().get_container_client("azure-webjobs-eventhub")
         folder = Path(running.settings["LOCAL_EVENT_HUBS"])
-        uses_hub = running.settings.get("DELIVERY") == EVENT_HUBS
-        self._hub = partitions(folder, self._namespace, HUB) if uses_hub else []
-        self.repeated = 0
+        ways = running.settings.get("DELIVERY", WEBHOOK).split(",")
+        self._hub = partitions(folder, self._namespace, HUB) if EVENT_HUBS in ways else []
+        self._is_mixed = WEBHOOK in ways
+        self.repeated = self.by_hub = self.lost = 0
+        self.told: set[str] = set()
+        self.subscription = posts.SUBSCRIPTION
 
     def announce(self, call_ids: Sequence[str], seconds: float, source: Random) -> None:
         """Send every id `TIMES` times, shuffled, in batches, spread over some seconds.
@@ -57,19 +64,29 @@ class Announcer:
             time.sleep(max(0.0, due - time.monotonic()))
             while self._is_behind():
                 time.sleep(SECONDS_BETWEEN_TRIES)
-            if self._hub:
-                self._hub[number % len(self._hub)].append(json.dumps(self._body(batches[number])))
+            batch, subscription = batches[number], self.subscription
+            if not subscription:
+                with self._counting:
+                    self.lost += len(batch)
+                return
+            body = self._body(batch, subscription)
+            way, partition = divmod(number, max(1, len(self._hub)))
+            if self._hub and (way % 2 or not self._is_mixed):
+                self._hub[partition].append(json.dumps(body))
+                self.by_hub += 1
             else:
-                self._post(batches[number])
+                self._post(body)
+            with self._counting:
+                self.told.update(batch)
 
         with ThreadPoolExecutor(SENDERS) as senders:
             for _ in senders.map(post, range(len(batches))):
                 pass
 
-    def _post(self, call_ids: Sequence[str]) -> None:
+    def _post(self, body: Mapping[str, object]) -> None:
         url = f"{self._running.functions.url}/api/notifications"
-        body = self._body(call_ids)
-        for _ in range(TRIES):
+        deadline = time.monotonic() + SECONDS_OF_TRIES
+        while time.monotonic() < deadline:
             try:
                 if requests.post(url, json=body, timeout=10).status_code == requests.codes.accepted:
                     return
@@ -84,7 +101,12 @@ class Announcer:
         """Whether many messages wait, or events that will become such."""
         if (self._queue.get_queue_properties().approximate_message_count or 0) > MOST_WAITING:
             return True
-        return sum(each.size - self._read_to(each.id) for each in self._hub) > MOST_UNREAD
+        return self.unread > MOST_UNREAD
+
+    @property
+    def unread(self) -> int:
+        """The bytes of the hub that the app has not forwarded yet."""
+        return sum(each.size - self._read_to(each.id) for each in self._hub)
 
     def _read_to(self, partition: str) -> int:
         name = f"{self._namespace}/{HUB}/attendance/checkpoint/{partition}"
@@ -93,8 +115,9 @@ class Announcer:
         except ResourceNotFoundError:
             return 0
 
-    def _body(self, call_ids: Sequence[str]) -> dict[str, object]:
-        return {"value": [posts.notification(call_id, self._running.settings) for call_id in call_ids]}
+    def _body(self, call_ids: Sequence[str], subscription: str) -> dict[str, object]:
+        items = (posts.notification(call_id, self._running.settings) for call_id in call_ids)
+        return {"value": [{**each, "subscriptionId": subscription} for each in items]}
 
 
 def _batches(items: Sequence[str], source: Random) -> Iterator[Sequence[str]]:

@@ -4,7 +4,7 @@ The shares are those of a busy tenant with its unpleasant cases exaggerated, so 
 of each. Nothing here knows the product: what is expected follows from how Microsoft Graph behaves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -17,13 +17,19 @@ FOREIGN_TENANT = "0f0e0d0c-0b0a-4908-8706-050403020100"
 DENIED_ORGANIZER = "d0d0d0d0-1111-4222-8333-444444444444"
 CHANNEL_MEETINGS = 10  # of one channel: its list shows the 50 newest reports
 ORDINARY, SHORT = NewMeeting(), NewSession()
+LATER = ("joinWebUrl", "type")
+NEVER = 10_000_000.0  # seconds: until the session is changed
+END_LATE, WAITS, MOVES = "end told late", "report in the middle", "report moves over midnight"
+# What a run changes in its middle, of the kinds in CHANGING.
+CHANGES = {END_LATE: {"revisedAfter": 0.0}, WAITS: {"reportDelay": 0.0}, MOVES: {"reportDelay": 0.0}}
 
 
 @dataclass(frozen=True)
 class Kind:
     """One shape; consecutive `calls` of a meeting are `apart`.
 
-    `when`: on one of the last days, across a midnight of theirs, or just now; `share` is in per cent.
+    `when`: on one of the last days, across a midnight of theirs, some seconds past it, or just now; `share` is in per
+    cent.
     """
 
     name: str
@@ -53,6 +59,12 @@ KINDS = (
     Kind("record late", 3, when="now", session=NewSession(record_delay=10)),
     Kind("report late", 4, when="now", session=NewSession(report_delay=15)),
     Kind("report grows", 2, when="now", session=NewSession(participants=9, grow_after=12)),
+    Kind("record revised", 3, when="now", session=NewSession(first_version_lacks=LATER, revised_after=12)),
+)
+CHANGING = (
+    Kind(WAITS, 2, when="now", session=NewSession(report_delay=NEVER)),
+    Kind(END_LATE, 2, session=NewSession(first_version_lacks=("endDateTime",), revised_after=NEVER)),
+    Kind(MOVES, 1, when="past midnight", session=NewSession(early_report=True, report_delay=NEVER)),
 )
 COMMON = Kind("scheduled", 0)
 
@@ -66,6 +78,7 @@ class Call:
     call_id: str
     report_id: str
     announced: bool
+    is_fresh: bool = False  # it has just ended
 
     @property
     def signal_id(self) -> str:
@@ -73,23 +86,52 @@ class Call:
         return f"cr-{self.call_id}"
 
 
-def end_meetings(control: Control, count: int, unannounced: float, seed: int) -> list[Call]:
-    """Have so many calls end, 24 or more; the share `unannounced` is left to be found.
+def end_meetings(
+    control: Control, count: int, unannounced: float, seed: int, kinds: Sequence[Kind] = KINDS
+) -> list[Call]:
+    """Have so many calls end, 30 or more; the share `unannounced` is left to be found.
 
     Graph itself announces none.
     """
     source = Random(seed)
     silent = set(source.sample(range(count), round(count * unannounced)))
     calls = []
-    for number, (kind, order) in enumerate(_orders(control, count, source)):
+    for number, (kind, order) in enumerate(_orders(control, count, source, kinds)):
         made = control.add_session(order)
-        calls.append(Call(kind.name, kind.expected, made.call_id, made.report_id, number not in silent))
+        is_announced = number not in silent or kind.name in CHANGES
+        calls.append(
+            Call(
+                kind.name,
+                kind.expected,
+                made.call_id,
+                made.report_id,
+                is_announced,
+                is_fresh=kind.when == "now",
+            )
+        )
     return calls
 
 
-def _orders(control: Control, count: int, source: Random) -> Iterator[tuple[Kind, NewSession]]:
+def end_late(control: Control, count: int, seed: int) -> list[Call]:
+    """Have so many more calls end on the last days, which Graph shows only now."""
+    source = Random(seed)
+    orders = (order for number in range(count) for order in _ordinary(control, number, source))
+    made = map(control.add_session, orders)
+    return [
+        Call("shown late", COMMON.expected, each.call_id, each.report_id, announced=True) for each in made
+    ]
+
+
+def _ordinary(control: Control, number: int, source: Random) -> Iterator[NewSession]:
+    meeting_id = _meeting(control, COMMON, number)
+    return (replace(order, meeting_id=meeting_id) for order in _sessions(COMMON, 1, source))
+
+
+def _orders(
+    control: Control, count: int, source: Random, kinds: Sequence[Kind]
+) -> Iterator[tuple[Kind, NewSession]]:
     """The calls in order of creation; those that end now come last."""
-    numbers = {kind: max(1, round(kind.share * count / 100)) for kind in KINDS}
+    numbers = {kind: max(1, round(kind.share * count / 100)) for kind in kinds}
     for kind, number in {COMMON: count - sum(numbers.values()), **numbers}.items():
         for first in range(0, number, kind.calls):
             meeting_id = _meeting(control, kind, first)
@@ -120,8 +162,10 @@ def _sessions(kind: Kind, calls: int, source: Random) -> Iterator[NewSession]:
 def _end(kind: Kind, length: timedelta, calls: int, source: Random) -> datetime:
     """The end of a meeting's last call."""
     now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if kind.when == "past midnight":  # by less than an early report ends before the call
+        return midnight + timedelta(seconds=source.randint(5, 25)) - timedelta(days=source.randint(1, 2))
     if kind.when == "midnight":
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         after = length * source.random()
         days = source.randrange(SPREAD.days)
         return midnight + after - timedelta(days=days or int(midnight + after > now))

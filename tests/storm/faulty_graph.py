@@ -8,9 +8,14 @@ from local.simulator.control.client import Control
 from local.simulator.faults.responses import Fault
 
 HUNG = 35.0  # seconds, longer than a client waits
+CLOCK_OFFSET = 1_200.0  # seconds by which Graph's clock is ahead all the while
+BOMB = 16 * 1024 * 1024
 ANY, RECORDS, REPORTS = r"/v1\.0/", r"/callRecords/", r"attendanceReports"
+REPORT = r"attendanceReports/[^/?]+\?"
+YEARS_AGO = {"Date": "Mon, 01 Jan 2001 00:00:00 GMT"}
 
-# Primes, so that they do not strike in step: of all requests, some 6 % meet one.
+# A list of calls whose links go round costs the app an hour by its own delays: see tests/model/test_call_records.py.
+# Primes, so that they do not strike in step: of all requests, some 9 % meet one.
 KINDS: dict[str, Fault] = {
     "429, to wait 1 s": Fault(ANY, status=429, headers={"Retry-After": "1"}, every=211),
     "429, to wait 5 s": Fault(REPORTS, status=429, headers={"Retry-After": "5"}, every=223),
@@ -27,6 +32,17 @@ KINDS: dict[str, Fault] = {
     "reply garbled": Fault(ANY, action="garble", every=269),
     "slow": Fault(ANY, action="delay", seconds=3.0, every=271),
     "no reply in time": Fault(ANY, action="delay", seconds=HUNG, every=1_009),
+    "report in part": Fault(REPORT, action="part", every=23),
+    "200, and no call record": Fault(RECORDS, method="GET", status=200, body={}, every=61),
+    "200, and an error": Fault(REPORTS, status=200, body={"error": {"code": "Gone"}}, every=67),
+    "clock of 2001": Fault(ANY, action="headers", headers=YEARS_AGO, every=97),
+    "reply that drips": Fault(REPORTS, action="drip", seconds=0.0005, every=331),
+    "reply that drips for ever": Fault(REPORTS, action="drip", seconds=0.5, every=2_003),
+    "links in a cycle": Fault(REPORTS, action="cycle", every=101),
+    "links without end": Fault(REPORTS, action="endless", every=211),
+    "next link of another name": Fault(REPORTS, action="otherLink", every=199),
+    "bomb": Fault(ANY, action="headers", encoding="gzip", pad=BOMB, every=499),
+    "bomb in a bomb": Fault(ANY, action="headers", encoding="gzip,gzip", pad=BOMB, every=997),
 }
 
 
@@ -44,6 +60,7 @@ class Weather:
                 kind: struck for kind, (_, struck) in zip(KINDS, self._control.faults(), strict=True)
             }
             self._control.clear_faults()
+            self._control.change_settings(clockOffset=0.0)
 
 
 @contextmanager
@@ -51,6 +68,7 @@ def weather(control: Control, often: int = 1) -> Iterator[Weather]:
     """Faults until the context ends, `often` times as often as in `KINDS`."""
     for fault in KINDS.values():
         control.add_fault(replace(fault, every=max(2, fault.every // often), times=-1))
+    control.change_settings(clockOffset=CLOCK_OFFSET)
     made = Weather(control)
     try:
         yield made

@@ -1,41 +1,71 @@
-"""A proxy before Azurite that refuses, loses replies, or reports conflicts.
+"""A proxy before Azurite that refuses, loses replies and messages, reports conflicts, goes dark, or kills the host.
 
 The functions host is given its addresses; who checks reads Azurite itself. A fault comes before the request is passed
 on, or after it: then it was done, and the one who asked does not know.
 """
 
 import http.client
+import json
+import re
 import socket
 import ssl
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from local.stack.compose import Stack
+from tests.storm.steps import BEFORE, Request, Strike, Strikes
+from tests.storm.worsening import Worsening
 
 FAULTS = ("503 before", "503 after", "500 before", "reset before", "reset after")
 RACES = {"If-None-Match": (409, "BlobAlreadyExists"), "If-Match": (412, "ConditionNotMet")}
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 TIMEOUT = 60.0
+LOST_SHARE = 0.5
+FAR = 3_000  # seconds: a message that is hidden longer does not come within a run
+DARK = "503 before"
+_SENT = re.compile(rb"<MessageId>([^<]+)</MessageId>.*<PopReceipt>([^<]+)</PopReceipt>", re.DOTALL)
+
+type Answer = tuple[int, str, list[tuple[str, str]], bytes]  # status, reason, headers, body
 
 
 class Chances:
-    """Seeded choice of faults; `counts` them, `share` can be changed."""
+    """Seeded choice of faults; `counts` them, `share` and `is_dark` can be changed.
 
-    def __init__(self, share: float, seed: int) -> None:
+    `losable`: signals whose messages the queue may lose. `far` counts the messages that are hidden for more than the
+    run. A strike of `strikes` calls `kill`. `worsening` watches what is written.
+    """
+
+    def __init__(
+        self,
+        share: float,
+        seed: int,
+        strikes: Strikes | None = None,
+        kill: Callable[[], None] = lambda: None,
+    ) -> None:
         self.share = share
+        self.is_dark = False
+        self.losable: Collection[str] = ()
+        self.far = 0
         self.counts: Counter[str] = Counter()
+        self.strikes = strikes
+        self.kill = kill
+        self.worsening = Worsening()
         self._source = Random(seed)
         self._lock = threading.Lock()
 
     def draw(self, method: str, path: str, conditions: set[str]) -> str:
         """A fault, "" for none. What the platform itself does with messages is left alone."""
         is_message = "/messages" in path
+        if self.is_dark:
+            with self._lock:
+                self.counts[f"{'queue' if is_message else 'blob'}: dark"] += 1
+            return DARK
         if is_message and method != "POST":
             return ""
         kinds = [*FAULTS, *conditions]
@@ -45,6 +75,32 @@ class Chances:
             fault = self._source.choice(kinds)
             self.counts[f"{'queue' if is_message else 'blob'}: {fault}"] += 1
         return fault
+
+    def loses(self, request: Request) -> bool:
+        """Whether the queue loses this message: some that are hidden for a while, of signals that may lose one."""
+        if not self.losable or not self.share or not request.is_nudge or not _hidden(request):
+            return False
+        if json.loads(request.message)["signalId"] not in self.losable:
+            return False
+        with self._lock:
+            is_lost = self._source.random() < LOST_SHARE
+            self.counts["queue: message lost"] += is_lost
+        return is_lost
+
+    def strike(self, request: Request) -> Strike | None:
+        """The kill that is due at this request."""
+        return self.strikes.due(request) if self.strikes else None
+
+    def passed(self, request: Request) -> None:
+        """Note a request that storage has done."""
+        if request.method == "POST" and "/meeting-signals/" in request.path and _hidden(request) > FAR:
+            with self._lock:
+                self.far += 1
+
+
+def _hidden(request: Request) -> int:
+    """For how many seconds a message is hidden."""
+    return int(parse_qs(urlsplit(request.path).query).get("visibilitytimeout", ["0"])[0])
 
 
 @contextmanager
@@ -68,6 +124,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     upstream: tuple[str, int]
     chances: Chances
+    writing: threading.Lock
     context: ssl.SSLContext  # of the server
     trust: ssl.SSLContext
 
@@ -98,35 +155,81 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def _pass_on(self) -> None:
+        request, chances = self._read(), self.server.chances
+        strike = chances.strike(request)
+        if strike and strike.side == BEFORE:
+            self._kill()
+        conditions = {name for name in RACES if name in self.headers and self.command == "PUT"}
+        fault = chances.draw(self.command, self.path, conditions) if strike is None else ""
+        if fault in RACES:
+            self._refuse(*RACES[fault])
+        elif fault.endswith("before"):
+            self._fail(fault)
+        else:
+            answer = self._ask_watched(request)
+            if strike:
+                self._kill()
+            if fault:
+                self._fail(fault)
+            else:
+                self._give(*answer)
+
+    def _read(self) -> Request:
         expected = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(expected)
         if len(body) < expected:
             raise ConnectionResetError  # who sent it was killed; half a body is no request
-        conditions = {name for name in RACES if name in self.headers and self.command == "PUT"}
-        fault = self.server.chances.draw(self.command, self.path, conditions)
-        if fault in RACES:
-            self._refuse(*RACES[fault])
-            return
-        if fault.endswith("before"):
-            self._fail(fault)
-            return
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        self._upstream.request(
-            self.command, self.path, body or None, headers | {"Content-Length": str(len(body))}
-        )
-        with self._upstream.getresponse() as answer:
-            content = answer.read()
-        if fault:
-            self._fail(fault)
-            return
-        self.send_response_only(answer.status, answer.reason)
-        for name, value in answer.getheaders():
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, self.path, headers, body)
+
+    def _ask_watched(self, request: Request) -> Answer:
+        """Pass the request on, and note what has become of it."""
+        chances = self.server.chances
+        if chances.worsening.watches(request):
+            with self.server.writing:  # in the order in which storage takes them
+                answer = self._ask(request)
+                if answer[0] == http.client.CREATED:
+                    chances.worsening.wrote(request)
+        else:
+            answer = self._ask(request)
+        if answer[0] == http.client.CREATED:
+            if chances.loses(request):
+                self._lose(answer[3])
+            else:
+                chances.passed(request)
+        return answer
+
+    def _give(self, status: int, reason: str, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response_only(status, reason)
+        for name, value in headers:
             if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else None
+        length = dict(headers).get("Content-Length") if self.command == "HEAD" else None
         self.send_header("Content-Length", length or str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _ask(self, request: Request) -> Answer:
+        """Pass the request on. Return status, reason, headers and body of the answer."""
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        length = {"Content-Length": str(len(request.body))}
+        self._upstream.request(request.method, request.path, request.body or None, headers | length)
+        with self._upstream.getresponse() as answer:
+            return answer.status, answer.reason, answer.getheaders(), answer.read()
+
+    def _lose(self, sent: bytes) -> None:
+        """Delete the message that was just sent."""
+        if found := _SENT.search(sent):
+            address = f"{self.path.partition('?')[0]}/{found[1].decode()}?popreceipt={quote(found[2])}"
+            kept = ("Authorization", "x-ms-version")
+            headers = {name: self.headers[name] for name in kept if name in self.headers}
+            self._upstream.request("DELETE", address, headers=headers)
+            self._upstream.getresponse().read()
+
+    def _kill(self) -> None:
+        """Kill the host, whose request this is."""
+        self.server.chances.kill()
+        raise ConnectionResetError
 
     def _fail(self, fault: str) -> None:
         if fault.startswith("reset"):
@@ -157,7 +260,7 @@ def serve(url: str, running: Stack, chances: Chances) -> Iterator[str]:
     certificate = running.azurite.ca.parent / "server.pem"
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.upstream = (parts.hostname or "", parts.port or 0)
-        server.chances = chances
+        server.chances, server.writing = chances, threading.Lock()
         server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.context.load_cert_chain(certificate)
         server.trust = ssl.create_default_context(cafile=running.azurite.ca)

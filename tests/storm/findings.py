@@ -5,7 +5,7 @@ Reads the container as a consumer does, and none of the product's code.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,9 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
+from tests.storm import erased
 from tests.storm.ended_meetings import Call
+from tests.storm.erased import Person
 
 READERS = 4
 NEXT = "nextattempt"  # in the metadata of an outcome
@@ -94,8 +96,10 @@ def wanted(calls: Iterable[Call]) -> dict[str, Call]:
     return {call.report_id: call for call in calls if call.expected == "stored"}
 
 
-def compare(container: ContainerClient, calls: list[Call], truth: Mapping[str, Any]) -> Findings:
-    """What became of `calls`; `truth` holds every complete report by id."""
+def compare(
+    container: ContainerClient, calls: list[Call], truth: Mapping[str, Any], gone: Collection[Person] = ()
+) -> Findings:
+    """What became of `calls`; `truth` holds every complete report by id, `gone` are the persons who were erased."""
     filed, stored, expected = outcomes(container), reports(container), wanted(calls)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     unexpected = []
@@ -109,7 +113,7 @@ def compare(container: ContainerClient, calls: list[Call], truth: Mapping[str, A
         stored=len(stored.keys() & expected.keys()),
         missing=[f"{call.kind}: report {each}" for each, call in expected.items() if each not in stored],
         doubled=[f"{each}: {' and '.join(names)}" for each, names in everything.items() if len(names) > 1],
-        wrong=[f"{name} is not what Graph has" for name in _wrong(container, stored, expected, truth)],
+        wrong=[f"{name} is not what Graph has" for name in _wrong(container, stored, expected, truth, gone)],
         outcomes={kind: dict(seen) for kind, seen in counts.items()},
         unexpected=unexpected,
     )
@@ -128,7 +132,8 @@ def manifest_problems(container: ContainerClient, window: timedelta) -> tuple[in
         paths[_day(names[0])].add(names[0])
     now = datetime.now(UTC)
     past = sorted(day for day in counts if day < now.date())
-    problems = []
+    today = json.loads(_text(container, f"manifests/date={now.date()}/manifest.json") or "{}")
+    problems = [f"manifests/date={now.date()} is complete before its end"] if today.get("complete") else []
     for day in past:
         folder = f"manifests/date={day.isoformat()}"
         manifest = json.loads(_text(container, f"{folder}/manifest.json") or "{}")
@@ -148,17 +153,44 @@ def manifest_problems(container: ContainerClient, window: timedelta) -> tuple[in
     return len(past), problems
 
 
+def today() -> date:
+    """The day that it is, in UTC."""
+    return datetime.now(UTC).date()
+
+
+def unsealed(container: ContainerClient, window: timedelta) -> list[date]:
+    """The days that could be complete, and are not."""
+    found = {_day(name) for name in container.list_blob_names(name_starts_with="outcomes/")}
+    due = datetime.now(UTC) - window - SEALING - timedelta(days=1)
+    days = [day for day in found if datetime(day.year, day.month, day.day, tzinfo=UTC) <= due]
+    manifests = {day: _text(container, f"manifests/date={day}/manifest.json") for day in days}
+    return [day for day, text in manifests.items() if not json.loads(text or "{}").get("complete")]
+
+
 def _wrong(
-    container: ContainerClient, stored: Reports, expected: Mapping[str, Call], truth: Mapping[str, Any]
+    container: ContainerClient,
+    stored: Reports,
+    expected: Mapping[str, Call],
+    truth: Mapping[str, Any],
+    gone: Collection[Person],
 ) -> list[str]:
     def differs(name: str) -> bool:
         body = json.loads(container.download_blob(name).readall())
         report_id = _id(name)
-        return report_id not in expected or _plain(body) != _plain(truth[report_id])
+        if report_id not in expected or _is_of_another_day(name, body):
+            return True
+        true = truth[report_id]
+        return _plain(erased.comparable(body, true, gone)) != _plain(erased.without(true, gone))
 
     names = [name for many in stored.values() for name in many]
     with ThreadPoolExecutor(READERS) as readers:
         return [name for name, wrong in zip(names, readers.map(differs, names), strict=True) if wrong]
+
+
+def _is_of_another_day(name: str, report: Mapping[str, Any]) -> bool:
+    """Whether a report lies in another day than that of its meeting's end."""
+    end = report.get("meetingEndDateTime")
+    return end is not None and datetime.fromisoformat(end).astimezone(UTC).date() != _day(name)
 
 
 def _plain(report: Mapping[str, Any]) -> dict[str, Any]:

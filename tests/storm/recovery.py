@@ -10,8 +10,9 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,7 +30,8 @@ from shared.settings import EVENT_HUBS, WEBHOOK
 from shared.storage.clients import SIGNALS_QUEUE, UPKEEP_QUEUE
 from tests.storm import findings
 from tests.storm.announcements import Announcer
-from tests.storm.ended_meetings import end_meetings
+from tests.storm.ended_meetings import KINDS, Call, Kind, end_meetings
+from tests.storm.erased import Person
 from tests.storm.findings import Outcomes
 from tests.storm.recovery_result import Result, operations, shown
 
@@ -40,13 +42,13 @@ SETTINGS = {
     "RETRY_WINDOW": str(int(WINDOW.total_seconds())),
     "CONFIRM_AFTER": "15",
     "LOCAL_LEASE_SECONDS": "4",
+    "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:08",
     "MAINTAIN_SCHEDULE": NEVER,
     "SWEEP_SCHEDULE": NEVER,
 }
 UNANNOUNCED = 0.2
-SECONDS_PER_MEETING = 0.05  # over which the announcements are spread
 SECONDS_WITHOUT_PROGRESS = 300.0
-SECONDS_INVISIBLE = 35.0  # a message that failed, and a little more
+SECONDS_INVISIBLE = 12.0  # a message that failed, and a little more
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_SHARE = 3
 LONGEST_REST = 15.0
@@ -55,9 +57,14 @@ TIMER_RUNS = 5
 QUEUES = SIGNALS_QUEUE, UPKEEP_QUEUE
 LOOKS = "sweep/recent.json", "sweep/full.json"
 
+type Happening = Callable[[], None]
+
 
 class Recovery:
     """One run on a stack of its own, whose simulated Graph is empty."""
+
+    seconds_per_meeting = 0.05  # over which the announcements are spread
+    kinds: Sequence[Kind] = KINDS
 
     def __init__(
         self,
@@ -67,10 +74,9 @@ class Recovery:
         *,
         unannounced: float = UNANNOUNCED,
         window: timedelta = WINDOW,
-        before_end: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare a run; `before_end` is called after the first sweep."""
-        self._unannounced, self._window, self._before_end = unannounced, window, before_end
+        """Prepare a run."""
+        self._unannounced, self._window = unannounced, window
         self._running = running
         self._control = Control(running.graph)
         self._container = running.blob_service().get_container_client(running.container)
@@ -80,7 +86,10 @@ class Recovery:
         self._seed = seed
         self._kills = kills
         self._killed = 0
-        self._due: list[float] = []
+        self._announcer = Announcer(running)
+        self._calls: list[Call] = []
+        self._due: list[tuple[float, Happening]] = []
+        self._restarting = threading.RLock()  # a host that is being started with other settings is not killed
         self._began = time.monotonic()
 
     def run(self, meetings: int) -> Result:
@@ -88,29 +97,20 @@ class Recovery:
 
         Raises TimeoutError, requests or azure.core errors when the stack itself does not answer.
         """
-        calls = end_meetings(self._control, meetings, self._unannounced, self._seed)
+        self._calls = end_meetings(self._control, meetings, self._unannounced, self._seed, self.kinds)
         # Moments of progress rather than of time, one in each stretch, so that they fall into the work on any machine.
         stretch = meetings / max(1, self._kills)
-        self._due = [(number + self._source.random()) * stretch for number in range(self._kills)]
-        announcer = Announcer(self._running)
-        announced = [call for call in calls if call.announced]
-        with ThreadPoolExecutor(1) as apart:
-            posts = apart.submit(
-                announcer.announce,
-                [call.call_id for call in announced],
-                meetings * SECONDS_PER_MEETING,
-                self._source,
-            )
-            self._until("announcing", lambda _: posts.done())
-            posts.result()
-        self._settled("announced", [call.signal_id for call in announced])
-        missing = findings.wanted(calls).keys() - findings.reports(self._container).keys()
+        self._due = [
+            ((number + self._source.random()) * stretch, self._kill) for number in range(self._kills)
+        ]
+        self._due += [(share * meetings, happening) for share, happening in self._happenings()]
+        self._due.sort(key=lambda each: each[0])
+        self._announce([call for call in self._calls if call.announced], meetings * self.seconds_per_meeting)
+        missing = findings.wanted(self._calls).keys() - findings.reports(self._container).keys()
         self.sweep("first sweep")
-        self._settled("swept", [call.signal_id for call in calls])
-        if self._before_end:
-            self._before_end()
-            self._settled("looked at again", [call.signal_id for call in calls])
-        found = findings.compare(self._container, calls, self._control.true_reports())
+        self._settled("swept", self._signals)
+        self._before_end()
+        found = findings.compare(self._container, self._calls, self._control.true_reports(), self._erased)
         total = operations(self._control.calls())
         self._control.clear_calls()
         self.sweep("second sweep")
@@ -118,9 +118,9 @@ class Recovery:
         past_days, manifest_problems = findings.manifest_problems(self._container, self._window)
         return Result(
             seconds=time.monotonic() - self._began,
-            meetings=meetings,
-            unannounced=meetings - len(announced),
-            posts_repeated=announcer.repeated,
+            meetings=len(self._calls),
+            unannounced=sum(not call.announced for call in self._calls),
+            posts_repeated=self._announcer.repeated,
             kills=self._killed,
             missing_before_sweep=len(missing),
             found=found,
@@ -131,22 +131,57 @@ class Recovery:
             poison=sum(self._waiting(f"{queue}-poison") for queue in QUEUES),
         )
 
+    @property
+    def by_hub(self) -> int:
+        """How many events went through the hub."""
+        return self._announcer.by_hub
+
+    def _happenings(self) -> Iterable[tuple[float, Happening]]:
+        """What else happens, each at a share of the progress."""
+        return ()
+
+    def _before_end(self) -> None:
+        """What comes after the first sweep."""
+
+    @property
+    def _erased(self) -> Collection[Person]:
+        """The persons who were erased."""
+        return ()
+
+    @property
+    def _signals(self) -> list[str]:
+        return [call.signal_id for call in self._calls]
+
+    def _announce(self, calls: Sequence[Call], seconds: float) -> None:
+        """Announce these calls, and wait until those are settled of which the app was told."""
+        with ThreadPoolExecutor(1) as apart:
+            posts = apart.submit(
+                self._announcer.announce, [call.call_id for call in calls], seconds, self._source
+            )
+            self._until("announcing", lambda _: posts.done())
+            posts.result()
+        told = self._announcer.told
+        self._settled("announced", [call.signal_id for call in calls if call.call_id in told])
+
     def pass_days(self) -> int:
         """As if the days had passed until each outcome is looked at again. How many are."""
         filed = findings.outcomes(self._container).values()
         return findings.make_due(self._container, self._state, [each for found in filed for each in found])
 
     def _settled(self, stage: str, signals: Iterable[str], quiet: float = 0.0) -> None:
-        """Wait until nothing is under way for these signals, nor in the queues for so many seconds."""
+        """Wait until nothing is under way for these signals, nor in the queues for so many seconds.
+
+        Signals whose message the queue has lost are left to the sweep of two hours later.
+        """
         wanted, busy = set(signals), time.monotonic()
 
         def over(outcomes: Outcomes) -> bool:
             nonlocal busy
-            closed = {each for each, filed in outcomes.items() if not all(one.is_open for one in filed)}
-            if not wanted <= closed or any(self._waiting(queue) for queue in QUEUES):
+            if any(self._waiting(queue) for queue in QUEUES) or self._announcer.unread:
                 busy = time.monotonic()
                 return False
-            return time.monotonic() - busy >= quiet
+            closed = {each for each, filed in outcomes.items() if not all(one.is_open for one in filed)}
+            return time.monotonic() - busy >= (quiet if wanted <= closed else max(quiet, SECONDS_INVISIBLE))
 
         self._until(stage, over)
 
@@ -190,8 +225,8 @@ class Recovery:
         while True:
             looked = time.monotonic()
             outcomes = findings.outcomes(self._container)
-            while self._due and len(outcomes) >= self._due[0]:
-                self._kill()
+            while self._due and len(outcomes) >= self._due[0][0]:
+                self._due.pop(0)[1]()
             seen = {each for filed in outcomes.values() for each in filed}
             moved = (seen, *(self._look(name) for name in LOOKS))
             now = time.monotonic()
@@ -212,10 +247,10 @@ class Recovery:
             time.sleep(min(max(SECONDS_BETWEEN_LOOKS, rest), LONGEST_REST))
 
     def _kill(self) -> None:
-        self._due.pop(0)
-        self._running.kill_functions()
-        self._running.await_functions()
-        self._killed += 1
+        with self._restarting:
+            self._running.kill_functions()
+            self._running.await_functions()
+            self._killed += 1
 
     def _waiting(self, queue: str) -> int:
         """The messages in a queue that keep it from being done.
@@ -225,7 +260,13 @@ class Recovery:
         client = self._queues.get_queue_client(queue)
         if queue == UPKEEP_QUEUE:
             return len(client.peek_messages(1))
-        return client.get_queue_properties().approximate_message_count or 0
+        far = self._far if queue == SIGNALS_QUEUE else 0
+        return (client.get_queue_properties().approximate_message_count or 0) - far
+
+    @property
+    def _far(self) -> int:
+        """How many messages of signals are hidden for longer than the run."""
+        return 0
 
     def _tell(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:5.0f} s  {text}", file=sys.stderr)

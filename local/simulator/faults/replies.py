@@ -1,4 +1,4 @@
-"""Faults in replies: endless next links; packed, padded and dripping bodies."""
+"""Faults in replies: endless next links, lists in part; packed, padded and dripping bodies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import itertools
 import json
 import zlib
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode
 
 from local.simulator.faults.responses import Fault
@@ -18,12 +19,22 @@ _NUMBERS = itertools.count(1)
 
 
 def relink(fault: Fault | None, reply: GraphReply, address: str, query: str) -> GraphReply:
-    """Replace the next link of a reply if a fault asks for it."""
-    if fault is None or fault.action not in ("cycle", "endless", "otherLink") or reply.status != 200:
+    """Replace the next link of a reply, or leave out entries, if a fault asks for it."""
+    if (
+        fault is None
+        or fault.action not in ("cycle", "endless", "otherLink", "part")
+        or reply.status != HTTPStatus.OK
+    ):
         return reply
     page = json.loads(reply.body)
     name = next((each for each in page if each.endswith(NEXT)), NEXT)
-    if fault.action == "otherLink":
+    if fault.action == "part":
+        page.pop(name, None)
+        lists = {each: value for each, value in page.items() if isinstance(value, list)}
+        listed = "value" if "value" in lists else "attendanceRecords"
+        if listed in lists:
+            page[listed] = lists[listed][: len(lists[listed]) // 2]
+    elif fault.action == "otherLink":
         page["other" + NEXT] = page.pop(name, None) or address
     elif name not in page or fault.action == "endless":
         options = [(key, value) for key, value in parse_qsl(query) if key not in ("$skiptoken", "fresh")]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 HANG_SECONDS = 300.0
 type Action = Literal[
-    "reset", "cut", "garble", "delay", "hang", "headers", "drip", "cycle", "endless", "otherLink"
+    "reset", "cut", "garble", "delay", "hang", "headers", "drip", "cycle", "endless", "otherLink", "part"
 ]
 
 
@@ -24,7 +24,8 @@ class Fault:
     is no longer JSON; delay: `seconds`, then the reply (or `status`); hang: no reply until the client leaves; headers:
     the real reply with `headers` on top, as a Date of another day; drip: the reply (or `status`) a byte at a time,
     `seconds` apart. Of lists: cycle: the last page links to the first; endless: each page links to the first again, by
-    an address that is new; otherLink: the next link has another property's name. With `every` it is done to each so
+    an address that is new; otherLink: the next link has another property's name; part: the last half of the entries is
+    left out, without a next link. With `every` it is done to each so
     many-th of these requests only.
 
     Whatever is answered has `pad` bytes of white space behind it, and is packed by each `encoding` (gzip, deflate) of a
