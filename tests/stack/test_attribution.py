@@ -1,6 +1,7 @@
 """Whose report it is: no meeting's facts on another one's report, none taken away, and reasons where none is found."""
 
 import csv
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,6 +158,14 @@ def test_a_personal_meeting_is_not_supported_and_says_why(front: Front) -> None:
     assert len(front.calls(made.call_id)) == 1
 
 
+def is_in_tables(front: Front, report_id: str) -> bool:
+    """Whether the tables of today are of an index that has the report."""
+    manifest = front.manifest(NOW.date())
+    index = front.container.download_blob(f"manifests/date={NOW.date()}/reports.jsonl").readall()
+    is_current = manifest["tables"]["index"] == hashlib.sha256(index).hexdigest()
+    return is_current and report_id.encode() in index
+
+
 def test_participants_of_every_kind_are_stored_verbatim_with_a_row_each(front: Front, tmp_path: Any) -> None:
     meeting = front.control.add_meeting()
     made = held(front, meeting, NOW)
@@ -186,6 +195,8 @@ def test_participants_of_every_kind_are_stored_verbatim_with_a_row_each(front: F
     front.notify(made.call_id)
     front.outcome(made.call_id, "stored")
     assert json.loads(front.body(made.report_id)) == body
+    front.run("sweep")
+    eventually(lambda: is_in_tables(front, made.report_id), "the tables of the open day")
     day = ("--from", str(NOW.date()), "--to", str(NOW.date()))
     ask = ("export", *day, "--include-incomplete", "--table", "attendees", "--format", "csv")
     told(front, *ask, "--output", str(tmp_path))

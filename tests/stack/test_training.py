@@ -54,7 +54,7 @@ def series(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Series:
     known = {
         record["emailAddress"]: record["identity"]["displayName"]
         for record in records
-        if record["emailAddress"]
+        if record["emailAddress"] and "displayName" in record["identity"]
     }
     roster = tmp_path_factory.mktemp("roster") / "team.csv"
     lines = [f"{name};{address.upper()};Sales" for address, name in list(known.items())[:4]]
