@@ -1,4 +1,6 @@
-"""The Delta logs: a month of a tenant with 1,000 meetings a day, and a commit to 400 days of a million.
+"""Cost of Delta logs.
+
+A month of a tenant with 1,000 meetings a day, and a commit to 400 days of a million.
 
     python -m benchmarks.delta [--page FOLDER]
 
@@ -81,7 +83,10 @@ class Storage:
 
 
 def measure(function: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds, and MiB by which the process grows for a while; what it needed before does not count on Linux."""
+    """Measure seconds, and MiB by which the process grows for a while.
+
+    What it needed before does not count on Linux.
+    """
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         return tables.measure(function)

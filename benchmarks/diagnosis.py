@@ -1,7 +1,7 @@
-"""How soon people read what is wrong: faults tried on the local stack, and a meeting of each outcome explained.
+"""How soon people read what is wrong.
 
-Each command runs as a process of its own, as at a prompt; a time is from its start, or from the event, to the line with
-the right sentence.
+Faults are tried on the local stack, and a meeting of each outcome is explained. Each command runs as a process of
+its own, as at a prompt; a time is from its start, or from the event, to the line with the right sentence.
 """
 
 import argparse
@@ -50,9 +50,10 @@ is a stand-in that says what the Azure CLI says.
 
 @dataclass(frozen=True)
 class Heard:
-    """A command, the line with the right sentence, seconds until it and until the end, and the exit code.
+    """A command, and when it said the right sentence.
 
-    `start` are the seconds that the program took before, for nothing but its version.
+    The line, seconds until it and until the end, and the exit code. `start` are the seconds that the program took
+    before, for nothing but its version.
     """
 
     arguments: tuple[str, ...]
@@ -63,7 +64,10 @@ class Heard:
     code: int
 
     def row(self, fault: str, since: float = 0.0) -> tuple[str, ...]:
-        """The row of the table; `since` are seconds that had passed before the command began."""
+        """Return the row of the table.
+
+        `since` are seconds that had passed before the command began.
+        """
         name = f"`attendance {' '.join(self.arguments)}`"
         return (
             fault,
@@ -99,7 +103,10 @@ def hear(front: Front, arguments: Sequence[str], sentence: str, **more: str) -> 
 
 
 def hear_until(front: Front, arguments: Sequence[str], sentence: str) -> tuple[Heard, float]:
-    """Run a command again and again until it says this; also the seconds before the last one began."""
+    """Run a command again and again until it says this.
+
+    Return also the seconds before the last one began.
+    """
     began = time.monotonic()
     while True:
         since = time.monotonic() - began
@@ -303,7 +310,10 @@ def _restarted(front: Front, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def follow(front: Front) -> tuple[list[str], float]:
-    """Follow a meeting live, from unknown to its report; the lines, and the seconds from its report to the last one."""
+    """Follow a meeting live, from unknown to its report.
+
+    Return the lines, and the seconds from its report to the last one.
+    """
     meeting = front.control.add_meeting()
     made = front.control.add_session(NewSession(meeting.meeting_id, report_delay=3_600, announce=False))
     with subprocess.Popen(

@@ -1,4 +1,6 @@
-"""The tables of a large day: time and memory of writing them, and seconds of one question by engine.
+"""Tables of a large day.
+
+Time and memory of writing them, and seconds of one question by engine.
 
     python -m benchmarks.tables [REPORTS]
 

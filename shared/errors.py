@@ -73,7 +73,10 @@ class NotAsIndexed(AttendanceError):
 
 
 class DeltaRefused(AttendanceError):
-    """The Delta log of a table was changed by somebody else in a way that this version does not know."""
+    """A Delta log was changed by somebody else.
+
+    In a way that this version does not know.
+    """
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"The Delta log cannot be continued: {problem}.")

@@ -43,7 +43,10 @@ GROUPS, ALWAYS_READY, TIMERS = 3, 1, 1
 
 @dataclass(frozen=True)
 class Deployment:
-    """Parameters of main.bicep; `graph_rate`: requests a second of all instances of all groups."""
+    """Parameters of main.bicep.
+
+    `graph_rate`: requests a second of all instances of all groups.
+    """
 
     instances: int = 40
     graph_rate: float = 75.0

@@ -50,9 +50,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Trouble:
-    """When Graph is down, when it grants only a share of its limits, and when somebody invents calls.
+    """When Graph is down or scarce, and when calls are invented.
 
-    The inventor knows the client state and a subscription of the app, and posts `invented` calls a second.
+    It then grants only a share of its limits. The inventor knows the client state and a subscription of the app,
+    and posts `invented` calls a second.
     """
 
     down: tuple[float, float] | None = None

@@ -167,7 +167,10 @@ def _print_separated(rows: Sequence[dict[str, Any]], form: OutputFormat) -> None
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Print rows as a table for people, or line by line in a terminal that is too narrow for it."""
+    """Print rows as a table for people.
+
+    Line by line in a terminal that is too narrow for it.
+    """
     names = columns or list(rows[0])
     cells = [[_table_cell(row.get(name)) for name in names] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

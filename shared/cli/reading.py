@@ -95,10 +95,11 @@ def index_fields(report: ReportSummary) -> dict[str, Any]:
 def organizer_names(
     container: ContainerClient, reports: Iterable[tuple[str | None, str, int]]
 ) -> dict[str, str]:
-    """Return the names of organizers, by their ids in lower case, from the attendance in their reports.
+    """Return the names of organizers, by their ids in lower case.
 
-    Of each report given: organizer, blob and size. A few of the smallest of each organizer are read. One who did not
-    attend, or was erased, has no name; nor have those after the first MOST_NAMED.
+    From the attendance in their reports. Of each report given: organizer, blob and size. A few of the smallest of
+    each organizer are read. One who did not attend, or was erased, has no name; nor have those after the first
+    MOST_NAMED.
     """
     by_organizer: dict[str, list[tuple[int, str]]] = {}
     for organizer, name, size in reports:

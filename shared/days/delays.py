@@ -1,8 +1,9 @@
-"""Delays of a day's reports: from the end of a call to its signal and to its stored report.
+"""Delays of a day's reports.
 
-Each signal counts once, at the first time that a report was stored for it: a later reading, or a redrive of a stored
-one, changes nothing. Calls that the sweep found, and signals that settled only after a redrive, count with the time
-that they really took. Signals without a report have no delay.
+From the end of a call to its signal and to its stored report. Each signal counts once, at the first time that a
+report was stored for it: a later reading, or a redrive of a stored one, changes nothing. Calls that the sweep
+found, and signals that settled only after a redrive, count with the time that they really took. Signals without a
+report have no delay.
 """
 
 from __future__ import annotations
@@ -42,14 +43,20 @@ class Delays:
 
 
 class DelayCounts:
-    """Counts of rounded delays, in a memory that does not grow with the number of signals."""
+    """Counts of rounded delays.
+
+    Their memory does not grow with the number of signals.
+    """
 
     def __init__(self) -> None:
         self._signals = 0
         self._counts: tuple[Counter[int], ...] = (Counter(), Counter(), Counter())
 
     def add(self, outcome: OutcomeSummary) -> None:
-        """Count the delays of an outcome, if it has a report and all of its times are known."""
+        """Count the delays of an outcome.
+
+        If it has a report and all of its times are known.
+        """
         end, seen, stored = outcome.end, outcome.first_seen, outcome.stored
         if end is None or seen is None or stored is None:
             return

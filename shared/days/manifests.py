@@ -71,7 +71,10 @@ class RevisionReason(StrEnum):
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file of a table: its blob, rows, bytes, the SHA-256 of its bytes, and the version of its columns."""
+    """File of a table.
+
+    Its blob, rows, bytes, the SHA-256 of its bytes, and the version of its columns.
+    """
 
     path: str
     rows: int
@@ -82,11 +85,12 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Tables:
-    """The files of each of a day's tables, in the order of the index with the SHA-256 `index`.
+    """Files of a day's tables, by table.
 
-    `version` counts the sets of files that the manifest named, also the empty one after an erasure. `revision` is the
-    day's whose tables these are, or 0 if the day was open when they were named. `delta_version` is, of each table, a
-    version of its Delta log that has these files of the day; tables whose log does not have them yet are left out.
+    In the order of the index with the SHA-256 `index`. `version` counts the sets of files that the manifest named,
+    also the empty one after an erasure. `revision` is the day's whose tables these are, or 0 if the day was open
+    when they were named. `delta_version` is, of each table, a version of its Delta log that has these files of the
+    day; tables whose log does not have them yet are left out.
     """
 
     version: int = 0
@@ -202,10 +206,11 @@ class Manifests:
         return retry_conflicts(lambda: self._refresh(day, final=final), f"the manifest of {day}")
 
     def name_tables(self, before: Manifest, files: Mapping[str, tuple[TableFile, ...]]) -> Manifest | None:
-        """Name the tables of a manifest's index in it. Return the manifest that names them.
+        """Name the tables of a manifest's index in it.
 
-        None if the day has another index by now, or names other tables than `before`: files of those are used again,
-        and nobody deletes a file that is named. Raises Contention after too many lost races.
+        Return the manifest that names them. None if the day has another index by now, or names other tables than
+        `before`: files of those are used again, and nobody deletes a file that is named. Raises Contention after
+        too many lost races.
         """
         subject = f"the manifest of {before.day}"
         named: Manifest | Literal[False] = retry_conflicts(lambda: self._name_tables(before, files), subject)
@@ -314,9 +319,9 @@ class Manifests:
         return bool(put_blob(self._container, name, body, etag=etag, metadata=manifest_metadata(manifest)))
 
     def _announce_erasure(self, day: date, before: Manifest | None) -> None:
-        """Add a line to the feed of days from which somebody was erased, before the day changes.
+        """Add a line to the feed of days from which somebody was erased.
 
-        It names nobody. A line that is there is not added again.
+        Before the day changes. It names nobody. A line that is there is not added again.
         """
         revision, version = (before.revision, before.tables.version) if before else (0, 0)
         line = {"date": day.isoformat(), "revision": revision + 1, "version": version + 1}
@@ -486,7 +491,10 @@ def _counted(
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a blob that comes in chunks, because it may be larger than memory."""
+    """Yield the lines of a blob that comes in chunks.
+
+    It may be larger than memory.
+    """
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -520,10 +528,11 @@ def index_name(day: date) -> str:
 
 
 def index_lines(reports: Iterable[ReportSummary]) -> Iterator[bytes]:
-    """Yield the line of each report of a day, with the number of its session among those of the same meeting.
+    """Yield the line of each report of a day.
 
-    The lines are ordered by when the report was first stored, and those of one instant as they are listed. So a new
-    report adds a line at the end. In memory are 110 bytes for each report.
+    With the number of its session among those of the same meeting. The lines are ordered by when the report was
+    first stored, and those of one instant as they are listed. So a new report adds a line at the end. In memory are
+    110 bytes for each report.
     """
     order, sessions = list[int](), list[int]()
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as draft:

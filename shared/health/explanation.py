@@ -153,7 +153,10 @@ def explain_meeting(found: FoundMeeting, settings: Settings, now: datetime) -> E
 
 
 def describe_facts(each: Explanation, organizer: str | None = None) -> list[tuple[str, str]]:
-    """Return the known facts of a meeting, each with its label. `organizer` is the organizer's name."""
+    """Return the known facts of a meeting, each with its label.
+
+    `organizer` is the organizer's name.
+    """
     content = explanation_json(each)
     organizer_id = content["organizerId"]
     start, end = times.plausible(content["start"]), times.plausible(content["end"])

@@ -53,7 +53,10 @@ class FoundMeeting:
 
     @property
     def subject(self) -> str | None:
-        """The meeting's subject, from its report or else from its record, if either has it."""
+        """Return the meeting's subject.
+
+        From its report or else from its record, if either has it.
+        """
         of_report = subject_of_report(self.report) if self.report else None
         details = self.record.meeting.details if self.record else None
         return of_report or (details.subject if details else None)
@@ -237,7 +240,10 @@ def subject_of_report(report: ReportSummary) -> str | None:
 
 
 def has_subject(subject: str | None, text: str) -> bool:
-    """Whether a subject has this text in it, whatever the case, the white space and the form of its letters."""
+    """Whether a subject contains this text.
+
+    Whatever the case, the white space and the form of its letters.
+    """
     wanted = fold(text, " ")
     return bool(wanted) and wanted in fold(subject or "", " ")
 

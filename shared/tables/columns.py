@@ -1,7 +1,8 @@
-"""Columns of the tables: one type each, always there, null if Graph gives no value.
+"""Columns of the tables.
 
-A file has no column `date`: it is in the folder's name, where every engine looks for it. A change of columns raises
-SCHEMA_VERSION. Documented in docs/consumers.md.
+Each has one type and is always there, null if Graph gives no value. A file has no column `date`: it is in the
+folder's name, where every engine looks for it. A change of columns raises SCHEMA_VERSION. Documented in
+docs/consumers.md.
 """
 
 from __future__ import annotations

@@ -69,7 +69,10 @@ type _Indexed = tuple[dict[str, Any], dict[str, Any], InviteeList | None]
 
 @dataclass(frozen=True)
 class Cut:
-    """A part of an index: where its lines are, and the SHA-256 of them and of the version of the columns."""
+    """Part of an index.
+
+    Where its lines are, and the SHA-256 of them and of the version of the columns.
+    """
 
     offset: int
     length: int
@@ -93,7 +96,10 @@ class DayTables:
         self._are_created = False
 
     def plan_parts(self, manifest: Manifest) -> list[WriteDaily]:
-        """Return the parts that must be written before the tables of this manifest can be named."""
+        """Return the parts that must be written.
+
+        The tables of this manifest can be named after that.
+        """
         cuts = self._cuts(manifest)
         found = _find_parts(self._files(manifest.day), manifest) if cuts else {}
         missing = [number for number, cut in enumerate(cuts) if cut.source not in found]
@@ -146,10 +152,11 @@ class DayTables:
         return self._manifests.name_tables(manifest, named)
 
     def commit(self, manifest: Manifest) -> None:
-        """Have the Delta logs name the files of a manifest; then have the manifest say which version of them does.
+        """Have the Delta logs name the files of a manifest.
 
-        Does nothing if they have those of a later manifest. The manifest of an open day knows which logs have them; for
-        a complete one the logs are read, except those of tables that never had a file of the day.
+        Then have the manifest say which version of them does. Does nothing if they have those of a later manifest.
+        The manifest of an open day knows which logs have them; for a complete one the logs are read, except those
+        of tables that never had a file of the day.
         """
         tables = manifest.tables
         known = {
@@ -164,10 +171,11 @@ class DayTables:
                 log.retire()
 
     def clean(self, day: date, version: int | None = None, *, at_once: bool = False) -> bool:
-        """Delete the files that no manifest has named for a day, when no Delta log names them.
+        """Delete the files that no manifest has named for a day.
 
-        Also lists of invitees that no report names. Return whether none is left, or the tables are not of this
-        `version` any more. With `at_once`, delete all that were written for an earlier version.
+        When no Delta log names them. Also lists of invitees that no report names. Return whether none is left, or
+        the tables are not of this `version` any more. With `at_once`, delete all that were written for an earlier
+        version.
         """
         manifest = self._manifests.read(day)
         if manifest is None or version not in (None, manifest.tables.version):
@@ -353,7 +361,10 @@ class DayTables:
 
 
 class _Draft:
-    """Rows of a file that is not written yet, as lines of JSON, on disk if they are many."""
+    """Rows of a file that is not written yet.
+
+    As lines of JSON, on disk if they are many.
+    """
 
     def __init__(self, table: Table) -> None:
         self._lines: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - closed below
@@ -417,16 +428,20 @@ def _weight(line: Mapping[str, Any]) -> int:
 
 
 def _ends_part(line: Mapping[str, Any]) -> bool:
-    """Whether a part ends with this report, as chance has it, which is a hash of the path."""
+    """Whether a part ends with this report.
+
+    A hash of its path decides, so every instance cuts in the same places.
+    """
     chance = max(1 / USUAL_REPORTS, _weight(line) / USUAL_BYTES)
     return bool(zlib.crc32(line["path"].encode()) < chance * (1 << 32))
 
 
 def _find_parts(files: _Files, manifest: Manifest) -> dict[str, dict[str, str]]:
-    """Find the parts that can be named: the names of their files by table, and other metadata, by source.
+    """Find the parts that can be named.
 
-    The file of meetings is written last, and its metadata name the others. A part that is not named must be young, and
-    written since the tables before were named or dropped, so that nobody deletes it.
+    The names of their files by table, and other metadata, by source. The file of meetings is written last, and its
+    metadata name the others. A part that is not named must be young, and written since the tables before were named
+    or dropped, so that nobody deletes it.
     """
     named, oldest, version = manifest.tables.paths, times.now() - YOUNG, str(manifest.tables.version)
     found: dict[str, dict[str, str]] = {}
@@ -456,7 +471,10 @@ def _data_file(file: TableFile, blob: BlobProperties | None) -> DataFile:
 
 @contextmanager
 def _refusals(table: Table) -> Iterator[None]:
-    """Log that a Delta log cannot be continued: reports, manifests and files do not depend on it."""
+    """Log that a Delta log cannot be continued.
+
+    Reports, manifests and files do not depend on it.
+    """
     try:
         yield
     except DeltaRefused as refused:

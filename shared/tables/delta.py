@@ -1,7 +1,8 @@
-"""The Delta log of a table, by which engines open its folder in one line and see whole states only.
+"""Delta log of a table.
 
-A commit is one blob, `tables/<table>/_delta_log/<20 digits>.json`, written only if it is absent. It replaces the files
-of one day by those that the day's manifest names, with their `counter` as the version of a `txn` action:
+By it engines open its folder in one line and see whole states only. A commit is one blob,
+`tables/<table>/_delta_log/<20 digits>.json`, written only if it is absent. It replaces the files of one day by
+those that the day's manifest names, with their `counter` as the version of a `txn` action:
 
     read the log: last checkpoint, entries since ─▶ day's counter is higher? ─▶ yes: nothing to do
            ▲                                             │ same, and same files: nothing to do
@@ -82,9 +83,9 @@ type Action = dict[str, Any]
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a manifest names: its blob, rows, bytes, and bounds of its time columns.
+    """File that a manifest names.
 
-    `written` is None if it is gone.
+    Its blob, rows, bytes, and bounds of its time columns. `written` is None if it is gone.
     """
 
     name: str
@@ -131,7 +132,10 @@ class _State:
 
 
 class DeltaLog:
-    """The log of one table. Raises azure.core errors, and DeltaRefused for a log that somebody else changed."""
+    """Delta log of one table.
+
+    Raises azure.core errors, and DeltaRefused for a log that somebody else changed.
+    """
 
     def __init__(self, container: ContainerClient, table: Table, retention_days: int = 0) -> None:
         self._container, self._table, self._retention_days = container, table, retention_days
@@ -174,7 +178,10 @@ class DeltaLog:
             self._commit("", lambda state: [])
 
     def _commit(self, day: str, actions: Callable[[_State], list[Action] | None]) -> int | None:
-        """Commit the actions that follow from the newest version, and remove the days that are to be retired."""
+        """Commit the actions that follow from the newest version.
+
+        And remove the days that are to be retired.
+        """
         retired = str(times.now().date() - self._retention) if self._retention_days else ""
         state = self._read(lambda other: other == day or other <= retired)
         for _ in range(MAX_RACES):
@@ -295,7 +302,10 @@ class DeltaLog:
         logs.info("delta.checkpoint", table=self._table, version=state.version, files=adds, bytes=size)
 
     def _state_lines(self, state: _State, latest: Mapping[str, Action]) -> Iterator[bytes]:
-        """Yield the actions of a checkpoint: those of the last one that still hold, and those since."""
+        """Yield the actions of a checkpoint.
+
+        Those of the last one that still hold, and those since.
+        """
         yield _line(_PROTOCOL)
         yield _line({"metaData": state.metadata})
         for app_id, version in state.counters.items():
@@ -311,7 +321,10 @@ class DeltaLog:
                 yield _line({kind: {**file, "dataChange": False} for kind, file in action.items()})
 
     def _clean(self) -> None:
-        """Delete entries older than LOG_KEPT that a checkpoint as old makes superfluous, the oldest first."""
+        """Delete entries older than LOG_KEPT, the oldest first.
+
+        Those that a checkpoint as old makes superfluous.
+        """
         blobs, cutoff = self._blobs(), times.now() - LOG_KEPT
         old = [each for each in blobs if each[1].last_modified <= cutoff]
         last = max((version for version, blob in old if blob.name.endswith(_ENTRY)), default=-1)

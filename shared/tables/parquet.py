@@ -21,7 +21,10 @@ BATCH = 8_192
 
 
 def write_parquet(lines: IO[bytes], columns: Columns, file: IO[bytes]) -> None:
-    """Write the rows in `lines`, one JSON object each, with these columns and no others."""
+    """Write the rows in `lines` as Parquet.
+
+    One JSON object each, with these columns and no others.
+    """
     import arro3.io
     from arro3.core import Schema
 

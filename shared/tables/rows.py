@@ -80,7 +80,10 @@ def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id:
 
 
 def engagement_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:
-    """Yield one row per reaction, raised hand and switch of camera or microphone, with person and meeting."""
+    """Yield one row per engagement.
+
+    Reactions, raised hands, switches of camera or microphone; with person and meeting.
+    """
     common = meeting_row(report, line)
     for number, record in enumerate(_objects(report.get(RECORDS))):
         person = _person_columns(number, record, tenant_id)
@@ -232,7 +235,10 @@ def _schedule(line: Mapping[str, Any], start: datetime | None, end: datetime | N
 
 
 def _span(start: str | None, end: str | None) -> Span | None:
-    """Two times of a row; None for a missing one, or for an end that is not after the start."""
+    """Return two times of a row as a span.
+
+    None for a missing one, or for an end that is not after the start.
+    """
     if start is None or end is None:
         return None
     span = datetime.fromisoformat(start), datetime.fromisoformat(end)
@@ -290,7 +296,10 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """A text in valid Unicode: JSON can hold half of a surrogate pair, which is invalid elsewhere."""
+    """Return a text in valid Unicode.
+
+    JSON can hold half of a surrogate pair, which is invalid elsewhere.
+    """
     if not isinstance(value, str):
         return None
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()

@@ -15,6 +15,15 @@ WITHOUT_SENTENCES = [
     *(SHARED / "subscriptions" / f"{name}.py" for name in ("desired", "handshake", "plan", "status")),
     *(SHARED / "cli" / "commands" / f"{name}.py" for name in ("doctor", "explain", "status")),
 ]
+CODE = [
+    *(
+        file
+        for folder in ("shared", "local", "benchmarks")
+        for file in (SHARED.parent / folder).rglob("*.py")
+    ),
+    SHARED.parent / "function_app.py",
+]
+FIRST_LINE = 80  # characters
 SENTENCE = re.compile(r"(?:^|(?<=\. ))[A-Z][^.]*(?:\.[^. ]+)*\.(?= |$)")
 MANY_WORDS = 6
 
@@ -67,3 +76,11 @@ def test_the_search_sees_a_sentence_in_an_f_string(tmp_path: Path) -> None:
         '"""Doc. String."""\nx = f"The {y} is not well. See the log."\nraise E("It is an error.")\n'
     )
     assert list(sentences(module)) == [(2, "The … is not well."), (2, "See the log.")]
+
+
+def test_the_first_line_of_a_docstring_is_short() -> None:
+    nodes = [(file, node) for file in CODE for node in ast.walk(ast.parse(file.read_bytes()))]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [(file, ast.get_docstring(node) or "") for file, node in nodes if isinstance(node, kinds)]
+    first = [(str(file), text.split("\n")[0]) for file, text in found]
+    assert [each for each in first if len(each[1]) > FIRST_LINE] == []

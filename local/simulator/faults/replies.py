@@ -1,4 +1,7 @@
-"""Faults in replies: endless next links, lists in part; packed, padded and dripping bodies."""
+"""Faults in replies.
+
+Endless next links, lists in part; packed, padded and dripping bodies.
+"""
 
 from __future__ import annotations
 

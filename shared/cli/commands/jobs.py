@@ -122,7 +122,10 @@ def redrive(
 def _backfill_some(
     window: Sequence[date], organizer: str | None, meeting: str | None, timeout: int | None, *, dry_run: bool
 ) -> None:
-    """Ask for all reports of the meetings of an organizer, or of one meeting, that were held on these days."""
+    """Ask for the reports of an organizer's meetings, or of one meeting.
+
+    Those that were held on these days.
+    """
     everything = frozenset(Result)
     selected = _first_of_each(_list_outcomes(window, everything, organizer, meeting))
     if not selected or dry_run:
@@ -137,7 +140,10 @@ def _backfill_some(
 
 
 def _first_of_each(outcomes: Sequence[OutcomeSummary]) -> list[OutcomeSummary]:
-    """Leave out stored signals of a meeting of which there is another: each attempt fetches all of its reports."""
+    """Leave out stored signals of a meeting of which there is another.
+
+    Each attempt fetches all of its reports.
+    """
     seen, chosen = set[str](), list[OutcomeSummary]()
     for each in sorted(outcomes, key=lambda each: each.result == Result.STORED):
         if each.result != Result.STORED or each.join_url_key not in seen:
@@ -159,7 +165,10 @@ def _name_signals(
 
 
 def _request(selected: Sequence[OutcomeSummary], jobs: Iterable[Redrive], timeout: int | None) -> None:
-    """Say how many signals there are, send the jobs, and wait for an attempt at each unless `timeout` is None."""
+    """Say how many signals there are, and send the jobs.
+
+    Wait for an attempt at each unless `timeout` is None.
+    """
     ids = [each.signal_id for each in selected]
     counts = ", ".join(f"{result} {count:,}" for result, count in _count(selected).items())
     output.print_message(f"{len(selected):,} signals: {counts}.")
@@ -271,9 +280,9 @@ def _last_attempt(record: Record) -> str | None:
 
 
 def _wait_for_signals(before: Mapping[str, str | None], seconds: float) -> None:
-    """Wait until each signal has had another attempt than that `before`, and show their outcomes.
+    """Wait until each signal has had another attempt.
 
-    Raises AttendanceError.
+    Another than that `before`. Show their outcomes. Raises AttendanceError.
     """
     ledger, results = Ledger(current().state_container), Counter[str]()
     waiting = list(before)

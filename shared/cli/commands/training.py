@@ -168,7 +168,10 @@ def _asked_for(meeting: str | None, series: str | None) -> str:
 
 
 def _choose_format(form: TrainingFormat | None, file: Path | None) -> TrainingFormat:
-    """Return the format of the result: that of the option, of the file's ending, or of --json."""
+    """Return the format of the result.
+
+    That of the option, of the file's ending, or of --json.
+    """
     ending = file.suffix.lower()[1:] if file else ""
     if form is None and file and ending not in (*TrainingFormat,)[1:]:
         raise WrongUsage(f"{file} does not end in one of .csv, .json, .xlsx, .html: see --format.")
@@ -196,7 +199,10 @@ def _read_roster(file: Path) -> roster.Roster:
 
 
 def _write(account: Account, form: TrainingFormat, file: Path | None) -> None:
-    """Write the result in a format, to a file or to stdout; notes that it cannot hold go to stderr."""
+    """Write the result in a format, to a file or to stdout.
+
+    Notes that it cannot hold go to stderr.
+    """
     match form:
         case TrainingFormat.TABLE:
             print_account(account)

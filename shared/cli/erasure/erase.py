@@ -308,7 +308,10 @@ class Erasure:
                     self._session.state.remove(name)
 
     def _scan_tables(self) -> None:
-        """Note the days that have files of tables about the person, but no report any more, as one that has moved."""
+        """Note the days with files of tables about the person and no report.
+
+        As of one that has moved.
+        """
         left: dict[str, date] = {}
         for name in self._container.list_blob_names(name_starts_with="tables/"):
             with contextlib.suppress(ValueError, IndexError):  # a log, or a folder of someone else's

@@ -23,7 +23,10 @@ RESTART = timedelta(hours=1)  # a session that begins this soon after another, p
 
 
 class AttendanceResult(StrEnum):
-    """The result of a person on one date. UNKNOWN: there is a record, but no length to compare it with."""
+    """Result of a person on one date.
+
+    UNKNOWN: there is a record, but no length to compare it with.
+    """
 
     ATTENDED = "attended"
     NOT_ENOUGH = "not enough"
@@ -33,7 +36,10 @@ class AttendanceResult(StrEnum):
 
 @dataclass(frozen=True)
 class Occasion:
-    """The sessions of one date, and the time that counts: disjoint spans in their order."""
+    """Sessions of one date, and the time that counts.
+
+    That are disjoint spans in their order.
+    """
 
     day: date
     sessions: tuple[TrainingSession, ...]
@@ -118,7 +124,10 @@ def _hours(day: date, hours: tuple[time, time], zone: tzinfo) -> Span:
 
 
 def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy: Policy) -> Attended:
-    """Judge one person on one date by the records of that person, each with its report's id."""
+    """Judge one person on one date by the person's records.
+
+    Each comes with its report's id.
+    """
     records = set(presences)
     if not records:
         return Attended(AttendanceResult.ABSENT, share=share_of(ZERO, occasion.length))

@@ -1,6 +1,7 @@
-"""Find a meeting's reports of some dates and read them, with what is to be known about them.
+"""Find and read a meeting's reports of some dates.
 
-Reports are read themselves, not tables: so a training can be looked at once its report is stored.
+With what is to be known about them. Reports are read themselves, not tables: so a training can be looked at once
+its report is stored.
 """
 
 from __future__ import annotations
@@ -52,10 +53,11 @@ class FoundSessions:
 def find_sessions(
     container: ContainerClient, text: str, days: Sequence[date], *, is_series: bool = False
 ) -> FoundSessions:
-    """Find the sessions of a link, a subject, or the id of a report, meeting or series.
+    """Find the sessions of a meeting.
 
-    `is_series`: the text is the id of a series or event, and nothing else. Raises AttendanceError if there are none, or
-    if several meetings match, which are then listed.
+    By a link, a subject, or the id of a report, meeting or series. `is_series`: the text is the id of a series or
+    event, and nothing else. Raises AttendanceError if there are none, or if several meetings match, which are then
+    listed.
     """
     archive, first, last = Archive(container), days[0], days[-1]
     partitions = [first - ONE_DAY, *days, *(last + ONE_DAY * ahead for ahead in range(1, AHEAD + 1))]
@@ -91,7 +93,10 @@ def _is_of_series(report: ReportSummary, text: str) -> bool:
 
 
 def _meeting_key(report: ReportSummary) -> str:
-    """Return what the sessions of an event, or of a meeting and its series, have in common."""
+    """Return what sessions of one meeting have in common.
+
+    Also those of an event or of a series.
+    """
     get = report.metadata.get
     return get("eventid") or get("seriesid") or get("meetingid") or report.id
 
@@ -149,7 +154,10 @@ def _read(container: ContainerClient, reports: Sequence[ReportSummary]) -> tuple
 
 
 def evaluate(found: FoundSessions, policy: Policy, roster: Roster | None) -> Account:
-    """Judge everybody on the dates that were asked for. Raises AttendanceError if there was no session on them."""
+    """Judge everybody on the dates that were asked for.
+
+    Raises AttendanceError if there was no session on them.
+    """
     occasions = attendance.find_occasions(found.sessions, policy)
     if found.report:
         occasions = tuple(

@@ -1,4 +1,7 @@
-"""Spans and lengths of time, and how they are shown: rounded down, so what is not reached is never shown as reached."""
+"""Spans and lengths of time, shown rounded down.
+
+What is not reached is never shown as reached.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ def clip(spans: Iterable[Span], within: Sequence[Span]) -> list[Span]:
 
 
 def minutes(length: timedelta | None) -> float:
-    """Return minutes with one digit, rounded down: what is not reached is never shown as reached."""
+    """Return minutes with one digit, rounded down.
+
+    What is not reached is never shown as reached.
+    """
     return 0.0 if length is None else length // timedelta(seconds=6) / 10
 
 

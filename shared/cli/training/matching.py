@@ -1,6 +1,6 @@
-"""Match attendance records with those who were expected, and judge everybody on each date.
+"""Match attendance records with those who were expected.
 
-People are recognized by registration, object id or address, and never by name.
+And judge everybody on each date. People are recognized by registration, object id or address, and never by name.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class Unrecognized:
 
 @dataclass(frozen=True)
 class Training:
-    """The result. `others` attended and were not expected; `unrecognized` may be anybody.
+    """Result of a training.
 
-    `has_expected` False: nobody was named as expected, so `people` are those who attended.
+    `others` attended and were not expected; `unrecognized` may be anybody. `has_expected` False: nobody was named
+    as expected, so `people` are those who attended.
     """
 
     policy: Policy
@@ -76,9 +77,10 @@ class Training:
 
 
 def find_invited(occasions: Iterable[Occasion]) -> tuple[tuple[Expected, ...], frozenset[date]] | None:
-    """Return who was invited to these dates, and on which of them that is known; None if on none.
+    """Return who was invited to these dates.
 
-    Invitees who share an object id, an address or a registration are one person.
+    And on which of them that is known; None if on none. Invitees who share an object id, an address or a
+    registration are one person.
     """
     people: list[Expected] = []
     owners: dict[str, int] = {}
@@ -233,7 +235,10 @@ class _Matches:
 
 
 def _ids_of_addresses(records: Iterable[Presence]) -> dict[str, str]:
-    """The object id to which an address belongs, where it belongs to one only; both as tokens."""
+    """Return the object id to which each address belongs.
+
+    Where it belongs to one only; both as tokens.
+    """
     found: dict[str, set[str]] = defaultdict(set)
     for each in records:
         if each.object_id and each.address:

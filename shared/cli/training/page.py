@@ -1,6 +1,7 @@
-"""Page of a training for printing and filing: HTML without a script, which loads nothing.
+"""Page of a training for printing and filing.
 
-On paper, the head of a table is on each sheet, no row is cut, and colours are those of light mode.
+HTML without a script, which loads nothing. On paper, the head of a table is on each sheet, no row is cut, and
+colours are those of light mode.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ def _total_table(account: Account, people: Sequence[Participation], label: str) 
 
 
 def _date(account: Account, occasion: Occasion) -> Element:
-    """Return the section of a date: those who were expected, others, and those who were not recognized."""
+    """Return the section of a date.
+
+    Those who were expected, others, and those who were not recognized.
+    """
     training, day = account.training, occasion.day
     section = html.section(
         f"{day:%A}, {day}",

@@ -1,4 +1,7 @@
-"""The user's rules: the least attendance, late, left early, and the time that counts."""
+"""Rules that the user chooses for a training.
+
+The least attendance, late, left early, and the time that counts.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ ANY_TIME = Threshold()
 
 @dataclass(frozen=True)
 class Measure:
-    """The time that counts, as the user chose it; `hours` belong to Basis.HOURS, and are in the policy's zone."""
+    """Time that counts, as the user chose it.
+
+    `hours` belong to Basis.HOURS, and are in the policy's zone.
+    """
 
     basis: Basis
     hours: tuple[time, time] | None = None

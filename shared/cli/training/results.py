@@ -1,4 +1,4 @@
-"""A training's result, and its cells for people: what the terminal and the page have in common.
+"""Cells of a training's result, for terminal and page.
 
 Times are in the policy's time zone.
 """
@@ -33,9 +33,9 @@ class ExpectedFrom(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """A training, what it is about, from where it is known who was expected, and what has to be known about it.
+    """A training, and where it is known who was expected.
 
-    `open_days` are days of its reports that are not final yet.
+    What it is about, and what has to be known about it. `open_days` are days of its reports that are not final yet.
     """
 
     training: Training
@@ -85,7 +85,10 @@ def caveats(account: Account, occasion: Occasion) -> list[Caveat]:
 
 
 def people_of(people: Iterable[Participation], day: date) -> list[tuple[Participation, Attended]]:
-    """Return the people of a date with their results: those first who were absent or attended too little."""
+    """Return the people of a date with their results.
+
+    Those first who were absent or attended too little.
+    """
     found = [(each, attended) for each in people if (attended := each.by_day.get(day))]
     return sorted(found, key=lambda each: (_ORDER.index(each[1].verdict), who(each[0]).casefold()))
 

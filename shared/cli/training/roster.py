@@ -1,7 +1,8 @@
-"""Rosters of a training: CSV as Excel and Microsoft Entra write it, or a line per address.
+"""Rosters of a training.
 
-Columns are recognized by their header. An entry needs an object id or an address, because nobody is recognized by name.
-Two lines that share one of these are one person. Nothing here reads a file.
+CSV as Excel and Microsoft Entra write it, or a line per address. Columns are recognized by their header. An entry
+needs an object id or an address, because nobody is recognized by name. Two lines that share one of these are one
+person. Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class RosterError(AttendanceError):
 
 @dataclass(frozen=True)
 class Roster:
-    """People who should attend, in the order of the file, and sentences about what was done to it."""
+    """People who should attend, in the order of the file.
+
+    And sentences about what was done to it.
+    """
 
     people: tuple[Expected, ...]
     notes: tuple[str, ...] = ()
@@ -147,7 +151,10 @@ def _table(text: str, name: str, problems: list[str]) -> Iterator[_Entry]:
 
 
 def _read_rows(text: str, name: str) -> tuple[str, Iterator[tuple[int, list[str]]]]:
-    """Return the separator, and the rows that are not empty with their line numbers, the header first."""
+    """Return the separator and the rows that are not empty.
+
+    They have their line numbers; the header is first.
+    """
     skipped = 0
     first, _, rest = text.partition("\n")
     declared = re.match(r"sep=(.)\s*\Z", first)  # as Excel reads and writes it

@@ -1,4 +1,7 @@
-"""Sentences about a training: rules, dates, counts, and what may make the result wrong."""
+"""Sentences about a training.
+
+Rules, dates, counts, and what may make the result wrong.
+"""
 
 from __future__ import annotations
 

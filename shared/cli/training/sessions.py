@@ -1,4 +1,7 @@
-"""A report as a session of a training: who was there and when, and who was invited."""
+"""A report as a session of a training.
+
+Who was there and when, and who was invited.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,10 @@ def _presence(row: Mapping[str, Any]) -> Presence:
 
 
 def _is_expected(invitee: Invitee) -> bool:
-    """Whether an invitee should come: a registration can be canceled, or not be accepted."""
+    """Whether an invitee should come.
+
+    A registration can be canceled, or not be accepted.
+    """
     return invitee.kind is InviteeKind.INVITED or invitee.status in (None, _REGISTERED)
 
 

@@ -32,7 +32,10 @@ _TOTAL = ("datesAttended", "dates", "minutes", "percent")
 
 
 def date_sheet(account: Account, occasion: Occasion) -> Sheet:
-    """Return the sheet of a date: a row for each person, also of those who were not expected."""
+    """Return the sheet of a date.
+
+    A row for each person, also of those who were not expected.
+    """
     training, day = account.training, occasion.day
     known = ", ".join(caveats(account, occasion)) or None
     found: list[tuple[str, Participation | Unrecognized, Attended]] = [
@@ -49,7 +52,10 @@ def date_sheet(account: Account, occasion: Occasion) -> Sheet:
 
 
 def total_sheet(account: Account) -> Sheet:
-    """Return the sheet of all dates: a row for each person, and three columns for each date."""
+    """Return the sheet of all dates.
+
+    A row for each person, and three columns for each date.
+    """
     training, occasions = account.training, account.occasions
     known = "; ".join(
         f"{each.day}: {', '.join(found)}" for each in occasions if (found := caveats(account, each))
@@ -94,7 +100,10 @@ def _date_cells(account: Account, by_day: Mapping[date, Attended]) -> list[Cell]
 
 
 def sheets(account: Account) -> list[Sheet]:
-    """Return all sheets: the total of several dates, each date, and what has to be known."""
+    """Return all sheets.
+
+    The total of several dates, each date, and what has to be known.
+    """
     total = [total_sheet(account)] if len(account.occasions) > 1 else []
     facts = [["meeting", account.title], *(["rule", each] for each in describe_rules(account))]
     facts += [[str(each.day), describe_occasion(account, each)] for each in account.occasions]
@@ -184,7 +193,10 @@ def _person_cells(account: Account, person: Participation | Unrecognized) -> lis
 
 
 def _unique(names: Sequence[str]) -> Iterator[str]:
-    """The roster's columns; one that is named like a column of the result says whose it is."""
+    """Return the roster's columns with names that differ.
+
+    One that is named like a column of the result says whose it is.
+    """
     taken = {"date", "list", "caveats", *_PERSON, *_FOUND, *_ATTENDED, *_TOTAL}
     return (f"{name} (roster)" if name in taken else name for name in names)
 

@@ -1,4 +1,7 @@
-"""A training in a terminal: rules, dates, a table of the people, and notes. Of several dates, the totals."""
+"""A training in a terminal.
+
+Rules, dates, a table of the people, and notes. Of several dates, the totals.
+"""
 
 from __future__ import annotations
 
