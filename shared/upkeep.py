@@ -13,7 +13,8 @@ from typing import Any
 
 from . import logs, times
 from .archiving import backoff, dead_letters, redrive
-from .days.manifests import Manifest, RevisionReason
+from .days.index import RevisionReason
+from .days.manifests import Manifest
 from .errors import ErasureKeyError, GraphError, NotAsIndexed, NotOurMessage, SubscriptionError, retry_after
 from .graph.subscriptions import delete_subscription
 from .health import self_check

@@ -25,7 +25,8 @@ from azure.storage.blob import ContainerClient
 
 from .. import times
 from ..archive.reports import Archive
-from ..days.manifests import Manifest, Manifests, TableFile, index_lines
+from ..days.index import index_lines
+from ..days.manifests import Manifest, Manifests, TableFile
 from ..errors import AttendanceError
 from ..graph.invitees import InviteeList
 from ..storage.blobs import is_container_missing

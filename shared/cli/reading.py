@@ -13,7 +13,8 @@ from azure.storage.blob import ContainerClient
 
 from ..archive.invitees import read_invitees
 from ..archive.reports import Archive, ReportSummary, report_name
-from ..days.manifests import Manifest, index_line
+from ..days.index import index_line
+from ..days.manifests import Manifest
 from ..errors import AttendanceError
 from ..graph.invitees import InviteeList
 from ..graph.verbatim_json import MAX_INTEGER_DIGITS

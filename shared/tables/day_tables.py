@@ -37,7 +37,8 @@ from .. import logs, times
 from ..archive.attribution import INVITEES_SHA256
 from ..archive.invitees import read_invitees
 from ..archive.reports import Archive
-from ..days.manifests import Manifest, Manifests, TableFile, index_name, split_lines
+from ..days.index import index_name, split_lines
+from ..days.manifests import Manifest, Manifests, TableFile
 from ..errors import DeltaRefused, NotAsIndexed
 from ..graph.invitees import InviteeList
 from ..messages.tasks import WriteDaily

@@ -29,7 +29,7 @@ from shared.archive import reports as archive
 from shared.archive.invitees import ListFile
 from shared.archiving import backoff
 from shared.cli import main
-from shared.days import manifests, sealing
+from shared.days import index, manifests, sealing
 from shared.days.manifests import Manifest
 from shared.graph import reports, verbatim_json
 from shared.graph.client import Graph
@@ -103,7 +103,7 @@ def test_blob_names_are_those_that_the_code_makes() -> None:
         ("report", "<reportId>", report["id"], report_name),
         ("outcome", "<signalId>", outcome.signal_id, outcome_name),
         ("manifest of a day", "", "", manifests.manifest_name(end.date())),
-        ("index of a day's reports", "", "", manifests.index_name(end.date())),
+        ("index of a day's reports", "", "", index.index_name(end.date())),
         ("feed of erasures", "", "", manifests.ERASURES),
     ):
         pattern = name.replace(day, "YYYY-MM-DD").replace(identifier or placeholder, placeholder)
@@ -204,7 +204,7 @@ def test_example_line_of_the_index_is_what_the_code_writes() -> None:
             key: names.decode_name_part(value) for key, value in archive.report_metadata(read, where).items()
         } | {archive.STORED: shown["stored"]}
         metadata |= ListFile.of(codec.decode(InviteeList, example("invitees"))).metadata
-        (line,) = manifests.index_lines([archive.ReportSummary(read.id, name, read.size, metadata)])
+        (line,) = index.index_lines([archive.ReportSummary(read.id, name, read.size, metadata)])
     written = json.loads(line)
     assert list(written.items()) == list(shown.items())
     assert sorted(names_in(CONSUMERS, "| In a line | Meaning |")) == sorted(written)

@@ -17,15 +17,8 @@ from pyarrow import parquet
 from local.simulator.tenant.orders import NewEvent, NewPast, NewSession
 from local.stack.program import ROOT
 from shared.archive.reports import ReportSummary
-from shared.days.manifests import (
-    Manifest,
-    RevisionReason,
-    TableFile,
-    Tables,
-    index_line,
-    manifest_metadata,
-    serialize_manifest,
-)
+from shared.days.index import RevisionReason, index_line
+from shared.days.manifests import Manifest, TableFile, Tables, manifest_metadata, serialize_manifest
 from shared.graph.invitees import InviteeKind, ListState
 from shared.graph.reports import MeetingReports
 from shared.ledger.record import (

@@ -24,7 +24,8 @@ import pytest
 
 from shared import times
 from shared.archive.invitees import invitees_name
-from shared.days.manifests import Manifest, RevisionReason, Tables
+from shared.days.index import RevisionReason
+from shared.days.manifests import Manifest, Tables
 from shared.graph import reports
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.graph.reports import MeetingReports

@@ -14,7 +14,8 @@ from azure.storage.blob import ContainerClient
 from pyarrow import parquet
 
 from shared import times
-from shared.days.manifests import Manifest, Manifests, RevisionReason, index_name
+from shared.days.index import RevisionReason, index_name
+from shared.days.manifests import Manifest, Manifests
 from shared.errors import NotAsIndexed
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata

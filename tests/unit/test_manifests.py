@@ -27,15 +27,8 @@ from local.stack.azurite import Azurite
 from local.stack.identity import Identity
 from shared.archive.reports import Archive, StoreResult
 from shared.days.delays import Delays, Percentiles
-from shared.days.manifests import (
-    Manifest,
-    Manifests,
-    RevisionReason,
-    TableFile,
-    Tables,
-    next_manifest,
-    serialize_manifest,
-)
+from shared.days.index import RevisionReason
+from shared.days.manifests import Manifest, Manifests, TableFile, Tables, next_manifest, serialize_manifest
 from shared.errors import AttendanceError
 from shared.graph.join_urls import join_url_key, series_id
 from shared.graph.reports import MeetingReports, Report

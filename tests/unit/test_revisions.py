@@ -10,14 +10,8 @@ from azure.core.exceptions import ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.days.manifests import (
-    ERASURES,
-    Manifest,
-    RevisionReason,
-    compare_indexes,
-    index_name,
-    manifest_name,
-)
+from shared.days.index import RevisionReason, compare_indexes, index_name
+from shared.days.manifests import ERASURES, Manifest, manifest_name
 from shared.ledger.publish import Outcomes
 from shared.ledger.record import AttemptSeries, Record, Result, dump_outcome, outcome_metadata
 from shared.messages.signals import Meeting, Origin

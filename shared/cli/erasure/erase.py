@@ -28,7 +28,8 @@ from ... import times
 from ...archive.invitees import FOLDER as INVITEES
 from ...archive.invitees import ListFile, invitees_name, read_invitees, report_of
 from ...archive.reports import Archive
-from ...days.manifests import Manifest, Manifests, index_lines, index_name, manifest_name
+from ...days.index import index_lines, index_name
+from ...days.manifests import Manifest, Manifests, manifest_name
 from ...errors import AttendanceError, NotOurMessage
 from ...graph import verbatim_json
 from ...graph.invitees import InviteeList
