@@ -44,11 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files so that those whose tests wait stand between those that keep a core busy.
 
     A worker takes the next file when it has finished one: in the order of their names all would wait at once.
+    Those that take longest begin.
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
     waiting = [group for path, group in files.items() if WAITING.intersection(path.parts)]
+    waiting.sort(key=lambda group: "storm" not in group[0].path.parts)  # which take longest
     busy = [group for path, group in files.items() if not WAITING.intersection(path.parts)]
     spread = sorted(
         [(number / len(group), file) for group in (waiting, busy) for number, file in enumerate(group)],

@@ -21,6 +21,7 @@ from shared.doors import notifications, prefilter, webhook
 from shared.errors import AttendanceError, NotOurMessage
 from shared.graph import events, join_urls, meetings, report_json, reports, verbatim_json
 from shared.graph.client import Graph, is_segment
+from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.ledger import record
 from shared.messages import codec, envelope, resource_paths, rich_notifications, signals, tasks
 from shared.messages.signals import Door, EventKind, EventSession, News
@@ -57,6 +58,17 @@ CORE: dict[ModuleType, tuple[str, ...]] = {
 }
 STATE = "the-client-state-0123456789abcdef"
 TENANT = "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10"
+# A line of the index, and who was invited: somebody who is in the reports, and others.
+LINE = {"scheduledStart": "2026-11-23T09:00:00.000Z", "scheduledEnd": "2026-11-23T10:00:00.000Z"}
+INVITED = InviteeList(
+    ListState.COMPLETE,
+    (
+        Invitee(InviteeKind.INVITED, "8b081ef6-4792-4def-b2c9-c363a1bf41d5", tenant_id=TENANT),
+        Invitee(InviteeKind.INVITED, email_address="team@contoso.example"),
+        Invitee(InviteeKind.REGISTERED, email_address="Guest@x.example", registration_id="r"),
+        Invitee(InviteeKind.INVITED),
+    ),
+)
 ENVIRON = {
     "AttendanceStorage__blobServiceUri": "https://reports.blob.core.windows.net",
     "AzureWebJobsStorage__accountName": "app",
@@ -514,11 +526,13 @@ def _report(body: bytes, source: Random) -> None:
         content = verbatim_json.loads(body.decode(errors="replace") if source.random() < 0.1 else body)
     except ValueError:
         return
-    for row in rows.attendee_rows(content if isinstance(content, dict) else {}, {}):
+    for row in rows.attendee_rows(content if isinstance(content, dict) else {}, LINE, TENANT):
         _check(row.keys() >= {"recordId", "intervals"}, "a row lacks columns")
     if not isinstance(content, dict):
         return
-    list(rows.engagement_rows(content, {}))
+    list(rows.engagement_rows(content, LINE))
+    for row in rows.invitee_rows(content, LINE, INVITED, TENANT):
+        _check(row["attended"] in (True, False, None), "an odd value tells who attended")
     graph, where = cast(Graph, _Answers(content)), reports.MeetingReports("o", "m", JOIN)
     asked = content.get("id")  # another report's answer is not read
     with (

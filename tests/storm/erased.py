@@ -73,6 +73,7 @@ def erasure_of(running: Stack, person: Person) -> Erasure:
         state_container=container,
         state=StateStore(container),
         upkeep=Queue(running.queue_service(), UPKEEP_QUEUE),
+        settings=SimpleNamespace(retention_days=0),
     )
     key = running.settings["ERASURE_KEY"]
     who = ErasedPerson(frozenset({person.id, person.address}))
