@@ -29,7 +29,7 @@ from ..days.index import index_lines
 from ..days.manifests import Manifest, Manifests, TableFile
 from ..errors import AttendanceError
 from ..graph.invitees import InviteeList
-from ..storage.blobs import is_container_missing
+from ..storage.blobs import is_container_missing, run_in_parallel
 from ..tables import rows
 from ..tables.columns import BOOLEAN, COLUMNS, DOUBLE, LONG, MEETING, PERSON, STRING, TIMESTAMP, Table
 from .reading import THREADS, read_bodies
@@ -88,8 +88,7 @@ class Day:
 def read_days(container: ContainerClient, days: Iterable[date]) -> list[Day]:
     """Read the manifests of some days, in parallel."""
     manifests = Manifests(container)
-    with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(lambda day: Day(day, manifests.read(day)), days))
+    return run_in_parallel(lambda day: Day(day, manifests.read(day)), list(days))
 
 
 def describe_incomplete(days: Iterable[Day]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from azure.storage.blob import ContainerClient
 
+from .. import times
 from ..archive.invitees import read_invitees
 from ..archive.reports import Archive, ReportSummary, report_name
 from ..days.index import index_line
@@ -20,7 +21,6 @@ from ..graph.invitees import InviteeList
 from ..graph.verbatim_json import MAX_INTEGER_DIGITS
 from ..storage.blobs import Blob, get_blob, run_in_parallel
 from ..tables.rows import attendee_rows
-from ..times import format_duration
 
 MOST_NAMED, MOST_TRIED = 100, 3  # organizers whose names are looked up, and reports that are read for each
 THREADS = 16
@@ -38,7 +38,7 @@ def day_row(day: date, manifest: Manifest | None, unknown: str | None = None) ->
         "day": day.isoformat(),
         "complete": "yes" if manifest and manifest.complete else "no",
         "reports": manifest.reports if manifest else None,
-        "p95": format_duration(delays.end_to_stored.p95) if delays else "",
+        "p95": times.format_duration(delays.end_to_stored.p95) if delays else "",
         "outcomes": unknown if outcomes is None else outcomes,
     }
 
@@ -132,8 +132,6 @@ def locate_blob(container: ContainerClient, report: str, days: Iterable[date]) -
     """
     if report.startswith("reports/"):
         return report
-    from .. import times
-
     for day in sorted(days, reverse=True):
         name = report_name(report, times.midnight(day))
         if container.get_blob_client(name).exists():

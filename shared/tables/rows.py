@@ -8,12 +8,13 @@ https://learn.microsoft.com/graph/api/resources/attendancerecord
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .. import times
 from ..graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from ..settings import GUID
+from .spans import Span, clip_spans, length_of, merge_spans, parse_span
 
 RECORDS = "attendanceRecords"
 _TYPE = "#microsoft.graph."
@@ -22,7 +23,6 @@ _DETAILS = ("subject", "threadId", "meetingType")
 _NO_PERSON = ("guest", "phone", "anonymous", "application")  # in the kind of an identity: its id is no user's
 SHARE_DIGITS = 4
 
-type Span = tuple[datetime, datetime]
 type Row = dict[str, Any]
 
 
@@ -57,8 +57,8 @@ def report_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> Row:
 def attendee_rows(report: Mapping[str, Any], line: Mapping[str, Any], tenant_id: str = "") -> Iterator[Row]:
     """Yield one row per attendance record, joined with its meeting."""
     common = meeting_row(report, line)
-    held = _span(common["meetingStart"], common["meetingEnd"])
-    scheduled = _span(common["scheduledStart"], common["scheduledEnd"])
+    held = parse_span(common["meetingStart"], common["meetingEnd"])
+    scheduled = parse_span(common["scheduledStart"], common["scheduledEnd"])
     for number, record in enumerate(_objects(report.get(RECORDS))):
         intervals = _intervals(record)
         presence = _presence(intervals)
@@ -228,55 +228,26 @@ def _interval_columns(interval: Mapping[str, Any]) -> Row:
 
 def _schedule(line: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Span | None:
     """The schedule of the meeting, if it is this one's and not another occurrence's."""
-    scheduled = _span(line.get("scheduledStart"), line.get("scheduledEnd"))
+    scheduled = parse_span(line.get("scheduledStart"), line.get("scheduledEnd"))
     if scheduled is None or start is None or end is None:
         return None
     return scheduled if start < scheduled[1] and scheduled[0] < end else None
 
 
-def _span(start: str | None, end: str | None) -> Span | None:
-    """Return two times of a row as a span.
-
-    None for a missing one, or for an end that is not after the start.
-    """
-    if start is None or end is None:
-        return None
-    span = datetime.fromisoformat(start), datetime.fromisoformat(end)
-    return span if span[0] < span[1] else None
-
-
 def _presence(intervals: Sequence[Row]) -> list[Span]:
     """When somebody was there, of stays that have both times."""
-    return merge_spans([span for each in intervals if (span := _span(each["join"], each["leave"]))])
+    return merge_spans([span for each in intervals if (span := parse_span(each["join"], each["leave"]))])
 
 
 def _net_seconds(presence: Sequence[Span]) -> int | None:
     return round(length_of(presence).total_seconds()) if presence else None
 
 
-def merge_spans(spans: Sequence[Span]) -> list[Span]:
-    """Merge overlapping stays, as of somebody who joined with two devices."""
-    merged: list[Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def length_of(spans: Sequence[Span]) -> timedelta:
-    """Add up spans that do not overlap."""
-    return sum((end - start for start, end in spans), timedelta())
-
-
 def _share(presence: Sequence[Span], whole: Span | None) -> float | None:
     """The part of a time span in which somebody was present, from 0 to 1."""
     if whole is None or not presence:
         return None
-    within = [(max(start, whole[0]), min(end, whole[1])) for start, end in presence]
-    attended = length_of([(start, end) for start, end in within if start < end])
-    return round(attended / (whole[1] - whole[0]), SHARE_DIGITS)
+    return round(length_of(clip_spans(presence, [whole])) / length_of([whole]), SHARE_DIGITS)
 
 
 def _seconds_after(later: str | datetime, earlier: str | datetime) -> int:

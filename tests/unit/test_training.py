@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from shared.cli.training import matching, sessions
 from shared.cli.training import policy as rules
 from shared.cli.training.attendance import AttendanceResult, Attended, find_occasions, judge
-from shared.cli.training.lengths import Span, minutes, percent
+from shared.cli.training.lengths import minutes, percent
 from shared.cli.training.matching import Participation, Training
 from shared.cli.training.policy import Basis, Measure, Policy, Threshold
 from shared.cli.training.sessions import Expected, Presence, TrainingSession
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
+from shared.tables.spans import Span
 
 NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 DAY = NINE.date()

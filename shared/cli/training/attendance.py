@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fractions import Fraction
 
-from ...tables import rows
-from .lengths import ZERO, Span, clip, share_of
+from ...tables.spans import Span, clip_spans, length_of, merge_spans
+from .lengths import ZERO, share_of
 from .policy import Basis, Measure, Policy
 from .sessions import Presence, TrainingSession
 
@@ -49,7 +49,7 @@ class Occasion:
     @property
     def length(self) -> timedelta:
         """The time that counts; zero if nothing is known."""
-        return rows.length_of(self.spans)
+        return length_of(self.spans)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _occasion(sessions: tuple[TrainingSession, ...], policy: Policy) -> Occasion
             )
         spans = [schedule]
     else:
-        spans = rows.merge_spans([span for each in sessions if (span := each.span)])
+        spans = merge_spans([span for each in sessions if (span := each.span)])
     return Occasion(day, sessions, measure.basis, tuple(spans))
 
 
@@ -131,15 +131,15 @@ def judge(presences: Iterable[tuple[str, Presence]], occasion: Occasion, policy:
     records = set(presences)
     if not records:
         return Attended(AttendanceResult.ABSENT, share=share_of(ZERO, occasion.length))
-    stays = rows.merge_spans([stay for _, each in records for stay in each.stays])
+    stays = merge_spans([stay for _, each in records for stay in each.stays])
     untimed = sum((each.untimed for _, each in records), ZERO)
-    inside = clip(stays, occasion.spans) if occasion.spans else stays
-    net = rows.length_of(inside) + untimed
+    inside = clip_spans(stays, occasion.spans) if occasion.spans else stays
+    net = length_of(inside) + untimed
     net = min(net, occasion.length) if occasion.spans else net
     late = left_early = None
     if occasion.spans and inside:
         late, left_early = inside[0][0] - occasion.spans[0][0], occasion.spans[-1][1] - inside[-1][1]
-    shown = [stay for stay in stays if clip([stay], occasion.spans)] or stays
+    shown = [stay for stay in stays if clip_spans([stay], occasion.spans)] or stays
     is_enough = policy.at_least.is_reached(net, occasion.length)
     return Attended(
         verdict=AttendanceResult.UNKNOWN if is_enough is None else _VERDICTS[is_enough],

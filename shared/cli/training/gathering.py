@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from azure.storage.blob import ContainerClient
 
@@ -19,6 +19,7 @@ from ...days.manifests import Manifests
 from ...errors import AttendanceError
 from ...graph.join_urls import join_url_key, series_id
 from ...health import lookup
+from ...health.lookup import ONE_DAY
 from ...ledger.publish import Outcomes
 from ...ledger.record import Result
 from ...storage.blobs import run_in_parallel
@@ -29,7 +30,6 @@ from .results import Account, ExpectedFrom
 from .roster import Roster
 from .sessions import TrainingSession
 
-ONE_DAY = timedelta(days=1)
 AHEAD = 2  # partitions after the last date in which a meeting of it can have ended, in any time zone
 # Outcomes of a session that may have taken place and whose report is not here.
 _SILENT = frozenset(Result) - {Result.STORED, Result.NOT_A_MEETING}

@@ -1,4 +1,4 @@
-"""Spans and lengths of time, shown rounded down.
+"""Lengths of time, shown rounded down.
 
 What is not reached is never shown as reached.
 """
@@ -6,18 +6,10 @@ What is not reached is never shown as reached.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from fractions import Fraction
 
 ZERO = timedelta()
-type Span = tuple[datetime, datetime]
-
-
-def clip(spans: Iterable[Span], within: Sequence[Span]) -> list[Span]:
-    """Return the parts of disjoint spans that are within others; all in order."""
-    parts = [(max(start, first), min(end, last)) for start, end in spans for first, last in within]
-    return [(start, end) for start, end in parts if start < end]
 
 
 def minutes(length: timedelta | None) -> float:

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+from ...tables.spans import clip_spans
 from .attendance import AttendanceResult, Occasion
-from .lengths import clip, minutes
+from .lengths import minutes
 from .matching import Participation, Training
 from .policy import Basis
 from .results import Account, ExpectedFrom
@@ -137,7 +138,7 @@ def _occasion_notes(occasion: Occasion) -> Iterator[str]:
     if any(session.is_erased for session in occasion.sessions):
         yield f"{occasion.day}: a person was erased from a report, and is listed as absent if expected."
     spans = [span for session in occasion.sessions if (span := session.span)]
-    outside = sum(bool(occasion.spans) and not clip([span], occasion.spans) for span in spans)
+    outside = sum(bool(occasion.spans) and not clip_spans([span], occasion.spans) for span in spans)
     if outside:
         yield (
             f"{occasion.day}: {_count(outside, 'session was', 'sessions were')} held outside of the time that counts: "

@@ -15,7 +15,8 @@ from ...graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from ...privacy.identifiers import id_token
 from ...settings import GUID
 from ...tables import rows
-from .lengths import ZERO, Span
+from ...tables.spans import Span, parse_span
+from .lengths import ZERO
 
 _REGISTERED = "registered"  # status of a registration that was accepted
 _ERASED = "erased-"  # an erased attendance record's id begins so
@@ -117,7 +118,7 @@ def read_session(
         day=day,
         start=_parse(meeting["meetingStart"]),
         end=_parse(meeting["meetingEnd"]),
-        schedule=_span(meeting["scheduledStart"], meeting["scheduledEnd"]),
+        schedule=parse_span(meeting["scheduledStart"], meeting["scheduledEnd"]),
         subject=meeting["subject"],
         is_partial=meeting["partial"],
         is_erased=line.get("erased") is True,
@@ -129,7 +130,7 @@ def read_session(
 
 def _presence(row: Mapping[str, Any]) -> Presence:
     key, address, name = row["personKey"], (row["emailAddress"] or "").strip(), row["displayName"] or ""
-    timed = [(_span(each["join"], each["leave"]), each["seconds"]) for each in row["intervals"]]
+    timed = [(parse_span(each["join"], each["leave"]), each["seconds"]) for each in row["intervals"]]
     seconds = [value or 0 for span, value in timed if not span] if timed else [row["attendedSeconds"] or 0]
     return Presence(
         object_id=key if key and GUID.match(key) else None,
@@ -171,8 +172,3 @@ def registration_token(registration: str) -> str:
 
 def _parse(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _span(start: str | None, end: str | None) -> Span | None:
-    first, last = _parse(start), _parse(end)
-    return (first, last) if first and last and first < last else None
