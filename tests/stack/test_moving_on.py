@@ -21,7 +21,8 @@ def move(stack: Stack, front: Front, delivery: str) -> None:
     stack.restart_functions({"DELIVERY": delivery})
     before = own(front)
     front.run("maintain_subscriptions")
-    eventually(lambda: own(front) and own(front)["id"] != before["id"], f"a subscription by {delivery}")
+    assert before
+    eventually(lambda: own(front).get("id", before["id"]) != before["id"], f"a subscription by {delivery}")
 
 
 def test_there_and_back_again(stack: Stack, front: Front) -> None:
