@@ -33,6 +33,7 @@ from shared.cli.export.tables import ExportTable, Format, write_table
 from shared.days.manifests import Manifest, Manifests
 from shared.tables.day_tables import DayTables
 from tests.support.blobs import Blob, Exists, Missing
+from tests.support.parquet import rows_of
 
 DAY = date(2026, 11, 23)
 PEOPLE = 5  # in each meeting
@@ -160,11 +161,9 @@ def export(container: ContainerClient, days: list[database.Day], folder: Path) -
 
 def former_form(files: list[str], target: Path) -> int:
     """Write the rows as they were written before; return the bytes."""
-    import pyarrow.parquet as pq
-
     with gzip.open(target, "wt", encoding="utf-8") as packed:
         for file in files:
-            for row in pq.read_table(file, partitioning=None).to_pylist():
+            for row in rows_of(Path(file).read_bytes()):
                 packed.write(json.dumps(row, default=str) + "\n")
     return target.stat().st_size
 

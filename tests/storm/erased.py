@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 import re
 from collections import Counter
@@ -20,7 +19,6 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from azure.storage.blob import ContainerClient
-from pyarrow import parquet
 
 from local.stack.compose import Stack
 from shared.cli.erasure.erase import Erasure
@@ -29,6 +27,7 @@ from shared.privacy.erasures import ErasureKey
 from shared.privacy.person import Person as ErasedPerson
 from shared.storage.clients import UPKEEP_QUEUE, Queue
 from shared.storage.state import StateStore
+from tests.support.parquet import rows_of
 
 READERS = 8
 MOST_TOLD = 20
@@ -130,8 +129,7 @@ def _text(container: ContainerClient, name: str) -> str:
     download = container.download_blob(name)
     body = download.readall()
     if name.endswith(".parquet"):
-        rows = parquet.read_table(io.BytesIO(body)).to_pylist()
-        body = json.dumps(rows, default=str, ensure_ascii=False).encode()
+        body = json.dumps(rows_of(body), default=str, ensure_ascii=False).encode()
     elif name.endswith(".gz"):
         body = gzip.decompress(body)
     text = unquote(f"{name} {download.properties.metadata} {body.decode(errors='replace')}")

@@ -9,14 +9,15 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
 import pytest
 from azure.storage.blob import ContainerClient
-from pyarrow import parquet
 
 from local.stack import storage
 from local.stack.azurite import Azurite
 from local.stack.identity import Identity
+from shared import times
+from shared.tables.columns import COLUMNS, Table
+from shared.tables.parquet import write_parquet
 from tests.storm import broken, erased, steps, tables
 from tests.storm.erased import Person
 from tests.storm.steps import Request, Strikes
@@ -131,7 +132,8 @@ def seal(container: ContainerClient, row: dict[str, Any], complete: bool = True)
         ("attendees", [whole | row]),
     ):
         file = io.BytesIO()
-        parquet.write_table(pa.Table.from_pylist(rows), file)
+        lines = "".join(json.dumps(row, default=times.text) + "\n" for row in rows)
+        write_parquet(io.BytesIO(lines.encode()), COLUMNS[Table(table)], file)
         path, body = f"tables/{table}/date={DAY}/part.parquet", file.getvalue()
         container.upload_blob(path, body, overwrite=True)
         told = {"path": path, "rows": 1, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}

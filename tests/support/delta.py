@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from pyarrow import parquet
-
 from tests.support.blobs import Blob
+from tests.support.parquet import rows_of
 
 type Read = Callable[[str], bytes | None]
 
@@ -59,7 +57,7 @@ def read_log(read: Read, root: str, *, whole: bool = False, version: int | None 
         found.version = json.loads(last)["version"]
         body = read(f"{log}{found.version:020}.checkpoint.parquet")
         assert body, "the last checkpoint is missing"
-        for row in parquet.read_table(io.BytesIO(body)).to_pylist(maps_as_pydicts="strict"):
+        for row in rows_of(body):
             ((kind, action),) = ((kind, each) for kind, each in row.items() if each)
             found.apply({kind: action})
     while version != found.version and (entry := read(f"{log}{found.version + 1:020}.json")) is not None:

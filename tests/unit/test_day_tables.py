@@ -1,7 +1,6 @@
 """The tables of a sealed day: complete before they are named, exactly of their index, never changed."""
 
 import hashlib
-import io
 import json
 import threading
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 from azure.storage.blob import ContainerClient
-from pyarrow import parquet
 
 from shared import times
 from shared.days.index import RevisionReason, index_name
@@ -27,7 +25,7 @@ from shared.tables.day_tables import GRACE, DayTables, cut_parts
 from tests.support.blobs import Blob
 from tests.support.delta import Snapshot, read_log
 from tests.support.doubles import Container, Steps
-from tests.support.parquet import files_of, read_table, rows_of
+from tests.support.parquet import ask, columns_of, files_of, read_table, rows_of, schema_of
 
 DAY = date(2026, 11, 23)
 END = "2026-11-23T10:00:00Z"
@@ -124,7 +122,7 @@ def test_the_manifest_tells_of_each_file(day: Day) -> None:
         body = day.blobs.blobs[each.path].body
         assert (each.bytes, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
         assert each.sha256[:16] in each.path
-        assert each.rows == parquet.ParquetFile(io.BytesIO(body)).metadata.num_rows
+        assert each.rows == len(rows_of(body))
         assert each.schema_version == SCHEMA_VERSION
 
 
@@ -321,24 +319,22 @@ def test_every_file_has_every_column_with_one_type(day: Day, table: Table) -> No
     day.store("r4", body=json.dumps({"id": "r4", "attendanceRecords": [{"engagements": given}]}).encode())
     day.write()
     kinds = {
-        "string": "string",
-        "long": "int64",
-        "double": "double",
-        "boolean": "bool",
-        "timestamp": "timestamp[us, tz=UTC]",
+        "string": "VARCHAR",
+        "long": "BIGINT",
+        "double": "DOUBLE",
+        "boolean": "BOOLEAN",
+        "timestamp": "TIMESTAMP WITH TIME ZONE",
     }
     for each in files_of(day.manifest, table):
-        schema = parquet.read_schema(io.BytesIO(day.blobs.blobs[each.path].body))
-        assert schema.names == list(COLUMNS[table])
+        body = day.blobs.blobs[each.path].body
+        columns = columns_of(body)
+        assert list(columns) == list(COLUMNS[table])
         flat = {name: kind for name, kind in COLUMNS[table].items() if isinstance(kind, str)}
-        assert {name: str(schema.field(name).type) for name in flat} == {
-            name: kinds[kind] for name, kind in flat.items()
-        }
-        assert all(field.nullable for field in schema)
-        written = parquet.ParquetFile(io.BytesIO(day.blobs.blobs[each.path].body)).metadata.row_group(0)
-        columns = [written.column(number) for number in range(written.num_columns)]
-        assert {column.compression for column in columns} == {"ZSTD"}
-        assert all(column.is_stats_set for column in columns)
+        assert {name: columns[name] for name in flat} == {name: kinds[kind] for name, kind in flat.items()}
+        assert not any(field["repetition_type"] == "REQUIRED" for field in schema_of(body))
+        stored = ask(body, "SELECT compression, stats_null_count FROM parquet_metadata($file)")
+        assert {each["compression"] for each in stored} == {"ZSTD"}
+        assert all(each["stats_null_count"] is not None for each in stored)
 
 
 def test_a_part_ends_before_its_reports_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pyarrow import parquet
 
 from shared import times
 from shared.days.manifests import manifest_name
 from tests.support.archive_days import ArchiveDays, Meeting
 from tests.support.examples import example
+from tests.support.parquet import rows_of
 
 MONDAY, TUESDAY, EMPTY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 28)
 WEEKLY = Meeting("w1", {"ann": [(0, 60)], "bob": [(0, 30)]})
@@ -48,7 +48,7 @@ class Reader:
 
     def attended(self, day: date = MONDAY) -> list[str | None]:
         files = self.folder.glob(f"attendees/date={day}/*.parquet")
-        return [row["displayName"] for file in sorted(files) for row in parquet.read_table(file).to_pylist()]
+        return [row["displayName"] for file in sorted(files) for row in rows_of(file.read_bytes())]
 
     @property
     def cursor(self) -> dict[str, int]:

@@ -10,10 +10,8 @@ import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pyarrow import parquet
 
 from shared import times
 from shared.archive.invitees import ListFile
@@ -25,6 +23,7 @@ from shared.cli.export.tables import COLUMNS, ExportTable, Format
 from shared.errors import AttendanceError
 from shared.graph.invitees import Invitee, InviteeKind, InviteeList, ListState
 from shared.tables.columns import STRING
+from tests.support.parquet import rows_of
 from tests.unit.test_day_tables import DAY, NOW, TENANT, Day
 from tests.unit.test_rows import record
 from tests.unit.test_spreadsheets import cells as cells_of
@@ -90,14 +89,10 @@ def csv_rows(body: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
 
 
-def packed_rows(body: bytes) -> list[dict[str, Any]]:
-    return parquet.read_table(io.BytesIO(body)).to_pylist()  # type: ignore[no-any-return]
-
-
 @pytest.mark.parametrize("table", list(ExportTable))
 def test_all_formats_hold_the_same(table: ExportTable) -> None:
     text = csv_rows(written(table, Format.CSV))
-    packed = packed_rows(written(table, Format.PARQUET))
+    packed = rows_of(written(table, Format.PARQUET))
     lines = [json.loads(line) for line in written(table, Format.JSONL).splitlines()]
     assert len(text) == len(packed) == len(lines) > 0
     for cells, row, line in zip(text, packed, lines, strict=True):
@@ -121,14 +116,14 @@ def test_a_workbook_holds_the_same(table: ExportTable) -> None:
 
 
 def test_times_and_numbers_have_their_types() -> None:
-    (row, _) = packed_rows(written(ExportTable.ATTENDEES, Format.PARQUET))
+    (row, _) = rows_of(written(ExportTable.ATTENDEES, Format.PARQUET))
     assert row["meetingStart"] == datetime(2026, 11, 23, 9, 0, 0, 123_000, tzinfo=UTC)
     assert row["attendedSeconds"] == 90
     assert (row["revision"], row["complete"]) == (1, True)
 
 
 def test_stays_are_numbered() -> None:
-    found = packed_rows(written(ExportTable.INTERVALS, Format.PARQUET))
+    found = rows_of(written(ExportTable.INTERVALS, Format.PARQUET))
     assert [(row["recordNumber"], row["interval"], row["seconds"]) for row in found] == [
         (0, 0, 60),
         (0, 1, 30),
@@ -186,7 +181,7 @@ def test_a_number_that_no_engine_holds_is_null(form: Format, number: str) -> Non
         '"totalParticipantCount": 1', f'"totalParticipantCount": {number}'
     )
     body = written(ExportTable.MEETINGS, form, text.encode())
-    assert number[:9] not in str(packed_rows(body) if form is Format.PARQUET else body)
+    assert number[:9] not in str(rows_of(body) if form is Format.PARQUET else body)
 
 
 @pytest.mark.parametrize("form", FILES)
