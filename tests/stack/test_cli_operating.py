@@ -418,7 +418,7 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
                     break
     finally:
         front.stack.restart_functions()
-    assert (process.returncode, "Traceback" in err) == (130, False)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
     assert "Interrupted" in err
 
 

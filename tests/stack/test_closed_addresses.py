@@ -131,7 +131,8 @@ def test_a_rotation_loses_nothing_that_is_told_before_in_and_after_the_gap(
         front.control.add_fault(Fault("/subscriptions$", method="POST", action="delay", seconds=3))
         front.run("maintain_subscriptions")
         eventually(lambda: not front.control.subscriptions(), "the gap")
-        assert upkeep.get_queue_properties().approximate_message_count == 1  # the sweep was queued first
+        # The sweep was queued first; the day of the report before may be refreshed meanwhile.
+        assert upkeep.get_queue_properties().approximate_message_count
         within = front.session(announce=True)  # and nobody is told
         eventually(front.control.subscriptions, "the new one")
         (made,) = front.control.subscriptions()

@@ -45,6 +45,8 @@ def test_a_call_that_graph_announces_is_archived_and_nothing_is_public(subscribe
 
 def test_doctor_says_when_the_last_notification_came(subscribed: Front) -> None:
     front = subscribed
+    made = front.session(announce=True)
+    front.outcome(made.call_id, "stored")
     identifier = "0" * 32
     front.ask("examine", id=identifier, organizers=[])
     content = eventually(lambda: front.state(f"doctor/{identifier}.json"), "the findings")
