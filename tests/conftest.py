@@ -1,5 +1,6 @@
 """Fixtures of all tests: one Azurite, identity endpoint and stack per worker."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -57,6 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         key=lambda each: each[0],
     )
     items[:] = [item for _, file in spread for item in file]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was loaded to collect the tests out of all collections of garbage to come, and make those rarer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,11 @@ from shared.ledger.record import Result, load_outcome
 from shared.messages import rich_notifications
 from shared.messages.rich_notifications import EncryptedBatch
 from shared.messages.signals import Message
+from shared.services import Services
 from shared.tables.columns import Table
 from tests.support.blobs import Blob
 from tests.support.doubles import Call, Loss
-from tests.support.histories import SIGNALS, UPKEEP, History, simulated
+from tests.support.histories import MOST_WORKERS, SIGNALS, UPKEEP, History, simulated
 from tests.support.parquet import files_of, read_table
 from tests.support.published import problems_of
 from tests.support.stories import STORIES, Drawn, Story, end_of
@@ -218,3 +219,15 @@ def test_whatever_happens_every_signal_has_one_outcome_and_no_report_is_lost(sto
         except BaseException as violation:
             violation.add_note("\n".join(history.told[-400:]))
             raise
+
+
+def test_a_worker_that_needs_a_lock_lets_its_holder_go_on() -> None:
+    def read_erasures(services: Services) -> None:
+        services.erasures.current()
+
+    history = History(Story((), (0, 0), 0, packed=False, turns=()))
+    with simulated(history):
+        for _ in range(MOST_WORKERS):  # the first and the last are of one instance
+            history._start(read_erasures)
+        while history.workers:
+            history._step()

@@ -43,7 +43,7 @@ from tests.support.stories import (
     graph_calls,
     operators_message,
 )
-from tests.support.workers import Crash, InLine, Worker
+from tests.support.workers import Crash, InLine, Worker, WorkerLock
 
 SETTINGS = shared.settings.load(ENVIRON)
 SIGNALS, BURIED = clients.SIGNALS_QUEUE, f"{clients.SIGNALS_QUEUE}-poison"
@@ -92,9 +92,15 @@ class History:
         container, apart = cast(ContainerClient, self.container), cast(ContainerClient, self.state)
         records_open = BEGIN + timedelta(minutes=self.story.records_open) if self.story.records_open else None
         graph = Graph(self.steps, self.calls, records_open or self.steps.now)
-        return assemble(
+        services = assemble(
             SETTINGS, graph, container, apart, lambda name: cast(clients.Queue, self.queues[name])
         )
+        services.erasures._lock = cast(threading.Lock, self.lock())
+        return services
+
+    def lock(self) -> WorkerLock:
+        """A lock that is held during operations."""
+        return WorkerLock(lambda: self.going)
 
     # What happens
 
@@ -224,7 +230,7 @@ class History:
             self._go(self.workers[0])
 
     def _go(self, worker: Worker) -> None:
-        self.going = worker
+        self.going = worker = worker.first()
         worker.go()
         self.going = None
         self._pass(self.steps.now + OPERATION)
@@ -437,7 +443,7 @@ def simulated(history: History) -> Iterator[None]:
         patch.setattr(times, "now", lambda: history.steps.now)
         for module in (limits, redrive, slices):
             patch.setattr(module, "time", clock)
-        patch.setattr(day_tables, "_WRITING", threading.RLock())  # each instance has its own
+        patch.setattr(day_tables, "_WRITING", history.lock())
         patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
         for pooled in (day_tables, blobs):
             patch.setattr(pooled, "ThreadPoolExecutor", InLine)

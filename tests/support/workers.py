@@ -23,6 +23,7 @@ class Worker:
         self.ended: BaseException | None = None
         self.running = True
         self.operations = 0
+        self.needs: WorkerLock | None = None  # which another one may hold
         self._run = run
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._body, daemon=True)
@@ -35,13 +36,22 @@ class Worker:
 
     def stand(self) -> Fault | None:
         """Called by its thread before an operation."""
+        self.pause()
+        self.operations += 1
+        fault, self.fault = self.fault, None
+        return fault
+
+    def pause(self) -> None:
+        """Called by its thread to let others go on."""
         self._stands.release()
         self._go.acquire()
         if self.dies:
             raise Crash
-        self.operations += 1
-        fault, self.fault = self.fault, None
-        return fault
+
+    def first(self) -> Worker:
+        """Who must go on before it can: the holder of a lock that it needs, or itself."""
+        holder = self.needs and not self.dies and self.needs.holders.get(self.instance)
+        return holder.first() if holder else self
 
     def _body(self) -> None:
         self._go.acquire()
@@ -51,6 +61,29 @@ class Worker:
             self.ended = failure
         self.running = False
         self._stands.release()
+
+
+class WorkerLock:
+    """Stands for a lock that each instance has: a worker that needs it pauses until its holder has gone on.
+
+    A real one would stop the plan for ever, because its holder may stand before an operation.
+    """
+
+    def __init__(self, going: Callable[[], Worker | None]) -> None:
+        self.holders: dict[int, Worker] = {}  # by instance
+        self._going = going
+
+    def __enter__(self) -> None:
+        if worker := self._going():
+            worker.needs = self
+            while worker.instance in self.holders:
+                worker.pause()
+            worker.needs = None
+            self.holders[worker.instance] = worker
+
+    def __exit__(self, *_: object) -> None:
+        if worker := self._going():
+            del self.holders[worker.instance]
 
 
 class InLine:
