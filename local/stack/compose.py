@@ -146,11 +146,13 @@ def up(
     settings: Mapping[str, str] | None = None,
     log: Log | None = None,
     usual_roots: bool = True,
+    account: azurite.Azurite | None = None,
 ) -> Iterator[Stack]:
     """Start the stack, and stop it at the end, the Functions host first.
 
     Without a state folder everything is kept in a temporary one. `settings` win over the environment, which wins
-    over the stack's own defaults. Without the usual roots, nothing outside the stack is trusted. Raises StartError,
+    over the stack's own defaults. Without the usual roots, nothing outside the stack is trusted. An Azurite that is
+    given, with accounts of nobody else, is used instead of another one, and runs on at the end. Raises StartError,
     with the words of the part that did not start, or StateInUseError.
     """
     given = {**os.environ, **(settings or {})}
@@ -174,10 +176,11 @@ def up(
         )
         graph_root, simulated_login = given.get("GRAPH_ROOT"), ""
         # Started before Azurite and awaited after it, so that both get ready at the same time.
-        simulator = None if graph_root else _simulator(held, chosen, seed, principal, log)
+        certificate = account.certificate if account else certificates.ensure_certificates(held.folder).server
+        simulator = None if graph_root else _simulator(held, chosen, seed, principal, certificate, log)
         if simulator:
             parts.callback(simulator.stop, SECONDS_TO_STOP)
-        account = parts.enter_context(
+        account = account or parts.enter_context(
             azurite.start(
                 held.folder,
                 last.get("blob", 0),
@@ -252,14 +255,19 @@ def connect_topic(graph: str, account: azurite.Azurite, principal: identity.Iden
 
 
 def _simulator(
-    held: StackState, settings: Mapping[str, str], seed: int, principal: identity.Identity, log: Log
+    held: StackState,
+    settings: Mapping[str, str],
+    seed: int,
+    principal: identity.Identity,
+    certificate: Path,
+    log: Log,
 ) -> Program:
     last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
     command = [
         *(sys.executable, "-m", "local.simulator", "--exit-with-parent"),
         *("--port", str(ports.free_or_any(last.get("graph", 0)))),
         *("--login-port", str(ports.free_or_any(last.get("login", 0)))),
-        *("--certificate", str(certificates.ensure_certificates(held.folder).server)),
+        *("--certificate", str(certificate)),
         *("--tenant", settings["TENANT_ID"]),
         *("--app-id", registration or settings["AZURE_CLIENT_ID"]),
         *("--cloud", settings["GRAPH_CLOUD"] if settings["GRAPH_CLOUD"] in AUTHORITIES else "global"),

@@ -23,7 +23,7 @@ from local.stack.compose import Stack
 from local.stack.functions import FunctionsHost
 from local.stack.program import ROOT, Log
 from shared.messages.signals import call_event_signal_id
-from tests.support.front import Front, eventually, hurried
+from tests.support.front import Accounts, Front, eventually, hurried
 
 TOKENS = [
     *(
@@ -75,9 +75,11 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, log: Log, key_file: Path) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, log: Log, key_file: Path, accounts: Accounts
+) -> Iterator[Stack]:
     settings = {"SIGNALS": "call-records,call-events", "ENCRYPTION_KEY_ID": str(key_file)}
-    with hurried(tmp_path_factory.mktemp("own"), log, settings) as stack:
+    with hurried(tmp_path_factory.mktemp("own"), log, settings, next(accounts)) as stack:
         yield stack
 
 

@@ -20,7 +20,7 @@ from shared.messages.signals import Door
 from tests.stack.test_call_events import Scene, pem
 from tests.storm import faulty_storage
 from tests.storm.faulty_storage import Chances
-from tests.support.front import Front, eventually, hurried
+from tests.support.front import Accounts, Front, eventually, hurried
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(folder: Path, log: Log) -> Iterator[Stack]:
+def stack(folder: Path, log: Log, accounts: Accounts) -> Iterator[Stack]:
     (folder / "keys.pem").write_bytes(pem())
     settings = {
         "DELIVERY": "event-hubs",
@@ -37,7 +37,7 @@ def stack(folder: Path, log: Log) -> Iterator[Stack]:
         "ENCRYPTION_KEY_ID": str(folder / "keys.pem"),
         "LOCAL_RETRY_SCALE": "20",
     }
-    with hurried(folder, log, settings) as stack:
+    with hurried(folder, log, settings, next(accounts)) as stack:
         Front(stack).subscribe()
         yield stack
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from function_app import app
 from local.simulator.faults.responses import Fault
-from local.stack.azurite import DATA_ACCOUNT, HOST_ACCOUNT
 from local.stack.compose import Stack
 from shared import times
 from shared.health import endpoint
@@ -411,7 +411,8 @@ class TestCost:
         def to(*roots: str) -> int:
             return sum(path.startswith(roots) for path in requests_made)
 
-        return to(f"/{DATA_ACCOUNT}", f"/{HOST_ACCOUNT}"), to("/v1.0/")
+        data, host = (urlsplit(each.url).path.rstrip("/") for each in (made.service, made.host))
+        return to(data, host), to("/v1.0/")
 
     def test_it_is_26_requests_to_storage_and_one_to_graph(
         self, fresh: World, requests_made: list[str]

@@ -16,6 +16,7 @@ AZURITE = Azurite(
     "https://127.0.0.1:1/host",
     "https://127.0.0.1:2/host",
     Path("ca.pem"),
+    Path("server.pem"),
     cast("Program", None),
 )
 

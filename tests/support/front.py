@@ -17,10 +17,13 @@ from azure.storage.blob import ContainerClient
 from local.simulator.control.client import Control, SessionMade
 from local.simulator.tenant.orders import NewMeeting, NewSession
 from local.stack import compose
+from local.stack.azurite import Azurite
 from local.stack.compose import Stack
 from local.stack.program import Log
 from tests.support import posts
 from tests.support.parquet import read_table
+
+type Accounts = Iterator[Azurite]  # the same one, each time with accounts that nobody has used
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 NEVER = "0 0 0 29 2 *"
@@ -34,9 +37,16 @@ HURRY = {
 
 
 @contextmanager
-def hurried(folder: Path, log: Log, settings: Mapping[str, str]) -> Iterator[Stack]:
-    """The whole system with short retries, and a Graph without throttling."""
-    with compose.up(folder, settings={**HURRY, **settings}, log=log, usual_roots=False) as stack:
+def hurried(
+    folder: Path, log: Log, settings: Mapping[str, str], azurite: Azurite | None = None
+) -> Iterator[Stack]:
+    """The whole system with short retries, and a Graph without throttling.
+
+    A running Azurite has accounts for it alone.
+    """
+    with compose.up(
+        folder, settings={**HURRY, **settings}, log=log, usual_roots=False, account=azurite
+    ) as stack:
         Control(stack.graph).change_settings(throttling=False)
         yield stack
 
@@ -45,8 +55,8 @@ def own_stack(**settings: str) -> Any:
     """A fixture `stack` for one module alone."""
 
     @pytest.fixture(scope="module")
-    def stack(tmp_path_factory: pytest.TempPathFactory, log: Log) -> Iterator[Stack]:
-        with hurried(tmp_path_factory.mktemp("own"), log, settings) as stack:
+    def stack(tmp_path_factory: pytest.TempPathFactory, log: Log, accounts: Accounts) -> Iterator[Stack]:
+        with hurried(tmp_path_factory.mktemp("own"), log, settings, next(accounts)) as stack:
             yield stack
 
     return stack
