@@ -18,6 +18,12 @@ from local.stack.program import Log
 from tests.support.front import Accounts, Front, hurried
 
 WAITING = {"host", "stack", "storm"}  # folders whose tests start programs and wait for them
+LONGEST = {
+    "test_recovery.py",
+    "test_storm.py",
+    "test_odd_answers.py",
+    "test_sweeping.py",
+}  # of those, in minutes
 STACK_ACCOUNTS = [(f"data{number}", f"host{number}") for number in range(100)]  # of the stacks of a run
 
 # No deadline: a busy machine is no fault of the code.
@@ -52,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         files.setdefault(item.path, []).append(item)
     waiting = [group for path, group in files.items() if WAITING.intersection(path.parts)]
-    waiting.sort(key=lambda group: "storm" not in group[0].path.parts)  # which take longest
+    waiting.sort(key=lambda group: group[0].path.name not in LONGEST)
     busy = [group for path, group in files.items() if not WAITING.intersection(path.parts)]
     spread = sorted(
         [(number / len(group), file) for group in (waiting, busy) for number, file in enumerate(group)],
