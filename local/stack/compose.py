@@ -45,6 +45,7 @@ class StackError(RuntimeError):
 class Stack:
     """A running stack: its addresses, its process ids, and clients of its parts."""
 
+    folder: Path  # of its state
     azurite: azurite.Azurite
     identity: identity.Identity
     graph: str
@@ -212,6 +213,7 @@ def up(
         )
         environment["LOCAL_EVENT_HUBS"] = str(held.folder / HUBS)
         stack = Stack(
+            held.folder,
             account,
             principal,
             environment["GRAPH_ROOT"],

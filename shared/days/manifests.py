@@ -203,10 +203,11 @@ class Manifests:
             return False
         if (manifest.tables.index, manifest.tables.files) == (before.index, files):
             return manifest
-        if manifest.tables != before.tables:
+        # The Delta logs may have got the tables before meanwhile; these are the next all the same.
+        if (manifest.tables.version, manifest.tables.files) != (before.tables.version, before.tables.files):
             return False
         revision = manifest.revision if manifest.complete else 0
-        tables = replace(before.tables.followed_by(files, before.index), revision=revision)
+        tables = replace(manifest.tables.followed_by(files, before.index), revision=revision)
         now = replace(manifest, tables=tables, updated=times.now().replace(microsecond=0))
         if not self._put_manifest(now, stored.etag):
             return None

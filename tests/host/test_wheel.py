@@ -83,7 +83,7 @@ def run(command: Path, folder: Path, *arguments: str, codes: tuple[int, ...] = (
 def folder(front: Front, tmp_path: Path) -> Path:
     """A folder in which the local stack runs, as `make up` makes it."""
     (tmp_path / ".local").mkdir()
-    (tmp_path / ".local/state").symlink_to(Path(front.stack.azurite.ca).parent)
+    (tmp_path / ".local/state").symlink_to(front.stack.folder)
     return tmp_path
 
 

@@ -430,7 +430,8 @@ def test_an_early_interrupt_leaves_no_traceback(front: Front, delay: float) -> N
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
+    # On a busy machine Python itself may still be starting, before the first line of any program.
+    assert "Traceback" not in err or err.startswith("Fatal Python error")
 
 
 def test_a_reader_that_leaves_causes_no_message(front: Front) -> None:

@@ -145,7 +145,7 @@ def test_a_second_stack_on_the_same_state_is_refused(
     monkeypatch.setattr(local.stack.state, "SECONDS_TO_LET_GO", 0.2)
     with (
         pytest.raises(local.stack.state.StateInUseError),
-        compose.up(Path(bare.azurite.ca).parent, graph_root=NO_GRAPH, log=log, usual_roots=False),
+        compose.up(bare.folder, graph_root=NO_GRAPH, log=log, usual_roots=False),
     ):
         pass
 

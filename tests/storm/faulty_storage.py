@@ -257,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serve(url: str, running: Stack, chances: Chances) -> Iterator[str]:
     """A proxy before `url`; its address."""
     parts = urlsplit(url)
-    certificate = running.azurite.ca.parent / "server.pem"
+    certificate = running.azurite.certificate
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.upstream = (parts.hostname or "", parts.port or 0)
         server.chances, server.writing = chances, threading.Lock()

@@ -159,6 +159,23 @@ def test_two_writers_of_a_part_give_one_whole_part(day: Day, monkeypatch: pytest
     assert day.attended() == [(f"r{number}", "p") for number in range(5)]
 
 
+def test_tables_are_named_also_where_the_logs_get_those_before_meanwhile(day: Day) -> None:
+    day.write()
+    former, cut = day.manifest, day.blobs.watch
+    day.store("r4", "someone else")
+    (part,) = day.seal()
+
+    def the_logs_have_them(name: str, before: Blob | None, after: Blob | None) -> None:
+        if name.startswith("tables/attendees/date="):
+            day.blobs.watch = cut
+            day.tables.commit(former)
+
+    day.blobs.watch = the_logs_have_them
+    assert day.tables.write_part(part)
+    assert day.attended()[-1] == ("r4", "someone else")
+    assert day.manifest.tables.delta_version.keys() == {Table.ENGAGEMENTS}
+
+
 def test_after_a_correction_the_changed_part_is_written_anew_and_the_former_stays_for_a_day(day: Day) -> None:
     day.write()
     former, bodies = day.manifest, {blob.name: blob for blob in day.files()}
