@@ -65,18 +65,21 @@ def make_due(container: ContainerClient, state: ContainerClient, filed: Iterable
 
     How many there are.
 
-    The outcome tells the sweep, and the record behind it, in the container `state`, decides.
+    The outcome tells the sweep, and the record behind it, in the container `state`, decides. An outcome that its record
+    contradicts is left as it is, for the comparison at the end.
     """
-    due = [each.name for each in filed if each.looked_at_again]
-    past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-    for name in due:
+    past, made = (datetime.now(UTC) - timedelta(days=1)).isoformat(), 0
+    for name in [each.name for each in filed if each.looked_at_again]:
         record = f"signals/{PurePosixPath(name).name}"
         content = json.loads(_text(state, record))
+        if not content.get("next"):
+            continue
         content["next"]["at"] = past
+        made += 1
         state.upload_blob(record, json.dumps(content), overwrite=True)
         blob = container.get_blob_client(name)
         blob.set_blob_metadata((blob.get_blob_properties().metadata or {}) | {NEXT: past})
-    return len(due)
+    return made
 
 
 @dataclass(frozen=True)

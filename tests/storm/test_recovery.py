@@ -70,6 +70,19 @@ def test_the_run_sees_what_is_missing_doubled_and_wrong(container: ContainerClie
     ]
 
 
+def test_an_outcome_left_behind_is_not_made_due(container: ContainerClient) -> None:
+    day = "2099-11-02"
+    for name, record in (("cr-due", {"next": {"at": f"{day}T00:00:00Z"}}), ("cr-left", {"result": "stored"})):
+        put(container, f"signals/{name}.json", record)
+        put(container, f"outcomes/date=2026-11-02/{name}.json", {}, "stored")
+        blob = container.get_blob_client(f"outcomes/date=2026-11-02/{name}.json")
+        blob.set_blob_metadata({"outcome": "stored", findings.NEXT: f"{day}T00:00:00Z"})
+    filed = [each for found in findings.outcomes(container).values() for each in found]
+    assert findings.make_due(container, container, filed) == 1
+    assert not findings.outcomes(container)["cr-left"][0].is_open
+    assert findings.outcomes(container)["cr-due"][0].is_open
+
+
 def test_the_run_sees_a_manifest_that_tells_something_else(container: ContainerClient) -> None:
     day = (NOW - timedelta(days=2)).date().isoformat()
     put(container, f"outcomes/date={day}/cr-call0.json", {}, "stored")
