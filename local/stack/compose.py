@@ -177,8 +177,7 @@ def up(
         )
         graph_root, simulated_login = given.get("GRAPH_ROOT"), ""
         # Started before Azurite and awaited after it, so that both get ready at the same time.
-        certificate = account.certificate if account else certificates.ensure_certificates(held.folder).server
-        simulator = None if graph_root else _simulator(held, chosen, seed, principal, certificate, log)
+        simulator = None if graph_root else _simulator(held, chosen, seed, principal, account, log)
         if simulator:
             parts.callback(simulator.stop, SECONDS_TO_STOP)
         account = account or parts.enter_context(
@@ -261,10 +260,11 @@ def _simulator(
     settings: Mapping[str, str],
     seed: int,
     principal: identity.Identity,
-    certificate: Path,
+    account: azurite.Azurite | None,
     log: Log,
 ) -> Program:
     last, registration = held.ports(), settings.get("GRAPH_CLIENT_ID")
+    certificate = account.certificate if account else certificates.ensure_certificates(held.folder).server
     command = [
         *(sys.executable, "-m", "local.simulator", "--exit-with-parent"),
         *("--port", str(ports.free_or_any(last.get("graph", 0)))),
