@@ -5,13 +5,15 @@ One functions host on both sides, which answers, archives and has the same budge
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import requests
 
@@ -34,7 +36,7 @@ LATENCY = 0.2  # seconds that Graph takes for each call, on both sides
 SLOW = Fault("/v1.0/", action="delay", seconds=LATENCY, times=-1)
 DOWN = replace(SLOW, status=503)
 FIRST_DELAY = 5
-AGO = 600.0  # seconds before the first notification at which all meetings had ended
+AFTER_END = 10.0  # seconds after its end that a call is announced
 GIVE_UP_AFTER = 300.0
 HOST = replace(
     Assumptions(),
@@ -70,9 +72,10 @@ TRACES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One side: times from notification to outcome, and answered calls by operation."""
+    """One side: times from notification and from end to outcome, and answered calls by operation."""
 
     times: Times
+    since_end: Times
     calls: Mapping[str, int]
 
 
@@ -102,17 +105,26 @@ def measured(trace: Trace) -> Run:
     with compose.up(settings=settings, log=Log(os.open(os.devnull, os.O_WRONLY))) as running:
         control = Control(running.graph)
         posts.register(running)
-        ids = [_ended(control) for _ in range(trace.notifications)]
         _post(running, _ended(control))  # the host is warm, as the modelled one is
         _outcomes(running, 1)
         control.clear_calls()
         control.add_fault(SLOW)
-        posted = _post_all(running, control, trace, ids)
+        posted = _post_all(running, control, trace)
         outcomes = _outcomes(running, trace.notifications + 1)
         well = [call for call in control.calls() if call.status == requests.codes.ok]
         calls = {kind: sum(each(call.path) for call in well) for kind, each in KINDS.items()}
-    settled = [outcomes[f"cr-{each}"] - posted[each] for each in ids]
-    return Run(percentiles(settled), calls)
+    return _run(posted, outcomes, calls)
+
+
+def _run(posted: Mapping[str, float], outcomes: Iterable[Mapping[str, Any]], calls: Mapping[str, int]) -> Run:
+    """The times of the signals that were posted, in seconds since 1970 by signal id."""
+    since_posted, since_end = list[float](), list[float]()
+    for each in outcomes:
+        if each["signalId"] in posted:
+            end, settled = (datetime.fromisoformat(each[name]).timestamp() for name in ("end", "settled"))
+            since_posted.append(settled - posted[each["signalId"]])
+            since_end.append(settled - end)
+    return Run(percentiles(since_posted), percentiles(since_end), calls)
 
 
 KINDS: dict[str, Callable[[str], bool]] = {
@@ -124,22 +136,23 @@ KINDS: dict[str, Callable[[str], bool]] = {
 
 
 def _ended(control: Control) -> str:
-    end = datetime.now(UTC) - timedelta(seconds=AGO)
+    end = datetime.now(UTC) - timedelta(seconds=AFTER_END)
     meeting = control.add_meeting(NewMeeting("recurring"))
     order = NewSession(meeting.meeting_id, start=end - timedelta(minutes=30), end=end, announce=False)
     return control.add_session(order).call_id
 
 
-def _post_all(running: Stack, control: Control, trace: Trace, ids: Sequence[str]) -> dict[str, float]:
-    """Announce them at their times, and return when each was sent.
+def _post_all(running: Stack, control: Control, trace: Trace) -> dict[str, float]:
+    """Have calls end and announce them at their times; return when each signal's was sent.
 
     Graph is down in between, when the trace says so.
     """
     begin, down = time.time(), trace.down
-    due: list[tuple[float, Callable[[], object]]] = []
     posted: dict[str, float] = {}
-    for number, each in enumerate(ids):
-        due.append((number * trace.apart, partial(_note, posted, running, each)))
+    due: list[tuple[float, Callable[[], object]]] = [
+        (number * trace.apart, partial(_note, posted, running, control))
+        for number in range(trace.notifications)
+    ]
     if down:
         due += [(down[0], partial(_become, control, DOWN)), (down[1], partial(_become, control, SLOW))]
     for moment, act in sorted(due, key=lambda each: each[0]):
@@ -148,8 +161,9 @@ def _post_all(running: Stack, control: Control, trace: Trace, ids: Sequence[str]
     return posted
 
 
-def _note(posted: dict[str, float], running: Stack, each: str) -> None:
-    posted[each] = time.time()
+def _note(posted: dict[str, float], running: Stack, control: Control) -> None:
+    each = _ended(control)
+    posted[f"cr-{each}"] = time.time()
     _post(running, each)
 
 
@@ -166,55 +180,51 @@ def _post(running: Stack, each: str) -> None:
     ).raise_for_status()
 
 
-def _outcomes(running: Stack, count: int) -> dict[str, float]:
-    """When each signal was settled, once so many are stored."""
+def _outcomes(running: Stack, count: int) -> list[dict[str, Any]]:
+    """The outcomes, once so many are stored."""
     container = running.blob_service().get_container_client(running.container)
     deadline = time.monotonic() + GIVE_UP_AFTER
     while time.monotonic() < deadline:
         blobs = list(container.list_blobs(name_starts_with="outcomes/", include=["metadata"]))
         if sum((blob.metadata or {}).get("outcome") == "stored" for blob in blobs) >= count:
-            bodies = [json.loads(container.download_blob(blob.name).readall()) for blob in blobs]
-            return {each["signalId"]: datetime.fromisoformat(each["settled"]).timestamp() for each in bodies}
+            return [json.loads(container.download_blob(blob.name).readall()) for blob in blobs]
         time.sleep(1)
     raise TimeoutError(f"{count} outcomes did not come")
 
 
 def modelled(trace: Trace) -> Run:
     """The model of that host."""
-    clock = Clock(BEGIN + timedelta(seconds=AGO))
-    ended = [0.0] * trace.notifications
+    clock = Clock(BEGIN)
+    announced = [AFTER_END + number * trace.apart for number in range(trace.notifications)]
+    ends = [each - AFTER_END for each in announced]
+    down = (trace.down[0] + AFTER_END, trace.down[1] + AFTER_END) if trace.down else None
     environ = ("CONFIRM_AFTER", "0"), ("RETRY_FIRST_DELAY", str(FIRST_DELAY))
     deployment = Deployment(instances=1, graph_rate=trace.rate, environ=environ)
-    app = App(
-        clock, Held([-AGO] * len(ended), ended, ended), Trouble(down=trace.down), deployment, HOST, seed=1
-    )
+    app = App(clock, Held(ends, announced, ends), Trouble(down=down), deployment, HOST, seed=1)
     with virtual(clock):
-        for number in range(trace.notifications):
-            clock.at(number * trace.apart, partial(app.post, number))
+        for number, at in enumerate(announced):
+            clock.at(at, partial(app.post, number))
         clock.run(GIVE_UP_AFTER)
-    settled = {each["signalId"]: datetime.fromisoformat(each["settled"]) for each in app.outcomes()}
-    since = [
-        (settled[f"cr-{call_id(number)}"] - clock.begin).total_seconds() - number * trace.apart
-        for number in range(trace.notifications)
-    ]
+    posted = {f"cr-{call_id(number)}": BEGIN.timestamp() + at for number, at in enumerate(announced)}
     calls = [app.tenant.answered[kind] for kind in (RECORD, MEETING, REPORTS, REPORT)]
-    return Run(percentiles(since), dict(zip(KINDS, calls, strict=True)))
+    return _run(posted, app.outcomes(), dict(zip(KINDS, calls, strict=True)))
 
 
 def rows(compared: Sequence[Compared]) -> list[tuple[str, ...]]:
     """A table."""
     found: list[tuple[str, ...]] = []
     for each in compared:
-        for what in ("median", "p99", "last"):
-            ours, theirs = getattr(each.measured.times, what), getattr(each.modelled.times, what)
+        spans = {
+            "notification to outcome": (each.measured.times, each.modelled.times),
+            f"end to outcome, announced {AFTER_END:g} s after it": (
+                each.measured.since_end,
+                each.modelled.since_end,
+            ),
+        }
+        for (span_of, sides), what in itertools.product(spans.items(), ("median", "p99", "last")):
+            ours, theirs = (getattr(side, what) for side in sides)
             found.append(
-                (
-                    each.trace.name,
-                    f"notification to outcome: {what}",
-                    span(ours),
-                    span(theirs),
-                    f"{theirs / ours:.2f}",
-                )
+                (each.trace.name, f"{span_of}: {what}", span(ours), span(theirs), f"{theirs / ours:.2f}")
             )
         ours, theirs = sum(each.measured.calls.values()), sum(each.modelled.calls.values())
         found.append(

@@ -33,6 +33,7 @@ class Result:
     outcomes: Mapping[str, int]
     since_announced: Times
     since_possible: Times  # from the later one of notification and report on
+    since_end: Times  # of announced ones
     unannounced: Times  # from their end on
     last_stored: float
     answered: Times  # a notification
@@ -78,7 +79,7 @@ class Result:
 def result(day: Day) -> Result:
     """The figures of a day that was run."""
     held, app = day.held, day.app
-    announced, possible, unannounced = list[float](), list[float](), list[float]()
+    announced, possible, ended, unannounced = (list[float]() for _ in range(4))
     last = 0.0
     for name, moment in _stored(day):
         number = int(name.rpartition("-")[2].removesuffix(".json"))
@@ -86,6 +87,7 @@ def result(day: Day) -> Result:
         if number in day.unannounced:
             unannounced.append(moment - held.ends[number])
         else:
+            ended.append(moment - held.ends[number])
             announced.append(moment - held.readable[number])
             possible.append(moment - max(held.readable[number], held.ready[number]))
     limits, outcomes = app.tenant.limits, list(app.outcomes())
@@ -96,6 +98,7 @@ def result(day: Day) -> Result:
         outcomes=Counter(each["outcome"] for each in real),
         since_announced=percentiles(announced),
         since_possible=percentiles(possible),
+        since_end=percentiles(ended),
         unannounced=percentiles(unannounced),
         last_stored=last,
         answered=percentiles(app.webhook.times),
@@ -139,6 +142,9 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         ("reports stored", [f"{each.stored:,}" for each in results]),
         ("signals still pending at the end", [f"{each.pending:,}" for each in results]),
         ("notification to 202: median, p99, longest", [_ms(each.answered) for each in results]),
+        ("end to archive: median", [span(each.since_end.median) for each in results]),
+        ("end to archive: p99", [span(each.since_end.p99) for each in results]),
+        ("end to archive: last", [span(each.since_end.last) for each in results]),
         ("notification to archive: median", [span(each.since_announced.median) for each in results]),
         ("notification to archive: p99", [span(each.since_announced.p99) for each in results]),
         ("notification to archive: last", [span(each.since_announced.last) for each in results]),

@@ -173,7 +173,9 @@ def test_the_model_makes_the_calls_that_the_real_stack_makes() -> None:
     (compared,) = check.run([trace])
     assert compared.measured.calls == compared.modelled.calls == dict.fromkeys(check.KINDS, 12)
     assert compared.modelled.times.last < check.GIVE_UP_AFTER
-    assert len(check.rows([compared])) == 4
+    for side in (compared.measured, compared.modelled):
+        assert side.since_end.median == pytest.approx(side.times.median + check.AFTER_END, abs=3.0)
+    assert len(check.rows([compared])) == 7
 
 
 def test_the_page_shows_every_day_and_what_was_taken_for_granted(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from azure.storage.blob import ContainerClient
 from tests.storm import erased
 from tests.storm.ended_meetings import Call
 from tests.storm.erased import Person
+from tests.support.measured import Times, percentiles
 
 READERS = 4
 NEXT = "nextattempt"  # in the metadata of an outcome
@@ -92,6 +93,34 @@ class Findings:
     wrong: list[str]
     outcomes: dict[str, dict[str, int]]
     unexpected: list[str]
+
+
+@dataclass(frozen=True)
+class Lags:
+    """Seconds until a report was first stored.
+
+    From the news of announced calls, from the sweep's sight of the others, and from the end of calls that had just
+    ended, whose news came later.
+    """
+
+    from_news: Times
+    from_sight: Times
+    from_end: Times
+
+
+def lags(container: ContainerClient, calls: Iterable[Call]) -> Lags:
+    """How long it took until the reports of `calls` were stored, as the outcomes say."""
+    known = {call.signal_id: call for call in calls}
+    news, sights, ends = list[float](), list[float](), list[float]()
+    for blob in container.list_blobs(name_starts_with="outcomes/", include=["metadata"]):
+        told, call = blob.metadata or {}, known.get(_id(blob.name))
+        if call is None or not {"stored", "firstseen"} <= told.keys():
+            continue
+        seen, stored = (datetime.fromisoformat(told[name]) for name in ("firstseen", "stored"))
+        (news if call.announced else sights).append((stored - seen).total_seconds())
+        if call.is_fresh and call.announced and "end" in told:
+            ends.append((stored - datetime.fromisoformat(told["end"])).total_seconds())
+    return Lags(percentiles(news), percentiles(sights), percentiles(ends))
 
 
 def wanted(calls: Iterable[Call]) -> dict[str, Call]:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -90,6 +90,7 @@ class Storm:
     happened: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
     found: list[str] = field(default_factory=list)
+    lags: findings.Lags | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -134,6 +135,7 @@ class StormRun(Recovery):
         self.looked_at_again = 0
         self.rows = 0
         self.found: list[str] = []
+        self.lags: findings.Lags | None = None
 
     def _happenings(self) -> Iterable[tuple[float, Happening]]:
         """What happens in the middle."""
@@ -161,6 +163,7 @@ class StormRun(Recovery):
         self._announce(late, 1.0)
         self._replay()
         self._settled("old news again", self._signals)
+        self.lags = findings.lags(self._container, self._calls)  # before an erasure and days that pass
         self._finish_erasure()
         for person in self._persons[1:]:
             self._erase(person, patience=recovery.SECONDS_WITHOUT_PROGRESS)
@@ -413,6 +416,7 @@ def run(
         storm.happened | {"events of the hub": f"{storm.by_hub:,}"},
         storm.rows,
         storm.found,
+        storm.lags,
     )
 
 
@@ -455,6 +459,21 @@ def page(storm: Storm, seed: int, proof: str = "") -> Page:
             ("minutes", f"{result.seconds / 60:.0f}"),
         ],
     )
+    if lags := storm.lags:
+        made.text("## Until a report was stored")
+        made.text(
+            "In seconds, all faults and the dark storage included. Calls that had just ended all did so at the "
+            "beginning, and their news came over the whole time of announcing."
+        )
+        spans = (
+            ("the news", lags.from_news),
+            ("the sweep saw a call that was never announced", lags.from_sight),
+            ("the end, of calls that had just ended", lags.from_end),
+        )
+        made.table(
+            ("Since", "Median", "99 of 100", "Last"),
+            [(what, *(f"{each:,.1f}" for each in astuple(times))) for what, times in spans],
+        )
     made.text("## What happened in the middle")
     made.table(("What", "How much"), list(storm.happened.items()))
     made.text("## Kills at chosen steps")
