@@ -31,9 +31,10 @@ THREADS = 16
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one report: CPU milliseconds, calls to Graph, reports per second.
+    """Cost of one report: CPU milliseconds, calls, requests, reports per second.
 
-    `with_storage_sdk` is the script whose calls to storage go through azure-storage-blob, as the product's do.
+    `calls` are those to Graph, `storage` the requests to blobs and queues. `with_storage_sdk` is the script whose calls
+    to storage go through azure-storage-blob, as the product's do.
     """
 
     reports: int
@@ -42,6 +43,7 @@ class Cost:
     with_storage_sdk: float
     sdk: float
     calls: float
+    storage: float
     swept: float
     recurring: float
     product_rate: float
@@ -57,10 +59,10 @@ def run(count: int) -> Cost:
         busy = _worker(
             running, {"record": _ids(recorded), "measure": _ids(counted), "threads": 1, "portion": 10}
         )
-        calls = _calls(running, {"measure": _ids(_ended(control, count))})
-        from_list = _calls(running, {"measure": _ids(swept), "swept": _told(swept)})
+        counted_alone = _count(running, {"measure": _ids(_ended(control, count))})
+        from_list = _count(running, {"measure": _ids(swept), "swept": _told(swept)})
         first, again = _ids(announced), _ids(_again(control, announced))
-        recurring = _calls(running, {"record": first, "measure": again})
+        recurring = _count(running, {"record": first, "measure": again})
         theirs = _sdk(running, sdk)
         control.add_fault(Fault("/v1.0/", action="delay", seconds=SLOW, times=-1))
         half = count // 2
@@ -75,9 +77,10 @@ def run(count: int) -> Cost:
         busy["script"]["cpu"] * 1000,
         busy["bySdk"]["cpu"] * 1000,
         theirs["cpu"] / count * 1000,
-        calls,
-        from_list,
-        recurring,
+        counted_alone["calls"],
+        counted_alone["storage"],
+        from_list["calls"],
+        recurring["calls"],
         len(counted) / rates["product"]["seconds"],
         len(recorded) / rates["script"]["seconds"],
     )
@@ -116,10 +119,10 @@ def _told(made: list[Made]) -> dict[str, dict[str, str]]:
     }
 
 
-def _calls(running: Stack, job: dict[str, Any]) -> float:
-    """Calls to Graph for each archived report, without those of `record`."""
+def _count(running: Stack, job: dict[str, Any]) -> dict[str, float]:
+    """Calls and requests for each archived report, without those of `record`."""
     counted: dict[str, float] = _worker(running, {"record": [], "threads": 1, "count": True, **job})
-    return counted["calls"]
+    return counted
 
 
 def _worker(running: Stack, job: dict[str, Any]) -> Any:
@@ -165,11 +168,16 @@ def lines(found: Cost) -> list[tuple[str, str, str]]:
             "≤ 1.5 x",
         ),
         (
-            "  over that script with azure-storage-blob for storage",
-            f"{found.product / found.with_storage_sdk:.2f} x",
+            "  what that script needs with azure-storage-blob for storage",
+            f"{found.with_storage_sdk / found.script:.2f} x",
             "",
         ),
-        ("CPU of a report, over Microsoft's SDKs", f"{found.product / found.sdk:.2f} x", "≤ 0.5 x"),
+        (
+            "CPU of a report, over that script with azure-storage-blob",
+            f"{found.product / found.with_storage_sdk:.2f} x",
+            "≤ 1.2 x",
+        ),
+        ("CPU of a report, over Microsoft's SDKs", f"{found.product / found.sdk:.2f} x", "≤ 0.3 x"),
         (
             "  product, script, with that SDK, all SDKs",
             f"{found.product:.1f}, {found.script:.1f}, {found.with_storage_sdk:.1f}, {found.sdk:.1f} ms",
@@ -184,6 +192,7 @@ def lines(found: Cost) -> list[tuple[str, str, str]]:
         ("calls to Graph for a report", f"{found.calls:.2f}", "≤ 4"),
         ("  found by the sweep", f"{found.swept:.2f}", "≤ 3"),
         ("  another session of a known meeting", f"{found.recurring:.2f}", "≤ 3"),
+        ("requests to storage for a report", f"{found.storage:.2f}", ""),
     ]
 
 

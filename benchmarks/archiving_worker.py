@@ -159,8 +159,8 @@ def main() -> None:
             for call in job["measure"]:
                 counted.about(partial(archive, call, told))
         made = [url for exchanges in counted.done for _, url, _, _ in exchanges]
-        calls = sum(url.startswith(os.environ["GRAPH_ROOT"]) for url in made)
-        print(json.dumps({"calls": calls / len(job["measure"])}))
+        calls, reports = sum(url.startswith(os.environ["GRAPH_ROOT"]) for url in made), len(job["measure"])
+        print(json.dumps({"calls": calls / reports, "storage": (len(made) - calls) / reports}))
         return
     local = threading.local()
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, archiving, crowd, imports, size
+from benchmarks import acknowledge, archiving, crowd, imports, size, tables
 from tests.support.measured import Page, machine
 
 COLUMNS = "What", "Measured", "Goal"
@@ -28,6 +28,8 @@ def page(*, small: bool) -> Page:
     peaks = crowd.run(2, 200, 20) if small else crowd.run()
     made.table(COLUMNS, crowd.lines(peaks))
     made.bars("benchmarks-memory", "Peak memory in MiB", crowd.peaks(peaks))
+    _begin(made, "Tables of a day")
+    made.table(COLUMNS, list(tables.lines(300 if small else 100_000)))
     _begin(made, "Import")
     made.table(COLUMNS, imports.lines(imports.run(1 if small else imports.RUNS)))
     if not small:

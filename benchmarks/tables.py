@@ -168,8 +168,8 @@ def former_form(files: list[str], target: Path) -> int:
     return target.stat().st_size
 
 
-def run(reports: int) -> Iterator[str]:
-    """Measure, and say what was measured."""
+def lines(reports: int) -> Iterator[tuple[str, str, str]]:
+    """Measure, and give what, measured, goal."""
     folder = Path(tempfile.mkdtemp())
     try:
         blobs = LargeDay(reports, folder)
@@ -177,12 +177,12 @@ def run(reports: int) -> Iterator[str]:
         manifests = Manifests(container)
         tables = DayTables(container, manifests, "7f1d3c52-0a86-4be4-9c1e-5b2f8f7a6d10")
         index = measure(lambda: manifests.refresh(DAY, final=True))
-        yield f"index of {reports:,} reports: {index[0]:.1f} s, {index[1]:.0f} MiB more"
+        yield f"index of {reports:,} reports", f"{index[0]:.1f} s, {index[1]:.0f} MiB more", ""
         parts = tables.plan_parts(day_of(manifests))
         first = measure(lambda: tables.write_part(parts[0]))
-        yield f"first of {len(parts)} parts: {first[0]:.1f} s, {first[1]:.0f} MiB more"
+        yield f"first of {len(parts)} parts of the tables", f"{first[0]:.1f} s, {first[1]:.0f} MiB more", ""
         rest = measure(lambda: [tables.write_part(part) for part in parts[1:]])
-        yield f"the others: {rest[0] / max(1, len(parts) - 1):.2f} s each, {rest[1]:.0f} MiB more"
+        yield "  the others", f"{rest[0] / max(1, len(parts) - 1):.2f} s each, {rest[1]:.0f} MiB more", ""
         manifest = day_of(manifests)
         assert manifest.has_tables
         for table, named in (
@@ -190,12 +190,13 @@ def run(reports: int) -> Iterator[str]:
             ("meetings", manifest.tables.files["meetings"]),
         ):
             size = sum(each.bytes for each in named)
-            yield f"{table}: {sum(each.rows for each in named):,} rows, {size / 1e6:.1f} MB in {len(named)} files"
+            rows = sum(each.rows for each in named)
+            yield f"  {table}", f"{rows:,} rows, {size / 1e6:.1f} MB in {len(named)} files", ""
         days = database.read_days(container, [DAY])
         exported = measure(lambda: export(container, days, folder))
-        yield f"export of the attendees from tables: {exported[0]:.2f} s"
+        yield "export of the attendees from tables", f"{exported[0]:.2f} s", ""
         exported = measure(lambda: export(container, [database.Day(DAY, None)], folder))
-        yield f"the same from the reports: {exported[0]:.1f} s"
+        yield "  the same from the reports", f"{exported[0]:.1f} s", ""
         files = [str(folder / each.path) for each in manifest.tables.files["attendees"]]
         answers = {}
         for name, ask in engines.ENGINES.items():
@@ -204,9 +205,9 @@ def run(reports: int) -> Iterator[str]:
                 began = time.monotonic()
                 answers[name] = ask(files)
             except ImportError:
-                yield f"{name}: not here"
+                yield f"one question to all rows, {name}", "not here", ""
                 continue
-            yield f"{name}: {time.monotonic() - began:.2f} s for one question"
+            yield f"one question to all rows, {name}", f"{time.monotonic() - began:.2f} s", ""
         assert len({json.dumps(answer) for answer in answers.values()}) == 1
         before = folder / "before.jsonl.gz"
         former = former_form(files, before)
@@ -216,11 +217,12 @@ def run(reports: int) -> Iterator[str]:
 
         sql = f"SELECT count(*), sum(netSeconds) FROM read_json($file, columns = {{{columns}}})"
         duckdb.connect().execute(sql, {"file": str(before)}).fetchall()
-        yield f"the same as lines of JSON: {former / 1e6:.1f} MB, DuckDB {time.monotonic() - began:.2f} s"
+        seconds = time.monotonic() - began
+        yield "attendees as lines of JSON with gzip, DuckDB", f"{former / 1e6:.1f} MB, {seconds:.2f} s", ""
     finally:
         shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    for line in run(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000):
-        print(line, flush=True)
+    for what, measured, _ in lines(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000):
+        print(f"{what:<50} {measured}", flush=True)

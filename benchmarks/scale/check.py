@@ -72,9 +72,9 @@ TRACES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One side: times from notification and from end to outcome, and answered calls by operation."""
+    """One side: times until the outcome, and answered calls by operation."""
 
-    times: Times
+    times: Times  # from the notification on
     since_end: Times
     calls: Mapping[str, int]
 
@@ -143,9 +143,9 @@ def _ended(control: Control) -> str:
 
 
 def _post_all(running: Stack, control: Control, trace: Trace) -> dict[str, float]:
-    """Have calls end and announce them at their times; return when each signal's was sent.
+    """Have calls end, and announce them at their times.
 
-    Graph is down in between, when the trace says so.
+    Return when each signal's notification was sent. Graph is down in between, when the trace says so.
     """
     begin, down = time.time(), trace.down
     posted: dict[str, float] = {}

@@ -31,6 +31,7 @@ ENGAGEMENTS = (
 )  # fmt: skip
 CRM = uuid.UUID("1a2b3c4d-0000-4000-8000-00000000c4a1")
 SHARE_BEFORE_GROWTH = 0.6
+FEW = 3  # engagements in a stay
 # The identities of those who are no users of the tenant: their key in a set of identities, and their type.
 _OUTSIDERS = {
     "anonymous": ("user", USER),
@@ -66,11 +67,12 @@ def form_of(view: View) -> Form:
 
 @dataclass(frozen=True)
 class Interval:
-    """One stay; `seventh` is the last digit of both times."""
+    """One stay with `engaged` engagements; `seventh` is the last digit of both times."""
 
     join: datetime
     leave: datetime
     seventh: int
+    engaged: int
 
     @property
     def seconds(self) -> int:
@@ -79,10 +81,11 @@ class Interval:
 
     @property
     def engagements(self) -> list[dict[str, str]]:
-        """What the person did during the stay, at most three things."""
+        """What the person did during the stay."""
         found = []
-        for number in range((self.seventh + 1) % 4):
-            at = self.join + timedelta(seconds=37 * (number + 1) + self.seventh)
+        apart = 37 if self.engaged <= FEW else 7
+        for number in range(self.engaged):
+            at = self.join + timedelta(seconds=apart * (number + 1) + self.seventh)
             kind, subkind = ENGAGEMENTS[(3 * self.seventh + 7 * number) % len(ENGAGEMENTS)]
             if at < self.leave:
                 moment = moments.format_time(at, self.seventh)
@@ -102,11 +105,7 @@ class Attendee:
 
     def until(self, cut: datetime) -> Attendee | None:
         """The record as it was at `cut`, None before the person joined."""
-        stays = tuple(
-            Interval(stay.join, min(stay.leave, cut), stay.seventh)
-            for stay in self.intervals
-            if stay.join < cut
-        )
+        stays = tuple(replace(stay, leave=min(stay.leave, cut)) for stay in self.intervals if stay.join < cut)
         return Attendee(self.id, self.address, self.role, self.identity, stays) if stays else None
 
     def entity(self, form: Form) -> Entity:
@@ -169,7 +168,13 @@ def attendees_at(world: World, session: Session, at: datetime) -> tuple[Attendee
     """The attendees in the report of `session` at `at`."""
     organizer = world.people[session.organizer_id]
     everyone = _everyone(
-        world.seed, session.call_id, session.start, session.end, session.participants, organizer
+        world.seed,
+        session.call_id,
+        session.start,
+        session.end,
+        session.participants,
+        organizer,
+        session.engagements,
     )
     if not session.report_is_final(at):
         return tuple(seen for each in everyone if (seen := each.until(_end(session, at))))
@@ -207,14 +212,20 @@ def _seventh(session: Session) -> int:
 
 @lru_cache(maxsize=256)
 def _everyone(
-    seed: int, call_id: str, start: datetime, end: datetime, participants: int, organizer: Person
+    seed: int,
+    call_id: str,
+    start: datetime,
+    end: datetime,
+    participants: int,
+    organizer: Person,
+    engagements: int | None,
 ) -> tuple[Attendee, ...]:
     source = Random(f"{seed}:{call_id}:attendance")
     known = [person for person in _staff(seed) if person != organizer]
     source.shuffle(known)
     attendees = []
     for number in range(participants):
-        stays = _stays(source, start, end)
+        stays = _stays(source, start, end, engagements)
         if number == 0:
             attendees.append(_employee(source, organizer, "Organizer", stays))
         elif known and source.random() < 0.7:
@@ -265,13 +276,18 @@ def _outsider(source: Random, stays: tuple[Interval, ...]) -> Attendee:
     return Attendee(guid(source), address, "Attendee", odata.text(written), stays)
 
 
-def _stays(source: Random, start: datetime, end: datetime) -> tuple[Interval, ...]:
-    """One to three stays, one after the other, within the session."""
+def _stays(source: Random, start: datetime, end: datetime, engagements: int | None) -> tuple[Interval, ...]:
+    """One to three stays, one after the other, within the session.
+
+    With so many engagements altogether, or up to two more; None: at most three in each.
+    """
     count = source.randint(1, 3)
     length = (end - start) / count
     stays = []
     for number in range(count):
         join = start + length * (number + source.uniform(0.0, 0.2))
         leave = start + length * (number + source.uniform(0.7, 1.0))
-        stays.append(Interval(join, leave, source.randrange(10)))
+        seventh = source.randrange(10)
+        engaged = (seventh + 1) % (FEW + 1) if engagements is None else -(-engagements // count)
+        stays.append(Interval(join, leave, seventh, engaged))
     return tuple(stays)

@@ -49,6 +49,7 @@ class NewMeeting:
 class NewSession:
     """A call in a meeting or an event's session, or ad hoc without `meeting_id`.
 
+    `engagements`: how often each person reacts, speaks and so on; None: up to three times a stay.
     `announce`: how many times the call record is announced (False: never). `announce_delay`: as `record_delay`
     unless told. `record_organizer`: whom the call record names in place of the organizer, an object id or `guest`.
     `early_report`: a report can be read while the meeting runs. `grow_after`: until then the report
@@ -64,6 +65,7 @@ class NewSession:
     start: datetime | None = None
     end: datetime | None = None
     participants: int = 3
+    engagements: int | None = None
     report_delay: float = 0.0
     record_delay: float = 0.0
     announce: bool | int = True

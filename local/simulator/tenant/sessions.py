@@ -46,6 +46,7 @@ class Session:
     start: datetime
     end: datetime
     participants: int
+    engagements: int | None
     report_delay: float
     record_delay: float
     announce: int

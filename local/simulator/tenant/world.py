@@ -120,7 +120,7 @@ class World:
         source = self._source()
         end = order.end or (order.start + DEFAULT_LENGTH if order.start else at)
         start = order.start or end - DEFAULT_LENGTH
-        if start >= end or order.participants < 0 or order.announce < 0:
+        if start >= end or min(order.participants, order.announce, order.engagements or 0) < 0:
             raise ValueError("a session ends after its start, and has no negative numbers")
         if meeting is not None and order.type == "peerToPeer":
             raise ValueError("a peer-to-peer call is not a session of a meeting")
@@ -134,6 +134,7 @@ class World:
             start=start,
             end=end,
             participants=order.participants,
+            engagements=order.engagements,
             report_delay=order.report_delay,
             record_delay=order.record_delay,
             announce=int(order.announce),
