@@ -58,6 +58,15 @@ def test_the_default_comes_first_with_its_whole_sum() -> None:
     assert said in " ".join(COST.split("\n## ")[0].split())
 
 
+def test_other_documents_say_the_same_sum() -> None:
+    said = f"${total(MONTH) + 10 * total(MEETINGS):.0f}"
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    found = {
+        file.name: re.findall(r"(\$\d+) a month for 10,000 meetings", file.read_text()) for file in files
+    }
+    assert {name: sums for name, sums in found.items() if sums} == {"README.md": [said], "faq.md": [said]}
+
+
 def test_without_an_instance_that_waits_it_is_so_much_less() -> None:
     (waiting,) = (product for name, (_, product) in rows(MONTH).items() if "waits for notifications" in name)
     assert f"it is ${waiting:.2f} less" in COST
