@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import acknowledge, archiving, crowd, imports, size, tables
+from benchmarks import acknowledge, archiving, crowd, flood, imports, size, tables
 from tests.support.measured import Page, machine
 
 COLUMNS = "What", "Measured", "Goal"
@@ -24,6 +24,11 @@ def page(*, small: bool) -> Page:
     replies = acknowledge.run(10, 64) if small else acknowledge.run(300, 10_000)
     made.table(COLUMNS, acknowledge.lines(replies))
     made.plot("benchmarks-replies", "How long a reply takes", acknowledge.figure(replies))
+    _begin(made, "Flooded by strangers")
+    made.text(
+        f"The longest handshake, the longest notification; {flood.RATE:g} bodies a second come besides."
+    )
+    made.table(COLUMNS, flood.lines(flood.run(seconds=0.5) if small else flood.run()))
     _begin(made, "Memory")
     peaks = crowd.run(2, 200, 20) if small else crowd.run()
     made.table(COLUMNS, crowd.lines(peaks))

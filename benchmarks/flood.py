@@ -29,6 +29,8 @@ SETTINGS = {
     "AzureWebJobs.archive_reports.Disabled": "true",
 }
 MIB = 1024 * 1024
+RATE = 5.0  # bodies a second
+SECONDS = 10.0  # of each flood
 HANDSHAKE, NOTIFICATION = 10_000, 3_000  # milliseconds that Graph waits
 
 
@@ -61,7 +63,7 @@ def _body(item: bytes, size: int) -> bytes:
     return (head + item * ((size - len(head) - len(tail)) // len(item)) + tail).ljust(size)
 
 
-def run(rate: float, seconds: float) -> dict[str, Flooded]:
+def run(rate: float = RATE, seconds: float = SECONDS) -> dict[str, Flooded]:
     """Measure alone, and in each flood of so many bodies a second."""
     log = Log(os.open(os.devnull, os.O_WRONLY))
     with compose.up(settings=SETTINGS, log=log) as running:
@@ -143,8 +145,10 @@ def lines(found: Mapping[str, Flooded]) -> list[tuple[str, str, str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flood", description=__doc__)
-    parser.add_argument("--rate", type=float, default=5, help="bodies a second (default: 5)")
-    parser.add_argument("--seconds", type=float, default=10, help="of each flood (default: 10)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"bodies a second (default: {RATE:g})")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"of each flood (default: {SECONDS:g})"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = run(options.rate, options.seconds)
