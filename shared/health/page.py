@@ -43,6 +43,7 @@ _STATUSES = {
     SubscriptionStatus.EXPIRED: "expired",
     SubscriptionStatus.NOT_ACCEPTED: "not accepted",
     SubscriptionStatus.ELSEWHERE: "at another address",
+    SubscriptionStatus.FORMER_DELIVERY: "delivers in the former way",
     SubscriptionStatus.MISSING: "missing",
     SubscriptionStatus.UNWANTED: "not asked for",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from shared.health.readings import DeniedOrganizer, DeniedOrganizers, QueueLengt
 from shared.ledger import access
 from shared.storage.clients import QUEUES
 from shared.storage.state import StateStore
+from shared.subscriptions.status import SubscriptionStatus, SubscriptionView
 from tests.support.app_settings import ENVIRON
 from tests.support.front import Front, own_stack
 from tests.support.health_states import CURE, HOSTILE, ORGANIZER, world
@@ -340,6 +342,14 @@ def test_whatever_a_text_holds_it_stays_a_text() -> None:
     assert "<script" not in text
     assert "<img" not in text
     assert text.count("&lt;script&gt;") == 2
+
+
+@pytest.mark.parametrize("status", SubscriptionStatus)
+def test_each_state_of_a_subscription_has_words(status: SubscriptionStatus) -> None:
+    view = SubscriptionView("communications/callRecords", times.now(), status, "an id")
+    told = replace(report(), diagnosis=replace(report().diagnosis, subscriptions=(view,)))
+    row = page.render_page(told).split("communications/callRecords</th>")[1].split("</tr>")[0]
+    assert re.match(r"<td>[a-z ]{6,}</td>", row)
 
 
 def report(**changes: object) -> HealthReport:
