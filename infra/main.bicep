@@ -79,7 +79,7 @@ param maximumInstances int = 10
 @maxValue(5)
 param alwaysReadyInstances int = 1
 
-@description('Requests per second to Graph of all instances together. GRAPH_RATE of one instance is this divided by all instances that may call Graph at once: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. Archiving alone has about a third of it: by default 16,000 reports an hour. 75 is Graph\'s limit for call records, which are one request in five: a tenant with more meetings can use three to four times that, and more instances.')
+@description('Requests per second to Graph of all instances together. GRAPH_RATE of one instance is this divided by all instances that may call Graph at once: 3 groups of maximumInstances, alwaysReadyInstances, 1 timer. Archiving alone has about a third of it: by default 16,000 reports an hour. 75 is Graph\'s limit for call records, which are one request in five: a tenant with more meetings can use up to 900, and more instances.')
 @minValue(1)
 param graphRequestsPerSecond int = 75
 
