@@ -161,9 +161,14 @@ def print_rows(
 def _print_separated(rows: Sequence[dict[str, Any]], form: OutputFormat) -> None:
     separator = "," if form is OutputFormat.CSV else "\t"
     writer = csv.writer(sys.stdout, delimiter=separator, lineterminator="\n")
-    writer.writerow(rows[0])
+    writer.writerow(map(_separated_cell, rows[0]))
     for row in rows:
-        writer.writerow([csv_cell(single_line(row.get(name))) for name in rows[0]])
+        writer.writerow([_separated_cell(row.get(name)) for name in rows[0]])
+
+
+def _separated_cell(value: object) -> object:
+    """A number as it is, also a negative one, and anything else as a text."""
+    return value if isinstance(value, int | float) else csv_cell(single_line(value))
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
@@ -171,11 +176,12 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
 
     Line by line in a terminal that is too narrow for it.
     """
-    names = columns or list(rows[0])
-    cells = [[_table_cell(row.get(name)) for name in names] for row in rows]
+    keys = columns or list(rows[0])
+    names = [single_line(name) for name in keys]
+    cells = [[_table_cell(row.get(key)) for key in keys] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(Text(name), no_wrap=True)
     for row in cells:
         table.add_row(*map(Text, row))
     console = stdout()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,29 @@ def test_separated_values_are_all_columns_and_no_formula(
     assert rows[1][3].startswith("'=1+1, all")
     assert "".join(lines).replace("\t", "").isprintable()
     assert rows[2][3] == ""
+
+
+@pytest.mark.parametrize(("form", "separator"), [(OutputFormat.CSV, ","), (OutputFormat.TSV, "\t")])
+def test_separated_numbers_are_exact_and_no_header_is_a_formula(
+    form: OutputFormat, separator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=form))
+    output.print_rows([{"change": -5, "=1+1": -0.25, "\x1b[1m": True, "text": "-5"}])
+    header, row = csv.reader(capsys.readouterr().out.splitlines(), delimiter=separator)
+    assert header == ["change", "'=1+1", "\N{REPLACEMENT CHARACTER}[1m", "text"]
+    assert row == ["-5", "-0.25", "True", "'-5"]
+
+
+@pytest.mark.parametrize("width", [10, 200])
+def test_the_name_of_a_column_is_a_text_too(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "stdout", lambda: Console(width=width, force_terminal=True, no_color=True))
+    monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=OutputFormat.TABLE))
+    output.print_rows([{"[/red]\x1b]0;title\x07": "x", "second": "y"}])
+    shown = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert "[/red]\N{REPLACEMENT CHARACTER}]0;title" in shown
+    assert shown.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("width", [80, 200])
