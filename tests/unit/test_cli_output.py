@@ -1,9 +1,13 @@
 """Output of the command line: nothing in an archive can act on a terminal or stop a copy."""
 
 import csv
+import errno
+import io
 import json
+import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +84,14 @@ def test_one_odd_blob_name_does_not_stop_a_download(
     err = capsys.readouterr().err
     assert "2 fetched" in err
     assert "1 of the blobs were not copied" in err
+
+
+def test_no_json_is_written_into_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "x.html"  # a browser would run what a name in it says
+    with pytest.raises(SystemExit) as done:
+        main.main(["reports", "show", "x", "--json", "--output", str(page)])
+    assert (done.value.code, page.exists()) == (2, False)
+    assert "--json" in capsys.readouterr().err
 
 
 def files(folder: Path) -> Iterator[str]:
