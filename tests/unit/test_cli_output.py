@@ -86,6 +86,22 @@ def test_one_odd_blob_name_does_not_stop_a_download(
     assert "1 of the blobs were not copied" in err
 
 
+@pytest.mark.parametrize("below", ["", "copy"])
+def test_a_file_in_the_place_of_the_folder_is_said_once(
+    below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs = [SimpleNamespace(name=name, size=1, content_settings=None) for name in GOOD]
+    container = SimpleNamespace(list_blobs=lambda name_starts_with: iter(blobs))
+    monkeypatch.setattr(reports, "current", lambda: SimpleNamespace(container=container, as_json=False))
+    monkeypatch.setattr(reports, "get_blob", lambda *_: Blob(b"x", "etag", {}))
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(SystemExit) as done:
+        main.main(["reports", "download", str(file / below), "--from", "2026-11-23", "--to", "2026-11-23"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (done.value.code, line.startswith(f"attendance: {file}"), file.read_text()) == (1, True, "mine")
+
+
 def test_no_json_is_written_into_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "x.html"  # a browser would run what a name in it says
     with pytest.raises(SystemExit) as done:

@@ -231,6 +231,7 @@ def download(
     with report_errors():
         container, parts = current().container, what or [ArchivePart.REPORTS]
         window = options.days_between(first, last)
+        folder_.mkdir(parents=True, exist_ok=True)  # else a file there is a fault of each blob's name
         fetched = unchanged = odd = 0
         with output.progress_bar("Copying") as done:
             for blob in _list_blobs(container, parts, window):
