@@ -248,10 +248,17 @@ def _no_status() -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears when it is complete; only its owner may read it."""
+    """Open a file that appears when it is complete; only its owner may read it.
+
+    A device or a pipe is never replaced, but written to.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        "wb", dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
+        "wb", dir=path.parent, prefix=f".{path.name[:50]}.", delete=False
     ) as file:
         draft = Path(file.name)
         try:

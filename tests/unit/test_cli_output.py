@@ -102,6 +102,32 @@ def test_a_file_in_the_place_of_the_folder_is_said_once(
     assert (done.value.code, line.startswith(f"attendance: {file}"), file.read_text()) == (1, True, "mine")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        output.write_output(b"x", pipe)
+        assert os.read(reader, 10) == b"x"
+    finally:
+        os.close(reader)
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+    assert pipe.is_fifo()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as failure:
+        output.write_output(b"x", tmp_path)
+    assert (failure.value.filename, list(tmp_path.iterdir())) == (str(tmp_path), [])
+
+
+def test_a_file_may_have_as_long_a_name_as_any(tmp_path: Path) -> None:
+    file = tmp_path / ("王" * 83 + ".html")
+    output.write_output(b"x", file)
+    assert file.read_bytes() == b"x"
+
+
 def test_no_json_is_written_into_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "x.html"  # a browser would run what a name in it says
     with pytest.raises(SystemExit) as done:
