@@ -197,7 +197,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
 
 def _table_cell(value: object) -> str:
     text = single_line(value)
-    moment = times.parse(text) if _TIME.match(text) else None
+    moment = times.possible(text) if _TIME.match(text) else None
     return times.format_utc(moment) if moment else text
 
 

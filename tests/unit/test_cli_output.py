@@ -136,6 +136,14 @@ def test_no_json_is_written_into_a_picture(tmp_path: Path, capsys: pytest.Captur
     assert "--json" in capsys.readouterr().err
 
 
+def test_a_text_like_a_time_that_is_none_stays_a_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=OutputFormat.TABLE))
+    output.print_rows([{"subject": "2026-13-45T00:00:00Z"}])
+    assert "2026-13-45T00:00:00Z" in capsys.readouterr().out
+
+
 def files(folder: Path) -> Iterator[str]:
     yield from (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
