@@ -57,10 +57,7 @@ def report_errors() -> Iterator[None]:
         discard_output()
         raise typer.Exit(PIPE_CLOSED) from None
     except OSError as failure:
-        problem = failure.strerror or type(failure).__name__
-        raise _exit(
-            FAILED, f"{failure.filename}: {problem}." if failure.filename else f"{problem}."
-        ) from None
+        raise _exit(FAILED, describe_os_error(failure)) from None
     except KeyboardInterrupt:
         raise _exit(
             INTERRUPTED, "Interrupted. Completed work is intact; run the same command again to continue."
@@ -70,6 +67,12 @@ def report_errors() -> Iterator[None]:
 def _exit(code: int, sentence: str) -> typer.Exit:
     print_message(f"attendance: {sentence}")
     return typer.Exit(code)
+
+
+def describe_os_error(failure: OSError) -> str:
+    """Return an error of the operating system as a sentence, which names the file."""
+    problem = failure.strerror or type(failure).__name__
+    return f"{failure.filename}: {problem}." if failure.filename else f"{problem}."
 
 
 def discard_output() -> None:
@@ -201,10 +204,17 @@ def _table_cell(value: object) -> str:
     return times.format_utc(moment) if moment else text
 
 
+class _Stdout(Console):
+    """A console that says when its reader has left, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def stdout(width: int = WIDE) -> Console:
     """Return a console for stdout: a terminal's width, else `width` without colours."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=width)
+    console = _Stdout(highlight=False)
+    return console if console.is_terminal else _Stdout(highlight=False, width=width)
 
 
 def stderr() -> Console:

@@ -136,6 +136,62 @@ def test_no_json_is_written_into_a_picture(tmp_path: Path, capsys: pytest.Captur
     assert "--json" in capsys.readouterr().err
 
 
+class Full(io.RawIOBase):
+    """A file on a disk that is full, until somebody was told."""
+
+    is_told = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        if not self.is_told:
+            self.is_told = True
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(data)  # type: ignore[arg-type]
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, stream: io.TextIOWrapper, command: Callable[[], None]) -> object:
+    """The exit code of a command that writes to this stream."""
+
+    def app(*_: object, **__: object) -> None:
+        command()
+        raise SystemExit(0)
+
+    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(main, "discard_output", lambda: None)
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as done:
+        main.main([])
+    return done.value.code
+
+
+def test_a_disk_that_is_full_at_the_end_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.TextIOWrapper(io.BufferedWriter(Full()))
+    assert ended(monkeypatch, stream, lambda: output.print_json([])) == 1
+    assert capsys.readouterr().err == "attendance: No space left on device.\n"
+
+
+def test_a_name_that_the_encoding_of_stdout_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=OutputFormat.TABLE))
+    stream = io.TextIOWrapper(raw, "cp1252")
+    assert ended(monkeypatch, stream, lambda: output.print_rows([{"a": "Zoë 王"}])) == 0
+    assert b"Zo\xeb \\u738b" in raw.getvalue()
+
+
+def test_a_reader_of_a_table_that_leaves_is_a_reader_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        output.print_table([{"a": 1}])
+
+
 def test_a_text_like_a_time_that_is_none_stays_a_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
