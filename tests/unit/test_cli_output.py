@@ -8,14 +8,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from shared.cli import main, output
-from shared.cli.commands import reports
+from shared.cli import main, options, output
+from shared.cli.commands import reports, watch
 from shared.cli.session import OutputFormat
 from shared.storage.blobs import Blob
 
@@ -198,6 +199,11 @@ def test_a_text_like_a_time_that_is_none_stays_a_text(
     monkeypatch.setattr(output, "current", lambda: SimpleNamespace(format=OutputFormat.TABLE))
     output.print_rows([{"subject": "2026-13-45T00:00:00Z"}])
     assert "2026-13-45T00:00:00Z" in capsys.readouterr().out
+
+
+def test_a_range_before_the_calendar_begins_at_its_first_day() -> None:
+    first = datetime(1, 1, 5, tzinfo=UTC)
+    assert [str(each) for each in options.days_between(None, first)][::4] == ["0001-01-01", "0001-01-05"]
 
 
 def files(folder: Path) -> Iterator[str]:
