@@ -206,6 +206,17 @@ def test_a_range_before_the_calendar_begins_at_its_first_day() -> None:
     assert [str(each) for each in options.days_between(None, first)][::4] == ["0001-01-01", "0001-01-05"]
 
 
+@pytest.mark.parametrize("until", ["", "0001-01-01"])
+def test_a_meeting_is_not_watched_for_ever_by_mistake(
+    until: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watch, "_watchlist", lambda: pytest.fail("watched"))
+    with pytest.raises(SystemExit) as done:
+        main.main(["watch", "add", f"https://t.example/{ID}", "--organizer", ID, "--until", until])
+    assert done.value.code == 2
+    assert "is not a time of the form" in capsys.readouterr().err
+
+
 def files(folder: Path) -> Iterator[str]:
     yield from (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
