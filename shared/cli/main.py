@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,14 @@ from .commands import (
     training,
     watch,
 )
-from .output import PIPE_CLOSED, discard_output, report_errors
+from .output import (
+    FAILED,
+    PIPE_CLOSED,
+    describe_os_error,
+    discard_output,
+    print_message,
+    report_errors,
+)
 from .session import OutputFormat, Session
 from .sign_in import SignIn
 
@@ -192,14 +200,24 @@ _complete_help(app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # Windows gives a file fewer letters than names have
     try:
-        app(move_options_first(sys.argv[1:] if arguments is None else arguments), prog_name="attendance")
-    finally:
         try:
+            app(move_options_first(sys.argv[1:] if arguments is None else arguments), prog_name="attendance")
+        finally:
+            ending = sys.exception()
             sys.stdout.flush()
-        except BrokenPipeError:
-            discard_output()
-            sys.exit(PIPE_CLOSED)
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(PIPE_CLOSED)
+    except OSError as failure:  # such as that a disk is full
+        discard_output()
+        if not isinstance(ending, SystemExit) or not ending.code:  # else the command has said so
+            print_message(f"attendance: {describe_os_error(failure)}")
+        sys.exit(FAILED)
 
 
 def move_options_first(arguments: Sequence[str]) -> list[str]:

@@ -54,7 +54,7 @@ def days_between(first: datetime | None, last: datetime | None, back: int = WEEK
     """
     today = times.now().date()
     end = last.date() if last else today
-    start = first.date() if first else end - timedelta(days=back)
+    start = first.date() if first else end - min(timedelta(days=back), end - date.min)
     if start > end:
         raise WrongUsage(f"--to {end} is before --from {start}.")
     if start > today:

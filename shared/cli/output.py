@@ -57,10 +57,7 @@ def report_errors() -> Iterator[None]:
         discard_output()
         raise typer.Exit(PIPE_CLOSED) from None
     except OSError as failure:
-        problem = failure.strerror or type(failure).__name__
-        raise _exit(
-            FAILED, f"{failure.filename}: {problem}." if failure.filename else f"{problem}."
-        ) from None
+        raise _exit(FAILED, describe_os_error(failure)) from None
     except KeyboardInterrupt:
         raise _exit(
             INTERRUPTED, "Interrupted. Completed work is intact; run the same command again to continue."
@@ -70,6 +67,12 @@ def report_errors() -> Iterator[None]:
 def _exit(code: int, sentence: str) -> typer.Exit:
     print_message(f"attendance: {sentence}")
     return typer.Exit(code)
+
+
+def describe_os_error(failure: OSError) -> str:
+    """Return an error of the operating system as a sentence, which names the file."""
+    problem = failure.strerror or type(failure).__name__
+    return f"{failure.filename}: {problem}." if failure.filename else f"{problem}."
 
 
 def discard_output() -> None:
@@ -161,9 +164,14 @@ def print_rows(
 def _print_separated(rows: Sequence[dict[str, Any]], form: OutputFormat) -> None:
     separator = "," if form is OutputFormat.CSV else "\t"
     writer = csv.writer(sys.stdout, delimiter=separator, lineterminator="\n")
-    writer.writerow(rows[0])
+    writer.writerow(map(_separated_cell, rows[0]))
     for row in rows:
-        writer.writerow([csv_cell(single_line(row.get(name))) for name in rows[0]])
+        writer.writerow([_separated_cell(row.get(name)) for name in rows[0]])
+
+
+def _separated_cell(value: object) -> object:
+    """A number as it is, also a negative one, and anything else as a text."""
+    return value if isinstance(value, int | float) else csv_cell(single_line(value))
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
@@ -171,11 +179,12 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
 
     Line by line in a terminal that is too narrow for it.
     """
-    names = columns or list(rows[0])
-    cells = [[_table_cell(row.get(name)) for name in names] for row in rows]
+    keys = columns or list(rows[0])
+    names = [single_line(name) for name in keys]
+    cells = [[_table_cell(row.get(key)) for key in keys] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(Text(name), no_wrap=True)
     for row in cells:
         table.add_row(*map(Text, row))
     console = stdout()
@@ -191,14 +200,21 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
 
 def _table_cell(value: object) -> str:
     text = single_line(value)
-    moment = times.parse(text) if _TIME.match(text) else None
+    moment = times.possible(text) if _TIME.match(text) else None
     return times.format_utc(moment) if moment else text
+
+
+class _Stdout(Console):
+    """A console that says when its reader has left, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def stdout(width: int = WIDE) -> Console:
     """Return a console for stdout: a terminal's width, else `width` without colours."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=width)
+    console = _Stdout(highlight=False)
+    return console if console.is_terminal else _Stdout(highlight=False, width=width)
 
 
 def stderr() -> Console:
@@ -242,10 +258,17 @@ def _no_status() -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears when it is complete; only its owner may read it."""
+    """Open a file that appears when it is complete; only its owner may read it.
+
+    A device or a pipe is never replaced, but written to.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        "wb", dir=path.parent, prefix=f".{path.name[:100]}.", delete=False
+        "wb", dir=path.parent, prefix=f".{path.name[:50]}.", delete=False
     ) as file:
         draft = Path(file.name)
         try:

@@ -253,11 +253,12 @@ def read_settings_file(file: Path) -> dict[str, str]:
             content = json.loads(stream.read(MAX_BYTES))
     except OSError as failure:
         raise AttendanceError(f"The settings in {file} cannot be read ({failure.strerror}).") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
         raise AttendanceError(f"{file} is not the output of `az functionapp config appsettings list`.")
-    return {str(each.get("name")): str(each.get("value") or "") for each in content}
+    values = {str(each.get("name")): each.get("value") for each in content}
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def _missing(name: str) -> NoReturn:

@@ -56,6 +56,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return scopes
 
 
+def test_a_value_that_is_no_text_is_the_text_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "app.json"
+    file.write_text(
+        '[{"name": "a", "value": 0}, {"name": "b", "value": false}, {"name": "c", "value": null}]'
+    )
+    assert session.read_settings_file(file) == {"a": "0", "b": "False", "c": ""}
+
+
+def test_a_file_of_many_brackets_is_no_settings(tmp_path: Path) -> None:
+    file = tmp_path / "app.json"
+    file.write_text("[" * 200_000)
+    with pytest.raises(AttendanceError, match="is not the output of `az functionapp"):
+        session.read_settings_file(file)
+
+
 def opened(file: Path | None, *, local: bool = False) -> Session:
     environ, source = session.load_environment(file, local=local)
     return Session(environ, None, None, OutputFormat.TABLE, source)

@@ -1,6 +1,7 @@
 """Tables of some days as a database: exactly the named files, and nothing else within reach."""
 
 import itertools
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from shared import times
 from shared.archive.invitees import ListFile
 from shared.cli import database
-from shared.cli.commands import reports
+from shared.cli.commands import reports, sql
 from shared.cli.database import Day as TableDay
 from shared.cli.database import describe_incomplete, lock_database, open_database, read_days
 from shared.days.manifests import TableFile
@@ -239,6 +240,14 @@ def test_a_report_names_those_who_were_invited_and_absent(
     assert blob
     reports._print_absent(made.container, name, blob, most)
     assert capsys.readouterr().out == f"\nInvited or registered, and not in this report: {named}"
+
+
+def test_an_answer_is_of_values_that_json_has(day: Day) -> None:
+    query = "SELECT -5 AS a, -0.25::DECIMAL(4, 2) AS b, ['nan'::DOUBLE, -1.5] AS c, '-inf'::DOUBLE AS d"
+    with open_database(day.container, read_days(day.container, [DAY]), TENANT) as database:
+        (row,) = sql.answer(database, query, [])
+    assert row == {"a": -5, "b": -0.25, "c": ["nan", -1.5], "d": "-inf"}
+    json.dumps(row, allow_nan=False)
 
 
 def test_a_query_that_is_interrupted_ends_as_any_command_does(day: Day) -> None:

@@ -41,10 +41,11 @@ def test_a_text_stays_a_text(text: str) -> None:
     ("text", "is_quoted"), [("=1+1", True), ("\uff1d1", True), ("Weekly = planning", False)]
 )
 def test_a_text_like_a_formula_is_still_one_when_it_is_edited(text: str, is_quoted: bool) -> None:
-    book = written(Sheet("a", ["x"], [[text]]))
+    book = written(Sheet("a", [text], [[text]]))
     formats = re.findall(r"<xf [^>]*xfId[^>]*>", book.read("xl/styles.xml").decode().split("<cellXfs")[1])
-    style = re.search(r's="(\d+)"', cells(book)["A2"])
-    assert ('quotePrefix="1"' in formats[int(style[1]) if style else 0]) is is_quoted
+    for cell in cells(book).values():
+        style = re.search(r's="(\d+)"', cell)
+        assert ('quotePrefix="1"' in formats[int(style[1]) if style else 0]) is is_quoted
 
 
 def test_each_value_has_its_type() -> None:
@@ -57,12 +58,14 @@ def test_each_value_has_its_type() -> None:
 
 
 def test_a_text_that_is_too_long_for_a_cell_is_cut() -> None:
-    (cell,) = re.findall(r"<t>(.*)</t>", cells(written(Sheet("a", ["x"], [["a" * 40_000]])))["A2"])
-    assert (len(cell), cell[-2:]) == (MOST_CHARACTERS, "a…")
+    for each in cells(written(Sheet("a", ["a" * 40_000], [["a" * 40_000]]))).values():
+        (cell,) = re.findall(r"<t>(.*)</t>", each)
+        assert (len(cell), cell[-2:]) == (MOST_CHARACTERS, "a…")
 
 
 def test_half_a_letter_costs_no_workbook() -> None:
-    assert "\\ud83d" in cells(written(Sheet("a", ["x"], [["\ud83d"]])))["A2"]
+    found = cells(written(Sheet("a", ["\ud83d"], [["\ud83d"]])))
+    assert all("\\ud83d" in found[name] for name in ("A1", "A2"))
 
 
 def test_a_sheet_that_is_full_is_said_and_leaves_nothing_behind(

@@ -144,8 +144,8 @@ BLANKS = ["", " ", "\t", "\n", "\r", ";", "\ufeff", "\xa0", "\u3000", "\u200b", 
 @pytest.mark.parametrize("blank", BLANKS, ids=ascii)
 def test_no_cell_begins_a_formula_in_any_spreadsheet(blank: str, before: str) -> None:
     """However the file is separated, and whatever is not shown ahead of the sign."""
-    file = io.BytesIO()
-    write_csv(["displayName"], ([f"{before}{blank}{sign}cmd|' /C calc'!A0"] for sign in SIGNS), file)
+    file, texts = io.BytesIO(), [f"{before}{blank}{sign}cmd|' /C calc'!A0" for sign in SIGNS]
+    write_csv(texts, [texts], file)
     body = file.getvalue()
     for separator in ",;\t":
         for cells in csv.reader(io.StringIO(body.decode(), newline=""), delimiter=separator):

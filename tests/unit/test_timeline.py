@@ -75,6 +75,14 @@ def test_people_come_by_their_first_joining_and_the_curve_counts_them() -> None:
     assert (known.peak, known.participants) == (2, 3)
 
 
+def test_somebody_with_two_devices_is_there_once() -> None:
+    known = timeline.parse_timeline(report(person("A", (20, 50), (0, 30), (55, 60)), person("B", (40, 60))))
+    minutes = [(round((when - START).total_seconds() / 60), count) for when, count in known.curve]
+    assert minutes == [(0, 1), (40, 2), (50, 1), (55, 2), (60, 0)]
+    assert len(known.people[0].stays) == 2
+    assert "2 participants, at most 2 at once" in known.title
+
+
 def test_an_interval_without_end_lasts_to_the_end_of_the_meeting() -> None:
     record = person("A", attendanceIntervals=[{"joinDateTime": "2026-11-23T09:30:00Z"}])
     (stay,) = timeline.parse_timeline(report(record)).people[0].stays

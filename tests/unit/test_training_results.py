@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
@@ -94,6 +94,16 @@ def test_json_has_the_whole_result_and_is_json() -> None:
     assert [each["name"] for each in content["notRecognized"]] == ["Hugo Lind"]
     assert [each["caveats"] for each in content["dates"]] == [[], ["notFinal"]]
     assert (content["expectedFrom"], content["notes"]) == ("roster", list(BOTH.notes))
+
+
+def test_json_names_limits_of_no_minutes() -> None:
+    def limits(late: timedelta | None, early: timedelta | None) -> list[object]:
+        of = account(1, replace(ONE.policy, late_after=late, left_early=early))
+        policy = json.loads(json.dumps(sheets.content_json(of)))["policy"]
+        return [policy["lateAfterMinutes"], policy["leftEarlyMinutes"]]
+
+    assert limits(timedelta(), timedelta()) == [0, 0]
+    assert limits(None, timedelta(minutes=5)) == [None, 5]
 
 
 def test_notes_say_what_may_make_the_result_wrong() -> None:

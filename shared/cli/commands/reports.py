@@ -144,6 +144,8 @@ def show(
     with report_errors():
         if picture and picture.suffix.lower() not in PICTURES:
             raise WrongUsage(f"{picture} does not end in one of {', '.join(PICTURES)}.")
+        if picture and current().as_json:
+            raise WrongUsage("--json prints the report, and --output FILE is for a picture: leave out one.")
         container = current().container
         days = options.days_between(first, last, options.MONTH)
         name = _find_one(container, days, report, meeting, subject)
@@ -151,7 +153,7 @@ def show(
         if blob is None:
             raise AttendanceError(f"There is no blob {name}.")
         if current().as_json:
-            output.write_json(blob.body, picture)
+            output.write_json(blob.body, None)
             return
         from ..draw import terminal, timeline  # loaded only here, because they are slow to import
 
@@ -229,6 +231,7 @@ def download(
     with report_errors():
         container, parts = current().container, what or [ArchivePart.REPORTS]
         window = options.days_between(first, last)
+        folder_.mkdir(parents=True, exist_ok=True)  # else a file there is a fault of each blob's name
         fetched = unchanged = odd = 0
         with output.progress_bar("Copying") as done:
             for blob in _list_blobs(container, parts, window):

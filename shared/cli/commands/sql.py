@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -157,6 +158,8 @@ def _plain(value: object) -> object:
             return [_plain(each) for each in value]
         case dict():
             return {str(name): _plain(each) for name, each in value.items()}
+        case float() if not math.isfinite(value):  # JSON has no such number
+            return str(value)
         case None | bool() | int() | float() | str():
             return value
         case _:

@@ -34,6 +34,8 @@ def add(
     with report_errors():
         try:
             end = times.parse(until)
+            if end is None and until is not None:
+                raise ValueError("is no time")
         except ValueError:
             raise WrongUsage(
                 f"--until {until!r} is not a time of the form 2026-12-31 or 2026-12-31T17:00:00Z."

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...archive.reports import LONGEST_MEETING
 from ...tables import rows
+from ...tables.spans import Span, merge_spans
 
 MAX_NAME = 48
 MAX_SUBJECT = 80
@@ -134,14 +135,15 @@ def sanitize(text: str, most: int = MAX_NAME) -> str:
 
 def _participant(row: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Participant:
     name = sanitize(row["displayName"] or "") or sanitize(row["emailAddress"] or "") or UNKNOWN_NAME
-    stays = tuple(filter(None, (_stay(each, start, end) for each in row["intervals"])))
+    found = [span for each in row["intervals"] if (span := _span(each, start, end))]
+    stays = tuple(Stay(*each) for each in merge_spans(found))
     seconds = row["attendedSeconds"]
     return Participant(
         name, sanitize(row["role"] or ""), stays, None if seconds is None else round(seconds / 60)
     )
 
 
-def _stay(interval: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Stay | None:
+def _span(interval: Mapping[str, Any], start: datetime | None, end: datetime | None) -> Span | None:
     """Return the part of an interval in the meeting, give or take MARGIN.
 
     None if the interval has only a duration.
@@ -156,7 +158,7 @@ def _stay(interval: Mapping[str, Any], start: datetime | None, end: datetime | N
         return None
     if first and last:
         join, leave = max(join, first - MARGIN), min(leave, last + MARGIN)
-    return Stay(join, leave) if join <= leave else None
+    return (join, leave) if join <= leave else None
 
 
 def _attendance_curve(stays: Iterable[Stay]) -> tuple[tuple[datetime, int], ...]:

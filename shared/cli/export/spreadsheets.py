@@ -57,7 +57,7 @@ def write_csv(
     encoding = "utf-8-sig" if mark else "utf-8"
     text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="", write_through=True)
     writer, count = csv.writer(text, lineterminator="\r\n"), 0
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     for row in rows:
         writer.writerow(map(csv_cell, row))
         count += 1
@@ -95,9 +95,10 @@ def write_workbook(sheets: Iterable[Sheet], file: IO[bytes]) -> dict[str, int]:
         tempfile.TemporaryDirectory() as folder,  # for its drafts, which it leaves behind if it fails
         xlsxwriter.Workbook(file, {"constant_memory": True, "tmpdir": folder}) as workbook,
     ):
-        bold = workbook.add_format({"bold": True})
+        bold, quoted = {"bold": True}, {"quote_prefix": True}  # quoted, it is no formula when it is edited
+        heading, quoted_heading = workbook.add_format(bold), workbook.add_format(bold | quoted)
         formats = {
-            str: workbook.add_format({"quote_prefix": True}),  # else it becomes a formula when it is edited
+            str: workbook.add_format(quoted),
             datetime: workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
             date: workbook.add_format({"num_format": "yyyy-mm-dd"}),
         }
@@ -107,7 +108,7 @@ def write_workbook(sheets: Iterable[Sheet], file: IO[bytes]) -> dict[str, int]:
             sheet.freeze_panes(1, 0)
             sheet.set_column(0, len(each.columns) - 1, COLUMN_WIDTH)
             for column, name in enumerate(each.columns):
-                sheet.write_string(0, column, name, bold)
+                sheet.write_string(0, column, _fit(name), quoted_heading if _FORMULA.match(name) else heading)
             for count, row in enumerate(each.rows, start=1):
                 if count > MOST_ROWS:
                     raise AttendanceError(

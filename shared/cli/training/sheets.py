@@ -119,8 +119,8 @@ def content_json(account: Account) -> dict[str, Any]:
         "subject": account.subject or None,
         "policy": {
             "atLeast": str(policy.at_least),
-            "lateAfterMinutes": policy.late_after and minutes(policy.late_after),
-            "leftEarlyMinutes": policy.left_early and minutes(policy.left_early),
+            "lateAfterMinutes": None if policy.late_after is None else minutes(policy.late_after),
+            "leftEarlyMinutes": None if policy.left_early is None else minutes(policy.left_early),
             "of": policy.measure and policy.measure.basis,
             "timeZone": str(policy.zone),
         },
