@@ -14,7 +14,15 @@ from functools import partial
 from azure.core.exceptions import AzureError
 
 from .. import __version__, logs, times
-from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
+from ..errors import (
+    AccessDenied,
+    AttendanceError,
+    GraphError,
+    NotFound,
+    Refused,
+    SubscriptionError,
+    Unavailable,
+)
 from ..graph import events
 from ..graph.client import Graph
 from ..graph.delivery import door_of
@@ -355,10 +363,17 @@ def _last_run(state: StateStore) -> Maintenance | None:
 def _desired_subscriptions(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
-    """Return all subscriptions needed now; an event's as long as the event is open."""
+    """Return all subscriptions needed now; an event's as long as the event is open.
+
+    Raises Unavailable if the watched meetings cannot be read.
+    """
     targets = [*desired.fixed_subscriptions(settings)]
     if CALL_EVENTS in settings.signals:
-        targets += desired.meeting_subscriptions(settings, watch.list_meetings())
+        try:
+            targets += desired.meeting_subscriptions(settings, watch.list_meetings())
+        except AzureError as failure:
+            reason = f"the watched meetings cannot be read ({type(failure).__name__})"
+            raise Unavailable("list subscriptions", reason) from failure
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
         going_on = (_open_event_subscription(each, graph, settings) for each in ours)

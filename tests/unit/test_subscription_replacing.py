@@ -24,7 +24,7 @@ from shared.errors import (
     Unavailable,
     ValidationFailed,
 )
-from shared.health import findings
+from shared.health import findings, self_check
 from shared.ledger.record import Result
 from shared.messages import tasks
 from shared.messages.tasks import Backfill, MaintainSubscriptions, Task
@@ -246,6 +246,20 @@ def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> 
     app.graph.existing["former"] = former
     assert "ENCRYPTION_KEY_ID" in app.maintain()
     assert app.only() == former
+
+
+def test_watched_meetings_that_cannot_be_read_are_a_problem_and_end_no_self_check(
+    app: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.services = app.another_instance(replace(SETTINGS, signals=frozenset({"call-events"})))
+    monkeypatch.setattr(app.services.watch, "list_meetings", fail)
+    monkeypatch.setattr(self_check, "check_handshake", lambda *arguments: "")
+    monkeypatch.setattr(self_check, "graph_token", lambda settings: fail())
+    problem = "list subscriptions: the watched meetings cannot be read (ServiceRequestError)"
+    assert app.maintain() == problem
+    assert app.last_run().problems == (problem,)
+    found = [each.text for each in self_check.check_app(app.services)]
+    assert any(problem in each for each in found)
 
 
 def test_a_missing_subscription_is_created_also_when_the_sweep_cannot_be_queued(app: Subscribed) -> None:
