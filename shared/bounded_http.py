@@ -35,7 +35,10 @@ _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 
 class NoAnswer(Exception):
-    """No complete answer arrived; the text names the kind of failure only."""
+    """No complete answer arrived; the text names the kind of failure only.
+
+    The cause may quote the address.
+    """
 
 
 class Unbounded(Exception):
@@ -102,7 +105,7 @@ class BoundedSession(requests.Session):
         except _FAILURES as failure:
             if time.monotonic() >= _waiting.until:
                 raise Unbounded("the answer takes too long") from None
-            raise NoAnswer(f"no whole answer ({type(failure).__name__})") from None
+            raise NoAnswer(f"no whole answer ({type(failure).__name__})") from failure
         finally:
             _waiting.until = math.inf
 

@@ -6,6 +6,7 @@ recorded as a dead letter.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -44,6 +45,7 @@ from .subscriptions import maintain
 from .tables.day_tables import GRACE
 
 CLEAN_MARGIN = timedelta(minutes=5)
+RENEW_SECONDS = 30.0  # of renewals that are named, before another task goes on
 MAX_ATTEMPTS = 14  # in 4½ hours: Graph holds notifications for 4
 
 
@@ -83,8 +85,17 @@ def _handle(text: str, services: Services) -> None:
 
 
 def _maintain(job: MaintainSubscriptions, services: Services) -> None:
-    for subscription_id in job.subscription_ids:
+    """Renew these subscriptions, then maintain all.
+
+    When the renewals take long, the rest is left to another task.
+    """
+    deadline = time.monotonic() + RENEW_SECONDS
+    for number, subscription_id in enumerate(job.subscription_ids, 1):
         maintain.renew_one(services, subscription_id)
+        if time.monotonic() >= deadline:
+            rest = MaintainSubscriptions(job.subscription_ids[number:])
+            services.tasks.send(tasks.serialize_task(Task(rest)))
+            return
     maintain.maintain_all(services)
 
 

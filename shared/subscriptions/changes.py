@@ -27,7 +27,7 @@ from ..graph.subscriptions import (
 )
 from ..settings import Settings, fingerprint
 from ..storage.subscription_registry import SubscriptionRegistry
-from .desired import DesiredSubscription
+from .desired import ALL_CALL_RECORDS, DesiredSubscription
 from .plan import client_state_of, has_same_target, is_accepted, is_ours
 
 CREATE_TRIES = 3
@@ -84,7 +84,7 @@ class SubscriptionChanges:
         It delivers by DELIVERY, and nothing needs it. It is to updates of call records, because Graph allows one
         for each change type: the one that delivers stays. Raises a GraphError.
         """
-        new = self._new(DesiredSubscription("communications/callRecords", "updated", TRIAL))
+        new = self._new(DesiredSubscription(ALL_CALL_RECORDS, "updated", TRIAL))
         try:
             created = create_subscription(self._graph, new)
         except Conflict:

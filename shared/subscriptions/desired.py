@@ -16,6 +16,7 @@ from ..messages.signals import EVENT_ID, EventKind
 from ..settings import CALL_EVENTS, CALL_RECORDS, VIRTUAL_EVENTS, Settings
 from ..storage.watchlist import WatchedMeeting
 
+ALL_CALL_RECORDS = "communications/callRecords"
 LIFETIME = timedelta(minutes=4_220)  # Graph's limit is 4,230; the rest allows for clock skew
 EVENT_LIFETIME = timedelta(minutes=1_430)  # Graph's limit is a day
 REPORTS_LATE = timedelta(days=3)  # after an event's end, while its reports may still come
@@ -39,7 +40,7 @@ def fixed_subscriptions(settings: Settings) -> tuple[DesiredSubscription, ...]:
     """Return the subscriptions for SIGNALS that do not depend on meetings."""
     desired = []
     if CALL_RECORDS in settings.signals:
-        desired.append(DesiredSubscription("communications/callRecords", "created"))
+        desired.append(DesiredSubscription(ALL_CALL_RECORDS, "created"))
     if VIRTUAL_EVENTS in settings.signals:
         desired.append(DesiredSubscription("solutions/virtualEvents/events", "created", EVENT_LIFETIME))
     return tuple(desired)

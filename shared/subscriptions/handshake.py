@@ -14,7 +14,7 @@ import time
 import requests
 from urllib3.exceptions import NameResolutionError
 
-from ..bounded_http import keep_headers
+from ..bounded_http import BoundedSession, NoAnswer, Unbounded
 
 ROUTES = ("notifications", "lifecycle")
 TIMEOUT = 10.0  # seconds, as Graph waits
@@ -47,31 +47,34 @@ def check_handshake(base_url: str, seconds: float = math.inf) -> str:
 def _problem(url: str, timeout: float) -> str:
     token = f"{secrets.token_urlsafe(16)} +%3A&"
     try:
-        with requests.post(
-            url,
-            params={"validationToken": token},
-            headers={"Content-Type": "text/plain; charset=utf-8"},
-            auth=keep_headers,
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            body = response.raw.read(MAX_BYTES, decode_content=True)
-    except requests.Timeout:
-        return f"did not answer within {timeout:.0f} s"
-    except requests.RequestException as failure:
+        with BoundedSession() as session:
+            answer = session.ask(
+                "POST",
+                url,
+                seconds=timeout,
+                most=MAX_BYTES,
+                silence=timeout,
+                params={"validationToken": token},
+                headers={"Content-Type": "text/plain; charset=utf-8"},
+            )
+    except NoAnswer as failure:
         return _connection_problem(failure)
-    if response.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-        return f"answered {response.status_code}, as an access restriction does"
-    if response.status_code != requests.codes.ok:
-        return f"answered {response.status_code} instead of 200"
-    if not response.headers.get("Content-Type", "").lower().startswith("text/plain"):
+    except Unbounded as failure:
+        return f"did not answer with the token: {failure}"
+    if answer.status in (requests.codes.unauthorized, requests.codes.forbidden):
+        return f"answered {answer.status}, as an access restriction does"
+    if answer.status != requests.codes.ok:
+        return f"answered {answer.status} instead of 200"
+    if not answer.headers.get("Content-Type", "").lower().startswith("text/plain"):
         return "did not answer with text/plain"
-    return "" if body == token.encode() else "did not answer with the token alone"
+    return "" if answer.content == token.encode() else "did not answer with the token alone"
 
 
-def _connection_problem(failure: requests.RequestException) -> str:
-    reason = getattr(failure.args[0], "reason", None) if failure.args else None
+def _connection_problem(failure: NoAnswer) -> str:
+    cause = failure.__cause__
+    if not isinstance(cause, requests.RequestException):
+        return f"did not answer with the token: {failure}"
+    reason = getattr(cause.args[0], "reason", None) if cause.args else None
     if isinstance(reason, NameResolutionError):
         return "has no address in this network's DNS"
-    return f"cannot be reached ({type(failure).__name__})"
+    return f"cannot be reached ({type(cause).__name__})"

@@ -5,14 +5,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from azure.core.exceptions import AzureError
 
 from .. import __version__, logs, times
-from ..errors import AccessDenied, AttendanceError, GraphError, NotFound, Refused, SubscriptionError
+from ..errors import (
+    AccessDenied,
+    AttendanceError,
+    GraphError,
+    NotFound,
+    Refused,
+    SubscriptionError,
+    Unavailable,
+)
 from ..graph import events
 from ..graph.client import Graph
 from ..graph.delivery import door_of
@@ -35,11 +45,17 @@ from . import desired, status
 from .changes import SubscriptionChanges
 from .desired import DesiredSubscription
 from .handshake import check_handshake
-from .plan import is_accepted, is_due, is_ours, plan_steps
+from .plan import Plan, is_accepted, is_due, is_ours, plan_steps
 from .status import Maintenance, SubscriptionView
 
+# A step is not interrupted, because it may have deleted what it creates next. Where Graph is silent it takes up to some
+# five minutes, and still ends before the functionTimeout in host.json, which ends the whole process.
+RUN_SECONDS = 180.0  # after which no step is begun
+READ_SECONDS = 45.0  # after which no request is begun that reads, before the steps or after them
 GAP_REACH = timedelta(hours=6)  # before a gap, to cover longer calls; the daily scan finds still longer ones
 GAP_DELAY = 600  # seconds from the start of a gap to its sweep: longer than three creations
+
+_NOW, _AT_LEISURE = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def changes(services: Services) -> SubscriptionChanges:
@@ -50,8 +66,8 @@ def changes(services: Services) -> SubscriptionChanges:
 def maintain_all(services: Services) -> None:
     """Run maintenance once and publish its result in the state container.
 
-    Every step is tried even if another one fails. Raises SubscriptionError in the end if a step failed, and GraphError
-    if Graph's list could not be read.
+    Every step is tried even if another one fails, for RUN_SECONDS; the rest is left to the next run. Raises
+    SubscriptionError in the end if a step failed or was left, and GraphError if Graph's list could not be read.
     """
     run = _Run(
         services.graph,
@@ -130,6 +146,15 @@ def read_statuses(services: Services) -> tuple[SubscriptionView, ...]:
     )
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A change to one subscription; `urgent` is until when it should be made."""
+
+    resource: str
+    urgent: datetime
+    make: Callable[[], None]
+
+
 class _Run:
     """One run of maintenance; `problems` are the steps that failed."""
 
@@ -154,6 +179,9 @@ class _Run:
         self._own_handshake = before.own_handshake if before else ""
         self._created = before.created if before else None
         self._ran_before = before is not None
+        self._left_before = before.left if before else ()
+        self._left: tuple[str, ...] = ()
+        self._deadline = time.monotonic() + RUN_SECONDS
         self._awake = False
         self._tried: str | None = None
         self._sweep_queued = False
@@ -161,19 +189,10 @@ class _Run:
     def all_steps(self) -> tuple[SubscriptionView, ...]:
         """Make all steps; return the state of all subscriptions. Raises a GraphError."""
         graph, settings = self._graph, self._settings
-        existing = self._list()
-        targets = _desired_subscriptions(existing, graph, settings, self._watch)
+        with graph.within(READ_SECONDS):
+            existing = self._list()
+            targets = _desired_subscriptions(existing, graph, settings, self._watch)
         todo = plan_steps(existing, targets, settings, graph.now())
-        if self._own_handshake:
-            self._wake()  # check whether it still fails
-        for subscription, each in todo.renew:
-            self._try(partial(self._renew, subscription, each))
-        for subscription, each in todo.replace:
-            self._try(partial(self._replace, subscription, each))
-        for each in todo.create:
-            self._try(partial(self._create, each))
-        for subscription in todo.delete:
-            self._try(partial(delete_subscription, graph, subscription.id, subscription.resource))
         for subscription in todo.keep:
             logs.info(
                 "subscription.kept",
@@ -181,9 +200,49 @@ class _Run:
                 expires=subscription.expires,
                 requestId=graph.request_id,
             )
-        if todo.renew or todo.replace or todo.create or todo.delete:
-            existing = self._list()
+        if self._own_handshake:
+            self._wake()  # check whether it still fails
+        steps = self._steps(todo)
+        self._make(steps)
+        if steps:
+            with graph.within(READ_SECONDS):
+                existing = self._list()
         return status.all_statuses(existing, targets, settings, graph.now())
+
+    def _steps(self, todo: Plan) -> list[_Step]:
+        """Return the steps, the most urgent first.
+
+        Those left by the last run come before the others, so that none waits forever behind one that takes long.
+        """
+        steps = [_Step(each.resource, _NOW, partial(self._create, each)) for each in todo.create]
+        for make, pairs in ((self._renew, todo.renew), (self._replace, todo.replace)):
+            steps += [_Step(each.resource, one.expires, partial(make, one, each)) for one, each in pairs]
+        steps += [
+            _Step(
+                each.resource, _AT_LEISURE, partial(delete_subscription, self._graph, each.id, each.resource)
+            )
+            for each in todo.delete
+        ]
+        return sorted(
+            steps,
+            key=lambda each: (
+                each.resource != desired.ALL_CALL_RECORDS,
+                each.resource not in self._left_before,
+                each.urgent,
+            ),
+        )
+
+    def _make(self, steps: Sequence[_Step]) -> None:
+        """Make the steps for which there is time."""
+        for number, step in enumerate(steps):
+            if time.monotonic() >= self._deadline:
+                self._left = tuple(each.resource for each in steps[number:])
+                self._note(
+                    f"The time of this run was over before {len(self._left)} of its {len(steps)} changes to "
+                    "subscriptions; the next run goes on with them."
+                )
+                return
+            self._try(step.make)
 
     def _list(self) -> list[Subscription]:
         """Graph's list, which is also registered. Raises GraphError."""
@@ -202,6 +261,7 @@ class _Run:
             "validation": self._validation or None,
             "delivery": self._settings.delivery,
             "created": times.optional_text(self._changes.created or self._created),
+            "left": self._left,
             "subscriptions": None if views is None else [status.view_fields(each) for each in views],
         }
 
@@ -286,12 +346,11 @@ class _Run:
         try:
             step()
         except AttendanceError as failure:
-            logs.error(
-                "subscription.failed",
-                error=str(failure),
-                requestId=getattr(failure, "request_id", None) or None,
-            )
-            self.problems.append(str(failure))
+            self._note(str(failure), getattr(failure, "request_id", None))
+
+    def _note(self, problem: str, request_id: str | None = None) -> None:
+        logs.error("subscription.failed", error=problem, requestId=request_id or None)
+        self.problems.append(problem)
 
 
 def _last_run(state: StateStore) -> Maintenance | None:
@@ -304,10 +363,17 @@ def _last_run(state: StateStore) -> Maintenance | None:
 def _desired_subscriptions(
     existing: Sequence[Subscription], graph: Graph, settings: Settings, watch: Watchlist
 ) -> list[DesiredSubscription]:
-    """Return all subscriptions needed now; an event's as long as the event is open."""
+    """Return all subscriptions needed now; an event's as long as the event is open.
+
+    Raises Unavailable if the watched meetings cannot be read.
+    """
     targets = [*desired.fixed_subscriptions(settings)]
     if CALL_EVENTS in settings.signals:
-        targets += desired.meeting_subscriptions(settings, watch.list_meetings())
+        try:
+            targets += desired.meeting_subscriptions(settings, watch.list_meetings())
+        except AzureError as failure:
+            reason = f"the watched meetings cannot be read ({type(failure).__name__})"
+            raise Unavailable("list subscriptions", reason) from failure
     if VIRTUAL_EVENTS in settings.signals:
         ours = (each for each in existing if is_ours(each, settings))
         going_on = (_open_event_subscription(each, graph, settings) for each in ours)

@@ -56,7 +56,7 @@ class Maintenance:
 
     `subscriptions` is None if Graph's list could not be read. `own_handshake` is why the app did not reach its own
     address, `validation` why Graph did not at its last try; each is "" if there was no failure. `created` is when the
-    last subscription was created, `version` the app's.
+    last subscription was created, `version` the app's. `left` are the resources that it had no time for.
     """
 
     at: datetime
@@ -67,6 +67,7 @@ class Maintenance:
     version: str = ""
     delivery: str = WEBHOOK
     created: datetime | None = None
+    left: tuple[str, ...] = ()
 
 
 def statuses(
@@ -120,7 +121,7 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
     """Read a published run; None if it is malformed."""
     try:
         at, created = times.parse(content.get("at")), times.parse(content.get("created"))
-        problems, subscriptions = content.get("problems"), content.get("subscriptions")
+        problems, subscriptions, left = map(content.get, ("problems", "subscriptions", "left"))
         views = tuple(map(_parse_view, subscriptions)) if isinstance(subscriptions, list) else None
     except (ValueError, KeyError, TypeError):
         return None
@@ -135,6 +136,7 @@ def parse_maintenance(content: Mapping[str, Any]) -> Maintenance | None:
         str(content.get("version") or ""),
         str(content.get("delivery") or WEBHOOK),
         created,
+        tuple(map(str, left)) if isinstance(left, list) else (),
     )
 
 

@@ -256,14 +256,18 @@ class Graph(client.Graph):
         finally:
             del self._of_thread.until
 
+    def check_time(self, operation: str) -> None:
+        """Raise Unavailable when the time that `within` gave is over."""
+        now = self._steps.now
+        if now > getattr(self._of_thread, "until", now):
+            raise Unavailable(operation, "the time limit of this attempt has passed")
+
     @property
     def request_id(self) -> str | None:
         return None
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
-        now = self._steps.now
-        if now > getattr(self._of_thread, "until", now):
-            raise Unavailable(operation, "the time limit of this attempt has passed")
+        self.check_time(operation)
         fault = self._steps.pause()
         if fault is Fault.NOT_MADE:
             raise Unavailable(operation, "no complete answer")

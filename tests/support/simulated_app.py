@@ -32,6 +32,7 @@ from shared.services import Services, assemble
 from shared.settings import Settings
 from shared.storage import clients
 from shared.storage.scans import Scan
+from shared.subscriptions import maintain
 from tests.support.app_settings import ENVIRON, TENANT
 from tests.support.doubles import Call, Container, Graph, Message, Queue, Steps
 
@@ -109,6 +110,7 @@ class WatchedGraph(Graph):
 
     def get(self, path: str, operation: str) -> dict[str, Any]:
         self.seen.append((self.steps.now, operation))
+        self.check_time(operation)
         if error := self.refusal(path, operation):
             raise error
         return self.answer(path, super().get(path, operation))
@@ -280,7 +282,7 @@ def running() -> Iterator[App]:
     clock = SimpleNamespace(monotonic=lambda: app.now.timestamp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", lambda: app.now)
-        for module in (limits, redrive, slices):
+        for module in (limits, redrive, slices, maintain, upkeep):
             patch.setattr(module, "time", clock)
         patch.setattr(call_records, "_LISTING", SimpleNamespace(wait=lambda: None))
         logging.disable()

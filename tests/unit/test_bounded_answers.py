@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.graph import client as client_module
 from shared.graph.client import MAX_PAGE_BYTES, MAX_PAGE_VALUES, MAX_TRIES, Graph, Skew
 from shared.limits import RateLimiter
+from shared.subscriptions import handshake
 from shared.subscriptions.handshake import check_handshake
 from tests.support.raw_http import CHUNKED, DRIPS, Pieces, RawServer, dripping, head, serving, whole
 
@@ -326,3 +327,35 @@ def test_no_password_of_this_machine_goes_to_the_webhook() -> None:
     with serving(whole()) as server:
         check_handshake(server.root)
     assert b"authorization" not in server.heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        *((drip, "did not answer with the token: the answer takes too long") for drip in DRIPS.values()),
+        (lambda: [head(100)], "did not answer with the token: the answer takes too long"),
+        (
+            whole(b"no gzip", Content_Encoding="gzip"),
+            "did not answer with the token: no whole answer (DecodeError)",
+        ),
+        (
+            lambda: [CHUNKED + b"no size\r\n"],
+            "did not answer with the token: no whole answer (ProtocolError)",
+        ),
+        (
+            whole(b"", Content_Encoding="br"),
+            "did not answer with the token: the answer has an encoding that was not requested",
+        ),
+        (whole(b"x" * 100_000), "did not answer with the token: the answer is too large"),
+        (whole(b"token", Content_Type="text/plain"), "did not answer with the token alone"),
+        (whole(b"no gzip", 503, Content_Encoding="gzip"), "answered 503 instead of 200"),
+        (lambda: [head(100, 403)], "answered 403, as an access restriction does"),
+    ],
+)
+def test_a_broken_answer_of_the_apps_own_address_is_described(
+    answer: Pieces, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "TIMEOUT", 0.3)
+    monkeypatch.setattr(handshake, "TRIES", 1)
+    with serving(answer) as server:
+        assert check_handshake(server.root) == f"{server.root}/notifications {problem}"

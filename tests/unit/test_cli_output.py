@@ -14,11 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from shared import times
 from shared.cli import main, options, output
-from shared.cli.commands import reports, watch
+from shared.cli.commands import reports, subscriptions, watch
 from shared.cli.session import OutputFormat
 from shared.storage.blobs import Blob
+from shared.subscriptions.status import Maintenance
 
 HOSTILE = "\x1b\x07\x7f\x9b\u061c\u200b\u200f\u202e\u2028\u2066\ufeff\U000e0041"
 NAME = f"Zoë {HOSTILE} \U0001f600"
@@ -283,3 +286,13 @@ def test_an_id_is_whole_whatever_the_width_of_the_terminal(
     )
     assert max(map(len, shown.splitlines())) <= width
     assert ("start        2026" in shown) == (width == 80)  # row by row where it is narrow
+
+
+def test_a_list_of_subscriptions_that_the_app_could_not_read_is_not_shown_as_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Maintenance(times.now(), ("list subscriptions: Graph asks to come back (status 503)",))
+    monkeypatch.setattr(subscriptions, "_last_run", lambda: run)
+    done = CliRunner().invoke(main.app, ["subscriptions", "list"], env={"NO_COLOR": "1"})
+    assert (done.exit_code, done.stdout) == (output.FAILED, "")
+    assert "could not read Graph's list of subscriptions. list subscriptions: " in done.stderr

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import times
+from shared import times, upkeep
 from shared.errors import (
     Conflict,
     GraphError,
@@ -24,10 +24,11 @@ from shared.errors import (
     Unavailable,
     ValidationFailed,
 )
-from shared.health import findings
+from shared.health import findings, self_check
 from shared.ledger.record import Result
 from shared.messages import tasks
-from shared.messages.tasks import Backfill
+from shared.messages.tasks import Backfill, MaintainSubscriptions, Task
+from shared.services import Services
 from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
 from shared.storage.watchlist import build_watched_meeting
@@ -247,6 +248,20 @@ def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> 
     assert app.only() == former
 
 
+def test_watched_meetings_that_cannot_be_read_are_a_problem_and_end_no_self_check(
+    app: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.services = app.another_instance(replace(SETTINGS, signals=frozenset({"call-events"})))
+    monkeypatch.setattr(app.services.watch, "list_meetings", fail)
+    monkeypatch.setattr(self_check, "check_handshake", lambda *arguments: "")
+    monkeypatch.setattr(self_check, "graph_token", lambda settings: fail())
+    problem = "list subscriptions: the watched meetings cannot be read (ServiceRequestError)"
+    assert app.maintain() == problem
+    assert app.last_run().problems == (problem,)
+    found = [each.text for each in self_check.check_app(app.services)]
+    assert any(problem in each for each in found)
+
+
 def test_a_missing_subscription_is_created_also_when_the_sweep_cannot_be_queued(app: Subscribed) -> None:
     assert app.maintain() == ""
     app.graph.existing.clear()
@@ -366,6 +381,112 @@ def test_the_last_run_that_cannot_be_read_stops_nobody(app: Subscribed) -> None:
     app.services.state.put(MAINTENANCE, {"at": 7})
     assert app.maintain() == ""
     assert app.only()
+
+
+BOTH = frozenset({"call-records", "virtual-events"})
+DUE = [
+    *(f"event-{number}" for number in range(6)),
+    "s0",
+    "s1",
+]  # the first expire soonest; s0 is to call records
+
+
+def with_events_due(app: Subscribed) -> None:
+    """Subscriptions that are due, most of them to the reports of an event."""
+    app.services = app.another_instance(replace(SETTINGS, signals=BOTH))
+    assert app.maintain() == ""
+    for number, name in enumerate(DUE):
+        resource = f"solutions/virtualEvents/webinars/{name}/getAttendanceReports"
+        one = app.graph.existing.setdefault(
+            name, {**app.graph.existing["s0"], "id": name, "resource": resource}
+        )
+        one["expirationDateTime"] = times.text(app.now + timedelta(minutes=60 + number))
+    app.graph.refusal = lambda path, operation: unavailable() if operation == "get webinar" else None
+    app.graph.done.clear()
+
+
+def silent(app: Subscribed, seconds: int) -> GraphError:
+    """Graph does not answer, for so long."""
+    app.steps.now += timedelta(seconds=seconds)
+    return unavailable()
+
+
+def due(app: Subscribed) -> set[str]:
+    soon = times.text(app.now + timedelta(hours=8))
+    return {name for name, each in app.graph.existing.items() if each["expirationDateTime"] < soon}
+
+
+def test_a_run_that_graph_does_not_answer_ends_in_time_and_says_what_is_left(app: Subscribed) -> None:
+    with_events_due(app)
+    app.graph.refusal = lambda path, operation: silent(app, 30) if operation == "get webinar" else None
+    app.graph.faults["PATCH"] = [lambda: silent(app, 130)] * 8
+    began = app.now
+    error = app.maintain()
+    assert app.now - began < timedelta(minutes=6)
+    run = app.last_run()
+    assert error.startswith("Subscription s0 was not renewed")
+    assert len(run.left) == 7
+    assert "over before 7 of its 8 changes" in error
+    assert run.subscriptions
+
+
+def test_the_most_urgent_change_comes_first(app: Subscribed) -> None:
+    with_events_due(app)
+    del app.graph.existing["s1"]
+    app.graph.existing["former"] = {**app.graph.existing["s0"], "id": "former", "resource": "chats"}
+    app.graph.done.clear()
+    changed: list[str] = []
+    patch = app.graph.patch
+
+    def noted(path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        changed.append(path.rpartition("/")[2])
+        return patch(path, operation, body)
+
+    app.graph.patch = noted  # type: ignore[method-assign]
+    assert app.maintain() == ""
+    assert changed == ["s0", *DUE[:6]]
+    assert app.graph.done == ["PATCH", "POST", *["PATCH"] * 6, "DELETE"]
+
+
+def test_no_subscription_waits_for_ever_behind_those_that_graph_does_not_renew(app: Subscribed) -> None:
+    with_events_due(app)
+    broken = {"event-0", "event-1", "event-2"}
+    patch = app.graph.patch
+
+    def answer(path: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path.rpartition("/")[2] in broken:
+            raise silent(app, 130)
+        return patch(path, operation, body)
+
+    app.graph.patch = answer  # type: ignore[method-assign]
+    for _ in range(3):
+        assert app.maintain()
+    assert due(app) == broken
+    broken.clear()
+    assert app.maintain() == ""
+    assert (due(app), app.last_run().left) == (set(), ())
+
+
+def test_named_renewals_that_take_long_are_continued_by_another_task(
+    app: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_events_due(app)
+    renewed: list[str] = []
+
+    def slowly(services: Services, subscription_id: str) -> None:
+        renewed.append(subscription_id)
+        app.steps.now += timedelta(seconds=25)
+
+    monkeypatch.setattr(maintain, "renew_one", slowly)
+    app.receive("upkeep", tasks.serialize_task(Task(MaintainSubscriptions(tuple(DUE)))))
+    executions = []
+    while waiting := app.queues["upkeep"].messages:
+        began = app.now
+        upkeep.handle_task(waiting.pop(0).text, app.services)
+        executions.append(app.now - began)
+    assert max(executions) <= MINUTE
+    assert renewed == DUE
+    assert due(app) == set()
 
 
 FAULTS = st.lists(st.sampled_from(["ok", "unavailable", "closed", "crash"]), min_size=1, max_size=8)

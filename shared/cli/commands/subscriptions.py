@@ -103,8 +103,15 @@ def _last_run() -> Maintenance | None:
 
 
 def _print_run(run: Maintenance) -> None:
+    """Print the subscriptions and problems.
+
+    Raises AttendanceError if the app could not read Graph's list.
+    """
+    if run.subscriptions is None:
+        problem = "The app could not read Graph's list of subscriptions."
+        raise AttendanceError(" ".join((problem, *run.problems)))
     output.print_rows(
-        [status.view_fields(each) for each in run.subscriptions or ()],
+        [status.view_fields(each) for each in run.subscriptions],
         ("id", "state", "expires", "resource"),
         "There are no subscriptions.",
     )
