@@ -349,8 +349,7 @@ class DayTables:
 
     def _redact(self, report: dict[str, Any], line: dict[str, Any], invitees: InviteeList | None) -> _Indexed:
         """The same without those who are erased: it may have been read before that."""
-        end = times.parse(line.get("end"))
-        people = self._erasures().people(end) if end else None
+        people = self._erasures().people(times.parse(line.get("end")))
         if people is None:
             return report, line, invitees
         redacted = redact_report(report, people)

@@ -421,7 +421,7 @@ class Erasure:
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
         download = client.download_blob()
         body, metadata = download.readall(), download.properties.metadata or {}
-        people = self._list.people(times.midnight(Outcomes.day_of(version.name)))
+        people = self._list.people(times.possible(metadata.get("end")))
         if people is None:
             return False
         report, invitees = _parse(body), _parse_invitees(body)
