@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
 
 from shared import times
 from shared.archiving import worker
@@ -32,11 +33,13 @@ from shared.messages.signals import (
 from shared.privacy.identifiers import id_token, names
 from shared.settings import INVITEES
 from shared.storage import clients
+from shared.storage.blobs import Blob, get_blob
 from shared.tables.columns import STRING, Table
 from shared.tables.parquet import write_parquet
+from tests.support.blobs import coded
 from tests.support.doubles import Call
 from tests.support.erasing import erase, erasure, everything, wait_for
-from tests.support.parquet import files_of, read_table
+from tests.support.parquet import files_of, read_table, rows_of
 from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, Crash, call, crash, running
 
 FRIDA = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
@@ -342,6 +345,51 @@ def test_a_function_that_does_not_know_the_record_yet_is_waited_for(app: App) ->
     job.run(wait, lambda look: wait_for(app, look))
     assert job.summary.reports == 1
     is_whole(app)
+
+
+def locked(app: App, monkeypatch: pytest.MonkeyPatch, name: str, *, is_readable: bool) -> None:
+    """Have storage answer 409 whenever this blob is changed, or read."""
+
+    def lock(operation: str) -> None:
+        usual = getattr(app.container, operation)
+
+        def refused(each: str, *args: Any, **options: Any) -> Any:
+            if each == name:
+                raise coded(ResourceExistsError("409"), "BlobArchived")
+            return usual(each, *args, **options)
+
+        monkeypatch.setattr(app.container, operation, refused)
+
+    lock("upload_blob")
+    lock("delete_blob")
+
+    def read(container: Any, each: str) -> Blob | None:
+        if each == name and not is_readable:
+            raise coded(ResourceExistsError("409"), "BlobArchived")
+        return get_blob(container, each)
+
+    monkeypatch.setattr("shared.cli.erasure.erase.get_blob", read)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+@pytest.mark.parametrize("folder", ["reports/", "exports/", "invitees/", "tables/"])
+def test_an_erasure_says_which_blobs_storage_lets_nobody_change(
+    app: App, monkeypatch: pytest.MonkeyPatch, folder: str, *, is_readable: bool
+) -> None:
+    held(app, OTHER, USUAL)
+    archive(app)
+    app.run(hours=48)
+    day = ENDED.date()
+    app.container.upload_blob(f"exports/attendees/date={day}/a.parquet", ADDRESS.encode(), overwrite=True)
+    name = next(
+        blob.name
+        for blob in app.container.below(folder)
+        if folder != "tables/"
+        or (f"/date={day}/" in blob.name and ADDRESS in str(rows_of(blob.body)).lower())
+    )
+    locked(app, monkeypatch, name, is_readable=is_readable)
+    summary = erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert name in summary.left
 
 
 def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(app: App) -> None:
