@@ -33,6 +33,7 @@ from ..errors import StorageRefused
 from ..graph import verbatim_json
 from ..graph.invitees import InviteeList
 from ..graph.reports import MeetingReports, Report, ReportLocation
+from ..messages.signals import lower_guid
 from ..privacy.erasures import NO_ERASURES, ErasedPeople, ErasureList
 from ..privacy.redact import MARK, redact_invitees, redact_metadata, redact_report
 from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
@@ -80,7 +81,7 @@ class Writing:
 
 def report_name(report_id: str, end: datetime) -> str:
     """Return the blob name of a report that ended at `end`."""
-    return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
+    return day_blob_name("reports", end.astimezone(UTC).date(), lower_guid(report_id))
 
 
 @dataclass(frozen=True)
