@@ -14,7 +14,7 @@
     ├── Contention            other writers of a blob won every race: the message comes back
     ├── NotAsIndexed          a report is not as the index of its day says: the next refresh makes a new index
     ├── DeltaRefused          somebody else changed the log of a table: an operator makes it anew
-    ├── StorageRefused        storage lets nobody write a blob: a policy, a hold or its tier is in the way
+    ├── StorageRefused        storage lets nobody change a blob: a policy, a hold or its tier is in the way
     ├── SubscriptionError     subscriptions are not as they should be: the next run tries again
     └── GraphError            Microsoft Graph did not give what was asked for
         ├── Throttled         wait `retry_after` seconds, then ask again
@@ -123,14 +123,14 @@ class Contention(AttendanceError):
 
 
 class StorageRefused(AttendanceError):
-    """A blob that cannot be written now.
+    """A blob that cannot be written or deleted now.
 
     Because of an immutability policy, a legal hold, the archive tier or a pending copy.
     """
 
     def __init__(self, name: str, code: object) -> None:
         super().__init__(
-            f"Storage refuses to write {name} ({getattr(code, 'value', code) or 'no error code'})."
+            f"Storage refuses to change {name} ({getattr(code, 'value', code) or 'no error code'})."
         )
 
 

@@ -20,7 +20,7 @@ from .. import logs, times
 from ..errors import NotOurMessage
 from ..graph.invitees import InviteeList
 from ..messages import codec
-from ..storage.blobs import delete_blob, get_blob, put_blob
+from ..storage.blobs import delete_or_leave, get_blob, put_blob
 from ..storage.names import day_folder
 from .attribution import INVITEES_COUNT, INVITEES_SHA256, INVITEES_STATE
 
@@ -100,8 +100,7 @@ def clean_invitees(
     for blob in listed:
         if blob.name in named:
             continue
-        if blob.last_modified <= before:
-            delete_blob(container, blob.name, etag=blob.etag)
+        if blob.last_modified <= before and delete_or_leave(container, blob.name, etag=blob.etag):
             logs.info("invitees.deleted", date=day, path=blob.name)
         else:
             is_clean = False

@@ -33,6 +33,7 @@ from ..errors import StorageRefused
 from ..graph import verbatim_json
 from ..graph.invitees import InviteeList
 from ..graph.reports import MeetingReports, Report, ReportLocation
+from ..messages.signals import lower_guid
 from ..privacy.erasures import NO_ERASURES, ErasedPeople, ErasureList
 from ..privacy.redact import MARK, redact_invitees, redact_metadata, redact_report
 from ..storage.blobs import delete_blob, get_properties, put_blob, put_metadata, retry_conflicts
@@ -80,7 +81,7 @@ class Writing:
 
 def report_name(report_id: str, end: datetime) -> str:
     """Return the blob name of a report that ended at `end`."""
-    return day_blob_name("reports", end.astimezone(UTC).date(), report_id)
+    return day_blob_name("reports", end.astimezone(UTC).date(), lower_guid(report_id))
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ class Archive:
                 # Again, because a slower worker may have written one in between.
                 for other, blob in self._get_all(elsewhere).items():
                     is_left = compare(report, reports.source, blob, is_confirmed=is_confirmed).is_left
-                    if not is_left and delete_blob(self._container, other, etag=blob.etag):
-                        logs.info("report.moved", report=report.id, path=other)
+                    if not is_left:
+                        self._delete_moved(report, other, blob)
             return writing
 
         try:
@@ -191,7 +192,7 @@ class Archive:
             blob = get_properties(self._container, name)
             if not blob or not self.has_report(report.id, report.end):
                 raise
-            logs.error("report.locked", report=report.id, path=name, error=str(refusal))
+            _log_locked(report, name, refusal)
             writing = _left(StoreResult.KEPT, name, blob, report)
         logs.info(
             "report.stored",
@@ -241,16 +242,31 @@ class Archive:
         metadata: Mapping[str, str],
         listed: ListFile,
     ) -> bool:
-        """Add missing facts to a blob that is kept; False if another writer was faster."""
+        """Add missing facts to a blob that is kept, if storage allows it.
+
+        False if another writer was faster.
+        """
         known = existing.metadata or {}
         complete = self._merge_facts(known, known, metadata, report)
         if complete == known:
             return True
         listed.write(self._container, name, complete, report.end)
-        if not put_metadata(self._container, name, complete, etag=existing.etag):
-            return False
+        try:
+            if not put_metadata(self._container, name, complete, etag=existing.etag):
+                return False
+        except StorageRefused as refusal:
+            _log_locked(report, name, refusal)
+            return True
         logs.info("report.attributed", report=report.id, path=name)
         return True
+
+    def _delete_moved(self, report: Report, name: str, blob: BlobProperties) -> None:
+        """Delete the copy of a report that is stored elsewhere, if storage allows it."""
+        try:
+            if delete_blob(self._container, name, etag=blob.etag):
+                logs.info("report.moved", report=report.id, path=name)
+        except StorageRefused as refusal:
+            _log_locked(report, name, refusal)
 
     def _merge_facts(
         self, metadata: Mapping[str, str], known: Mapping[str, str], new: Mapping[str, str], report: Report
@@ -331,6 +347,10 @@ def _summary(blob: BlobProperties) -> ReportSummary | None:
     identifier = decode_name_part(blob.name.rsplit("/", 1)[1].removesuffix(".json"))
     metadata = {key: decode_name_part(value) for key, value in blob.metadata.items()}
     return ReportSummary(identifier, blob.name, blob.size, metadata)
+
+
+def _log_locked(report: Report, name: str, refusal: StorageRefused) -> None:
+    logs.error("report.locked", report=report.id, path=name, error=str(refusal))
 
 
 def _left(result: StoreResult, name: str, existing: BlobProperties, report: Report) -> Writing:

@@ -81,7 +81,7 @@ def make_attempt(message: Message, services: Services, *, redelivered: bool = Fa
     attempt = Attempt(record, services)
     with services.graph.within(ATTEMPT_SECONDS):
         verdict = attempt.run()
-        if redact_meeting(verdict.meeting, record.first_seen, erasures) is verdict.meeting:
+        if redact_meeting(verdict.meeting, erasures) is verdict.meeting:
             _mark_access(record, verdict, services.access)
         new, failure = record_after(record, verdict, services.settings), verdict.failure
         if isinstance(message, News) and new.is_unconfirmed and isinstance(failure, NotFound):

@@ -1,7 +1,8 @@
 """Invitees of online meetings, and registrations for webinars and town halls.
 
-A list holds at most MAX_INVITEES, each once and sorted: Graph may show one on two pages, and another order is no other
-list. Sources: https://learn.microsoft.com/graph/api/resources/meetingparticipants and .../virtualeventregistration
+A list holds at most MAX_INVITEES, each once and sorted: Graph may show one on two pages or in two
+entries, and another order is no other list. Sources:
+https://learn.microsoft.com/graph/api/resources/meetingparticipants and .../virtualeventregistration
 """
 
 from __future__ import annotations
@@ -114,20 +115,51 @@ def read_list(read: Callable[[], InviteeList]) -> tuple[InviteeList, GraphError 
 
 
 def _bounded(found: Iterable[Invitee]) -> InviteeList:
-    kept = list(itertools.islice(_distinct(found), MAX_INVITEES + 1))
-    state = ListState.TRUNCATED if len(kept) > MAX_INVITEES else ListState.COMPLETE
-    return InviteeList(state, tuple(sorted(kept[:MAX_INVITEES], key=lambda each: [*map(str, astuple(each))])))
+    read = list(itertools.islice(_without_copies(found), MAX_INVITEES + 1))
+    state = ListState.TRUNCATED if len(read) > MAX_INVITEES else ListState.COMPLETE
+    return InviteeList(state, tuple(sorted(_distinct(read[:MAX_INVITEES]), key=_text_order)))
 
 
-def _distinct(found: Iterable[Invitee]) -> Iterator[Invitee]:
-    """Yield each person or registration once; those whom nothing identifies all."""
-    seen = set[str]()
+def _without_copies(found: Iterable[Invitee]) -> Iterator[Invitee]:
+    """Yield equal entries once; those whom nothing identifies all."""
+    seen = set[Invitee]()
     for each in found:
-        ids = [each.registration_id] if each.registration_id else [each.person_id, each.email_address]
-        keys = [key.lower() for key in ids if key]
-        if not keys or keys[0] not in seen:
-            seen.update(keys)
+        if each not in seen or not _keys(each):
+            seen.add(each)
             yield each
+
+
+def _distinct(read: Iterable[Invitee]) -> Iterator[Invitee]:
+    """Yield each person or registration once; those whom nothing identifies all.
+
+    Entries with an id come first, so that an entry of an address alone is known as theirs in any order.
+    """
+    seen = set[str]()
+    for each in sorted(read, key=_telling_order):
+        keys = _keys(each)
+        if not keys or keys[0] not in seen:
+            yield each
+        seen.update(keys)
+
+
+def _keys(invitee: Invitee) -> list[str]:
+    """Return the identifiers of an entry, the best one first."""
+    found = invitee.registration_id, invitee.person_id, invitee.email_address
+    ids = found[:1] if invitee.registration_id else found[1:]
+    return [key.lower() for key in ids if key]
+
+
+def _telling_order(invitee: Invitee) -> tuple[object, ...]:
+    """Order entries by how much they tell; of the same person, the first one counts."""
+    is_organizer, has_address = invitee.role == ORGANIZER, invitee.email_address is not None
+    spelling = [
+        each.swapcase() for each in _text_order(invitee)
+    ]  # an id in lower case before the same in upper
+    return invitee.person_id is None, not is_organizer, not has_address, spelling
+
+
+def _text_order(invitee: Invitee) -> list[str]:
+    return [*map(str, astuple(invitee))]
 
 
 def _parse_participant(item: object, role: str | None = None) -> Invitee | None:

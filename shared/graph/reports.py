@@ -21,7 +21,7 @@ from typing import IO, Any
 from .. import times
 from ..errors import AccessDenied, NotFound, Refused, Unavailable
 from ..messages import resource_paths
-from ..messages.signals import EventKind, EventSession, MeetingDetails
+from ..messages.signals import EventKind, EventSession, MeetingDetails, lower_guid
 from .client import Graph, entries, is_segment, next_link, segment
 from .known_properties import add_unknown, unknown_in_record, unknown_in_report
 from .meeting_details import encode_details
@@ -166,7 +166,10 @@ class Report:
 
 @dataclass(frozen=True)
 class ReportHeader:
-    """A report as listed; a time which Graph has not set is None."""
+    """A report as listed; a time which Graph has not set is None.
+
+    An id that is a GUID is in lower case, here and in `Report`: Graph writes one id in either case.
+    """
 
     id: str
     start: datetime | None
@@ -277,7 +280,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
     first = graph.get(f"{address}?$expand={RECORDS}", operation)
     head, unknown = _parse_header(first, operation), set[str]()
     add_unknown(unknown, unknown_in_report(first))
-    if head.id.lower() != report_id.lower():
+    if head.id.lower() != report_id.lower():  # if it is no GUID, too
         raise Unavailable(operation, "the answer is another report")
     if head.end is None:
         raise Unavailable(operation, "the report has no end")
@@ -295,7 +298,7 @@ def read_report(graph: Graph, reports: ReportLocation, report_id: str) -> Iterat
         body.seek(0)
         count, records = _participant_count(first), written.records - written.repeated
         yield Report(
-            report_id,
+            lower_guid(report_id),
             head.start,
             head.end,
             participants=records if count is None else count,
@@ -379,4 +382,4 @@ def _parse_header(item: object, operation: str) -> ReportHeader:
     if not isinstance(item, dict) or not is_segment(report_id):
         raise Unavailable(operation, "a report has no id")
     start, end = (times.plausible(item.get(name)) for name in ("meetingStartDateTime", "meetingEndDateTime"))
-    return ReportHeader(report_id, None if start and end and start > end else start, end)
+    return ReportHeader(lower_guid(report_id), None if start and end and start > end else start, end)

@@ -190,12 +190,12 @@ def subject_of(signal_id: str) -> str:
 
 def call_record_signal_id(call_id: str) -> str:
     """Return the id of a call record's signal."""
-    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{_lower_guid(call_id)}"
+    return f"{_PREFIXES[SignalKind.CALL_RECORD]}{lower_guid(call_id)}"
 
 
 def report_signal_id(report_id: str) -> str:
     """Return the signal id of a virtual event's report."""
-    return f"{_PREFIXES[SignalKind.REPORT_READY]}{_lower_guid(report_id)}"
+    return f"{_PREFIXES[SignalKind.REPORT_READY]}{lower_guid(report_id)}"
 
 
 def call_event_signal_id(join_url: str, end: datetime | str) -> str:
@@ -275,6 +275,6 @@ def _parse_message(item: object) -> Message:
     return message
 
 
-def _lower_guid(identifier: str) -> str:
+def lower_guid(identifier: str) -> str:
     """Lower-case an id if it is a GUID, because Graph writes one id in either case."""
     return identifier.lower() if GUID.match(identifier) else identifier

@@ -79,9 +79,12 @@ class ErasureList:
     def _key(self) -> ErasureKey:
         return ErasureKey(self._secret)
 
-    def people(self, ended: datetime) -> ErasedPeople | None:
-        """Who is erased from a meeting that ended then; None for nobody."""
-        hashes = [each.hashes for each in self._records if ended <= each.until]
+    def people(self, ended: datetime | None) -> ErasedPeople | None:
+        """Who is erased from a meeting that ended then; None for nobody.
+
+        While nobody knows when a meeting ended, it may have ended before any erasure.
+        """
+        hashes = [each.hashes for each in self._records if ended is None or ended <= each.until]
         return ErasedPeople(self._key, frozenset().union(*hashes)) if hashes else None
 
 

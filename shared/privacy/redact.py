@@ -17,7 +17,7 @@ from ..graph import report_json, verbatim_json
 from ..graph.invitees import Invitee, InviteeList
 from ..graph.meeting_details import decode_details, encode_details
 from ..graph.report_json import RECORDS
-from ..messages.signals import MeetingDetails
+from ..messages.signals import MeetingDetails, lower_guid
 from .erasures import ERASED, ErasedPeople
 from .identifiers import id_token, name_token, names, quotes, tokens_of_record
 
@@ -159,7 +159,7 @@ def _redact_record(report: Mapping[str, Any], record: dict[str, Any], people: Er
     )
     known = identifier if isinstance(identifier, str) else verbatim_json.canonical(record).decode()
     return {
-        "id": people.record_id(str(report.get("id")), known),
+        "id": people.record_id(lower_guid(str(report.get("id"))), known),
         "emailAddress": None,
         "identity": {**kind, "id": None, "displayName": None},
         "registrationId": None,

@@ -194,13 +194,21 @@ class OverdueScan:
 
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
-        # Its facts are known, but not whose it was.
-        is_erased = outcome.end is not None and outcome.organizer_id is None
-        if outcome.result == Result.ACCESS_DENIED and not is_erased and organizer not in self._denied:
+        if (
+            outcome.result == Result.ACCESS_DENIED
+            and organizer not in self._denied
+            and not self._may_be_erased(outcome)
+        ):
             self._denied.add(organizer)  # in case the worker crashed before marking it
             self._services.access.mark_denied(organizer, outcome.signal_id)
         self._late += redrive.is_overdue(outcome, now)
         return redrive.is_due(outcome, now)
+
+    def _may_be_erased(self, outcome: OutcomeSummary) -> bool:
+        """Whether an outcome may name no organizer because they are erased."""
+        if outcome.organizer_id is not None:
+            return False
+        return outcome.end is not None or self._services.erasures.current().people(None) is not None
 
 
 def _finish_scan(scan: Scan, services: Services) -> None:

@@ -18,6 +18,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
+from .. import logs
 from ..errors import Contention, StorageRefused
 
 THREADS = 8  # that wait for storage side by side
@@ -87,7 +88,7 @@ def put_blob(
         )
     except ResourceExistsError as conflict:  # which the SDK makes of every 409
         if conflict.error_code != EXISTS:  # type: ignore[attr-defined]
-            raise StorageRefused(name, conflict.error_code) from None  # type: ignore[attr-defined]
+            raise _refusal(name, conflict) from None
         return None
     except (ResourceModifiedError, ResourceNotFoundError) as refusal:
         if is_container_missing(refusal):
@@ -97,9 +98,14 @@ def put_blob(
 
 
 def put_metadata(container: ContainerClient, name: str, metadata: dict[str, str], *, etag: str) -> bool:
-    """Replace only the metadata if the blob still has `etag`. Return whether it had."""
+    """Replace only the metadata if the blob still has `etag`. Return whether it had.
+
+    Raises StorageRefused.
+    """
     try:
         container.get_blob_client(name).set_blob_metadata(metadata, **_condition(etag))
+    except ResourceExistsError as conflict:
+        raise _refusal(name, conflict) from None
     except (ResourceModifiedError, ResourceNotFoundError) as refusal:
         if is_container_missing(refusal):
             raise
@@ -108,15 +114,30 @@ def put_metadata(container: ContainerClient, name: str, metadata: dict[str, str]
 
 
 def delete_blob(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
-    """Delete a blob, with `etag` only if it still has that one. Return whether it did."""
+    """Delete a blob, with `etag` only if it still has that one. Return whether it did.
+
+    Raises StorageRefused.
+    """
     condition = _condition(etag) if etag else {}
     try:
         container.delete_blob(name, **condition)
+    except ResourceExistsError as conflict:
+        raise _refusal(name, conflict) from None
     except ResourceModifiedError:
         return False
     except ResourceNotFoundError as missing:
         if is_container_missing(missing):
             raise
+        return False
+    return True
+
+
+def delete_or_leave(container: ContainerClient, name: str, *, etag: str | None = None) -> bool:
+    """Delete a blob as `delete_blob` does. If storage refuses, log it, return False."""
+    try:
+        delete_blob(container, name, etag=etag)
+    except StorageRefused as refusal:
+        logs.warning("blob.locked", path=name, error=str(refusal))
         return False
     return True
 
@@ -147,6 +168,11 @@ def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> lis
 def is_container_missing(error: HttpResponseError) -> bool:
     """Whether a 404 is for the container, which is a fault of the deployment."""
     return bool(getattr(error, "error_code", None) == "ContainerNotFound")  # set by the storage SDK
+
+
+def _refusal(name: str, conflict: ResourceExistsError) -> StorageRefused:
+    """Return the error for a 409 that no other writer caused."""
+    return StorageRefused(name, conflict.error_code)  # type: ignore[attr-defined]
 
 
 def _condition(etag: str | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from ..graph.invitees import InviteeList
 from ..messages.tasks import WriteDaily
 from ..privacy.erasures import NO_ERASURES, ErasureList
 from ..privacy.redact import redact_invitees, redact_line, redact_report
-from ..storage.blobs import Blob, delete_blob, get_blob, is_container_missing, put_blob
+from ..storage.blobs import Blob, delete_or_leave, get_blob, is_container_missing, put_blob
 from ..storage.names import day_folder
 from . import rows
 from .columns import COLUMNS, ON_REQUEST, SCHEMA_VERSION, Table
@@ -198,8 +198,10 @@ class DayTables:
             if deleted:
                 self._commit(manifest, {table})
             for blob in deleted:
-                delete_blob(self._container, blob.name, etag=blob.etag)
-                logs.info("tables.deleted", date=day, path=blob.name)
+                if delete_or_leave(self._container, blob.name, etag=blob.etag):
+                    logs.info("tables.deleted", date=day, path=blob.name)
+                else:
+                    is_clean = False
         return is_clean
 
     def _commit(self, manifest: Manifest, tables: Iterable[str]) -> None:
@@ -349,8 +351,7 @@ class DayTables:
 
     def _redact(self, report: dict[str, Any], line: dict[str, Any], invitees: InviteeList | None) -> _Indexed:
         """The same without those who are erased: it may have been read before that."""
-        end = times.parse(line.get("end"))
-        people = self._erasures().people(end) if end else None
+        people = self._erasures().people(times.parse(line.get("end")))
         if people is None:
             return report, line, invitees
         redacted = redact_report(report, people)

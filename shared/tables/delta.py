@@ -36,7 +36,7 @@ from .. import logs, times
 from ..errors import Contention, DeltaRefused
 from ..storage.blobs import (
     THREADS,
-    delete_blob,
+    delete_or_leave,
     get_blob,
     is_container_missing,
     put_blob,
@@ -333,7 +333,8 @@ class DeltaLog:
             default=-1,
         )
         for name in [blob.name for version, blob in blobs if version < checkpoint][:MOST_DELETED]:
-            delete_blob(self._container, name)
+            if not delete_or_leave(self._container, name):
+                break  # a later one without those before it would be a gap
 
     def _blobs(self) -> list[tuple[int, BlobProperties]]:
         """List the log's entries and checkpoints by their version."""

@@ -36,7 +36,7 @@ def meeting_row(report: Mapping[str, Any], line: Mapping[str, Any]) -> Row:
     scheduled = _schedule(line, start, end)
     index = line.get("sessionIndex")
     return {
-        "reportId": _text(report.get("id")) or line.get("id"),
+        "reportId": _text(line.get("id") or report.get("id")),
         **{name: _text(line.get(name)) for name in _LINE},
         "sessionIndex": index if isinstance(index, int) else None,
         **{name: _text(line.get(name)) for name in _DETAILS},

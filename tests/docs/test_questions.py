@@ -144,7 +144,8 @@ class Tenant:
         invited: dict[str, str | None] = {}
         for each in (people["organizer"], *people["attendees"]):
             if user := ((each["identity"] or {}).get("user") or {}).get("id"):
-                invited.setdefault(user, each["upn"])
+                spellings = filter(None, (invited.get(user), each["upn"]))
+                invited[user] = min(spellings, key=str.swapcase, default=None)  # in lower case, if any is
         self.held.append(Held(session.report_id, meeting, begin, finish, overlaps, records, invited))
         body, canonical = io.BytesIO(), io.BytesIO()
         pages = iter([report["attendanceRecords"]])

@@ -9,26 +9,37 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
 
 from shared import times
 from shared.archiving import worker
-from shared.errors import ErasureKeyError
+from shared.errors import AccessDenied, ErasureKeyError, NotFound
+from shared.graph.meeting_details import decode_details
 from shared.health import readings
 from shared.ledger.record import Result
-from shared.messages.signals import Door, call_record_news, serialize_message
+from shared.messages.signals import (
+    Door,
+    EventKind,
+    EventSession,
+    call_record_news,
+    report_news,
+    serialize_message,
+)
 from shared.privacy.identifiers import id_token, names
 from shared.settings import INVITEES
 from shared.storage import clients
+from shared.storage.blobs import Blob, get_blob
 from shared.tables.columns import STRING, Table
 from shared.tables.parquet import write_parquet
+from tests.support.blobs import coded
 from tests.support.doubles import Call
 from tests.support.erasing import erase, erasure, everything, wait_for
-from tests.support.parquet import files_of, read_table
+from tests.support.parquet import files_of, read_table, rows_of
 from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, Crash, call, crash, running
 
 FRIDA = "8b081ef6-4792-4def-b2c9-c363a1bf41d5"
@@ -336,6 +347,51 @@ def test_a_function_that_does_not_know_the_record_yet_is_waited_for(app: App) ->
     is_whole(app)
 
 
+def locked(app: App, monkeypatch: pytest.MonkeyPatch, name: str, *, is_readable: bool) -> None:
+    """Have storage answer 409 whenever this blob is changed, or read."""
+
+    def lock(operation: str) -> None:
+        usual = getattr(app.container, operation)
+
+        def refused(each: str, *args: Any, **options: Any) -> Any:
+            if each == name:
+                raise coded(ResourceExistsError("409"), "BlobArchived")
+            return usual(each, *args, **options)
+
+        monkeypatch.setattr(app.container, operation, refused)
+
+    lock("upload_blob")
+    lock("delete_blob")
+
+    def read(container: Any, each: str) -> Blob | None:
+        if each == name and not is_readable:
+            raise coded(ResourceExistsError("409"), "BlobArchived")
+        return get_blob(container, each)
+
+    monkeypatch.setattr("shared.cli.erasure.erase.get_blob", read)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+@pytest.mark.parametrize("folder", ["reports/", "exports/", "invitees/", "tables/"])
+def test_an_erasure_says_which_blobs_storage_lets_nobody_change(
+    app: App, monkeypatch: pytest.MonkeyPatch, folder: str, *, is_readable: bool
+) -> None:
+    held(app, OTHER, USUAL)
+    archive(app)
+    app.run(hours=48)
+    day = ENDED.date()
+    app.container.upload_blob(f"exports/attendees/date={day}/a.parquet", ADDRESS.encode(), overwrite=True)
+    name = next(
+        blob.name
+        for blob in app.container.below(folder)
+        if folder != "tables/"
+        or (f"/date={day}/" in blob.name and ADDRESS in str(rows_of(blob.body)).lower())
+    )
+    locked(app, monkeypatch, name, is_readable=is_readable)
+    summary = erase(app, FRIDA, ADDRESS, names=(NAME,))
+    assert name in summary.left
+
+
 def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(app: App) -> None:
     held(app, OTHER, USUAL, organizer=FRIDA)
     archive(app)
@@ -547,6 +603,86 @@ def test_an_erased_organizer_without_access_is_not_taken_for_the_whole_tenant(ap
     app.before("write access/", lambda: marked.append("for a moment"))
     app.run(days=3)
     assert marked == []
+
+
+def webinar(app: App, end: datetime, opens: datetime) -> None:
+    """Have Graph know a webinar of Frida's, whose report it refuses before `opens`."""
+    usual = app.graph.get
+
+    def get(path: str, operation: str) -> dict[str, Any]:
+        if "virtualEvents" not in path:
+            return usual(path, operation)
+        if path.endswith("/sessions/session"):
+            link = f"https://teams.microsoft.com/l/w?context={json.dumps({'Tid': 't', 'Oid': FRIDA})}"
+            return {
+                "subject": f"Ask {ADDRESS}",
+                "joinWebUrl": link,
+                "participants": {"organizer": {"identity": {"user": {"id": FRIDA}}}},
+            }
+        if "attendanceReports" in path and app.now < opens:
+            raise AccessDenied(operation, "no", status=403)
+        if "attendanceReports" not in path:
+            raise NotFound(operation, "not there", status=404)
+        return {
+            "id": "r",
+            "meetingStartDateTime": times.text(end - HOUR),
+            "meetingEndDateTime": times.text(end),
+            "totalParticipantCount": 1,
+            "attendanceRecords": [OTHER],
+        }
+
+    app.graph.get = get  # type: ignore[method-assign]
+    session = EventSession(EventKind.WEBINAR, "event", "session")
+    app.receive(clients.SIGNALS_QUEUE, serialize_message(report_news("r", session, app.now)))
+
+
+def test_an_erased_organizer_of_a_webinar_stays_erased_while_nobody_knows_when_it_ended(app: App) -> None:
+    erase(app, FRIDA, ADDRESS)
+    app.run(hours=1)
+    webinar(app, ENDED, opens=app.now + 5 * DAY)
+    for _ in range(4):
+        app.run(days=1)
+        assert traces(app) == []
+        assert not app.state.below("access/"), "taken for a permission that the app lacks"
+    assert {each.result for each in app.outcomes()} == {Result.ACCESS_DENIED}
+    app.run(days=10)
+    app.ask("redrive", "2026-11-20", "2026-12-20", Result.ACCESS_DENIED)
+    app.run(days=2)
+    assert {each.result for each in app.outcomes()} == {Result.STORED}
+    assert report(app)["attendanceRecords"] == [OTHER]
+    assert traces(app) == []
+
+
+def test_versions_of_an_outcome_go_that_a_function_wrote_on_the_day_after_the_erasure(app: App) -> None:
+    app.run(hours=2.995)  # to midnight
+    app.services.erasures.current()  # and so for a minute
+    job = erasure(app, FRIDA, ADDRESS)
+    job.begin()
+
+    def wait() -> None:
+        app.run(hours=0.01)
+        webinar(app, ENDED, opens=app.now + 5 * DAY)
+        app.deliver()
+        assert FRIDA in everything(app)
+        app.run(hours=0.2)
+
+    job.run(wait, lambda look: wait_for(app, look))
+    assert traces(app) == []
+
+
+def test_of_a_webinar_after_the_erasure_nothing_is_lost_once_its_end_is_known(app: App) -> None:
+    erase(app, FRIDA, ADDRESS)
+    app.run(hours=5)
+    end = app.now - HOUR
+    webinar(app, end, opens=app.now + HOUR / 2)
+    app.deliver()
+    assert traces(app) == []
+    app.run(hours=5)
+    (outcome,) = app.outcomes()
+    assert (outcome.result, outcome.meeting.organizer_id) == (Result.STORED, FRIDA)
+    (blob,) = app.container.below("reports/")
+    assert blob.metadata["organizerid"] == FRIDA
+    assert ADDRESS in str(decode_details(blob.metadata["details"]))
 
 
 def test_a_record_that_has_lost_its_outcome_is_erased(app: App) -> None:

@@ -18,7 +18,9 @@ from shared.days.sealing import ready_at
 from shared.ledger.record import Purpose, Record, Result
 from shared.settings import Settings
 from shared.storage import clients
+from shared.tables.columns import Table
 from tests.support.doubles import Call
+from tests.support.parquet import files_of, read_table
 from tests.support.simulated_app import DAY, HOUR, NOW, SETTINGS, App, call, running
 
 MINUTE = timedelta(minutes=1)
@@ -703,3 +705,23 @@ def test_reports_of_days_that_were_never_archived_come_by_a_backfill_of_other_da
     app.ask("backfill", "2026-11-18", "2026-11-20")
     app.run(days=1)
     assert app.stored() == {"old", "new"}
+
+
+def test_a_report_whose_id_changes_its_letter_case_is_stored_once(app: App) -> None:
+    report_id = "c9b6db1c-d5eb-427d-a5c0-20088d9b22d7"
+    ended = NOW - HOUR
+    made = call("one", ended)
+    ((since, report),) = made.readings
+    readings = ((since, report | {"id": report_id}), (NOW + HOUR / 4, report | {"id": report_id.upper()}))
+    app.calls.append(replace(made, readings=readings))
+    app.announce("one")
+    app.run(days=2)
+    app.ask("backfill", f"{ended:%Y-%m-%d}", f"{ended:%Y-%m-%d}")
+    app.run(days=1)
+    (blob,) = app.container.below("reports/")
+    assert blob.name.endswith(f"/{report_id}.json")
+    assert json.loads(blob.body)["id"] == report_id.upper()
+    assert app.manifest(ended.date()).reports == 1
+    files = files_of(app.manifest(ended.date()), Table.MEETINGS)
+    rows = read_table(lambda name: app.container.blobs[name].body, [each.path for each in files])
+    assert [row["reportId"] for row in rows] == [report_id]

@@ -316,7 +316,9 @@ class Graph(client.Graph):
         reports = [report for report in shown if report]
         if len(parts) == 5:
             return {"value": [{**report, "attendanceRecords": None} for report in reports]}
-        one = next((each for each in reports if each["id"] == parts[5]), None) or _missing(operation)
+        one = next((each for each in reports if each["id"].lower() == parts[5].lower()), None) or _missing(
+            operation
+        )
         if len(parts) > 6:
             return {"value": one["attendanceRecords"]}
         call = next(each for each in organized if each.report(now) is one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -118,6 +119,31 @@ def test_each_is_listed_once_and_those_whom_nothing_identifies_all() -> None:
 def test_another_order_is_no_other_list() -> None:
     entries = [invited(f"p{number}", None) for number in range(9)] + [{"upn": "group@x", "identity": None}]
     assert participants(*entries) == participants(*reversed(entries))
+
+
+OF_FRIDA = [
+    invited(FRIDA, "frida@contoso.example"),
+    invited(FRIDA.upper(), "f.olsen@contoso.example", "presenter"),
+    invited(FRIDA, None),
+    invited(None, "Frida@contoso.example"),
+    invited(None, "F.Olsen@contoso.example"),
+]
+
+
+@pytest.mark.parametrize("organizer", [None, OF_FRIDA[0]])
+def test_entries_of_one_person_are_one_in_any_order(organizer: object) -> None:
+    (found,) = {participants(*each, organizer=organizer) for each in itertools.permutations(OF_FRIDA)}
+    (frida,) = found.invitees
+    assert (frida.person_id or "").lower() == FRIDA
+    assert (frida.role == "organizer") is (organizer is not None)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_any_entries_make_the_same_list_in_any_order(count: int) -> None:
+    entries = [*OF_FRIDA, invited(OLAF, "frida@contoso.example"), invited(None, None)]
+    for some in itertools.combinations(entries, count):
+        (found,) = {participants(*each) for each in itertools.permutations(some)}
+        assert [each.person_id for each in found.invitees].count(OLAF) == (entries[5] in some)
 
 
 @given(

@@ -13,7 +13,7 @@ from shared.errors import ErasureKeyError
 from shared.ledger.record import AttemptSeries, DeadLetter, NextAttempt, Record, Result, dump_outcome
 from shared.ledger.redaction import redact_meeting, redact_record
 from shared.messages import codec
-from shared.messages.signals import Meeting
+from shared.messages.signals import Meeting, MeetingDetails
 from shared.privacy.erasures import ErasedPeople, ErasureKey, ErasureList, ErasureRecord
 from shared.privacy.identifiers import id_token, name_token, names, tokens_of_record
 from shared.privacy.person import Person
@@ -204,9 +204,26 @@ def test_a_record_loses_its_organizer_and_its_attempts_go_on(result: Result) -> 
 
 def test_a_record_of_somebody_else_or_of_a_later_meeting_stays() -> None:
     later = replace(signal().meeting, end=NOW + timedelta(seconds=1))
-    assert redact_meeting(later, NOW, ERASURES) is later
+    assert redact_meeting(later, ERASURES) is later
     other = Record("cr-a", Result.STORED, NOW, 1, AttemptSeries(NOW), buried=buried("somebody else"))
     assert redact_record(other, ERASURES) == other
+
+
+@pytest.mark.parametrize("subject", ["Planning", f"Ask {FRIDA}"])
+@pytest.mark.parametrize("organizer", [FRIDA, "somebody else"])
+def test_while_no_end_is_known_all_erasures_apply_and_a_pending_signal_asks_again(
+    subject: str, organizer: str
+) -> None:
+    known = Meeting(organizer_id=organizer, details=MeetingDetails(subject=subject))
+    is_named = FRIDA in organizer + subject
+    late = replace(signal(Result.PENDING), first_seen=NOW + timedelta(days=400), meeting=known)
+    redacted = redact_record(late, ERASURES)
+    assert FRIDA not in codec.dumps(redacted)
+    assert (redacted == late) is not is_named
+    assert (redacted.meeting.organizer_id is None) is is_named
+    settled = redact_record(replace(late, result=Result.ACCESS_DENIED), ERASURES)
+    assert FRIDA not in codec.dumps(settled)
+    assert settled.meeting.organizer_id == (None if organizer == FRIDA else organizer)
 
 
 # The records of erasures
@@ -216,6 +233,9 @@ def test_a_list_tells_who_is_erased_by_the_end_of_the_meeting() -> None:
     assert id_token(FRIDA) in people()
     assert id_token("somebody") not in people()
     assert ERASURES.people(NOW + timedelta(seconds=1)) is None
+    known = ERASURES.people(None)
+    assert known
+    assert id_token(FRIDA) in known
     assert ErasureList("", []).people(NOW) is None
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.archive.reports import report_name
 from shared.errors import AccessDenied, GraphError, NotFound, Refused, Unavailable
 from shared.graph import verbatim_json
 from shared.graph.client import Graph
@@ -384,6 +385,19 @@ def test_reports_are_listed_page_by_page_and_each_once() -> None:
     found = list_reports(graph, WHERE)
     assert [each.id for each in found] == ["1", "2", "3"]
     assert [each.end is None for each in found] == [False, True, False]
+
+
+def test_a_guid_is_one_report_in_either_case_and_another_id_is_not() -> None:
+    ids = [REPORT_ID.upper(), REPORT_ID.lower(), "Abc", "abc"]
+    graph = Pages({WHERE.path: json.dumps({"value": [head(id=each) for each in ids]})})
+    assert [each.id for each in list_reports(graph, WHERE)] == [REPORT_ID.lower(), "Abc", "abc"]
+
+
+def test_the_body_has_the_id_as_graph_wrote_it() -> None:
+    report, body = whole(paged(head(id=REPORT_ID.upper()), 1))
+    assert report.id == REPORT_ID.lower()
+    assert json.loads(body)["id"] == REPORT_ID.upper() != REPORT_ID.lower()
+    assert report_name(REPORT_ID.upper(), report.end) == report_name(report.id, report.end)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -277,7 +277,11 @@ def refusing(container: ContainerClient, code: str | None, monkeypatch: pytest.M
             raise coded(ResourceExistsError("409"), code)  # type: ignore[arg-type]
         return upload(self, *args, **options)
 
+    def locked(*args: Any, **options: Any) -> Any:
+        raise coded(ResourceExistsError("409"), code)  # type: ignore[arg-type]
+
     monkeypatch.setattr(client, "upload_blob", refused)
+    monkeypatch.setattr(container.__class__, "delete_blob", locked)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -287,7 +291,7 @@ def test_a_conflict_that_is_no_race_is_said_as_what_it_is(
     container.create_container()
     wrote(Ledger(container), record())
     refusing(container, code, monkeypatch)
-    said = f"Storage refuses to write signals/cr-1.json \\({code or 'no error code'}\\)"
+    said = f"Storage refuses to change signals/cr-1.json \\({code or 'no error code'}\\)"
     with pytest.raises(StorageRefused, match=said):
         Ledger(container).update("cr-1", lambda _: record(attempt=2), new_commit("attempt"))
 
@@ -306,6 +310,64 @@ def test_a_report_that_nobody_may_replace_stays_and_is_told(
     assert archive.store(report(b'{"a":1}'), WHERE).result is StoreResult.KEPT
     assert "report.locked" in caplog.text
     assert code is None or code in caplog.text
+
+
+@pytest.mark.parametrize("end", [NOW, NOW - timedelta(days=1)])
+@pytest.mark.parametrize("code", CODES)
+def test_a_report_whose_facts_nobody_may_complete_stays_and_is_told(
+    container: ContainerClient,
+    code: str | None,
+    end: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    container.create_container()
+    archive = Archive(container)
+    archive.store(replace(report(b"{}{}", end), participants=2, records=2), WHERE.unattributed())
+
+    def locked(*args: Any, **options: Any) -> Any:
+        raise coded(ResourceExistsError("409"), code)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(container.get_blob_client("x").__class__, "set_blob_metadata", locked)
+    writing = archive.store(report(b"{}", NOW, start=end), WHERE)
+    assert (writing.result, writing.end) == (StoreResult.WAITING, end)
+    assert caplog.text.count("report.locked") == 1
+    assert "report.attributed" not in caplog.text
+
+
+def test_a_copy_of_the_day_before_that_nobody_may_delete_is_left_and_told(
+    container: ContainerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    container.create_container()
+    archive, day_before = Archive(container), NOW - timedelta(days=1)
+    left = archive.store(report(b"{}", day_before), WHERE).name
+    refusing(container, "BlobImmutableDueToPolicy", monkeypatch)
+    assert archive.store(report(b'{"a":1}', start=day_before), WHERE).result is StoreResult.CREATED
+    assert "report.locked" in caplog.text
+    assert left in caplog.text
+
+
+def test_cleaning_goes_on_beyond_a_blob_that_nobody_may_delete(
+    container: ContainerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    container.create_container()
+    names = [f"invitees/date=2026-11-23/{each}.json" for each in "abc"]
+    for name in names:
+        container.upload_blob(name, b"{}")
+    delete = container.__class__.delete_blob
+
+    def refused(self: Any, name: str, **options: Any) -> Any:
+        if name == names[1]:
+            raise coded(ResourceExistsError("409"), "BlobImmutableDueToPolicy")
+        return delete(self, name, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(container.__class__, "delete_blob", refused)
+        before = datetime.now(UTC) + timedelta(hours=1)
+        assert not Archive(container).clean_invitees(NOW.date(), before)
+    assert list(container.list_blob_names()) == names[1:2]
+    assert caplog.text.count("blob.locked") == 1
+    assert Archive(container).clean_invitees(NOW.date(), before)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"a":1}', b""])

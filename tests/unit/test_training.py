@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -339,6 +340,30 @@ def test_those_who_were_invited_are_expected_on_their_dates() -> None:
     }
     assert absent == {ANA: [DAY], BEN: [DAY], "team@contoso.example": [DAY]}
     assert matching.find_invited(find_occasions([unknown], EIGHTY)) is None
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_an_invitee_whom_a_later_date_identifies_is_one_person(order: tuple[int, ...]) -> None:
+    address = "ana@contoso.example"
+    entries = [
+        Invitee(InviteeKind.INVITED, person_id=ANA),
+        Invitee(InviteeKind.INVITED, email_address=address, display_name="Ana"),
+        Invitee(InviteeKind.INVITED, person_id=ANA, email_address=address),
+        Invitee(InviteeKind.INVITED, person_id=BEN, email_address="ben@contoso.example"),
+    ]
+    held = []
+    for week, number in enumerate(order):
+        begin = week * 7 * 24 * 60
+        invitees = invited(entries[number]).invited
+        held.append(session(person((begin, begin + 60)), held=(begin, begin + 60), invited=invitees))
+    found = matching.find_invited(find_occasions(held, EIGHTY))
+    assert found
+    people, days = found
+    ana, ben = sorted(people, key=lambda each: each.object_id == BEN)
+    assert (ana.object_id, ana.addresses, ana.name) == (ANA, (address,), "Ana")
+    assert ben.object_id == BEN
+    assert ana.days == days - (ben.days or frozenset())
+    assert len(ana.days) == 3
 
 
 def test_a_registration_is_matched_and_a_canceled_one_is_not_expected() -> None:

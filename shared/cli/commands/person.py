@@ -112,7 +112,7 @@ def erase(
         if erasure.summary.left:
             output.print_message(
                 f"{len(erasure.summary.left)} blobs quote the person in free text or in properties that this version "
-                "does not know: look at them, and decide."
+                "does not know, or cannot be changed or read: look at them, and decide."
             )
 
 

@@ -22,6 +22,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from ... import times
@@ -30,7 +31,7 @@ from ...archive.invitees import ListFile, invitees_name, read_invitees, report_o
 from ...archive.reports import Archive
 from ...days.index import index_lines, index_name
 from ...days.manifests import Manifest, Manifests, manifest_name
-from ...errors import AttendanceError, NotOurMessage
+from ...errors import AttendanceError, NotOurMessage, StorageRefused
 from ...graph import verbatim_json
 from ...graph.invitees import InviteeList
 from ...graph.meeting_details import decode_details
@@ -69,7 +70,7 @@ _REMOVED = (access.DENIED, access.OPENED, WATCHED, DIAGNOSES)  # state that is m
 class ErasureSummary:
     """What was found, or erased; no field says of whom.
 
-    `left` counts blobs that still quote the person.
+    `left` are blobs that still quote the person, and those that storage lets nobody change or read.
     """
 
     reports: int = 0
@@ -206,7 +207,15 @@ class Erasure:
         for name in self._names("exports/", day):
             self.summary.exports += 1
             if not self._only_count:
-                self._container.delete_blob(name)
+                self._unless_refused(name, partial(delete_blob, self._container, name))
+
+    def _unless_refused[T](self, name: str, action: Callable[[], T]) -> T | None:
+        """Return the result, or None for a blob that nobody may change or read."""
+        try:
+            return action()
+        except (StorageRefused, ResourceExistsError):  # the second: a read of the archive tier
+            self.summary.left.add(name)
+            return None
 
     def _names(self, prefix: str, day: date) -> list[str]:
         """The names of the day's blobs below a folder of tables."""
@@ -215,7 +224,8 @@ class Erasure:
 
     def _scan_report(self, blob: BlobProperties) -> bool:
         """Redact a report. Return whether it is redacted now or was before."""
-        return retry_conflicts(lambda: self._redact(str(blob.name)), str(blob.name))
+        name = str(blob.name)
+        return bool(self._unless_refused(name, lambda: retry_conflicts(lambda: self._redact(name), name)))
 
     def _redact(self, name: str) -> bool | None:
         """One try; None when another writer was faster."""
@@ -246,7 +256,8 @@ class Erasure:
             if not put_blob(self._container, name, body, etag=blob.etag, metadata=metadata):
                 return None
             if listed.body:
-                delete_blob(self._container, invitees_name(name, blob.metadata))
+                former = invitees_name(name, blob.metadata)
+                self._unless_refused(former, lambda: delete_blob(self._container, former))
         self.summary.reports += 1
         return True
 
@@ -255,7 +266,9 @@ class Erasure:
 
         Return whether anything named the person.
         """
-        name = str(blob.name)
+        return bool(self._unless_refused(blob.name, lambda: self._redact_outcome(blob.name)))
+
+    def _redact_outcome(self, name: str) -> bool:
         day = Outcomes.day_of(name)
         self._seen.add(signal_id_of(name))
         stored, copy = self._ledger.read(signal_id_of(name)), self._outcomes.read(name)
@@ -334,7 +347,7 @@ class Erasure:
                 for name in [name for name, is_quoted in zip(found, quoting, strict=True) if is_quoted]:
                     if container is self._container and self._is_deletable(name):
                         self.summary.exports += 1
-                        container.delete_blob(name)
+                        self._unless_refused(name, partial(delete_blob, container, name))
                         with contextlib.suppress(ValueError, IndexError):  # a name without a day
                             self.summary.days.add(Outcomes.day_of(name))
                     else:
@@ -348,7 +361,7 @@ class Erasure:
         return report is None or invitees_name(report_of(name), report.metadata or {}) != name
 
     def _is_quoted_in(self, container: ContainerClient, name: str) -> bool:
-        blob = get_blob(container, name)
+        blob = self._unless_refused(name, lambda: get_blob(container, name))
         return blob is not None and self._is_quoted(name, blob)
 
     def _is_quoted(self, name: str, blob: Blob) -> bool:
@@ -411,7 +424,8 @@ class Erasure:
                     with contextlib.suppress(ValueError):
                         self.summary.days.add(Outcomes.day_of(blob.name))
                     if not self._only_count:
-                        self._container.get_blob_client(blob.name, version_id=blob.version_id).delete_blob()
+                        client = self._container.get_blob_client(blob.name, version_id=blob.version_id)
+                        self._unless_refused(blob.name, client.delete_blob)
 
     def _is_named_in(self, version: BlobProperties) -> bool:
         """Whether an earlier version names the person.
@@ -419,9 +433,11 @@ class Erasure:
         It is one of a report, a list of invitees or an outcome.
         """
         client = self._container.get_blob_client(version.name, version_id=version.version_id)
-        download = client.download_blob()
+        download = self._unless_refused(version.name, client.download_blob)
+        if download is None:
+            return False
         body, metadata = download.readall(), download.properties.metadata or {}
-        people = self._list.people(times.midnight(Outcomes.day_of(version.name)))
+        people = self._list.people(times.possible(metadata.get("end")))
         if people is None:
             return False
         report, invitees = _parse(body), _parse_invitees(body)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import reduce
 
 from ...privacy.identifiers import id_token, name_token
 from .attendance import AttendanceResult, Attended, Occasion, judge
@@ -82,7 +83,7 @@ def find_invited(occasions: Iterable[Occasion]) -> tuple[tuple[Expected, ...], f
     And on which of them that is known; None if on none. Invitees who share an object id, an address or a
     registration are one person.
     """
-    people: list[Expected] = []
+    people: dict[int, Expected] = {}
     owners: dict[str, int] = {}
     known = frozenset(
         occasion.day for occasion in occasions for session in occasion.sessions if session.invited is not None
@@ -92,22 +93,25 @@ def find_invited(occasions: Iterable[Occasion]) -> tuple[tuple[Expected, ...], f
             for each in session.invited or ():
                 if not each.tokens:
                     continue
-                number = next((owners[token] for token in each.tokens if token in owners), len(people))
-                if number == len(people):
-                    people.append(replace(each, days=frozenset()))
-                people[number] = _joined(people[number], each, occasion.day)
-                for token in each.tokens:
-                    owners.setdefault(token, number)
-    return (tuple(people), known) if known else None
+                same = sorted({owners[token] for token in each.tokens if token in owners})
+                first = same[0] if same else len(owners)  # which is nobody's: each has a token at least
+                invited = replace(each, days=frozenset({occasion.day}))
+                people[first] = reduce(_joined, [*(people[number] for number in same), invited])
+                for number in same[1:]:  # this entry tells that they are one
+                    del people[number]
+                    owners |= {token: first for token, owner in owners.items() if owner == number}
+                owners |= dict.fromkeys(each.tokens, first)
+    return (tuple(people.values()), known) if known else None
 
 
-def _joined(known: Expected, invited: Expected, day: date) -> Expected:
+def _joined(known: Expected, invited: Expected) -> Expected:
+    """Return one person of two entries; where both say something, the first counts."""
     return replace(
         known,
         object_id=known.object_id or invited.object_id,
         addresses=tuple(dict.fromkeys((*known.addresses, *invited.addresses))),
         name=known.name or invited.name,
-        days=(known.days or frozenset()) | {day},
+        days=(known.days or frozenset()) | (invited.days or frozenset()),
         registrations=tuple(dict.fromkeys((*known.registrations, *invited.registrations))),
     )
 
