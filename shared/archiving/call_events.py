@@ -105,10 +105,7 @@ def _parse_ended_call(
     if watched is None:
         logs.warning("notification.unwatched", subscription=item.subscription_id)
         return None
-    try:
-        at = times.parse(data.get("eventDateTime"))
-    except ValueError:
-        at = None
+    at = times.plausible(data.get("eventDateTime"))
     news = encrypted.news(item, at or encrypted.first_seen, watched.organizer_id)
     # The time of arrival differs each time that an event is delivered, its content does not.
     return news if at else replace(news, signal_id=call_event_signal_id(item.join_url, _content_hash(data)))

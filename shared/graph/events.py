@@ -121,7 +121,4 @@ def _parse_organizer(identities: object) -> str | None:
 
 def _parse_moment(value: Any) -> datetime | None:
     """Read a dateTimeTimeZone as UTC, whatever its zone: see ZONES."""
-    try:
-        return times.parse(value.get("dateTime") if isinstance(value, dict) else value)
-    except ValueError:
-        return None
+    return times.possible(value.get("dateTime") if isinstance(value, dict) else value)

@@ -7,7 +7,6 @@ the first success reopens all the others. If Graph refuses the call records them
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
@@ -129,8 +128,7 @@ class AccessRegister:
         starts = [times.now()]
         for each in keys:
             entry = self._state.read(_path(OPENED, each))
-            with contextlib.suppress(ValueError):
-                starts.append((entry and times.parse(entry.content.get("since"))) or times.now())
+            starts.append((entry and times.possible(entry.content.get("since"))) or times.now())
         return min(starts).date() - REACH
 
     def finish_reopening(self, keys: set[str], before: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 
 from azure.storage.blob import BlobProperties, ContainerClient
@@ -272,14 +272,10 @@ def _revision(metadata: Mapping[str, str]) -> int:
 
 def _first_seen(metadata: Mapping[str, str]) -> datetime | None:
     """Return the signal's first sight, or None."""
-    with contextlib.suppress(ValueError):
-        return times.parse(metadata.get("firstseen"))
-    return None
+    return times.possible(metadata.get("firstseen"))
 
 
 def _next_attempt(metadata: Mapping[str, str]) -> datetime | None:
     """Return the time of the next attempt; an invalid time counts as long past."""
-    try:
-        return times.parse(metadata.get("nextattempt"))
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
+    value = metadata.get("nextattempt")
+    return times.possible(value) or (times.EARLIEST if value else None)

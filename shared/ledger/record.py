@@ -21,6 +21,7 @@ from .. import times
 from ..errors import NotOurMessage
 from ..graph.join_urls import join_url_key
 from ..messages import codec
+from ..messages.codec import Day, Moment
 from ..messages.envelope import OpaqueId, TraceParent
 from ..messages.signals import Door, EventKind, EventSession, Meeting, News, Origin, SignalKind, kind_of
 from ..storage.names import MAX_HEADER, encode_header
@@ -80,11 +81,11 @@ class AttemptSeries:
     `days` are the first and the last one that a backfill asked for.
     """
 
-    began: datetime
+    began: Moment
     cause: Cause = Cause.NEWS
     attempts: int = 0
     is_denied: bool = False
-    days: tuple[date, ...] = ()
+    days: tuple[Day, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class NextAttempt:
     """
 
     attempt: int
-    at: datetime
+    at: Moment
     purpose: Purpose = Purpose.TRY
 
 
@@ -119,7 +120,7 @@ class StoredReport:
     """A stored report: id, end, blob, and whether records may be missing."""
 
     id: str
-    end: datetime
+    end: Moment
     path: str
     is_partial: bool = False
 
@@ -159,23 +160,23 @@ class Record:
 
     signal_id: str
     result: Annotated[Result, "outcome"]
-    first_seen: datetime
+    first_seen: Moment
     attempt: int
     series: AttemptSeries
     next: NextAttempt | None = None
-    settled: datetime | None = None
-    stored: datetime | None = None
+    settled: Moment | None = None
+    stored: Moment | None = None
     meeting: Annotated[Meeting, codec.FLAT] = UNKNOWN
     reports: tuple[StoredReport, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     last_error: str | None = None
     buried: DeadLetter | None = None
-    announced: datetime | None = None
+    announced: Moment | None = None
     door: Door | None = None
     subscription_id: OpaqueId | None = None
     traceparent: TraceParent = None
     revision: int = 0
-    days: tuple[date, ...] = ()
+    days: tuple[Day, ...] = ()
     commits: Annotated[tuple[Commit, ...], "attempts"] = ()
 
     @property

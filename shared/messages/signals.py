@@ -109,8 +109,8 @@ class Meeting:
     `version` is the version of the call record that the facts come from. `details` are None until they were read.
     """
 
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     join_url: Annotated[str | None, "joinWebUrl"] = None
     organizer_id: str | None = None
     meeting_id: str | None = None

@@ -357,8 +357,12 @@ def test_a_page_that_never_comes_keeps_no_other_call_from_being_found(
 
 @pytest.mark.parametrize(
     ("body", "next_attempt"),
-    [(b'{"outcome":"of a later version"}', "2026-11-24T10:00:00.000Z"), (b"{}", "soon")],
-    ids=["its body", "its metadata"],
+    [
+        (b'{"outcome":"of a later version"}', "2026-11-24T10:00:00.000Z"),
+        (b"{}", "soon"),
+        (b"{}", "9999-12-31T23:59:59.999Z"),
+    ],
+    ids=["its body", "its metadata", "a time beyond the calendar"],
 )
 def test_an_outcome_that_cannot_be_read_does_not_stop_the_sweep(
     app: App, body: bytes, next_attempt: str
@@ -374,6 +378,25 @@ def test_an_outcome_that_cannot_be_read_does_not_stop_the_sweep(
     assert app.results()["unannounced"] is Result.STORED
     assert app.scan("full").finished
     assert app.manifest(NOW.date()).outcomes[Result.STORED] == 1
+
+
+@pytest.mark.parametrize("name", ["start", "end", "firstSeen", "nextAttempt"])
+def test_an_outcome_with_a_time_beyond_the_calendar_does_not_stop_the_sweep(app: App, name: str) -> None:
+    app.calls.append(call("odd", JUST_NOW))
+    app.announce("odd")
+    app.deliver()
+    (blob,) = app.container.below("outcomes/")
+    app.state.delete_blob("signals/cr-odd.json")  # so the copy is read instead
+    far = "9999-12-31T23:59:59.999Z"
+    metadata = blob.metadata | {"outcome": "pending", "nextattempt": "2026-11-24T10:00:00.000Z"}
+    if name == "firstSeen":
+        metadata["firstseen"] = far
+    body = json.dumps(json.loads(blob.body) | {name: far}).encode()
+    app.container.upload_blob(blob.name, body, overwrite=True, metadata=metadata)
+    app.calls.append(call("unannounced", JUST_NOW))
+    app.run(hours=6)
+    assert app.results() == {"odd": Result.STORED, "unannounced": Result.STORED}
+    assert app.scan("full").finished
 
 
 def test_an_announced_call_is_archived_over_an_outcome_that_cannot_be_read(app: App) -> None:

@@ -43,7 +43,7 @@ def signals(app: App, monkeypatch: pytest.MonkeyPatch, data: Mapping[str, Any], 
     return {each.text.split('"signalId":"')[1].split('"')[0] for each in app.queues[SIGNALS_QUEUE].messages}
 
 
-@pytest.mark.parametrize("at", ["2026-11-24T20:55:00Z", "", None, "yesterday"])
+@pytest.mark.parametrize("at", ["2026-11-24T20:55:00Z", "", None, "yesterday", "9999-12-31T23:59:59Z"])
 def test_an_event_that_is_delivered_three_times_is_one_signal(
     app: App, monkeypatch: pytest.MonkeyPatch, at: str | None
 ) -> None:
@@ -64,7 +64,9 @@ def test_a_meeting_that_nobody_watches_makes_no_signal(app: App, monkeypatch: py
 ENDED = {"eventType": "callEnded", "eventDateTime": "2026-11-24T20:55:00Z"}
 
 
-def tried(app: App, monkeypatch: pytest.MonkeyPatch, *failures: AttendanceError) -> list[timedelta]:
+def tried(
+    app: App, monkeypatch: pytest.MonkeyPatch, *failures: AttendanceError, data: Mapping[str, Any] = ENDED
+) -> list[timedelta]:
     """When an event was verified, whose verification fails so and then no more."""
     times, left = list[timedelta](), list(failures)
 
@@ -74,7 +76,7 @@ def tried(app: App, monkeypatch: pytest.MonkeyPatch, *failures: AttendanceError)
             raise left.pop(0)
 
     monkeypatch.setattr(TokenValidator, "verify", verify)
-    monkeypatch.setattr("shared.archiving.call_events.decryption.decrypt", lambda content, keys: ENDED)
+    monkeypatch.setattr("shared.archiving.call_events.decryption.decrypt", lambda content, keys: data)
     content = dict.fromkeys(FIELDS, "x")
     batch = EncryptedBatch((RichItem(URL, content), RichItem(OTHER, content)), ("t",), NOW)
     for text in pack_batch(batch)[0]:
@@ -115,3 +117,13 @@ def test_after_a_long_outage_of_the_sign_in_a_watched_meeting_is_recorded(
 def test_a_forged_event_is_refused_at_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tried(app, monkeypatch, NotGenuine("x"))) == 1
     assert recorded(app) == 0
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.9999999Z", "1601-01-01T00:00:00Z"])
+def test_an_event_whose_time_cannot_be_true_has_an_outcome_in_the_day_it_came(
+    app: App, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    tried(app, monkeypatch, data=ENDED | {"eventDateTime": at})
+    assert recorded(app) == 1
+    (outcome,) = app.outcomes()
+    assert outcome.day == NOW.date()

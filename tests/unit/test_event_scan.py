@@ -131,6 +131,20 @@ def test_throttling_is_never_passed_over(monkeypatch: pytest.MonkeyPatch) -> Non
         scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
 
 
+@pytest.mark.parametrize("name", ["startDateTime", "endDateTime"])
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.9999999", "1601-01-01T00:00:00", "0001-01-02T00:00:00"])
+def test_an_event_whose_time_cannot_be_true_does_not_stop_the_scan(
+    monkeypatch: pytest.MonkeyPatch, name: str, at: str
+) -> None:
+    graph = Graph()
+    odd = graph.event("a") | {name: {"dateTime": at, "timeZone": "UTC"}}
+    event = graph.event
+    monkeypatch.setattr(graph, "event", lambda event_id: odd if event_id == "a" else event(event_id))
+    done, found, _ = scanned(graph, scan(), monkeypatch)
+    assert [each.signal_id for each in found] == [report_signal_id("r-a"), report_signal_id("r-b")]
+    assert done.events is None
+
+
 def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph()
     later = scan(start=NOW + 30 * DAY, end=NOW + 31 * DAY)

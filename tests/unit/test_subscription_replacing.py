@@ -27,13 +27,14 @@ from shared.errors import (
 from shared.health import findings, self_check
 from shared.ledger.record import Result
 from shared.messages import tasks
+from shared.messages.signals import EventKind
 from shared.messages.tasks import Backfill, MaintainSubscriptions, Task
 from shared.services import Services
 from shared.settings import fingerprint
 from shared.storage.heartbeat import MAINTENANCE
 from shared.storage.watchlist import build_watched_meeting
 from shared.subscriptions import maintain, status
-from shared.subscriptions.desired import LIFETIME, meeting_subscriptions
+from shared.subscriptions.desired import LIFETIME, event_subscription, meeting_subscriptions
 from shared.subscriptions.status import Maintenance
 from tests.support.simulated_app import ORGANIZER, SETTINGS, App, Crash, WatchedGraph, call, fail, running
 
@@ -229,6 +230,32 @@ def test_without_a_sweep_on_the_queue_nothing_is_deleted(app: Subscribed) -> Non
 def test_the_first_run_of_all_queues_no_sweep(app: Subscribed) -> None:
     assert app.maintain() == ""
     assert app.sweeps() == []
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59.9999999", "1601-01-01T00:00:00"])
+def test_a_webinar_whose_end_cannot_be_true_stops_no_renewal(
+    app: Subscribed, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    app.services = app.another_instance(
+        replace(SETTINGS, signals=frozenset({"call-records", "virtual-events"}))
+    )
+    resource = event_subscription(EventKind.WEBINAR, "a").resource
+    assert app.maintain() == ""
+    app.graph.existing["of-event"] = app.graph.existing["s0"] | {"id": "of-event", "resource": resource}
+    for each in app.graph.existing.values():
+        each["expirationDateTime"] = times.text(app.now + MINUTE)
+    get = app.graph.get
+
+    def answer(path: str, operation: str) -> dict[str, Any]:
+        if operation != "get webinar":
+            return get(path, operation)
+        return {"id": "a", "status": "published", "endDateTime": {"dateTime": end, "timeZone": "UTC"}}
+
+    monkeypatch.setattr(app.graph, "get", answer)
+    assert app.maintain() == ""
+    renewed = [times.parse(each["expirationDateTime"]) for each in app.graph.existing.values()]
+    assert len(renewed) == 3
+    assert all(expires and expires > app.now + MINUTE for expires in renewed)
 
 
 def test_without_a_certificate_nothing_encrypted_is_deleted(app: Subscribed) -> None:
