@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16 * 1024**3  # of table files in one database
 TRIES = 3  # to copy a day whose files are replaced meanwhile
+ROWS_AT_ONCE = 1_000
 INTERVALS = "intervals"
 VIEWS = (*Table, INTERVALS, "days")
 _TYPES = {
@@ -48,6 +50,7 @@ _TYPES = {
     BOOLEAN: "BOOLEAN",
     TIMESTAMP: "TIMESTAMPTZ",
 }
+_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"{}\[\]:,]+')  # of JSON: a string, a number, or a word
 type _Row = Mapping[str, Any]
 _ROWS: dict[Table, Callable[[_Row, _Row, InviteeList | None, str], Iterable[_Row]]] = {
     Table.MEETINGS: lambda report, line, _, __: [rows.report_row(report, line)],
@@ -165,17 +168,22 @@ def describe_error(failure: Exception) -> str:
 
 
 def parquet_text(body: bytes) -> str:
-    """Return the rows of any Parquet file as JSON.
+    """Return the different values and names of columns of any Parquet file, as JSON has them.
 
     Raises an error of DuckDB for what is none.
     """
     import duckdb
 
+    values: dict[str, None] = {}  # most are in many rows: of a table, a twentieth is left
     with tempfile.TemporaryDirectory(prefix="attendance-") as folder, duckdb.connect() as connection:
         file = Path(folder, "x.parquet")
         file.write_bytes(body)
         query = "SELECT to_json(row) FROM read_parquet(?, hive_partitioning = false) AS row"
-        return "\n".join(text for (text,) in connection.execute(query, [str(file)]).fetchall())
+        found = connection.execute(query, [str(file)])
+        while rows := found.fetchmany(ROWS_AT_ONCE):
+            for (text,) in rows:
+                values.update(dict.fromkeys(_VALUE.findall(text)))
+    return "\n".join(values)
 
 
 def literal(value: object) -> str:

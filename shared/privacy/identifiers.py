@@ -56,7 +56,8 @@ def fold(value: str, space: str = "") -> str:
     text = value
     if not text.isascii():
         composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-        text = "".join(each for each in composed if unicodedata.category(each) != "Cf")
+        invisible = [each for each in set(composed) if unicodedata.category(each) == "Cf"]
+        text = composed.translate(dict.fromkeys(map(ord, invisible)))
     return space.join(text.lower().split())
 
 

@@ -213,7 +213,23 @@ def test_a_name_of_a_folder_is_no_sql() -> None:
 
 def test_any_parquet_file_can_be_searched(day: Day) -> None:
     (file,) = day.manifest.tables.files["attendees"]
-    assert '"personId":"q"' in database.parquet_text(day.blobs.blobs[file.path].body)
+    values = database.parquet_text(day.blobs.blobs[file.path].body).splitlines()
+    assert {'"personId"', '"q"'} <= set(values)
+
+
+def test_a_value_of_many_rows_is_searched_once(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    query = (
+        "SELECT number, 'Zoë \"Z\" {Q}' AS name, [{'at': 'a, b'}] AS nested FROM range(3000) AS t (number)"
+    )
+    duckdb.sql(f"COPY ({query}) TO '{file}'")
+    values = database.parquet_text(file.read_bytes()).splitlines()
+    numbers, others = (
+        [each for each in values if each.isdecimal()],
+        [each for each in values if not each.isdecimal()],
+    )
+    assert sorted(numbers, key=int) == [str(number) for number in range(3000)]
+    assert sorted(others) == sorted(['"number"', '"name"', r'"Zoë \"Z\" {Q}"', '"nested"', '"at"', '"a, b"'])
 
 
 def test_an_open_day_has_its_tables_and_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
