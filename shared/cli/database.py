@@ -168,9 +168,9 @@ def describe_error(failure: Exception) -> str:
 
 
 def parquet_text(body: bytes) -> str:
-    """Return the different values and names of columns of any Parquet file, as JSON has them.
+    """Return the different values of any Parquet file, and its columns' names.
 
-    Raises an error of DuckDB for what is none.
+    Each on a line, as JSON has it. Raises an error of DuckDB for what is none.
     """
     import duckdb
 

@@ -122,8 +122,8 @@ FAULTS = (
         "a report lies in the day of another time zone",
         r"Wrong: reports/",
         "archive/reports.py",
-        'return day_blob_name("reports", end.astimezone(UTC).date(), report_id)',
-        'return day_blob_name("reports", (end - timedelta(hours=8)).astimezone(UTC).date(), report_id)',
+        "end.astimezone(UTC).date(), lower_guid(report_id))",
+        "(end - timedelta(hours=8)).astimezone(UTC).date(), lower_guid(report_id))",
     ),
     _fault(
         "a manifest says complete too early",
