@@ -1,6 +1,6 @@
 """Refused organizers: reported once with the remedy, and retried once granted."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local.simulator.control.client import SessionMade
@@ -31,7 +31,7 @@ def denied(front: Front, count: int = 2) -> tuple[str, list[SessionMade]]:
 
 def redrive(front: Front, *outcomes: str) -> None:
     today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=outcomes, start=today, end=today)
+    front.ask("redrive", outcomes=outcomes, start=today - timedelta(days=1), end=today)
 
 
 def test_an_organizer_without_access_is_put_down_once_with_the_cure(front: Front) -> None:

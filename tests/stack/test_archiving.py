@@ -9,7 +9,7 @@ import pytest
 
 from local.simulator.faults.responses import Fault
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from tests.support.front import Front, eventually
+from tests.support.front import Front, eventually, today
 
 HOUR = timedelta(hours=1)
 
@@ -119,11 +119,12 @@ def test_a_call_record_that_comes_late_is_waited_for(front: Front) -> None:
 
 
 def test_an_outcome_moves_to_the_day_on_which_the_meeting_ended(front: Front) -> None:
+    day = today()
     end = datetime.now(UTC) - timedelta(days=2)
     made = front.session(start=end - HOUR, end=end, record_delay=3 * 86_400)
     front.notify(made.call_id)
     first = front.outcome(made.call_id, "pending")["name"]
-    assert first.startswith(f"outcomes/date={datetime.now(UTC).date().isoformat()}/")
+    assert first.startswith(f"outcomes/date={day}/")
     front.control.change_session(made.call_id, recordDelay=0)
     stored = front.outcome(made.call_id, "stored")
     assert stored["name"].startswith(f"outcomes/date={end.date().isoformat()}/")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -91,7 +91,7 @@ def test_what_was_buried_is_redriven_to_the_end(front: Front) -> None:
     front.outcome(made.call_id, "failed")
     front.control.clear_faults()
     today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=["failed"], start=today, end=today)
+    front.ask("redrive", outcomes=["failed"], start=today - timedelta(days=1), end=today)
     front.outcome(made.call_id, "stored")
     assert len(front.outcomes(made.call_id)) == 1
 
@@ -101,7 +101,7 @@ def test_what_was_not_readable_is_sent_again_as_it_was(front: Front) -> None:
     front.put("meeting-signals", text)
     first = eventually(lambda: buried(front, text), "its outcome")
     today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=["failed"], start=today, end=today)
+    front.ask("redrive", outcomes=["failed"], start=today - timedelta(days=1), end=today)
     eventually(
         lambda: (again := buried(front, text)) and again["firstSeen"] > first["firstSeen"],
         "it to be buried again",

@@ -285,8 +285,8 @@ def messages_are_buried(scene: Scene) -> None:
     scene.run("sweep")
     scene.wait_for("task.dropped")
     eventually(lambda: count(scene, "message.buried") >= 4 * len(strange), "the burials")
-    day = datetime.now(UTC).date().isoformat()
-    scene.ask("redrive", outcomes=["failed"], start=day, end=day)
+    day = datetime.now(UTC).date()
+    scene.ask("redrive", outcomes=["failed"], start=day - timedelta(days=1), end=day)
     scene.wait_for("message.repeated")
     scene.health()
 

@@ -22,10 +22,9 @@ from shared.cli import main
 from shared.cli.commands import doctor
 from shared.health.findings import Finding
 from tests.support.command_line import command, environment, run, told
-from tests.support.front import Front, eventually, own_stack
+from tests.support.front import Front, eventually, noon, own_stack, today
 
 stack = own_stack()
-TODAY = datetime.now(UTC).date()
 STORAGE = (
     "AttendanceStorage__blobServiceUri",
     "AzureWebJobsStorage__blobServiceUri",
@@ -180,9 +179,9 @@ def test_status_tells_what_health_knows(front: Front) -> None:
     (subscription,) = status["subscriptions"]
     assert (subscription["resource"], subscription["state"]) == ("communications/callRecords", "active")
     assert len(status["days"]) == 14
-    page = run(front, "status")
+    day, page = today(), run(front, "status")
     assert page.stdout.startswith("healthy\n")
-    assert str(TODAY) in page.stdout
+    assert str(day) in page.stdout
     assert "Yesterday's delay  none" in page.stdout
 
 
@@ -242,7 +241,7 @@ def test_an_app_of_another_version_is_a_warning(front: Front) -> None:
 
 
 def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
-    end = datetime.now(UTC) - timedelta(days=2)
+    end = noon(2)
     old = front.session(start=end - timedelta(minutes=30), end=end)
     window = ("--from", str(end.date()), "--to", str(end.date()))
     (look,) = told(front, "backfill", *window, "--wait")
@@ -252,6 +251,7 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
 
 
 def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front) -> None:
+    day = today()
     front.subscribe()
     made = [front.control.add_meeting() for _ in range(2)]
     sessions = [
@@ -262,7 +262,7 @@ def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front
         front.outcome(each.call_id, "stored")
     chosen = ("redrive", "--organizer", made[0].organizer_id, "--outcome", "stored")
     (row,) = told(front, *chosen, "--dry-run")
-    assert (row["day"], row["outcome"], row["signals"]) == (str(TODAY), "stored", 1)
+    assert (row["day"], row["outcome"], row["signals"]) == (str(day), "stored", 1)
     attempts = [front.state(f"signals/cr-{each.call_id}.json")["attempt"] for each in sessions]
     assert told(front, *chosen, "--wait") == [{"outcome": "stored", "signals": 1}]
     after = [front.state(f"signals/cr-{each.call_id}.json")["attempt"] for each in sessions]
@@ -278,6 +278,7 @@ def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front
 
 
 def test_a_backfill_of_one_organizer_or_meeting_is_counted_first_and_waited_for(front: Front) -> None:
+    day = today()
     front.subscribe()
     made = front.control.add_meeting()
     sessions = [
@@ -285,24 +286,25 @@ def test_a_backfill_of_one_organizer_or_meeting_is_counted_first_and_waited_for(
     ]
     front.notify(sessions[0].call_id)
     front.outcome(sessions[0].call_id, "stored")
-    window = ("--from", str(TODAY), "--to", str(TODAY))
+    window = ("--from", str(day), "--to", str(day))
     for selection in (("--organizer", made.organizer_id.upper()), ("--meeting", made.join_web_url)):
         (row,) = told(front, "backfill", *window, *selection, "--dry-run")
-        assert (row["day"], row["outcome"], row["signals"]) == (str(TODAY), "stored", 1)
+        assert (row["day"], row["outcome"], row["signals"]) == (str(day), "stored", 1)
         assert told(front, "backfill", *window, *selection, "--wait") == [{"outcome": "stored", "signals": 1}]
     assert front.state(f"signals/cr-{sessions[0].call_id}.json")["series"]["cause"] == "backfill"
     nobody = run(front, "backfill", *window, "--organizer", "c0ffee00-0000-4000-8000-000000000003")
     assert (nobody.returncode, nobody.stdout) == (0, "")
     assert nobody.stderr == (
-        f"Nothing to backfill: the app knows no such call on {TODAY}. To look for calls that it does not know yet: "
-        f"attendance backfill --from {TODAY} --to {TODAY}\n"
+        f"Nothing to backfill: the app knows no such call on {day}. To look for calls that it does not know yet: "
+        f"attendance backfill --from {day} --to {day}\n"
     )
 
 
 def test_nothing_is_said_to_be_done_when_nothing_was(front: Front) -> None:
     front.subscribe()
+    day = today()
     nothing = run(front, "redrive", "--outcome", "notSupported")
-    month = f"from {TODAY - timedelta(days=30)} to {TODAY}"
+    month = f"from {day - timedelta(days=30)} to {day}"
     assert (nothing.returncode, nothing.stderr) == (
         0,
         f"Nothing to redrive: no signal {month} is notSupported.\n",

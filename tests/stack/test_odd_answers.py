@@ -109,7 +109,7 @@ def test_the_sweep_reopens_what_a_later_version_contradicts(front: Front) -> Non
         front.run("sweep")
         eventually(lambda: front.state("sweep/full.json").get("finished"), "the full look")
 
-    front.ask("backfill", start=end.date(), end=end.date() + timedelta(days=1))
+    front.ask("backfill", start=end.date() - DAY, end=end.date() + DAY)
     front.outcome(made.call_id, "notAMeeting")
     front.control.change_session(made.call_id, revisedAfter=0)
     front.control.clear_calls()

@@ -11,7 +11,7 @@ from local.simulator.control.client import EventMade, SessionMade
 from local.simulator.tenant.orders import NewEvent, NewMeeting, NewSession
 from local.stack.compose import Stack
 from shared.graph.join_urls import join_url_key, series_id
-from tests.support.front import Front, eventually, own_stack
+from tests.support.front import Front, eventually, noon, own_stack
 
 stack = own_stack(SIGNALS="call-records,virtual-events")
 
@@ -129,7 +129,7 @@ def test_the_same_session_told_by_call_record_report_and_sweep_is_one_report_of_
 
 def test_sessions_keep_meeting_and_link_beside_event_and_session_ids(front: Front) -> None:
     """Whether the call record or the event's own report is read first, and after a backfill."""
-    end = datetime.now(UTC) - timedelta(days=3)  # a day of its own, so that the backfill finds nothing else
+    end = noon(3)  # a day of its own, so that the backfill finds nothing else
     views: tuple[Any, ...] = ("same", "different", "same")
     events = [front.control.add_event(NewEvent(announce=False, meeting_view=view)) for view in views]
     made = [

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ type Accounts = Iterator[Azurite]  # the same one, each time with accounts that 
 
 SECONDS = 120.0  # a bound for what takes a second or two, also where a busy machine takes its time
 NEVER = "0 0 0 29 2 *"
+NIGHT = timedelta(seconds=20)  # in which a test that needs one day could begin on one and end on the next
 HURRY = {
     "MAINTAIN_SCHEDULE": NEVER,  # on request alone: a test's result must not depend on the minute
     "SWEEP_SCHEDULE": NEVER,
@@ -74,6 +75,19 @@ def eventually[T](look: Callable[[], T | None], what: str, seconds: float = SECO
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(min(max(0.05, waited / 10), 1.0))
     return seen
+
+
+def today() -> date:
+    """The day in UTC; shortly before its end, the next one is waited for."""
+    now = datetime.now(UTC)
+    tomorrow = (now + NIGHT).replace(hour=0, minute=0, second=0, microsecond=0)
+    time.sleep(max(0.0, (tomorrow - now).total_seconds()))
+    return datetime.now(UTC).date()
+
+
+def noon(days: int) -> datetime:
+    """The noon of so many days ago: of a meeting that ended about then, nothing is on another day."""
+    return datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 class Front:
