@@ -20,6 +20,7 @@ from ..graph.client import MAX_PAGES, checked_link, next_link, page_items
 from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..messages import tasks
+from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
 from ..messages.tasks import SubscribeEvent, Task
 from ..storage.blobs import concerns_all
@@ -112,6 +113,9 @@ class EventScan:
         graph, missing = self._services.graph, list[MissingSignal]()
         for found in events.list_sessions(graph, event):
             for report in reports.list_reports(graph, EventReports(found.session, event.organizer_id or "")):
+                if not OPAQUE_ID.match(report.id):  # no message can name it
+                    logs.warning("record.unreadable", meeting=event.id, requestId=graph.request_id)
+                    continue
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan

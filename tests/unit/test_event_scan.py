@@ -151,6 +151,25 @@ def test_an_event_whose_time_cannot_be_true_does_not_stop_the_scan(
     assert done.events is None
 
 
+def test_a_report_whose_id_no_message_can_name_is_skipped_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = Graph()
+    list_pages = graph.list_pages
+
+    def pages(path: str, operation: str) -> list[list[dict[str, Any]]]:
+        listed = list_pages(path, operation)
+        if path.endswith("attendanceReports"):
+            listed[0] += [listed[0][0] | {"id": each} for each in ("rep@x", "x" * 129, "r/1", "-r")]
+        return listed
+
+    monkeypatch.setattr(graph, "list_pages", pages)
+    done, found, _ = scanned(graph, scan(), monkeypatch)
+    assert [each.signal_id for each in found] == [report_signal_id("r-a"), report_signal_id("r-b")]
+    assert caplog.text.count("record.unreadable") == 1 + 2 * 4  # one is an event without an id
+    assert (done.missing, done.unclear) == (2, ())
+
+
 def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph()
     later = scan(start=NOW + 30 * DAY, end=NOW + 31 * DAY)
