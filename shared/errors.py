@@ -33,6 +33,8 @@ only its status, code and request-id are kept.
 
 from __future__ import annotations
 
+import traceback
+
 
 class AttendanceError(Exception):
     """Base class of all errors; its text is one sentence for people."""
@@ -220,3 +222,15 @@ class Unsupported(Refused):
 def retry_after(failure: Exception) -> float:
     """Return the seconds that Graph asks to wait, or 0."""
     return failure.retry_after if isinstance(failure, Throttled) else 0.0
+
+
+def describe(failure: Exception) -> str:
+    """Return the sentence of an error of ours; of any other the type and place.
+
+    The text of another one may quote what Graph sent.
+    """
+    if isinstance(failure, AttendanceError):
+        return str(failure)
+    places = traceback.extract_tb(failure.__traceback__)
+    place = f" in {places[-1].name}, line {places[-1].lineno}" if places else ""
+    return f"{type(failure).__name__}{place}"

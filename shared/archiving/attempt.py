@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -30,6 +29,7 @@ from ..errors import (
     Unavailable,
     Undecided,
     Unsupported,
+    describe,
 )
 from ..graph import reports
 from ..graph.invitees import InviteeList, read_list
@@ -554,6 +554,5 @@ def _faults_as_unavailable() -> Iterator[None]:
     except (AttendanceError, AzureError):
         raise
     except Exception as fault:
-        place = traceback.extract_tb(fault.__traceback__)[-1]
-        logs.error("attempt.crashed", error=f"{type(fault).__name__} in {place.name}, line {place.lineno}")
+        logs.error("attempt.crashed", error=describe(fault))
         raise Unavailable("attempt", f"an unexpected {type(fault).__name__} in this product") from fault

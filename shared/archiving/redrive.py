@@ -16,7 +16,7 @@ from functools import partial
 
 from .. import logs, times
 from ..ledger import access, merge
-from ..ledger.journal import Journal
+from ..ledger.journal import Journal, or_skip
 from ..ledger.publish import OutcomeSummary, signal_id_of
 from ..ledger.record import Cause, Record, Result, new_commit
 from ..ledger.store import StoredRecord
@@ -125,12 +125,17 @@ def reopen_outcomes(
 
     `started` is the start of the job, `days` are the first and last day that a backfill asks for. An outcome whose
     record is not reopened is published again, because a crash may have left it out of date. If the record was lost or
-    restored and does not have the outcome's day, the outcome is merged into it.
+    restored and does not have the outcome's day, the outcome is merged into it. A signal that fails is skipped: its
+    outcome stays due.
     """
     journal = services.journal
-    records = run_in_parallel(
-        lambda name: _reopen_signal(name, cause, started, days, journal, services.tasks), list(names)
-    )
+
+    def reopen(name: str) -> Record | None:
+        return or_skip(
+            signal_id_of(name), lambda: _reopen_signal(name, cause, started, days, journal, services.tasks)
+        )
+
+    records = run_in_parallel(reopen, list(names))
     journal.send_due([record for record in records if record], started)
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from .. import times
+from .. import logs, times
+from ..errors import describe
 from ..messages import signals
 from ..messages.signals import Nudge
-from ..storage.blobs import run_in_parallel
+from ..storage.blobs import concerns_all, run_in_parallel
 from ..storage.clients import Queue
 from .merge import is_due_since
 from .publish import Outcomes
@@ -42,14 +43,20 @@ class Journal:
         # A worker that committed since sends its own message.
         self._send([each for each, now in zip(records, latest, strict=True) if now.attempt <= each.attempt])
 
-    def send_due(self, records: Sequence[Record], started: datetime) -> None:
+    def send_due(self, records: Sequence[Record], started: datetime) -> set[str]:
         """Send the messages that became due after a job's start, then publish.
 
         A job that crashes in between finds the outcomes unchanged when it is repeated, so it sends the messages again.
+        Return the ids of the signals whose outcome is published; any other is skipped.
         """
         now = times.now()
         self._send([each for each in records if is_due_since(each, started, now)])
-        self.publish(records)
+
+        def publish(record: Record) -> Record | None:
+            return or_skip(record.signal_id, lambda: self.outcomes.publish(record, self.ledger))
+
+        self._mark_changed(records)
+        return {each.signal_id for each in run_in_parallel(publish, records) if each}
 
     def _send(self, records: Iterable[Record]) -> None:
         """Send the next message of each record, unless the sweep makes the attempt."""
@@ -68,9 +75,12 @@ class Journal:
 
     def publish(self, records: Sequence[Record]) -> list[Record]:
         """Publish the outcomes of these records. Return the current records."""
+        self._mark_changed(records)
+        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
+
+    def _mark_changed(self, records: Iterable[Record]) -> None:
         for day in sorted({day for record in records for day in record.days}):
             self.mark_changed(day)
-        return run_in_parallel(lambda record: self.outcomes.publish(record, self.ledger), records)
 
     def remove(self, record: Record, stored: StoredRecord | None) -> None:
         """Delete a record and its outcome, unless it has changed since it was read."""
@@ -80,3 +90,17 @@ class Journal:
             self.ledger.remove(stored)
         if self.ledger.read(record.signal_id) is None:
             self.outcomes.remove(record)
+
+
+def or_skip[T](signal_id: str, act: Callable[[], T]) -> T | None:
+    """Do something for a signal; log a failure of it alone, and return None.
+
+    Raises what would stop the other signals as well.
+    """
+    try:
+        return act()
+    except Exception as failure:
+        if concerns_all(failure):
+            raise
+        logs.error("sweep.skipped", signal=signal_id, error=describe(failure))
+        return None

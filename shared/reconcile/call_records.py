@@ -30,7 +30,7 @@ from ..graph import meetings
 from ..graph.client import checked_link, next_link, page_items, segment
 from ..graph.meetings import CallRecord
 from ..ledger import merge
-from ..ledger.journal import Journal
+from ..ledger.journal import Journal, or_skip
 from ..ledger.publish import Outcomes, OutcomeSummary
 from ..ledger.record import BY_CALL_RECORD, AttemptSeries, Cause, NextAttempt, Record, Result, new_commit
 from ..ledger.store import Ledger
@@ -206,11 +206,29 @@ class MissingSignal:
     days: tuple[date, ...] = ()
 
 
-def announce_missing(missing: Iterable[MissingSignal], scan: Scan, journal: Journal) -> None:
-    """Record these signals, publish their outcomes, and queue the unsettled ones."""
+def announce_missing(missing: Sequence[MissingSignal], scan: Scan, journal: Journal) -> list[MissingSignal]:
+    """Record these signals, publish their outcomes, and queue the unsettled ones.
+
+    Return those that failed and were skipped: the days of their calls cannot be sealed.
+    """
     now = max(times.now(), scan.started)  # clocks of two instances differ
-    records = run_in_parallel(lambda each: _record_missing(each, scan, now, journal.ledger), list(missing))
-    journal.send_due(records, scan.started)
+
+    def record(each: MissingSignal) -> Record | None:
+        return or_skip(each.signal_id, lambda: _record_missing(each, scan, now, journal.ledger))
+
+    records = run_in_parallel(record, missing)
+    published = journal.send_due([each for each in records if each], scan.started)
+    return [each for each in missing if each.signal_id not in published]
+
+
+def unclear_days(scan: Scan, failed: Iterable[MissingSignal], otherwise: Iterable[date]) -> tuple[date, ...]:
+    """Return the scan's days that cannot be sealed, with those of signals that failed.
+
+    `otherwise` are the days of a call without a known end.
+    """
+    return windows.add_unclear_days(
+        scan, (day for each in failed for day in _days_of(each.meeting.end) or otherwise)
+    )
 
 
 def _record_missing(missing: MissingSignal, scan: Scan, now: datetime, ledger: Ledger) -> Record:
@@ -265,13 +283,12 @@ class CallScan:
     def _leave_out_day(self, cursor: CallCursor) -> None:
         """Skip a day that holds up later ones; the next full scan retries it."""
         scan = self._work.scan
-        days = [cursor.at.date() + number * DAY for number in range(3)]
         logs.error("sweep.skipped", look=scan.name, start=cursor.at, error=scan.error)
         self._work.update(
             calls=self._next_cursor(cursor),
             failures=0,
             restarts=0,
-            unclear=windows.add_unclear_days(scan, days),
+            unclear=windows.add_unclear_days(scan, _days_listed(cursor)),
         )
 
     def _next_cursor(self, cursor: CallCursor) -> CallCursor | None:
@@ -287,7 +304,7 @@ class CallScan:
         trail = cursor.trail.after(page, cursor.link, operation, MOST_PAGES)
         if scan.records == 0:
             self._services.access.mark_restored(None)  # of call records, if Graph had refused them
-        missing = self._compare(calls)
+        missing = self._compare(calls, cursor)
         self._work.update(
             calls=CallCursor(cursor.at, checked_link(link, operation), trail)
             if link
@@ -299,7 +316,7 @@ class CallScan:
             error=None,
         )
 
-    def _compare(self, calls: list[Any]) -> int:
+    def _compare(self, calls: list[Any], cursor: CallCursor) -> int:
         """Queue calls whose outcome is missing or wrong. Return the number missing.
 
         A backfill reopens what else it meets.
@@ -309,7 +326,7 @@ class CallScan:
         outcomes = list(zip(readable, found, strict=True))
         missing = [call for call, outcome in outcomes if outcome is None]
         denied = [call for call, outcome in outcomes if outcome and call.denies(outcome, settings)]
-        announce_missing(
+        failed = announce_missing(
             [
                 MissingSignal(
                     each.signal_id,
@@ -322,6 +339,7 @@ class CallScan:
             scan,
             self._services.journal,
         )
+        self._work.update(unclear=unclear_days(scan, failed, _days_listed(cursor)))
         for call in (*missing, *denied):
             logs.info(
                 "signal.found" if call in missing else "signal.revised",
@@ -367,6 +385,11 @@ class CallScan:
 def is_dead_link(failure: Exception) -> bool:
     """Whether the link of a page will keep failing."""
     return isinstance(failure, Refused | NotFound)
+
+
+def _days_listed(cursor: CallCursor) -> list[date]:
+    """Return the days on which the calls listed at this cursor may have ended."""
+    return [cursor.at.date() + number * DAY for number in range(3)]
 
 
 def _path(start: datetime, end: datetime) -> str:

@@ -14,19 +14,21 @@ from datetime import timedelta
 
 from .. import logs, times
 from ..archiving.sources import is_in_scope
-from ..errors import AccessDenied, GraphError, NotFound, Throttled
+from ..errors import AccessDenied, NotFound, Throttled, describe
 from ..graph import events, reports
 from ..graph.client import MAX_PAGES, checked_link, next_link, page_items
 from ..graph.events import VirtualEvent
 from ..graph.reports import EventReports
 from ..messages import tasks
+from ..messages.envelope import OPAQUE_ID
 from ..messages.signals import EventKind, Meeting, Origin, report_signal_id
 from ..messages.tasks import SubscribeEvent, Task
+from ..storage.blobs import concerns_all
 from ..storage.scans import EventCursor
 from ..subscriptions import desired
 from ..subscriptions.plan import is_ours
 from . import windows
-from .call_records import MissingSignal, OutcomeIndex, announce_missing
+from .call_records import MissingSignal, OutcomeIndex, announce_missing, unclear_days
 from .slices import Slice
 
 SKIP_AFTER = 5  # consecutive failures of one event
@@ -99,11 +101,11 @@ class EventScan:
             logs.warning(
                 "event.denied", meeting=event.id, error=str(failure), requestId=failure.request_id or None
             )
-        except GraphError as failure:
+        except Exception as failure:
             scan = self._work.scan
-            if isinstance(failure, Throttled) or scan.failures < SKIP_AFTER:
+            if isinstance(failure, Throttled) or scan.failures < SKIP_AFTER or concerns_all(failure):
                 raise
-            logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=str(failure))
+            logs.error("sweep.skipped", look=scan.name, meeting=event.id, error=describe(failure))
             self._work.update(unclear=windows.add_unclear_days(scan, windows.days_of(scan)))
 
     def _signal_reports(self, event: VirtualEvent) -> None:
@@ -111,6 +113,9 @@ class EventScan:
         graph, missing = self._services.graph, list[MissingSignal]()
         for found in events.list_sessions(graph, event):
             for report in reports.list_reports(graph, EventReports(found.session, event.organizer_id or "")):
+                if not OPAQUE_ID.match(report.id):  # no message can name it
+                    logs.warning("record.unreadable", meeting=event.id, requestId=graph.request_id)
+                    continue
                 if report.end is None or report.end > times.now():
                     continue
                 scan = self._work.scan
@@ -128,8 +133,10 @@ class EventScan:
                         origin=Origin.LIST,
                     )
                     missing.append(MissingSignal(signal_id, meeting))
-        announce_missing(missing, self._work.scan, self._services.journal)
-        self._work.update(missing=self._work.scan.missing + len(missing))
+        failed = announce_missing(missing, self._work.scan, self._services.journal)
+        self._work.update(
+            missing=self._work.scan.missing + len(missing), unclear=unclear_days(self._work.scan, failed, ())
+        )
         for each in missing:
             logs.info(
                 "signal.found",

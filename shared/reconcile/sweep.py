@@ -14,13 +14,14 @@ from datetime import date, datetime, timedelta
 
 from .. import logs, times
 from ..archiving import backoff, dead_letters, redrive
-from ..errors import GraphError, retry_after
+from ..errors import describe, retry_after
 from ..ledger import access
 from ..ledger.publish import OutcomeSummary
 from ..ledger.record import Cause, Result
 from ..messages import tasks
 from ..messages.tasks import Backfill, Redrive, RefreshDay, Sweep, Task
 from ..services import Services
+from ..storage.blobs import concerns_all
 from ..storage.scans import FULL, RECENT, OverdueCursor, Scan
 from . import windows
 from .call_records import CallScan, OutcomeIndex, is_dead_link
@@ -105,7 +106,9 @@ def run_slice(job: Sweep, services: Services) -> None:
     try:
         with services.graph.within(REQUEST_SECONDS):
             work.run()
-    except GraphError as failure:
+    except Exception as failure:
+        if concerns_all(failure):
+            raise
         delay = backoff.upkeep_delay(stored.scan.failures, retry_after(failure))
         work.handle_failure(failure)
     now = times.now()
@@ -131,7 +134,7 @@ class _ScanParts:
     def run(self) -> None:
         """Run the parts until the time is over or the scan is done.
 
-        Raises a GraphError; the scan then holds what was done before it.
+        Raises a GraphError, among others; the scan then holds what was done before it.
         """
         self._overdue.run()
         self._calls.run()
@@ -141,19 +144,19 @@ class _ScanParts:
         if scan.overdue is None and scan.calls is None and scan.events is None:
             self.slice.update(finished=times.now())
 
-    def handle_failure(self, failure: GraphError) -> None:
+    def handle_failure(self, failure: Exception) -> None:
         """Count a failure. A page that keeps failing is read another way, or skipped."""
-        failures = self.slice.scan.failures + 1
-        self.slice.update(failures=failures, error=str(failure))
+        failures, scan = self.slice.scan.failures + 1, self.slice.scan
+        self.slice.update(failures=failures, error=describe(failure))
         is_dead = is_dead_link(failure) or failures % MAX_FAILURES == 0
-        part = self._calls if self.slice.scan.calls else self._events
+        part = self._overdue if scan.overdue else self._calls if scan.calls else self._events
         part.handle_failure(is_dead=is_dead, gives_up=failures >= GIVE_UP_AFTER)
         logs.warning(
             "sweep.failed",
             look=self.slice.scan.name,
             failures=self.slice.scan.failures,
-            error=str(failure),
-            requestId=failure.request_id or None,
+            error=describe(failure),
+            requestId=getattr(failure, "request_id", None) or None,
         )
 
 
@@ -173,6 +176,13 @@ class OverdueScan:
             self._reopen_day(cursor, times.now())
         self._work.update(late=self._work.scan.late + self._late)
 
+    def handle_failure(self, *, is_dead: bool, gives_up: bool) -> None:
+        """Skip a day that holds up all that follows; the next full scan retries it."""
+        scan, cursor = self._work.scan, self._work.scan.overdue
+        if cursor and gives_up:
+            logs.error("sweep.skipped", look=scan.name, start=cursor.day, error=scan.error)
+            self._work.update(overdue=_next_day(cursor), failures=0)
+
     def _reopen_day(self, cursor: OverdueCursor, now: datetime) -> None:
         if self._days is None:
             self._days = set(self._services.journal.outcomes.days())
@@ -189,8 +199,7 @@ class OverdueScan:
             if after:
                 self._work.update(overdue=OverdueCursor(cursor.day, after))
                 return
-        following = cursor.day + DAY
-        self._work.update(overdue=OverdueCursor(following) if following <= now.date() else None)
+        self._work.update(overdue=_next_day(cursor))
 
     def _is_due(self, outcome: OutcomeSummary, now: datetime) -> bool:
         organizer = access.refused_organizer(outcome.signal_id, outcome.organizer_id)
@@ -209,6 +218,12 @@ class OverdueScan:
         if outcome.organizer_id is not None:
             return False
         return outcome.end is not None or self._services.erasures.current().people(None) is not None
+
+
+def _next_day(cursor: OverdueCursor) -> OverdueCursor | None:
+    """Return the cursor of the next day, or None after today."""
+    following = cursor.day + DAY
+    return OverdueCursor(following) if following <= times.now().date() else None
 
 
 def _finish_scan(scan: Scan, services: Services) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
+    AzureError,
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
@@ -19,10 +20,11 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 
 from .. import logs
-from ..errors import Contention, StorageRefused
+from ..errors import Contention, SettingError, StorageRefused
 
 THREADS = 8  # that wait for storage side by side
 EXISTS = "BlobAlreadyExists"
+BAD_REQUEST = 400
 MAX_RACES = 8  # writers of one blob that may get in between
 
 
@@ -163,6 +165,17 @@ def run_in_parallel[A, B](function: Callable[[A], B], items: Sequence[A]) -> lis
     context = copy_context()
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(lambda each: context.copy().run(function, each), items))
+
+
+def concerns_all(failure: Exception) -> bool:
+    """Whether everything else would fail as well, and must wait.
+
+    So it is without network, storage, sign-in, role or container, and with a wrong setting. A 409, a bad request, a
+    lost race and a fault of this product may be of one blob alone.
+    """
+    if isinstance(failure, HttpResponseError):
+        return not isinstance(failure, ResourceExistsError) and failure.status_code != BAD_REQUEST
+    return isinstance(failure, AzureError | SettingError | OSError | MemoryError)
 
 
 def is_container_missing(error: HttpResponseError) -> bool:

@@ -14,18 +14,31 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceModifiedError
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ServiceRequestError
 
 from shared import times
 from shared.archiving import redrive, worker
 from shared.errors import AccessDenied, GraphError, NotFound, Unavailable
-from shared.ledger.publish import Outcomes
+from shared.ledger.publish import Outcomes, OutcomeSummary
 from shared.ledger.record import Cause, Result
 from shared.messages.signals import call_record_news, serialize_message
+from shared.reconcile import call_records
 from shared.storage import clients
 from tests.support.blobs import coded
 from tests.support.doubles import Fault
-from tests.support.simulated_app import DAY, HOUR, NOW, ORGANIZER, SETTINGS, App, call, crash, fail, running
+from tests.support.simulated_app import (
+    DAY,
+    HOUR,
+    NOW,
+    ORGANIZER,
+    SETTINGS,
+    App,
+    WatchedQueue,
+    call,
+    crash,
+    fail,
+    running,
+)
 
 JUST_NOW = NOW - timedelta(minutes=10)
 DENIED = f"access/{ORGANIZER}.json"
@@ -350,6 +363,133 @@ def test_a_page_that_never_comes_keeps_no_other_call_from_being_found(
     app.run(days=2)
     assert app.results() == {each.id: Result.STORED for each in app.calls}
     assert app.manifest(ended.date()).complete
+
+
+# One signal that fails
+
+
+def refuse(app: App, monkeypatch: pytest.MonkeyPatch, name: str, failure: Exception) -> list[str]:
+    """Have storage refuse each write of the blob `name`, until the list is emptied; return what is skipped."""
+    skipped: list[str] = ["until emptied"]
+    app.queues[f"{clients.SIGNALS_QUEUE}-poison-poison"] = WatchedQueue(app.steps)  # which nobody handles
+    for container in (app.container, app.state):
+
+        def upload(blob: str, *args: Any, write: Any = container.upload_blob, **arguments: Any) -> Any:
+            if blob == name and skipped:
+                raise failure
+            return write(blob, *args, **arguments)
+
+        monkeypatch.setattr(container, "upload_blob", upload)
+
+    def error(event: str, **fields: object) -> None:
+        if event == "sweep.skipped":
+            skipped.append(str(fields.get("signal", fields.get("start"))))
+
+    monkeypatch.setattr("shared.logs.error", error)
+    return skipped
+
+
+def held() -> ResourceExistsError:
+    return coded(ResourceExistsError("409"), "BlobImmutableDueToPolicy")
+
+
+@pytest.mark.parametrize("failure", [held(), ValueError("not said")], ids=["it is held", "a fault of ours"])
+def test_an_outcome_that_nobody_may_write_does_not_stop_the_sweep(
+    app: App, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    end = NOW - 8 * DAY
+    app.calls.append(call("held", end, ready=NOW + 30 * DAY))
+    app.run(hours=6)
+    assert app.results() == {"held": Result.NO_REPORT}
+    skipped = refuse(app, monkeypatch, Outcomes.name("cr-held", end.date()), failure)
+    app.run(days=8)  # so a look at it is due
+    later = app.now - 8 * HOUR
+    app.calls.append(call("unannounced", later))
+    app.run(days=4)
+    assert app.results() == {"held": Result.NO_REPORT, "unannounced": Result.STORED}
+    assert set(skipped) == {"until emptied", "cr-held"}
+    assert app.scan("full").finished
+    assert app.manifest(later.date()).complete
+
+
+def test_one_refused_outcome_keeps_no_other_from_being_reopened(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "held", "z"):
+        app.calls.append(call(name, NOW - 3 * DAY, ready=NOW + DAY))
+    app.run(hours=6)
+    skipped = refuse(app, monkeypatch, Outcomes.name("cr-held", (NOW - 3 * DAY).date()), held())
+    app.steps.now = NOW + DAY + HOUR
+    app.ask("redrive", "2026-11-20", "2026-11-22", Result.NO_REPORT)
+    app.run(hours=0.5)
+    assert app.results() == {"a": Result.STORED, "held": Result.NO_REPORT, "z": Result.STORED}
+    assert set(skipped) == {"until emptied", "cr-held"}
+
+
+@pytest.mark.parametrize("name", ["signals/cr-held.json", "outcomes/date=2026-11-19/cr-held.json"])
+def test_a_found_call_that_cannot_be_recorded_leaves_its_day_open_until_it_is(
+    app: App, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    end = NOW - 5 * DAY
+    app.calls += [call("held", end), call("other", end), call("later", end + DAY)]
+    skipped = refuse(app, monkeypatch, name, held())
+    app.run(days=1.5)
+    assert app.results() == {"other": Result.STORED, "later": Result.STORED}
+    assert "cr-held" in skipped
+    assert not app.manifest(end.date()).complete
+    assert app.manifest((end + DAY).date()).complete
+    skipped.clear()
+    app.run(days=1.5)
+    assert app.results()["held"] is Result.STORED
+    assert app.manifest(end.date()).complete
+
+
+def test_storage_that_cannot_be_reached_stops_a_scan_and_skips_nothing(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.calls += [call(name, NOW - 5 * DAY) for name in ("held", "other")]
+    skipped = refuse(app, monkeypatch, "signals/cr-held.json", ServiceRequestError("not made"))
+    app.run(days=1)
+    assert not app.scan("full").finished
+    assert skipped == ["until emptied"]
+    skipped.clear()
+    app.run(hours=3)
+    assert app.results() == {"held": Result.STORED, "other": Result.STORED}
+    assert app.scan("full").unclear == ()
+
+
+def test_a_day_whose_outcomes_cannot_be_reopened_keeps_no_other_from_the_sweep(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.calls.append(call("odd", NOW - 3 * DAY, ready=NOW + 30 * DAY))
+    app.run(hours=6)
+
+    def is_due(outcome: OutcomeSummary, now: datetime) -> bool:
+        raise ValueError("not said")
+
+    monkeypatch.setattr(redrive, "is_due", is_due)
+    app.run(days=1)
+    app.calls.append(call("unannounced", app.now - 2 * DAY))
+    app.run(days=3)
+    assert app.results()["unannounced"] is Result.STORED
+
+
+def test_a_page_that_the_product_cannot_handle_keeps_no_other_call_from_being_found(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.calls += [call("odd", NOW - 5 * DAY), call("unannounced", NOW - 2 * DAY)]
+    parse = call_records.parse_listed
+
+    def parse_listed(item: dict[str, Any]) -> Any:
+        if item["id"] == "odd":
+            raise OverflowError("not said")
+        return parse(item)
+
+    monkeypatch.setattr(call_records, "parse_listed", parse_listed)
+    app.run(days=2)
+    assert app.results() == {"unannounced": Result.STORED}
+    assert app.scan("full").finished
+    assert not app.manifest((NOW - 5 * DAY).date()).complete
 
 
 # An outcome that another version or another hand wrote

@@ -9,7 +9,7 @@ import pytest
 
 import shared.graph.client
 import shared.settings
-from shared.errors import GraphError, Throttled, Unavailable
+from shared.errors import Throttled, Unavailable
 from shared.graph.subscriptions import list_subscriptions
 from shared.messages.signals import EventKind, EventSession, Origin, call_record_signal_id, report_signal_id
 from shared.reconcile.call_records import MissingSignal, OutcomeIndex
@@ -29,7 +29,7 @@ class Graph:
 
     request_id = None
 
-    def __init__(self, broken: dict[str, GraphError] | None = None) -> None:
+    def __init__(self, broken: dict[str, Exception] | None = None) -> None:
         self.broken = broken or {}
         self.asked: list[str] = []
 
@@ -75,7 +75,12 @@ def scanned(
     """The scan afterwards, and what was announced."""
     found: list[MissingSignal] = []
     tasks = Queue()
-    monkeypatch.setattr("shared.reconcile.events.announce_missing", lambda each, *_: found.extend(each))
+
+    def announce(missing: list[MissingSignal], *_: object) -> list[MissingSignal]:
+        found.extend(missing)
+        return []
+
+    monkeypatch.setattr("shared.reconcile.events.announce_missing", announce)
     registry = SimpleNamespace(listed=lambda: list_subscriptions(cast(shared.graph.client.Graph, graph)))
     known_services = SimpleNamespace(
         settings=SETTINGS, graph=graph, tasks=tasks, journal=None, subscriptions=registry
@@ -116,17 +121,18 @@ def test_one_event_that_fails_stops_the_scan_at_first(monkeypatch: pytest.Monkey
         scanned(Graph({"a": Unavailable("list sessions", "no")}), scan(), monkeypatch)
 
 
+@pytest.mark.parametrize("failure", [Unavailable("list sessions", "no"), OverflowError("not said")])
 def test_one_event_that_keeps_failing_is_passed_over_and_no_day_is_final(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    broken: dict[str, GraphError] = {"a": Unavailable("list sessions", "no")}
+    broken: dict[str, Exception] = {"a": failure}
     done, found, _ = scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
     assert [each.signal_id for each in found] == [report_signal_id("r-b")]
     assert {(NOW - DAY).date(), NOW.date()} <= set(done.unclear)
 
 
 def test_throttling_is_never_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken: dict[str, GraphError] = {"a": Throttled("list sessions", "wait")}
+    broken: dict[str, Exception] = {"a": Throttled("list sessions", "wait")}
     with pytest.raises(Throttled):
         scanned(Graph(broken), scan(failures=SKIP_AFTER), monkeypatch)
 
@@ -143,6 +149,25 @@ def test_an_event_whose_time_cannot_be_true_does_not_stop_the_scan(
     done, found, _ = scanned(graph, scan(), monkeypatch)
     assert [each.signal_id for each in found] == [report_signal_id("r-a"), report_signal_id("r-b")]
     assert done.events is None
+
+
+def test_a_report_whose_id_no_message_can_name_is_skipped_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = Graph()
+    list_pages = graph.list_pages
+
+    def pages(path: str, operation: str) -> list[list[dict[str, Any]]]:
+        listed = list_pages(path, operation)
+        if path.endswith("attendanceReports"):
+            listed[0] += [listed[0][0] | {"id": each} for each in ("rep@x", "x" * 129, "r/1", "-r")]
+        return listed
+
+    monkeypatch.setattr(graph, "list_pages", pages)
+    done, found, _ = scanned(graph, scan(), monkeypatch)
+    assert [each.signal_id for each in found] == [report_signal_id("r-a"), report_signal_id("r-b")]
+    assert caplog.text.count("record.unreadable") == 1 + 2 * 4  # one is an event without an id
+    assert (done.missing, done.unclear) == (2, ())
 
 
 def test_an_event_long_over_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
