@@ -20,6 +20,9 @@ DAYS = 29  # Graph lists 30 days back
 MEETINGS = (7, 9, 8, 9, 5, 1, 0)  # that end on a Monday, Tuesday, …
 PARTICIPANTS = (4, 9, 3, 14, 6, 2, 23, 5, 8)
 SERIES = 3  # of a day's meetings are sessions of the same ones
+TOO_YOUNG = (
+    3  # of the last days, to be sealed for certain: at three in the morning, the last but two is old enough
+)
 SECONDS_TO_ARCHIVE = 180.0
 SECONDS_OF_A_SWEEP = 30.0
 SECONDS_TO_ANNOUNCE = 30.0
@@ -80,7 +83,7 @@ def _settle(functions: str) -> bool:
     while time.monotonic() < deadline:
         time.sleep(SECONDS_BETWEEN_LOOKS)
         health = _health(functions)
-        if all(day["complete"] for day in health["days"][:-2]):  # the last two are too young to be sealed
+        if all(day["complete"] for day in health["days"][:-TOO_YOUNG]):
             return True
         scan = health["sweep"]["full"]
         if scan and scan["finished"] and not any(health["queues"].values()):
