@@ -428,18 +428,24 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
 def test_an_early_interrupt_leaves_no_traceback(front: Front, module: str) -> None:
     """Interrupt the program when it has just imported a module, which Python itself tells."""
     python, *words = command("status")
-    with subprocess.Popen(
-        [python, "-X", "importtime", *words],
-        env=environment(front),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        assert any(line.rpartition("|")[2].strip() == module for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        err = process.stderr.read()
-    assert (process.returncode, "Traceback" in err) == (130, False), err
+
+    def interrupted() -> int:
+        with subprocess.Popen(
+            [python, "-X", "importtime", *words],
+            env=environment(front),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            assert any(line.rpartition("|")[2].strip() == module for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            err = process.stderr.read()
+        assert "Traceback" not in err
+        return process.returncode
+
+    # Where the machine is busy, the command may have come to its end before the signal.
+    assert any(interrupted() == 130 for _ in range(5))
 
 
 def test_a_reader_that_leaves_causes_no_message(front: Front) -> None:
