@@ -20,9 +20,7 @@ DAYS = 29  # Graph lists 30 days back
 MEETINGS = (7, 9, 8, 9, 5, 1, 0)  # that end on a Monday, Tuesday, …
 PARTICIPANTS = (4, 9, 3, 14, 6, 2, 23, 5, 8)
 SERIES = 3  # of a day's meetings are sessions of the same ones
-TOO_YOUNG = (
-    3  # of the last days, to be sealed for certain: at three in the morning, the last but two is old enough
-)
+TOO_YOUNG = 3  # of the last days: before three in the morning none of them is sealed
 SECONDS_TO_ARCHIVE = 180.0
 SECONDS_OF_A_SWEEP = 30.0
 SECONDS_TO_ANNOUNCE = 30.0

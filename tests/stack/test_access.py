@@ -1,6 +1,5 @@
 """Refused organizers: reported once with the remedy, and retried once granted."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local.simulator.control.client import SessionMade
@@ -27,11 +26,6 @@ def denied(front: Front, count: int = 2) -> tuple[str, list[SessionMade]]:
     for each in made:
         front.outcome(each.call_id, "accessDenied")
     return organizer, made
-
-
-def redrive(front: Front, *outcomes: str) -> None:
-    today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=outcomes, start=today - timedelta(days=1), end=today)
 
 
 def test_an_organizer_without_access_is_put_down_once_with_the_cure(front: Front) -> None:
@@ -62,7 +56,7 @@ def test_after_the_policy_is_granted_the_daily_probe_takes_everything_up(front: 
 def test_after_the_policy_is_granted_a_redrive_takes_them_up(front: Front) -> None:
     organizer, made = denied(front)
     front.control.deny(organizer, denied=False)
-    redrive(front, "accessDenied")
+    front.redrive("accessDenied")
     for each in made:
         front.outcome(each.call_id, "stored")
     eventually(
@@ -73,7 +67,7 @@ def test_after_the_policy_is_granted_a_redrive_takes_them_up(front: Front) -> No
 def test_a_redrive_too_early_leaves_what_was_known(front: Front) -> None:
     _, made = denied(front, 1)
     before = front.outcome(made[0].call_id, "accessDenied")
-    redrive(front, "accessDenied")
+    front.redrive("accessDenied")
     eventually(
         lambda: (
             (found := front.outcomes(made[0].call_id)[0])["attempt"] > before["attempt"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -90,8 +90,7 @@ def test_what_was_buried_is_redriven_to_the_end(front: Front) -> None:
     front.put("meeting-signals-poison", news(made.call_id, datetime.now(UTC).isoformat()))
     front.outcome(made.call_id, "failed")
     front.control.clear_faults()
-    today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=["failed"], start=today - timedelta(days=1), end=today)
+    front.redrive("failed")
     front.outcome(made.call_id, "stored")
     assert len(front.outcomes(made.call_id)) == 1
 
@@ -100,8 +99,7 @@ def test_what_was_not_readable_is_sent_again_as_it_was(front: Front) -> None:
     text = json.dumps({"version": 3, "kind": "callRecord"})
     front.put("meeting-signals", text)
     first = eventually(lambda: buried(front, text), "its outcome")
-    today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=["failed"], start=today - timedelta(days=1), end=today)
+    front.redrive("failed")
     eventually(
         lambda: (again := buried(front, text)) and again["firstSeen"] > first["firstSeen"],
         "it to be buried again",

@@ -174,8 +174,7 @@ def graph_refuses(scene: Scene) -> None:
     scene.health()
     # Access is granted: what was denied is taken up again.
     scene.control.clear_faults()
-    day = datetime.now(UTC).date()
-    scene.ask("redrive", outcomes=["accessDenied"], start=day - timedelta(days=1), end=day)
+    scene.redrive("accessDenied")
 
 
 def another_session_of_the_meeting_is_refused(scene: Scene) -> None:
@@ -285,8 +284,7 @@ def messages_are_buried(scene: Scene) -> None:
     scene.run("sweep")
     scene.wait_for("task.dropped")
     eventually(lambda: count(scene, "message.buried") >= 4 * len(strange), "the burials")
-    day = datetime.now(UTC).date()
-    scene.ask("redrive", outcomes=["failed"], start=day - timedelta(days=1), end=day)
+    scene.redrive("failed")
     scene.wait_for("message.repeated")
     scene.health()
 

@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 import signal
-import subprocess
 import time
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from shared.cli.database import VIEWS
 from shared.cli.erasure import erase
 from shared.cli.export.tables import COLUMNS, ExportTable
 from shared.graph.invitees import Invitee
-from tests.support.command_line import command, environment, run, told
+from tests.support.command_line import run, start, told
 from tests.support.front import Front, eventually, own_stack
 from tests.support.parquet import rows_of
 
@@ -163,13 +162,7 @@ def test_a_copy_has_the_same_names_and_fetches_what_changed(
 def test_an_interrupted_copy_leaves_whole_files(
     front: Front, past: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    with subprocess.Popen(
-        command("reports", "download", str(tmp_path), *WINDOW),
-        env=environment(front),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start(front, "reports", "download", str(tmp_path), *WINDOW) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.rglob("*.json")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.001)

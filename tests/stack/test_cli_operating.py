@@ -21,7 +21,7 @@ from shared import __version__
 from shared.cli import main
 from shared.cli.commands import doctor
 from shared.health.findings import Finding
-from tests.support.command_line import command, environment, run, told
+from tests.support.command_line import command, environment, run, start, told
 from tests.support.front import Front, eventually, noon, own_stack, today
 
 stack = own_stack()
@@ -404,13 +404,7 @@ def test_storage_that_does_not_answer_a_command_is_said_in_words(front: Front) -
 def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
     front.stack.functions.stop()
     try:
-        with subprocess.Popen(
-            command("doctor", "--wait", "100"),
-            env=environment(front),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with start(front, "doctor", "--wait", "100") as process:
             assert process.stdout is not None
             assert any("queue upkeep-poison" in line for line in process.stdout)
             for _ in range(5):  # as a person would, where the first one came at a moment that swallows it
@@ -427,16 +421,9 @@ def test_an_interrupted_wait_ends_with_130(front: Front) -> None:
 @pytest.mark.parametrize("module", ["shared.errors", "typer", "shared.cli.main"])
 def test_an_early_interrupt_leaves_no_traceback(front: Front, module: str) -> None:
     """Interrupt the program when it has just imported a module, which Python itself tells."""
-    python, *words = command("status")
 
     def interrupted() -> int:
-        with subprocess.Popen(
-            [python, "-X", "importtime", *words],
-            env=environment(front),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with start(front, "status", python=("-X", "importtime")) as process:
             assert process.stderr is not None
             assert any(line.rpartition("|")[2].strip() == module for line in process.stderr)
             process.send_signal(signal.SIGINT)

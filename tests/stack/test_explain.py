@@ -1,12 +1,11 @@
 """`explain`: the story of one meeting, on a running stack."""
 
-import subprocess
 from http import HTTPStatus
 
 import requests
 
 from local.simulator.tenant.orders import NewMeeting, NewSession
-from tests.support.command_line import command, environment, run, told
+from tests.support.command_line import run, start, told
 from tests.support.front import Front, eventually
 
 COLUMNS = 75
@@ -31,13 +30,8 @@ def test_a_meeting_is_followed_from_its_link_to_its_report(front: Front) -> None
     attempts = [each for each in pending["history"] if each["result"] == "noReport"]
     assert all(each["step"] and each["requestId"] for each in attempts)
 
-    with subprocess.Popen(
-        command("explain", link.upper(), "--wait", "--timeout", "100"),
-        env=environment(front, COLUMNS=str(COLUMNS)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as following:
+    waiting = ("explain", link.upper(), "--wait", "--timeout", "100")
+    with start(front, *waiting, COLUMNS=str(COLUMNS)) as following:
         assert following.stderr
         assert "The call ended." in following.stderr.readline()
         front.control.change_session(made.call_id, reportDelay=0)

@@ -126,8 +126,7 @@ def test_a_redrive_asks_for_the_call_record_again(front: Front) -> None:
     front.control.add_fault(Fault(f"callRecords/{made.call_id}", status=200, body=body))
     front.notify(made.call_id)
     assert front.outcome(made.call_id, "notAMeeting")["nextAttempt"] is None
-    today = datetime.now(UTC).date()
-    front.ask("redrive", outcomes=["notAMeeting"], start=today - DAY, end=today)
+    front.redrive("notAMeeting")
     front.outcome(made.call_id, "stored")
 
 

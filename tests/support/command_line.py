@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ def environment(front: Front, **more: str) -> dict[str, str]:
 def command(*arguments: str) -> list[str]:
     """The words that start the program, which takes half a second: for signals, a terminal or another environment."""
     return [sys.executable, "-m", "shared.cli", *arguments]
+
+
+def start(front: Front, *arguments: str, python: Sequence[str] = (), **more: str) -> subprocess.Popen[str]:
+    """Start the program; `python` are options of the interpreter, `more` variables of its environment."""
+    interpreter, *words = command(*arguments)
+    return subprocess.Popen(
+        [interpreter, *python, *words],
+        env=environment(front, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run(front: Front, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -193,6 +193,11 @@ class Front:
         window = {"from": fields.pop("start", None), "to": fields.pop("end", None)}
         self.put("upkeep", json.dumps({"version": 1, "kind": kind, **fields, **window}, default=str))
 
+    def redrive(self, *outcomes: str) -> None:
+        """Ask for a redrive of these outcomes of today, also where midnight has passed meanwhile."""
+        day = datetime.now(UTC).date()
+        self.ask("redrive", outcomes=outcomes, start=day - timedelta(days=1), end=day)
+
     def length(self, queue: str) -> int:
         """How many messages a queue holds, also those that nobody sees yet."""
         properties = self.stack.queue_service().get_queue_client(queue).get_queue_properties()
