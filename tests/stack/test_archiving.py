@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_every_page_of_the_records_is_followed_in_both_forms_of_next_link(front:
 
 
 def test_a_report_costs_four_calls_to_graph(front: Front) -> None:
-    meeting = front.control.add_meeting()
+    meeting = front.control.add_meeting(NewMeeting(organizer=str(uuid4())))
     made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
     front.notify(made.call_id)
     front.outcome(made.call_id, "stored")

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 import pytest
 
@@ -47,7 +48,7 @@ def held(front: Front, meeting: MeetingMade, end: datetime, **fields: Any) -> Se
 
 
 def in_channel(front: Front, channel: str, *, old: bool) -> MeetingMade:
-    return front.control.add_meeting(NewMeeting("channel", channel=channel, old=old))
+    return front.control.add_meeting(NewMeeting("channel", organizer=str(uuid4()), channel=channel, old=old))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["tacv2", "skype"])

@@ -1,6 +1,7 @@
 """`explain`: the story of one meeting, on a running stack."""
 
 from http import HTTPStatus
+from uuid import uuid4
 
 import requests
 
@@ -72,7 +73,7 @@ def test_a_meeting_that_stays_pending_is_told_as_it_is(front: Front) -> None:
 
 
 def test_an_organizers_meeting_of_a_day_is_found_by_the_organizers_id(front: Front) -> None:
-    meeting = front.control.add_meeting(NewMeeting("short"))
+    meeting = front.control.add_meeting(NewMeeting("short", organizer=str(uuid4())))
     made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
     front.notify(made.call_id)
     day = front.outcome(made.call_id, "stored")["end"][:10]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_a_second_look_costs_pages_and_nothing_else(front: Front) -> None:
 
 
 def test_a_swept_meeting_costs_a_call_less_than_an_announced_one(front: Front) -> None:
-    meeting = front.control.add_meeting()
+    meeting = front.control.add_meeting(NewMeeting(organizer=str(uuid4())))
     made = front.control.add_session(NewSession(meeting.meeting_id, announce=False))
     front.sweep()
     front.outcome(made.call_id, "stored")
