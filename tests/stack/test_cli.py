@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_a_person_lists_and_fetches_the_reports_of_an_own_meeting(
 def test_the_meeting_of_another_is_refused_in_one_sentence(
     front: Front, meeting: MeetingMade, session: SessionMade
 ) -> None:
-    other = front.control.add_meeting()
+    other = front.control.add_meeting(NewMeeting(organizer=str(uuid4())))
     code, out, err = as_user(front, other.organizer_id, "fetch", mine(meeting, session.report_id))
     assert (code, out) == (1, "")
     assert "403" in err.splitlines()[-1]

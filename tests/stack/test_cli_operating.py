@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import MagicMock
+from uuid import uuid4
 
 import pytest
 from azure.core.exceptions import HttpResponseError
@@ -253,7 +254,7 @@ def test_a_backfill_and_a_redrive_are_done_by_the_app(front: Front) -> None:
 def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front) -> None:
     day = today()
     front.subscribe()
-    made = [front.control.add_meeting() for _ in range(2)]
+    made = [front.control.add_meeting(NewMeeting(organizer=str(uuid4()))) for _ in range(2)]
     sessions = [
         front.control.add_session(NewSession(meeting_id=each.meeting_id, announce=False)) for each in made
     ]
@@ -280,7 +281,7 @@ def test_a_redrive_of_one_organizer_is_counted_first_and_waited_for(front: Front
 def test_a_backfill_of_one_organizer_or_meeting_is_counted_first_and_waited_for(front: Front) -> None:
     day = today()
     front.subscribe()
-    made = front.control.add_meeting()
+    made = front.control.add_meeting(NewMeeting(organizer=str(uuid4())))
     sessions = [
         front.control.add_session(NewSession(meeting_id=made.meeting_id, announce=False)) for _ in range(2)
     ]
