@@ -112,7 +112,7 @@ def lines(found: Crowd) -> list[tuple[str, str, str]]:
             f"{found.peak:.0f} MiB",
             f"≤ {INSTANCE} MiB",
         ),
-        (f"peak after {found.many:,} reports, over that after half", f"{grown:.2f} x", "flat"),
+        (f"peak after {found.many:,} reports, over that after half", f"{grown:.2f} x", "≤ 1.1 x"),
         (
             "  after a tenth, half, all",
             f"{found.after_a_tenth:.0f}, {found.after_half:.0f}, {found.after_all:.0f} MiB",

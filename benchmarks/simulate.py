@@ -80,7 +80,7 @@ def page(days: Sequence[Result], compared: Sequence[check.Compared]) -> Page:
         "MB. Meetings end at full and half hours, nine in ten of them from 07:00 to 19:00. Where somebody invents "
         f"calls, it is {Trouble().invented:g} of them a second, with the right client state."
     )
-    made.table(("What", *(day.scenario.name for day in days)), results.rows(days))
+    made.table(("What", *(day.scenario.name for day in days), "Goal"), results.rows(days))
     for number, day in enumerate(days):
         made.text(f"## {day.scenario.name}")
         made.plot(f"scale-{number + 1}", day.scenario.name, results.figure(day))

@@ -136,7 +136,11 @@ def _cost(day: Day) -> float:
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """A table: one row a figure, one column a scenario."""
+    """A table: one row a figure, one column a scenario, and the goal where there is one."""
+    goals = {
+        "signals still pending at the end": "0",
+        "  for 1,000 meetings": "≤ 0.25",
+    }
     figures: list[tuple[str, list[str]]] = [
         ("meetings", [f"{each.scenario.meetings:,}" for each in results]),
         ("reports stored", [f"{each.stored:,}" for each in results]),
@@ -170,7 +174,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         ("cost in US dollars", [f"{each.cost:,.0f}" for each in results]),
         ("  for 1,000 meetings", [f"{each.cost / each.scenario.meetings * 1000:.2f}" for each in results]),
     ]
-    return [(what, *values) for what, values in figures]
+    return [(what, *values, goals.get(what, "")) for what, values in figures]
 
 
 def limit_rows(each: Result) -> list[tuple[str, str, str, str]]:
