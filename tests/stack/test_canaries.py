@@ -121,7 +121,7 @@ def a_report_is_stored(scene: Scene) -> None:
             {"id": "1", "emailAddress": f"{CANARY}@contoso.example", "identity": PERSON},
         ],
     }
-    scene.fault(f"attendanceReports/{made.report_id}", body=report, times=2)
+    scene.fault(f"attendanceReports/{made.report_id}", body=report, times=-1)
     scene.notify(made.call_id)
     scene.outcome(made.call_id, "stored", attempt=2)  # confirmed
     assert CANARY in scene.body(made.report_id).decode()
