@@ -1,4 +1,4 @@
-"""Every goal that a page of docs/measured states, with its figure, missed ones first.
+"""The goals that the pages of docs/measured state, missed ones first.
 
 A goal is a row of a table with the column `Goal`: `≤ 75 MB`, `< 250 ms`, `≥ 0.9 x`, or a number alone that must be met.
 All figures of the row are held against it; where it has several, each against its own. An indented row is a part of the

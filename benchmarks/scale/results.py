@@ -136,7 +136,7 @@ def _cost(day: Day) -> float:
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """A table: one row a figure, one column a scenario, and the goal where there is one."""
+    """A table: one row a figure, one column a scenario, then the goal."""
     goals = {
         "signals still pending at the end": "0",
         "  for 1,000 meetings": "≤ 0.25",
