@@ -51,6 +51,11 @@ _TYPES = {
     TIMESTAMP: "TIMESTAMPTZ",
 }
 _VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"{}\[\]:,]+')  # of JSON: a string, a number, or a word
+_ALL_VALUES = """
+SELECT DISTINCT unnest([to_json(name), value])
+FROM (SELECT to_json(COLUMNS(*)) FROM read_parquet(?, hive_partitioning = false))
+UNPIVOT INCLUDE NULLS (value FOR name IN (COLUMNS(*)))
+"""
 type _Row = Mapping[str, Any]
 _ROWS: dict[Table, Callable[[_Row, _Row, InviteeList | None, str], Iterable[_Row]]] = {
     Table.MEETINGS: lambda report, line, _, __: [rows.report_row(report, line)],
@@ -178,11 +183,10 @@ def parquet_text(body: bytes) -> str:
     with tempfile.TemporaryDirectory(prefix="attendance-") as folder, duckdb.connect() as connection:
         file = Path(folder, "x.parquet")
         file.write_bytes(body)
-        query = "SELECT to_json(row) FROM read_parquet(?, hive_partitioning = false) AS row"
-        found = connection.execute(query, [str(file)])
+        found = connection.execute(_ALL_VALUES, [str(file)])
         while rows := found.fetchmany(ROWS_AT_ONCE):
             for (text,) in rows:
-                values.update(dict.fromkeys(_VALUE.findall(text)))
+                values.update(dict.fromkeys(_VALUE.findall(text or "")))
     return "\n".join(values)
 
 
