@@ -179,7 +179,7 @@ def parquet_text(body: bytes) -> str:
     """
     import duckdb
 
-    values: dict[str, None] = {}  # most are in many rows: of a table, a twentieth is left
+    values: dict[str, None] = {}  # parts of nested values too, most of which are in many of them
     with tempfile.TemporaryDirectory(prefix="attendance-") as folder, duckdb.connect() as connection:
         file = Path(folder, "x.parquet")
         file.write_bytes(body)

@@ -122,17 +122,16 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
     made.table(
         ("What", "Count", "Goal"),
         [
-            ("bodies", f"{core.bodies:,}", ""),
-            ("bodies a second", f"{core.bodies / core.seconds:,.0f}", ""),
+            ("bodies", f"{core.bodies:,}"),
+            ("bodies a second", f"{core.bodies / core.seconds:,.0f}"),
             ("not handled, or wrong", f"{len(core.problems)}", "0"),
-            ("branches of the core", f"{core.branches:,}", ""),
-            ("branches that were taken", f"{core.taken:,}", ""),
+            ("branches of the core", f"{core.branches:,}"),
+            ("branches that were taken", f"{core.taken:,}"),
             (
                 "memory of the process after a tenth, half, all",
                 ", ".join(f"{each:.0f} MiB" for each in core.resident),
-                "",
             ),
-            (f"memory for one body at most, of every {TRACED}th", f"{core.most_taken:.1f} MiB", ""),
+            (f"memory for one body at most, of every {TRACED}th", f"{core.most_taken:.1f} MiB"),
         ],
     )
     doors = {each.name for each in all_targets(EVENTS) if each.is_door}
@@ -156,10 +155,10 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
         made.table(
             ("What", "Count", "Goal"),
             [
-                ("bodies", f"{followed.bodies:,}", ""),
+                ("bodies", f"{followed.bodies:,}"),
                 ("not handled, or wrong", f"{len(followed.problems)}", "0"),
-                ("edges covered", f"{followed.edges:,}", ""),
-                ("bodies that covered something new", f"{followed.kept:,}", ""),
+                ("edges covered", f"{followed.edges:,}"),
+                ("bodies that covered something new", f"{followed.kept:,}"),
             ],
         )
     if http:
@@ -167,15 +166,14 @@ def page(core: Core, followed: Guided | None, http: over_http.Result | None, see
         made.table(
             ("What", "Count", "Goal"),
             [
-                ("requests", f"{http.requests:,}", ""),
+                ("requests", f"{http.requests:,}"),
                 ("replies outside of the contract", f"{len(http.problems)}", "0"),
                 ("signals that should not be on the queue, or are missing", f"{len(http.strays)}", "0"),
                 (
                     "memory of the functions host, before and after",
                     f"{http.before:.0f} MiB, {http.after:.0f} MiB",
-                    "",
                 ),
-                *((f"replies {status}", f"{count:,}", "") for status, count in sorted(http.statuses.items())),
+                *((f"replies {status}", f"{count:,}") for status, count in sorted(http.statuses.items())),
             ],
         )
     from tests.support.measured import new_figure

@@ -59,8 +59,9 @@ class Page:
         self._parts.append(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table."""
-        lines = [columns, ["---"] * len(columns), *rows]
+        """A table; cells that a row lacks at its end are empty."""
+        filled = [[*row, *[""] * (len(columns) - len(row))] for row in rows]
+        lines = [columns, ["---"] * len(columns), *filled]
         self._parts.append("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
     def plot(self, name: str, what: str, figure: Any) -> None:
